@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one error that the engine raises on purpose, and its few kinds.
+
+A :class:`ChangeScribeError` carries a sentence for the user and a hint about
+what to do. The QGIS plugin shows both in the message bar, the command line
+prints them and exits with :attr:`ChangeScribeError.exit_code`.
+"""
+
+from __future__ import annotations
+
+
+class ChangeScribeError(Exception):
+    """Something went wrong that the user can be told about.
+
+    Args:
+        message: one sentence in the analyst's words.
+        hint: what to do about it; may be empty.
+        details: technical details, shown on request.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str = "", details: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.details = details
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".strip()
+
+
+class InputError(ChangeScribeError):
+    """The request cannot be carried out as given: bad path, prompt, extent, option."""
+
+    exit_code = 2
+
+
+class DependencyError(ChangeScribeError):
+    """A Python package that the chosen system needs is not installed."""
+
+    exit_code = 2
+
+
+class WeightsError(ChangeScribeError):
+    """Model weights are missing, or differ from what their catalogue entry says."""
+
+    exit_code = 2
+
+
+class OutputError(ChangeScribeError):
+    """A result could not be written: folder not writable, disk full."""
+
+
+class CancelledError(ChangeScribeError):
+    """The user cancelled before anything was finished that could be kept."""
+
+    exit_code = 130
+
+    def __init__(self, message: str = "Cancelled before any result was finished.") -> None:
+        super().__init__(message)

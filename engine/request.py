@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What crosses the border of the engine: frozen dataclasses, nothing else.
+
+The dock, the Processing algorithms and the command line all build a
+:class:`ChangeRequest` and receive a :class:`ChangeResult` from
+:func:`changescribe.engine.pipeline.detect`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Callable, Optional
+
+APPEARED = "appeared"
+REMOVED = "removed"
+CHANGED = "changed"
+
+#: Values of the mask raster (output contract).
+MASK_VALUES = {"unchanged": 0, APPEARED: 1, REMOVED: 2, CHANGED: 3}
+MASK_NODATA = 255
+#: ``score = value / SCORE_SCALE`` in the score raster; 255 is no data.
+SCORE_SCALE = 254
+
+
+@dataclass(frozen=True)
+class Query:
+    """One thing to look for.
+
+    Attributes:
+        object: noun phrase as the user wrote it, lower case, without verb ("roads").
+        direction: ``"appeared"``, ``"removed"`` or ``"changed"`` (a system without direction).
+    """
+
+    object: str
+    direction: str
+
+    def __str__(self) -> str:
+        return f"{self.object}|{self.direction}"
+
+
+@dataclass(frozen=True)
+class ParsedPrompt:
+    """What was understood of a prompt; always shown to the user, never hidden.
+
+    Attributes:
+        text: the prompt as typed.
+        queries: what will be looked for, in the order of the prompt, without duplicates.
+            Empty only where ``anything`` is set: the system's own classes take its place.
+        anything: the prompt asked for any change at all.
+        explanation: one line for the user, such as "looks for: roads, appeared".
+    """
+
+    text: str
+    queries: tuple[Query, ...]
+    anything: bool = False
+    explanation: str = ""
+
+
+@dataclass(frozen=True)
+class Extent:
+    """A rectangle, in ``crs`` (any text that GDAL understands) or, if None, that of BEFORE."""
+
+    xmin: float
+    ymin: float
+    xmax: float
+    ymax: float
+    crs: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class Area:
+    """An area of interest: polygons as WKT in ``crs`` (None: that of BEFORE)."""
+
+    wkt: str
+    crs: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class ChangeRequest:
+    """Everything that a detection needs to know.
+
+    Attributes:
+        before: path (or GDAL connection string) of the earlier raster.
+        after: the later raster.
+        prompt: what changed, in words.
+        output: path of the GeoPackage; the rasters go beside it as ``OUT_mask.tif`` and
+            ``OUT_score.tif`` unless ``mask`` and ``score`` name other places.
+        system: name in the registry of :mod:`changescribe.engine.systems`.
+        extent: rectangle to analyse; None is the overlap of both rasters.
+        area: polygons to analyse; pixels outside become no data.
+        bands_before: 1-based band numbers read as red, green, blue; None chooses by itself.
+        bands_after: the same for ``after``.
+        threshold: scores from here on count as change, in (0, 1).
+        min_area: smallest region in m2; None: the larger of 20 m2 and 4 pixels.
+        crs: CRS of the polygons; None is that of BEFORE.
+        device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
+        overwrite: replace existing outputs.
+        date_before: ISO date written to the attributes; None: from the raster's metadata or name.
+        date_after: the same for ``after``.
+        simplify: tolerance in pixels of the output grid; 0 keeps the pixel outline.
+    """
+
+    before: str
+    after: str
+    prompt: str
+    output: str
+    system: str = "bundled"
+    extent: Optional[Extent] = None
+    area: Optional[Area] = None
+    bands_before: Optional[tuple[int, ...]] = None
+    bands_after: Optional[tuple[int, ...]] = None
+    threshold: float = 0.5
+    min_area: Optional[float] = None
+    crs: Optional[str] = None
+    device: str = "auto"
+    overwrite: bool = False
+    date_before: Optional[str] = None
+    date_after: Optional[str] = None
+    mask: Optional[str] = None
+    score: Optional[str] = None
+    simplify: float = 0.7
+
+
+@dataclass(frozen=True)
+class Region:
+    """One changed region, as in a row of the layer ``changes``.
+
+    Attributes:
+        change_id: number from 1, by falling area.
+        object: noun phrase of the query that was found.
+        direction: ``"appeared"``, ``"removed"`` or ``"changed"``.
+        from_class: class on the earlier date, or None where the system does not know.
+        to_class: class on the later date, or None.
+        score: mean score in [0, 1].
+        area_m2: geodesic area in square metres; None without georeference.
+        area_px: area in pixels of the mask.
+        length_m: length in metres along the region, for line-like objects; else None.
+        position: place in the area analysed, a compass point ("north-east") or "centre".
+        bounds: xmin, ymin, xmax, ymax in the CRS of the layer.
+        caption: one sentence.
+    """
+
+    change_id: int
+    object: str
+    direction: str
+    from_class: Optional[str]
+    to_class: Optional[str]
+    score: float
+    area_m2: Optional[float]
+    area_px: int
+    length_m: Optional[float]
+    position: str
+    bounds: tuple[float, float, float, float]
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is.
+
+    Attributes:
+        stage: words for the user: "reading", "detecting", "outlining", "describing", "writing".
+        fraction: of the whole run, in [0, 1].
+        tile: number of the tile in work, from 1; 0 outside the tile loop.
+        tiles: number of tiles; 0 outside the tile loop.
+        seconds_left: estimate, or None while none can be made.
+    """
+
+    stage: str
+    fraction: float
+    tile: int = 0
+    tiles: int = 0
+    seconds_left: Optional[float] = None
+
+
+@dataclass(frozen=True)
+class ChangeResult:
+    """What a finished, or cancelled and partly finished, run produced.
+
+    Attributes:
+        run_id: unique text; also in every row of ``changes`` and in ``runs``.
+        gpkg: path of the GeoPackage.
+        mask: path of the mask raster.
+        score: path of the score raster.
+        parse: what was looked for, with "anything" resolved to the system's classes.
+        regions: the largest regions (at most :data:`MAX_REGIONS_IN_RESULT`); all are in ``gpkg``.
+        count: number of regions in ``gpkg``.
+        counts: number of regions per ``object|direction``.
+        areas_m2: changed area per ``object|direction``; empty without georeference.
+        caption: the scene in one or two sentences.
+        area_analysed_m2: None without georeference.
+        system: name of the system.
+        revision: of the system's weights.
+        device: what really ran, and why ("CPU (2 threads): no CUDA provider").
+        timings_s: seconds per stage, and ``"total"``.
+        warnings: sentences for the user.
+        partial: cancelled; what was finished is in the files.
+    """
+
+    run_id: str
+    gpkg: str
+    mask: str
+    score: str
+    parse: ParsedPrompt
+    regions: tuple[Region, ...]
+    count: int
+    counts: dict[str, int]
+    areas_m2: dict[str, float]
+    caption: str
+    area_analysed_m2: Optional[float]
+    system: str
+    revision: str
+    device: str
+    timings_s: dict[str, float] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    partial: bool = False
+
+
+MAX_REGIONS_IN_RESULT = 1000
+
+#: Called by the pipeline from its own thread, several times a second at most.
+ProgressCallback = Callable[[Progress], None]
+#: Asked between tiles; True stops the run after the tile in work.
+CancelledCallback = Callable[[], bool]

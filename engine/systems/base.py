@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The interface of a change-detection system: batches of tile pairs in, scores out.
+
+A system knows nothing of files, grids or CRSs. The pipeline gives it tiles that
+are already on the common grid, at a pixel size that it was trained on, as 8-bit
+RGB; it answers with one calibrated score per query and pixel.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Optional
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+
+    from ..request import Query
+
+#: Class index of a pixel whose class is not known.
+CLASS_UNKNOWN = 255
+
+
+@dataclass(frozen=True)
+class SystemInfo:
+    """What can be said of a system without loading it.
+
+    Attributes:
+        name: name in the registry and on the command line.
+        title: shown in the dock ("Bundled - fast, no download").
+        description: one or two sentences.
+        pixel_sizes: in metres, those that it was trained on, ascending.
+        classes: names of the classes of ``classes_before`` and ``classes_after``, also what
+            "anything changed" asks for; empty where it has none.
+        tile_size: side of a tile in pixels, a multiple of 32.
+        overlap: pixels that neighbouring tiles share.
+        batch_size: tiles per call on a CPU.
+        revision: of the weights.
+        terms: terms of use of the weights, for the user.
+        tier: ``"compact"`` (onnxruntime) or ``"full"`` (PyTorch).
+        open_vocabulary: any noun works; otherwise an unknown noun gets a warning.
+    """
+
+    name: str
+    title: str
+    description: str
+    pixel_sizes: tuple[float, ...]
+    classes: tuple[str, ...]
+    tile_size: int
+    overlap: int
+    batch_size: int
+    revision: str
+    terms: str
+    tier: str = "compact"
+    open_vocabulary: bool = False
+
+
+@dataclass(frozen=True)
+class TilePrediction:
+    """Answer of a system for a batch of B tile pairs.
+
+    Attributes:
+        scores: (B, Q, H, W) float32 in [0, 1], one plane per query, calibrated so
+            that 0.5 is the default threshold.
+        classes_before: (B, H, W) uint8 index into ``SystemInfo.classes`` of the most likely
+            class on the earlier date, :data:`CLASS_UNKNOWN` where none is likely; or None.
+        classes_after: the same for the later date.
+    """
+
+    scores: np.ndarray
+    classes_before: Optional[np.ndarray] = None
+    classes_after: Optional[np.ndarray] = None
+
+
+class ChangeSystem(ABC):
+    """A change-detection system. Subclasses import heavy packages inside methods."""
+
+    info: SystemInfo
+
+    @abstractmethod
+    def load(self, device: str = "auto") -> None:
+        """Load the weights. Does nothing where they are loaded on that device.
+
+        Args:
+            device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
+
+        Raises:
+            DependencyError: a package is missing.
+            WeightsError: weights are missing or damaged.
+        """
+
+    @property
+    @abstractmethod
+    def device(self) -> str:
+        """The device really used and why, for the user, such as "CPU (2 threads)"."""
+
+    @abstractmethod
+    def predict(
+        self, before: np.ndarray, after: np.ndarray, queries: Sequence[Query]
+    ) -> TilePrediction:
+        """Score a batch of tile pairs.
+
+        Args:
+            before: (B, H, W, 3) uint8, H and W multiples of 32.
+            after: the same for the later date.
+            queries: what to look for.
+
+        Returns:
+            Scores per query, and classes per date where the system knows them.
+        """
+
+    def notes(self, queries: Sequence[Query]) -> tuple[str, ...]:
+        """Warnings about the queries, such as a noun that the system was not trained on."""
+        return ()
+
+    def unload(self) -> None:
+        """Free the memory that the weights take."""
