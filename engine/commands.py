@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the command line does beyond calling the pipeline: reading, listing, training."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import DependencyError, InputError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from .request import ChangeResult
+    from .systems.base import SystemInfo
+
+#: Of the object that ``--json`` prints; raised when a key changes its meaning.
+SCHEMA_VERSION = 1
+BOX_NUMBERS = 4
+
+
+def result_as_json(result: ChangeResult) -> dict[str, Any]:
+    """Return the object that ``changescribe detect --json`` prints (output contract)."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "parse": {
+            "text": result.parse.text,
+            "anything": result.parse.anything,
+            "queries": [asdict(query) for query in result.parse.queries],
+            "explanation": result.parse.explanation,
+        },
+        "counts": {"total": result.count, **result.counts},
+        "areas_m2": result.areas_m2,
+        "area_analysed_m2": result.area_analysed_m2,
+        "caption": result.caption,
+        "captions": [
+            {"change_id": region.change_id, "caption": region.caption} for region in result.regions
+        ],
+        "timings_s": result.timings_s,
+        "device": result.device,
+        "system": result.system,
+        "revision": result.revision,
+        "run_id": result.run_id,
+        "partial": result.partial,
+        "warnings": list(result.warnings),
+        "outputs": {"gpkg": result.gpkg, "mask": result.mask, "score": result.score},
+    }
+
+
+def info_as_json(info: SystemInfo) -> dict[str, Any]:
+    """Return a system's description as JSON-ready values."""
+    return asdict(info)
+
+
+def read_boxes(path: str) -> list[tuple[int, int, int, int]]:
+    """Read a list of [x0, y0, x1, y1] in pixels of BEFORE.
+
+    Raises:
+        InputError: the file cannot be read, or is not such a list.
+    """
+    hint = "It holds a list of [x0, y0, x1, y1] in pixels of BEFORE."
+    try:
+        rows = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f'The boxes "{path}" cannot be read.', hint, str(error)) from error
+    boxes = []
+    for row in rows if isinstance(rows, list) else [None]:
+        if not isinstance(row, list) or len(row) != BOX_NUMBERS:
+            raise InputError(f'"{path}" is not a list of boxes.', hint)
+        x0, y0, x1, y1 = (round(value) for value in row)
+        if x0 >= x1 or y0 >= y1:
+            raise InputError(f"The box {row} is empty.", hint)
+        boxes.append((x0, y0, x1, y1))
+    return boxes
+
+
+def data_folder(given: Path | None) -> Path:
+    """Return the folder of real data.
+
+    Raises:
+        InputError: none was given and CHANGESCRIBE_DATA is not set, or it does not exist.
+    """
+    folder = given or Path(os.environ.get("CHANGESCRIBE_DATA", ""))
+    if not folder.name or not folder.is_dir():
+        raise InputError(
+            "The folder of training data was not found.",
+            "Name it with --data or in the variable CHANGESCRIBE_DATA.",
+        )
+    return folder
+
+
+def train(arguments: argparse.Namespace) -> int:
+    """Train a system from a recipe."""
+    _need_torch()
+    from .training.loop import train as run
+
+    run(recipe=arguments.recipe, data=data_folder(arguments.data), out=arguments.out)
+    return 0
+
+
+def evaluate(arguments: argparse.Namespace) -> int:
+    """Measure the bundled model on real data."""
+    from .evaluation.bundled import evaluate as run
+
+    run(data=data_folder(arguments.data), out=arguments.out)
+    return 0
+
+
+def synthesise(arguments: argparse.Namespace) -> int:
+    """Generate labelled, captioned, georeferenced scene pairs."""
+    from .synthesis import write_pairs
+
+    write_pairs(
+        arguments.out,
+        arguments.count,
+        seed=arguments.seed,
+        size=arguments.size,
+        pixel_size=arguments.pixel_size,
+    )
+    return 0
+
+
+def _need_torch() -> None:
+    try:
+        version("torch")
+    except PackageNotFoundError as error:
+        raise DependencyError(
+            "Training needs PyTorch, which is not installed here.",
+            "Install the full tier: make setup-full.",
+        ) from error
+
+
+def doctor() -> list[tuple[str, str]]:
+    """Return what is installed, as (name, value) rows."""
+    from osgeo import gdal
+
+    rows = [
+        ("python", sys.version.split()[0]),
+        ("platform", platform.platform()),
+        ("GDAL", gdal.__version__),
+    ]
+    for package in ("numpy", "onnxruntime", "onnxruntime-gpu", "torch", "transformers", "sam2"):
+        try:
+            rows.append((package, version(package)))
+        except PackageNotFoundError:
+            rows.append((package, "not installed"))
+    try:
+        import onnxruntime
+
+        rows.append(("onnxruntime providers", ", ".join(onnxruntime.get_available_providers())))
+    except ImportError as error:
+        rows.append(("onnxruntime providers", f"none: {error}"))
+    return rows

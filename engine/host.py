@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Hosts: where a system's ``predict`` runs.
+
+The pipeline, GDAL and all files stay in the calling process; only batches of
+tiles go through a host. :class:`InProcessHost` runs the system in this process,
+which is right for onnxruntime: it loads in 0.1 s and does not disturb QGIS.
+"""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Optional
+
+from . import systems
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+
+    from .request import Query
+    from .systems.base import ChangeSystem, SystemInfo, TilePrediction
+
+
+class Host(ABC):
+    """Runs systems, and keeps their weights loaded between requests."""
+
+    @abstractmethod
+    def info(self, system: str) -> SystemInfo:
+        """Describe a system without loading it."""
+
+    @abstractmethod
+    def load(self, system: str, device: str = "auto") -> str:
+        """Load a system's weights where they are not; return the device used, and why."""
+
+    @abstractmethod
+    def notes(self, system: str, queries: Sequence[Query]) -> tuple[str, ...]:
+        """Return a loaded system's warnings about the queries."""
+
+    @abstractmethod
+    def predict(
+        self, system: str, before: np.ndarray, after: np.ndarray, queries: Sequence[Query]
+    ) -> TilePrediction:
+        """Score a batch of tile pairs; see :meth:`ChangeSystem.predict`."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Free all weights."""
+
+
+class InProcessHost(Host):
+    """Runs systems in this process. May be used from several threads."""
+
+    def __init__(self) -> None:
+        self._systems: dict[str, ChangeSystem] = {}
+        self._lock = threading.RLock()
+
+    def _system(self, name: str) -> ChangeSystem:
+        with self._lock:
+            if name not in self._systems:
+                self._systems[name] = systems.create(name)
+            return self._systems[name]
+
+    def info(self, system: str) -> SystemInfo:
+        return self._system(system).info
+
+    def load(self, system: str, device: str = "auto") -> str:
+        with self._lock:
+            loaded = self._system(system)
+            loaded.load(device)
+            return loaded.device
+
+    def notes(self, system: str, queries: Sequence[Query]) -> tuple[str, ...]:
+        with self._lock:
+            return self._system(system).notes(queries)
+
+    def predict(
+        self, system: str, before: np.ndarray, after: np.ndarray, queries: Sequence[Query]
+    ) -> TilePrediction:
+        with self._lock:
+            return self._system(system).predict(before, after, queries)
+
+    def close(self) -> None:
+        with self._lock:
+            for system in self._systems.values():
+                system.unload()
+            self._systems.clear()
+
+
+_shared: Optional[Host] = None
+_shared_lock = threading.Lock()
+
+
+def shared_host() -> Host:
+    """Return the host that the dock and the Processing algorithms of a process share."""
+    global _shared  # noqa: PLW0603 - one service per process is the point
+    with _shared_lock:
+        if _shared is None:
+            _shared = InProcessHost()
+        return _shared
+
+
+def close_shared_host() -> None:
+    """Free the weights of the shared host; the next :func:`shared_host` starts anew."""
+    global _shared  # noqa: PLW0603
+    with _shared_lock:
+        if _shared is not None:
+            _shared.close()
+        _shared = None

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An area of interest as a mask on any grid."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from osgeo import gdal, ogr, osr
+
+from ..errors import InputError
+from ..request import Area
+
+if TYPE_CHECKING:
+    from .grid import Grid
+
+
+def spatial_reference(crs: str) -> osr.SpatialReference:
+    """Return the CRS of any text that GDAL understands, with x before y.
+
+    Raises:
+        InputError: the text is not a CRS.
+    """
+    reference = osr.SpatialReference()
+    if reference.SetFromUserInput(crs) != 0:
+        raise InputError(
+            f'"{crs}" is not a coordinate reference system.', "Give it as EPSG:code or WKT."
+        )
+    reference.SetAxisMappingStrategy(osr.OAMS_TRADITIONAL_GIS_ORDER)
+    return reference
+
+
+class AreaMask:
+    """Polygons of an area of interest, ready to be drawn onto tiles.
+
+    Args:
+        area: polygons as WKT with their CRS.
+        grid: any grid in the CRS of the pixels that :meth:`on` will be asked for.
+
+    Raises:
+        InputError: the WKT is not a polygon, or cannot be transformed to the grid's CRS.
+    """
+
+    def __init__(self, area: Area, grid: Grid) -> None:
+        geometry = ogr.CreateGeometryFromWkt(area.wkt)
+        if geometry is None or geometry.GetDimension() != 2 or geometry.IsEmpty():  # noqa: PLR2004
+            raise InputError(
+                "The area of interest is not a polygon.", "Choose a polygon layer with features."
+            )
+        self._crs = spatial_reference(grid.crs_wkt) if grid.crs_wkt else None
+        if area.crs and self._crs is not None:
+            transform = osr.CoordinateTransformation(spatial_reference(area.crs), self._crs)
+            if geometry.Transform(transform) != 0:
+                raise InputError(
+                    "The area of interest cannot be transformed to the CRS of the rasters.",
+                    "Check the CRS of the polygon layer.",
+                )
+        self.geometry = geometry
+
+    @property
+    def envelope(self) -> tuple[float, float, float, float]:
+        """xmin, ymin, xmax, ymax in the CRS of the grid."""
+        xmin, xmax, ymin, ymax = self.geometry.GetEnvelope()
+        return xmin, ymin, xmax, ymax
+
+    def on(self, grid: Grid) -> np.ndarray:
+        """Return (H, W) bool: pixels of the grid whose centre lies in the area."""
+        raster = gdal.GetDriverByName("MEM").Create("", grid.width, grid.height, 1, gdal.GDT_Byte)
+        raster.SetGeoTransform(grid.geotransform)
+        source = ogr.GetDriverByName("Memory").CreateDataSource("")
+        layer = source.CreateLayer("area", srs=self._crs)
+        if self._crs is not None:
+            raster.SetProjection(self._crs.ExportToWkt())
+        feature = ogr.Feature(layer.GetLayerDefn())
+        feature.SetGeometry(self.geometry)
+        layer.CreateFeature(feature)
+        gdal.RasterizeLayer(raster, [1], layer, burn_values=[1])
+        return raster.ReadAsArray().astype(bool)
+
+
+def read_area(path: str) -> Area:
+    """Read all polygons of a vector file as one area of interest.
+
+    Raises:
+        InputError: the file cannot be opened or holds no polygon.
+    """
+    source = gdal.OpenEx(path, gdal.OF_VECTOR | gdal.OF_READONLY)
+    layer = None if source is None else source.GetLayer(0)
+    if layer is None:
+        raise InputError(
+            f'The area of interest "{path}" cannot be opened.', "Choose a polygon file."
+        )
+    union = ogr.Geometry(ogr.wkbMultiPolygon)
+    for feature in layer:
+        geometry = feature.GetGeometryRef()
+        if geometry is not None and geometry.GetDimension() == 2:  # noqa: PLR2004
+            union = union.Union(geometry)
+    if union.IsEmpty():
+        raise InputError(f'"{path}" holds no polygon.', "Choose a polygon file with features.")
+    reference = layer.GetSpatialRef()
+    return Area(union.ExportToWkt(), reference.ExportToWkt() if reference else None)
