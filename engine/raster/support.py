@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""GDAL and OSR with checked errors, and without a change to the process.
+
+Other plugins share QGIS's process. Whether GDAL raises exceptions or returns
+None is theirs to choose, so both are handled here, and options are set for the
+calling thread only and put back.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Callable, Optional
+
+import numpy as np
+from osgeo import gdal, osr
+
+from ..errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@contextmanager
+def thread_options(**options: str) -> Iterator[None]:
+    """Set GDAL configuration options for this thread, and put them back.
+
+    Args:
+        options: names and values, such as ``GDAL_PAM_ENABLED="NO"``.
+    """
+    saved = {name: gdal.GetThreadLocalConfigOption(name) for name in options}
+    for name, value in options.items():
+        gdal.SetThreadLocalConfigOption(name, value)
+    try:
+        yield
+    finally:
+        for name, value in saved.items():
+            gdal.SetThreadLocalConfigOption(name, value)
+
+
+def checked(call: Callable[[], object]) -> tuple[object, str]:
+    """Run a GDAL call quietly and tell what went wrong.
+
+    Args:
+        call: a function without arguments.
+
+    Returns:
+        What the call returned (None where it raised), and GDAL's error message, "" where
+        there was none. Warnings of GDAL do not count.
+    """
+    gdal.ErrorReset()
+    gdal.PushErrorHandler("CPLQuietErrorHandler")
+    try:
+        value = call()
+    except RuntimeError as error:
+        return None, str(error) or "GDAL error"
+    finally:
+        gdal.PopErrorHandler()
+    if gdal.GetLastErrorType() >= gdal.CE_Failure:
+        return value, gdal.GetLastErrorMsg() or "GDAL error"
+    return value, ""
+
+
+def spatial_reference(text: str) -> osr.SpatialReference:
+    """Make a CRS with x (or longitude) first.
+
+    Args:
+        text: WKT, ``EPSG:4326``, a PROJ string.
+
+    Raises:
+        InputError: GDAL does not understand the text.
+    """
+    srs = osr.SpatialReference()
+    status, problem = checked(lambda: srs.SetFromUserInput(text))
+    if status != 0 or problem:
+        shown = text if len(text) <= 60 else text[:57] + "..."
+        raise InputError(
+            f'The coordinate reference system "{shown}" is not known.',
+            "Give an EPSG code such as EPSG:4326, or WKT.",
+            problem,
+        )
+    srs.SetAxisMappingStrategy(osr.OAMS_TRADITIONAL_GIS_ORDER)
+    return srs
+
+
+def same_crs(first: str, second: str) -> bool:
+    """Tell whether two CRS texts mean the same system; "" is only the same as ""."""
+    if first == second:
+        return True
+    if not first or not second:
+        return False
+    return bool(spatial_reference(first).IsSame(spatial_reference(second)))
+
+
+def transform_points(
+    source: osr.SpatialReference, target: osr.SpatialReference, points: np.ndarray
+) -> np.ndarray:
+    """Transform points between two CRSs.
+
+    Args:
+        source: CRS of the points, x first.
+        target: CRS wanted, x first.
+        points: (N, 2) float64.
+
+    Returns:
+        (N, 2) float64; NaN for a point that has no place in the target CRS.
+    """
+    result = np.full((len(points), 2), np.nan)
+    transformation, problem = checked(lambda: osr.CoordinateTransformation(source, target))
+    if transformation is None or problem:
+        return result
+    values, _ = checked(lambda: transformation.TransformPoints(points.tolist()))
+    if values is None:
+        # With exceptions on, one bad point makes the whole call fail.
+        values = [
+            checked(lambda p=point: transformation.TransformPoint(p[0], p[1]))[0]
+            for point in points.tolist()
+        ]
+    for row, value in enumerate(values):
+        if value is not None:
+            result[row] = value[:2]
+    result[~np.isfinite(result).all(axis=1)] = np.nan
+    return result
+
+
+def ecef(srs: osr.SpatialReference, points: np.ndarray) -> Optional[np.ndarray]:
+    """Place points of a CRS in space, on its ellipsoid.
+
+    Straight lines between near points are then ground distances, also at the poles and
+    across the antimeridian, where differences of degrees are not.
+
+    Args:
+        srs: geographic or projected CRS, x first.
+        points: (N, 2) float64.
+
+    Returns:
+        (N, 3) metres; NaN for points outside the CRS; None where it has no ellipsoid
+        (a local engineering CRS).
+    """
+    if srs.IsLocal():
+        return None
+    geographic = srs.CloneGeogCS()
+    if geographic is None:
+        return None
+    geographic.SetAxisMappingStrategy(osr.OAMS_TRADITIONAL_GIS_ORDER)
+    degrees = points if srs.IsGeographic() else transform_points(srs, geographic, points)
+    radians = np.asarray(degrees, dtype=np.float64) * geographic.GetAngularUnits()
+    lon, lat = radians[:, 0], radians[:, 1]
+    semi_major = geographic.GetSemiMajor()
+    inverse_flattening = geographic.GetInvFlattening()
+    flattening = 1.0 / inverse_flattening if inverse_flattening else 0.0
+    e2 = flattening * (2.0 - flattening)
+    normal = semi_major / np.sqrt(1.0 - e2 * np.sin(lat) ** 2)
+    return np.stack(
+        [
+            normal * np.cos(lat) * np.cos(lon),
+            normal * np.cos(lat) * np.sin(lon),
+            normal * (1.0 - e2) * np.sin(lat),
+        ],
+        axis=1,
+    )

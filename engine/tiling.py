@@ -1,0 +1,312 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tiles over a raster of any size, and the blending of what comes back from them.
+
+Tiles overlap, and where they do their scores are weighted by linear ramps that
+sum to one. The tiles come in panels of columns, row by row within a panel, so
+that what waits for a neighbour takes memory that depends on neither the width
+nor the height of the raster: at most ``tile_size * panel_width`` pixels
+(:attr:`TilePlan.max_pending_pixels`). At a panel's border one column of tiles is
+computed twice; at 4096 pixels a panel and tiles of 512 that costs about a tenth
+of the time.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Optional
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: Widest panel in pixels, unless a tile is wider.
+PANEL_WIDTH = 4096
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A square of pixels; it may extend past the right and lower edge of a small raster.
+
+    Attributes:
+        x: column of its left edge.
+        y: row of its upper edge.
+        width: in pixels.
+        height: in pixels.
+        panel: number of the panel of columns that it is computed for.
+        column: number of its column of tiles.
+        row: number of its row of tiles.
+    """
+
+    x: int
+    y: int
+    width: int
+    height: int
+    panel: int = 0
+    column: int = 0
+    row: int = 0
+
+
+@dataclass(frozen=True)
+class Block:
+    """A finished part of the raster.
+
+    Attributes:
+        x: column of its left edge.
+        y: row of its upper edge.
+        array: (Q, h, w) float32.
+    """
+
+    x: int
+    y: int
+    array: np.ndarray
+
+
+class _Axis:
+    """The tiles along one axis, and their weights."""
+
+    def __init__(self, size: int, tile_size: int, overlap: int) -> None:
+        self.size = size
+        self.tile_size = tile_size
+        count = 1
+        if size > tile_size:
+            count = math.ceil((size - tile_size) / (tile_size - overlap)) + 1
+        # Spread evenly: the last tile would otherwise be shifted back on its own and share
+        # nearly all of its pixels with its neighbour.
+        span = max(0, size - tile_size)
+        self.starts = [round(i * span / (count - 1)) if count > 1 else 0 for i in range(count)]
+
+    def weights(self, index: int) -> np.ndarray:
+        """Weights of a tile's pixels along the axis, (tile_size,) float32.
+
+        w_i = r_i / sum_j r_j, where r_i rises linearly over the overlap with the tile before
+        and falls over that with the tile after. Where just two tiles meet, that is the ramp.
+        """
+        start = self.starts[index]
+        first, last = index, index
+        while first > 0 and self.starts[first - 1] + self.tile_size > start:
+            first -= 1
+        while last + 1 < len(self.starts) and self.starts[last + 1] < start + self.tile_size:
+            last += 1
+        total = np.zeros(self.tile_size)
+        for other in range(first, last + 1):
+            offset = self.starts[other] - start
+            ramp = self._ramp(other)
+            low, high = max(0, offset), min(self.tile_size, self.tile_size + offset)
+            total[low:high] += ramp[low - offset : high - offset]
+        return (self._ramp(index) / total).astype(np.float32)
+
+    def core(self, index: int) -> tuple[int, int]:
+        """Pixels that are nearer to this tile's middle than to another's: start, end."""
+        start, end = 0, self.size
+        if index > 0:
+            start = (self.starts[index] + self.starts[index - 1] + self.tile_size) // 2
+        if index + 1 < len(self.starts):
+            end = (self.starts[index + 1] + self.starts[index] + self.tile_size) // 2
+        return start, end
+
+    def _ramp(self, index: int) -> np.ndarray:
+        position = np.arange(self.tile_size) + 0.5
+        ramp = np.ones(self.tile_size)
+        if index > 0:
+            shared = self.starts[index - 1] + self.tile_size - self.starts[index]
+            if shared > 0:
+                ramp = np.minimum(ramp, position / shared)
+        if index + 1 < len(self.starts):
+            shared = self.starts[index] + self.tile_size - self.starts[index + 1]
+            if shared > 0:
+                ramp = np.minimum(ramp, (self.tile_size - position) / shared)
+        return ramp
+
+
+class TilePlan:
+    """All tiles of a raster, in the order in which they must be blended.
+
+    Iterate over it to get the tiles; ``len`` is their number.
+
+    Attributes:
+        width: of the raster, in pixels.
+        height: of the raster, in pixels.
+        tile_size: side of every tile, in pixels.
+        overlap: smallest number of pixels that neighbouring tiles share.
+        panels: start and end column of each panel.
+    """
+
+    def __init__(
+        self, width: int, height: int, tile_size: int, overlap: int, panel_width: int = PANEL_WIDTH
+    ) -> None:
+        self.width = width
+        self.height = height
+        self.tile_size = tile_size
+        self.overlap = overlap
+        self._x_axis = _Axis(width, tile_size, overlap)
+        self._y_axis = _Axis(height, tile_size, overlap)
+        self.panels = self._plan_panels(panel_width)
+        self._columns = [self._columns_of(start, end) for start, end in self.panels]
+
+    def __len__(self) -> int:
+        return sum(len(columns) for columns in self._columns) * len(self._y_axis.starts)
+
+    def __iter__(self) -> Iterator[Tile]:
+        for panel, columns in enumerate(self._columns):
+            for row, y in enumerate(self._y_axis.starts):
+                for column in columns:
+                    x = self._x_axis.starts[column]
+                    yield Tile(x, y, self.tile_size, self.tile_size, panel, column, row)
+
+    @property
+    def max_pending_pixels(self) -> int:
+        """Most pixels (of one plane) that the :class:`Blender` holds at a time."""
+        return self.tile_size * max(end - start for start, end in self.panels)
+
+    def weights(self, tile: Tile) -> tuple[np.ndarray, np.ndarray]:
+        """Weights of a tile's rows and columns, each (tile_size,) float32.
+
+        A pixel's weight is the product of the two; over all tiles that cover it the products
+        sum to one.
+        """
+        return self._y_axis.weights(tile.row), self._x_axis.weights(tile.column)
+
+    def core(self, tile: Tile) -> Optional[tuple[int, int, int, int]]:
+        """Pixels that belong to one tile alone: for classes, which cannot be blended.
+
+        Returns:
+            x0, y0, x1, y1 in pixels of the raster, within it; None where the tile only helps
+            to blend. Over all tiles they cover the raster once.
+        """
+        left, right = self.panels[tile.panel]
+        x0, x1 = self._x_axis.core(tile.column)
+        y0, y1 = self._y_axis.core(tile.row)
+        x0, x1 = max(x0, left), min(x1, right)
+        if x0 >= x1 or y0 >= y1:
+            return None
+        return x0, y0, x1, y1
+
+    def finished_rows(self, tile: Tile) -> int:
+        """Row up to which the tile's panel is finished once the tile is added."""
+        if tile.column != self._columns[tile.panel][-1]:
+            return tile.y
+        if tile.row + 1 == len(self._y_axis.starts):
+            return self.height
+        return self._y_axis.starts[tile.row + 1]
+
+    def _plan_panels(self, panel_width: int) -> list[tuple[int, int]]:
+        panels: list[tuple[int, int]] = []
+        start = 0
+        while start < self.width:
+            ends = [x + self.tile_size for x in self._x_axis.starts]
+            later = [end for end in ends if end > start]
+            # A panel ends where a tile ends: the tiles before need not be computed again.
+            fitting = [end for end in later if end - start <= panel_width]
+            end = min(self.width, max(fitting) if fitting else later[0])
+            panels.append((start, end))
+            start = end
+        return panels
+
+    def _columns_of(self, start: int, end: int) -> list[int]:
+        return [
+            index
+            for index, x in enumerate(self._x_axis.starts)
+            if x < end and x + self.tile_size > start
+        ]
+
+
+def plan(
+    width: int, height: int, tile_size: int, overlap: int, panel_width: int = PANEL_WIDTH
+) -> TilePlan:
+    """Lay tiles over a raster.
+
+    All tiles have the same size and lie inside the raster, where it is not smaller than a
+    tile; neighbours share ``overlap`` pixels or, evenly spread, a few more.
+
+    Args:
+        width: of the raster, in pixels.
+        height: of the raster, in pixels.
+        tile_size: side of a tile in pixels, a multiple of 32.
+        overlap: pixels that neighbouring tiles share at least, less than ``tile_size``.
+        panel_width: widest panel of columns, which bounds the memory for blending.
+
+    Raises:
+        ValueError: a size that makes no sense.
+    """
+    if width < 1 or height < 1:
+        raise ValueError(f"a raster of {width} x {height} pixels has no tiles")
+    if tile_size < 32 or tile_size % 32:
+        raise ValueError(f"tile_size must be a multiple of 32, not {tile_size}")
+    if not 0 <= overlap < tile_size:
+        raise ValueError(f"overlap must be in [0, tile_size), not {overlap}")
+    return TilePlan(width, height, tile_size, overlap, panel_width)
+
+
+class Blender:
+    """Blend the tiles of a plan, in its order, and hand out finished blocks.
+
+    Args:
+        tiles: the plan.
+        channels: number Q of planes.
+    """
+
+    def __init__(self, tiles: TilePlan, channels: int) -> None:
+        self._plan = tiles
+        self._expected = iter(tiles)
+        self._channels = channels
+        self._panel = -1
+        self._flushed = 0
+        self._pending = np.zeros((channels, 0, 0), dtype=np.float32)
+
+    @property
+    def pending_pixels(self) -> int:
+        """Pixels (of one plane) that are held now."""
+        return int(self._pending.shape[1] * self._pending.shape[2])
+
+    def add(self, tile: Tile, scores: Optional[np.ndarray]) -> list[Block]:
+        """Add the scores of a tile.
+
+        Args:
+            tile: the next one of the plan.
+            scores: (Q, tile.height, tile.width) float32, finite; None counts as zeros, for a
+                tile without valid pixels.
+
+        Returns:
+            Blocks that no later tile touches; together they cover the raster once. After a
+            cancelled run, what was returned is whole and what was not is lost.
+
+        Raises:
+            ValueError: the tile is not the next one, or the scores have another shape.
+        """
+        if tile != next(self._expected, None):
+            raise ValueError(f"{tile} is not the next tile of the plan")
+        shape = (self._channels, tile.height, tile.width)
+        if scores is not None and scores.shape != shape:
+            raise ValueError(f"scores have the shape {scores.shape}, not {shape}")
+        left, right = self._plan.panels[tile.panel]
+        if tile.panel != self._panel:
+            rows = min(tile.height, self._plan.height)
+            self._pending = np.zeros((self._channels, rows, right - left), dtype=np.float32)
+            self._panel, self._flushed = tile.panel, 0
+        if scores is not None:
+            self._accumulate(tile, scores, left, right)
+        return self._flush(left, self._plan.finished_rows(tile))
+
+    def _accumulate(self, tile: Tile, scores: np.ndarray, left: int, right: int) -> None:
+        x0, x1 = max(tile.x, left), min(tile.x + tile.width, right)
+        y0, y1 = tile.y, min(tile.y + tile.height, self._plan.height)
+        row_weights, column_weights = self._plan.weights(tile)
+        inner_y, inner_x = slice(0, y1 - y0), slice(x0 - tile.x, x1 - tile.x)
+        weights = row_weights[inner_y, None] * column_weights[None, inner_x]
+        rows = slice(y0 - self._flushed, y1 - self._flushed)
+        self._pending[:, rows, x0 - left : x1 - left] += scores[:, inner_y, inner_x] * weights
+
+    def _flush(self, left: int, until: int) -> list[Block]:
+        count = until - self._flushed
+        if count <= 0:
+            return []
+        block = Block(left, self._flushed, self._pending[:, :count].copy())
+        kept = self._pending.shape[1] - count
+        self._pending[:, :kept] = self._pending[:, count:].copy()
+        self._pending[:, kept:] = 0.0
+        self._flushed = until
+        if until == self._plan.height:
+            self._pending = np.zeros((self._channels, 0, 0), dtype=np.float32)
+        return [block]
