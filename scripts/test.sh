@@ -1,0 +1,51 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Run one part of the tests: scripts/test.sh engine|plugin|torch|slow [pytest arguments]
+#
+# engine: without QGIS and without torch     plugin: in a real QGIS, under Xvfb
+# torch:  the full tier                      slow:   what the others leave out
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+part="${1:?engine, plugin, torch or slow}"
+shift
+# Tests never touch the user's own QGIS profile, nor a display that happens to be there.
+mkdir -p out/test-profile
+QGIS_CUSTOM_CONFIG_PATH="$(pwd -P)/out/test-profile"
+export QGIS_CUSTOM_CONFIG_PATH LIBGL_ALWAYS_SOFTWARE=1
+unset QT_QPA_PLATFORM QGIS_OPTS
+
+compact=(.venv/bin/python -m pytest)
+full=(.venv-full/bin/python -m pytest -p no:pytest_qgis)
+screen=(xvfb-run -a -s "-screen 0 1600x1000x24")
+
+say() { printf '\n== %s\n' "$*"; }
+# In the slow part a tier may have no tests at all: pytest says 5 then.
+allow_none() { "$@" || { [ $? -eq 5 ]; }; }
+
+case "$part" in
+engine)
+    say "Engine, package and lint rules: no QGIS, no torch"
+    "${compact[@]}" -p no:pytest_qgis -m "not slow and not torch" --ignore=tests/plugin tests "$@"
+    ;;
+plugin)
+    say "Plugin, in a real QGIS under Xvfb"
+    "${screen[@]}" "${compact[@]}" -m "not slow and not torch" tests/plugin "$@"
+    ;;
+torch)
+    say "Full tier: torch"
+    "${full[@]}" -m "torch and not slow" --ignore=tests/plugin tests "$@"
+    ;;
+slow)
+    say "Slow tests: engine and package"
+    allow_none "${compact[@]}" -p no:pytest_qgis -m "slow and not torch" --ignore=tests/plugin tests "$@"
+    say "Slow tests: plugin, in a real QGIS under Xvfb"
+    allow_none "${screen[@]}" "${compact[@]}" -m "slow and not torch" tests/plugin "$@"
+    say "Slow tests: full tier"
+    allow_none "${full[@]}" -m "torch and slow" --ignore=tests/plugin tests "$@"
+    ;;
+*)
+    echo "Usage: scripts/test.sh engine|plugin|torch|slow" >&2
+    exit 2
+    ;;
+esac
