@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where two rectangles of different CRSs overlap.
+
+Footprints are lists of rings, (N, 2) arrays of coordinates. The smaller of two
+footprints is transformed to the CRS of the larger one, densified: a raster of
+the whole earth has no sensible outline in UTM, but a UTM tile has one in degrees.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Optional
+
+import numpy as np
+from osgeo import ogr
+
+from ..errors import ChangeScribeError
+from .support import checked, same_crs, spatial_reference, transform_points
+
+#: Points along a ring when it is transformed: edges are curves in another CRS.
+POINTS_PER_RING = 128
+
+Rings = list  # of (N, 2) float64 arrays; each ring is closed by its first point
+
+
+def rectangle(xmin: float, ymin: float, xmax: float, ymax: float) -> np.ndarray:
+    """Corners of a rectangle, (4, 2)."""
+    return np.array([[xmin, ymin], [xmax, ymin], [xmax, ymax], [xmin, ymax]], dtype=np.float64)
+
+
+def densify(ring: np.ndarray, points: int = POINTS_PER_RING) -> np.ndarray:
+    """Add points to the edges of a ring; its own are kept.
+
+    Args:
+        ring: (N, 2).
+        points: number of points wanted, about.
+    """
+    ends = np.roll(ring, -1, axis=0)
+    lengths = np.linalg.norm(ends - ring, axis=1)
+    step = max(float(lengths.sum()) / points, 1e-300)
+    parts = []
+    for start, end, length in zip(ring, ends, lengths):
+        count = max(1, math.ceil(length / step))
+        fraction = np.arange(count)[:, None] / count
+        parts.append(start + (end - start) * fraction)
+    return np.concatenate(parts)
+
+
+def overlap(
+    rings: Rings, crs_wkt: str, other: np.ndarray, other_crs: str
+) -> Rings:
+    """Cut rings to a rectangle of another CRS.
+
+    Args:
+        rings: in ``crs_wkt``.
+        crs_wkt: "" where it is not known; then ``other_crs`` does not matter.
+        other: corners (4, 2) of the rectangle in ``other_crs``.
+        other_crs: WKT or any text that GDAL understands.
+
+    Returns:
+        Rings in ``crs_wkt``; empty where nothing is shared.
+    """
+    if not crs_wkt or same_crs(crs_wkt, other_crs):
+        # A CRS in degrees may be drawn from -180 to 180 or from 0 to 360.
+        return _intersect(rings, [other], turns=_is_geographic(crs_wkt))
+    outward = _transformed(rings, crs_wkt, other_crs)
+    if outward is not None and _extent_area(outward) < _extent_area([other]):
+        shared = _intersect(outward, [other], turns=_is_geographic(other_crs))
+        back = _transformed(shared, other_crs, crs_wkt) or []
+        return _intersect(back, rings, turns=_is_geographic(crs_wkt))
+    inward = _transformed([other], other_crs, crs_wkt) or []
+    return _intersect(inward, rings, turns=_is_geographic(crs_wkt))
+
+
+def _is_geographic(crs: str) -> bool:
+    return bool(crs) and bool(spatial_reference(crs).IsGeographic())
+
+
+def _extent_area(rings: Rings) -> float:
+    if not rings:
+        return 0.0
+    points = np.concatenate(rings)
+    return float(np.prod(points.max(axis=0) - points.min(axis=0)))
+
+
+def _transformed(rings: Rings, source: str, target: str) -> Optional[Rings]:
+    """Transform rings, densified; None where a part of them has no place in the target."""
+    source_srs, target_srs = spatial_reference(source), spatial_reference(target)
+    result = []
+    for ring in rings:
+        points = transform_points(source_srs, target_srs, densify(ring))
+        if not np.isfinite(points).all():
+            return None
+        if target_srs.IsGeographic():
+            # A ring across the antimeridian would jump from 180 to -180.
+            points[:, 0] = np.unwrap(points[:, 0], period=360.0)
+        result.append(points)
+    return result
+
+
+def _intersect(first: Rings, second: Rings, *, turns: bool) -> Rings:
+    """Intersect two footprints of one CRS; the result lies where ``second`` lies.
+
+    Args:
+        first: rings.
+        second: rings.
+        turns: x are degrees, so ``first`` may also lie a whole turn to the east or west.
+    """
+    for shift in (0.0, 360.0, -360.0) if turns else (0.0,):
+        moved = [ring + np.array([shift, 0.0]) for ring in first]
+        shared, problem = checked(lambda m=moved: _geometry(m).Intersection(_geometry(second)))
+        if shared is None:
+            raise ChangeScribeError(
+                "The overlap of the rasters could not be computed.",
+                "GDAL must be built with GEOS.",
+                problem,
+            )
+        rings = _rings(shared)
+        if rings:
+            return rings
+    return []
+
+
+def _geometry(rings: Rings) -> ogr.Geometry:
+    collection = ogr.Geometry(ogr.wkbMultiPolygon)
+    for points in rings:
+        ring = ogr.Geometry(ogr.wkbLinearRing)
+        for x, y in [*points.tolist(), points[0].tolist()]:
+            ring.AddPoint_2D(x, y)
+        polygon = ogr.Geometry(ogr.wkbPolygon)
+        polygon.AddGeometry(ring)
+        collection.AddGeometry(polygon)
+    return collection if collection.IsValid() else collection.Buffer(0)
+
+
+def _rings(geometry: ogr.Geometry) -> Rings:
+    """Outer rings of the polygons in a geometry; points and lines share no area."""
+    if ogr.GT_Flatten(geometry.GetGeometryType()) == ogr.wkbPolygon:
+        if geometry.IsEmpty() or geometry.GetArea() <= 0:
+            return []
+        return [np.array(geometry.GetGeometryRef(0).GetPoints())[:-1, :2]]
+    rings: Rings = []
+    for index in range(geometry.GetGeometryCount()):
+        part = geometry.GetGeometryRef(index)
+        if part.GetDimension() == 2:
+            rings += _rings(part)
+    return rings

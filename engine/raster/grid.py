@@ -1,0 +1,363 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Pixel grids: the one of the results, and the one on which a system runs.
+
+Results lie on the grid of BEFORE, cut to the area analysed. A system runs on
+that same grid wherever it can; where the pixels are much finer than those it
+was trained on, or not square on the ground, it runs on a grid of its own and
+the results are warped back.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Optional
+
+import numpy as np
+from osgeo import osr
+
+from ..errors import InputError
+from .footprint import densify, overlap, rectangle
+from .support import ecef, same_crs, spatial_reference, transform_points
+
+if TYPE_CHECKING:
+    from ..request import Extent
+    from .reader import RasterSource
+
+#: Geotransform of a raster without georeference: x is the column and y minus the row, which is
+#: how QGIS draws it.
+PIXEL_GEOTRANSFORM = (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
+#: Pixel sizes whose ratio is within this are treated as equal, and so are the sides of a pixel.
+SIZE_TOLERANCE = 1.25
+#: The two rasters' pixel sizes may differ by this factor before the user is warned.
+PAIR_TOLERANCE = 2.0
+#: Offsets of less than this fraction of a pixel are rounding, not a shift.
+SNAP = 1e-3
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A grid of pixels on the ground, or without georeference.
+
+    Attributes:
+        width: in pixels.
+        height: in pixels.
+        geotransform: GDAL's six numbers: x = g0 + column g1 + row g2, y = g3 + column g4 + row g5.
+        crs_wkt: WKT of the CRS; "" where it is not known.
+    """
+
+    width: int
+    height: int
+    geotransform: tuple[float, float, float, float, float, float]
+    crs_wkt: str
+
+    def window(self, x: int, y: int, width: int, height: int) -> Grid:
+        """Return a part of the grid; it may extend past the edges.
+
+        Args:
+            x: column of its left edge.
+            y: row of its upper edge.
+            width: in pixels.
+            height: in pixels.
+        """
+        left, top = self.pixel_to_map(x, y)
+        _, g1, g2, _, g4, g5 = self.geotransform
+        return Grid(width, height, (left, g1, g2, top, g4, g5), self.crs_wkt)
+
+    def scaled(self, across: float, down: float) -> Grid:
+        """Return a grid that covers this one with pixels ``across`` x ``down`` times as large."""
+        g0, g1, g2, g3, g4, g5 = self.geotransform
+        return Grid(
+            max(1, math.ceil(self.width / across - SNAP)),
+            max(1, math.ceil(self.height / down - SNAP)),
+            (g0, g1 * across, g2 * down, g3, g4 * across, g5 * down),
+            self.crs_wkt,
+        )
+
+    def pixel_to_map(self, x: float, y: float) -> tuple[float, float]:
+        """Coordinates in the CRS of a place in pixels; (0, 0) is the upper left corner."""
+        g0, g1, g2, g3, g4, g5 = self.geotransform
+        return g0 + x * g1 + y * g2, g3 + x * g4 + y * g5
+
+    def map_to_pixel(self, x: float, y: float) -> tuple[float, float]:
+        """Place in pixels of coordinates in the CRS."""
+        g0, g1, g2, g3, g4, g5 = self.geotransform
+        determinant = g1 * g5 - g2 * g4
+        dx, dy = x - g0, y - g3
+        return (dx * g5 - dy * g2) / determinant, (dy * g1 - dx * g4) / determinant
+
+    def offset_in(self, other: Grid) -> Optional[tuple[int, int]]:
+        """Column and row of this grid's origin in ``other``, where their pixels coincide.
+
+        Returns:
+            Whole pixels, perhaps negative; None where the CRSs or the pixels differ.
+        """
+        if not same_crs(self.crs_wkt, other.crs_wkt):
+            return None
+        x, y = other.map_to_pixel(*self.pixel_to_map(0, 0))
+        column, row = round(x), round(y)
+        for corner_x, corner_y in ((0, 0), (self.width, 0), (0, self.height)):
+            x, y = other.map_to_pixel(*self.pixel_to_map(corner_x, corner_y))
+            if max(abs(x - column - corner_x), abs(y - row - corner_y)) > 10 * SNAP:
+                return None
+        return column, row
+
+    @property
+    def bounds(self) -> tuple[float, float, float, float]:
+        """Smallest rectangle in the CRS: xmin, ymin, xmax, ymax."""
+        corners = [
+            self.pixel_to_map(x, y) for x in (0, self.width) for y in (0, self.height)
+        ]
+        xs, ys = zip(*corners)
+        return min(xs), min(ys), max(xs), max(ys)
+
+    @property
+    def georeferenced(self) -> bool:
+        """False where coordinates are columns and rows only."""
+        return bool(self.crs_wkt) or self.geotransform != PIXEL_GEOTRANSFORM
+
+    @cached_property
+    def ground_sides(self) -> Optional[tuple[float, float]]:
+        """Sides of the central pixel on the ground, across and down, in metres.
+
+        On the ellipsoid, so right for degrees, feet, and EPSG:3857, whose map metres are not
+        metres on the ground. None without a CRS.
+        """
+        vectors = self._ground_vectors
+        if vectors is None:
+            return None
+        return float(np.linalg.norm(vectors[0])), float(np.linalg.norm(vectors[1]))
+
+    @cached_property
+    def pixel_size(self) -> Optional[float]:
+        """Square root of the ground area of the central pixel, in metres; None without a CRS."""
+        vectors = self._ground_vectors
+        if vectors is None:
+            return None
+        return float(np.sqrt(np.linalg.norm(np.cross(vectors[0], vectors[1]))))
+
+    @cached_property
+    def _ground_vectors(self) -> Optional[tuple[np.ndarray, np.ndarray]]:
+        """Ground vectors in metres of one step across and one down at the centre."""
+        if not self.crs_wkt:
+            return None
+        srs = spatial_reference(self.crs_wkt)
+        # Some pixels at once: inverse projections are exact to micrometres only.
+        span_x, span_y = min(16, self.width), min(16, self.height)
+        x, y = self.width / 2, self.height / 2
+        pixels = [
+            (x - span_x / 2, y), (x + span_x / 2, y), (x, y - span_y / 2), (x, y + span_y / 2)
+        ]
+        points = np.array([self.pixel_to_map(*pixel) for pixel in pixels])
+        space = ecef(srs, points)
+        if space is None or not np.isfinite(space).all():
+            if srs.IsGeographic():
+                return None
+            unit = srs.GetLinearUnits()
+            space = np.column_stack([points * unit, np.zeros(4)])
+        return (space[1] - space[0]) / span_x, (space[3] - space[2]) / span_y
+
+
+@dataclass(frozen=True)
+class CommonGrid:
+    """Where results are written and where the system runs.
+
+    Attributes:
+        output: grid of BEFORE, cut to the area analysed.
+        working: grid on which tiles are read; equal to ``output`` where possible.
+        warnings: sentences for the user.
+    """
+
+    output: Grid
+    working: Grid
+    warnings: tuple[str, ...] = ()
+
+
+def format_size(metres: float) -> str:
+    """Write a pixel size for the user: "0.5 m", "12.3 m", "250 m"."""
+    digits = max(0, 2 - math.floor(math.log10(metres))) if metres > 0 else 0
+    text = f"{metres:.{digits}f}"
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
+    return f"{text} m"
+
+
+def common_grid(
+    before: RasterSource,
+    after: RasterSource,
+    extent: Optional[Extent],
+    pixel_sizes: tuple[float, ...],
+) -> CommonGrid:
+    """Choose the grid of the results and the one on which the system runs.
+
+    Args:
+        before: the earlier raster, whose grid the results lie on.
+        after: the later raster; any CRS and resolution.
+        extent: rectangle to analyse; None is the overlap of both rasters.
+        pixel_sizes: in metres, those that the system was trained on; may be empty.
+
+    Raises:
+        InputError: the rasters do not overlap, the extent lies outside, or one of them or both
+            have no georeference and they do not fit.
+    """
+    _check_georeference(before, after)
+    output = _output_grid(before, after, extent)
+    working, warnings = _working_grid(output, tuple(sorted(pixel_sizes)))
+    warnings += _pair_warnings(before, after)
+    return CommonGrid(output, working, tuple(warnings))
+
+
+def _check_georeference(before: RasterSource, after: RasterSource) -> None:
+    """Raise where the rasters cannot be laid over each other."""
+    first, second = before.grid, after.grid
+    if not first.georeferenced and not second.georeferenced:
+        if (first.width, first.height) != (second.width, second.height):
+            raise InputError(
+                "The rasters have no georeference and differ in size: the earlier one has "
+                f"{first.width} x {first.height} pixels, the later one "
+                f"{second.width} x {second.height}.",
+                "Georeference both, or use images of equal size that show the same place.",
+            )
+        return
+    for grid, source, which in ((first, before, "earlier"), (second, after, "later")):
+        if not grid.georeferenced:
+            raise InputError(
+                f'The {which} raster "{source.name}" has no georeference, the other one has.',
+                "Georeference it first (Layer > Georeferencer), or use two images of equal size "
+                "that both have none.",
+            )
+    if bool(first.crs_wkt) != bool(second.crs_wkt):
+        which, source = ("later", after) if first.crs_wkt else ("earlier", before)
+        raise InputError(
+            f'The coordinate reference system of the {which} raster "{source.name}" is not known.',
+            "Assign it with Raster > Projections > Assign Projection, then run again.",
+        )
+
+
+def _output_grid(before: RasterSource, after: RasterSource, extent: Optional[Extent]) -> Grid:
+    """Cut the grid of BEFORE to the overlap and the extent, in whole pixels."""
+    grid = before.grid
+    rings = overlap([_corners(grid)], grid.crs_wkt, _corners(after.grid), after.grid.crs_wkt)
+    window = _pixel_window(grid, rings)
+    if window is None:
+        raise InputError(
+            f'"{before.name}" and "{after.name}" do not overlap.',
+            "Check that they show the same place and that both have the right coordinate "
+            "reference system (Layer Properties > Source).",
+            f"before: {grid.bounds}; after: {after.grid.bounds}, each in its own CRS",
+        )
+    if extent is not None:
+        if not (extent.xmin < extent.xmax and extent.ymin < extent.ymax):
+            raise InputError(
+                "The extent to analyse is empty.", "Give it as xmin, ymin, xmax, ymax."
+            )
+        corners = rectangle(extent.xmin, extent.ymin, extent.xmax, extent.ymax)
+        rings = overlap(rings, grid.crs_wkt, corners, extent.crs or grid.crs_wkt)
+        window = _pixel_window(grid, rings)
+        if window is None:
+            raise InputError(
+                "The extent to analyse lies outside the area that both rasters cover.",
+                "Choose an extent within the overlap of the two rasters, and check its CRS.",
+            )
+    return grid.window(*window)
+
+
+def _corners(grid: Grid) -> np.ndarray:
+    corners = ((0, 0), (grid.width, 0), (grid.width, grid.height), (0, grid.height))
+    return np.array([grid.pixel_to_map(x, y) for x, y in corners])
+
+
+def _pixel_window(grid: Grid, rings: list[np.ndarray]) -> Optional[tuple[int, int, int, int]]:
+    """Whole pixels of a grid that rings touch: x, y, width, height; None where none."""
+    if not rings:
+        return None
+    pixels = np.array([grid.map_to_pixel(x, y) for ring in rings for x, y in ring.tolist()])
+    low = np.floor(pixels.min(axis=0) + SNAP).astype(int)
+    high = np.ceil(pixels.max(axis=0) - SNAP).astype(int)
+    x0, y0 = np.maximum(low, 0).tolist()
+    x1, y1 = np.minimum(high, (grid.width, grid.height)).tolist()
+    if x0 >= x1 or y0 >= y1:
+        return None
+    return x0, y0, x1 - x0, y1 - y0
+
+
+def _working_grid(output: Grid, trained: tuple[float, ...]) -> tuple[Grid, list[str]]:
+    """Choose the grid to run on, and say what the user should know of it."""
+    size, sides = output.pixel_size, output.ground_sides
+    if size is None or sides is None:
+        if not trained:
+            return output, []
+        return output, [
+            "The size of the pixels on the ground is not known; the system works best where it "
+            f"is {_size_range(trained)}."
+        ]
+    wanted, warnings = size, []
+    if trained:
+        nearest = min(trained, key=lambda value: abs(math.log(value / size)))
+        if size > trained[-1] * SIZE_TOLERANCE:
+            warnings.append(
+                f"The pixels of the earlier raster are {format_size(size)}, larger than the "
+                f"{format_size(trained[-1])} that the system was trained on: it sees less "
+                "detail than it needs, and the results are less reliable."
+            )
+        elif not 1 / SIZE_TOLERANCE <= size / nearest <= SIZE_TOLERANCE:
+            wanted = nearest
+    if max(sides) / min(sides) > SIZE_TOLERANCE:
+        return _local_grid(output, wanted), warnings
+    if wanted == size:
+        return output, warnings
+    return output.scaled(wanted / size, wanted / size), warnings
+
+
+def _local_grid(output: Grid, size: float) -> Grid:
+    """Make a north-up grid of square pixels that covers another one.
+
+    Its CRS is azimuthal equidistant about the centre, on the datum of ``output``: in degrees,
+    far from the equator, a pixel is much narrower than high.
+
+    Args:
+        output: grid to cover.
+        size: side of a pixel in metres.
+    """
+    source = spatial_reference(output.crs_wkt)
+    geographic = None if source.IsLocal() else source.CloneGeogCS()
+    outline = densify(_corners(output))
+    if geographic is not None:
+        geographic.SetAxisMappingStrategy(osr.OAMS_TRADITIONAL_GIS_ORDER)
+        centre = np.array([output.pixel_to_map(output.width / 2, output.height / 2)])
+        ((lon, lat),) = transform_points(source, geographic, centre)
+        local = osr.SpatialReference()
+        local.SetProjCS("Local azimuthal equidistant")
+        local.CopyGeogCSFrom(geographic)
+        local.SetAE(float(lat), float(lon), 0.0, 0.0)
+        local.SetLinearUnits("metre", 1.0)
+        local.SetAxisMappingStrategy(osr.OAMS_TRADITIONAL_GIS_ORDER)
+        points = transform_points(source, local, outline)
+        if np.isfinite(points).all():
+            (xmin, ymin), (xmax, ymax) = points.min(axis=0), points.max(axis=0)
+            width = max(1, math.ceil((xmax - xmin) / size - SNAP))
+            height = max(1, math.ceil((ymax - ymin) / size - SNAP))
+            geotransform = (float(xmin), size, 0.0, float(ymax), 0.0, -size)
+            return Grid(width, height, geotransform, local.ExportToWkt())
+    across, down = output.ground_sides or (size, size)
+    return output.scaled(size / across, size / down)
+
+
+def _size_range(trained: tuple[float, ...]) -> str:
+    if len(trained) == 1:
+        return f"about {format_size(trained[0])}"
+    return f"{format_size(trained[0])} to {format_size(trained[-1])}"
+
+
+def _pair_warnings(before: RasterSource, after: RasterSource) -> list[str]:
+    first, second = before.grid.pixel_size, after.grid.pixel_size
+    if first is None or second is None:
+        return []
+    if 1 / PAIR_TOLERANCE <= first / second <= PAIR_TOLERANCE:
+        return []
+    return [
+        f"The pixel sizes differ: {format_size(first)} in the earlier raster, "
+        f"{format_size(second)} in the later one. What only the finer one shows can look like "
+        "change."
+    ]
