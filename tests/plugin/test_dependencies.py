@@ -1,0 +1,517 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Installing what is missing: interpreter per platform, pip as a child, nothing of QGIS touched."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import importlib
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("qgis.core")
+
+from changescribe.engine.errors import CancelledError, DependencyError, OutputError
+from changescribe.ui import dependencies
+from changescribe.ui.dependencies import COMPACT, Tier
+from changescribe.ui.dependency_install import (
+    InstallPlan,
+    InstallStep,
+    _publish,
+    clean_environment,
+    explain_failure,
+    install,
+)
+from changescribe.ui.dependency_interpreter import (
+    Interpreter,
+    Runtime,
+    candidates,
+    find,
+    pip_command,
+)
+from changescribe.ui.dependency_network import network_environment, proxy_environment
+from changescribe.ui.dependency_panel import DependencyPanel
+from qgis.PyQt.QtCore import QEventLoop, QTimer
+from qgis.PyQt.QtNetwork import QNetworkProxy
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+TIER = Tier("small", ("cs_small_runtime",), ("cs-small-runtime>=1,<2",), 1, 1)
+
+
+def make_wheel(
+    folder: Path, name: str, version: str, files: dict[str, str], tag: str = "py3-none-any"
+) -> Path:
+    """Write a wheel by hand: nothing is built, nothing is fetched."""
+    folder.mkdir(parents=True, exist_ok=True)
+    stem = f"{name.replace('-', '_')}-{version}"
+    files = {
+        **files,
+        f"{stem}.dist-info/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        "Requires-Dist: numpy\n",
+        f"{stem}.dist-info/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\n"
+        f"Tag: {tag}\n",
+    }
+    rows = []
+    path = folder / f"{stem}-{tag}.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        for inside, text in files.items():
+            archive.writestr(inside, text)
+            digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest())
+            rows.append(f"{inside},sha256={digest.decode().rstrip('=')},{len(text)}")
+        archive.writestr(f"{stem}.dist-info/RECORD", "\n".join([*rows, ""]))
+    return path
+
+
+@pytest.fixture
+def wheels(tmp_path: Path) -> Path:
+    """A folder with the tier's wheel, and a numpy that must not get in."""
+    folder = tmp_path / "wheels"
+    make_wheel(folder, "cs-small-runtime", "1.2", {
+        "cs_small_runtime/__init__.py": "import numpy\nVALUE = numpy.arange(3).sum()\n"})
+    make_wheel(folder, "numpy", "99.0", {"numpy/__init__.py": "raise ImportError('foreign')\n"})
+    return folder
+
+
+@pytest.fixture
+def target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The final folder, as :func:`dependencies.folder` gives it."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    path = Path(dependencies.folder(TIER))
+    assert tmp_path in path.parents
+    yield path
+    sys.modules.pop("cs_small_runtime", None)
+    importlib.invalidate_caches()
+
+
+# --- which interpreter -----------------------------------------------------------------------
+
+
+def touch(*paths: Path) -> None:
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
+
+
+def runtime(**values: object) -> Runtime:
+    known = {"executable": "", "prefixes": (), "home": "", "application": "", "version": (3, 9)}
+    return Runtime(**{**known, **values})
+
+
+@pytest.mark.parametrize("prefix_known", [True, False])
+def test_windows_takes_python_beside_qgis_never_qgis_itself(tmp_path, prefix_known) -> None:
+    root = tmp_path / "QGIS 3.22.16"
+    python = root / "apps" / "Python39" / "python.exe"
+    qgis = root / "bin" / "qgis-ltr-bin.exe"
+    touch(python, qgis, root / "bin" / "python-qgis-ltr.bat")
+    facts = runtime(
+        system="win32", executable=str(qgis), application=str(root / "bin"),
+        prefixes=(str(python.parent),) if prefix_known else (),
+    )
+    assert candidates(facts) == [str(python)]
+
+
+@pytest.mark.parametrize(
+    "place", ["MacOS/bin/python3", "MacOS/python3.12", "Frameworks/bin/python3.12"]
+)
+def test_macos_takes_python_inside_the_bundle(tmp_path, place) -> None:
+    contents = tmp_path / "QGIS-LTR.app" / "Contents"
+    qgis = contents / "MacOS" / "QGIS"
+    touch(qgis, contents / place)
+    facts = runtime(
+        system="darwin", executable=str(qgis), application=str(qgis.parent), version=(3, 12),
+        prefixes=(str(contents / "Frameworks"),),
+    )
+    assert candidates(facts) == [str(contents / place)]
+
+
+def test_linux_takes_the_prefix_when_qgis_embeds_python(tmp_path) -> None:
+    python = tmp_path / "usr" / "bin" / "python3.11"
+    qgis = tmp_path / "usr" / "bin" / "qgis"
+    touch(python, python.with_name("python3"), qgis)
+    facts = runtime(
+        system="linux", executable=str(qgis), prefixes=(str(tmp_path / "usr"),), version=(3, 11)
+    )
+    assert candidates(facts) == [str(python), str(python.with_name("python3"))]
+
+
+def test_linux_prefers_its_own_executable(tmp_path) -> None:
+    own, other = tmp_path / "venv" / "bin" / "python", tmp_path / "usr" / "bin" / "python3.11"
+    touch(own, other)
+    facts = runtime(
+        system="linux", executable=str(own), prefixes=(str(tmp_path / "usr"),), version=(3, 11)
+    )
+    assert candidates(facts)[0] == str(own)
+
+
+def answer(version=(3, 9), bits=64, machine="arm64", pip=True, bundled=None) -> str:
+    return "a library talks\n" + json.dumps({
+        "version": list(version), "bits": bits, "machine": machine, "pip": pip, "bundled": bundled})
+
+
+def test_other_pythons_are_refused_and_home_is_set_only_where_needed(tmp_path) -> None:
+    contents = tmp_path / "QGIS.app" / "Contents" / "MacOS"
+    touch(contents / "bin" / "python3.9", contents / "bin" / "python3", contents / "python3")
+    facts = runtime(
+        system="darwin", executable=str(contents / "QGIS"), application=str(contents),
+        home="/home-of-python", machine="arm64",
+    )
+
+    def run(program, arguments, environment):
+        if program.endswith("bin/python3.9"):
+            return 0, answer(machine="x86_64")
+        if program.endswith("bin/python3"):
+            return 0, answer(version=(3, 8))
+        if "PYTHONHOME" not in environment:
+            return 1, "ModuleNotFoundError: No module named 'encodings'"
+        return 0, answer()
+
+    found = find(facts, run)
+    assert found.path == str(contents / "python3")
+    assert found.environment == {"PYTHONHOME": "/home-of-python"}
+    with pytest.raises(DependencyError) as caught:
+        find(facts, lambda *_: None)
+    assert "bin/python3.9" in caught.value.details
+
+
+def test_the_running_python_is_found() -> None:
+    def run(program, arguments, environment):
+        done = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout
+
+    found = find(Runtime.current(), run)
+    assert found.environment == {}
+    assert os.path.samefile(found.path, sys.executable)
+
+
+def test_pip_comes_from_python_from_the_wheels_or_from_ensurepip(tmp_path) -> None:
+    wheel = tmp_path / "pip-24.0-py3-none-any.whl"
+    assert pip_command(Interpreter("python", {}, has_pip=True, bundled_pip="b")) == ["-m", "pip"]
+    bare = Interpreter("python", {}, has_pip=False, bundled_pip=None)
+    with pytest.raises(DependencyError) as caught:
+        pip_command(bare, str(tmp_path))
+    assert "pip" in caught.value.message
+    assert caught.value.hint
+    touch(wheel)
+    assert pip_command(bare, str(tmp_path)) == [os.path.join(str(wheel), "pip")]
+    with_ensurepip = Interpreter("python", {}, has_pip=False, bundled_pip="/x/pip-23.whl")
+    assert pip_command(with_ensurepip) == [os.path.join("/x/pip-23.whl", "pip")]
+
+
+def test_debian_without_pip_names_the_package(monkeypatch) -> None:
+    monkeypatch.setattr(
+        "shutil.which", lambda name: "/usr/bin/apt-get" if name == "apt-get" else None
+    )
+    with pytest.raises(DependencyError, match="sudo apt install python3-pip"):
+        pip_command(Interpreter("python", {}, has_pip=False, bundled_pip=None))
+
+
+# --- environment -----------------------------------------------------------------------------
+
+
+def test_child_does_not_inherit_another_python(monkeypatch) -> None:
+    for name in ("PYTHONHOME", "PYTHONPATH", "PIP_TARGET", "PIP_CONSTRAINT"):
+        monkeypatch.setenv(name, "/elsewhere")
+    environment = clean_environment({"TMPDIR": "work"})
+    for name in ("PYTHONHOME", "PYTHONPATH", "PIP_TARGET", "PIP_CONSTRAINT"):
+        assert not environment.contains(name)
+    assert environment.value("TMPDIR") == "work"
+    assert environment.value("PIP_USER") == "0"
+    assert clean_environment({"PYTHONHOME": "/qgis"}).value("PYTHONHOME") == "/qgis"
+
+
+def test_proxy_becomes_variables() -> None:
+    proxy = QNetworkProxy(QNetworkProxy.ProxyType.HttpProxy, "proxy.example", 8080, "me", "p@ss:")
+    variables = proxy_environment(proxy, ["https://intranet.example/x", "local.example"])
+    assert variables["HTTPS_PROXY"] == "http://me:p%40ss%3A@proxy.example:8080"
+    assert variables["NO_PROXY"] == "intranet.example,local.example"
+    socks = QNetworkProxy(QNetworkProxy.ProxyType.Socks5Proxy, "proxy.example", 1080)
+    assert proxy_environment(socks, [])["https_proxy"] == "socks5h://proxy.example:1080"
+    assert proxy_environment(QNetworkProxy(), []) == {}
+
+
+def test_without_settings_in_qgis_nothing_is_set(qgis_app, tmp_path) -> None:
+    assert network_environment(str(tmp_path)) == {}
+
+
+# --- installing ------------------------------------------------------------------------------
+
+
+def plan(target: Path, wheels: Path, tier: Tier = TIER) -> InstallPlan:
+    return InstallPlan(str(target), tier, str(wheels))
+
+
+def test_install_from_wheels_leaves_qgis_numpy(target, wheels, monkeypatch) -> None:
+    import numpy as np
+    from osgeo import gdal_array
+
+    # No network at all: whatever would go out meets a closed port.
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    assert dependencies.missing(TIER) == ("cs_small_runtime",)
+    steps: list[InstallStep] = []
+    assert install(plan(target, wheels), steps.append) == str(target)
+
+    assert dependencies.missing(TIER) == ()
+    assert sys.path[-1] == str(target)
+    module = importlib.import_module("cs_small_runtime")
+    assert module.VALUE == 3
+    assert Path(module.__file__).is_relative_to(target)
+    assert sorted(os.listdir(target)) == ["cs_small_runtime", "cs_small_runtime-1.2.dist-info"]
+    assert os.listdir(target.parent) == [target.name]
+    assert not Path(np.__file__).is_relative_to(target)
+    assert gdal_array.NumericTypeCodeToGDALTypeCode(np.uint8) == 1
+    fractions = [step.fraction for step in steps]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1.0
+    dependencies.deactivate(TIER)
+    assert str(target) not in sys.path
+
+
+def test_numpy_that_comes_along_is_removed(target, tmp_path) -> None:
+    folder = tmp_path / "bad"
+    make_wheel(folder, "cs-small-runtime", "1.3", {
+        "cs_small_runtime/__init__.py": "import numpy\n", "numpy/__init__.py": "1 / 0\n",
+        "numpy.libs/x.txt": "", "bin/tool": ""})
+    install(plan(target, folder))
+    assert sorted(os.listdir(target)) == ["cs_small_runtime", "cs_small_runtime-1.3.dist-info"]
+
+
+def test_what_does_not_run_is_not_installed(target, tmp_path) -> None:
+    folder = tmp_path / "broken"
+    make_wheel(folder, "cs-small-runtime", "1.4", {
+        "cs_small_runtime/__init__.py": "raise ImportError('numpy.core.multiarray')\n"})
+    with pytest.raises(DependencyError) as caught:
+        install(plan(target, folder))
+    assert "multiarray" in caught.value.details
+    assert not target.exists()
+    assert os.listdir(target.parent) == []
+
+
+@pytest.mark.parametrize("after", [0, 3])
+def test_cancel_leaves_nothing(target, wheels, after) -> None:
+    asked = []
+
+    def cancelled() -> bool:
+        asked.append(True)
+        return len(asked) > after
+
+    with pytest.raises(CancelledError):
+        install(plan(target, wheels), None, cancelled)
+    assert not target.exists()
+    assert not target.parent.exists() or os.listdir(target.parent) == []
+
+
+def test_a_folder_without_fitting_wheels_says_so(target, tmp_path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(DependencyError, match=r"no wheels .*pip download"):
+        install(plan(target, empty))
+    make_wheel(empty, "cs-small-runtime", "1.2", {"cs_small_runtime/__init__.py": ""},
+               tag="cp27-cp27m-win32")
+    with pytest.raises(DependencyError, match="no wheel of cs_small_runtime") as caught:
+        install(plan(target, empty))
+    assert "No matching distribution" in caught.value.details
+    assert os.listdir(target.parent) == []
+
+
+def test_unwritable_cache_is_an_output_error(tmp_path, wheels) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    with pytest.raises(OutputError, match="cannot be written"):
+        install(plan(blocked / "py" / "small", wheels))
+
+
+def test_full_disk_is_said_before_the_download(target, wheels, monkeypatch) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _path: type("U", (), {"free": 1_000_000})())
+    with pytest.raises(OutputError, match="1 MB are free"):
+        install(plan(target, wheels))
+    assert os.listdir(target.parent) == []
+
+
+def test_publishing_replaces_an_older_folder(tmp_path) -> None:
+    new, old = tmp_path / "new", tmp_path / "compact"
+    touch(new / "a.py", old / "b.py")
+    _publish(str(new), str(old))
+    assert os.listdir(old) == ["a.py"]
+    assert os.listdir(tmp_path) == ["compact"]
+
+
+@pytest.mark.parametrize(
+    ("log", "words", "kind"),
+    [
+        ("NewConnectionError: Temporary failure in name resolution\nNo matching distribution",
+         "cannot be reached", DependencyError),
+        ("ProxyError('Cannot connect to proxy.')", "cannot be reached", DependencyError),
+        ("SSLError(CERTIFICATE_VERIFY_FAILED)", "certificate", DependencyError),
+        ("Missing dependencies for SOCKS support.", "SOCKS", DependencyError),
+        ("ERROR: No matching distribution found for x", "offers no", DependencyError),
+        ("OSError: [Errno 28] No space left on device", "disk is full", OutputError),
+        ("Traceback", "could not be installed", DependencyError),
+    ],
+)
+def test_pip_failures_are_explained(log, words, kind) -> None:
+    error = explain_failure(InstallPlan("/x"), log)
+    assert type(error) is kind
+    assert words in error.message
+    assert error.hint
+    assert error.details == log
+
+
+def test_facts_name_what_runs_here(qgis_app) -> None:
+    rows = dict(dependencies.facts())
+    import numpy as np
+
+    assert np.__version__ in rows["numpy"]
+    assert "arrays work" in rows["GDAL"]
+    assert sys.prefix in rows["Python"]
+
+
+def test_missing_package_is_a_dependency_error(target) -> None:
+    with pytest.raises(DependencyError, match="cs_small_runtime"):
+        dependencies.require(TIER)
+
+
+# --- the panel -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def panel(qgis_app, target):
+    """The panel with a tier that is missing."""
+    widget = DependencyPanel(tier=TIER)
+    yield widget
+    widget.shut_down()
+    widget.deleteLater()
+
+
+def wait_for_end(panel: DependencyPanel) -> None:
+    """Run Qt's event loop until the installation has ended."""
+    loop = QEventLoop()
+    panel.busy_changed.connect(lambda busy: busy or loop.quit())
+    QTimer.singleShot(60_000, loop.quit)
+    loop.exec()
+    assert not panel.is_busy
+
+
+def test_panel_installs_and_hides(panel, wheels) -> None:
+    signals = []
+    panel.installed.connect(lambda: signals.append("installed"))
+    assert not panel.isHidden()
+    assert "cs_small_runtime" in panel._text.text()
+    panel.install_from_wheels(str(wheels))
+    assert panel.is_busy
+    wait_for_end(panel)
+    assert signals == ["installed"]
+    assert panel.isHidden()
+    assert importlib.import_module("cs_small_runtime").VALUE == 3
+
+
+def test_panel_shows_the_error_and_offers_to_try_again(panel, tmp_path) -> None:
+    panel.install_from_wheels(str(tmp_path))
+    wait_for_end(panel)
+    assert not panel.isHidden()
+    assert "no wheels" in panel._text.text()
+    assert not panel._details.isHidden()
+
+
+def test_panel_cancels_and_shuts_down(panel, target, wheels) -> None:
+    panel.install_from_wheels(str(wheels))
+    panel.cancel()
+    wait_for_end(panel)
+    assert not target.exists()
+    assert "cs_small_runtime" in panel._text.text()
+    panel.install_from_wheels(str(wheels))
+    panel.shut_down()
+    assert not panel.is_busy
+    assert not target.exists()
+
+
+# --- the real package, in QGIS's own Python --------------------------------------------------
+
+REAL = """
+import json, os, sys
+from qgis.core import QgsApplication
+app = QgsApplication([], True, sys.argv[2])
+app.initQgis()
+from qgis.PyQt.QtCore import QEventLoop, QTimer
+from changescribe.ui import dependencies
+from changescribe.ui.dependency_panel import DependencyPanel
+import numpy
+before = (numpy.__version__, numpy.__file__)
+missing = dependencies.missing()
+panel = DependencyPanel()
+loop = QEventLoop()
+panel.installed.connect(loop.quit)
+panel.busy_changed.connect(lambda busy: busy or loop.quit())
+QTimer.singleShot(240000, loop.quit)
+panel.install_from_wheels(sys.argv[1])
+loop.exec() if hasattr(loop, "exec") else loop.exec_()
+import onnxruntime
+from osgeo import gdal, gdal_array
+dataset = gdal.GetDriverByName("MEM").Create("", 3, 2, 1, gdal.GDT_Byte)
+dataset.GetRasterBand(1).WriteArray(numpy.full((2, 3), 7, numpy.uint8))
+import changescribe
+print(json.dumps({
+    "missing": missing, "shown": panel._text.text(), "onnxruntime": onnxruntime.__file__,
+    "providers": onnxruntime.get_available_providers(), "folder": dependencies.folder(),
+    "numpy_before": before, "numpy_after": (numpy.__version__, numpy.__file__),
+    "sum": int(dataset.ReadAsArray().sum()), "in_folder": sorted(os.listdir(dependencies.folder())),
+}))
+sys.stdout.flush()
+os._exit(0)
+"""
+
+
+def qgis_python() -> str:
+    """Return the Python that QGIS itself runs on here, without onnxruntime, or skip."""
+    python = f"/usr/bin/python{sys.version_info.major}.{sys.version_info.minor}"
+    check = (
+        "import sys, importlib.util, qgis.core;"
+        "sys.exit(importlib.util.find_spec('onnxruntime') is not None)"
+    )
+    if not os.path.exists(python):
+        pytest.skip("QGIS's own Python is not where Linux distributions have it")
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
+    done = subprocess.run([python, "-c", check], check=False, env=clean, capture_output=True)
+    if done.returncode:
+        pytest.skip("QGIS's own Python has onnxruntime already, or no QGIS")
+    return python
+
+
+@pytest.mark.slow
+def test_real_onnxruntime_into_qgis_from_wheels_without_network(tmp_path) -> None:
+    python = qgis_python()
+    wheels = tmp_path / "wheels"
+    download = subprocess.run(
+        [python, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:",
+         "--disable-pip-version-check", "--retries", "1", "-d", str(wheels), *COMPACT.requirements],
+        check=False, capture_output=True, text=True, timeout=240,
+    )
+    if download.returncode:
+        pytest.skip(f"onnxruntime cannot be downloaded here: {download.stderr[-200:]}")
+    (tmp_path / "path").mkdir()
+    (tmp_path / "path" / "changescribe").symlink_to(REPOSITORY, target_is_directory=True)
+    environment = {
+        **{k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "PIP_"))},
+        "PYTHONPATH": str(tmp_path / "path"), "XDG_CACHE_HOME": str(tmp_path / "cache"),
+        "QT_QPA_PLATFORM": "offscreen", "HTTPS_PROXY": "http://127.0.0.1:9",
+        "HTTP_PROXY": "http://127.0.0.1:9", "PIP_INDEX_URL": "http://127.0.0.1:9/simple",
+    }
+    done = subprocess.run(
+        [python, "-c", REAL, str(wheels), str(tmp_path / "profile")],
+        check=False, capture_output=True, text=True, timeout=280, env=environment,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    facts = json.loads(done.stdout.strip().splitlines()[-1])
+    assert facts["missing"] == ["onnxruntime"]
+    assert facts["onnxruntime"].startswith(facts["folder"]), facts
+    assert "CPUExecutionProvider" in facts["providers"]
+    assert facts["numpy_before"] == facts["numpy_after"]
+    assert facts["sum"] == 42
+    assert [name for name in facts["in_folder"] if not name.startswith("onnxruntime")] == []
