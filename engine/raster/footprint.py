@@ -46,9 +46,7 @@ def densify(ring: np.ndarray, points: int = POINTS_PER_RING) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def overlap(
-    rings: Rings, crs_wkt: str, other: np.ndarray, other_crs: str
-) -> Rings:
+def overlap(rings: Rings, crs_wkt: str, other: np.ndarray, other_crs: str) -> Rings:
     """Cut rings to a rectangle of another CRS.
 
     Args:
@@ -93,7 +91,7 @@ def _transformed(rings: Rings, source: str, target: str) -> Optional[Rings]:
             return None
         if target_srs.IsGeographic():
             # A ring across the antimeridian would jump from 180 to -180.
-            points[:, 0] = np.unwrap(points[:, 0], period=360.0)
+            points[:, 0] = np.degrees(np.unwrap(np.radians(points[:, 0])))
         result.append(points)
     return result
 

@@ -106,9 +106,7 @@ class Grid:
     @property
     def bounds(self) -> tuple[float, float, float, float]:
         """Smallest rectangle in the CRS: xmin, ymin, xmax, ymax."""
-        corners = [
-            self.pixel_to_map(x, y) for x in (0, self.width) for y in (0, self.height)
-        ]
+        corners = [self.pixel_to_map(x, y) for x in (0, self.width) for y in (0, self.height)]
         xs, ys = zip(*corners)
         return min(xs), min(ys), max(xs), max(ys)
 
@@ -147,7 +145,10 @@ class Grid:
         span_x, span_y = min(16, self.width), min(16, self.height)
         x, y = self.width / 2, self.height / 2
         pixels = [
-            (x - span_x / 2, y), (x + span_x / 2, y), (x, y - span_y / 2), (x, y + span_y / 2)
+            (x - span_x / 2, y),
+            (x + span_x / 2, y),
+            (x, y - span_y / 2),
+            (x, y + span_y / 2),
         ]
         points = np.array([self.pixel_to_map(*pixel) for pixel in pixels])
         space = ecef(srs, points)
@@ -289,8 +290,10 @@ def _working_grid(output: Grid, trained: tuple[float, ...]) -> tuple[Grid, list[
         if not trained:
             return output, []
         return output, [
-            "The size of the pixels on the ground is not known; the system works best where it "
-            f"is {_size_range(trained)}."
+            (
+                "The size of the pixels on the ground is not known; the system works best where it "
+                f"is {_size_range(trained)}."
+            )
         ]
     wanted, warnings = size, []
     if trained:
@@ -357,7 +360,9 @@ def _pair_warnings(before: RasterSource, after: RasterSource) -> list[str]:
     if 1 / PAIR_TOLERANCE <= first / second <= PAIR_TOLERANCE:
         return []
     return [
-        f"The pixel sizes differ: {format_size(first)} in the earlier raster, "
-        f"{format_size(second)} in the later one. What only the finer one shows can look like "
-        "change."
+        (
+            f"The pixel sizes differ: {format_size(first)} in the earlier raster, "
+            f"{format_size(second)} in the later one. What only the finer one shows can look like "
+            "change."
+        )
     ]

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""When an image was taken, by its metadata or its file name."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from typing import Optional
+
+from osgeo import gdal
+
+_IN_NAME = re.compile(
+    r"(?<!\d)(?P<year>(?:19|20)\d\d)"
+    r"(?:(?P<separator>[-_.]?)(?P<month>0[1-9]|1[0-2])"
+    r"(?:(?P=separator)(?P<day>0[1-9]|[12]\d|3[01]))?)?(?!\d)"
+)
+_IN_METADATA = re.compile(r"^\s*(\d{4})[-:/](\d{2})[-:/](\d{2})")
+#: There was no earlier aerial imagery to speak of.
+_FIRST_YEAR = 1900
+
+
+def date_of(dataset: gdal.Dataset, name: str) -> Optional[str]:
+    """Find the date of an image.
+
+    The acquisition date of the metadata counts first, then a date in the file name, which an
+    analyst chose, and last the TIFF's own date, which is often that of the processing.
+
+    Args:
+        dataset: opened raster.
+        name: file name.
+
+    Returns:
+        ``YYYY-MM-DD``, ``YYYY-MM`` or ``YYYY``; None where nothing is known.
+    """
+    acquired = dataset.GetMetadataItem("ACQUISITIONDATETIME", "IMAGERY")
+    acquired = acquired or dataset.GetMetadataItem("ACQUISITIONDATETIME")
+    return (
+        _from_metadata(acquired)
+        or date_in_name(name)
+        or _from_metadata(dataset.GetMetadataItem("TIFFTAG_DATETIME"))
+    )
+
+
+def date_in_name(name: str) -> Optional[str]:
+    """Find a date such as 2019, 2019-06, 201906 or 2019_06_12 in a file name."""
+    latest = dt.datetime.now(dt.timezone.utc).year + 1
+    for found in _IN_NAME.finditer(name):
+        parts = [part for part in found.group("year", "month", "day") if part]
+        if _FIRST_YEAR <= int(parts[0]) <= latest and _exists(parts):
+            return "-".join(parts)
+    return None
+
+
+def _from_metadata(text: Optional[str]) -> Optional[str]:
+    found = _IN_METADATA.match(text or "")
+    if found is None or not _exists(list(found.groups())):
+        return None
+    return "-".join(found.groups())
+
+
+def _exists(parts: list[str]) -> bool:
+    numbers = [int(part) for part in parts] + [1] * (3 - len(parts))
+    try:
+        dt.date(numbers[0], numbers[1], numbers[2])
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,263 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Read any raster that GDAL opens, as three bands on any grid."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Optional, final
+
+import numpy as np
+from osgeo import gdal, gdal_array
+
+from ..errors import InputError
+from .dates import date_of
+from .grid import Grid
+from .source import (
+    choose_bands,
+    find_validity,
+    grid_of,
+    open_dataset,
+    palette_of,
+    placed,
+    raw_type,
+)
+from .support import checked
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+#: Memory in MB that one warp may take beside its result.
+WARP_MEMORY_MB = 64
+#: From this factor on a finer source is averaged, not interpolated.
+AVERAGE_FROM = 1.1
+#: GDAL takes the geotransform of a raster without georeference for none; moved, it does not.
+_SHIFT = 1024.0
+
+
+@final
+class RasterSource:
+    """A raster opened for reading; a context manager. Each thread opens its own.
+
+    Nothing is written beside the source. Make one with :meth:`open`.
+
+    Attributes:
+        path: as given.
+        name: file name, for messages.
+        grid: pixels of the raster; with ground control points only, those that it is warped to.
+        bands: three 1-based band numbers, read as red, green, blue.
+        dtype: numpy type of what :meth:`read` returns.
+        date: ISO date (``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD``) of the image, or None.
+    """
+
+    def __init__(self, path: str, dataset: gdal.Dataset, bands: Optional[tuple[int, ...]]) -> None:
+        self.path = path
+        self.name = os.path.basename(path.rstrip("/\\")) or path
+        self.bands = choose_bands(self.name, dataset, bands)
+        self.date = date_of(dataset, self.name)
+        self._original: Optional[gdal.Dataset] = dataset
+        self._dataset: Optional[gdal.Dataset] = placed(self.name, dataset)
+        self.grid = grid_of(self._dataset)
+        self._unique = sorted(set(self.bands))
+        self._order = [self._unique.index(band) for band in self.bands]
+        self._palette = None
+        if len(self._unique) == 1:
+            self._palette = palette_of(dataset.GetRasterBand(self._unique[0]))
+        self._raw_type = raw_type(self._dataset, self._unique)
+        self.dtype = self._raw_type if self._palette is None else np.dtype(np.uint8)
+        self._validity = find_validity(self._dataset, self._unique)
+        self._warpable: Optional[gdal.Dataset] = None
+        self._reductions: dict[tuple[object, ...], float] = {}
+
+    @classmethod
+    def open(cls, path: str, bands: Optional[tuple[int, ...]] = None) -> RasterSource:
+        """Open a raster.
+
+        Args:
+            path: file, or anything else that GDAL opens (``/vsizip/...``, ``NETCDF:...``).
+            bands: one to three 1-based band numbers for red, green, blue; None takes the bands
+                marked red, green and blue, else the first three. One is used for all three; of
+                two the first is used for red and green.
+
+        Raises:
+            InputError: no such file, not a raster, an online map, no bands, or no such band.
+        """
+        return cls(path, open_dataset(path), bands)
+
+    def __enter__(self) -> RasterSource:
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; the source cannot be read afterwards."""
+        self._warpable = None
+        self._dataset = None
+        self._original = None
+
+    def read(self, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
+        """Read the part of the raster that a grid covers.
+
+        Where the grid's pixels are those of the raster they are copied; otherwise the raster is
+        warped: averaged where the grid is coarser, else interpolated.
+
+        Args:
+            grid: any CRS and pixel size; it may extend past the raster. Memory grows with it.
+
+        Returns:
+            ``(array, valid)``: (H, W, 3) of :attr:`dtype`, 0 where invalid, and (H, W) bool,
+            False outside the raster and for nodata, masked and transparent pixels and NaN.
+            A pixel is nodata where all of its bands are.
+
+        Raises:
+            InputError: the file is damaged.
+        """
+        offset = grid.offset_in(self.grid)
+        if offset is not None:
+            planes, valid = self._read_window(grid, *offset)
+        else:
+            planes, valid = self._read_warped(grid)
+        if planes.dtype.kind == "f":
+            valid &= np.isfinite(planes).all(axis=0)
+        if self._palette is not None:
+            index = np.clip(planes[0].astype(np.int64), 0, len(self._palette) - 1)
+            array = self._palette[index]
+        else:
+            array = np.stack([planes[plane] for plane in self._order], axis=-1)
+        array[~valid] = 0
+        return array, valid
+
+    def _read_window(self, grid: Grid, x: int, y: int) -> tuple[np.ndarray, np.ndarray]:
+        """Copy pixels; ``x``, ``y`` is the place of the grid in the raster."""
+        planes = np.zeros((len(self._unique), grid.height, grid.width), self._raw_type)
+        valid = np.zeros((grid.height, grid.width), dtype=bool)
+        x0, y0 = max(x, 0), max(y, 0)
+        x1 = min(x + grid.width, self.grid.width)
+        y1 = min(y + grid.height, self.grid.height)
+        if x0 >= x1 or y0 >= y1:
+            return planes, valid
+        area = (x0, y0, x1 - x0, y1 - y0)
+        inner = (slice(y0 - y, y1 - y), slice(x0 - x, x1 - x))
+        for plane, band in enumerate(self._unique):
+            planes[(plane, *inner)] = self._read_band(self._dataset.GetRasterBand(band), area)
+        valid[inner] = self._read_validity(area)
+        return planes, valid
+
+    def _read_band(self, band: gdal.Band, area: tuple[int, int, int, int]) -> np.ndarray:
+        values, problem = checked(lambda: band.ReadAsArray(*area))
+        if values is None or problem:
+            raise self._damaged(problem)
+        return values
+
+    def _read_validity(self, area: tuple[int, int, int, int]) -> np.ndarray:
+        """Validity of an area (x, y, width, height) of the raster."""
+        valid = np.ones((area[3], area[2]), dtype=bool)
+        if self._validity.nodata:
+            valid = np.zeros_like(valid)
+            for band in self._unique:
+                mask = self._dataset.GetRasterBand(band).GetMaskBand()
+                valid |= self._read_band(mask, area) > 0
+        elif self._validity.mask:
+            mask = self._dataset.GetRasterBand(self._unique[0]).GetMaskBand()
+            valid &= self._read_band(mask, area) > 127
+        if self._validity.alpha:
+            alpha = self._dataset.GetRasterBand(self._validity.alpha)
+            valid &= self._read_band(alpha, area) >= self._validity.alpha_max / 2
+        return valid
+
+    def _read_warped(self, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
+        """Warp the part of the raster that a grid covers into memory."""
+        if self._warpable is None:
+            self._warpable = self._make_warpable()
+        count = len(self._unique)
+        code = gdal_array.NumericTypeCodeToGDALTypeCode(self._raw_type.type)
+        target = gdal.GetDriverByName("MEM").Create("", grid.width, grid.height, count, code)
+        target.AddBand(gdal.GDT_Byte)
+        target.GetRasterBand(count + 1).SetColorInterpretation(gdal.GCI_AlphaBand)
+        target.SetGeoTransform(_moved(grid))
+        if grid.crs_wkt:
+            target.SetProjection(grid.crs_wkt)
+        method = "bilinear"
+        if self._palette is not None:
+            method = "near"
+        elif self._reduction(grid) > AVERAGE_FROM:
+            method = "average"
+        done, problem = checked(
+            lambda: gdal.Warp(
+                target,
+                self._warpable,
+                resampleAlg=method,
+                warpMemoryLimit=WARP_MEMORY_MB,
+                warpOptions=["UNIFIED_SRC_NODATA=YES"],
+            )
+        )
+        if not done:
+            if "transform" in problem.lower():
+                # The grid lies where the CRS of the raster does not reach.
+                shape = (grid.height, grid.width)
+                return np.zeros((count, *shape), self._raw_type), np.zeros(shape, dtype=bool)
+            raise self._damaged(problem)
+        planes = np.stack([target.GetRasterBand(i + 1).ReadAsArray() for i in range(count)])
+        return planes, target.GetRasterBand(count + 1).ReadAsArray() > 127
+
+    def _make_warpable(self) -> gdal.Dataset:
+        """Make a virtual raster of the bands read, and one of their validity where they have it.
+
+        The warper then leaves invalid pixels out of its averages.
+        """
+        bands: list[object] = list(self._unique)
+        if self._validity.alpha:
+            bands.append(self._validity.alpha)
+        elif self._validity.mask and not self._validity.nodata:
+            bands.append(f"mask,{self._unique[0]}")
+        virtual, problem = checked(
+            lambda: gdal.Translate(
+                "", self._dataset, format="VRT", bandList=bands, maskBand="none", nogcp=True
+            )
+        )
+        if virtual is None:
+            raise self._damaged(problem)
+        for number in range(1, virtual.RasterCount + 1):
+            band = virtual.GetRasterBand(number)
+            colour = number <= len(self._unique)
+            band.SetColorInterpretation(gdal.GCI_Undefined if colour else gdal.GCI_AlphaBand)
+            if colour and self._raw_type.kind == "f" and band.GetNoDataValue() is None:
+                band.SetNoDataValue(float("nan"))
+        virtual.SetGeoTransform(_moved(self.grid))
+        return virtual
+
+    def _reduction(self, grid: Grid) -> float:
+        """How many pixels of the raster a pixel of the grid is wide."""
+        key = (grid.crs_wkt, grid.geotransform[1:3], grid.geotransform[4:6])
+        if key not in self._reductions:
+            wanted, own = grid.pixel_size, self.grid.pixel_size
+            if wanted is None or own is None:
+                wanted, own = _map_size(grid), _map_size(self.grid)
+            self._reductions[key] = wanted / own
+        return self._reductions[key]
+
+    def _damaged(self, problem: str) -> InputError:
+        return InputError(
+            f'"{self.name}" could not be read.',
+            "The file seems to be damaged or was not copied whole.",
+            problem,
+        )
+
+
+def _map_size(grid: Grid) -> float:
+    """Square root of a pixel's area in map units."""
+    _, g1, g2, _, g4, g5 = grid.geotransform
+    return abs(g1 * g5 - g2 * g4) ** 0.5
+
+
+def _moved(grid: Grid) -> tuple[float, ...]:
+    """Geotransform for the warper; moved where there is no CRS."""
+    if grid.crs_wkt:
+        return grid.geotransform
+    g0, g1, g2, g3, g4, g5 = grid.geotransform
+    return g0 + _SHIFT, g1, g2, g3 + _SHIFT, g4, g5

@@ -1,0 +1,290 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Write GeoTIFFs that appear under their name only when they are complete."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import uuid
+from typing import TYPE_CHECKING, Callable, Optional, final
+
+import numpy as np
+from osgeo import gdal, gdal_array
+
+from ..errors import CancelledError, InputError, OutputError
+from .support import checked, thread_options
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+
+    from .grid import Grid
+
+#: Memory in MB that a warp may take.
+WARP_MEMORY_MB = 128
+#: Less than this much free space, in bytes, is told as the likely cause of a failed write.
+_NEARLY_FULL = 64 * 1024 * 1024
+_OPTIONS = [
+    "TILED=YES",
+    "BLOCKXSIZE=256",
+    "BLOCKYSIZE=256",
+    "COMPRESS=DEFLATE",
+    "ZLEVEL=6",
+    "BIGTIFF=IF_SAFER",
+]
+
+
+@final
+class RasterWriter:
+    """A compressed, tiled GeoTIFF in the making.
+
+    It is written under a temporary name in the folder of its final one. Pixels that are never
+    written hold ``nodata``. As a context manager it is removed at the end unless committed.
+
+    Args:
+        path: final name; an existing file is replaced at :meth:`commit`.
+        grid: its pixels.
+        bands: number of bands.
+        dtype: numpy type.
+        nodata: value for no data; None for none.
+        descriptions: of the bands, or nothing.
+        scale: factor from stored values to real ones, such as 1/254; None for none.
+        colours: red, green, blue, alpha (0 to 255) of values, for one band of bytes.
+
+    Raises:
+        OutputError: the folder is missing or cannot be written to.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        grid: Grid,
+        bands: int = 1,
+        dtype: object = np.uint8,
+        nodata: Optional[float] = None,
+        descriptions: Sequence[str] = (),
+        scale: Optional[float] = None,
+        colours: Optional[dict[int, tuple[int, int, int, int]]] = None,
+    ) -> None:
+        self.path = path
+        self.grid = grid
+        folder = os.path.dirname(os.path.abspath(path))
+        if not os.path.isdir(folder):
+            raise OutputError(f'The folder "{folder}" does not exist.', "Choose another folder.")
+        self._folder = folder
+        self._temporary = f"{os.path.abspath(path)}.{uuid.uuid4().hex[:8]}.part"
+        code = gdal_array.NumericTypeCodeToGDALTypeCode(np.dtype(dtype).type)
+        # Metadata that TIFF cannot hold would go to a file beside it.
+        with thread_options(GDAL_PAM_ENABLED="NO"):
+            self._dataset, problem = checked(
+                lambda: gdal.GetDriverByName("GTiff").Create(
+                    self._temporary, grid.width, grid.height, bands, code, options=_OPTIONS
+                )
+            )
+        if self._dataset is None:
+            self.abort()
+            raise self.failed(problem)
+        _, problem = checked(lambda: self._describe(nodata, descriptions, scale, colours))
+        if problem:
+            self.abort()
+            raise self.failed(problem)
+
+    def __enter__(self) -> RasterWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
+        self.abort()
+
+    @property
+    def dataset(self) -> gdal.Dataset:
+        """The open dataset, for what GDAL writes by itself; None once finished."""
+        return self._dataset
+
+    def write(self, x: int, y: int, array: np.ndarray) -> None:
+        """Write a block.
+
+        Args:
+            x: column of its left edge.
+            y: row of its upper edge.
+            array: (bands, H, W), within the raster.
+
+        Raises:
+            OutputError: the disk is full; nothing is left behind.
+        """
+
+        def write_bands() -> bool:
+            results = [
+                self._dataset.GetRasterBand(band + 1).WriteArray(plane, x, y)
+                for band, plane in enumerate(array)
+            ]
+            return not any(results)
+
+        done, problem = checked(write_bands)
+        if not done or problem:
+            self.abort()
+            raise self.failed(problem)
+
+    def flush(self) -> None:
+        """Write what is still in memory, so that the file can be read.
+
+        Raises:
+            OutputError: the disk is full; nothing is left behind.
+        """
+        _, problem = checked(self._dataset.FlushCache)
+        if problem:
+            self.abort()
+            raise self.failed(problem)
+
+    def commit(self) -> None:
+        """Complete the file and give it its name.
+
+        Raises:
+            OutputError: the disk is full, or the file to be replaced is in use; nothing is
+                left behind.
+        """
+        self.flush()
+        _, problem = checked(self._close)
+        if problem:
+            self.abort()
+            raise self.failed(problem)
+        try:
+            os.replace(self._temporary, self.path)
+        except OSError as error:
+            self.abort()
+            raise OutputError(
+                f'"{self.path}" could not be replaced.',
+                "Remove its layer from the project, or choose another name.",
+                str(error),
+            ) from error
+        # Overviews and statistics of a file that was replaced would be shown for the new one.
+        for suffix in (".ovr", ".aux.xml", ".msk"):
+            with contextlib.suppress(OSError):
+                os.remove(self.path + suffix)
+
+    def abort(self) -> None:
+        """Remove the temporary file. Does nothing after :meth:`commit`."""
+        checked(self._close)
+        with contextlib.suppress(OSError):
+            os.remove(self._temporary)
+
+    def _close(self) -> None:
+        # GDAL writes its last blocks when the last reference goes.
+        self._dataset = None
+
+    def _describe(
+        self,
+        nodata: Optional[float],
+        descriptions: Sequence[str],
+        scale: Optional[float],
+        colours: Optional[dict[int, tuple[int, int, int, int]]],
+    ) -> None:
+        self._dataset.SetGeoTransform(self.grid.geotransform)
+        if self.grid.crs_wkt:
+            self._dataset.SetProjection(self.grid.crs_wkt)
+        for number in range(1, self._dataset.RasterCount + 1):
+            band = self._dataset.GetRasterBand(number)
+            if nodata is not None:
+                band.SetNoDataValue(nodata)
+            if number <= len(descriptions):
+                band.SetDescription(descriptions[number - 1])
+            if scale is not None:
+                band.SetScale(scale)
+                band.SetOffset(0.0)
+        if colours:
+            table = gdal.ColorTable()
+            for value, colour in colours.items():
+                table.SetColorEntry(value, colour)
+            self._dataset.GetRasterBand(1).SetRasterColorTable(table)
+
+    def failed(self, problem: str) -> OutputError:
+        """Say that the file could not be written, and the likely reason."""
+        hint = "Check that the folder can be written to and that the disk is not full."
+        with contextlib.suppress(OSError):
+            free = shutil.disk_usage(self._folder).free
+            if not os.access(self._folder, os.W_OK):
+                hint = "The folder cannot be written to: choose another one."
+            elif free < _NEARLY_FULL or "No space left" in problem:
+                hint = "The disk is full: free some space, or choose a folder on another disk."
+        return OutputError(f'"{self.path}" could not be written.', hint, problem)
+
+
+def warp_to(
+    src_path: str,
+    grid: Grid,
+    dst_path: str,
+    resample: str = "bilinear",
+    progress: Optional[Callable[[float], bool]] = None,
+) -> None:
+    """Warp a raster to another grid, in strips: memory does not grow with the raster.
+
+    Type, nodata, band descriptions, scale and colours are kept.
+
+    Args:
+        src_path: raster on the working grid.
+        grid: grid wanted.
+        dst_path: GeoTIFF to write; it appears when complete.
+        resample: ``"bilinear"`` for scores, ``"nearest"`` for classes.
+        progress: called with the part done, 0 to 1; False stops.
+
+    Raises:
+        InputError: the source cannot be read.
+        OutputError: the result cannot be written.
+        CancelledError: ``progress`` returned False.
+    """
+    source, problem = checked(lambda: gdal.OpenEx(src_path, gdal.OF_RASTER | gdal.OF_READONLY))
+    if source is None:
+        raise InputError(f'"{src_path}" could not be read.', "", problem)
+    stopped = False
+
+    def report(fraction: float, _message: str, _data: object) -> int:
+        nonlocal stopped
+        stopped = stopped or (progress is not None and not progress(fraction))
+        return 0 if stopped else 1
+
+    first = source.GetRasterBand(1)
+    options = []
+    if first.GetNoDataValue() is not None:
+        options = ["INIT_DEST=NO_DATA", "UNIFIED_SRC_NODATA=NO"]
+    with _like(dst_path, grid, source) as writer:
+        done, problem = checked(
+            lambda: gdal.Warp(
+                writer.dataset,
+                source,
+                resampleAlg={"nearest": "near"}.get(resample, resample),
+                srcNodata=first.GetNoDataValue(),
+                dstNodata=first.GetNoDataValue(),
+                warpMemoryLimit=WARP_MEMORY_MB,
+                warpOptions=options,
+                callback=report,
+            )
+        )
+        if stopped:
+            raise CancelledError
+        if not done or problem:
+            raise writer.failed(problem)
+        writer.commit()
+
+
+def _like(path: str, grid: Grid, source: gdal.Dataset) -> RasterWriter:
+    """Start a raster with the bands of another on a grid of its own."""
+    bands = [source.GetRasterBand(number + 1) for number in range(source.RasterCount)]
+    table = bands[0].GetRasterColorTable()
+    colours = None
+    if table is not None:
+        colours = {index: table.GetColorEntry(index) for index in range(table.GetCount())}
+    return RasterWriter(
+        path,
+        grid,
+        len(bands),
+        gdal_array.GDALTypeCodeToNumericTypeCode(bands[0].DataType),
+        bands[0].GetNoDataValue(),
+        [band.GetDescription() for band in bands],
+        bands[0].GetScale(),
+        colours,
+    )
