@@ -30,9 +30,11 @@ _OPTIONS = [
     "BLOCKXSIZE=256",
     "BLOCKYSIZE=256",
     "COMPRESS=DEFLATE",
-    "ZLEVEL=6",
     "BIGTIFF=IF_SAFER",
+    "INTERLEAVE=BAND",
 ]
+#: Three or four bands of bytes would be taken for a picture, the fourth for its transparency.
+_NOT_A_PICTURE = ["PHOTOMETRIC=MINISBLACK", "ALPHA=NO"]
 
 
 @final
@@ -75,11 +77,12 @@ class RasterWriter:
         self._folder = folder
         self._temporary = f"{os.path.abspath(path)}.{uuid.uuid4().hex[:8]}.part"
         code = gdal_array.NumericTypeCodeToGDALTypeCode(np.dtype(dtype).type)
+        options = _OPTIONS if colours else _OPTIONS + _NOT_A_PICTURE
         # Metadata that TIFF cannot hold would go to a file beside it.
         with thread_options(GDAL_PAM_ENABLED="NO"):
             self._dataset, problem = checked(
                 lambda: gdal.GetDriverByName("GTiff").Create(
-                    self._temporary, grid.width, grid.height, bands, code, options=_OPTIONS
+                    self._temporary, grid.width, grid.height, bands, code, options=options
                 )
             )
         if self._dataset is None:
