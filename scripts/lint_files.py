@@ -24,25 +24,44 @@ NAMED = {"Makefile", "run"}
 SKIPPED = re.compile(r"^resources/models/.*vocab|^LICENSE$")
 
 # Written in pieces, so that this file passes its own rules.
-_UNFINISHED = "|".join(("TO" + "DO", "FIX" + "ME", "X" + "XX", "HA" + "CK", "NotImplemented" + "Error"))
+_UNFINISHED = "|".join(
+    ("TO" + "DO", "FIX" + "ME", "X" + "XX", "HA" + "CK", "NotImplemented" + "Error")
+)
 WORDS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(rf"\b({_UNFINISHED})\b"), "unfinished work is not shipped"),
-    (re.compile(r"\bfor " + r"now\b|\bplace" + r"holder\b(?! text)", re.IGNORECASE),
-     "unfinished work is not shipped"),
-    (re.compile(r"(?<![\w.$}>*/-])/(?:work|root|home/\w+|opt/pypi\S*)/"),
-     "a path of one machine"),
-    (re.compile(r"https?://[^\s\"'<>)]*/simple\b|\bpypi[-.](?!org\b)\w"),
-     "the host of a package registry"),
-    (re.compile(r"https?://(?:\d{1,3}\.){3}\d{1,3}|https?://[\w.-]+\.(?:internal|local|lan)\b"),
-     "a host that only one network knows"),
+    (
+        re.compile(r"\bfor " + r"now\b|\bplace" + r"holder\b(?! text)", re.IGNORECASE),
+        "unfinished work is not shipped",
+    ),
+    (re.compile(r"(?<![\w.$}>*/-])/(?:work|root|home/\w+|opt/pypi\S*)/"), "a path of one machine"),
+    (
+        re.compile(r"https?://[^\s\"'<>)]*/simple\b|\bpypi[-.](?!org\b)\w"),
+        "the host of a package registry",
+    ),
+    (
+        re.compile(r"https?://(?:\d{1,3}\.){3}\d{1,3}|https?://[\w.-]+\.(?:internal|local|lan)\b"),
+        "a host that only one network knows",
+    ),
 )
 
 
 def tracked(root: Path = ROOT) -> list[str]:
     """Return the paths, relative to the root, that git tracks or would track."""
     done = subprocess.run(
-        ["git", "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=root, check=True, capture_output=True, text=True,
+        [
+            "git",
+            "-c",
+            "safe.directory=*",
+            "ls-files",
+            "-z",
+            "--cached",
+            "--others",
+            "--exclude-standard",
+        ],
+        cwd=root,
+        check=True,
+        capture_output=True,
+        text=True,
     )
     return sorted({p for p in done.stdout.split("\0") if p and (root / p).is_file()})
 
@@ -60,7 +79,11 @@ def findings(path: str, text: str) -> list[str]:
     if suffix in SOURCES:
         if len(lines) > MAX_LINES:
             found.append(f"{path}:{len(lines)}: longer than {MAX_LINES} lines")
-        head = lines[1] if lines and lines[0].startswith("#!") and len(lines) > 1 else "".join(lines[:1])
+        head = (
+            lines[1]
+            if lines and lines[0].startswith("#!") and len(lines) > 1
+            else "".join(lines[:1])
+        )
         if SPDX not in head:
             found.append(f"{path}:1: the licence line is missing ('# {SPDX}')")
     for number, line in enumerate(lines, 1):

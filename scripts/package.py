@@ -19,13 +19,19 @@ import zipfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from package_rules import FOLDER, problems_of  # noqa: E402 - scripts are not a package
+from package_rules import FOLDER, problems_of
 
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_OUT = ROOT / "out" / f"{FOLDER}.zip"
 #: Files of the root and folders that are shipped.
 SHIPPED_FILES = (
-    "metadata.txt", "__init__.py", "plugin.py", "LICENSE", "README.md", "CHANGELOG.md", "SECURITY.md",
+    "metadata.txt",
+    "__init__.py",
+    "plugin.py",
+    "LICENSE",
+    "README.md",
+    "CHANGELOG.md",
+    "SECURITY.md",
 )
 SHIPPED_FOLDERS = ("engine/", "ui/", "resources/")
 #: Not used inside QGIS: they make the model, they do not run it.
@@ -43,13 +49,19 @@ def shipped(root: Path = ROOT) -> list[str]:
     done = subprocess.run(
         # The checkout may belong to another user, as in a container.
         ["git", "-c", f"safe.directory={root}", "ls-files", "-z", "--cached"],
-        cwd=root, capture_output=True, text=True, check=False,
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode:
-        raise RuntimeError(f"The zip is made of what git tracks, and git says: {done.stderr.strip()}")
+        raise RuntimeError(
+            f"The zip is made of what git tracks, and git says: {done.stderr.strip()}"
+        )
     paths = {path for path in done.stdout.split("\0") if path and (root / path).is_file()}
     return sorted(
-        path for path in paths
+        path
+        for path in paths
         if path in SHIPPED_FILES
         or (path.startswith(SHIPPED_FOLDERS) and not path.startswith(LEFT_OUT))
     )

@@ -21,17 +21,38 @@ if TYPE_CHECKING:
 FOLDER = "changescribe"
 MAX_BYTES = 25 * 1024 * 1024
 FORBIDDEN_SUFFIXES = {
-    ".pyc", ".pyo", ".sh", ".bat", ".ps1", ".cmd", ".dll", ".so", ".exe", ".dylib", ".pyd", ".pkl",
+    ".pyc",
+    ".pyo",
+    ".sh",
+    ".bat",
+    ".ps1",
+    ".cmd",
+    ".dll",
+    ".so",
+    ".exe",
+    ".dylib",
+    ".pyd",
+    ".pkl",
 }
 FORBIDDEN_PARTS = {"__pycache__", ".git", "__MACOSX", ".DS_Store", ".svn", ".hg"}
 REQUIRED_FILES = ("LICENSE", "metadata.txt", "__init__.py")
 REQUIRED_KEYS = (
-    "name", "description", "version", "qgisMinimumVersion", "qgisMaximumVersion", "author", "email",
-    "about", "tracker", "repository", "hasProcessingProvider",
+    "name",
+    "description",
+    "version",
+    "qgisMinimumVersion",
+    "qgisMaximumVersion",
+    "author",
+    "email",
+    "about",
+    "tracker",
+    "repository",
+    "hasProcessingProvider",
 )
 _SECRET = re.compile(
     r"""(?ix) \b (?: password | passwd | secret | api_?key | access_?key | auth_?token ) \b
-    \s* [:=] \s* ["'][^"'\s{}%]{6,}["'] | AKIA[0-9A-Z]{16} | -----BEGIN [A-Z ]*PRIVATE\x20KEY-----"""
+    \s* [:=] \s* ["'][^"'\s{}%]{6,}["']
+    | AKIA[0-9A-Z]{16} | -----BEGIN [A-Z ]*PRIVATE\x20KEY-----"""
 )
 #: Calls by bare name, or by the last part of a dotted one, that the scan refuses.
 _FORBIDDEN_NAMES = {"eval", "exec"}
@@ -115,7 +136,8 @@ def source_problems(name: str, text: str) -> list[str]:
         return [f"error: {name}:{error.lineno}: does not compile ({error.msg})"]
     found = [
         f"error: {name}:{number}: looks like a secret"
-        for number, line in enumerate(text.splitlines(), 1) if _SECRET.search(line)
+        for number, line in enumerate(text.splitlines(), 1)
+        if _SECRET.search(line)
     ]
     for node in ast.walk(tree):
         for kind, reason in _node_problems(node):

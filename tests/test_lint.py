@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-import pytest
 import lint_files
+import pytest
 
 GOOD = "# SPDX-License-Identifier: GPL-3.0-or-later\nx = 1\n"
 
@@ -25,25 +25,31 @@ def test_licence_line():
     assert "licence" in lint_files.findings("engine/a.py", "")[0]
 
 
-@pytest.mark.parametrize("line", [
-    "# TO" + "DO later",
-    "raise NotImplemented" + "Error",
-    "# good enough for " + "now",
-    "path = '/wo" + "rk/main/x.tif'",
-    "path = '/ho" + "me/someone/x.tif'",
-    "url = 'https://mirror.example/pypi/simp" + "le'",
-    "url = 'http://10.0" + ".0.7:8080/x'",
-])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "# TO" + "DO later",
+        "raise NotImplemented" + "Error",
+        "# good enough for " + "now",
+        "path = '/wo" + "rk/main/x.tif'",
+        "path = '/ho" + "me/someone/x.tif'",
+        "url = 'https://mirror.example/pypi/simp" + "le'",
+        "url = 'http://10.0" + ".0.7:8080/x'",
+    ],
+)
 def test_words(line: str):
     assert len(lint_files.findings("engine/a.py", GOOD + line + "\n")) == 1
 
 
-@pytest.mark.parametrize("line", [
-    "self.prompt.setPlaceholderText('roads built')",
-    "# the work/rest ratio of /usr/share/qgis and homework/x",
-    "url = 'https://pypi.org/project/onnxruntime'",
-    "for nowhere in ():",
-])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "self.prompt.setPlaceholderText('roads built')",
+        "# the work/rest ratio of /usr/share/qgis and homework/x",
+        "url = 'https://pypi.org/project/onnxruntime'",
+        "for nowhere in ():",
+    ],
+)
 def test_harmless_words(line: str):
     assert lint_files.findings("engine/a.py", GOOD + line + "\n") == []
 

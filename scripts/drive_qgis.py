@@ -1,0 +1,429 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs inside QGIS (--code): use the dock as a person would, and say how it went.
+
+The steps are a generator: each ``yield Wait(...)`` hands control back to QGIS's
+event loop until its condition holds, so that QGIS works as it does for a user.
+What happened goes to ``steps.json`` in the output folder; the last step closes
+QGIS. A step that fails, or waits too long, ends the run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+import traceback
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Callable, Optional
+
+from qgis.core import QgsApplication, QgsProject, QgsRasterLayer, QgsVectorLayer
+from qgis.gui import QgsFileWidget, QgsMapLayerComboBox
+from qgis.PyQt.QtCore import QObject, QPoint, Qt, QTimer
+from qgis.PyQt.QtTest import QTest
+from qgis.PyQt.QtWidgets import (
+    QAbstractButton,
+    QApplication,
+    QComboBox,
+    QDialog,
+    QDialogButtonBox,
+    QDockWidget,
+    QWidget,
+)
+from qgis.utils import iface, plugins
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LOG_TAG = "ChangeScribe"
+POLL_MS = 50
+CLICK = Qt.MouseButton.LeftButton
+
+
+class DriveError(Exception):
+    """A step did not do what it should."""
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Let QGIS work until ``until()`` is true.
+
+    Attributes:
+        what: named in the error where it takes too long.
+        until: asked on every tick.
+        seconds: limit.
+    """
+
+    what: str
+    until: Callable[[], Any]
+    seconds: float = 20.0
+
+
+def pause(seconds: float, what: str = "a moment") -> Wait:
+    """Return a wait of fixed length, such as for a redraw."""
+    end = time.monotonic() + seconds
+    return Wait(what, lambda: time.monotonic() >= end, seconds + 20)
+
+
+class Driver(QObject):
+    """Advances the steps from a timer, records what happens, closes QGIS at the end."""
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        super().__init__()
+        self.options = options
+        self.out = options["out"]
+        self.steps: list[dict[str, Any]] = []
+        self.errors: list[str] = []
+        self.facts: dict[str, Any] = {}
+        self.started = time.monotonic()
+        self._wait: Optional[Wait] = None
+        self._deadline = 0.0
+        self._ended = False
+        self._in_tick = False
+        self._script = script(self)
+        self._hook = sys.excepthook
+        sys.excepthook = self._exception
+        QgsApplication.messageLog().messageReceived.connect(self._message)
+        self._timer = QTimer(self)
+        self._timer.timeout.connect(self._tick)
+        self._timer.start(POLL_MS)
+
+    def say(self, step: str) -> None:
+        """Record the start of a step."""
+        seconds = round(time.monotonic() - self.started, 1)
+        self.steps.append({"step": step, "at_s": seconds})
+        self._log(f"{seconds:6.1f} s  {step}")
+
+    def fail_later(self, text: str) -> None:
+        """Record an error that ends the run at the next tick."""
+        self.errors.append(text)
+
+    def _log(self, text: str) -> None:
+        with open(os.path.join(self.out, "drive.log"), "a", encoding="utf-8") as file:
+            file.write(text + "\n")
+
+    def _exception(self, kind: type, error: BaseException, trace: Any) -> None:
+        self.fail_later("".join(traceback.format_exception(kind, error, trace)))
+        self._hook(kind, error, trace)
+
+    def _message(self, text: str, tag: str, level: int) -> None:
+        self._log(f"          [{tag}] {text}")
+        if level == 2 and tag in (LOG_TAG, "Python error"):
+            self.fail_later(f"{tag}: {text}")
+
+    def _tick(self) -> None:
+        # A dialog's own event loop calls this too, while a step is being carried out.
+        if self._ended or self._in_tick:
+            return
+        self._in_tick = True
+        try:
+            if self.errors:
+                raise DriveError(self.errors[0])
+            if self._wait is not None:
+                if not self._wait.until():
+                    if time.monotonic() > self._deadline:
+                        raise DriveError(
+                            f"Waited {self._wait.seconds:.0f} s for {self._wait.what}."
+                        )
+                    return
+                self._wait = None
+            self._wait = next(self._script)
+            self._deadline = time.monotonic() + self._wait.seconds
+        except StopIteration:
+            self._end("")
+        except BaseException as error:  # noqa: BLE001 - whatever it is, QGIS must end with a report
+            text = str(error) if isinstance(error, DriveError) else traceback.format_exc()
+            self._end(text)
+        finally:
+            self._in_tick = False
+
+    def _end(self, error: str) -> None:
+        self._ended = True
+        self._timer.stop()
+        if error:
+            self._log(f"FAILED: {error}\n{describe_windows()}")
+            grab(os.path.join(self.out, "screenshot_failed.png"))
+        report = {"ok": not error, "error": error, "steps": self.steps, **self.facts}
+        path = os.path.join(self.out, "steps.json")
+        with open(path + ".part", "w", encoding="utf-8") as file:
+            json.dump(report, file, indent=1)
+        os.replace(path + ".part", path)
+        QTimer.singleShot(0, close_qgis)
+
+
+def close_qgis() -> None:
+    """Close QGIS as by its menu, without the question about unsaved changes."""
+    for widget in QApplication.topLevelWidgets():
+        if isinstance(widget, QDialog) and widget.isVisible():
+            widget.reject()
+    QgsProject.instance().setDirty(False)
+    iface.actionExit().trigger()
+
+
+def describe_windows() -> str:
+    """Return the titles of the visible windows and what the message bar says."""
+    lines = [
+        f"window: {type(widget).__name__} '{widget.windowTitle()}'"
+        for widget in QApplication.topLevelWidgets()
+        if widget.isVisible()
+    ]
+    item = iface.messageBar().currentItem()
+    if item is not None:
+        lines.append(f"message bar: {item.text()}")
+    return "\n".join(lines)
+
+
+def grab(path: str) -> None:
+    """Write a picture of the whole screen.
+
+    Raises:
+        DriveError: the file could not be written.
+    """
+    if not QApplication.primaryScreen().grabWindow(0).save(path, "PNG"):
+        raise DriveError(f"The screenshot could not be written to {path}")
+
+
+def find(parent: QWidget, name: str, kind: type = QWidget) -> Any:
+    """Return the widget with an object name.
+
+    Raises:
+        DriveError: there is none.
+    """
+    widget = parent.findChild(kind, name)
+    if widget is None:
+        raise DriveError(f"There is no {kind.__name__} named '{name}' in {parent.objectName()}.")
+    return widget
+
+
+def click(widget: QWidget) -> None:
+    """Click a widget from the event loop, since what it opens may have a loop of its own.
+
+    Raises:
+        DriveError: it is hidden or disabled, so that nobody could click it.
+    """
+    if not widget.isVisible() or not widget.isEnabled():
+        raise DriveError(f"'{widget.objectName()}' cannot be clicked: hidden or disabled.")
+    QTimer.singleShot(
+        0,
+        lambda: QTest.mouseClick(
+            widget,
+            CLICK,
+            Qt.KeyboardModifier.NoModifier,
+            QPoint(widget.width() // 2, widget.height() // 2),
+        ),
+    )
+
+
+def choose_layer(combo: QgsMapLayerComboBox, layer: QgsRasterLayer) -> None:
+    """Choose a layer with the keyboard, as typing its name in the focused list does."""
+    combo.setFocus()
+    for row in range(combo.count()):
+        if combo.itemText(row).startswith(layer.name()):
+            steps = row - combo.currentIndex()
+            for _ in range(abs(steps)):
+                QTest.keyClick(combo, Qt.Key.Key_Down if steps > 0 else Qt.Key.Key_Up)
+    if combo.currentLayer() is None or combo.currentLayer().id() != layer.id():
+        raise DriveError(f"'{combo.objectName()}' does not offer the layer '{layer.name()}'.")
+
+
+def type_text(widget: QWidget, text: str) -> None:
+    """Replace the text of a field by typing."""
+    field = widget.lineEdit() if isinstance(widget, (QComboBox, QgsFileWidget)) else widget
+    field.setFocus()
+    QTest.keyClick(field, Qt.Key.Key_A, Qt.KeyboardModifier.ControlModifier)
+    QTest.keyClick(field, Qt.Key.Key_Delete)
+    QTest.keyClicks(field, text)
+
+
+def script(driver: Driver) -> Iterator[Wait]:
+    """The whole visit, from an empty QGIS to an exported shapefile."""
+    options = driver.options
+    yield Wait("the QGIS window", lambda: iface is not None and iface.mainWindow().isVisible(), 60)
+    window = iface.mainWindow()
+    window.showMaximized()
+    screen = QApplication.primaryScreen().geometry()
+    yield pause(1.0)
+    if window.width() < screen.width() - 40:
+        # Without a window manager nobody maximises it.
+        window.setGeometry(screen)
+    if "changescribe" not in plugins:
+        raise DriveError("QGIS did not load the plugin; see qgis.log.")
+
+    driver.say("load the pair")
+    layers = {}
+    for role in ("before", "after"):
+        name = os.path.splitext(os.path.basename(options[role]))[0]
+        layers[role] = QgsProject.instance().addMapLayer(QgsRasterLayer(options[role], name))
+        if layers[role] is None or not layers[role].isValid():
+            raise DriveError(f"QGIS cannot read {options[role]}")
+    iface.zoomFull()
+    yield pause(0.5)
+
+    driver.say("open the dock")
+    dock = window.findChild(QDockWidget, "ChangeScribeDock")
+    if dock is None or not dock.isVisible():
+        click_action(window)
+    yield Wait("the dock", lambda: visible_dock(window) is not None)
+    dock = visible_dock(window)
+    yield pause(0.5)
+    yield from detect(driver, dock, layers)
+    yield from show(driver)
+    yield from export(driver, dock)
+    driver.say("close QGIS")
+
+
+def click_action(window: QWidget) -> None:
+    """Press the plugin's toolbar button."""
+    for button in window.findChildren(QAbstractButton):
+        action = getattr(button, "defaultAction", lambda: None)()
+        if action is not None and button.isVisible() and "ChangeScribe" in action.text():
+            click(button)
+            return
+    raise DriveError("There is no visible toolbar button named ChangeScribe.")
+
+
+def visible_dock(window: QWidget) -> Optional[QDockWidget]:
+    """Return the plugin's dock where it is on the screen."""
+    for dock in window.findChildren(QDockWidget):
+        if dock.isVisible() and dock.findChild(QWidget, "detectButton") is not None:
+            return dock
+    return None
+
+
+def detect(driver: Driver, dock: QDockWidget, layers: dict[str, QgsRasterLayer]) -> Iterator[Wait]:
+    """Choose the layers, type the prompt, press "Detect changes", wait for the end."""
+    driver.say("choose the layers")
+    for role in ("before", "after"):
+        choose_layer(find(dock, f"{role}Layer", QgsMapLayerComboBox), layers[role])
+        yield pause(0.2)
+
+    driver.say("type the prompt")
+    type_text(find(dock, "prompt"), driver.options["prompt"])
+    understood = find(dock, "parseLabel")
+    yield Wait(
+        "the parse of the prompt", lambda: understood.isVisible() and bool(understood.text())
+    )
+    driver.facts["parse"] = understood.text()
+    button = find(dock, "detectButton", QAbstractButton)
+    reason = find(dock, "reasonLabel")
+    try_until = time.monotonic() + 20
+    yield Wait(
+        "a state of the button", lambda: button.isEnabled() or time.monotonic() > try_until, 30
+    )
+    if not button.isEnabled():
+        raise DriveError(f"'Detect changes' is disabled: {reason.text()}")
+
+    driver.say("press Detect changes")
+    known = set(QgsProject.instance().mapLayers())
+    begun = time.monotonic()
+    thread = plugins["changescribe"].engine_thread
+    done: list[Any] = []
+    thread.finished_run.connect(done.append)
+    thread.failed.connect(
+        lambda error: driver.fail_later(f"The run failed: {error}\n{error.details}")
+    )
+    click(button)
+    yield Wait("the start of the run", lambda: done or thread.busy)
+    yield Wait("the end signal", lambda: done, driver.options["timeout"])
+    driver.facts["seconds"] = round(time.monotonic() - begun, 2)
+    result = done[0]
+    driver.facts.update(
+        count=result.count,
+        caption=result.caption,
+        device=result.device,
+        gpkg=result.gpkg,
+        mask=result.mask,
+        warnings=list(result.warnings),
+    )
+
+    driver.say("wait for the result layers")
+    yield Wait(
+        "the result layers",
+        lambda: len(set(QgsProject.instance().mapLayers()) - known) >= 2,
+        30,
+    )
+    yield pause(1.0)
+
+
+def show(driver: Driver) -> Iterator[Wait]:
+    """Zoom to the results, let them be drawn, take the picture."""
+    driver.say("zoom to the results")
+    changes = [
+        layer
+        for layer in QgsProject.instance().mapLayers().values()
+        if isinstance(layer, QgsVectorLayer) and "change_id" in layer.fields().names()
+    ]
+    if not changes:
+        raise DriveError("There is no polygon layer with a field change_id in the project.")
+    driver.facts["features"] = changes[0].featureCount()
+    canvas = iface.mapCanvas()
+    extent = changes[0].extent()
+    if changes[0].featureCount() and not extent.isEmpty():
+        extent.scale(1.15)
+        canvas.setExtent(extent)
+    canvas.refresh()
+    yield pause(1.5)
+    yield Wait("the map to be drawn", lambda: not canvas.isDrawing(), 60)
+    yield pause(0.5)
+    driver.say("take the screenshot")
+    grab(os.path.join(driver.out, "screenshot.png"))
+
+
+def export(driver: Driver, dock: QDockWidget) -> Iterator[Wait]:
+    """Export a shapefile through the dock's button and dialog."""
+    driver.say("export a shapefile")
+    target = os.path.join(driver.out, "run.shp")
+    click(find(dock, "exportButton", QAbstractButton))
+    yield Wait("the export dialog", lambda: visible_dialog() is not None)
+    dialog = visible_dialog()
+    yield pause(0.5)
+    formats = dialog.findChild(QComboBox, "exportFormat")
+    if formats is not None:
+        row = next(
+            (i for i in range(formats.count()) if "shape" in formats.itemText(i).lower()), -1
+        )
+        if row < 0:
+            raise DriveError("The export dialog does not offer a shapefile.")
+        formats.setCurrentIndex(row)
+    type_text(find(dialog, "exportPath"), target)
+    yield pause(0.3)
+    grab(os.path.join(driver.out, "screenshot_export.png"))
+    buttons = dialog.findChild(QDialogButtonBox)
+    accept = (
+        None
+        if buttons is None
+        else next(
+            (
+                b
+                for b in buttons.buttons()
+                if buttons.buttonRole(b) == QDialogButtonBox.ButtonRole.AcceptRole
+            ),
+            None,
+        )
+    )
+    if accept is None:
+        raise DriveError("The export dialog has no button to accept it.")
+    click(accept)
+    yield Wait("the shapefile", lambda: os.path.isfile(target) and visible_dialog() is None, 60)
+    yield pause(0.5)
+
+
+def visible_dialog() -> Optional[QDialog]:
+    """Return the dialog that is open, if any."""
+    for widget in QApplication.topLevelWidgets():
+        if isinstance(widget, QDialog) and widget.isVisible():
+            return widget
+    return None
+
+
+# Kept as a global: QGIS drops the script's local names when it ends.
+_driver: Optional[Driver] = None
+
+
+def start() -> None:
+    """Begin when QGIS's event loop runs."""
+    global _driver  # noqa: PLW0603 - the only owner that outlives the script
+    _driver = Driver(json.loads(os.environ["CHANGESCRIBE_DRIVE"]))
+
+
+QTimer.singleShot(500, start)

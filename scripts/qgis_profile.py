@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A QGIS profile of our own with the plugin in it, and the environment to start QGIS with.
+
+The user's own profile, settings and caches are never touched.
+"""
+
+from __future__ import annotations
+
+import configparser
+import os
+import shutil
+import sys
+import zipfile
+from pathlib import Path
+from typing import Optional
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = "changescribe"
+#: Dialogs of a first start (tips, news, migration, version check) say nothing about the plugin.
+SETTINGS: dict[str, dict[str, str]] = {
+    "PythonPlugins": {FOLDER: "true", "processing": "true"},
+    "app": {r"projections\defaultBehavior": "UseProjectCrs"},
+    "core": {r"NewsFeed\httpsfeedqgisorg\disabled": "true"},
+    "locale": {"overrideFlag": "true", "userLocale": "en_US"},
+    "migration": {"fileVersion": "2", "settings": "true"},
+    "qgis": {"checkVersion": "false", **{f"showTips{n}": "false" for n in range(322, 345, 2)}},
+}
+
+
+def write_settings(profile: Path) -> None:
+    """Enable the plugin and silence first-start dialogs, keeping all other settings."""
+    path = profile / "QGIS" / "QGIS3.ini"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    parser = configparser.RawConfigParser(strict=False)
+    parser.optionxform = str  # type: ignore[method-assign,assignment] - keys keep their case
+    parser.read(path, encoding="utf-8")
+    for section, values in SETTINGS.items():
+        if not parser.has_section(section):
+            parser.add_section(section)
+        for key, value in values.items():
+            parser.set(section, key, value)
+    with path.open("w", encoding="utf-8") as file:
+        parser.write(file, space_around_delimiters=False)
+
+
+def install_plugin(profile: Path, package: Optional[Path] = None) -> Path:
+    """Put the plugin into the profile: a link to this checkout, or an unpacked zip.
+
+    Args:
+        profile: folder of the profile.
+        package: a zip made by ``make package``; None links the checkout.
+
+    Returns:
+        The plugin's folder in the profile.
+    """
+    plugins = profile / "python" / "plugins"
+    plugins.mkdir(parents=True, exist_ok=True)
+    target = plugins / FOLDER
+    if target.is_symlink():
+        target.unlink()
+    elif target.is_dir():
+        shutil.rmtree(target)
+    if package is None:
+        target.symlink_to(ROOT, target_is_directory=True)
+        return target
+    with zipfile.ZipFile(package) as archive:
+        for name in archive.namelist():
+            place = (plugins / name).resolve()
+            if plugins.resolve() not in place.parents:
+                raise ValueError(f"{name} would be written outside the profile")
+            archive.extract(name, plugins)
+    return target
+
+
+def link_packages(
+    environment: Path, target: Path, names: tuple[str, ...] = ("onnxruntime",)
+) -> Path:
+    """Link packages of an environment into a folder that may go onto QGIS's path.
+
+    The whole environment would put its own numpy before QGIS's.
+    """
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    folders = list(environment.glob("lib/python3.*/site-packages"))
+    for name in names:
+        for found in (path / name for path in folders):
+            if found.is_dir():
+                (target / name).symlink_to(found.resolve(), target_is_directory=True)
+    return target
+
+
+def prepare(profiles: Path, name: str, *, fresh: bool, package: Optional[Path] = None) -> Path:
+    """Make the profile ``profiles/profiles/NAME``; QGIS adds the inner ``profiles`` itself."""
+    profile = profiles / "profiles" / name
+    if fresh:
+        shutil.rmtree(profile, ignore_errors=True)
+    write_settings(profile)
+    install_plugin(profile, package)
+    return profile
+
+
+def environment(packages: Optional[Path]) -> dict[str, str]:
+    """Return the variables for QGIS: this process's, less what would disturb it."""
+    variables = dict(os.environ)
+    for name in (
+        "PYTHONHOME",
+        "PYTHONPATH",
+        "VIRTUAL_ENV",
+        "QGIS_OPTS",
+        "QGIS_PREFIX_PATH",
+        "QGIS_CUSTOM_CONFIG_PATH",
+        "QT_PLUGIN_PATH",
+    ):
+        variables.pop(name, None)
+    if packages is not None:
+        variables["PYTHONPATH"] = str(packages)
+    variables["PYTHONDONTWRITEBYTECODE"] = "1"
+    return variables
+
+
+def demo_pair(folder: Path = ROOT / "resources" / "demo") -> tuple[Path, Path]:
+    """Return the demo's earlier and later raster.
+
+    Raises:
+        FileNotFoundError: there is no such pair.
+    """
+    found = []
+    for word in ("before", "after"):
+        paths = sorted(folder.glob(f"*{word}*.tif"))
+        if not paths:
+            raise FileNotFoundError(f"There is no demo raster '*{word}*.tif' in {folder}")
+        found.append(paths[0])
+    return found[0], found[1]
+
+
+def qgis_command(profiles: Path, name: str, code: Path) -> list[str]:
+    """Return the command that starts QGIS with the profile and runs a script in it."""
+    program = shutil.which("qgis")
+    if program is None:
+        sys.exit("QGIS is not installed; 'make setup' installs it.")
+    return [
+        program,
+        "--nologo",
+        "--noversioncheck",
+        "--profiles-path",
+        str(profiles),
+        "--profile",
+        name,
+        "--code",
+        str(code),
+    ]

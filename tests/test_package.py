@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The zip keeps the publication rules, the rules find what they are for, and the zip works."""
+
+from __future__ import annotations
+
+import configparser
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import package
+import package_rules
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("zip") / "changescribe.zip"
+    package.build(target)
+    return target
+
+
+def errors(found: list[str]) -> list[str]:
+    return [line for line in found if line.startswith("error")]
+
+
+def test_zip_keeps_all_rules(built: Path):
+    assert errors(package_rules.problems_of(built)) == []
+
+
+def test_zip_holds_what_the_plugin_needs_and_nothing_else(built: Path):
+    names = zipfile.ZipFile(built).namelist()
+    for name in ("plugin.py", "engine/pipeline.py", "engine/systems/bundled.py", "ui/dock.py"):
+        assert f"changescribe/{name}" in names
+    assert any(name.endswith(".onnx") for name in names)
+    for part in (
+        "tests/",
+        "scripts/",
+        "training/",
+        "Makefile",
+        "pyproject",
+        ".ci",
+        ".git",
+        ".venv",
+    ):
+        assert not [name for name in names if part in name]
+
+
+def test_same_sources_give_the_same_bytes(built: Path, tmp_path: Path):
+    again = tmp_path / "again.zip"
+    package.build(again)
+    assert again.read_bytes() == built.read_bytes()
+
+
+def test_flake8_errors_of_the_security_scan(built: Path, tmp_path: Path):
+    zipfile.ZipFile(built).extractall(tmp_path)
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "ruff",
+            "check",
+            "--isolated",
+            "--no-cache",
+            "--select",
+            "E9,F821,F823",
+            "--output-format",
+            "concise",
+            str(tmp_path),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_nothing_shipped_imports_what_is_left_out(built: Path):
+    left_out = re.compile(
+        r"^(?:from|import)\s+\S*\b(?:training|evaluation|synthesis)\b", re.MULTILINE
+    )
+    with zipfile.ZipFile(built) as archive:
+        for name in archive.namelist():
+            if name.endswith(".py"):
+                assert not left_out.search(archive.read(name).decode()), name
+
+
+def test_versions_agree():
+    metadata = configparser.ConfigParser(interpolation=None)
+    metadata.read(ROOT / "metadata.txt", encoding="utf-8")
+    version = metadata["general"]["version"]
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert f'version = "{version}"' in project
+    assert f"## [{version}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert metadata["general"]["qgisMinimumVersion"] == "3.22"
+    assert metadata["general"]["qgisMaximumVersion"] == "4.99"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "ev" + "al('1')",
+        "ex" + "ec('x = 1')",
+        "import pickle",
+        "from pickle import loads",
+        "subprocess.run('ls', shell=True)",
+        "tempfile.mktemp()",
+        "archive.extractall('/x')",
+        "requests.get('https://x', verify=False)",
+        "AutoModel.from_pretrained('x/y')",
+        "hf_hub_download('x/y', 'z')",
+        "ssl._create_unverified_context()",
+        "torch.load('x.pt')",
+        "os.system('ls')",
+        "api_key = 'abcdef0123456789'",
+        "x = (",
+    ],
+)
+def test_rules_refuse(source: str):
+    assert len(errors(package_rules.source_problems("a.py", source))) == 1
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "model.eval()",
+        "dialog.exec()",
+        "AutoModel.from_pretrained('x/y', revision='0123')",
+        "platform.system()",
+        "onnx.load('x.onnx')",
+        "password = settings.value('password')",
+        "subprocess.run(['ls'], check=True)",
+    ],
+)
+def test_rules_allow(source: str):
+    assert package_rules.source_problems("a.py", source) == []
+
+
+def test_rules_refuse_bad_zips(tmp_path: Path):
+    bad = tmp_path / "bad.zip"
+    with zipfile.ZipFile(bad, "w") as archive:
+        archive.writestr("changescribe/metadata.txt", "[general]\nname=Some plugin\nversion=x\n")
+        archive.writestr("changescribe/a.pyc", "")
+        archive.writestr("changescribe/run.sh", "")
+        archive.writestr("elsewhere/b.py", "")
+        archive.writestr("changescribe/.git/config", "")
+    found = "\n".join(errors(package_rules.problems_of(bad)))
+    for words in (
+        "LICENSE is missing",
+        "__init__.py is missing",
+        "lacks about",
+        "says 'plugin'",
+        "a.pyc has a forbidden",
+        "run.sh has a forbidden",
+        "elsewhere/b.py is outside",
+        "config is hidden",
+        "not of the form",
+    ):
+        assert words in found
+
+
+@pytest.mark.slow
+def test_zip_runs_in_an_empty_profile(built: Path, tmp_path: Path):
+    """Unpack the zip into an empty profile and drive the real QGIS desktop with it."""
+    done = subprocess.run(
+        [
+            sys.executable,
+            str(ROOT / "scripts" / "headless_run.py"),
+            "--package",
+            str(built),
+            "--profiles",
+            str(tmp_path / "profile"),
+            "--out",
+            str(tmp_path / "run"),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert not (tmp_path / "profile/profiles/headless/python/plugins/changescribe").is_symlink()
+    assert (tmp_path / "run" / "run.shp").is_file()
