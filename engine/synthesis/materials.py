@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Materials of the ground: their colours by season, their texture, and their label."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .textures import STREAK, Noise
+from .world import BARE, GRASS, OTHER, ROAD, WATER, Colour, Window
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Material:
+    """How a kind of ground looks.
+
+    Attributes:
+        first: colour in its one extreme, as displayed, 0 to 1.
+        second: colour in the other; noise mixes them.
+        patchy: how far the mix varies from place to place.
+        grain: deviation of the brightness from pixel to pixel.
+        label: label code.
+        green: how far the colour follows the season (0 not at all).
+        soft: ragged edge, in metres; 0 is a sharp one.
+    """
+
+    first: Colour
+    second: Colour
+    patchy: float
+    grain: float
+    label: int
+    green: float = 0.0
+    soft: float = 0.0
+
+
+MATERIALS: dict[str, Material] = {
+    "dry_grass": Material((0.58, 0.49, 0.37), (0.40, 0.37, 0.26), 0.30, 0.085, GRASS, 0.45, 2.0),
+    "meadow": Material((0.47, 0.44, 0.31), (0.33, 0.36, 0.22), 0.30, 0.085, GRASS, 0.8, 2.0),
+    "lawn": Material((0.40, 0.41, 0.27), (0.29, 0.35, 0.20), 0.25, 0.055, GRASS, 1.0, 0.0),
+    "crop": Material((0.50, 0.47, 0.28), (0.27, 0.37, 0.18), 0.14, 0.045, GRASS, 0.6, 0.8),
+    "plough": Material((0.50, 0.41, 0.32), (0.38, 0.31, 0.24), 0.16, 0.05, BARE, 0.0, 0.8),
+    "soil": Material((0.83, 0.76, 0.63), (0.63, 0.53, 0.41), 0.26, 0.055, BARE, 0.0, 2.5),
+    "litter": Material((0.46, 0.40, 0.33), (0.33, 0.31, 0.23), 0.28, 0.10, GRASS, 0.4, 2.0),
+    "water": Material((0.13, 0.17, 0.15), (0.20, 0.22, 0.17), 0.08, 0.006, WATER, 0.0, 1.0),
+    "asphalt": Material((0.43, 0.43, 0.42), (0.35, 0.35, 0.35), 0.16, 0.030, ROAD),
+    "concrete": Material((0.68, 0.66, 0.61), (0.60, 0.58, 0.53), 0.15, 0.028, ROAD),
+    "gravel": Material((0.74, 0.70, 0.62), (0.63, 0.58, 0.50), 0.25, 0.055, ROAD, 0.0, 0.5),
+    "dirt": Material((0.72, 0.64, 0.52), (0.60, 0.51, 0.40), 0.25, 0.060, ROAD, 0.0, 0.6),
+    "kerb": Material((0.70, 0.68, 0.63), (0.64, 0.62, 0.57), 0.10, 0.03, ROAD),
+    "verge": Material((0.64, 0.57, 0.45), (0.50, 0.45, 0.34), 0.25, 0.07, GRASS, 0.3, 1.0),
+    "pool": Material((0.30, 0.62, 0.72), (0.24, 0.54, 0.68), 0.10, 0.02, OTHER),
+}
+
+
+@dataclass(frozen=True)
+class Season:
+    """The state of vegetation and soil on one date.
+
+    Attributes:
+        green: -1 parched or wintry to 1 lush.
+        leaves: leaves of deciduous trees, 0 bare to 1 full.
+        tree: colour of the leaves.
+        wet: 0 dry to 1 wet soil, which is darker.
+        muddy: 0 dark clear water to 1 brown, or -1 green.
+    """
+
+    green: float
+    leaves: float
+    tree: Colour
+    wet: float
+    muddy: float
+
+    @staticmethod
+    def draw(rng: np.random.Generator) -> Season:
+        """Return a season, drawn at random."""
+        green = float(np.clip(rng.normal(-0.1, 0.55), -1, 1))
+        deep = rng.uniform(0, 1)
+        tree = (0.245 + 0.07 * deep + rng.normal(0, 0.012), 0.285 + 0.06 * deep + rng.normal(0, 0.012),
+                0.185 + 0.045 * deep + rng.normal(0, 0.012))
+        return Season(green, float(np.clip(green * 0.8 + rng.uniform(0.3, 1.3), 0, 1)), tree,
+                      float(rng.beta(1.5, 3)), float(np.clip(rng.normal(0, 0.5), -1, 1)))
+
+
+class Ground:
+    """Colours of materials for one date of a scene.
+
+    Args:
+        shared: noise that both dates have in common: the lie of the land.
+        own: noise of this date.
+        season: of this date.
+    """
+
+    def __init__(self, shared: dict[str, Array], own: dict[str, Array], season: Season) -> None:
+        self._shared = shared
+        self._own = own
+        self.season = season
+
+    @property
+    def edge(self) -> Array:
+        """Noise from pixel to pixel that both dates share, (size, size), deviation 1."""
+        return self._shared["fine"]
+
+    @staticmethod
+    def lie(noise: Noise) -> dict[str, Array]:
+        """Return the noise fields that both dates share."""
+        names = ("patch", "cloud", "fine", "grain")
+        fields = {name: noise.field(name) for name in names}
+        fields["blend"] = 0.75 * fields["patch"] + 0.75 * fields["cloud"]
+        fields["wave"] = noise.wave(3.0)
+        return fields
+
+    @staticmethod
+    def weather(noise: Noise) -> dict[str, Array]:
+        """Return the noise fields that one date has for itself."""
+        fields = {name: noise.field(name) for name in ("patch", "white", STREAK)}
+        return fields
+
+    def colour(self, name: str, where: Window, tone: float = 1.0, tint: float = 0.0) -> Array:
+        """Return the colour (h, w, 3) of a material in a window of the canvas.
+
+        Args:
+            name: key of :data:`MATERIALS`.
+            where: rows and columns.
+            tone: factor for the brightness.
+            tint: -1 to 1, moves the mix towards the first or second colour.
+        """
+        material = MATERIALS[name]
+        first, second = self._seasoned(name, material, tint)
+        shared, own = self._shared, self._own
+        mix = shared["blend"][where] + 0.45 * own["patch"][where]
+        mix = np.clip(mix * np.float32(material.patchy) + np.float32(0.5), 0, 1)
+        grain = shared["fine"][where] * np.float32(0.5 * material.grain)
+        grain += shared["grain"][where] * np.float32(0.7 * material.grain)
+        grain += own["white"][where] * np.float32(0.35 * material.grain)
+        if name == "soil":
+            grain += self._tracks(where)
+        brightness = (np.float32(1.0) + grain) * np.float32(tone)
+        return (first + (second - first) * mix[..., None]) * brightness[..., None]
+
+    def _seasoned(self, name: str, material: Material, tint: float) -> tuple[Array, Array]:
+        """Return the two colours of a material, greener or drier as the season is."""
+        first, second = (np.array(c, np.float32) for c in (material.first, material.second))
+        if material.green:
+            turn = np.float32(material.green * (0.65 * self.season.green + 0.5 * tint))
+            lush = np.array([-0.11, -0.045, -0.08], np.float32)
+            first, second = first + lush * turn, second + lush * turn
+        elif name == "water":
+            mud = self.season.muddy + 0.5 * tint
+            colour = np.array([0.22, 0.15, 0.06] if mud > 0 else [-0.02, 0.06, -0.03], np.float32)
+            first, second = first + colour * abs(mud), second + colour * abs(mud)
+        elif material.label == BARE:
+            wet = np.float32(1.0 - 0.22 * self.season.wet)
+            shift = np.array([0.0, -0.035, -0.06], np.float32) * np.float32(tint + self.season.green * 0.4)
+            first, second = (first + shift) * wet, (second + shift) * wet
+        return np.clip(first, 0.02, 1), np.clip(second, 0.02, 1)
+
+    def _tracks(self, where: Window) -> Array:
+        """Return the traces of wheels on a building site: pale and dark lines that wind."""
+        wave = self._shared["wave"][where] * 1.7 + 0.16 * self._shared["cloud"][where]
+        near = np.abs(wave - np.round(wave))
+        return (0.05 * np.exp(-((near / 0.022) ** 2)) - 0.06 * np.exp(-(((near - 0.06) / 0.02) ** 2)))
