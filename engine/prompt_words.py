@@ -88,7 +88,7 @@ NOUN_COMPOUNDS = frozenset(
      "burnt areas", "burned area", "burned areas", "construction work", "construction works",
      "construction vehicles", "developed land", "logged areas", "parking area", "parking areas",
      "play area", "play areas", "green area", "green areas", "paved area", "paved areas",
-     "built-up area", "built-up areas", "industrial area", "industrial areas",
+     "built-up", "built-up area", "built-up areas", "industrial area", "industrial areas",
      "residential area", "residential areas", "urban area", "urban areas"]
 )
 
@@ -116,7 +116,7 @@ REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     for pattern, instead in (
         (rf"\b{_DOWN}[\s-]+down\b", "removed"),
         (r"\bdried[\s-]+(?:up|out)\b", "removed"),
-        (r"\b(?:put|popped|sprung|sprang|cropped|built|build)\s+up\b", "built"),
+        (r"\b(?:put|popped|sprung|sprang|cropped|built|build)\s+up\b(?!\s+areas?)", "built"),
         (r"\bgot\s+rid\s+of\b", "removed"),
         (r"\b(?:no\s+longer|not\s+any\s*more)\b", "removed"),
         (r"\bas\s+well\s+as\b", ","),

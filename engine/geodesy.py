@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""True areas and lengths on the ellipsoid, and where a pixel lies by the compass.
+
+Areas are taken in a Lambert azimuthal equal-area projection of the data's own
+ellipsoid. That projection keeps areas exactly, near its centre and far from it;
+what is left is that its straight lines are not those of the data, so long edges
+are cut into short ones first.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Optional
+
+import numpy as np
+from osgeo import ogr, osr
+
+from .raster.grid import Grid
+from .raster.support import spatial_reference
+
+#: Longest edge that is not cut before it is projected, in metres and degrees.
+_LONGEST_EDGE_M = 5000.0
+_LONGEST_EDGE_DEGREES = 0.05
+#: Nodes along each side of the lattice on which pixel areas are worked out.
+_NODES = 129
+
+POSITIONS = ("north", "north-east", "east", "south-east", "south", "south-west", "west", "north-west")
+CENTRE = "centre"
+
+
+class Geodesy:
+    """Measures geometries of one CRS.
+
+    Args:
+        crs_wkt: CRS of the geometries as any text that GDAL understands; "" for none.
+        centre: x, y in that CRS near which most geometries lie; None for each geometry's own.
+
+    Raises:
+        InputError: the text is not a CRS.
+    """
+
+    def __init__(self, crs_wkt: str, centre: Optional[tuple[float, float]] = None) -> None:
+        self._crs = _horizontal(crs_wkt)
+        self._to_equal_area = None if centre is None else self._projection(centre)
+
+    @property
+    def known(self) -> bool:
+        """Whether anything can be measured: False without a CRS that lies on the Earth."""
+        return self._crs is not None
+
+    def area(self, geometry: ogr.Geometry) -> Optional[float]:
+        """Return the area in m2 of a polygon or multipolygon; None without georeference."""
+        projected = self._projected(geometry)
+        return None if projected is None else projected.GetArea()
+
+    def length(self, geometry: ogr.Geometry) -> Optional[float]:
+        """Return the length in metres of a line; None without georeference.
+
+        Edges are cut short and measured with the ellipsoid's radii of curvature at their
+        middle: sqrt((M dlat)^2 + (N cos(lat) dlon)^2).
+        """
+        if self._crs is None:
+            return None
+        line = self._cut(geometry)
+        transform = osr.CoordinateTransformation(self._crs, _geographic(self._crs))
+        if line.Transform(transform) != 0:
+            return None
+        parts = [line.GetGeometryRef(i) for i in range(line.GetGeometryCount())] or [line]
+        semi_major, flattening = self._crs.GetSemiMajor(), _flattening(self._crs)
+        return sum(
+            _edges(np.array(part.GetPoints())[:, :2], semi_major, flattening) for part in parts
+        )
+
+    def to_equal_area(self, points: np.ndarray) -> Optional[np.ndarray]:
+        """Project (N, 2) x, y to metres in the equal-area projection of ``centre``."""
+        if self._to_equal_area is None:
+            return None
+        return np.array(self._to_equal_area.TransformPoints(points.tolist()))[:, :2]
+
+    def _projected(self, geometry: ogr.Geometry) -> Optional[ogr.Geometry]:
+        if self._crs is None or geometry.IsEmpty():
+            return None if self._crs is None else geometry
+        transform = self._to_equal_area
+        if transform is None:
+            xmin, xmax, ymin, ymax = geometry.GetEnvelope()
+            transform = self._projection(((xmin + xmax) / 2, (ymin + ymax) / 2))
+        polygon = self._cut(geometry)
+        return polygon if transform is not None and polygon.Transform(transform) == 0 else None
+
+    def _cut(self, geometry: ogr.Geometry) -> ogr.Geometry:
+        copy = geometry.Clone()
+        if self._crs.IsGeographic():
+            copy.Segmentize(_LONGEST_EDGE_DEGREES)
+        else:
+            copy.Segmentize(_LONGEST_EDGE_M / self._crs.GetLinearUnits())
+        return copy
+
+    def _projection(self, centre: tuple[float, float]) -> Optional[osr.CoordinateTransformation]:
+        if self._crs is None:
+            return None
+        there = osr.CoordinateTransformation(self._crs, _geographic(self._crs))
+        lon, lat, _ = there.TransformPoint(*centre)
+        if not (math.isfinite(lon) and math.isfinite(lat)):
+            return None
+        equal_area = osr.SpatialReference()
+        equal_area.CopyGeogCSFrom(self._crs)
+        equal_area.SetLAEA(lat, lon, 0.0, 0.0)
+        equal_area.SetLinearUnits("metre", 1.0)
+        equal_area.SetAxisMappingStrategy(osr.OAMS_TRADITIONAL_GIS_ORDER)
+        return osr.CoordinateTransformation(self._crs, equal_area)
+
+
+class PixelAreas:
+    """Ground area of the pixels of a grid.
+
+    Worked out on a lattice of pixels and interpolated between them, since in degrees,
+    and in Mercator projections, pixels of one raster differ in size.
+
+    Args:
+        grid: the grid; without georeference :attr:`known` is False.
+    """
+
+    def __init__(self, grid: Grid) -> None:
+        self._grid = grid
+        self._columns = np.linspace(0.5, grid.width - 0.5, min(grid.width, _NODES))
+        self._rows = np.linspace(0.5, grid.height - 0.5, min(grid.height, _NODES))
+        self._areas = self._lattice()
+
+    @property
+    def known(self) -> bool:
+        """Whether the grid has a georeference."""
+        return self._areas is not None
+
+    def at(self, columns: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Return the area in m2 of the pixels that hold these (N,) positions in pixels."""
+        if self._areas is None:
+            return np.full(len(columns), np.nan)
+        x = np.interp(columns, self._columns, np.arange(len(self._columns), dtype=float))
+        y = np.interp(rows, self._rows, np.arange(len(self._rows), dtype=float))
+        left = np.minimum(x.astype(np.intp), max(len(self._columns) - 2, 0))
+        top = np.minimum(y.astype(np.intp), max(len(self._rows) - 2, 0))
+        right = np.minimum(left + 1, len(self._columns) - 1)
+        bottom = np.minimum(top + 1, len(self._rows) - 1)
+        u, v = x - left, y - top
+        a = self._areas
+        upper = a[top, left] * (1 - u) + a[top, right] * u
+        lower = a[bottom, left] * (1 - u) + a[bottom, right] * u
+        return upper * (1 - v) + lower * v
+
+    @property
+    def centre(self) -> Optional[float]:
+        """Area in m2 of the pixel in the middle of the grid."""
+        if self._areas is None:
+            return None
+        middle = np.array([self._grid.width / 2]), np.array([self._grid.height / 2])
+        return float(self.at(*middle)[0])
+
+    def _lattice(self) -> Optional[np.ndarray]:
+        if not self._grid.crs_wkt:
+            return None
+        geodesy = Geodesy(
+            self._grid.crs_wkt, self._grid.pixel_to_map(self._grid.width / 2, self._grid.height / 2)
+        )
+        columns, rows = np.meshgrid(self._columns, self._rows)
+        corners = []
+        for dx, dy in ((-0.5, -0.5), (0.5, 0.5), (0.5, -0.5), (-0.5, 0.5)):
+            x, y = self._grid.pixel_to_map(columns + dx, rows + dy)
+            projected = geodesy.to_equal_area(np.column_stack([np.ravel(x), np.ravel(y)]))
+            if projected is None:
+                return self._planar(columns.shape)
+            corners.append(projected)
+        # Area of a quadrangle: half the cross product of its diagonals.
+        one, other = corners[1] - corners[0], corners[3] - corners[2]
+        areas = np.abs(one[:, 0] * other[:, 1] - one[:, 1] * other[:, 0]) / 2
+        areas[~np.isfinite(areas)] = 0.0
+        return areas.reshape(columns.shape)
+
+    def _planar(self, shape: tuple[int, ...]) -> Optional[np.ndarray]:
+        """A local (engineering) CRS: its own units are all there is."""
+        size = self._grid.pixel_size
+        return None if size is None else np.full(shape, size**2)
+
+
+class Compass:
+    """Says where a pixel lies in the rectangle analysed.
+
+    Args:
+        grid: the rectangle; without georeference every position is None, since an
+            image without one may be turned any way.
+    """
+
+    def __init__(self, grid: Grid) -> None:
+        self._grid = grid
+        self._axes = _axes(grid)
+
+    def position(self, column: float, row: float) -> Optional[str]:
+        """Return "north-east" or its like, or "centre" for the middle ninth."""
+        if self._axes is None:
+            return None
+        u = 2 * column / self._grid.width - 1
+        v = 2 * row / self._grid.height - 1
+        if max(abs(u), abs(v)) < 1 / 3:
+            return CENTRE
+        east, north = u * self._axes[0] + v * self._axes[1]
+        return POSITIONS[round(math.degrees(math.atan2(east, north)) / 45) % 8]
+
+
+def _axes(grid: Grid) -> Optional[np.ndarray]:
+    """Return unit vectors (east, north) along columns and along rows; None if unknown."""
+    crs = _horizontal(grid.crs_wkt)
+    if crs is None:
+        return None
+    there = osr.CoordinateTransformation(crs, _geographic(crs))
+    column, row = grid.width / 2, grid.height / 2
+    places = [grid.pixel_to_map(column + dx, row + dy) for dx, dy in ((0, 0), (0.5, 0), (0, 0.5))]
+    degrees = np.array(there.TransformPoints([list(place) for place in places]))[:, :2]
+    steps = degrees[1:] - degrees[0]
+    steps[:, 0] = (steps[:, 0] + 180) % 360 - 180
+    steps[:, 0] *= math.cos(math.radians(degrees[0, 1]))
+    lengths = np.hypot(steps[:, 0], steps[:, 1])
+    if not np.isfinite(lengths).all() or (lengths == 0).any():
+        return None
+    return steps / lengths[:, None]
+
+
+def _horizontal(crs_wkt: str) -> Optional[osr.SpatialReference]:
+    """Return the two-dimensional CRS with x before y; None where it is not on an ellipsoid."""
+    if not crs_wkt:
+        return None
+    crs = spatial_reference(crs_wkt)
+    if crs.IsCompound():
+        crs.StripVertical()
+    return crs if crs.IsProjected() or crs.IsGeographic() else None
+
+
+def _geographic(crs: osr.SpatialReference) -> osr.SpatialReference:
+    """Longitude, latitude in degrees on the datum of ``crs``."""
+    geographic = osr.SpatialReference()
+    geographic.CopyGeogCSFrom(crs)
+    geographic.SetAxisMappingStrategy(osr.OAMS_TRADITIONAL_GIS_ORDER)
+    return geographic
+
+
+def _flattening(crs: osr.SpatialReference) -> float:
+    inverse = crs.GetInvFlattening()
+    return 1 / inverse if inverse else 0.0
+
+
+def _edges(degrees: np.ndarray, semi_major: float, flattening: float) -> float:
+    lon, lat = np.radians(degrees[:, 0]), np.radians(degrees[:, 1])
+    middle = (lat[:-1] + lat[1:]) / 2
+    squared = flattening * (2 - flattening)
+    w = 1 - squared * np.sin(middle) ** 2
+    north = semi_major * (1 - squared) / w**1.5 * np.diff(lat)
+    turn = (np.diff(lon) + np.pi) % (2 * np.pi) - np.pi
+    east = semi_major / np.sqrt(w) * np.cos(middle) * turn
+    return float(np.hypot(north, east).sum())

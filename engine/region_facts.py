@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Facts and polygon of one region, from its runs and sums over its pixels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Optional
+
+import numpy as np
+from osgeo import ogr, osr
+
+from .classes import class_of
+from .geodesy import Compass
+from .outline import Polygon, perimeter, simplify, to_wkb, trace
+from .raster.grid import Grid
+from .raster.support import checked, same_crs, spatial_reference
+from .request import APPEARED, REMOVED, SCORE_SCALE, Query, Region
+from .runs import Runs
+
+#: Nouns that have a length though no class of the model says so.
+LINE_WORDS = frozenset(
+    """railway railways railroad railroads rail rails runway runways canal canals river rivers stream
+    streams ditch ditches fence fences wall walls hedge hedges hedgerow hedgerows pipeline pipelines
+    trail trails footpath footpaths dike dikes dyke dykes dam dams bridge bridges footway footways
+    cycleway cycleways firebreak firebreaks""".split()
+)
+#: A region is line-like from this ratio of length to width.
+_MIN_ELONGATION = 3.0
+#: The class that a region replaced is said only where it has this share of its pixels.
+_MIN_SHARE = 1 / 3
+
+
+@dataclass(frozen=True)
+class RegionShape:
+    """A region with its polygons.
+
+    Attributes:
+        query: index of the query that it answers.
+        wkb: MultiPolygon, little-endian WKB, in the CRS asked for.
+        region: its facts, ``change_id`` 0 and without caption until all regions are known.
+    """
+
+    query: int
+    wkb: bytes
+    region: Region
+
+
+class RegionDescriber:
+    """Turns runs and sums into polygons and facts.
+
+    Args:
+        grid: of the mask.
+        queries: one per value of the runs, from 1.
+        class_names: of the class counts.
+        tolerance: of the simplification, in pixels.
+        crs: CRS of the polygons; None is that of the grid.
+
+    Raises:
+        InputError: ``crs`` is not a CRS, or the grid has none to transform from.
+    """
+
+    def __init__(
+        self,
+        grid: Grid,
+        queries: Sequence[Query],
+        class_names: Sequence[str],
+        tolerance: float,
+        crs: Optional[str],
+    ) -> None:
+        self._grid = grid
+        self._queries = tuple(queries)
+        self._names = tuple(class_names)
+        self._tolerance = tolerance
+        self._compass = Compass(grid)
+        self._transform = _transformation(grid, crs)
+        self._classes = [class_of(query.object) for query in queries]
+        self._lines = [_is_line(query.object) for query in queries]
+        g = grid.geotransform
+        self._mirrored = g[1] * g[5] - g[2] * g[4] > 0
+
+    def describe(
+        self, runs: Runs, label: np.ndarray, sums: np.ndarray
+    ) -> Iterator[RegionShape]:
+        """Yield the region of each component.
+
+        Args:
+            runs: sorted runs of whole components.
+            label: (N,) component of each run, from 0.
+            sums: (C, 5 + 2 (K + 1)) per component: pixels, m2, score (of 254), column, row,
+                then pixels of each of K classes and of none, on both dates.
+        """
+        value = np.zeros(len(sums), dtype=np.int64)
+        value[label] = runs.value
+        for index, outline in enumerate(trace(runs, label, len(sums))):
+            yield self._shape(int(value[index]) - 1, outline, sums[index])
+
+    def _shape(self, query: int, outline: list[Polygon], sums: np.ndarray) -> RegionShape:
+        pixels, ground = float(sums[0]), float(sums[1])
+        polygons = simplify(outline, self._tolerance)
+        geometry = self._on_map(polygons)
+        xmin, xmax, ymin, ymax = geometry.GetEnvelope()
+        before, after = self._change_of_class(query, sums)
+        region = Region(
+            change_id=0,
+            object=self._queries[query].object,
+            direction=self._queries[query].direction,
+            from_class=before,
+            to_class=after,
+            score=round(float(sums[2]) / pixels / SCORE_SCALE, 4),
+            area_m2=ground if ground > 0 else None,
+            area_px=int(pixels),
+            length_m=self._length(polygons, pixels, ground) if self._lines[query] else None,
+            position=self._compass.position(float(sums[3]) / pixels, float(sums[4]) / pixels) or "",
+            bounds=(xmin, ymin, xmax, ymax),
+        )
+        return RegionShape(query, bytes(geometry.ExportToWkb(ogr.wkbNDR)), region)
+
+    def _on_map(self, polygons: list[Polygon]) -> ogr.Geometry:
+        placed = [[self._place(ring) for ring in polygon] for polygon in polygons]
+        geometry = ogr.CreateGeometryFromWkb(to_wkb(placed))
+        if self._transform is None:
+            return geometry
+        moved = geometry.Clone()
+        status, _ = checked(lambda: moved.Transform(self._transform))
+        if status == 0 and moved.IsValid():
+            return moved
+        return _polygons_only(moved.MakeValid() if status == 0 else None) or moved
+
+    def _place(self, ring: np.ndarray) -> np.ndarray:
+        x, y = self._grid.pixel_to_map(ring[:, 0], ring[:, 1])
+        placed = np.column_stack([x, y])
+        return placed[::-1] if self._mirrored else placed
+
+    def _length(self, polygons: list[Polygon], pixels: float, ground: float) -> Optional[float]:
+        """Length of a band of the same area and outline.
+
+        A band of length L and width W has L W = area and 2 (L + W) = perimeter; L is the
+        larger solution. For a network of roads that is the sum of its branches.
+        """
+        sides = self._grid.ground_sides
+        size = self._grid.pixel_size
+        if sides is None or size is None or ground <= 0:
+            return None
+        scale = math.sqrt(ground / pixels) / size
+        half = perimeter(polygons, sides[0] * scale, sides[1] * scale) / 2
+        root = half * half - 4 * ground
+        if root <= 0:
+            return None
+        length = (half + math.sqrt(root)) / 2
+        return length if length * length / ground >= _MIN_ELONGATION else None
+
+    def _change_of_class(
+        self, query: int, sums: np.ndarray
+    ) -> tuple[Optional[str], Optional[str]]:
+        """Class on both dates; what appeared cannot be what was there, nor the reverse."""
+        bins = len(self._names) + 1
+        own = None if self._classes[query] is None else self._classes[query].name
+        direction = self._queries[query].direction
+        before, after = sums[5 : 5 + bins], sums[5 + bins : 5 + 2 * bins]
+        came, went = direction == APPEARED, direction == REMOVED
+        from_class = own if went and own else self._majority(before, own if came else None)
+        to_class = own if came and own else self._majority(after, own if went else None)
+        return from_class, to_class
+
+    def _majority(self, counts: np.ndarray, excluded: Optional[str]) -> Optional[str]:
+        """Return the class of most pixels, None where it is not known well enough."""
+        total = counts.sum()
+        if total == 0:
+            return None
+        known = counts[:-1].copy()
+        if excluded in self._names:
+            known[self._names.index(excluded)] = 0
+        best = int(known.argmax())
+        enough = known[best] >= _MIN_SHARE * total and known[best] > counts[-1]
+        return self._names[best] if enough else None
+
+
+def _is_line(phrase: str) -> bool:
+    land_cover = class_of(phrase)
+    head = phrase.rsplit(" ", 1)[-1]
+    return head in LINE_WORDS or (land_cover is not None and land_cover.kind == "line")
+
+
+def _transformation(grid: Grid, crs: Optional[str]) -> Optional[osr.CoordinateTransformation]:
+    if crs is None or not grid.crs_wkt or same_crs(grid.crs_wkt, crs):
+        if crs is not None:
+            spatial_reference(crs)
+        return None
+    return osr.CoordinateTransformation(spatial_reference(grid.crs_wkt), spatial_reference(crs))
+
+
+def _polygons_only(geometry: Optional[ogr.Geometry]) -> Optional[ogr.Geometry]:
+    """Return the polygons of what MakeValid made, as a MultiPolygon; None for none."""
+    if geometry is None:
+        return None
+    found = ogr.Geometry(ogr.wkbMultiPolygon)
+    parts = [geometry] if geometry.GetGeometryCount() == 0 or ogr.GT_Flatten(
+        geometry.GetGeometryType()) == ogr.wkbPolygon else [
+        geometry.GetGeometryRef(i) for i in range(geometry.GetGeometryCount())]
+    for part in parts:
+        if ogr.GT_Flatten(part.GetGeometryType()) == ogr.wkbPolygon:
+            found.AddGeometry(part)
+        elif ogr.GT_Flatten(part.GetGeometryType()) == ogr.wkbMultiPolygon:
+            for i in range(part.GetGeometryCount()):
+                found.AddGeometry(part.GetGeometryRef(i))
+    return None if found.IsEmpty() else found

@@ -1,0 +1,428 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Score raster to mask, and mask to regions with their facts, both streamed.
+
+Rasters are read in strips of full width. Components are joined across the border of
+strips, so that where a strip ends leaves no trace. What is held in memory is one
+strip, one number per component that crosses a border (:func:`build_mask`), and the
+runs of the components that are not yet closed (:func:`extract`): memory follows the
+width of the raster and the largest region, not the height.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Callable, Optional
+
+import numpy as np
+from osgeo import gdal
+
+from .errors import InputError
+from .geodesy import PixelAreas
+from .raster.grid import Grid
+from .raster.support import checked
+from .raster.writer import RasterWriter
+from .region_facts import RegionDescriber, RegionShape
+from .request import MASK_NODATA, MASK_VALUES, SCORE_SCALE, Query
+from .runs import Runs, components, find_runs, label_runs, touching
+
+__all__ = ["MaskSummary", "RegionShape", "build_mask", "default_min_area", "extract"]
+
+#: A region is never smaller than this by default.
+MIN_AREA_M2 = 20.0
+MIN_AREA_PX = 4
+_SCORE_NODATA = 255
+#: Pixels that a strip may hold, but it has 256 rows (the height of a tile) at least.
+_STRIP_PIXELS = 1 << 24
+_STRIP_STEP = 256
+
+#: Told the fraction done, in [0, 1]; may raise to stop.
+FractionCallback = Callable[[float], None]
+
+
+@dataclass(frozen=True)
+class MaskSummary:
+    """What :func:`build_mask` found.
+
+    Attributes:
+        valid_px: pixels analysed.
+        area_analysed_m2: their area on the ground; None without georeference.
+        changed_px: pixels of the mask that changed.
+        regions: components that stayed.
+        dropped: components smaller than the minimum area.
+    """
+
+    valid_px: int
+    area_analysed_m2: Optional[float]
+    changed_px: int
+    regions: int
+    dropped: int
+
+
+def default_min_area(grid: Grid) -> Optional[float]:
+    """Return the smallest area of a region in m2 unless told; None without georeference."""
+    size = grid.pixel_size
+    return None if size is None else max(MIN_AREA_M2, MIN_AREA_PX * size**2)
+
+
+def build_mask(
+    score_path: str,
+    writer: RasterWriter,
+    grid: Grid,
+    queries: Sequence[Query],
+    *,
+    threshold: float = 0.5,
+    min_area: Optional[float] = None,
+    progress: Optional[FractionCallback] = None,
+) -> MaskSummary:
+    """Write the mask of a score raster, without regions that are too small.
+
+    A pixel gets the direction of its highest-scoring query where that score reaches the
+    threshold. Pixels of the same query that touch, at corners too, are one region.
+
+    Args:
+        score_path: uint8 raster on ``grid``, one band per query (output contract).
+        writer: open, one band of uint8 on ``grid``; it is neither committed nor aborted here.
+        grid: of both rasters.
+        queries: one per band.
+        threshold: in (0, 1).
+        min_area: in m2; None is the larger of 20 m2 and 4 pixels. Without georeference the
+            smallest region always has 4 pixels.
+        progress: see :data:`FractionCallback`.
+
+    Raises:
+        InputError: the score raster cannot be read or does not fit.
+        OutputError: the mask cannot be written.
+    """
+    scores = _Scores(score_path, grid, queries, threshold)
+    sieve = _Sieve(PixelAreas(grid), min_area)
+    strips = list(_strips(grid))
+    tell = progress or (lambda _: None)
+    for index, (y, height) in enumerate(strips):
+        values, valid = scores.read(y, height)
+        sieve.measure(values, valid, y)
+        tell(0.5 * (index + 1) / len(strips))
+    sieve.decide()
+    lut = np.array([0] + [MASK_VALUES[query.direction] for query in queries], dtype=np.uint8)
+    changed = 0
+    for index, (y, height) in enumerate(strips):
+        values, valid = scores.read(y, height)
+        mask = lut[sieve.clean(values, y, index)]
+        changed += int(np.count_nonzero(mask))
+        mask[~valid] = MASK_NODATA
+        writer.write(0, y, mask[None])
+        tell(0.5 + 0.5 * (index + 1) / len(strips))
+    area = sieve.valid_area if sieve.areas.known else None
+    return MaskSummary(sieve.valid_px, area, changed, sieve.kept, sieve.dropped)
+
+
+def extract(
+    mask_path: str,
+    score_path: str,
+    grid: Grid,
+    queries: Sequence[Query],
+    *,
+    classes_before_path: Optional[str] = None,
+    classes_after_path: Optional[str] = None,
+    class_names: Sequence[str] = (),
+    simplify: float = 0.7,
+    crs: Optional[str] = None,
+    progress: Optional[FractionCallback] = None,
+) -> Iterator[RegionShape]:
+    """Yield the regions of a mask, each as soon as the strips below cannot add to it.
+
+    Args:
+        mask_path: as :func:`build_mask` writes it.
+        score_path: the raster that it was made from.
+        grid: of all rasters.
+        queries: one per band of the score raster.
+        classes_before_path: uint8 index into ``class_names`` for the earlier date.
+        classes_after_path: the same for the later date.
+        class_names: of the system.
+        simplify: tolerance in pixels; 0 keeps the pixel outline.
+        crs: CRS of the polygons; None is that of the grid.
+        progress: see :data:`FractionCallback`.
+
+    Raises:
+        InputError: a raster cannot be read or does not fit, or ``crs`` is not a CRS.
+    """
+    scores = _Scores(score_path, grid, queries, 0.0)
+    mask = _Band(mask_path, grid)
+    classes = [
+        None if path is None else _Band(path, grid)
+        for path in (classes_before_path, classes_after_path)
+    ]
+    describer = RegionDescriber(grid, queries, class_names, simplify, crs)
+    names = len(class_names)
+    assembler = _Assembler(PixelAreas(grid), names)
+    strips = list(_strips(grid))
+    for index, (y, height) in enumerate(strips):
+        changed = mask.read(y, height)
+        changed = (changed != 0) & (changed != MASK_NODATA)
+        values, _ = scores.read(y, height)
+        values[~changed] = 0
+        read = [None if band is None else band.read(y, height) for band in classes]
+        last = index + 1 == len(strips)
+        for runs, label, facts in assembler.add(values, scores.best, read, y, last=last):
+            yield from describer.describe(runs, label, facts)
+        if progress is not None:
+            progress((index + 1) / len(strips))
+
+
+def _strips(grid: Grid) -> Iterator[tuple[int, int]]:
+    """Yield first row and height of strips of full width."""
+    rows = max(1, _STRIP_PIXELS // (max(1, grid.width) * _STRIP_STEP)) * _STRIP_STEP
+    for y in range(0, grid.height, rows):
+        yield y, min(rows, grid.height - y)
+
+
+class _Band:
+    """One band of a raster on a known grid, read by strips."""
+
+    def __init__(self, path: str, grid: Grid, bands: int = 1) -> None:
+        dataset, problem = checked(lambda: gdal.Open(path))
+        if dataset is None:
+            raise InputError(f'"{path}" cannot be read.', "Run the detection again.", problem)
+        if (dataset.RasterXSize, dataset.RasterYSize) != (grid.width, grid.height):
+            raise InputError(f'"{path}" is not on the grid of the run.', "Run the detection again.")
+        if dataset.RasterCount < bands:
+            raise InputError(f'"{path}" has too few bands.', "Run the detection again.")
+        self._path = path
+        self._dataset = dataset
+
+    def read(self, y: int, height: int, band: int = 1) -> np.ndarray:
+        """Return (height, W) uint8."""
+        width = self._dataset.RasterXSize
+        array, problem = checked(
+            lambda: self._dataset.GetRasterBand(band).ReadAsArray(0, y, width, height)
+        )
+        if array is None or problem:
+            raise InputError(f'"{self._path}" cannot be read.', "The file is damaged.", problem)
+        return array
+
+
+class _Scores:
+    """The highest-scoring query of each pixel."""
+
+    def __init__(
+        self, path: str, grid: Grid, queries: Sequence[Query], threshold: float
+    ) -> None:
+        self._bands = len(queries)
+        self._raster = _Band(path, grid, self._bands)
+        # A score of exactly the threshold counts, whatever rounding does to the product.
+        self._lowest = max(1, math.ceil(threshold * SCORE_SCALE - 1e-6))
+        self.best = np.zeros((0, 0), dtype=np.uint8)
+
+    def read(self, y: int, height: int) -> tuple[np.ndarray, np.ndarray]:
+        """Read a strip; the scores themselves are then in :attr:`best`.
+
+        Returns:
+            (height, W) uint8: number of the query from 1, 0 for none; and bool: analysed.
+        """
+        best = self._raster.read(y, height)
+        valid = best != _SCORE_NODATA
+        best[~valid] = 0
+        values = np.ones(best.shape, dtype=np.uint8)
+        for number in range(2, self._bands + 1):
+            score = self._raster.read(y, height, number)
+            known = score != _SCORE_NODATA
+            valid |= known
+            higher = known & (score > best)
+            best[higher] = score[higher]
+            values[higher] = number
+        values[best < self._lowest] = 0
+        self.best = best
+        return values, valid
+
+
+class _Sieve:
+    """Decides which components are large enough, strip by strip.
+
+    A component inside one strip is judged in that strip. One that reaches the first or
+    last row of a strip is a node of a graph that joins the strips, and judged at the end.
+    """
+
+    def __init__(self, areas: PixelAreas, min_area: Optional[float]) -> None:
+        self.areas = areas
+        self._min_m2 = MIN_AREA_M2 if min_area is None else min_area * (1 - 1e-9)
+        self._min_px = MIN_AREA_PX if min_area is None or not areas.known else 1
+        self.valid_px, self.valid_area = 0, 0.0
+        self.kept, self.dropped = 0, 0
+        self._nodes: list[np.ndarray] = []  # (n, 2) pixels and m2 of border components, by strip
+        self._first: list[int] = []  # number of the first node of each strip
+        self._edges: list[np.ndarray] = []
+        self._count = 0
+        self._open: Optional[tuple[Runs, np.ndarray]] = None  # last row of the strip above
+        self._large = np.zeros(0, dtype=bool)
+
+    def measure(self, values: np.ndarray, valid: np.ndarray, y: int) -> None:
+        """First pass: sizes of components and how they join."""
+        self._measure_valid(valid, y)
+        runs, label, size = self._label(values, y)
+        border = self._border(runs, label, len(size), y, len(values))
+        large = self._is_large(size)
+        inside = border < 0
+        self.kept += int((large & inside).sum())
+        self.dropped += int((~large & inside).sum())
+        self._first.append(self._count)
+        self._nodes.append(size[~inside])
+        if self._open is not None and len(runs):
+            above, node = self._open
+            top = runs.row == y
+            one, other = touching(above, runs.take(top))
+            self._edges.append(
+                np.column_stack([node[one], border[label[top]][other] + self._count])
+            )
+        bottom = runs.row == y + len(values) - 1
+        self._open = runs.take(bottom), border[label[bottom]] + self._count
+        self._count += int((~inside).sum())
+
+    def decide(self) -> None:
+        """Between the passes: judge the components that cross strips."""
+        size = np.concatenate(self._nodes) if self._nodes else np.zeros((0, 2))
+        edges = np.concatenate(self._edges) if self._edges else np.zeros((0, 2), np.int64)
+        root, count = components(len(size), edges[:, 0], edges[:, 1])
+        total = np.column_stack(
+            [np.bincount(root, weights=size[:, i], minlength=count) for i in (0, 1)]
+        )
+        large = self._is_large(total)
+        self.kept += int(large.sum())
+        self.dropped += int((~large).sum())
+        self._large = large[root]
+
+    def clean(self, values: np.ndarray, y: int, strip: int) -> np.ndarray:
+        """Second pass: set the pixels of small components to 0."""
+        runs, label, size = self._label(values, y)
+        border = self._border(runs, label, len(size), y, len(values))
+        large = self._is_large(size)
+        crossing = border >= 0
+        large[crossing] = self._large[border[crossing] + self._first[strip]]
+        flat = values.ravel()
+        flat[_pixels(runs.take(~large[label]), y, values.shape[1])] = 0
+        return flat.reshape(values.shape)
+
+    def _label(self, values: np.ndarray, y: int) -> tuple[Runs, np.ndarray, np.ndarray]:
+        runs = find_runs(values, y)
+        label, count = label_runs(runs)
+        pixels = np.bincount(label, weights=runs.length, minlength=count)
+        area = np.bincount(label, weights=_ground(runs, self.areas), minlength=count)
+        return runs, label, np.column_stack([pixels, area])
+
+    @staticmethod
+    def _border(runs: Runs, label: np.ndarray, count: int, y: int, height: int) -> np.ndarray:
+        """Number the components on the first or last row from 0; -1 for the others."""
+        on_border = np.zeros(count, dtype=bool)
+        on_border[label[(runs.row == y) | (runs.row == y + height - 1)]] = True
+        return np.where(on_border, np.cumsum(on_border) - 1, -1)
+
+    def _is_large(self, size: np.ndarray) -> np.ndarray:
+        large = size[:, 0] >= self._min_px
+        if self.areas.known:
+            large &= size[:, 1] >= self._min_m2
+        return large
+
+    def _measure_valid(self, valid: np.ndarray, y: int) -> None:
+        height, width = valid.shape
+        self.valid_px += int(np.count_nonzero(valid))
+        if not self.areas.known:
+            return
+        edges = np.unique(np.linspace(0, width, min(width, 64) + 1).astype(np.int64))
+        count = np.add.reduceat(valid, edges[:-1], axis=1, dtype=np.int64)
+        columns, rows = np.meshgrid((edges[:-1] + edges[1:]) / 2, y + np.arange(height) + 0.5)
+        self.valid_area += float(
+            (count.ravel() * self.areas.at(columns.ravel(), rows.ravel())).sum()
+        )
+
+
+def _ground(runs: Runs, areas: PixelAreas) -> np.ndarray:
+    """(N,) area in m2 of each run; 0 without georeference."""
+    if not areas.known:
+        return np.zeros(len(runs))
+    return runs.length * areas.at((runs.x0 + runs.x1) / 2, runs.row + 0.5)
+
+
+def _pixels(runs: Runs, y: int, width: int) -> np.ndarray:
+    """Indices of the runs' pixels in a flattened strip that starts at row ``y``."""
+    length = runs.length
+    start = (runs.row - y) * width + runs.x0
+    offset = np.arange(int(length.sum())) - np.repeat(np.cumsum(length) - length, length)
+    return np.repeat(start, length) + offset
+
+
+class _Assembler:
+    """Joins components over strips and hands them on when they are complete."""
+
+    def __init__(self, areas: PixelAreas, names: int) -> None:
+        self._areas = areas
+        self._names = names
+        self._runs = Runs.empty()
+        self._label = np.zeros(0, dtype=np.int64)
+        self._facts = np.zeros((0, self._columns))
+
+    @property
+    def _columns(self) -> int:
+        """Pixels, m2, score, column, row, then counts of classes and unknown on both dates."""
+        return 5 + 2 * (self._names + 1)
+
+    def add(
+        self,
+        values: np.ndarray,
+        score: np.ndarray,
+        classes: Sequence[Optional[np.ndarray]],
+        y: int,
+        *,
+        last: bool,
+    ) -> Iterator[tuple[Runs, np.ndarray, np.ndarray]]:
+        """Add a strip and yield complete components as (runs, label from 0, sums (N, columns))."""
+        fresh = find_runs(values, y)
+        label, count = label_runs(fresh)
+        facts = self._sums(fresh, label, count, score, classes, y)
+        one, other = touching(self._runs.take(self._runs.row == y - 1), fresh.take(fresh.row == y))
+        held = len(self._facts)
+        above = self._label[self._runs.row == y - 1][one]
+        root, total = components(held + count, above, label[fresh.row == y][other] + held)
+        merged = np.zeros((total, self._columns))
+        np.add.at(merged, root, np.concatenate([self._facts, facts]))
+        runs = Runs.join(self._runs, fresh)
+        label = root[np.concatenate([self._label, label + held])]
+        going_on = np.zeros(total, dtype=bool)
+        if not last:
+            going_on[label[runs.row == y + len(values) - 1]] = True
+        number = np.where(going_on, np.cumsum(going_on), np.cumsum(~going_on)) - 1
+        stays = going_on[label]
+        self._runs, self._label = runs.take(stays), number[label[stays]]
+        self._facts = merged[going_on]
+        if not going_on.all():
+            yield runs.take(~stays), number[label[~stays]], merged[~going_on]
+
+    def _sums(
+        self,
+        runs: Runs,
+        label: np.ndarray,
+        count: int,
+        score: np.ndarray,
+        classes: Sequence[Optional[np.ndarray]],
+        y: int,
+    ) -> np.ndarray:
+        width = score.shape[1]
+        pixels = _pixels(runs, y, width)
+        owner = np.repeat(label, runs.length)
+        middle = (runs.x0 + runs.x1) / 2
+        weights = (
+            runs.length, _ground(runs, self._areas), None,
+            runs.length * middle, runs.length * (runs.row + 0.5),
+        )
+        sums = np.zeros((count, self._columns))
+        for column, weight in enumerate(weights):
+            if weight is not None:
+                sums[:, column] = np.bincount(label, weights=weight, minlength=count)
+        sums[:, 2] = np.bincount(owner, weights=score.ravel()[pixels], minlength=count)
+        bins = self._names + 1
+        for date, raster in enumerate(classes):
+            if raster is None:
+                continue
+            found = np.minimum(raster.ravel()[pixels], self._names)
+            counted = np.bincount(owner * bins + found, minlength=count * bins)
+            sums[:, 5 + date * bins : 5 + (date + 1) * bins] = counted.reshape(count, bins)
+        return sums
