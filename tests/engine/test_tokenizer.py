@@ -18,11 +18,17 @@ def tokenizer() -> WordPieceTokenizer:
 # As given by transformers' BertTokenizer for the same vocabulary.
 FIXED = [
     ("roads built", [101, 4925, 2328, 102]),
-    ("New swimming-pools, cul-de-sacs!", [101, 2047, 5742, 1011, 12679, 1010, 12731, 2140, 1011, 2139, 1011, 17266, 2015, 999, 102]),
+    (
+        "New swimming-pools, cul-de-sacs!",
+        [101, 2047, 5742, 1011, 12679, 1010, 12731, 2140, 1011, 2139, 1011, 17266, 2015, 999, 102],
+    ),
     ("photovolta\xefque \xc9l\xe9vation", [101, 6302, 6767, 24458, 7413, 6678, 102]),
     ("", [101, 102]),
     ("\u9053\u8def 100m\xb2 $5", [101, 1957, 100, 2531, 2213, 10701, 1002, 1019, 102]),
-    ("H\xe4user in Stra\xdfe \u03a3\u038a\u03a3\u03a5\u03a6\u039f\u03a3", [101, 5292, 20330, 1999, 2358, 27807, 1173, 18199, 29733, 29735, 29736, 29730, 29733, 102]),
+    (
+        "H\xe4user in Stra\xdfe \u03a3\u038a\u03a3\u03a5\u03a6\u039f\u03a3",
+        [101, 5292, 20330, 1999, 2358, 27807, 1173, 18199, 29733, 29735, 29736, 29730, 29733, 102],
+    ),
     ("deforestation\t\x07of \u200bmangroves", [101, 13366, 25794, 1997, 29340, 2015, 102]),
     ("x" * 101, [101, 100, 102]),
 ]
@@ -62,22 +68,26 @@ def test_missing_or_foreign_vocabulary(tmp_path) -> None:
     with pytest.raises(WeightsError):
         WordPieceTokenizer.load(tmp_path / "none.txt")
     (tmp_path / "other.txt").write_text("a\nb\n", encoding="utf-8")
-    with pytest.raises(WeightsError, match="damaged|special|PAD"):
+    with pytest.raises(WeightsError, match="PAD"):
         WordPieceTokenizer.load(tmp_path / "other.txt")
+
+
+WORDS = (
+    "roads built demolished buildings Häuser forêt déforestation naïve çà ÅNGSTRÖM Straße "
+    "ΣΊΣΥΦΟΣ дома реки 建物 道路が 新しい 건물 مباني बाढ़ İstanbul ﬁeld e\u0301te\u0301 cul-de-sac "
+    "swimming-pools photovoltaic antidisestablishmentarianism electroencephalographically "
+    "12 3.14 1,000 2019/2020 50% 100m² 5° $3 a+b <tag> x^2 ~ ` | ... !? «quoted» “curly” – — … "
+    "🙂 🏠 \u200b \u00ad \ufffd \x07 \t \n \u3000 \xa0 ǅ ŉ ß ẞ ff ½ № ™ ① ㎡ ½km l'eau d’eau"
+)
 
 
 def _random_prompt(rng: random.Random) -> str:
     """A prompt as users and cats on keyboards type them."""
-    words = (
-        "roads built demolished buildings Häuser forêt déforestation naïve çà ÅNGSTRÖM Straße ΣΊΣΥΦΟΣ дома "
-        "реки 建物 道路が 新しい 건물 مباني बाढ़ İstanbul ﬁeld e\u0301te\u0301 cul-de-sac swimming-pools "
-        "photovoltaic antidisestablishmentarianism electroencephalographically 12 3.14 1,000 2019/2020 50% "
-        "100m² 5° $3 a+b <tag> x^2 ~ ` | ... !? «quoted» “curly” – — … 🙂 🏠 \u200b \u00ad \ufffd \x07 \t \n \u3000 \xa0 "
-        "ǅ ŉ ß ẞ ff ½ № ™ ① ㎡ ½km l'eau d’eau"
-    ).split(" ")
+    words = WORDS.split(" ")
     kinds = rng.random()
     if kinds < 0.1:
-        return "".join(chr(rng.choice([rng.randrange(32, 0x250), rng.randrange(0x370, 0x530)])) for _ in range(20))
+        blocks = ((32, 0x250), (0x370, 0x530))
+        return "".join(chr(rng.randrange(*rng.choice(blocks))) for _ in range(20))
     if kinds < 0.15:
         return rng.choice(["x", "road"]) * rng.randrange(20, 130)
     picked = [rng.choice(words) for _ in range(rng.randrange(0, 12))]
@@ -86,7 +96,7 @@ def _random_prompt(rng: random.Random) -> str:
 
 
 @pytest.mark.torch
-def test_agrees_with_transformers_on_a_thousand_prompts(tokenizer: WordPieceTokenizer, tmp_path) -> None:
+def test_agrees_with_transformers_on_a_thousand_prompts(tokenizer, tmp_path) -> None:
     transformers = pytest.importorskip("transformers", reason="needs the full tier")
     folder = tmp_path / "bert"
     folder.mkdir()
