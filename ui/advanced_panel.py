@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The collapsible part of the dock: threshold, minimum area, bands, device, folder."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Optional
+
+from qgis.gui import QgsCollapsibleGroupBox, QgsDoubleSpinBox, QgsFileWidget
+from qgis.PyQt.QtCore import pyqtSignal
+from qgis.PyQt.QtWidgets import QComboBox, QFormLayout, QLineEdit, QWidget
+
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from qgis.core import QgsRasterLayer
+
+_BANDS_OF_RGB = 3
+_DEFAULT_THRESHOLD = 0.5
+
+
+class AdvancedPanel(QgsCollapsibleGroupBox):
+    """Options that have good defaults.
+
+    Signals:
+        changed(): an option is another.
+    """
+
+    changed = pyqtSignal()
+
+    def __init__(self, settings: Settings, parent: Optional[QWidget] = None) -> None:
+        super().__init__(parent)
+        self._settings = settings
+        self.setObjectName("advancedGroup")
+        self.setTitle(self.tr("Advanced"))
+        self.setSaveCollapsedState(False)
+        self.threshold = self._build_threshold()
+        self.min_area = self._build_min_area()
+        self.bands_before = self._build_bands("bandsBefore")
+        self.bands_after = self._build_bands("bandsAfter")
+        self.device = self._build_device()
+        self.folder = self._build_folder()
+        form = QFormLayout(self)
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        form.setRowWrapPolicy(QFormLayout.RowWrapPolicy.DontWrapRows)
+        form.addRow(self.tr("Score a&t least"), self.threshold)
+        form.addRow(self.tr("&Minimum area"), self.min_area)
+        form.addRow(self.tr("Bands, before"), self.bands_before)
+        form.addRow(self.tr("Bands, after"), self.bands_after)
+        form.addRow(self.tr("R&un on"), self.device)
+        form.addRow(self.tr("Output &folder"), self.folder)
+        self.setCollapsed(True)
+
+    def _build_threshold(self) -> QgsDoubleSpinBox:
+        spin = QgsDoubleSpinBox()
+        spin.setObjectName("thresholdSpin")
+        spin.setRange(0.05, 0.95)
+        spin.setSingleStep(0.05)
+        spin.setDecimals(2)
+        spin.setClearValue(_DEFAULT_THRESHOLD)
+        spin.setValue(self._settings.threshold)
+        spin.setToolTip(self.tr("Lower finds more and errs more; 0.5 suits every kind of object."))
+        spin.valueChanged.connect(self._threshold_changed)
+        return spin
+
+    def _build_min_area(self) -> QgsDoubleSpinBox:
+        spin = QgsDoubleSpinBox()
+        spin.setObjectName("minAreaSpin")
+        spin.setRange(0.0, 1e9)
+        spin.setDecimals(0)
+        spin.setSingleStep(10.0)
+        spin.setSuffix(self.tr(" m\N{SUPERSCRIPT TWO}"))
+        spin.setSpecialValueText(self.tr("automatic"))
+        spin.setClearValue(0.0, self.tr("automatic"))
+        spin.setValue(self._settings.min_area)
+        spin.setToolTip(
+            self.tr("Smaller regions are dropped. Automatic: 20 m\N{SUPERSCRIPT TWO}, or four "
+                    "pixels where that is more.")
+        )
+        spin.valueChanged.connect(self._min_area_changed)
+        return spin
+
+    def _build_bands(self, name: str) -> QLineEdit:
+        edit = QLineEdit()
+        edit.setObjectName(name)
+        edit.setPlaceholderText(self.tr("automatic"))
+        edit.setClearButtonEnabled(True)
+        edit.setToolTip(
+            self.tr("Numbers of the red, green and blue band, such as 3, 2, 1; or one band.")
+        )
+        edit.textChanged.connect(self.changed)
+        return edit
+
+    def _build_device(self) -> QComboBox:
+        combo = QComboBox()
+        combo.setObjectName("deviceCombo")
+        combo.addItem(self.tr("automatic"), "auto")
+        combo.addItem(self.tr("CPU"), "cpu")
+        combo.addItem(self.tr("graphics card (CUDA)"), "cuda")
+        combo.setCurrentIndex(max(combo.findData(self._settings.device), 0))
+        combo.currentIndexChanged.connect(self._device_changed)
+        return combo
+
+    def _build_folder(self) -> QgsFileWidget:
+        folder = QgsFileWidget()
+        folder.setObjectName("outputFolder")
+        folder.setStorageMode(QgsFileWidget.StorageMode.GetDirectory)
+        folder.setDialogTitle(self.tr("Folder for the results"))
+        folder.setFilePath(self._settings.output_folder)
+        folder.fileChanged.connect(self._folder_changed)
+        return folder
+
+    @property
+    def output_folder(self) -> str:
+        """The folder chosen, or an empty text: the automatic one."""
+        return self.folder.filePath().strip()
+
+    def show_automatic_folder(self, path: str) -> None:
+        """Show where results go while no folder is chosen."""
+        edit = self.folder.lineEdit()
+        edit.setPlaceholderText(path or self.tr("beside the earlier layer"))
+        edit.setToolTip(self.output_folder or path)
+
+    @property
+    def minimum_area(self) -> Optional[float]:
+        """In m2; None leaves it to the engine."""
+        return self.min_area.value() or None
+
+    def bands_problem(self, before: QgsRasterLayer, after: QgsRasterLayer) -> str:
+        """Return what is wrong with the bands typed; empty where nothing is."""
+        for edit, layer in ((self.bands_before, before), (self.bands_after, after)):
+            text = edit.text().strip()
+            bands = bands_in(text)
+            if text and (bands is None or max(bands) > layer.bandCount()):
+                return self.tr('"{bands}" are not bands of {layer} (it has {n})').format(
+                    bands=text, layer=layer.name(), n=layer.bandCount()
+                )
+        return ""
+
+    @property
+    def bands(self) -> tuple[Optional[tuple[int, ...]], Optional[tuple[int, ...]]]:
+        """Band numbers for the earlier and the later layer; None is automatic."""
+        return bands_in(self.bands_before.text()), bands_in(self.bands_after.text())
+
+    def _threshold_changed(self, value: float) -> None:
+        self._settings.threshold = value
+        self.changed.emit()
+
+    def _min_area_changed(self, value: float) -> None:
+        self._settings.min_area = value
+        self.changed.emit()
+
+    def _device_changed(self) -> None:
+        self._settings.device = self.device.currentData()
+        self.changed.emit()
+
+    def _folder_changed(self, folder: str) -> None:
+        self._settings.output_folder = folder.strip()
+        self.changed.emit()
+
+
+def bands_in(text: str) -> Optional[tuple[int, ...]]:
+    """Return one or three band numbers of a text such as "3, 2, 1"; None where it has none."""
+    parts = re.split(r"[\s,;]+", text.strip()) if text.strip() else []
+    if len(parts) not in (1, _BANDS_OF_RGB) or not all(part.isdigit() for part in parts):
+        return None
+    bands = tuple(int(part) for part in parts)
+    return bands if min(bands) > 0 else None

@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The captions of the largest changes as annotations with a leader line.
+
+An annotation layer is part of the project, so captions come back when it is
+opened again. They are rebuilt from the layer ``changes`` whenever they are
+switched on, for the scale of the map at that moment.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Optional
+
+from qgis.core import (
+    QgsAnnotationLayer,
+    QgsAnnotationLineItem,
+    QgsAnnotationPointTextItem,
+    QgsCoordinateTransform,
+    QgsCsException,
+    QgsFeature,
+    QgsFeatureRequest,
+    QgsLineString,
+    QgsLineSymbol,
+    QgsMapSettings,
+    QgsPoint,
+    QgsPointXY,
+    QgsProject,
+    QgsRectangle,
+    QgsRenderContext,
+    QgsTextBackgroundSettings,
+    QgsTextFormat,
+    QgsTextRenderer,
+    QgsVectorLayer,
+)
+from qgis.PyQt.QtCore import QCoreApplication, QSizeF, Qt
+from qgis.PyQt.QtGui import QColor
+
+from . import styles
+from .compat import (
+    BACKGROUND_RECTANGLE,
+    BACKGROUND_SIZE_BUFFER,
+    REVERSE_TRANSFORM,
+    UNIT_MILLIMETERS,
+)
+from .layers import RESULT_PROPERTY
+from .placement import Box, Item, place
+
+if TYPE_CHECKING:
+    from qgis.gui import QgsMapCanvas
+
+    from .layers import Run
+
+LARGEST = 10
+_NOT_TO_BE_COVERED = 100
+_LINE_LENGTH = 34
+_LINES = 3
+_POINTS = 8.5
+_PADDING_MM = 1.0
+_VIEW_MARGIN = 6.0
+#: Captions are hidden where the map is zoomed out this much further than they were placed for.
+_HIDE_BEYOND = 2.5
+
+
+@dataclass(frozen=True)
+class _Caption:
+    lines: tuple[str, ...]
+    anchor: QgsPointXY
+    bounds: QgsRectangle
+    direction: str
+
+
+def show_captions(run: Run, canvas: QgsMapCanvas) -> int:
+    """Place the run's largest captions for the map as it is now, in place of earlier ones.
+
+    Returns:
+        How many captions are shown.
+    """
+    changes = run.layer("changes")
+    group = run.group()
+    if group is None or not isinstance(changes, QgsVectorLayer):
+        return 0
+    layer = run.layer("captions")
+    if layer is None:
+        layer = _new_layer(changes)
+        QgsProject.instance().addMapLayer(layer, False)
+        node = group.insertLayer(0, layer)
+        node.setExpanded(False)
+    else:
+        _clear(layer)
+    settings = _settings_for(canvas, changes)
+    layer.setScaleBasedVisibility(True)
+    layer.setMinimumScale(settings.scale() * _HIDE_BEYOND)
+    shown = _fill(layer, changes, settings)
+    node = group.findLayer(layer.id())
+    if node is not None:
+        node.setItemVisibilityChecked(True)
+    layer.triggerRepaint()
+    return shown
+
+
+def hide_captions(run: Run) -> None:
+    """Switch the run's captions off; they stay in the project."""
+    layer, group = run.layer("captions"), run.group()
+    if layer is not None and group is not None:
+        node = group.findLayer(layer.id())
+        if node is not None:
+            node.setItemVisibilityChecked(False)
+
+
+def shorten(caption: str) -> tuple[str, ...]:
+    """Wrap a caption into a few short lines, with an ellipsis where it is cut."""
+    return tuple(
+        textwrap.wrap(
+            caption.strip().rstrip("."), _LINE_LENGTH, max_lines=_LINES,
+            placeholder=" \N{HORIZONTAL ELLIPSIS}", break_long_words=True,
+        )
+    )
+
+
+def _new_layer(changes: QgsVectorLayer) -> QgsAnnotationLayer:
+    options = QgsAnnotationLayer.LayerOptions(QgsProject.instance().transformContext())
+    layer = QgsAnnotationLayer(QCoreApplication.translate("ChangeScribe", "captions"), options)
+    layer.setCrs(changes.crs())
+    layer.setCustomProperty(RESULT_PROPERTY, "captions")
+    return layer
+
+
+def _clear(layer: QgsAnnotationLayer) -> None:
+    for item_id in list(layer.items()):
+        layer.removeItem(item_id)
+
+
+def _settings_for(canvas: QgsMapCanvas, changes: QgsVectorLayer) -> QgsMapSettings:
+    """Return the canvas's settings, or those after zooming to changes that it does not show."""
+    settings = QgsMapSettings(canvas.mapSettings())
+    bounds = settings.layerToMapCoordinates(changes, changes.extent())
+    if not settings.visibleExtent().intersects(bounds):
+        bounds.scale(1.2)
+        settings.setExtent(bounds)
+    return settings
+
+
+def _fill(layer: QgsAnnotationLayer, changes: QgsVectorLayer, settings: QgsMapSettings) -> int:
+    context = QgsRenderContext.fromMapSettings(settings)
+    text_format = _text_format()
+    regions = _largest(changes, settings)
+    captions = [region for region in regions if region.lines][:LARGEST]
+    to_map = QgsCoordinateTransform(
+        changes.crs(), settings.destinationCrs(), QgsProject.instance()
+    )
+    to_pixel = settings.mapToPixel()
+    padding = context.convertToPainterUnits(_PADDING_MM, UNIT_MILLIMETERS)
+    descent = QgsTextRenderer.fontMetrics(context, text_format).descent()
+
+    def on_screen(rectangle: QgsRectangle) -> Box:
+        bounds = to_map.transformBoundingBox(rectangle)
+        first = to_pixel.transform(QgsPointXY(bounds.xMinimum(), bounds.yMaximum()))
+        last = to_pixel.transform(QgsPointXY(bounds.xMaximum(), bounds.yMinimum()))
+        return Box(first.x(), first.y(), last.x() - first.x(), last.y() - first.y())
+
+    items = []
+    for caption in captions:
+        width = QgsTextRenderer.textWidth(context, text_format, list(caption.lines))
+        height = QgsTextRenderer.textHeight(context, text_format, list(caption.lines))
+        anchor = to_pixel.transform(to_map.transform(caption.anchor))
+        items.append(
+            Item(
+                (anchor.x(), anchor.y()), on_screen(caption.bounds),
+                width + 2 * padding, height + 2 * padding,
+            )
+        )
+    size = settings.outputSize()
+    view = Box(
+        _VIEW_MARGIN, _VIEW_MARGIN, size.width() - 2 * _VIEW_MARGIN,
+        size.height() - 2 * _VIEW_MARGIN,
+    )
+    placed = place(items, view, [on_screen(region.bounds) for region in regions])
+    shown = 0
+    for caption, item, box in zip(captions, items, placed):
+        if box is None:
+            continue
+        _add(layer, caption, item, box, padding, descent, text_format, settings, to_map)
+        shown += 1
+    return shown
+
+
+def _add(
+    layer: QgsAnnotationLayer, caption: _Caption, item: Item, box: Box, padding: float,
+    descent: float, text_format: QgsTextFormat, settings: QgsMapSettings,
+    to_map: QgsCoordinateTransform,
+) -> None:
+    """Add a leader line, and the text on top of it."""
+
+    def to_layer(x: float, y: float) -> QgsPointXY:
+        point = settings.mapToPixel().toMapCoordinates(round(x), round(y))
+        return to_map.transform(point, REVERSE_TRANSFORM)
+
+    # Ends a little inside the box, which is drawn on top.
+    inner = Box(box.x + padding, box.y + padding, box.width - 2 * padding,
+                box.height - 2 * padding)
+    end = to_layer(*inner.nearest(*item.anchor))
+    leader = QgsAnnotationLineItem(QgsLineString([QgsPoint(caption.anchor), QgsPoint(end)]))
+    leader.setSymbol(_leader_symbol(caption.direction))
+    leader.setZIndex(0)
+    layer.addItem(leader)
+    # The point of a text is the left end of its last line's base line.
+    corner = to_layer(box.x + padding, box.y + box.height - padding - descent)
+    text = QgsAnnotationPointTextItem("\n".join(caption.lines), corner)
+    text.setFormat(text_format)
+    text.setAlignment(Qt.AlignmentFlag.AlignLeft)
+    text.setZIndex(1)
+    layer.addItem(text)
+
+
+def _largest(changes: QgsVectorLayer, settings: QgsMapSettings) -> list[_Caption]:
+    """Return the largest regions that the map shows, more of them than are captioned."""
+    request = QgsFeatureRequest()
+    view = _view_in(changes, settings)
+    if view is not None:
+        request.setFilterRect(view)
+    request.addOrderBy('"area_px"', False)
+    request.setLimit(_NOT_TO_BE_COVERED)
+    captions = []
+    for feature in changes.getFeatures(request):
+        caption = _caption_of(feature)
+        if caption is not None:
+            captions.append(caption)
+    return captions
+
+
+def _view_in(changes: QgsVectorLayer, settings: QgsMapSettings) -> Optional[QgsRectangle]:
+    try:
+        return settings.mapToLayerCoordinates(changes, settings.visibleExtent())
+    except QgsCsException:
+        return None
+
+
+def _caption_of(feature: QgsFeature) -> Optional[_Caption]:
+    lines = shorten(str(feature["caption"] or ""))
+    anchor = feature.geometry().pointOnSurface()
+    if anchor.isEmpty():
+        return None
+    return _Caption(
+        lines, anchor.asPoint(), feature.geometry().boundingBox(), str(feature["direction"])
+    )
+
+
+def _text_format() -> QgsTextFormat:
+    text = styles.text_format(_POINTS)
+    background = QgsTextBackgroundSettings()
+    background.setEnabled(True)
+    background.setType(BACKGROUND_RECTANGLE)
+    background.setSizeType(BACKGROUND_SIZE_BUFFER)
+    background.setSize(QSizeF(_PADDING_MM, _PADDING_MM))
+    background.setSizeUnit(UNIT_MILLIMETERS)
+    background.setFillColor(QColor(255, 255, 255, 225))
+    background.setStrokeColor(QColor(22, 32, 42, 120))
+    background.setStrokeWidth(0.2)
+    background.setStrokeWidthUnit(UNIT_MILLIMETERS)
+    text.setBackground(background)
+    buffer = text.buffer()
+    buffer.setEnabled(False)  # the background is enough
+    text.setBuffer(buffer)
+    return text
+
+
+def _leader_symbol(direction: str) -> QgsLineSymbol:
+    colour = styles.COLOURS.get(direction, styles.COLOURS["changed"])
+    symbol = QgsLineSymbol.createSimple(
+        {"line_color": "#ffffff", "line_width": "1.0", "capstyle": "round"}
+    )
+    top = QgsLineSymbol.createSimple(
+        {"line_color": colour, "line_width": "0.4", "capstyle": "round"}
+    )
+    symbol.appendSymbolLayer(top.symbolLayer(0).clone())
+    return symbol

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Names that differ between QGIS 3.22 (Qt 5) and QGIS 4 (Qt 6), under one name each.
+
+Everything else in ``ui`` uses scoped enums (``Qt.Orientation.Horizontal``), which
+both understand. Each constant is the first spelling that this QGIS knows.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+from qgis.core import (
+    Qgis,
+    QgsCoordinateTransform,
+    QgsMapLayerProxyModel,
+    QgsPalLayerSettings,
+    QgsTextBackgroundSettings,
+    QgsUnitTypes,
+    QgsVectorLayer,
+    QgsWkbTypes,
+)
+
+try:
+    from qgis.PyQt.QtGui import QAction
+except ImportError:  # Qt 5
+    from qgis.PyQt.QtWidgets import QAction
+
+__all__ = [
+    "BACKGROUND_RECTANGLE",
+    "BACKGROUND_SIZE_BUFFER",
+    "FILTER_POLYGON",
+    "FILTER_RASTER",
+    "GEOMETRY_POLYGON",
+    "LABEL_OUTSIDE_POLYGONS",
+    "LEVEL_CRITICAL",
+    "LEVEL_INFO",
+    "LEVEL_SUCCESS",
+    "LEVEL_WARNING",
+    "REVERSE_TRANSFORM",
+    "UNIT_AREA_M2",
+    "UNIT_MILLIMETERS",
+    "UNIT_PERCENTAGE",
+    "UNIT_PIXELS",
+    "UNIT_POINTS",
+    "QAction",
+    "save_style_to_database",
+]
+
+
+def _first(*spellings: Callable[[], Any]) -> Any:
+    """Return the first spelling that does not raise AttributeError."""
+    missing = AttributeError("no spelling given")
+    for spelling in spellings:
+        try:
+            return spelling()
+        except AttributeError as error:
+            missing = error
+    raise missing
+
+
+FILTER_RASTER = _first(
+    lambda: Qgis.LayerFilter.RasterLayer, lambda: QgsMapLayerProxyModel.Filter.RasterLayer
+)
+FILTER_POLYGON = _first(
+    lambda: Qgis.LayerFilter.PolygonLayer, lambda: QgsMapLayerProxyModel.Filter.PolygonLayer
+)
+GEOMETRY_POLYGON = _first(
+    lambda: Qgis.GeometryType.Polygon, lambda: QgsWkbTypes.GeometryType.PolygonGeometry
+)
+LABEL_OUTSIDE_POLYGONS = _first(
+    lambda: Qgis.LabelPlacement.OutsidePolygons,
+    lambda: QgsPalLayerSettings.Placement.OutsidePolygons,
+)
+LEVEL_INFO = Qgis.MessageLevel.Info
+LEVEL_SUCCESS = Qgis.MessageLevel.Success
+LEVEL_WARNING = Qgis.MessageLevel.Warning
+LEVEL_CRITICAL = Qgis.MessageLevel.Critical
+REVERSE_TRANSFORM = _first(
+    lambda: Qgis.TransformDirection.Reverse,
+    lambda: QgsCoordinateTransform.TransformDirection.ReverseTransform,
+    lambda: QgsCoordinateTransform.ReverseTransform,
+)
+UNIT_MILLIMETERS = _first(
+    lambda: Qgis.RenderUnit.Millimeters, lambda: QgsUnitTypes.RenderUnit.RenderMillimeters
+)
+UNIT_POINTS = _first(
+    lambda: Qgis.RenderUnit.Points, lambda: QgsUnitTypes.RenderUnit.RenderPoints
+)
+UNIT_PIXELS = _first(
+    lambda: Qgis.RenderUnit.Pixels, lambda: QgsUnitTypes.RenderUnit.RenderPixels
+)
+UNIT_PERCENTAGE = _first(
+    lambda: Qgis.RenderUnit.Percentage, lambda: QgsUnitTypes.RenderUnit.RenderPercentage
+)
+UNIT_AREA_M2 = _first(
+    lambda: Qgis.AreaUnit.SquareMeters, lambda: QgsUnitTypes.AreaUnit.AreaSquareMeters
+)
+BACKGROUND_RECTANGLE = QgsTextBackgroundSettings.ShapeType.ShapeRectangle
+BACKGROUND_SIZE_BUFFER = QgsTextBackgroundSettings.SizeType.SizeBuffer
+
+
+def save_style_to_database(layer: QgsVectorLayer, name: str, description: str) -> str:
+    """Save the layer's style beside its data as the default one.
+
+    Returns:
+        The provider's error, empty where all went well.
+    """
+    modern = getattr(layer, "saveStyleToDatabaseV2", None)
+    if modern is not None:  # QGIS 3.42: returns flags and the message
+        outcome = modern(name, description, True, "")
+        return str(outcome[-1]) if isinstance(outcome, tuple) else ""
+    return str(layer.saveStyleToDatabase(name, description, True, "") or "")

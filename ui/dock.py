@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The dock: one column, top to bottom, from two layers and a prompt to a list of results."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Optional
+
+from qgis.core import QgsProject
+from qgis.gui import QgsDockWidget
+from qgis.PyQt.QtCore import Qt, QTimer, pyqtSignal
+from qgis.PyQt.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
+
+from ..engine.request import ChangeRequest
+from . import dependencies
+from .advanced_panel import AdvancedPanel
+from .dependency_panel import DependencyPanel
+from .estimates import Estimate, estimate
+from .extent import ExtentPanel, Where
+from .layer_pair import LayerPairPanel
+from .layer_source import is_iso_date, same_source, source_path
+from .outputs import automatic_folder, new_output
+from .prompt_panel import PromptPanel
+from .results_panel import ResultsPanel
+from .run_panel import RunPanel
+from .system_panel import SystemPanel
+from .widgets import separator
+
+if TYPE_CHECKING:
+    from qgis.core import QgsRasterLayer
+    from qgis.gui import QgsMapCanvas
+    from qgis.PyQt.QtGui import QHideEvent, QShowEvent
+
+    from .settings import Settings
+
+#: Changes of the form are looked at once they have stopped for this long.
+_SETTLE_MS = 120
+_MINIMUM_WIDTH = 300
+
+
+class ChangeScribeDock(QgsDockWidget):
+    """Collects what a run needs, and says why it cannot start.
+
+    Signals:
+        detect_requested(): the button or Enter was pressed and a run can start.
+        cancel_requested(): the user wants the run to stop.
+    """
+
+    detect_requested = pyqtSignal()
+    cancel_requested = pyqtSignal()
+
+    def __init__(
+        self, canvas: QgsMapCanvas, settings: Settings, parent: Optional[QWidget] = None
+    ) -> None:
+        super().__init__(parent)
+        self.setWindowTitle(self.tr("ChangeScribe"))
+        self.setObjectName("ChangeScribeDock")
+        self._settings = settings
+        self._running = False
+        self._estimate: Optional[Estimate] = None
+        self.layers = LayerPairPanel()
+        self.prompt = PromptPanel(settings)
+        self.extent = ExtentPanel(canvas)
+        self.system = SystemPanel(settings)
+        self.advanced = AdvancedPanel(settings)
+        self.run = RunPanel()
+        self.results = ResultsPanel()
+        self.packages = DependencyPanel()
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(_SETTLE_MS)
+        self._lay_out()
+        self._connect()
+        self.refresh()
+
+    def _lay_out(self) -> None:
+        content = QWidget()
+        content.setObjectName("ChangeScribeContent")
+        column = QVBoxLayout(content)
+        column.setContentsMargins(10, 8, 10, 8)
+        column.setSpacing(10)
+        for widget in (
+            self.packages, self.layers, self.prompt, self.extent, self.system, self.advanced,
+            self.run, separator(),
+        ):
+            column.addWidget(widget)
+        column.addWidget(self.results, 1)
+        scroll = QScrollArea()
+        scroll.setObjectName("ChangeScribeScroll")
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setWidget(content)
+        scroll.setMinimumWidth(_MINIMUM_WIDTH)
+        self.setWidget(scroll)
+
+    def _connect(self) -> None:
+        self._timer.timeout.connect(self.refresh)
+        for panel in (self.layers, self.prompt, self.extent, self.system, self.advanced):
+            panel.changed.connect(self._timer.start)
+        self.advanced.device.currentIndexChanged.connect(self.system.refresh)
+        self.prompt.accepted.connect(self._detect)
+        self.run.detect.connect(self._detect)
+        self.run.cancel.connect(self.cancel_requested)
+        self.packages.installed.connect(self._packages_installed)
+        QgsProject.instance().layersAdded.connect(self._layers_added)
+
+    @property
+    def estimate(self) -> Optional[Estimate]:
+        """Size of the run that would start now; None where none can."""
+        return self._estimate
+
+    def refresh(self) -> None:
+        """Look at the whole form: estimate, folder, and whether a run can start."""
+        self._timer.stop()
+        reason, where = self._check()
+        self._show_estimate(where)
+        before = self.layers.before
+        self.advanced.show_automatic_folder(automatic_folder(before) if before else "")
+        self.run.set_reason(reason)
+
+    def reason(self) -> str:
+        """Return why a run cannot start; empty where it can."""
+        return self._check()[0]
+
+    def _check(self) -> tuple[str, Optional[Where]]:
+        before, after = self.layers.before, self.layers.after
+        reason = self._layers_reason(before, after)
+        where = None
+        if not reason:
+            where = self.extent.where(before, after)
+            reason = self.tr("The layers do not overlap") if (
+                where.rectangle.isEmpty() and not where.reason
+            ) else where.reason
+        if not reason:
+            reason = self.advanced.bands_problem(before, after) or self._form_reason()
+        if self._running:
+            reason = self.tr("A run is in progress")
+        elif not dependencies.is_available():
+            reason = self.tr("The package onnxruntime is missing: install it above")
+        return reason, where
+
+    def _layers_reason(
+        self, before: Optional[QgsRasterLayer], after: Optional[QgsRasterLayer]
+    ) -> str:
+        if before is None or after is None:
+            return self.tr("Choose two raster layers")
+        if same_source(before, after):
+            return self.tr("Choose two different layers")
+        for layer in (before, after):
+            if source_path(layer) is None:
+                return self.tr(
+                    '"{layer}" is an online map or a database raster: save the area needed as a '
+                    "GeoTIFF first (right-click the layer, Export, Save As), where its terms "
+                    "allow it"
+                ).format(layer=layer.name())
+            if not layer.isValid():
+                return self.tr('The file of "{layer}" cannot be read').format(layer=layer.name())
+        georeferenced = [layer.crs().isValid() for layer in (before, after)]
+        if georeferenced[0] != georeferenced[1]:
+            without = after if georeferenced[0] else before
+            return self.tr('"{layer}" has no CRS and the other layer has one').format(
+                layer=without.name()
+            )
+        if not any(georeferenced) and (before.width(), before.height()) != (
+            after.width(), after.height()
+        ):
+            return self.tr("Layers without CRS must have the same size in pixels")
+        return ""
+
+    def _form_reason(self) -> str:
+        if self.prompt.problem:
+            return self.prompt.problem
+        for date in self.layers.dates:
+            if date and not is_iso_date(date):
+                return self.tr("Correct the dates, or leave them empty")
+        if self.system.info is None:
+            return self.tr("No detection system can be used: see the log messages panel")
+        return ""
+
+    def _show_estimate(self, where: Optional[Where]) -> None:
+        before, info = self.layers.before, self.system.info
+        self._estimate = None
+        if where is not None and not where.rectangle.isEmpty() and before is not None:
+            self._estimate = estimate(
+                before, where.rectangle, info.pixel_sizes if info else (),
+                self._settings.speed(info.name) if info else None,
+            )
+        text = self._estimate.text() if self._estimate else ""
+        self.extent.estimate_label.setText(text)
+        self.extent.estimate_label.setVisible(bool(text))
+
+    def build_request(self) -> ChangeRequest:
+        """Return the request for the form as it is.
+
+        Raises:
+            ChangeScribeError: the area cannot be read, or the output folder not be written.
+        """
+        before, after = self.layers.before, self.layers.after
+        where = self.extent.where(before, after)
+        bands_before, bands_after = self.advanced.bands
+        dates = self.layers.dates
+        folder = self.advanced.output_folder or automatic_folder(before)
+        return ChangeRequest(
+            before=source_path(before),
+            after=source_path(after),
+            prompt=self.prompt.text,
+            output=new_output(folder, source_path(before), self.prompt.text),
+            system=self.system.info.name,
+            extent=where.extent,
+            area=self.extent.area(before, where.rectangle),
+            bands_before=bands_before,
+            bands_after=bands_after,
+            threshold=round(self.advanced.threshold.value(), 2),
+            min_area=self.advanced.minimum_area,
+            device=self._settings.device,
+            date_before=dates[0] or None,
+            date_after=dates[1] or None,
+        )
+
+    def set_running(self, running: bool) -> None:
+        """Show the progress while a run is in progress."""
+        self._running = running
+        if running:
+            self.run.show_running()
+        else:
+            self.run.show_idle()
+        self.refresh()
+
+    def _detect(self) -> None:
+        self.refresh()
+        if self.run.detect_button.isEnabled():
+            self.detect_requested.emit()
+
+    def _layers_added(self) -> None:
+        if self.isVisible():
+            self.layers.offer_layers()
+
+    def _packages_installed(self) -> None:
+        self.packages.refresh()
+        self.system.reload()
+        self.refresh()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Offer the project's layers and look at the form when the dock is opened."""
+        super().showEvent(event)
+        self.layers.offer_layers()
+        self.refresh()
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        """Leave the drawing of a rectangle when the dock is closed."""
+        self.extent.stop_drawing()
+        super().hideEvent(event)
+
+    def shut_down(self) -> None:
+        """Undo the connections to QGIS's own objects."""
+        self._timer.stop()
+        self.packages.shut_down()
+        QgsProject.instance().layersAdded.disconnect(self._layers_added)
+        self.extent.shut_down()

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How large a run is and how long it will take, in words."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Optional
+
+from qgis.PyQt.QtCore import QCoreApplication, QLocale
+
+from .layer_source import area_m2
+
+if TYPE_CHECKING:
+    from qgis.core import QgsRasterLayer, QgsRectangle
+
+_HECTARE = 10_000.0
+_KM2 = 1_000_000.0
+_MINUTE = 60.0
+_HOUR = 3600.0
+
+
+def _tr(text: str) -> str:
+    return QCoreApplication.translate("ChangeScribe", text)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Size of a run.
+
+    Attributes:
+        area_m2: ground area; None without CRS.
+        pixels: of the earlier layer.
+        working_pixels: that the system looks at, at the pixel size that it works with.
+        seconds: estimated time; None before the system's first run on this machine.
+    """
+
+    area_m2: Optional[float]
+    pixels: int
+    working_pixels: float
+    seconds: Optional[float]
+
+    def text(self) -> str:
+        """Return the line shown in the dock."""
+        parts = []
+        if self.area_m2 is not None:
+            parts.append(area_text(self.area_m2))
+        parts.append(pixels_text(self.pixels))
+        if self.seconds is not None:
+            parts.append(_tr("about {time}").format(time=duration_text(self.seconds)))
+        return " \N{MIDDLE DOT} ".join(parts)
+
+
+def estimate(
+    before: QgsRasterLayer,
+    rectangle: QgsRectangle,
+    pixel_sizes: tuple[float, ...],
+    speed: Optional[float],
+) -> Estimate:
+    """Estimate a run.
+
+    Args:
+        before: the earlier layer.
+        rectangle: what is analysed, in the CRS of ``before``.
+        pixel_sizes: in metres, that the system was trained on; a finer raster is reduced
+            to the nearest of them.
+        speed: working pixels per second; None where it has not been measured.
+    """
+    width, height = before.rasterUnitsPerPixelX(), before.rasterUnitsPerPixelY()
+    pixels = 0
+    if width > 0 and height > 0:
+        pixels = round(rectangle.width() / width) * round(rectangle.height() / height)
+    area = area_m2(rectangle, before.crs())
+    working = float(pixels)
+    if area and pixels and pixel_sizes:
+        size = math.sqrt(area / pixels)
+        if size < min(pixel_sizes):
+            working = area / min(pixel_sizes) ** 2
+    return Estimate(area, pixels, working, working / speed if speed else None)
+
+
+def area_text(area: float) -> str:
+    """Return an area in m2, hectares or km2, with two or three significant figures."""
+    if area >= _KM2:
+        return f"{_figures(area / _KM2)} km\N{SUPERSCRIPT TWO}"
+    if area >= _HECTARE:
+        return f"{_figures(area / _HECTARE)} ha"
+    return f"{_figures(area)} m\N{SUPERSCRIPT TWO}"
+
+
+def pixels_text(pixels: int) -> str:
+    """Return a number of pixels in words."""
+    million = 1_000_000
+    if pixels >= million:
+        return _tr("{n} million pixels").format(n=_figures(pixels / million))
+    return _tr("{n} pixels").format(n=QLocale().toString(pixels))
+
+
+def duration_text(seconds: float) -> str:
+    """Return a time, rounded to what an estimate is worth."""
+    if seconds < _MINUTE:
+        return _tr("{n} s").format(n=max(1, round(seconds)))
+    if seconds < _HOUR:
+        return _tr("{n} min").format(n=round(seconds / _MINUTE))
+    return _tr("{n} h").format(n=_figures(seconds / _HOUR))
+
+
+def _figures(value: float) -> str:
+    decimals = 1 if value < 100 and value != round(value) else 0
+    return QLocale().toString(float(value), "f", decimals)

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the engine needs to know of a QGIS layer, taken on the main thread before a run."""
+
+from __future__ import annotations
+
+import os
+import re
+from datetime import date
+from typing import TYPE_CHECKING, Optional
+
+from qgis.core import (
+    QgsCoordinateTransform,
+    QgsCsException,
+    QgsDistanceArea,
+    QgsGeometry,
+    QgsProject,
+    QgsProviderRegistry,
+    QgsRectangle,
+)
+
+if TYPE_CHECKING:
+    from qgis.core import QgsCoordinateReferenceSystem, QgsRasterLayer
+
+# A year from 1900 on, then month and day where they follow; no digits around it.
+_DATE = re.compile(
+    r"(?<!\d)((?:19|20)\d\d)(?:[-_.]?(0[1-9]|1[0-2])(?:[-_.]?(0[1-9]|[12]\d|3[01]))?)?(?!\d)"
+)
+_ISO_DATE = re.compile(r"\d{4}(-\d{2}(-\d{2})?)?")
+
+
+def source_path(layer: QgsRasterLayer) -> Optional[str]:
+    """Return what GDAL opens for the layer, or None for online maps and database rasters."""
+    if layer.providerType() != "gdal":
+        return None
+    parts = QgsProviderRegistry.instance().decodeUri("gdal", layer.source())
+    name = parts.get("layerName")
+    if name:  # a sub-dataset: only the whole text names it
+        return layer.source().split("|", 1)[0]
+    return parts.get("path") or layer.source()
+
+
+def date_of(layer: QgsRasterLayer) -> str:
+    """Return the ISO date (year, month or day) of a layer, or an empty text.
+
+    The layer's fixed temporal range comes first, then the names of its file and of the layer.
+    """
+    temporal = layer.temporalProperties()
+    if temporal.isActive() and temporal.mode() == temporal.TemporalMode.ModeFixedTemporalRange:
+        begin = temporal.fixedTemporalRange().begin()
+        if begin.isValid():
+            return begin.date().toString("yyyy-MM-dd")
+    path = source_path(layer) or ""
+    return date_in(os.path.basename(path)) or date_in(layer.name())
+
+
+def date_in(name: str) -> str:
+    """Return the first date in a name, such as "2016-05-04" of "austin_20160504.tif"."""
+    found = _DATE.search(name)
+    if found is None:
+        return ""
+    return "-".join(part for part in found.groups() if part)
+
+
+def is_iso_date(text: str) -> bool:
+    """Whether a text is YYYY, YYYY-MM or YYYY-MM-DD, and a day that exists."""
+    if not _ISO_DATE.fullmatch(text):
+        return False
+    numbers = [int(part) for part in text.split("-")]
+    try:
+        date(*(numbers + [1, 1])[:3])
+    except ValueError:
+        return False
+    return True
+
+
+def same_source(first: QgsRasterLayer, second: QgsRasterLayer) -> bool:
+    """Whether two layers show the same file."""
+    return first.id() == second.id() or first.source() == second.source()
+
+
+def to_crs(
+    rectangle: QgsRectangle,
+    source: QgsCoordinateReferenceSystem,
+    target: QgsCoordinateReferenceSystem,
+) -> QgsRectangle:
+    """Return a rectangle in another CRS; empty where it cannot be transformed.
+
+    A side without CRS is taken to share the other's coordinates.
+    """
+    if not source.isValid() or not target.isValid() or source == target:
+        return QgsRectangle(rectangle)
+    transform = QgsCoordinateTransform(source, target, QgsProject.instance())
+    try:
+        return transform.transformBoundingBox(rectangle)
+    except QgsCsException:
+        return QgsRectangle()
+
+
+def overlap_of(before: QgsRasterLayer, after: QgsRasterLayer) -> QgsRectangle:
+    """Return the rectangle, in the CRS of ``before``, that both layers cover; may be empty."""
+    return before.extent().intersect(to_crs(after.extent(), after.crs(), before.crs()))
+
+
+def area_m2(rectangle: QgsRectangle, crs: QgsCoordinateReferenceSystem) -> Optional[float]:
+    """Return the ellipsoidal area of a rectangle; None without CRS."""
+    if not crs.isValid():
+        return None
+    measure = QgsDistanceArea()
+    measure.setSourceCrs(crs, QgsProject.instance().transformContext())
+    measure.setEllipsoid(crs.ellipsoidAcronym() or "EPSG:7030")
+    return measure.measureArea(QgsGeometry.fromRect(rectangle))

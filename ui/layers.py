@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From the files of a run to a group of styled layers, on the main thread."""
+
+from __future__ import annotations
+
+import os
+import statistics
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Optional
+
+from qgis.core import (
+    QgsLayerMetadata,
+    QgsLayerTreeGroup,
+    QgsMapLayer,
+    QgsProject,
+    QgsRasterLayer,
+    QgsVectorLayer,
+)
+from qgis.PyQt.QtCore import QCoreApplication
+
+from ..engine.errors import OutputError
+from . import styles
+from .compat import save_style_to_database
+from .errors import log
+
+if TYPE_CHECKING:
+    from ..engine.request import ChangeRequest, ChangeResult
+
+#: Custom properties by which a run is found again in a project.
+RUN_PROPERTY = "changescribe/run_id"
+RESULT_PROPERTY = "changescribe/result"
+_STORED = ("title", "gpkg", "mask", "caption", "count", "area_m2", "partial")
+_ARROW = "\N{RIGHTWARDS ARROW}"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run whose layers are, or were, in the project.
+
+    Attributes:
+        run_id: as in the GeoPackage.
+        title: prompt and dates; also the name of the group.
+        gpkg: path of the GeoPackage.
+        mask: path of the mask raster.
+        caption: the scene in words.
+        count: number of regions.
+        area_m2: changed area; None without georeference.
+        partial: the run was cancelled.
+    """
+
+    run_id: str
+    title: str
+    gpkg: str
+    mask: str
+    caption: str
+    count: int
+    area_m2: Optional[float]
+    partial: bool = False
+
+    def group(self) -> Optional[QgsLayerTreeGroup]:
+        """Return the run's group in the layer tree; None where it was removed."""
+        for group in QgsProject.instance().layerTreeRoot().findGroups(True):
+            if group.customProperty(RUN_PROPERTY) == self.run_id:
+                return group
+        return None
+
+    def layer(self, kind: str) -> Optional[QgsMapLayer]:
+        """Return the run's layer of a kind ("changes", "mask", "captions"), where it exists."""
+        group = self.group()
+        for node in group.findLayers() if group is not None else ():
+            layer = node.layer()
+            if layer is not None and layer.customProperty(RESULT_PROPERTY) == kind:
+                return layer
+        return None
+
+    def captions_shown(self) -> bool:
+        """Whether the run's captions are on the map."""
+        layer = self.layer("captions")
+        group = self.group()
+        if layer is None or group is None:
+            return False
+        node = group.findLayer(layer.id())
+        return node is not None and node.itemVisibilityChecked()
+
+
+def _tr(text: str) -> str:
+    return QCoreApplication.translate("ChangeScribe", text)
+
+
+def title_of(request: ChangeRequest) -> str:
+    """Return the name of a run: the prompt and, where they are known, the dates."""
+    if request.date_before and request.date_after:
+        before, after = request.date_before, request.date_after
+        if before[:4] != after[:4]:
+            before, after = before[:4], after[:4]
+        return f"{request.prompt}, {before} {_ARROW} {after}"
+    return request.prompt
+
+
+def add_run(request: ChangeRequest, result: ChangeResult) -> Run:
+    """Add the layers of a finished run in a group on top of the layer tree.
+
+    Raises:
+        OutputError: a file of the run cannot be opened.
+    """
+    changes = _open_changes(result.gpkg)
+    mask = _open_mask(result.mask)
+    run = Run(
+        result.run_id, title_of(request), result.gpkg, result.mask, result.caption, result.count,
+        sum(result.areas_m2.values()) if result.areas_m2 else None, result.partial,
+    )
+    _style_changes(changes, result)
+    _style_mask(mask)
+    for layer in (changes, mask):
+        _describe(layer, request, result)
+    group = _new_group(run)
+    _append(group, changes, "changes")
+    node = _append(group, mask, "mask")
+    # The polygons show the same: the mask is there to be switched on.
+    node.setItemVisibilityChecked(False)
+    node.setExpanded(False)
+    return run
+
+
+def runs_in_project() -> tuple[Run, ...]:
+    """Return the runs whose groups are in the project, the topmost last."""
+    runs = []
+    for group in QgsProject.instance().layerTreeRoot().findGroups(True):
+        run_id = group.customProperty(RUN_PROPERTY)
+        if run_id:
+            stored = {key: group.customProperty(f"changescribe/{key}") for key in _STORED}
+            runs.append(Run(
+                str(run_id), str(stored["title"] or group.name()), str(stored["gpkg"] or ""),
+                str(stored["mask"] or ""), str(stored["caption"] or ""),
+                int(stored["count"] or 0),
+                None if stored["area_m2"] in (None, "") else float(stored["area_m2"]),
+                str(stored["partial"]) == "1",
+            ))
+    return tuple(reversed(runs))
+
+
+def _new_group(run: Run) -> QgsLayerTreeGroup:
+    group = QgsProject.instance().layerTreeRoot().insertGroup(0, run.title)
+    group.setCustomProperty(RUN_PROPERTY, run.run_id)
+    stored = {
+        "title": run.title, "gpkg": run.gpkg, "mask": run.mask, "caption": run.caption,
+        "count": str(run.count), "area_m2": "" if run.area_m2 is None else repr(run.area_m2),
+        "partial": "1" if run.partial else "0",
+    }
+    for key, value in stored.items():
+        group.setCustomProperty(f"changescribe/{key}", value)
+    return group
+
+
+def _append(group: QgsLayerTreeGroup, layer: QgsMapLayer, kind: str) -> object:
+    layer.setCustomProperty(RESULT_PROPERTY, kind)
+    QgsProject.instance().addMapLayer(layer, False)
+    return group.addLayer(layer)
+
+
+def _open_changes(gpkg: str) -> QgsVectorLayer:
+    layer = QgsVectorLayer(f"{gpkg}|layername=changes", _tr("changes"), "ogr")
+    if not layer.isValid():
+        raise OutputError(
+            _tr('The results in "{file}" cannot be opened.').format(file=os.path.basename(gpkg)),
+            _tr("Check that the file is still there and that the folder can be read."),
+            layer.error().summary(),
+        )
+    return layer
+
+
+def _open_mask(path: str) -> QgsRasterLayer:
+    layer = QgsRasterLayer(path, _tr("mask"), "gdal")
+    if not layer.isValid():
+        raise OutputError(
+            _tr('The mask "{file}" cannot be opened.').format(file=os.path.basename(path)),
+            _tr("Check that the file is still there and that the folder can be read."),
+            layer.error().summary(),
+        )
+    return layer
+
+
+def _style_changes(layer: QgsVectorLayer, result: ChangeResult) -> None:
+    """Give the polygons symbols, labels, map tip and field names, and save them in the file."""
+    kinds = [tuple(key.rsplit("|", 1)) for key in result.counts]
+    known = {(query.object, query.direction) for query in result.parse.queries}
+    kinds += sorted(known - set(kinds))
+    layer.setRenderer(styles.region_renderer([kind for kind in kinds if len(kind) == 2]))
+    areas = [region.area_m2 for region in result.regions if region.area_m2]
+    layer.setLabeling(styles.caption_labels(statistics.median(areas) if areas else None))
+    layer.setLabelsEnabled(True)
+    layer.setMapTipTemplate(styles.MAP_TIP)
+    layer.setDisplayExpression('"caption"')
+    aliases = {"area_m2": _tr("area (m\N{SUPERSCRIPT TWO})"), "area_px": _tr("area (pixels)"),
+               "from_class": _tr("from"), "to_class": _tr("to")}
+    for name, alias in aliases.items():
+        index = layer.fields().indexOf(name)
+        if index >= 0:
+            layer.setFieldAlias(index, alias)
+    problem = save_style_to_database(layer, "ChangeScribe", _tr("Changes by object and direction"))
+    if problem:
+        log(f"{layer.source()}: {problem}")
+
+
+def _style_mask(layer: QgsRasterLayer) -> None:
+    layer.setRenderer(styles.mask_renderer(layer))
+    style = os.path.splitext(layer.source())[0] + ".qml"
+    message, saved = layer.saveNamedStyle(style)
+    if not saved:
+        log(f"{style}: {message}")
+
+
+def _describe(layer: QgsMapLayer, request: ChangeRequest, result: ChangeResult) -> None:
+    """Write prompt, sources and system into the layer's metadata."""
+    lines = [
+        result.caption,
+        _tr("Prompt: {prompt} ({parse})").format(
+            prompt=request.prompt, parse=result.parse.explanation
+        ),
+        _tr("Before: {path}, {date}").format(
+            path=request.before, date=request.date_before or _tr("date not known")
+        ),
+        _tr("After: {path}, {date}").format(
+            path=request.after, date=request.date_after or _tr("date not known")
+        ),
+        _tr("System: {name} {revision}, on {device}").format(
+            name=result.system, revision=result.revision, device=result.device
+        ),
+        *result.warnings,
+    ]
+    metadata = QgsLayerMetadata(layer.metadata())
+    metadata.setTitle(f"{title_of(request)}: {layer.name()}")
+    metadata.setAbstract("\n".join(lines))
+    metadata.setIdentifier(result.run_id)
+    metadata.setHistory([line for line in lines[1:] if line])
+    layer.setMetadata(metadata)

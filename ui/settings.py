@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The plugin's settings: one typed class over QgsSettings."""
+
+from __future__ import annotations
+
+from typing import Any, Optional
+
+from qgis.core import QgsSettings
+
+_PREFIX = "changescribe"
+_HISTORY_LENGTH = 15
+
+#: Offered below the history in the prompt's drop-down list.
+PROMPT_PRESETS: tuple[str, ...] = (
+    "buildings built",
+    "roads built",
+    "buildings demolished",
+    "trees cleared",
+    "new roads and new buildings",
+    "trees replaced by buildings",
+    "water appeared",
+    "bare ground appeared",
+    "anything changed",
+)
+
+
+class Settings:
+    """Reads and writes the settings of the plugin in the user's QGIS profile."""
+
+    def _get(self, key: str, default: Any, kind: type) -> Any:
+        return QgsSettings().value(f"{_PREFIX}/{key}", default, type=kind)
+
+    def _set(self, key: str, value: Any) -> None:
+        QgsSettings().setValue(f"{_PREFIX}/{key}", value)
+
+    @property
+    def prompt_history(self) -> list[str]:
+        """Prompts of past runs, the latest first."""
+        # A list of one string comes back as a string from an INI file.
+        stored = QgsSettings().value(f"{_PREFIX}/prompt_history", []) or []
+        if isinstance(stored, str):
+            stored = [stored]
+        return [str(text) for text in stored if str(text).strip()]
+
+    def remember_prompt(self, prompt: str) -> None:
+        """Put a prompt at the head of the history."""
+        rest = [text for text in self.prompt_history if text.lower() != prompt.lower()]
+        self._set("prompt_history", [prompt, *rest][:_HISTORY_LENGTH])
+
+    @property
+    def system(self) -> str:
+        """Name of the system chosen last, or an empty text."""
+        return self._get("system", "", str)
+
+    @system.setter
+    def system(self, name: str) -> None:
+        self._set("system", name)
+
+    @property
+    def device(self) -> str:
+        """``"auto"``, ``"cpu"`` or ``"cuda"``."""
+        return self._get("device", "auto", str)
+
+    @device.setter
+    def device(self, name: str) -> None:
+        self._set("device", name)
+
+    @property
+    def threshold(self) -> float:
+        """Scores from here on count as change."""
+        return self._get("threshold", 0.5, float)
+
+    @threshold.setter
+    def threshold(self, value: float) -> None:
+        self._set("threshold", value)
+
+    @property
+    def min_area(self) -> float:
+        """Smallest region in m2; 0 leaves it to the engine."""
+        return self._get("min_area", 0.0, float)
+
+    @min_area.setter
+    def min_area(self, value: float) -> None:
+        self._set("min_area", value)
+
+    @property
+    def output_folder(self) -> str:
+        """Folder for results, or an empty text: beside the earlier layer."""
+        return self._get("output_folder", "", str)
+
+    @output_folder.setter
+    def output_folder(self, folder: str) -> None:
+        self._set("output_folder", folder)
+
+    @property
+    def captions_shown(self) -> bool:
+        """Show the captions of a new run on the map."""
+        return self._get("captions_shown", True, bool)
+
+    @captions_shown.setter
+    def captions_shown(self, shown: bool) -> None:
+        self._set("captions_shown", shown)
+
+    @property
+    def export_folder(self) -> str:
+        """Folder of the last export, or an empty text."""
+        return self._get("export_folder", "", str)
+
+    @export_folder.setter
+    def export_folder(self, folder: str) -> None:
+        self._set("export_folder", folder)
+
+    def speed(self, system: str) -> Optional[float]:
+        """Pixels per second that a system reached on this machine; None before its first run."""
+        value = self._get(f"speed/{system}", 0.0, float)
+        return value if value > 0 else None
+
+    def remember_speed(self, system: str, pixels_per_second: float) -> None:
+        """Store a measured speed, smoothed with the one known so far."""
+        if pixels_per_second <= 0:
+            return
+        known = self.speed(system)
+        value = pixels_per_second if known is None else (known + pixels_per_second) / 2
+        self._set(f"speed/{system}", value)
+
+    def measured_device(self, system: str) -> str:
+        """The device that a system's last run really used, and why; empty before it."""
+        return self._get(f"device_used/{system}", "", str)
+
+    def remember_device(self, system: str, device: str) -> None:
+        """Store the device that a run really used."""
+        self._set(f"device_used/{system}", device)

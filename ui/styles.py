@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How results look: colours safe for colour-blind readers, and readable on imagery."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Optional
+
+from qgis.core import (
+    QgsCategorizedSymbolRenderer,
+    QgsFillSymbol,
+    QgsPalettedRasterRenderer,
+    QgsPalLayerSettings,
+    QgsRendererCategory,
+    QgsRuleBasedLabeling,
+    QgsSimpleFillSymbolLayer,
+    QgsSimpleLineSymbolLayer,
+    QgsTextBufferSettings,
+    QgsTextFormat,
+)
+from qgis.PyQt.QtCore import QCoreApplication, Qt
+from qgis.PyQt.QtGui import QColor
+
+from ..engine.request import APPEARED, CHANGED, MASK_VALUES, REMOVED
+from .compat import LABEL_OUTSIDE_POLYGONS, UNIT_MILLIMETERS, UNIT_POINTS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from qgis.core import QgsRasterLayer
+
+#: Colour of each direction.
+COLOURS = {APPEARED: "#0072B2", REMOVED: "#D55E00", CHANGED: "#CC79A7"}
+_FILL_ALPHA = 51  # 20 %
+_OUTLINE_MM = 0.5
+_HALO_MM = 1.2
+_HALO_COLOUR = QColor(255, 255, 255, 190)
+_MASK_ALPHA = 150
+#: Outlines that tell objects of the same direction apart.
+_PEN_STYLES = (
+    Qt.PenStyle.SolidLine,
+    Qt.PenStyle.DashLine,
+    Qt.PenStyle.DotLine,
+    Qt.PenStyle.DashDotLine,
+    Qt.PenStyle.DashDotDotLine,
+)
+#: Side that a region of the median size has on the screen where captions begin to show.
+_CAPTION_SIDE_M = 0.02
+_CAPTION_SCALES = (500.0, 250_000.0)
+_CAPTION_LINE = 28
+
+#: HTML shown when the pointer rests on a region.
+MAP_TIP = """
+<div style="font-family: sans-serif; width: 260px">
+<b>[% coalesce("caption", "object" || ' ' || "direction") %]</b>
+<table style="margin-top: 4px">
+<tr><td>score</td><td>
+<div style="background: #d8dde1; width: 90px; height: 8px">
+<div style="background: [% CASE WHEN "direction" = 'appeared' THEN '#0072B2'
+ WHEN "direction" = 'removed' THEN '#D55E00' ELSE '#CC79A7' END %];
+ width: [% round(90 * coalesce("score", 0)) %]px; height: 8px"></div></div></td>
+<td>[% format_number(coalesce("score", 0), 2) %]</td></tr>
+<tr><td>area</td><td colspan="2">[% CASE WHEN "area_m2" IS NULL
+ THEN format_number("area_px", 0) || ' pixels'
+ WHEN "area_m2" >= 10000 THEN format_number("area_m2" / 10000, 2) || ' ha'
+ ELSE format_number("area_m2", 0) || ' m&sup2;' END %]</td></tr>
+<tr><td>what</td><td colspan="2">[% "object" %], [% "direction" %]</td></tr>
+<tr><td>cover</td><td colspan="2">[% CASE WHEN "from_class" IS NULL AND "to_class" IS NULL
+ THEN 'not known' ELSE coalesce("from_class", '?') || ' &rarr; ' || coalesce("to_class", '?')
+ END %]</td></tr>
+<tr><td>dates</td><td colspan="2">[% coalesce("date_before", '?') %] &rarr;
+ [% coalesce("date_after", '?') %]</td></tr>
+</table></div>
+"""
+
+
+def _tr(text: str) -> str:
+    return QCoreApplication.translate("ChangeScribe", text)
+
+
+def region_symbol(direction: str, pen: Qt.PenStyle = Qt.PenStyle.SolidLine) -> QgsFillSymbol:
+    """Return the symbol of a region: light halo, coloured outline, faint fill."""
+    colour = QColor(COLOURS.get(direction, COLOURS[CHANGED]))
+    halo = QgsSimpleLineSymbolLayer(_HALO_COLOUR, _HALO_MM)
+    halo.setWidthUnit(UNIT_MILLIMETERS)
+    halo.setPenJoinStyle(Qt.PenJoinStyle.RoundJoin)
+    fill_colour = QColor(colour)
+    fill_colour.setAlpha(_FILL_ALPHA)
+    fill = QgsSimpleFillSymbolLayer(fill_colour)
+    fill.setStrokeColor(colour)
+    fill.setStrokeStyle(pen)
+    fill.setStrokeWidth(_OUTLINE_MM)
+    fill.setStrokeWidthUnit(UNIT_MILLIMETERS)
+    fill.setPenJoinStyle(Qt.PenJoinStyle.RoundJoin)
+    symbol = QgsFillSymbol()
+    symbol.changeSymbolLayer(0, halo)
+    symbol.appendSymbolLayer(fill)
+    return symbol
+
+
+def region_renderer(kinds: Sequence[tuple[str, str]]) -> QgsCategorizedSymbolRenderer:
+    """Return a renderer with one category per (object, direction)."""
+    objects = list(dict.fromkeys(name for name, _direction in kinds))
+    categories = []
+    for name, direction in kinds:
+        pen = _PEN_STYLES[objects.index(name) % len(_PEN_STYLES)]
+        value = f"{name}|{direction}"
+        label = f"{name} {_tr(direction)}"
+        categories.append(QgsRendererCategory(value, region_symbol(direction, pen), label))
+    return QgsCategorizedSymbolRenderer("\"object\" || '|' || \"direction\"", categories)
+
+
+def caption_labels(median_area_m2: Optional[float]) -> QgsRuleBasedLabeling:
+    """Return labels with the captions, shown at large scales only.
+
+    Args:
+        median_area_m2: area of a typical region, which decides from which scale on; None
+            where areas are not known: then always.
+    """
+    settings = QgsPalLayerSettings()
+    settings.fieldName = "caption"
+    settings.isExpression = False
+    settings.placement = LABEL_OUTSIDE_POLYGONS
+    settings.autoWrapLength = _CAPTION_LINE
+    settings.setFormat(text_format(8.0))
+    root = QgsRuleBasedLabeling.Rule(None)
+    rule = QgsRuleBasedLabeling.Rule(settings)
+    rule.setDescription(_tr("caption"))
+    if median_area_m2:
+        scale = math.sqrt(median_area_m2) / _CAPTION_SIDE_M
+        # "Minimum scale" is the one furthest out at which the rule applies.
+        rule.setMinimumScale(min(max(scale, _CAPTION_SCALES[0]), _CAPTION_SCALES[1]))
+    root.appendChild(rule)
+    return QgsRuleBasedLabeling(root)
+
+
+def text_format(points: float) -> QgsTextFormat:
+    """Return dark text with a light buffer, readable on any imagery."""
+    text = QgsTextFormat()
+    text.setSize(points)
+    text.setSizeUnit(UNIT_POINTS)
+    text.setColor(QColor("#16202a"))
+    halo = QgsTextBufferSettings()
+    halo.setEnabled(True)
+    halo.setSize(0.8)
+    halo.setSizeUnit(UNIT_MILLIMETERS)
+    halo.setColor(QColor(255, 255, 255, 235))
+    text.setBuffer(halo)
+    return text
+
+
+def mask_renderer(layer: QgsRasterLayer) -> QgsPalettedRasterRenderer:
+    """Return the paletted style of a mask: unchanged is transparent, no data not listed."""
+    entries = [
+        QgsPalettedRasterRenderer.Class(
+            MASK_VALUES["unchanged"], QColor(0, 0, 0, 0), _tr("unchanged")
+        )
+    ]
+    for direction, colour in COLOURS.items():
+        shade = QColor(colour)
+        shade.setAlpha(_MASK_ALPHA)
+        entries.append(
+            QgsPalettedRasterRenderer.Class(MASK_VALUES[direction], shade, _tr(direction))
+        )
+    return QgsPalettedRasterRenderer(layer.dataProvider(), 1, entries)

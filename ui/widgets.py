@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Small pieces that the parts of the dock share."""
+
+from __future__ import annotations
+
+import os
+from typing import Optional
+
+from qgis.PyQt.QtCore import Qt
+from qgis.PyQt.QtGui import QColor, QPalette
+from qgis.PyQt.QtWidgets import QFrame, QLabel, QSizePolicy, QWidget
+
+_RESOURCES = os.path.join(os.path.dirname(os.path.dirname(__file__)), "resources")
+_WARNING_COLOUR = "#9a5b00"
+_WARNING_COLOUR_DARK = "#f0b35a"
+_DARK_LIGHTNESS = 128
+#: Weight of the text colour in that of secondary text.
+_NOTE_WEIGHT = 0.65
+
+
+def icon_path(name: str) -> str:
+    """Return the path of an icon of the plugin."""
+    return os.path.join(_RESOURCES, "icons", name)
+
+
+def resource_path(*parts: str) -> str:
+    """Return the path of a file in the folder ``resources``."""
+    return os.path.join(_RESOURCES, *parts)
+
+
+def note_label(text: str = "", name: str = "") -> QLabel:
+    """Return a plain label."""
+    label = QLabel(text)
+    label.setObjectName(name)
+    return label
+
+
+def hint_label(text: str = "", name: str = "") -> QLabel:
+    """Return a label for secondary text that wraps and can be selected with the mouse."""
+    label = _wrapped(text, name)
+    palette = label.palette()
+    role = QPalette.ColorRole.WindowText
+    palette.setColor(role, _mix(palette.color(role), palette.color(QPalette.ColorRole.Window)))
+    label.setPalette(palette)
+    return label
+
+
+def warning_label(name: str) -> QLabel:
+    """Return a hidden label for a warning, readable on light and on dark themes."""
+    label = _wrapped("", name)
+    palette = label.palette()
+    dark = palette.color(QPalette.ColorRole.Window).lightness() < _DARK_LIGHTNESS
+    colour = QColor(_WARNING_COLOUR_DARK if dark else _WARNING_COLOUR)
+    palette.setColor(QPalette.ColorRole.WindowText, colour)
+    label.setPalette(palette)
+    label.hide()
+    return label
+
+
+def section_title(text: str, buddy: Optional[QWidget] = None) -> QLabel:
+    """Return the bold title of a part of the dock."""
+    label = QLabel(text)
+    label.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+    font = label.font()
+    font.setBold(True)
+    label.setFont(font)
+    if buddy is not None:
+        label.setBuddy(buddy)
+    return label
+
+
+def separator() -> QFrame:
+    """Return a thin horizontal line."""
+    line = QFrame()
+    line.setFrameShape(QFrame.Shape.HLine)
+    line.setFrameShadow(QFrame.Shadow.Sunken)
+    return line
+
+
+def _wrapped(text: str, name: str) -> QLabel:
+    label = QLabel(text)
+    label.setObjectName(name)
+    label.setWordWrap(True)
+    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    # Wrapped text must not ask for more width than the dock has.
+    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+    return label
+
+
+def _mix(text: QColor, background: QColor) -> QColor:
+    rest = 1.0 - _NOTE_WEIGHT
+    return QColor(
+        round(text.red() * _NOTE_WEIGHT + background.red() * rest),
+        round(text.green() * _NOTE_WEIGHT + background.green() * rest),
+        round(text.blue() * _NOTE_WEIGHT + background.blue() * rest),
+    )
