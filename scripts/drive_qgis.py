@@ -17,8 +17,8 @@ import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
-from qgis.core import QgsApplication, QgsProject, QgsRasterLayer, QgsVectorLayer
-from qgis.gui import QgsFileWidget, QgsMapLayerComboBox
+from qgis.core import QgsApplication, QgsProject, QgsRasterLayer
+from qgis.gui import QgsCollapsibleGroupBox, QgsFileWidget, QgsMapLayerComboBox
 from qgis.PyQt.QtCore import QObject, QPoint, Qt, QTimer
 from qgis.PyQt.QtTest import QTest
 from qgis.PyQt.QtWidgets import (
@@ -26,8 +26,8 @@ from qgis.PyQt.QtWidgets import (
     QApplication,
     QComboBox,
     QDialog,
-    QDialogButtonBox,
     QDockWidget,
+    QListWidget,
     QWidget,
 )
 from qgis.utils import iface, plugins
@@ -267,7 +267,7 @@ def script(driver: Driver) -> Iterator[Wait]:
     dock = visible_dock(window)
     yield pause(0.5)
     yield from detect(driver, dock, layers)
-    yield from show(driver)
+    yield from show(driver, dock)
     yield from export(driver, dock)
     driver.say("close QGIS")
 
@@ -297,72 +297,60 @@ def detect(driver: Driver, dock: QDockWidget, layers: dict[str, QgsRasterLayer])
         choose_layer(find(dock, f"{role}Layer", QgsMapLayerComboBox), layers[role])
         yield pause(0.2)
 
+    driver.say("choose the output folder")
+    advanced = find(dock, "advancedGroup", QgsCollapsibleGroupBox)
+    advanced.setCollapsed(False)
+    yield pause(0.3)
+    type_text(find(dock, "outputFolder", QgsFileWidget), driver.out)
+    yield pause(0.3)
+    advanced.setCollapsed(True)
+
     driver.say("type the prompt")
     type_text(find(dock, "prompt"), driver.options["prompt"])
     understood = find(dock, "parseLabel")
-    yield Wait(
-        "the parse of the prompt", lambda: understood.isVisible() and bool(understood.text())
-    )
+    yield Wait("the parse of the prompt", lambda: understood.isVisible() and understood.text())
     driver.facts["parse"] = understood.text()
     button = find(dock, "detectButton", QAbstractButton)
-    reason = find(dock, "reasonLabel")
-    try_until = time.monotonic() + 20
-    yield Wait(
-        "a state of the button", lambda: button.isEnabled() or time.monotonic() > try_until, 30
-    )
+    # A moment for the form to be looked at; a reason that stays is a failure.
+    end = time.monotonic() + 10
+    yield Wait("the button", lambda: button.isEnabled() or time.monotonic() > end)
     if not button.isEnabled():
-        raise DriveError(f"'Detect changes' is disabled: {reason.text()}")
+        raise DriveError(f"'Detect changes' is disabled: {find(dock, 'reasonLabel').text()}")
 
     driver.say("press Detect changes")
-    known = set(QgsProject.instance().mapLayers())
     begun = time.monotonic()
-    thread = plugins["changescribe"].engine_thread
-    done: list[Any] = []
-    thread.finished_run.connect(done.append)
-    thread.failed.connect(
-        lambda error: driver.fail_later(f"The run failed: {error}\n{error.details}")
-    )
+    controller = plugins["changescribe"].controller
+    ended: list[str] = []
+    controller.run_ended.connect(ended.append)
     click(button)
-    yield Wait("the start of the run", lambda: done or thread.busy)
-    yield Wait("the end signal", lambda: done, driver.options["timeout"])
-    driver.facts["seconds"] = round(time.monotonic() - begun, 2)
-    result = done[0]
+    yield Wait("the start of the run", lambda: controller.busy or ended)
+    yield Wait("the end signal", lambda: ended, driver.options["timeout"])
+    if ended != ["finished"]:
+        error = controller.last_error
+        raise DriveError(f"The run ended as '{ended[0]}': {error}\n{getattr(error, 'details', '')}")
+    run = controller.last_run
     driver.facts.update(
-        count=result.count,
-        caption=result.caption,
-        device=result.device,
-        gpkg=result.gpkg,
-        mask=result.mask,
-        warnings=list(result.warnings),
+        seconds=round(time.monotonic() - begun, 2),
+        count=run.count,
+        caption=run.caption,
+        gpkg=run.gpkg,
+        mask=run.mask,
+        device=plugins["changescribe"].settings.measured_device("bundled"),
     )
-
-    driver.say("wait for the result layers")
-    yield Wait(
-        "the result layers",
-        lambda: len(set(QgsProject.instance().mapLayers()) - known) >= 2,
-        30,
-    )
-    yield pause(1.0)
+    listed = find(dock, "resultsList", QListWidget)
+    yield Wait("the line in the list of results", lambda: listed.count() == 1)
 
 
-def show(driver: Driver) -> Iterator[Wait]:
+def show(driver: Driver, dock: QDockWidget) -> Iterator[Wait]:
     """Zoom to the results, let them be drawn, take the picture."""
     driver.say("zoom to the results")
-    changes = [
-        layer
-        for layer in QgsProject.instance().mapLayers().values()
-        if isinstance(layer, QgsVectorLayer) and "change_id" in layer.fields().names()
-    ]
-    if not changes:
-        raise DriveError("There is no polygon layer with a field change_id in the project.")
-    driver.facts["features"] = changes[0].featureCount()
+    changes = plugins["changescribe"].controller.last_run.layer("changes")
+    if changes is None or not changes.isValid():
+        raise DriveError("The run has no polygon layer in the project.")
+    driver.facts["features"] = changes.featureCount()
     canvas = iface.mapCanvas()
-    extent = changes[0].extent()
-    if changes[0].featureCount() and not extent.isEmpty():
-        extent.scale(1.15)
-        canvas.setExtent(extent)
-    canvas.refresh()
-    yield pause(1.5)
+    click(find(dock, "zoomButton", QAbstractButton))
+    yield pause(2.0)
     yield Wait("the map to be drawn", lambda: not canvas.isDrawing(), 60)
     yield pause(0.5)
     driver.say("take the screenshot")
@@ -370,42 +358,27 @@ def show(driver: Driver) -> Iterator[Wait]:
 
 
 def export(driver: Driver, dock: QDockWidget) -> Iterator[Wait]:
-    """Export a shapefile through the dock's button and dialog."""
+    """Export a shapefile through the dock's button and its dialog."""
     driver.say("export a shapefile")
     target = os.path.join(driver.out, "run.shp")
     click(find(dock, "exportButton", QAbstractButton))
-    yield Wait("the export dialog", lambda: visible_dialog() is not None)
+    yield Wait("the export dialog", visible_dialog)
     dialog = visible_dialog()
     yield pause(0.5)
-    formats = dialog.findChild(QComboBox, "exportFormat")
-    if formats is not None:
-        row = next(
-            (i for i in range(formats.count()) if "shape" in formats.itemText(i).lower()), -1
-        )
-        if row < 0:
-            raise DriveError("The export dialog does not offer a shapefile.")
-        formats.setCurrentIndex(row)
-    type_text(find(dialog, "exportPath"), target)
+    formats = find(dialog, "exportFormat", QComboBox)
+    if "shapefile" not in formats.currentText().lower():
+        raise DriveError(f"The export dialog offers {formats.currentText()} first.")
+    type_text(find(dialog, "exportFile", QgsFileWidget), target)
     yield pause(0.3)
-    grab(os.path.join(driver.out, "screenshot_export.png"))
-    buttons = dialog.findChild(QDialogButtonBox)
-    accept = (
-        None
-        if buttons is None
-        else next(
-            (
-                b
-                for b in buttons.buttons()
-                if buttons.buttonRole(b) == QDialogButtonBox.ButtonRole.AcceptRole
-            ),
-            None,
-        )
+    button = find(dialog, "exportRunButton", QAbstractButton)
+    click(button)
+    status = find(dialog, "exportStatus")
+    yield Wait(
+        "the export", lambda: button.isEnabled() and os.path.basename(target) in status.text()
     )
-    if accept is None:
-        raise DriveError("The export dialog has no button to accept it.")
-    click(accept)
-    yield Wait("the shapefile", lambda: os.path.isfile(target) and visible_dialog() is None, 60)
-    yield pause(0.5)
+    grab(os.path.join(driver.out, "screenshot_export.png"))
+    dialog.close()
+    yield pause(0.3)
 
 
 def visible_dialog() -> Optional[QDialog]:

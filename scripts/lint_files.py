@@ -30,16 +30,19 @@ _UNFINISHED = "|".join(
 WORDS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(rf"\b({_UNFINISHED})\b"), "unfinished work is not shipped"),
     (
-        re.compile(r"\bfor " + r"now\b|\bplace" + r"holder\b(?! text)", re.IGNORECASE),
+        # Qt has placeholder texts; what is meant here is code that stands in for the real one.
+        re.compile(r"\bfor " + r"now\b|#.*\bplace" + r"holder\b(?! text)", re.IGNORECASE),
         "unfinished work is not shipped",
     ),
     (re.compile(r"(?<![\w.$}>*/-])/(?:work|root|home/\w+|opt/pypi\S*)/"), "a path of one machine"),
     (
-        re.compile(r"https?://[^\s\"'<>)]*/simple\b|\bpypi[-.](?!org\b)\w"),
+        re.compile(r"https?://(?!127\.|localhost)[^\s\"'<>)]*/simple\b|\bpypi[-.](?!org\b)\w"),
         "the host of a package registry",
     ),
     (
-        re.compile(r"https?://(?:\d{1,3}\.){3}\d{1,3}|https?://[\w.-]+\.(?:internal|local|lan)\b"),
+        re.compile(
+            r"https?://(?!127\.)(?:\d{1,3}\.){3}\d{1,3}|https?://[\w.-]+\.(?:internal|local|lan)\b"
+        ),
         "a host that only one network knows",
     ),
 )

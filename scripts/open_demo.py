@@ -17,7 +17,7 @@ def _open() -> None:
         layer = QgsRasterLayer(pair[role], os.path.splitext(os.path.basename(pair[role]))[0])
         QgsProject.instance().addMapLayer(layer)
     iface.zoomFull()
-    plugins["changescribe"].show_dock()
+    plugins["changescribe"].action.trigger()
 
 
 # Once the window is there.
