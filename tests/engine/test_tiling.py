@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from changescribe.engine.tiling import Blender, plan
 
 SIZES = [
@@ -42,7 +41,7 @@ def blend(tiles, scores_of, channels=1):
 def test_weights_sum_to_one_and_blocks_cover_once(width, height, tile_size, overlap, panel_width):
     tiles = plan(width, height, tile_size, overlap, panel_width)
     ones = np.full((2, tile_size, tile_size), 0.75, np.float32)
-    result, count, most = blend(tiles, lambda tile: ones, channels=2)
+    result, count, most = blend(tiles, lambda _: ones, channels=2)
     np.testing.assert_array_equal(count, 1)
     np.testing.assert_allclose(result, 0.75, atol=1e-6)
     assert most <= tiles.max_pending_pixels
