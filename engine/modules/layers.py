@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Small convolutional pieces that several blocks share."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class SeparableConv(nn.Sequential):
+    """Depthwise 3x3 + pointwise 1x1 convolution, batch norm, ReLU: cheap on a CPU."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(
+            nn.Conv2d(inputs, inputs, 3, padding=1, groups=inputs, bias=False),
+            nn.Conv2d(inputs, outputs, 1, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(),
+        )
+
+
+class TopDown(nn.Module):
+    """Feature pyramid network: adds each map to the next finer one, coarse to fine.
+
+    Args:
+        width: channels of every map.
+        levels: number of maps.
+    """
+
+    def __init__(self, width: int, levels: int = 4) -> None:
+        super().__init__()
+        self.smooth = nn.ModuleList(SeparableConv(width, width) for _ in range(levels))
+
+    def forward(self, pyramid: list[Tensor]) -> Tensor:
+        """Return the finest map, with what the coarser ones know.
+
+        Args:
+            pyramid: maps (B, width, h_i, w_i), fine to coarse.
+        """
+        merged = self.smooth[-1](pyramid[-1])
+        for features, smooth in zip(pyramid[-2::-1], list(self.smooth)[-2::-1], strict=True):
+            merged = smooth(features + resize_like(merged, features))
+        return merged
+
+
+def resize_like(features: Tensor, like: Tensor) -> Tensor:
+    """Bilinear resize to the height and width of ``like``."""
+    return F.interpolate(features, size=like.shape[2:], mode="bilinear", align_corners=False)

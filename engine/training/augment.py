@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Augmentation of training pairs: what may differ between two dates without being change."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+
+def photometric(image: np.ndarray, rng: np.random.Generator, strength: float = 1.0) -> np.ndarray:
+    """Change how an image looks, not what it shows.
+
+    Brightness, contrast, gamma and colour cast by a table; saturation and hue
+    by mixing channels; then sometimes blur, noise, or JPEG compression.
+
+    Args:
+        image: (H, W, 3) uint8.
+        rng: source of randomness.
+        strength: 1 is the full range, 0 almost none.
+
+    Returns:
+        (H, W, 3) uint8.
+    """
+    image = _mix_channels(image, rng, strength)
+    image = _tone(image, rng, strength)
+    draw = rng.random()
+    if draw < 0.15:
+        picture = Image.fromarray(image).filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 1.2)))
+        image = np.asarray(picture)
+    elif draw < 0.30:
+        noise = rng.normal(0, rng.uniform(2, 10) * strength, image.shape).astype(np.float32)
+        image = np.clip(image + noise, 0, 255).astype(np.uint8)
+    elif draw < 0.45:
+        buffer = io.BytesIO()
+        Image.fromarray(image).save(buffer, "JPEG", quality=int(rng.integers(40, 90)))
+        image = np.asarray(Image.open(buffer))
+    return image
+
+
+def _tone(image: np.ndarray, rng: np.random.Generator, strength: float) -> np.ndarray:
+    """Brightness, contrast, gamma and colour cast through one table per channel."""
+    grey = np.arange(256, dtype=np.float32) / 255
+    gamma = np.exp(rng.uniform(-0.35, 0.35) * strength)
+    contrast = np.exp(rng.uniform(-0.35, 0.35) * strength)
+    brightness = rng.uniform(-0.15, 0.15) * strength
+    result = np.empty_like(image)
+    for channel in range(3):
+        cast = np.exp(rng.normal(0, 0.06) * strength)
+        table = ((grey**gamma) * cast - 0.5) * contrast + 0.5 + brightness
+        lookup = np.clip(table * 255, 0, 255).astype(np.uint8)
+        result[..., channel] = lookup[image[..., channel]]
+    return result
+
+
+def _mix_channels(image: np.ndarray, rng: np.random.Generator, strength: float) -> np.ndarray:
+    """Saturation and a slight hue rotation, as one 3x3 matrix (sometimes grey)."""
+    if rng.random() < 0.3:
+        return image
+    saturation = rng.uniform(1 - 0.6 * strength, 1 + 0.4 * strength)
+    angle = rng.normal(0, 0.12) * strength
+    luma = np.full((3, 3), 1 / 3, np.float32)
+    # Rotation about the grey axis (Rodrigues), scaled in the chroma plane.
+    axis = 1 / np.sqrt(3)
+    cross = np.array([[0, -axis, axis], [axis, 0, -axis], [-axis, axis, 0]], np.float32)
+    rotation = np.cos(angle) * (np.eye(3, dtype=np.float32) - luma) + np.sin(angle) * cross
+    matrix = luma + saturation * rotation
+    mixed = image.astype(np.float32) @ matrix.T.astype(np.float32)
+    return np.clip(mixed, 0, 255).astype(np.uint8)
+
+
+def symmetry(arrays: list[np.ndarray], rng: np.random.Generator) -> list[np.ndarray]:
+    """The same flip and quarter turn for all arrays, whose first two axes are H and W."""
+    turns, flip = int(rng.integers(4)), rng.random() < 0.5
+    turned = [np.rot90(array, turns) for array in arrays]
+    return [np.ascontiguousarray(array[:, ::-1] if flip else array) for array in turned]
+
+
+def shift(image: np.ndarray, rng: np.random.Generator, most: int = 2) -> np.ndarray:
+    """Misregister an image by up to ``most`` whole pixels; the border is repeated."""
+    down, right = (int(v) for v in rng.integers(-most, most + 1, 2))
+    if down == 0 and right == 0:
+        return image
+    height, width = image.shape[:2]
+    rows = np.clip(np.arange(height) + down, 0, height - 1)
+    columns = np.clip(np.arange(width) + right, 0, width - 1)
+    return image[rows][:, columns]

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The mix of sources as a torch data set whose item ``i`` depends on the seed and ``i`` alone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from ..errors import InputError
+from . import sources
+from .labels import BARE, BUILDING, ROAD, TREE, WATER
+from .phrases import PhraseBank
+from .sample import ask
+
+
+@dataclass(frozen=True)
+class SourceSpec:
+    """A data source of a recipe.
+
+    Attributes:
+        name: see :func:`open_source`.
+        terms: ``"open"`` or ``"restricted"``.
+        weight: share of the pairs.
+    """
+
+    name: str
+    terms: str
+    weight: float
+
+
+@dataclass
+class Batch:
+    """A batch of B pairs with Q queries each.
+
+    Attributes:
+        before: (B, 3, H, W) uint8.
+        after: (B, 3, H, W) uint8.
+        state_before: (B, 6, H, W) uint8.
+        state_after: (B, 6, H, W) uint8.
+        phrases: (B Q,) rows of the phrase bank.
+        directions: (B Q,) 0 appeared, 1 removed.
+        targets: (B Q, H, W) uint8.
+        weak: (B Q,) bool.
+    """
+
+    before: Tensor
+    after: Tensor
+    state_before: Tensor
+    state_after: Tensor
+    phrases: Tensor
+    directions: Tensor
+    targets: Tensor
+    weak: Tensor
+
+
+def data_root() -> Path:
+    """Return the folder of the real data.
+
+    Raises:
+        InputError: ``CHANGESCRIBE_DATA`` is not set or not a folder.
+    """
+    root = Path(os.environ.get("CHANGESCRIBE_DATA", ""))
+    if not os.environ.get("CHANGESCRIBE_DATA") or not root.is_dir():
+        raise InputError(
+            "The folder of the training data is not known.",
+            "Set the environment variable CHANGESCRIBE_DATA to it.",
+        )
+    return root
+
+
+def open_source(name: str, root: Path, generated: Path) -> sources.Source:
+    """Load a source into memory.
+
+    Args:
+        name: ``levir``, ``naip_trees``, ``generated``, a set of ``segmentation``, or one of
+            these after ``same:`` (the same image twice).
+        root: the data folder.
+        generated: folder of the cache of generated scenes.
+
+    Raises:
+        InputError: unknown name or no data.
+    """
+    if name.startswith("same:"):
+        return sources.SameImage(open_source(name[5:], root, generated))
+    if name == "levir":
+        return sources.LevirPairs(root, (1, 30))
+    if name == "naip_trees":
+        return sources.NaipTrees(root)
+    if name == "generated":
+        return sources.GeneratedPairs(generated)
+    labelled = {
+        "dubai": ((BUILDING, ROAD, WATER, BARE), (0.9, 2.0)),
+        "epfl_roads": ((ROAD,), (0.7, 1.3)),
+        "massachusetts_roads": ((ROAD,), (1.0, 2.0)),
+        "massachusetts_buildings": ((BUILDING,), (1.0, 2.0)),
+        "dronedeploy": ((BUILDING, TREE), (0.86, 1.3)),
+    }
+    if name not in labelled:
+        raise InputError(f"Unknown data source: {name}.")
+    classes, scales = labelled[name]
+    mosaic = 3.0 if name == "dronedeploy" else 0.0
+    return sources.PseudoPairs(root, name, classes, scales, mosaic)
+
+
+class PairDataset(Dataset):
+    """Pairs of all sources by their weights.
+
+    Args:
+        parts: sources.
+        weights: share of each.
+        bank: phrases.
+        queries: Q, queries per pair.
+        seed: of the whole run.
+    """
+
+    def __init__(
+        self,
+        parts: Sequence[sources.Source],
+        weights: Sequence[float],
+        bank: PhraseBank,
+        queries: int,
+        seed: int,
+    ) -> None:
+        self.parts = list(parts)
+        self.shares = np.asarray(weights, np.float64) / np.sum(weights)
+        self.bank = bank
+        self.queries = queries
+        self.seed = seed
+
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        """Return pair number ``index``, augmented, with its queries."""
+        rng = np.random.default_rng((self.seed, index))
+        part = self.parts[rng.choice(len(self.parts), p=self.shares)]
+        pair = part.draw(rng).augmented(rng)
+        asked = ask(pair, self.queries, self.bank, rng)
+        return {
+            "before": pair.before.transpose(2, 0, 1),
+            "after": pair.after.transpose(2, 0, 1),
+            "state_before": pair.state_before.transpose(2, 0, 1),
+            "state_after": pair.state_after.transpose(2, 0, 1),
+            "phrases": np.array([q.phrase for q in asked]),
+            "directions": np.array([q.direction for q in asked]),
+            "targets": np.stack([q.target for q in asked]),
+            "weak": np.array([q.weak for q in asked]),
+        }
+
+
+def collate(items: list[dict[str, np.ndarray]]) -> Batch:
+    """Stack pairs; their queries are laid one after another."""
+    stacked = {k: np.stack([item[k] for item in items]) for k in items[0]}
+    for key in ("phrases", "directions", "targets", "weak"):
+        stacked[key] = stacked[key].reshape(-1, *stacked[key].shape[2:])
+    return Batch(**{k: torch.from_numpy(np.ascontiguousarray(v)) for k, v in stacked.items()})

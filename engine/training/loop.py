@@ -1,0 +1,353 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one training loop: from a recipe to averaged weights.
+
+Several processes of one thread each share a step, and their gradients are
+averaged: on a shared CPU that loses far less to its neighbours than one
+process with several threads, which wait for each other at every layer.
+"""
+
+from __future__ import annotations
+
+import copy
+import csv
+import math
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Callable, Optional
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..modules.lgcd import ChangeModel
+from . import datasets
+from .losses import class_loss, total_loss
+from .phrases import build_bank
+from .recipe import Recipe, load_recipe
+from .text_bank import EncodeTexts, TextBank, embed, shipped_encoder
+
+#: Name of the file with everything that a run needs to go on.
+CHECKPOINT = "checkpoint.pt"
+#: Name of the file with the averaged weights.
+WEIGHTS = "model.pt"
+
+
+def train(
+    recipe_path: str | Path,
+    out_dir: str | Path,
+    *,
+    resume: bool = True,
+    steps: Optional[int] = None,
+    encode: Optional[EncodeTexts] = None,
+    progress: Optional[Callable[[int, int, float], None]] = None,
+) -> Path:
+    """Train by a recipe, and go on where an earlier run of it stopped.
+
+    Args:
+        recipe_path: YAML file, see :mod:`.recipe`.
+        out_dir: checkpoints, ``log.csv`` and the result are written here.
+        resume: go on from ``checkpoint.pt`` if there is one.
+        steps: stop after this step of the recipe (its schedule stays as it is).
+        encode: frozen text encoder; None is the shipped one. It must be picklable where the
+            recipe has several processes.
+        progress: called with step, steps and loss; None draws a bar on standard error. Only a
+            recipe of one process calls it.
+
+    Returns:
+        Path of the averaged weights.
+
+    Raises:
+        InputError: the recipe or the data cannot be read.
+        DependencyError: the backbone's weights are not installed.
+    """
+    recipe = load_recipe(recipe_path)
+    out = Path(out_dir)
+    out.mkdir(parents=True, exist_ok=True)
+    last = min(steps or recipe.steps, recipe.steps)
+    if recipe.processes == 1:
+        _run(0, recipe, out, resume, last, encode, progress)
+    else:
+        meeting = out / f"meeting_{os.getpid()}"
+        meeting.unlink(missing_ok=True)
+        torch.multiprocessing.spawn(
+            _run_process, (recipe, out, resume, last, encode, str(meeting)), nprocs=recipe.processes
+        )
+        meeting.unlink(missing_ok=True)
+    return out / WEIGHTS
+
+
+def _run_process(
+    rank: int,
+    recipe: Recipe,
+    out: Path,
+    resume: bool,
+    last: int,
+    encode: Optional[EncodeTexts],
+    meeting: str,
+) -> None:
+    """Join the group of training processes, and run."""
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{meeting}", rank=rank, world_size=recipe.processes
+    )
+    _run(rank, recipe, out, resume, last, encode, None)
+    torch.distributed.destroy_process_group()
+
+
+def _run(
+    rank: int,
+    recipe: Recipe,
+    out: Path,
+    resume: bool,
+    last: int,
+    encode: Optional[EncodeTexts],
+    progress: Optional[Callable[[int, int, float], None]],
+) -> None:
+    """One process's share of the run."""
+    torch.set_num_threads(1)
+    torch.manual_seed(recipe.seed)
+    bank = build_bank()
+    text = embed(bank.phrases, encode or shipped_encoder())
+    trainer = Trainer(recipe, text)
+    start = trainer.resume(out / CHECKPOINT) if resume else 0
+    share = recipe.batch_size // recipe.processes
+    batches = _batches(recipe, bank, out, rank, share, start, last)
+    log = TrainingLog(out / "log.csv", start, recipe.steps, progress) if rank == 0 else None
+    for step, batch in enumerate(batches, start):
+        figures = trainer.step(step, batch)
+        if log is not None:
+            log.write(step + 1, figures)
+        done = step + 1
+        if rank == 0 and (done % recipe.checkpoint_every == 0 or done == last):
+            trainer.save(out, done)
+    if log is not None:
+        log.close()
+
+
+def _batches(
+    recipe: Recipe, bank: datasets.PhraseBank, out: Path, rank: int, share: int, start: int, last: int
+) -> Iterator[datasets.Batch]:
+    """This process's part of every batch, drawn ahead by a worker."""
+    root = datasets.data_root()
+    generated = Path(os.environ.get("CHANGESCRIBE_SCENES", out.parent / "scenes"))
+    parts = [datasets.open_source(s.name, root, generated) for s in recipe.sources]
+    data = datasets.PairDataset(
+        parts, [s.weight for s in recipe.sources], bank, recipe.queries, recipe.seed
+    )
+    order = [
+        [step * recipe.batch_size + rank * share + i for i in range(share)]
+        for step in range(start, last)
+    ]
+    return iter(
+        torch.utils.data.DataLoader(
+            data, batch_sampler=order, collate_fn=datasets.collate, num_workers=1, prefetch_factor=4
+        )
+    )
+
+
+class Trainer:
+    """Model, averaged model, optimiser and schedule.
+
+    Args:
+        recipe: the run.
+        text: embedded phrase bank.
+    """
+
+    def __init__(self, recipe: Recipe, text: TextBank) -> None:
+        self.recipe = recipe
+        self.text = text
+        self.model = ChangeModel(recipe.model).to(memory_format=torch.channels_last).train()
+        self.average = copy.deepcopy(self.model).eval()
+        backbone = [p for p in self.model.encoder.backbone.parameters() if p.requires_grad]
+        known = {id(p) for p in self.model.encoder.backbone.parameters()}
+        others = [p for p in self.model.parameters() if id(p) not in known]
+        self.optimiser = torch.optim.AdamW(
+            [{"params": backbone, "lr": recipe.encoder_lr}, {"params": others, "lr": recipe.lr}],
+            weight_decay=recipe.weight_decay,
+        )
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimiser, self._rate)
+        self.half = torch.backends.mkldnn.is_available() and _has_bfloat16()
+
+    def _rate(self, step: int) -> float:
+        """Linear warm-up, then a cosine to zero."""
+        warmup = self.recipe.warmup
+        if step < warmup:
+            return (step + 1) / warmup
+        return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, self.recipe.steps - warmup)))
+
+    def loss(self, batch: datasets.Batch) -> tuple[Tensor, dict[str, float]]:
+        """Return the loss of a batch and its parts."""
+        count = batch.before.shape[0]
+        images = torch.cat([batch.before, batch.after]).float()
+        images = images.contiguous(memory_format=torch.channels_last)
+        pair = torch.arange(len(batch.phrases)) // (len(batch.phrases) // count)
+        first = pair + batch.directions * count  # "removed" exchanges the dates
+        second = pair + (1 - batch.directions) * count
+        side_maps: list[Tensor] = []
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.half):
+            encoded = self.model.encoder(images)
+            similarity = self.model.head(
+                encoded.take(first), encoded.take(second), *self.text.take(batch.phrases), side_maps
+            )
+        targets = batch.targets.clone()
+        targets[batch.weak] = datasets.sources.UNKNOWN
+        change = total_loss(similarity, side_maps, targets)
+        states = torch.cat([batch.state_before, batch.state_after])
+        scenes = class_loss(encoded.classes, states)
+        weak = weak_loss(similarity, batch.weak)
+        recipe = self.recipe
+        total = change + recipe.class_weight * scenes + recipe.weak_weight * weak
+        parts = {"loss": total, "change": change, "classes": scenes, "weak": weak}
+        return total, {name: float(value.detach()) for name, value in parts.items()}
+
+    def step(self, step: int, batch: datasets.Batch) -> dict[str, float]:
+        """Take one optimiser step; return the parts of the loss."""
+        total, figures = self.loss(batch)
+        self.optimiser.zero_grad(set_to_none=False)
+        total.backward()
+        self._share_gradients()
+        nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
+        self.optimiser.step()
+        self.schedule.step()
+        self._update_average(step)
+        return figures
+
+    def _share_gradients(self) -> None:
+        """Average the gradients over the processes, as one vector."""
+        if not torch.distributed.is_initialized():
+            return
+        parameters = [p for p in self.model.parameters() if p.requires_grad]
+        for parameter in parameters:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        flat = torch.cat([p.grad.reshape(-1) for p in parameters])
+        torch.distributed.all_reduce(flat)
+        flat /= torch.distributed.get_world_size()
+        start = 0
+        for parameter in parameters:
+            part = flat[start : start + parameter.numel()].view(parameter.shape)
+            parameter.grad.copy_(part)
+            start += parameter.numel()
+
+    @torch.no_grad()
+    def _update_average(self, step: int) -> None:
+        """Exponential moving average of weights and of the statistics of batch norm."""
+        decay = min(self.recipe.ema, (1 + step) / (10 + step))
+        current = self.model.state_dict()
+        for name, value in self.average.state_dict().items():
+            if value.dtype.is_floating_point:
+                value.lerp_(current[name], 1 - decay)
+            else:
+                value.copy_(current[name])
+
+    def save(self, out: Path, step: int) -> None:
+        """Write the checkpoint and the averaged weights, each complete or not at all."""
+        state = {
+            "step": step,
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "schedule": self.schedule.state_dict(),
+        }
+        weights = {"config": self.recipe.model.__dict__, "state_dict": state["average"], "step": step}
+        for name, content in ((CHECKPOINT, state), (WEIGHTS, weights)):
+            torch.save(content, out / f"{name}.part")
+            os.replace(out / f"{name}.part", out / name)
+
+    def resume(self, path: Path) -> int:
+        """Load a checkpoint if there is one; return the number of steps done."""
+        if not path.exists():
+            return 0
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        self.model.load_state_dict(state["model"])
+        self.average.load_state_dict(state["average"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.schedule.load_state_dict(state["schedule"])
+        return int(state["step"])
+
+
+def weak_loss(similarity: Tensor, weak: Tensor) -> Tensor:
+    """The captions say that a crop has the change somewhere: its top 3 % should be high.
+
+    Args:
+        similarity: (B, 1, h, w) logits.
+        weak: (B,) bool.
+    """
+    if not bool(weak.any()):
+        return similarity.new_zeros(()).float()
+    flat = similarity[weak].float().flatten(1)
+    top = flat.topk(max(1, flat.shape[1] // 33), dim=1).values.mean(1)
+    return F.softplus(-top).mean()
+
+
+class TrainingLog:
+    """Appends figures to a CSV file, and shows how far the run is.
+
+    Args:
+        path: of the file.
+        start: steps done before; a fresh run starts a fresh file.
+        steps: of the whole run.
+        progress: see :func:`train`.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        start: int,
+        steps: int,
+        progress: Optional[Callable[[int, int, float], None]],
+    ) -> None:
+        self.file = path.open("a" if start else "w", newline="", encoding="utf-8")
+        self.writer = csv.writer(self.file)
+        self.start, self.steps, self.progress = start, steps, progress
+        self.began = time.monotonic()
+        self.mean: Optional[float] = None
+
+    def write(self, step: int, figures: dict[str, float]) -> None:
+        """Write one step."""
+        if step == 1:
+            self.writer.writerow(["step", "seconds", *figures])
+        seconds = time.monotonic() - self.began
+        self.writer.writerow([step, f"{seconds:.1f}", *(f"{v:.5f}" for v in figures.values())])
+        self.file.flush()
+        loss = figures["loss"]
+        self.mean = loss if self.mean is None else 0.98 * self.mean + 0.02 * loss
+        if self.progress is not None:
+            self.progress(step, self.steps, self.mean)
+        else:
+            self._draw(step, seconds)
+
+    def _draw(self, step: int, seconds: float) -> None:
+        left = seconds / (step - self.start) * (self.steps - step)
+        bar = "#" * (30 * step // self.steps)
+        sys.stderr.write(
+            f"\r[{bar:<30}] {step}/{self.steps}  loss {self.mean:.3f}  {left / 60:.0f} min left "
+        )
+        sys.stderr.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self.file.close()
+
+
+def _has_bfloat16() -> bool:
+    """Whether the processor multiplies bfloat16 itself: otherwise it is slower, not faster."""
+    return torch.cpu._is_avx512_bf16_supported() if hasattr(
+        torch.cpu, "_is_avx512_bf16_supported"
+    ) else False
+
+
+def load_model(path: str | Path) -> ChangeModel:
+    """Load averaged weights written by :func:`train`, in evaluation mode."""
+    from ..modules.lgcd import ModelConfig
+
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    config = ModelConfig(**{**content["config"], "pretrained": False})
+    model = ChangeModel(config)
+    model.load_state_dict(content["state_dict"])
+    return model.eval()
+
+
+__all__ = ["EncodeTexts", "Trainer", "load_model", "train", "weak_loss"]

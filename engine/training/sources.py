@@ -1,0 +1,353 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where training pairs come from: one class per data source, held in memory.
+
+Every source is ``draw(rng) -> PairSample`` and knows nothing of augmentation.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+from ..errors import InputError
+from . import augment
+from .labels import (
+    BARE, BUILDING, GRASS, NUM_CLASSES, ROAD, TREE, UNKNOWN, WATER, state_table,
+)
+from .sample import APPEARED, REMOVED, PairSample, nothing_known
+
+CROP = 256
+
+#: Words of LEVIR-CC sentences that speak of a class.
+_SPOKEN = {
+    ROAD: re.compile(r"\b(roads?|streets?|paths?|lanes?|driveways?|avenues?|highways?)\b"),
+    TREE: re.compile(r"\b(trees?|forests?|woods?|vegetations?|plants?|bush(es)?|jungle|green)\b"),
+    WATER: re.compile(r"\b(water|ponds?|pools?|lakes?|rivers?)\b"),
+}
+
+
+class Source(Protocol):
+    """Something that pairs can be drawn from."""
+
+    def draw(self, rng: np.random.Generator) -> PairSample:
+        """Return a random pair of :data:`CROP` pixels."""
+
+
+def read_rgb(path: Path) -> np.ndarray:
+    """Read a raster's first three bands as (H, W, 3) uint8.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    from osgeo import gdal
+
+    data = gdal.Open(str(path))
+    array = data.ReadAsArray() if data is not None else None
+    if array is None:
+        raise InputError(f"Cannot read {path.name}.", "Is CHANGESCRIBE_DATA right?")
+    return np.ascontiguousarray(np.atleast_3d(array.T if array.ndim == 2 else array[:3].transpose(1, 2, 0)))
+
+
+def read_labels(path: Path) -> np.ndarray:
+    """Read a label image as (H, W) uint8."""
+    return np.asarray(Image.open(path)).astype(np.uint8)
+
+
+def crop_scaled(
+    arrays: list[np.ndarray], rng: np.random.Generator, low: float, high: float
+) -> list[np.ndarray]:
+    """Cut the same random window of all arrays and scale it to :data:`CROP` pixels.
+
+    Args:
+        arrays: the first is an image (bilinear), the others labels or images of equal size;
+            three-channel ones are images too.
+        rng: source of randomness.
+        low: smallest magnification.
+        high: largest magnification.
+    """
+    height, width = arrays[0].shape[:2]
+    magnification = np.exp(rng.uniform(np.log(low), np.log(high)))
+    side = int(min(round(CROP / magnification), height, width))
+    top, left = int(rng.integers(height - side + 1)), int(rng.integers(width - side + 1))
+    windows = [a[top : top + side, left : left + side] for a in arrays]
+    return [w if side == CROP else _resize(w) for w in windows]
+
+
+def _resize(window: np.ndarray) -> np.ndarray:
+    """Scale a square window to :data:`CROP`: bilinear for images, nearest for labels."""
+    if window.ndim == 3 and window.shape[2] == 3:
+        picture = Image.fromarray(np.ascontiguousarray(window))
+        return np.asarray(picture.resize((CROP, CROP), Image.Resampling.BILINEAR))
+    index = ((np.arange(CROP) + 0.5) * window.shape[0] / CROP).astype(int)
+    return window[index][:, index]
+
+
+class LevirPairs:
+    """LEVIR-CD tiles: labelled building change, and what their captions exclude.
+
+    A crop of which no sentence reports any change has none of any class; where
+    nobody speaks of roads or water, none of those changed. Sentences that agree
+    on roads or trees become weak labels of the whole crop.
+
+    Args:
+        root: the data folder.
+        tiles: first and last tile number.
+    """
+
+    def __init__(self, root: Path, tiles: tuple[int, int]) -> None:
+        folder = root / "levir"
+        captions = json.loads((folder / "captions.json").read_text(encoding="utf-8"))
+        self.pairs = []
+        self.crops: list[tuple[int, tuple[int, int], list[tuple[int, int]]]] = []
+        for row, number in enumerate(range(tiles[0], tiles[1] + 1)):
+            name = f"test_{number}"
+            label = read_rgb(folder / "label" / f"{name}.tif")[..., 0]
+            quiet = np.zeros((*label.shape, NUM_CLASSES), bool)
+            for caption in (c for c in captions if c["tile"] == name):
+                self._read_caption(row, caption, quiet)
+            images = [read_rgb(folder / date / f"{name}.tif") for date in ("before", "after")]
+            self.pairs.append((*images, (label > 0).astype(np.uint8), quiet))
+
+    def _read_caption(self, row: int, caption: dict, quiet: np.ndarray) -> None:
+        """Mark the classes that did not change in a crop; remember its weak labels."""
+        left, top, right, bottom = caption["box"]
+        window = quiet[top:bottom, left:right]
+        if not caption["changed"]:
+            window[...] = True
+            return
+        sentences = caption["captions"]
+        spoken = {c: sum(bool(p.search(s)) for s in sentences) for c, p in _SPOKEN.items()}
+        for index in (ROAD, WATER):
+            window[..., index] |= spoken[index] == 0
+        weak = []
+        if spoken[ROAD] >= 3:
+            weak.append((ROAD, APPEARED))
+        if spoken[TREE] >= 4:
+            weak.append((TREE, REMOVED))
+        if weak:
+            self.crops.append((row, (top, left), weak))
+
+    def draw(self, rng: np.random.Generator) -> PairSample:
+        """Return a random crop; one in four is a captioned one with a weak label."""
+        weak: list[tuple[int, int]] = []
+        if self.crops and rng.random() < 0.25:
+            row, (top, left), weak = self.crops[rng.integers(len(self.crops))]
+            window = np.s_[top : top + CROP, left : left + CROP]
+            before, after, label, quiet = (a[window] for a in self.pairs[row])
+        else:
+            arrays = self.pairs[rng.integers(len(self.pairs))]
+            if rng.random() < 0.6:
+                arrays = self._around_change(arrays, rng)
+            before, after, label, quiet = crop_scaled(list(arrays), rng, 0.75, 1.35)
+        return self._sample(before, after, label, quiet, weak)
+
+    def _around_change(
+        self, arrays: tuple[np.ndarray, ...], rng: np.random.Generator
+    ) -> tuple[np.ndarray, ...]:
+        """Cut a larger window about a random changed pixel, if there is one."""
+        changed = np.argwhere(arrays[2][::8, ::8]) * 8
+        if not len(changed):
+            return arrays
+        centre = changed[rng.integers(len(changed))]
+        size = 384
+        top, left = (int(np.clip(c - rng.integers(size), 0, 1024 - size)) for c in centre)
+        return tuple(a[top : top + size, left : left + size] for a in arrays)
+
+    @staticmethod
+    def _sample(
+        before: np.ndarray, after: np.ndarray, label: np.ndarray, quiet: np.ndarray,
+        weak: list[tuple[int, int]],
+    ) -> PairSample:
+        was, is_now = nothing_known(*label.shape), nothing_known(*label.shape)
+        changed = label == 1
+        was[changed, BUILDING] = 0
+        is_now[changed] = 0
+        is_now[changed, BUILDING] = 1
+        pair = PairSample.from_states(before, after, was, is_now)
+        pair.changes[quiet] = 0
+        pair.changes[..., BUILDING, APPEARED] = label
+        pair.changes[..., BUILDING, REMOVED] = 0
+        pair.weak = weak
+        return pair
+
+
+class SameImage:
+    """The same image twice: every query is answered with nothing.
+
+    Args:
+        source: whose images are used.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+
+    def draw(self, rng: np.random.Generator) -> PairSample:
+        """Return a pair of equal images, whose states are known as far as the source's."""
+        pair = self.source.draw(rng)
+        image, state = (
+            (pair.before, pair.state_before) if rng.random() < 0.5 else (pair.after, pair.state_after)
+        )
+        return PairSample(
+            image, image, state, state, np.zeros((*image.shape[:2], NUM_CLASSES, 2), np.uint8)
+        )
+
+
+class PseudoPairs:
+    """Pairs made from single-date labelled images, as in ChangeStar (Zheng et al. 2021).
+
+    Args:
+        root: the data folder.
+        name: folder in ``segmentation``.
+        labelled: classes that the set labels.
+        scales: smallest and largest magnification.
+        mosaic: for sets of small tiles: magnify by this and lay 3x3 of them together.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        name: str,
+        labelled: tuple[int, ...],
+        scales: tuple[float, float],
+        mosaic: float = 0.0,
+    ) -> None:
+        folder = root / "segmentation" / name
+        self.table = state_table(labelled)
+        self.labelled = labelled
+        self.scales = scales
+        self.mosaic = mosaic
+        self.scenes = []
+        for path in sorted((folder / "images").glob("*.jpg")):
+            image = np.asarray(Image.open(path).convert("RGB"))
+            self.scenes.append((image, read_labels(folder / "labels" / f"{path.stem}.png")))
+        if not self.scenes:
+            raise InputError(f"No images of {name}.", "Is CHANGESCRIBE_DATA right?")
+
+    def _scene(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Return a random image crop and its label codes."""
+        if self.mosaic:
+            image, label = self._mosaic(rng)
+        else:
+            image, label = self.scenes[rng.integers(len(self.scenes))]
+        image, label = crop_scaled([image, label], rng, *self.scales)
+        image, label = augment.symmetry([image, label], rng)
+        return image, label
+
+    def _mosaic(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Return 3x3 random tiles, reduced and laid side by side."""
+        rows = []
+        side = 100
+        for _ in range(9):
+            image, label = self.scenes[rng.integers(len(self.scenes))]
+            small = Image.fromarray(image).resize((side, side), Image.Resampling.BOX)
+            step = image.shape[0] // side
+            codes = label[step // 2 :: step, step // 2 :: step][:side, :side]
+            rows.append((np.asarray(small), codes))
+        return tuple(
+            np.concatenate([np.concatenate([rows[3 * r + c][k] for c in range(3)], 1) for r in range(3)])
+            for k in range(2)
+        )
+
+    def draw(self, rng: np.random.Generator) -> PairSample:
+        """Return two scenes as two dates, or one scene with parts of another."""
+        image, label = self._scene(rng)
+        other, other_label = self._scene(rng)
+        kind = rng.random()
+        if kind < 0.3:
+            moved = np.ones(label.shape, bool)
+        elif kind < 0.6:
+            moved = blobs(label.shape, rng)
+        else:
+            moved = self._objects(other_label, rng)
+        after = np.where(moved[..., None], other, image)
+        after_label = np.where(moved, other_label, label)
+        return PairSample.from_states(image, after, self.table[label], self.table[after_label])
+
+    def _objects(self, label: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """The objects of one labelled class, with a rim, inside random blobs."""
+        index = self.labelled[rng.integers(len(self.labelled))]
+        rim = int(rng.integers(1, 7))
+        objects = ndimage.maximum_filter(label == index + 1, size=2 * rim + 1)
+        return objects & (blobs(label.shape, rng) | (rng.random() < 0.3))
+
+
+def blobs(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    """Return a random union of one to four turned rectangles and ellipses, (H, W) bool."""
+    rows, columns = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
+    mask = np.zeros(shape, bool)
+    for _ in range(int(rng.integers(1, 5))):
+        y, x = rng.uniform(0, shape[0]), rng.uniform(0, shape[1])
+        half_long, half_short = rng.uniform(15, 110), rng.uniform(12, 60)
+        angle = rng.uniform(0, np.pi)
+        u = ((columns - x) * np.cos(angle) + (rows - y) * np.sin(angle)) / half_long
+        v = ((rows - y) * np.cos(angle) - (columns - x) * np.sin(angle)) / half_short
+        if rng.random() < 0.5:
+            mask |= (np.abs(u) < 1) & (np.abs(v) < 1)
+        else:
+            mask |= u * u + v * v < 1
+    return mask
+
+
+class NaipTrees:
+    """NAIP places of 2016 and 2020 with weak tree and grass labels of each date.
+
+    Labels near a border wander between the years: what an opening by 5x5 pixels
+    removes from the difference says nothing.
+    """
+
+    def __init__(self, root: Path) -> None:
+        table = state_table((TREE, GRASS))
+        self.pairs = []
+        for folder in sorted((root / "naip_trees").iterdir()):
+            if not (folder / "before.tif").exists():
+                continue
+            images = [read_rgb(folder / f"{date}.tif") for date in ("before", "after")]
+            states = [table[read_labels(folder / f"{date}_label.png")] for date in ("before", "after")]
+            self.pairs.append((*images, *states))
+        if not self.pairs:
+            raise InputError("No places of naip_trees.", "Is CHANGESCRIBE_DATA right?")
+
+    def draw(self, rng: np.random.Generator) -> PairSample:
+        """Return a place, or one in three times two different places as two dates."""
+        before, after, was, is_now = self.pairs[rng.integers(len(self.pairs))]
+        if rng.random() < 0.33:
+            after, is_now = self.pairs[rng.integers(len(self.pairs))][1::2]
+            return PairSample.from_states(before, after, was, is_now)
+        pair = PairSample.from_states(before, after, was, is_now)
+        for index in (TREE, GRASS):
+            for direction in (APPEARED, REMOVED):
+                plane = pair.changes[..., index, direction]
+                kept = ndimage.binary_opening(plane == 1, np.ones((5, 5)))
+                plane[(plane == 1) & ~kept] = UNKNOWN
+        return pair
+
+
+class GeneratedPairs:
+    """Scenes of the project's own generator, from a cache of ``.npz`` files.
+
+    Args:
+        folder: with files that hold ``before``, ``after`` (H, W, 3) and their label codes
+            ``label_before``, ``label_after`` (H, W).
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.files = sorted(folder.glob("*.npz"))
+        if not self.files:
+            raise InputError(
+                "There are no generated scenes yet.",
+                "Write them with: python -m changescribe.engine.training.scene_cache FOLDER",
+            )
+        self.table = state_table((BUILDING, ROAD, TREE, GRASS, WATER, BARE))
+
+    def draw(self, rng: np.random.Generator) -> PairSample:
+        """Return a crop of a scene pair."""
+        with np.load(self.files[rng.integers(len(self.files))]) as scene:
+            arrays = [scene[k] for k in ("before", "after", "label_before", "label_after")]
+        before, after, was, is_now = crop_scaled(arrays, rng, 0.8, 1.25)
+        return PairSample.from_states(before, after, self.table[was], self.table[is_now])
