@@ -1,0 +1,496 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The Processing algorithms in a real QGIS, with a small system instead of the bundled model."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("qgis.core")
+
+from changescribe.engine import host as hosts
+from changescribe.engine import systems
+from changescribe.engine.request import APPEARED
+from changescribe.engine.systems.base import ChangeSystem, SystemInfo, TilePrediction
+from changescribe.ui import dependencies
+from changescribe.ui.processing.caption_changes import box_geometry, pixel_box
+from changescribe.ui.processing.provider import ChangeScribeProvider
+from osgeo import gdal, ogr
+from qgis.core import (
+    QgsApplication,
+    QgsCoordinateReferenceSystem,
+    QgsFeature,
+    QgsGeometry,
+    QgsProcessingAlgRunnerTask,
+    QgsProcessingContext,
+    QgsProcessingException,
+    QgsProcessingFeedback,
+    QgsProcessingOutputLayerDefinition,
+    QgsProject,
+    QgsRasterLayer,
+    QgsRectangle,
+    QgsReferencedRectangle,
+    QgsVectorLayer,
+)
+from qgis.PyQt.QtCore import QEventLoop, QTimer
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SIZE = 96
+#: Upper left corner of the rasters of ``make_raster``, and side of a pixel.
+LEFT, TOP, PIXEL = 500000.0, 5000000.0, 0.5
+
+
+class BrightnessSystem(ChangeSystem):
+    """Calls what became brighter appeared, what became darker removed."""
+
+    info = SystemInfo(
+        name="bundled", title="Brightness", description="For tests.", pixel_sizes=(PIXEL,),
+        classes=("building",), tile_size=64, overlap=16, batch_size=2, revision="test",
+        terms="none",
+    )
+    stop = None
+
+    def load(self, device="auto"):
+        self._device = device
+
+    @property
+    def device(self):
+        return "CPU (test)"
+
+    def predict(self, before, after, queries):
+        if self.stop is not None:
+            self.stop()
+        difference = (after.astype(np.float32) - before.astype(np.float32)).mean(-1) / 255
+        planes = [difference if q.direction == APPEARED else -difference for q in queries]
+        return TilePrediction(np.clip(np.stack(planes, 1), 0, 1))
+
+
+@pytest.fixture
+def provider(qgis_app, qgis_processing, monkeypatch):
+    """The provider in the registry, and a host of its own with the small system."""
+    monkeypatch.setattr(systems, "create", lambda _name: BrightnessSystem())
+    monkeypatch.setattr(BrightnessSystem, "stop", None)
+    host = hosts.InProcessHost()
+    monkeypatch.setattr(hosts, "shared_host", lambda: host)
+    provider = ChangeScribeProvider()
+    QgsApplication.processingRegistry().addProvider(provider)
+    yield provider
+    QgsApplication.processingRegistry().removeProvider("changescribe")
+
+
+@pytest.fixture
+def pair(make_raster):
+    """Two rasters: a block of 20 x 30 pixels appears, one of 10 x 12 disappears."""
+    before = np.full((3, SIZE, SIZE), 20, np.uint8)
+    before[:, 70:80, 60:72] = 240
+    after = np.full((3, SIZE, SIZE), 20, np.uint8)
+    after[:, 10:30, 8:38] = 240
+    return make_raster("town_2012-05-04.tif", before), make_raster("town_2019.tif", after)
+
+
+def detect(pair, **parameters):
+    import processing
+
+    given = {"BEFORE": pair[0], "AFTER": pair[1], "PROMPT": "buildings built"}
+    return processing.run("changescribe:detectchanges", {**given, **parameters})
+
+
+def rows(path, layer="changes"):
+    source = ogr.Open(str(path))
+    assert source is not None, path
+    table = source.GetLayerByName(layer)
+    assert table is not None, layer
+    return [feature.items() | {"geometry": feature.geometry() and feature.geometry().Clone()}
+            for feature in table]
+
+
+# --- the provider ----------------------------------------------------------------------------
+
+
+def test_provider_offers_three_algorithms_and_can_come_and_go(provider) -> None:
+    registry = QgsApplication.processingRegistry()
+    names = sorted(algorithm.name() for algorithm in provider.algorithms())
+    assert names == ["captionchanges", "detectchanges", "exportchanges"]
+    assert provider.name() == "ChangeScribe"
+    assert os.path.isfile(provider.svgIconPath())
+    assert not provider.icon().isNull()
+    for algorithm in provider.algorithms():
+        assert algorithm.shortHelpString()
+        assert algorithm.helpUrl().startswith("https://")
+        assert not algorithm.flags() & algorithm.Flag.FlagNoThreading
+        assert algorithm.flags() & algorithm.Flag.FlagCanCancel
+    registry.removeProvider("changescribe")
+    assert registry.algorithmById("changescribe:detectchanges") is None
+    again = ChangeScribeProvider()
+    registry.addProvider(again)
+    assert registry.algorithmById("changescribe:detectchanges") is not None
+    registry.removeProvider("changescribe")
+
+
+def test_parameters_are_those_of_the_output_contract(provider) -> None:
+    algorithm = QgsApplication.processingRegistry().algorithmById("changescribe:detectchanges")
+    names = {p.name() for p in algorithm.parameterDefinitions()}
+    assert {"BEFORE", "AFTER", "PROMPT", "SYSTEM", "EXTENT", "THRESHOLD", "MIN_AREA", "DEVICE",
+            "OUTPUT", "MASK", "SCORE"} <= names
+    assert {o.name() for o in algorithm.outputDefinitions()} >= {
+        "OUTPUT", "MASK", "SCORE", "CAPTION"}
+
+
+def test_without_onnxruntime_the_algorithm_says_so(provider, monkeypatch) -> None:
+    monkeypatch.setattr(dependencies, "_importable", lambda _name: False)
+    registry = QgsApplication.processingRegistry()
+    for name, expected in (("detectchanges", False), ("exportchanges", True)):
+        outcome = registry.algorithmById(f"changescribe:{name}").create().canExecute()
+        able, message = outcome if isinstance(outcome, tuple) else (outcome, "")
+        assert able is expected
+        assert ("onnxruntime" in message) is not expected
+
+
+# --- detect ----------------------------------------------------------------------------------
+
+
+def test_detect_writes_the_output_contract(provider, pair, tmp_path) -> None:
+    out = tmp_path / "out.gpkg"
+    result = detect(pair, OUTPUT=str(out), MASK=str(tmp_path / "m.tif"),
+                    SCORE=str(tmp_path / "s.tif"))
+    assert result["OUTPUT"] == str(out)
+    (change,) = rows(out)
+    assert change["direction"] == "appeared"
+    assert change["prompt"] == "buildings built"
+    assert change["area_px"] == 600
+    assert change["area_m2"] == pytest.approx(600 * PIXEL**2, rel=0.01)
+    assert (change["date_before"], change["date_after"]) == ("2012-05-04", "2019")
+    xmin, xmax, ymin, ymax = change["geometry"].GetEnvelope()
+    assert (xmin - LEFT, TOP - ymax) == pytest.approx((8 * PIXEL, 10 * PIXEL), abs=PIXEL)
+    assert (xmax - LEFT, TOP - ymin) == pytest.approx((38 * PIXEL, 30 * PIXEL), abs=PIXEL)
+    (run,) = rows(out, "runs")
+    assert run["caption"] == result["CAPTION"]
+    assert result["CAPTION"]
+    assert result["COUNT"] == 1
+    mask = gdal.Open(result["MASK"]).ReadAsArray()
+    assert mask.shape == (SIZE, SIZE)
+    assert mask[15, 15] == 1
+    assert mask[75, 65] == 0
+    score = gdal.Open(result["SCORE"]).ReadAsArray()
+    assert score[15, 15] > 200
+    assert sorted(p.name for p in tmp_path.iterdir() if not p.name.startswith("town")) == [
+        "m.tif", "out.gpkg", "s.tif"]
+
+
+def test_detect_replaces_what_is_there(provider, pair, tmp_path) -> None:
+    out = tmp_path / "out.gpkg"
+    detect(pair, OUTPUT=str(out))
+    detect(pair, OUTPUT=str(out), PROMPT="buildings demolished")
+    assert [row["direction"] for row in rows(out)] == ["removed"]
+    assert len(rows(out, "runs")) == 1
+
+
+def test_detect_to_temporary_outputs(provider, pair) -> None:
+    result = detect(pair, OUTPUT="TEMPORARY_OUTPUT", MASK="TEMPORARY_OUTPUT")
+    assert result["OUTPUT"].endswith(".gpkg")
+    layer = QgsVectorLayer(result["OUTPUT"], "changes", "ogr")
+    assert layer.isValid()
+    assert "caption" in layer.fields().names()
+    assert layer.featureCount() == 1
+    assert QgsRasterLayer(result["MASK"]).isValid()
+    assert "SCORE" not in result
+
+
+@pytest.mark.parametrize("extension", ["shp", "geojson"])
+def test_detect_to_another_format(provider, pair, tmp_path, extension) -> None:
+    out = tmp_path / f"out.{extension}"
+    result = detect(pair, OUTPUT=str(out))
+    assert result["OUTPUT"] == str(out)
+    layer = QgsVectorLayer(str(out), "changes", "ogr")
+    assert layer.featureCount() == 1
+    assert not (tmp_path / "out.gpkg").exists()
+
+
+def test_extent_is_understood_in_any_crs(provider, pair, tmp_path) -> None:
+    # The lower half only: the block that appeared lies outside.
+    middle = TOP - SIZE * PIXEL / 2
+    box = QgsRectangle(LEFT, TOP - SIZE * PIXEL, LEFT + SIZE * PIXEL, middle)
+    plain = f"{box.xMinimum()},{box.xMaximum()},{box.yMinimum()},{box.yMaximum()}"
+    crs = QgsCoordinateReferenceSystem("EPSG:32633")
+    for number, extent in enumerate((
+        plain, f"{plain} [EPSG:32633]", QgsReferencedRectangle(box, crs),
+    )):
+        out = tmp_path / f"out{number}.gpkg"
+        detect(pair, OUTPUT=str(out), EXTENT=extent, PROMPT="anything changed",
+               MASK=str(tmp_path / f"m{number}.tif"))
+        (run,) = rows(out, "runs")
+        assert gdal.Open(str(tmp_path / f"m{number}.tif")).RasterYSize == SIZE // 2
+        assert rows(out) == [] or all(r["direction"] != "appeared" for r in rows(out))
+        assert run["caption"]
+    geographic = "14.99,15.01,45.1,45.2 [EPSG:4326]"
+    detect(pair, OUTPUT=str(tmp_path / "geo.gpkg"), EXTENT=geographic)
+    assert len(rows(tmp_path / "geo.gpkg")) == 1
+
+
+def test_minimum_area_threshold_and_bands_reach_the_engine(provider, pair, tmp_path) -> None:
+    out = str(tmp_path / "out.gpkg")
+    assert detect(pair, OUTPUT=out, MIN_AREA=200.0)["COUNT"] == 0
+    assert detect(pair, OUTPUT=out, MIN_AREA=100.0)["COUNT"] == 1
+    assert detect(pair, OUTPUT=out, THRESHOLD=0.95)["COUNT"] == 0
+    assert detect(pair, OUTPUT=out, BANDS_BEFORE=[1, 2, 3], BANDS_AFTER=[3, 2, 1])["COUNT"] == 1
+    with pytest.raises(QgsProcessingException, match=r"[Bb]and"):
+        detect(pair, OUTPUT=out, BANDS_AFTER=[7])
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"PROMPT": ""}, "rompt"),
+        ({"AFTER": "missing.tif"}, "AFTER"),
+        ({"EXTENT": "0,1,0,1 [EPSG:32633]"}, "."),
+    ],
+)
+def test_bad_input_is_explained_and_leaves_nothing(provider, pair, tmp_path, parameters, words):
+    out = tmp_path / "out.gpkg"
+    with pytest.raises(QgsProcessingException, match=words):
+        detect(pair, OUTPUT=str(out), **parameters)
+    assert [p.name for p in tmp_path.iterdir() if not p.name.startswith("town")] == []
+
+
+def test_an_online_map_is_refused_with_a_way_out(provider, pair, tmp_path) -> None:
+    url = "type=xyz&url=http://127.0.0.1:9/%7Bz%7D/%7Bx%7D/%7By%7D.png&zmax=19&zmin=0"
+    layer = QgsRasterLayer(url, "streets", "wms")
+    if not layer.isValid():
+        pytest.skip("this QGIS has no provider for online maps")
+    QgsProject.instance().addMapLayer(layer)
+    with pytest.raises(QgsProcessingException, match=r"online maps.*GeoTIFF"):
+        detect(pair, AFTER=layer.id(), OUTPUT=str(tmp_path / "out.gpkg"))
+    QgsProject.instance().removeMapLayer(layer.id())
+
+
+def test_cancel_keeps_what_is_finished(provider, pair, tmp_path, monkeypatch) -> None:
+    import processing
+
+    feedback = QgsProcessingFeedback()
+    monkeypatch.setattr(BrightnessSystem, "stop", feedback.cancel)
+    out = tmp_path / "out.gpkg"
+    processing.run(
+        "changescribe:detectchanges",
+        {"BEFORE": pair[0], "AFTER": pair[1], "PROMPT": "buildings built", "OUTPUT": str(out)},
+        feedback=feedback,
+    )
+    if out.exists():
+        assert rows(out, "runs")[0]["partial"]
+    assert [p.name for p in tmp_path.iterdir() if not p.name.startswith(("town", "out."))] == []
+
+
+def test_progress_reaches_the_feedback(provider, pair, tmp_path) -> None:
+    import processing
+
+    class Feedback(QgsProcessingFeedback):
+        texts: list[str] = []  # noqa: RUF012
+
+        def setProgressText(self, text):
+            self.texts.append(text)
+
+    feedback = Feedback()
+    values = []
+    feedback.progressChanged.connect(values.append)
+    processing.run(
+        "changescribe:detectchanges",
+        {"BEFORE": pair[0], "AFTER": pair[1], "PROMPT": "buildings built",
+         "OUTPUT": str(tmp_path / "out.gpkg")},
+        feedback=feedback,
+    )
+    assert values
+    assert max(values) <= 100
+    assert any("etecting" in text for text in feedback.texts)
+
+
+def test_runs_in_a_thread_and_loads_styled_layers(provider, pair, tmp_path, qgis_new_project):
+    from processing.gui.Postprocessing import handleAlgorithmResults
+
+    project = QgsProject.instance()
+    context = QgsProcessingContext()
+    context.setProject(project)
+    feedback = QgsProcessingFeedback()
+    algorithm = QgsApplication.processingRegistry().algorithmById(
+        "changescribe:detectchanges").create()
+    parameters = {
+        "BEFORE": pair[0], "AFTER": pair[1], "PROMPT": "buildings built, buildings demolished",
+        "OUTPUT": QgsProcessingOutputLayerDefinition(str(tmp_path / "out.gpkg"), project),
+        "MASK": QgsProcessingOutputLayerDefinition(str(tmp_path / "m.tif"), project),
+    }
+    task = QgsProcessingAlgRunnerTask(algorithm, parameters, context, feedback)
+    loop = QEventLoop()
+    outcome = []
+
+    def on_executed(ok, results):
+        outcome.append((ok, results))
+        loop.quit()
+
+    task.executed.connect(on_executed)
+    QTimer.singleShot(60_000, loop.quit)
+    QgsApplication.taskManager().addTask(task)
+    loop.exec()
+    assert outcome
+    assert outcome[0][0]
+    assert handleAlgorithmResults(algorithm, context, feedback)
+    layers = {type(layer).__name__: layer for layer in QgsProject.instance().mapLayers().values()}
+    changes = layers["QgsVectorLayer"]
+    assert changes.source().endswith("|layername=changes")
+    assert changes.featureCount() == 2
+    # Not what Processing gives a new layer: a category for each object and direction.
+    assert len(changes.renderer().legendSymbolItems()) >= 2
+    assert "caption" in changes.mapTipTemplate()
+    assert layers["QgsRasterLayer"].renderer().type() == "paletted"
+
+
+# --- export ----------------------------------------------------------------------------------
+
+
+def test_export_to_shapefile(provider, pair, tmp_path) -> None:
+    import processing
+
+    out = detect(pair, OUTPUT=str(tmp_path / "out.gpkg"))["OUTPUT"]
+    layer = QgsVectorLayer(f"{out}|layername=changes", "changes", "ogr")
+    for number, source in enumerate((layer, out, f"{out}|layername=changes")):
+        path = str(tmp_path / f"export{number}.shp")
+        result = processing.run("changescribe:exportchanges", {"INPUT": source, "OUTPUT": path})
+        assert result["OUTPUT"] == path
+        exported = QgsVectorLayer(path, "exported", "ogr")
+        assert exported.featureCount() == 1
+        assert os.path.exists(path[:-3] + "cpg")
+
+
+def test_export_refuses_other_layers(provider, make_raster, tmp_path) -> None:
+    import processing
+
+    layer = QgsVectorLayer("Polygon?crs=EPSG:4326", "fields", "memory")
+    with pytest.raises(QgsProcessingException, match=r"fields.*detection"):
+        processing.run("changescribe:exportchanges",
+                       {"INPUT": layer, "OUTPUT": str(tmp_path / "x.shp")})
+
+
+# --- caption ---------------------------------------------------------------------------------
+
+
+def test_caption_of_the_pair_and_of_boxes(provider, pair) -> None:
+    import processing
+
+    result = processing.run(
+        "changescribe:captionchanges",
+        {"BEFORE": pair[0], "AFTER": pair[1], "OUTPUT": "TEMPORARY_OUTPUT"},
+    )
+    (whole,) = result["OUTPUT"].getFeatures()
+    assert whole["caption"] == result["CAPTION"]
+    assert [whole[name] for name in ("x0", "y0", "x1", "y1")] == [0, 0, SIZE, SIZE]
+
+    boxes = QgsVectorLayer("Polygon?crs=EPSG:32633", "boxes", "memory")
+    places = [(8, 10, 38, 30), (40, 40, 50, 50), (500, 500, 600, 600)]
+    features = []
+    for x0, y0, x1, y1 in places:
+        feature = QgsFeature()
+        feature.setGeometry(QgsGeometry.fromRect(QgsRectangle(
+            LEFT + x0 * PIXEL, TOP - y1 * PIXEL, LEFT + x1 * PIXEL, TOP - y0 * PIXEL)))
+        features.append(feature)
+    boxes.dataProvider().addFeatures(features)
+    result = processing.run(
+        "changescribe:captionchanges",
+        {"BEFORE": pair[0], "AFTER": pair[1], "BOXES": boxes, "OUTPUT": "TEMPORARY_OUTPUT"},
+    )
+    found = list(result["OUTPUT"].getFeatures())
+    assert [[f[n] for n in ("x0", "y0", "x1", "y1")] for f in found] == [
+        list(place) for place in places[:2]]
+    assert found[0]["caption"] != found[1]["caption"]
+    assert len(result["CAPTION"].splitlines()) == 2
+    assert found[0].geometry().boundingBox() == features[0].geometry().boundingBox()
+
+
+def test_boxes_on_a_rotated_grid_go_there_and_back() -> None:
+    from changescribe.engine.raster.grid import Grid
+
+    grid = Grid(100, 80, (10.0, 0.3, 0.1, 50.0, 0.1, -0.3), "")
+    box = box_geometry(grid, (10, 20, 30, 40)).boundingBox()
+    x0, y0, x1, y1 = pixel_box(grid, box)
+    assert x0 <= 10
+    assert y0 <= 20
+    assert x1 >= 30
+    assert y1 >= 40
+    north_up = Grid(100, 80, (10.0, 0.3, 0.0, 50.0, 0.0, -0.3), "")
+    box = box_geometry(north_up, (10, 20, 30, 40)).boundingBox()
+    assert pixel_box(north_up, box) == (10, 20, 30, 40)
+    assert pixel_box(north_up, QgsRectangle(-50, -50, -40, -40)) is None
+
+
+# --- qgis_process ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def qgis_process(tmp_path):
+    """Return a function that runs ``qgis_process`` with the plugin, in a profile of its own."""
+    # The wrapper script of some distributions passes an option that the program does not know.
+    program = shutil.which("qgis_process.bin") or shutil.which("qgis_process")
+    if program is None:
+        pytest.skip("qgis_process is not installed")
+    found = importlib.util.find_spec("onnxruntime")
+    if found is None:
+        pytest.skip("onnxruntime is not installed")
+    plugins = tmp_path / "config" / "profiles" / "default" / "python" / "plugins"
+    plugins.mkdir(parents=True)
+    (plugins / "changescribe").symlink_to(REPOSITORY, target_is_directory=True)
+    # As installed from the dock: the plugin itself puts this folder on the path.
+    packages = tmp_path / "cache" / "changescribe" / dependencies.abi_tag() / "compact"
+    packages.mkdir(parents=True)
+    (packages / "onnxruntime").symlink_to(Path(found.origin).parent, target_is_directory=True)
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "QGIS", "VIRTUAL"))}
+    folders = [p for p in kept.get("PATH", "").split(os.pathsep) if not p.startswith(sys.prefix)]
+    environment = {
+        **kept, "PATH": os.pathsep.join(folders), "QT_QPA_PLATFORM": "offscreen",
+        "QGIS_CUSTOM_CONFIG_PATH": str(tmp_path / "config"),
+        "XDG_CACHE_HOME": str(tmp_path / "cache"), "QGIS_OPTS": "",
+    }
+
+    def run(*arguments: str) -> subprocess.CompletedProcess:
+        return subprocess.run([program, *arguments], env=environment, check=False,
+                              capture_output=True, text=True, timeout=120)
+
+    enabled = run("plugins", "enable", "changescribe")
+    assert enabled.returncode == 0, enabled.stdout + enabled.stderr
+    return run
+
+
+@pytest.mark.slow
+def test_qgis_process_detects_and_exports(qgis_process, pair, tmp_path) -> None:
+    out = tmp_path / "out.gpkg"
+    listed = qgis_process("list")
+    for name in ("detectchanges", "captionchanges", "exportchanges"):
+        assert f"changescribe:{name}" in listed.stdout, listed.stdout[-3000:] + listed.stderr
+    done = qgis_process(
+        "--json", "run", "changescribe:detectchanges", "--", f"BEFORE={pair[0]}",
+        f"AFTER={pair[1]}", "PROMPT=anything changed", f"OUTPUT={out}",
+        f"MASK={tmp_path / 'm.tif'}", "SYSTEM=bundled",
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    results = json.loads(done.stdout)["results"]
+    (run,) = rows(out, "runs")
+    assert results["CAPTION"] == run["caption"]
+    assert results["OUTPUT"] == str(out)
+    assert gdal.Open(results["MASK"]).RasterXSize == SIZE
+    exported = qgis_process("run", "changescribe:exportchanges", "--", f"INPUT={out}",
+                            f"OUTPUT={tmp_path / 'out.shp'}")
+    assert exported.returncode == 0, exported.stdout + exported.stderr
+    assert (tmp_path / "out.shp").exists()
+
+
+@pytest.mark.slow
+def test_qgis_process_fails_with_a_reason(qgis_process, pair, tmp_path) -> None:
+    done = qgis_process(
+        "run", "changescribe:detectchanges", "--", f"BEFORE={pair[0]}", f"AFTER={pair[1]}",
+        "PROMPT=the of", f"OUTPUT={tmp_path / 'out.gpkg'}")
+    assert done.returncode != 0
+    assert "roads built" in done.stdout + done.stderr
+    assert not (tmp_path / "out.gpkg").exists()

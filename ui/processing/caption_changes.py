@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``changescribe:captionchanges``: what changed, in words, for a pair or for boxes of it."""
+
+from __future__ import annotations
+
+import math
+from typing import Optional
+
+from qgis.core import (
+    QgsFeature,
+    QgsFeatureRequest,
+    QgsFeatureSink,
+    QgsField,
+    QgsFields,
+    QgsGeometry,
+    QgsPointXY,
+    QgsProcessing,
+    QgsProcessingContext,
+    QgsProcessingException,
+    QgsProcessingFeedback,
+    QgsProcessingOutputString,
+    QgsProcessingParameterEnum,
+    QgsProcessingParameterFeatureSink,
+    QgsProcessingParameterFeatureSource,
+    QgsRectangle,
+    QgsWkbTypes,
+)
+from qgis.PyQt.QtCore import QVariant
+
+from ...engine import systems
+from ...engine.errors import CancelledError, InputError
+from .. import dependencies
+from ..layer_source import source_path
+from .algorithm import DEVICES, EngineAlgorithm, explained, tr
+
+Box = tuple[int, int, int, int]
+
+
+class CaptionChanges(EngineAlgorithm):
+    """Describes the change between two rasters."""
+
+    BOXES = "BOXES"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._before = ""
+        self._after = ""
+        self._crs = None
+
+    def name(self) -> str:
+        """Return the id within the provider."""
+        return "captionchanges"
+
+    def displayName(self) -> str:
+        """Return the name in the toolbox."""
+        return tr("Caption changes")
+
+    def tags(self) -> list[str]:
+        """Return further words that find the algorithm."""
+        return tr("change,describe,description,text,sentence,before,after").split(",")
+
+    def shortDescription(self) -> str:
+        """Return the tool tip."""
+        return tr("Describes in words what changed between two rasters.")
+
+    def shortHelpString(self) -> str:
+        """Return the help beside the parameters."""
+        return tr(
+            "Describes in words what changed between two rasters of the same place: one "
+            "sentence or two for each box, or for the whole pair.\n\n"
+            "<b>Boxes</b>: polygons whose bounding boxes, in whole pixels of the layer Before, "
+            "are described; the whole pair if it is left out.\n\n"
+            "Every statement comes from the changes that were found and measured; where nothing "
+            "was found, the caption says so."
+        )
+
+    def initAlgorithm(self, config: Optional[dict[str, object]] = None) -> None:
+        """Add parameters and outputs; called by QGIS."""
+        self.add_pair()
+        polygons = QgsProcessing.SourceType.TypeVectorPolygon
+        self.addParameter(QgsProcessingParameterFeatureSource(
+            self.BOXES, tr("Boxes"), [polygons], optional=True))
+        names = list(systems.names())
+        self.addParameter(QgsProcessingParameterEnum(
+            self.SYSTEM, tr("System"), names, defaultValue=names[0], usesStaticStrings=True))
+        self.add_advanced(QgsProcessingParameterEnum(
+            self.DEVICE, tr("Device"), DEVICES, defaultValue=DEVICES[0], usesStaticStrings=True))
+        self.addParameter(
+            QgsProcessingParameterFeatureSink(self.OUTPUT, tr("Captions"), polygons))
+        self.addOutput(QgsProcessingOutputString(self.CAPTION, tr("Captions, one a line")))
+
+    def take(self, parameters: dict[str, object], context: QgsProcessingContext) -> None:
+        """Take the sources; see :meth:`ChangeScribeAlgorithm.take`."""
+        before = self.raster(parameters, self.BEFORE, context)
+        self._before = source_path(before) or ""
+        self._after = source_path(self.raster(parameters, self.AFTER, context)) or ""
+        self._crs = before.crs()
+
+    def processAlgorithm(
+        self,
+        parameters: dict[str, object],
+        context: QgsProcessingContext,
+        feedback: QgsProcessingFeedback,
+    ) -> dict[str, object]:
+        """Describe; in a thread of Processing's."""
+        with explained(feedback):
+            dependencies.require()
+            from ...engine.raster.reader import RasterSource
+
+            with RasterSource.open(self._before) as source:
+                grid = source.grid
+            try:
+                captions = self._captions(parameters, context, feedback, grid)
+            except CancelledError as cancelled:
+                feedback.pushWarning(str(cancelled))
+                return {}
+            destination = self._write(parameters, context, grid, captions)
+        text = "\n".join(caption for _, caption in captions)
+        feedback.pushInfo(text)
+        return {self.OUTPUT: destination, self.CAPTION: text}
+
+    def _captions(
+        self,
+        parameters: dict[str, object],
+        context: QgsProcessingContext,
+        feedback: QgsProcessingFeedback,
+        grid: object,
+    ) -> list[tuple[Box, str]]:
+        """Ask the engine; the boxes come back in the order in which they were given."""
+        from ...engine import pipeline
+
+        boxes = self._boxes(parameters, context, feedback, grid)
+        answer = pipeline.caption(
+            self._before,
+            self._after,
+            boxes=boxes,
+            system=self.system(parameters, context),
+            device=self.parameterAsString(parameters, self.DEVICE, context) or DEVICES[0],
+        )
+        return [(tuple(item.box), item.caption) for item in answer]
+
+    def _boxes(
+        self,
+        parameters: dict[str, object],
+        context: QgsProcessingContext,
+        feedback: QgsProcessingFeedback,
+        grid: object,
+    ) -> Optional[list[Box]]:
+        """Return the features' bounding boxes in pixels of BEFORE; None for the whole pair."""
+        source = self.parameterAsSource(parameters, self.BOXES, context)
+        if source is None:
+            return None
+        request = QgsFeatureRequest().setSubsetOfAttributes([])
+        if self._crs.isValid() and source.sourceCrs().isValid():
+            request.setDestinationCrs(self._crs, context.transformContext())
+        boxes = []
+        outside = 0
+        for feature in source.getFeatures(request):
+            box = None
+            if feature.hasGeometry():
+                box = pixel_box(grid, feature.geometry().boundingBox())
+            if box is None:
+                outside += 1
+            else:
+                boxes.append(box)
+        if outside:
+            feedback.pushWarning(
+                tr("{count} boxes lie outside the layer Before and are left out.").format(
+                    count=outside))
+        if not boxes:
+            raise InputError(
+                tr("No box lies within the layer Before."),
+                tr("Check the CRS of the boxes, or leave them out to describe the whole pair."),
+            )
+        return boxes
+
+    def _write(
+        self,
+        parameters: dict[str, object],
+        context: QgsProcessingContext,
+        grid: object,
+        captions: list[tuple[Box, str]],
+    ) -> str:
+        fields = QgsFields()
+        fields.append(QgsField("box_id", QVariant.Type.Int))
+        fields.append(QgsField("caption", QVariant.Type.String))
+        for name in ("x0", "y0", "x1", "y1"):
+            fields.append(QgsField(name, QVariant.Type.Int))
+        sink, destination = self.parameterAsSink(
+            parameters, self.OUTPUT, context, fields, QgsWkbTypes.Type.Polygon, self._crs)
+        if sink is None:
+            raise QgsProcessingException(self.invalidSinkError(parameters, self.OUTPUT))
+        for number, (box, caption) in enumerate(captions, 1):
+            feature = QgsFeature(fields)
+            feature.setGeometry(box_geometry(grid, box))
+            feature.setAttributes([number, caption, *box])
+            if not sink.addFeature(feature, QgsFeatureSink.Flag.FastInsert):
+                raise QgsProcessingException(self.writeFeatureError(sink, parameters, self.OUTPUT))
+        return destination
+
+
+def pixel_box(grid: object, rectangle: QgsRectangle) -> Optional[Box]:
+    """Return the pixels of a grid that a rectangle in its CRS touches; None where it misses.
+
+    Args:
+        grid: of BEFORE; may be rotated.
+        rectangle: in the CRS of the grid.
+    """
+    corners = [
+        grid.map_to_pixel(x, y)
+        for x in (rectangle.xMinimum(), rectangle.xMaximum())
+        for y in (rectangle.yMinimum(), rectangle.yMaximum())
+    ]
+    columns, rows = zip(*corners)
+    # A corner on the edge of a pixel does not take that pixel in.
+    x0 = max(0, math.floor(min(columns) + 1e-6))
+    y0 = max(0, math.floor(min(rows) + 1e-6))
+    x1 = min(grid.width, math.ceil(max(columns) - 1e-6))
+    y1 = min(grid.height, math.ceil(max(rows) - 1e-6))
+    return (x0, y0, x1, y1) if x0 < x1 and y0 < y1 else None
+
+
+def box_geometry(grid: object, box: Box) -> QgsGeometry:
+    """Return the outline of a box of pixels in the CRS of the grid."""
+    x0, y0, x1, y1 = box
+    ring = [
+        QgsPointXY(*grid.pixel_to_map(x, y))
+        for x, y in ((x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0))
+    ]
+    return QgsGeometry.fromPolygonXY([ring])

@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``changescribe:detectchanges``: two rasters and a prompt become captioned polygons."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from dataclasses import replace
+from typing import Optional
+
+from qgis.core import (
+    QgsMapLayer,
+    QgsProcessing,
+    QgsProcessingContext,
+    QgsProcessingFeedback,
+    QgsProcessingOutputNumber,
+    QgsProcessingOutputString,
+    QgsProcessingParameterBand,
+    QgsProcessingParameterEnum,
+    QgsProcessingParameterExtent,
+    QgsProcessingParameterNumber,
+    QgsProcessingParameterRasterDestination,
+    QgsProcessingParameterString,
+    QgsProcessingParameterVectorDestination,
+    QgsProcessingUtils,
+)
+
+from ...engine import prompt, systems
+from ...engine.errors import CancelledError, InputError
+from ...engine.request import ChangeRequest, ChangeResult, Extent
+from .. import dependencies, styles
+from ..layer_source import date_of, source_path
+from .algorithm import (
+    DEVICES,
+    EngineAlgorithm,
+    FeedbackProgress,
+    explained,
+    is_geopackage,
+    load_with,
+    tr,
+)
+
+
+class DetectChanges(EngineAlgorithm):
+    """Finds the changes that match a prompt."""
+
+    PROMPT = "PROMPT"
+    EXTENT = "EXTENT"
+    THRESHOLD = "THRESHOLD"
+    MIN_AREA = "MIN_AREA"
+    BANDS_BEFORE = "BANDS_BEFORE"
+    BANDS_AFTER = "BANDS_AFTER"
+    MASK = "MASK"
+    SCORE = "SCORE"
+    COUNT = "COUNT"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._request: Optional[ChangeRequest] = None
+
+    def name(self) -> str:
+        """Return the id within the provider."""
+        return "detectchanges"
+
+    def displayName(self) -> str:
+        """Return the name in the toolbox."""
+        return tr("Detect changes")
+
+    def tags(self) -> list[str]:
+        """Return further words that find the algorithm."""
+        words = "change detection,before,after,difference,prompt,text,caption,building,road,tree"
+        return tr(words).split(",")
+
+    def shortDescription(self) -> str:
+        """Return the tool tip."""
+        return tr("Finds what changed between two rasters, from a description in words.")
+
+    def shortHelpString(self) -> str:
+        """Return the help beside the parameters."""
+        return tr(
+            "Finds what changed between two rasters of the same place, from a description in "
+            "words, and writes a polygon with direction, score, area and caption for each "
+            "change.\n\n"
+            "<b>Prompt</b>: what changed, such as <i>roads built</i>, <i>buildings "
+            "demolished</i>, <i>trees replaced by buildings</i> or <i>anything changed</i>. "
+            'Several changes are joined with commas or "and".\n'
+            "<b>Extent</b>: the area to analyse; the overlap of both rasters if it is left "
+            "out. Without a CRS it is taken in that of the layer Before.\n"
+            "<b>Threshold</b>: scores from here on count as change.\n"
+            "<b>Minimum area</b>: in square metres; the larger of 20 m\N{SUPERSCRIPT TWO} and "
+            "4 pixels if it is left out.\n\n"
+            "<b>Changes</b>: a GeoPackage also holds the table <i>runs</i>, with the prompt as "
+            "it was understood, the sources and the caption of the whole scene. A shapefile or "
+            "GeoJSON file holds the polygons only.\n"
+            "<b>Change mask</b>: 0 unchanged, 1 appeared, 2 removed, 3 changed without "
+            "direction, 255 no data.\n"
+            "<b>Scores</b>: one band for each change asked for."
+        )
+
+    def initAlgorithm(self, config: Optional[dict[str, object]] = None) -> None:
+        """Add parameters and outputs; called by QGIS."""
+        self.add_pair()
+        text = QgsProcessingParameterString(self.PROMPT, tr("Prompt: what changed?"))
+        text.setMetadata({"widget_wrapper": {"placeholder": prompt.EXAMPLES[0]}})
+        self.addParameter(text)
+        self.addParameter(_choice(self.SYSTEM, tr("System"), list(systems.names())))
+        self.addParameter(
+            QgsProcessingParameterExtent(self.EXTENT, tr("Extent to analyse"), optional=True)
+        )
+        number = QgsProcessingParameterNumber
+        self.addParameter(number(
+            self.THRESHOLD, tr("Threshold"), number.Type.Double, 0.5, False, 0.01, 0.99))
+        self.addParameter(number(
+            self.MIN_AREA, tr("Minimum area (square metres)"), number.Type.Double, None, True, 0.0))
+        self.add_advanced(_choice(self.DEVICE, tr("Device"), DEVICES))
+        for name, parent, label in (
+            (self.BANDS_BEFORE, self.BEFORE, tr("Bands of Before (red, green, blue)")),
+            (self.BANDS_AFTER, self.AFTER, tr("Bands of After (red, green, blue)")),
+        ):
+            self.add_advanced(QgsProcessingParameterBand(
+                name, label, parentLayerParameterName=parent, optional=True, allowMultiple=True))
+        polygons = QgsProcessing.SourceType.TypeVectorPolygon
+        self.addParameter(
+            QgsProcessingParameterVectorDestination(self.OUTPUT, tr("Changes"), polygons))
+        for name, label in ((self.MASK, tr("Change mask")), (self.SCORE, tr("Scores"))):
+            self.addParameter(QgsProcessingParameterRasterDestination(
+                name, label, optional=True, createByDefault=False))
+        self.addOutput(QgsProcessingOutputString(self.CAPTION, tr("Caption of the scene")))
+        self.addOutput(QgsProcessingOutputNumber(self.COUNT, tr("Number of changes")))
+
+    def take(self, parameters: dict[str, object], context: QgsProcessingContext) -> None:
+        """Make the request, but for its outputs; see :meth:`ChangeScribeAlgorithm.take`."""
+        text = self.parameterAsString(parameters, self.PROMPT, context)
+        prompt.parse(text)
+        before = self.raster(parameters, self.BEFORE, context)
+        after = self.raster(parameters, self.AFTER, context)
+        area = parameters.get(self.MIN_AREA)
+        self._request = ChangeRequest(
+            before=source_path(before) or "",
+            after=source_path(after) or "",
+            prompt=text,
+            output="",
+            system=self.system(parameters, context),
+            extent=self._extent(parameters, context, before),
+            bands_before=self._bands(parameters, self.BANDS_BEFORE, context),
+            bands_after=self._bands(parameters, self.BANDS_AFTER, context),
+            threshold=self.parameterAsDouble(parameters, self.THRESHOLD, context),
+            min_area=None if area in (None, "")
+            else self.parameterAsDouble(parameters, self.MIN_AREA, context),
+            device=self.parameterAsString(parameters, self.DEVICE, context) or DEVICES[0],
+            overwrite=True,
+            date_before=date_of(before) or None,
+            date_after=date_of(after) or None,
+        )
+
+    def _extent(
+        self, parameters: dict[str, object], context: QgsProcessingContext, before: QgsMapLayer
+    ) -> Optional[Extent]:
+        if parameters.get(self.EXTENT) in (None, ""):
+            return None
+        rectangle = self.parameterAsExtent(parameters, self.EXTENT, context, before.crs())
+        if rectangle.isEmpty():
+            raise InputError(
+                tr("The extent is empty or cannot be understood."),
+                tr("Give xmin,xmax,ymin,ymax and, in brackets, the CRS: 0,100,0,100 [EPSG:32633]"),
+            )
+        return Extent(
+            rectangle.xMinimum(), rectangle.yMinimum(), rectangle.xMaximum(), rectangle.yMaximum()
+        )
+
+    def _bands(
+        self, parameters: dict[str, object], name: str, context: QgsProcessingContext
+    ) -> Optional[tuple[int, ...]]:
+        return tuple(self.parameterAsInts(parameters, name, context)) or None
+
+    def processAlgorithm(
+        self,
+        parameters: dict[str, object],
+        context: QgsProcessingContext,
+        feedback: QgsProcessingFeedback,
+    ) -> dict[str, object]:
+        """Run the engine; in a thread of Processing's."""
+        with explained(feedback), contextlib.ExitStack() as stack:
+            output = self.parameterAsOutputLayer(parameters, self.OUTPUT, context)
+            mask = self.parameterAsOutputLayer(parameters, self.MASK, context)
+            score = self.parameterAsOutputLayer(parameters, self.SCORE, context)
+            work = stack.enter_context(
+                tempfile.TemporaryDirectory(dir=QgsProcessingUtils.tempFolder())
+            )
+            gpkg = output if is_geopackage(output) else os.path.join(work, "changes.gpkg")
+            request = replace(
+                self._request,
+                output=gpkg,
+                mask=mask or os.path.join(work, "mask.tif"),
+                score=score or os.path.join(work, "score.tif"),
+            )
+            try:
+                result = _detect(request, feedback)
+            except CancelledError as cancelled:
+                feedback.pushWarning(str(cancelled))
+                return {}
+            _report(result, feedback)
+            if gpkg != output:
+                _export(gpkg, output, feedback)
+            _load(context, result, output, mask, is_gpkg=gpkg == output)
+        results: dict[str, object] = {
+            self.OUTPUT: output, self.CAPTION: result.caption, self.COUNT: result.count}
+        results.update({name: path for name, path in ((self.MASK, mask), (self.SCORE, score))
+                        if path})
+        return results
+
+
+def _choice(name: str, label: str, options: list[str]) -> QgsProcessingParameterEnum:
+    """Return a choice whose values are the words themselves, as ``qgis_process`` wants them."""
+    return QgsProcessingParameterEnum(
+        name, label, options, defaultValue=options[0], usesStaticStrings=True
+    )
+
+
+def _detect(request: ChangeRequest, feedback: QgsProcessingFeedback) -> ChangeResult:
+    dependencies.require()
+    from ...engine import pipeline
+    from ...engine.host import shared_host
+
+    return pipeline.detect(
+        request,
+        shared_host(),
+        progress=FeedbackProgress(feedback),
+        cancelled=feedback.isCanceled,
+    )
+
+
+def _report(result: ChangeResult, feedback: QgsProcessingFeedback) -> None:
+    feedback.pushInfo(result.parse.explanation)
+    feedback.pushInfo(tr("Ran on: {device}").format(device=result.device))
+    for warning in result.warnings:
+        feedback.pushWarning(warning)
+    if result.partial:
+        feedback.pushWarning(tr("Cancelled: what was finished is kept and marked as partial."))
+    feedback.pushInfo(result.caption)
+
+
+def _export(gpkg: str, output: str, feedback: QgsProcessingFeedback) -> None:
+    from ...engine.export import export
+
+    for warning in export(gpkg, output, overwrite=True):
+        feedback.pushWarning(warning)
+
+
+def _load(
+    context: QgsProcessingContext, result: ChangeResult, output: str, mask: str, *, is_gpkg: bool
+) -> None:
+    """Have the layers styled where they are loaded; names of fields are shorter in shapefiles."""
+    kinds = [tuple(key.rsplit("|", 1)) for key in result.counts]
+    kinds += [(query.object, query.direction) for query in result.parse.queries]
+
+    def style_changes(layer: QgsMapLayer) -> None:
+        layer.setRenderer(styles.region_renderer(list(dict.fromkeys(kinds))))
+        layer.setMapTipTemplate(styles.MAP_TIP)
+        layer.setDisplayExpression('"caption"')
+
+    def style_mask(layer: QgsMapLayer) -> None:
+        layer.setRenderer(styles.mask_renderer(layer))
+
+    load_with(context, output, style_changes, f"{output}|layername=changes" if is_gpkg else None)
+    load_with(context, mask, style_mask)

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The ChangeScribe group of the Processing toolbox, also seen by ``qgis_process``."""
+
+from __future__ import annotations
+
+import os
+
+from qgis.core import QgsProcessingProvider
+from qgis.PyQt.QtGui import QIcon
+
+from .caption_changes import CaptionChanges
+from .detect_changes import DetectChanges
+from .export_changes import ExportChanges
+
+_ICON = os.path.join(
+    os.path.dirname(__file__), "..", "..", "resources", "icons", "changescribe.svg"
+)
+
+
+class ChangeScribeProvider(QgsProcessingProvider):
+    """Offers the algorithms; stateless, so that it can be added and removed at any time."""
+
+    def id(self) -> str:
+        """Return the prefix of the algorithms' ids."""
+        return "changescribe"
+
+    def name(self) -> str:
+        """Return the name shown in the toolbox."""
+        return "ChangeScribe"
+
+    def icon(self) -> QIcon:
+        """Return the plugin's icon."""
+        return QIcon(self.svgIconPath())
+
+    def svgIconPath(self) -> str:
+        """Return the icon's file."""
+        return os.path.normpath(_ICON)
+
+    def loadAlgorithms(self) -> None:
+        """Register the algorithms; called by QGIS."""
+        for algorithm in (DetectChanges(), CaptionChanges(), ExportChanges()):
+            self.addAlgorithm(algorithm)
+
+    def defaultVectorFileExtension(self, hasGeometry: bool = True) -> str:
+        """Return the format of vector outputs without a name."""
+        return "gpkg"
+
+    def supportedOutputVectorLayerExtensions(self) -> list[str]:
+        """Return the formats that the engine exports to."""
+        return ["gpkg", "shp", "geojson"]
+
+    def supportedOutputRasterLayerExtensions(self) -> list[str]:
+        """Return the format that the engine writes."""
+        return ["tif"]
