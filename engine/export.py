@@ -1,0 +1,312 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Changes as a shapefile, GeoJSON or GeoPackage for other programs."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Callable, Optional
+
+from osgeo import gdal, ogr
+
+from .changes_layer import CHANGES, RUNS
+from .errors import InputError, OutputError
+from .raster.support import checked, thread_options
+
+#: Names of at most ten characters, which is what a shapefile has room for. A test checks
+#: that they are unique and that every field of ``changes`` is here.
+SHAPEFILE_NAMES: dict[str, str] = {
+    "change_id": "change_id", "prompt": "prompt", "object": "object", "direction": "direction",
+    "from_class": "from_class", "to_class": "to_class", "score": "score", "area_m2": "area_m2",
+    "area_px": "area_px", "caption": "caption", "before": "before", "after": "after",
+    "date_before": "date_bef", "date_after": "date_aft", "system": "system",
+    "revision": "revision", "run_id": "run_id", "created": "created", "status": "status",
+}
+#: Bytes of text in a field of a shapefile.
+TEXT_BYTES = 254
+#: Either part of a shapefile (.shp, .dbf) can hold this many bytes.
+_SHAPEFILE_BYTES = 2**31 - 1
+_WIDTHS = {"score": (8, 4), "area_m2": (20, 2), "change_id": (12, 0), "area_px": (15, 0)}
+_DRIVERS = {".shp": "ESRI Shapefile", ".geojson": "GeoJSON", ".json": "GeoJSON", ".gpkg": "GPKG"}
+#: All that may lie beside a shapefile.
+_SHAPEFILE_PARTS = (".shp", ".shx", ".dbf", ".prj", ".cpg", ".qix", ".sbn", ".sbx", ".qmd",
+                    ".shp.xml", ".qpj", "_captions.csv")
+
+
+def export(
+    gpkg: str,
+    out: str,
+    *,
+    overwrite: bool = False,
+    min_score: Optional[float] = None,
+    statuses: Sequence[str] = (),
+) -> tuple[str, ...]:
+    """Write the changes of a run in another format.
+
+    Args:
+        gpkg: as :mod:`changescribe.engine.changes_layer` writes it.
+        out: ``.shp``, ``.geojson`` or ``.gpkg``. A shapefile gets a ``.cpg`` (UTF-8) and,
+            where a text was cut to 254 bytes, ``<name>_captions.csv`` with all captions whole.
+            GeoJSON is in WGS 84 (RFC 7946) where the changes have a CRS.
+        overwrite: replace an existing file.
+        min_score: leave out what scores less.
+        statuses: keep only these; empty keeps all.
+
+    Returns:
+        Warnings for the user.
+
+    Raises:
+        InputError: the GeoPackage or the output is not usable as given.
+        OutputError: the result could not be written; nothing is left behind.
+    """
+    target = Path(out).absolute()
+    driver = _DRIVERS.get(target.suffix.lower())
+    if driver is None:
+        raise InputError(
+            f'"{target.name}" is not a format that can be exported.',
+            "Choose a name that ends in .shp, .geojson or .gpkg.",
+        )
+    source = _open(gpkg)
+    if target.exists() and target.samefile(gpkg):
+        raise InputError("The export would replace its own source.", "Choose another name.")
+    if target.exists() and not overwrite:
+        raise InputError(f'"{target}" exists already.', "Choose another name, or overwrite it.")
+    layer = source.GetLayerByName(CHANGES)
+    layer.SetAttributeFilter(_filter(layer, min_score, statuses))
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=".changescribe-", dir=target.parent))
+    except OSError as error:
+        raise _failed(target, str(error)) from error
+    try:
+        write = {"ESRI Shapefile": _shapefile, "GeoJSON": _geojson, "GPKG": _geopackage}[driver]
+        warnings = write(source, layer, folder / target.name)
+        _publish(folder, target)
+    finally:
+        layer.SetAttributeFilter(None)
+        shutil.rmtree(folder, ignore_errors=True)
+    return warnings
+
+
+def _open(path: str) -> gdal.Dataset:
+    source, problem = checked(lambda: gdal.OpenEx(path, gdal.OF_VECTOR | gdal.OF_READONLY))
+    if source is None:
+        raise InputError(f'"{path}" cannot be opened.', "Choose a GeoPackage of a run.", problem)
+    layer, _ = checked(lambda: source.GetLayerByName(CHANGES))
+    if layer is None:
+        raise InputError(
+            f'"{path}" has no layer "{CHANGES}".', "Choose a GeoPackage that a run has written."
+        )
+    return source
+
+
+def _filter(
+    layer: ogr.Layer, min_score: Optional[float], statuses: Sequence[str]
+) -> Optional[str]:
+    terms = []
+    if min_score is not None:
+        terms.append(f"score >= {float(min_score)!r}")
+    if statuses:
+        quoted = ", ".join("'" + status.replace("'", "''") + "'" for status in statuses)
+        terms.append(f"status IN ({quoted})")
+    return " AND ".join(terms) or None
+
+
+def _publish(folder: Path, target: Path) -> None:
+    """Move all parts to their place; parts of what was there before go first."""
+    try:
+        if target.suffix.lower() == ".shp":
+            for ending in _SHAPEFILE_PARTS:
+                Path(f"{target.with_suffix('')}{ending}").unlink(missing_ok=True)
+        # The part that is opened comes last, so that it never stands there alone.
+        for part in sorted(folder.iterdir(), key=lambda path: path.name == target.name):
+            part.replace(target.parent / part.name)
+    except OSError as error:
+        raise _failed(target, str(error)) from error
+
+
+def _failed(target: Path, problem: str) -> OutputError:
+    hint = "Check that the folder can be written to and that the disk is not full."
+    if not target.parent.is_dir():
+        hint = "The folder does not exist: create it, or choose another one."
+    elif not os.access(target.parent, os.W_OK):
+        hint = "The folder cannot be written to: choose another one."
+    elif "space" in problem or "full" in problem:
+        hint = "The disk is full: free some space, or choose a folder on another disk."
+    return OutputError(f'"{target}" could not be written.', hint, problem)
+
+
+def _write(target: Path, fill: Callable[[], bool]) -> None:
+    """Run GDAL calls that write ``target``."""
+    with thread_options(GDAL_PAM_ENABLED="NO"):
+        done, problem = checked(fill)
+    if problem or not done:
+        raise _failed(target, problem)
+
+
+def _fields(layer: ogr.Layer) -> list[tuple[str, int]]:
+    """Fields of the contract, then those that the user has added."""
+    definition = layer.GetLayerDefn()
+    fields = [definition.GetFieldDefn(i) for i in range(definition.GetFieldCount())]
+    return [(field.GetName(), field.GetType()) for field in fields]
+
+
+def shapefile_names(names: Sequence[str]) -> dict[str, str]:
+    """Give every field a name of at most ten characters, none twice.
+
+    Args:
+        names: of the layer's fields; those of the contract have a planned name.
+    """
+    given: dict[str, str] = {}
+    used: set[str] = set()
+    for name in sorted(names, key=lambda name: name not in SHAPEFILE_NAMES):
+        short = SHAPEFILE_NAMES.get(name, name.encode("ascii", "replace").decode()[:10])
+        number = 1
+        while short.lower() in used:
+            short = f"{short[: 9 - len(str(number))]}_{number}"
+            number += 1
+        used.add(short.lower())
+        given[name] = short
+    return given
+
+
+def cut_text(text: str, limit: int = TEXT_BYTES) -> str:
+    """Cut a text to a number of UTF-8 bytes, between two characters."""
+    return text.encode("utf-8")[:limit].decode("utf-8", "ignore")
+
+
+def _shapefile(_source: gdal.Dataset, layer: ogr.Layer, path: Path) -> tuple[str, ...]:
+    fields = _fields(layer)
+    names = shapefile_names([name for name, _ in fields])
+    cut: set[str] = set()
+
+    def fill() -> bool:
+        driver = ogr.GetDriverByName("ESRI Shapefile")
+        target = driver.CreateDataSource(str(path))
+        made = target.CreateLayer(
+            path.stem, layer.GetSpatialRef(), ogr.wkbPolygon, options=["ENCODING=UTF-8"]
+        )
+        for name, kind in fields:
+            made.CreateField(_shapefile_field(names[name], name, kind))
+        definition = made.GetLayerDefn()
+        for feature in _features(layer):
+            copy = ogr.Feature(definition)
+            copy.SetGeometry(feature.GetGeometryRef())
+            for index, (name, kind) in enumerate(fields):
+                if feature.IsFieldSetAndNotNull(index):
+                    copy.SetField(index, _value(feature, index, kind, name, cut))
+            if made.CreateFeature(copy) != 0:
+                return False
+        return True
+
+    _write(path, fill)
+    # GDAL writes it by itself from 2.x on; what readers rely on is said here.
+    path.with_suffix(".cpg").write_text("UTF-8", encoding="ascii")
+    for part in (path, path.with_suffix(".dbf")):
+        if part.stat().st_size > _SHAPEFILE_BYTES:
+            raise OutputError(
+                "The changes do not fit into a shapefile, which ends at 2 GB.",
+                "Export a GeoPackage, or fewer changes.",
+            )
+    if not cut:
+        return ()
+    sidecar = path.with_name(f"{path.stem}_captions.csv")
+    _write_captions(layer, sidecar)
+    listed = ", ".join(sorted(cut))
+    return (
+        f"Texts longer than {TEXT_BYTES} bytes were cut in the shapefile ({listed}). "
+        f'The whole captions are in "{sidecar.name}".',
+    )
+
+
+def _shapefile_field(short: str, name: str, kind: int) -> ogr.FieldDefn:
+    field = ogr.FieldDefn(short, kind)
+    if kind == ogr.OFTString:
+        field.SetWidth(TEXT_BYTES)
+    elif name in _WIDTHS:
+        width, precision = _WIDTHS[name]
+        field.SetWidth(width)
+        field.SetPrecision(precision)
+    return field
+
+
+def _features(layer: ogr.Layer) -> Iterator[ogr.Feature]:
+    layer.ResetReading()
+    feature = layer.GetNextFeature()
+    while feature is not None:
+        yield feature
+        feature = layer.GetNextFeature()
+
+
+def _value(feature: ogr.Feature, index: int, kind: int, name: str, cut: set[str]) -> object:
+    if kind in (ogr.OFTInteger, ogr.OFTInteger64):
+        return feature.GetFieldAsInteger64(index)
+    if kind == ogr.OFTReal:
+        return feature.GetFieldAsDouble(index)
+    text = feature.GetFieldAsString(index)
+    short = cut_text(text)
+    if short != text:
+        cut.add(name)
+    return short
+
+
+def _write_captions(layer: ogr.Layer, path: Path) -> None:
+    # With a mark at the start, spreadsheets read it as UTF-8.
+    with path.open("w", encoding="utf-8-sig", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("change_id", "caption", "prompt"))
+        for feature in _features(layer):
+            writer.writerow(
+                (feature.GetField("change_id"), feature.GetField("caption"), feature.GetField("prompt"))
+            )
+
+
+def _geojson(_source: gdal.Dataset, layer: ogr.Layer, path: Path) -> tuple[str, ...]:
+    options = ["WRITE_BBOX=YES"]
+    if layer.GetSpatialRef() is not None:
+        # Transformed to WGS 84 by the driver, rings turned and cut as RFC 7946 wants.
+        options.append("RFC7946=YES")
+    _write(path, lambda: _copy(layer, "GeoJSON", path, options))
+    if layer.GetSpatialRef() is None:
+        return ("The changes have no CRS: the GeoJSON holds columns and rows, not degrees.",)
+    return ()
+
+
+def _geopackage(source: gdal.Dataset, layer: ogr.Layer, path: Path) -> tuple[str, ...]:
+    _write(path, lambda: _copy(layer, "GPKG", path, ["GEOMETRY_NAME=geom"]))
+    runs, _ = checked(lambda: source.GetLayerByName(RUNS))
+    if runs is not None:
+        _write(path, lambda: _add_runs(runs, path))
+    return ()
+
+
+def _copy(layer: ogr.Layer, driver: str, path: Path, options: Sequence[str]) -> bool:
+    target = ogr.GetDriverByName(driver).CreateDataSource(str(path))
+    made = target.CreateLayer(
+        CHANGES, layer.GetSpatialRef(), ogr.wkbMultiPolygon, options=list(options)
+    )
+    return _copy_features(layer, made)
+
+
+def _add_runs(runs: ogr.Layer, path: Path) -> bool:
+    target = gdal.OpenEx(str(path), gdal.OF_VECTOR | gdal.OF_UPDATE)
+    made = target.CreateLayer(RUNS, None, ogr.wkbNone, ["ASPATIAL_VARIANT=GPKG_ATTRIBUTES"])
+    return _copy_features(runs, made)
+
+
+def _copy_features(layer: ogr.Layer, made: ogr.Layer) -> bool:
+    definition = layer.GetLayerDefn()
+    for index in range(definition.GetFieldCount()):
+        made.CreateField(definition.GetFieldDefn(index))
+    transaction = made.TestCapability(ogr.OLCTransactions)
+    if transaction:
+        made.StartTransaction()
+    for feature in _features(layer):
+        copy = ogr.Feature(made.GetLayerDefn())
+        copy.SetFrom(feature)
+        if made.CreateFeature(copy) != 0:
+            return False
+    return not transaction or made.CommitTransaction() == 0
