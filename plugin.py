@@ -79,7 +79,7 @@ class ChangeScribePlugin:
         self.controller = RunController(self.iface, self.dock, self.settings)
         self.iface.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, self.dock)
         self.dock.hide()
-        self.dock.setToggleVisibility(self.action)
+        self.dock.setToggleVisibilityAction(self.action)
         self.iface.addToolBarIcon(self.action)
         self.iface.addPluginToRasterMenu(_MENU, self.action)
         QgsApplication.instance().aboutToQuit.connect(self._quitting)
