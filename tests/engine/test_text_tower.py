@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,13 @@ def test_shipped_file_is_small_and_readable_by_old_runtimes() -> None:
     model = onnx.load(str(MODEL_PATH))
     assert model.ir_version <= 9
     assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", 17)]
+
+
+def test_card_names_the_files_that_ship() -> None:
+    card = MODEL_PATH.with_name("TEXT_TOWER.md").read_text(encoding="utf-8")
+    for name in ("text.onnx", "vocab.txt"):
+        digest = hashlib.sha256(MODEL_PATH.with_name(name).read_bytes()).hexdigest()
+        assert f"`{name}` `{digest}`" in card
 
 
 def test_shipped_file_knows_synonyms(encoder: TextEncoder) -> None:
