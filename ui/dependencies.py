@@ -141,6 +141,7 @@ def facts() -> tuple[tuple[str, str], ...]:
     ]
     activate(COMPACT)
     rows.append((tr("onnxruntime"), _onnxruntime()))
+    rows.append((tr("Processors"), _processors()))
     rows.append((tr("Plugin's packages"), folder(COMPACT)))
     return tuple(rows)
 
@@ -153,6 +154,13 @@ def _array_bridge() -> str:
         return tr("arrays work") if gdal_array.numpy else ""
     except ImportError as error:
         return tr("arrays do not work ({reason})").format(reason=error)
+
+
+def _processors() -> str:
+    """Say what onnxruntime can run on; the engine asks it, since nothing in ``ui`` imports it."""
+    from ..engine.commands import doctor
+
+    return dict(doctor()).get("onnxruntime providers", tr("not known"))
 
 
 def _onnxruntime() -> str:

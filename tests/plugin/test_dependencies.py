@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -18,7 +19,7 @@ import pytest
 pytest.importorskip("qgis.core")
 
 from changescribe.engine.errors import CancelledError, DependencyError, OutputError
-from changescribe.ui import dependencies
+from changescribe.ui import dependencies, dependency_interpreter
 from changescribe.ui.dependencies import COMPACT, Tier
 from changescribe.ui.dependency_install import (
     InstallPlan,
@@ -308,6 +309,14 @@ def test_cancel_leaves_nothing(target, wheels, after) -> None:
     assert not target.parent.exists() or os.listdir(target.parent) == []
 
 
+def test_cancel_kills_a_child_that_hangs(target, wheels, monkeypatch) -> None:
+    monkeypatch.setattr(dependency_interpreter, "PROBE", "import time; time.sleep(60)")
+    begin = time.monotonic()
+    with pytest.raises(CancelledError):
+        install(plan(target, wheels), None, lambda: time.monotonic() - begin > 0.5)
+    assert time.monotonic() - begin < 5
+
+
 def test_a_folder_without_fitting_wheels_says_so(target, tmp_path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
@@ -370,6 +379,9 @@ def test_facts_name_what_runs_here(qgis_app) -> None:
 
     assert np.__version__ in rows["numpy"]
     assert "arrays work" in rows["GDAL"]
+    if dependencies.is_available():
+        assert "CPUExecutionProvider" in rows["Processors"]
+        assert "onnxruntime" in rows["onnxruntime"]
     assert sys.prefix in rows["Python"]
 
 
