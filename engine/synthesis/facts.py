@@ -4,14 +4,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from ..classes import CLASSES
+from ..request import APPEARED, REMOVED
 
 OTHER_NAME = "other"
+#: Changes smaller than this, in m2, are no facts.
+MIN_AREA = 8.0
+#: A building counts as such where it shows at least this much, in m2.
+MIN_BUILDING = 20.0
 
 
 @dataclass(frozen=True)
@@ -41,49 +47,169 @@ class ChangedObject:
     centre: tuple[float, float]
 
 
+@dataclass(frozen=True)
+class Dating:
+    """Labels and building numbers of one date, both (h, w)."""
+
+    labels: NDArray[np.uint8]
+    buildings: NDArray[np.int32]
+
+
 def class_name(code: int) -> str:
     """Return the name of a label code."""
     return CLASSES[code - 1].name if code else OTHER_NAME
 
 
-def changed_objects(before: NDArray[np.uint8], after: NDArray[np.uint8],
-                    buildings_before: NDArray[np.int32], buildings_after: NDArray[np.int32],
-                    pixel_size: float, min_area: float = 8.0) -> tuple[ChangedObject, ...]:
+def changed_objects(before: Dating, after: Dating, pixel_size: float) -> tuple[
+        tuple[ChangedObject, ...], dict[str, NDArray[np.int32]]]:
     """Return the connected changes of every class and direction, largest first.
 
     Args:
-        before: labels of the first date, (h, w).
+        before: of the first date.
         after: of the second.
-        buildings_before: numbers of the buildings, (h, w).
-        buildings_after: the same for the second date.
         pixel_size: metres.
-        min_area: smaller changes, in m2, are left out.
+
+    Returns:
+        The changes, and for each direction a raster (h, w) of their numbers, which
+        count from 1 in the order of the changes; 0 elsewhere.
     """
-    found: list[ChangedObject] = []
-    for code, land_cover in enumerate(CLASSES, 1):
-        for direction in ("appeared", "removed"):
-            here, there = (after, before) if direction == "appeared" else (before, after)
-            numbers = buildings_after if direction == "appeared" else buildings_before
-            parts, count = ndimage.label((here == code) & (there != code), np.ones((3, 3), int))
+    found: list[tuple[ChangedObject, tuple[slice, slice], NDArray[np.bool_]]] = []
+    for code in range(1, len(CLASSES) + 1):
+        for direction in (APPEARED, REMOVED):
+            there, here = (before, after) if direction == APPEARED else (after, before)
+            parts, count = ndimage.label((here.labels == code) & (there.labels != code),
+                                         np.ones((3, 3), int))
             for i, box in enumerate(ndimage.find_objects(parts, count), 1):
                 inside = parts[box] == i
-                pixels = int(inside.sum())
-                area = pixels * pixel_size**2
-                if area < min_area:
-                    continue
-                other = class_name(int(np.bincount(there[box][inside], minlength=7).argmax()))
-                rows, columns = np.nonzero(inside)
-                found.append(ChangedObject(
-                    land_cover.name, direction,
-                    other if direction == "appeared" else land_cover.name,
-                    land_cover.name if direction == "appeared" else other, pixels, area,
-                    _whole_buildings(numbers[box][inside], pixel_size) if code == 1 else 0,
-                    (box[1].start, box[0].start, box[1].stop, box[0].stop),
-                    (float(columns.mean() + box[1].start), float(rows.mean() + box[0].start))))
-    return tuple(sorted(found, key=lambda f: -f.pixels))
+                if inside.sum() * pixel_size**2 >= MIN_AREA:
+                    found.append((_described(code, direction, here, there, box, inside, pixel_size),
+                                  box, inside))
+    found.sort(key=lambda f: -f[0].pixels)
+    rasters = {d: np.zeros(before.labels.shape, np.int32) for d in (APPEARED, REMOVED)}
+    for number, (fact, box, inside) in enumerate(found, 1):
+        rasters[fact.direction][box][inside] = number
+    return tuple(f[0] for f in found), rasters
 
 
-def _whole_buildings(numbers: NDArray[np.int32], pixel_size: float) -> int:
-    """Return how many buildings show at least 20 m2."""
-    values, counts = np.unique(numbers[numbers > 0], return_counts=True)
-    return int((counts * pixel_size**2 >= 20.0).sum()) if len(values) else 0
+def _described(code: int, direction: str, here: Dating, there: Dating, box: tuple[slice, slice],
+               inside: NDArray[np.bool_], pixel_size: float) -> ChangedObject:
+    name = class_name(code)
+    other = class_name(int(np.bincount(there.labels[box][inside], minlength=7).argmax()))
+    pixels = int(inside.sum())
+    rows, columns = np.nonzero(inside)
+    numbers = here.buildings[box][inside] if code == 1 else np.zeros(0, np.int32)
+    appeared = direction == APPEARED
+    return ChangedObject(
+        object=name, direction=direction, from_class=other if appeared else name,
+        to_class=name if appeared else other, pixels=pixels, area_m2=pixels * pixel_size**2,
+        count=_count(numbers, pixel_size),
+        box=(box[1].start, box[0].start, box[1].stop, box[0].stop),
+        centre=(float(columns.mean() + box[1].start + 0.5), float(rows.mean() + box[0].start + 0.5)))
+
+
+def _count(numbers: NDArray[np.int32], pixel_size: float) -> int:
+    _, counts = np.unique(numbers[numbers > 0], return_counts=True)
+    return int((counts * pixel_size**2 >= MIN_BUILDING).sum())
+
+
+def changed_buildings(before: Dating, after: Dating, pixel_size: float) -> dict[str, int]:
+    """Return how many buildings of at least 20 m2 appeared and were removed."""
+    changed = (before.labels == 1) != (after.labels == 1)
+    return {direction: _count(date.buildings[changed & (date.labels == 1)], pixel_size)
+            for direction, date in ((APPEARED, after), (REMOVED, before))}
+
+
+_NO_CHANGE = ("no change has occurred", "the scene is the same as before", "there is no difference",
+              "the two scenes seem identical", "almost nothing has changed")
+_VERBS = {
+    ("building", APPEARED): ("were built", "have been constructed", "appeared"),
+    ("building", REMOVED): ("were demolished", "have been torn down", "disappeared"),
+    ("road", APPEARED): ("were built", "have been laid out", "appeared"),
+    ("road", REMOVED): ("were removed", "have disappeared"),
+    ("tree", APPEARED): ("were planted", "have grown", "appeared"),
+    ("tree", REMOVED): ("were cleared", "have been cut down", "were removed"),
+    ("water", APPEARED): ("appeared",), ("water", REMOVED): ("disappeared",),
+    ("bare ground", APPEARED): ("appeared",), ("bare ground", REMOVED): ("was covered", "disappeared"),
+}
+#: An object smaller than this share of the scene is not worth a sentence.
+MIN_SHARE = 0.004
+
+
+def captions(facts: Sequence[ChangedObject], buildings: dict[str, int], shape: tuple[int, int],
+             seed: int, count: int = 5) -> tuple[str, ...]:
+    """Return ``count`` sentences about a scene, each of which its labels support.
+
+    Args:
+        facts: what changed.
+        buildings: how many buildings appeared and were removed.
+        shape: height and width of the scene in pixels.
+        seed: for the choice of words.
+        count: of sentences.
+    """
+    rng = np.random.default_rng([seed, 77])
+    totals: dict[tuple[str, str], list[ChangedObject]] = {}
+    for fact in facts:
+        if fact.object != "grass":
+            totals.setdefault((fact.object, fact.direction), []).append(fact)
+    weights = {key: sum(f.pixels for f in group) for key, group in totals.items()}
+    said = [key for key, pixels in sorted(weights.items(), key=lambda item: -item[1])
+            if (pixels >= MIN_SHARE * shape[0] * shape[1] if key[0] != "building" else buildings[key[1]])]
+    if not said:
+        quiet = not facts
+        words = _NO_CHANGE[:4] if quiet else _NO_CHANGE[4:]
+        return tuple(str(rng.choice(words)) for _ in range(count))
+    sentences = []
+    for i in range(count):
+        chosen = said[:1] if i % 2 else said[:2]
+        parts = [_clause(rng, key, totals[key], buildings, shape) for key in chosen]
+        sentences.append(" and ".join(parts))
+    return tuple(sentences)
+
+
+def _clause(rng: np.random.Generator, key: tuple[str, str], group: list[ChangedObject],
+            buildings: dict[str, int], shape: tuple[int, int]) -> str:
+    name, direction = key
+    plural = next(c.plural for c in CLASSES if c.name == name)
+    verb = str(rng.choice(_VERBS[key]))
+    if name == "building":
+        n = buildings[direction]
+        subject = f"{n} {plural if n > 1 else name}" if rng.random() < 0.6 else (
+            f"some {str(rng.choice(['houses', 'buildings']))}" if n > 1 else "a building")
+        if n == 1:
+            verb = verb.replace("were", "was").replace("have", "has")
+    else:
+        subject = plural
+    text = f"{subject} {verb}"
+    pixels = sum(f.pixels for f in group)
+    other = _majority(group, "from_class" if direction == APPEARED else "to_class")
+    if rng.random() < 0.5 and other != OTHER_NAME:
+        text += _replacing(other, direction)
+    if rng.random() < 0.6:
+        x = sum(f.centre[0] * f.pixels for f in group) / pixels / shape[1]
+        y = sum(f.centre[1] * f.pixels for f in group) / pixels / shape[0]
+        text += f" in the {compass(x, y)}"
+    return text
+
+
+def _replacing(other: str, direction: str) -> str:
+    land_cover = next(c for c in CLASSES if c.name == other)
+    if direction == REMOVED:
+        return f" and gave way to {land_cover.plural}"
+    if land_cover.kind == "stuff" and other != "tree":
+        return f" on {other}" if other != "water" else " where there was water"
+    return f" where there were {land_cover.plural}"
+
+
+def _majority(group: list[ChangedObject], attribute: str) -> str:
+    areas: dict[str, int] = {}
+    for fact in group:
+        name = getattr(fact, attribute)
+        areas[name] = areas.get(name, 0) + fact.pixels
+    return max(areas, key=lambda name: areas[name])
+
+
+def compass(x: float, y: float) -> str:
+    """Return the part of a scene, "centre" or a compass point, for x and y from 0 to 1."""
+    ns = "north" if y < 0.36 else "south" if y > 0.64 else ""
+    ew = "west" if x < 0.36 else "east" if x > 0.64 else ""
+    return "-".join(filter(None, (ns, ew))) or "centre"

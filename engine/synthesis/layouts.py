@@ -23,8 +23,9 @@ Layout = Callable[[Plan], None]
 
 def suburb(plan: Plan) -> None:
     """Curved residential streets; a part of them is new."""
+    plan.worn(int(plan.rng.integers(0, 8)))
     settlement.streets(plan, plan.front(plan.rng.uniform(0.25, 1.0)))
-    plan.scatter(plan.rng.uniform(30, 160), 0.6)
+    plan.scatter(plan.rng.uniform(30, 400), plan.rng.uniform(0.3, 0.7))
     _extras(plan, 0.25)
 
 
@@ -45,6 +46,7 @@ def rural(plan: Plan) -> None:
     rng = plan.rng
     plan.world.base = ("meadow", "meadow")
     fields(plan, rng.uniform(60, 150))
+    plan.worn(int(rng.integers(0, 6)))
     road = country_road(plan, BOTH)
     for line in road:
         settlement.farmsteads(plan, line, int(rng.integers(1, 5)))
@@ -58,7 +60,8 @@ def rural(plan: Plan) -> None:
 def forest(plan: Plan) -> None:
     """Woods with an edge or a clearing, a track, and trees cut or houses built in them."""
     rng = plan.rng
-    plan.world.base = (str(rng.choice(["dry_grass", "meadow", "litter"])),) * 2
+    plan.world.base = (str(rng.choice(["dry_grass", "meadow", "litter", "litter", "rock"])),) * 2
+    plan.worn(int(rng.integers(0, 6)))
     if rng.random() < 0.7:
         country_road(plan, BOTH)
     woods = plan.front(rng.uniform(0.5, 1.0))
@@ -104,6 +107,7 @@ def pond(plan: Plan) -> None:
 
 def industrial(plan: Plan) -> None:
     """Large halls with car parks and wide roads."""
+    plan.worn(int(plan.rng.integers(0, 8)))
     settlement.halls(plan)
     plan.scatter(plan.rng.uniform(10, 70), 0.8)
     _extras(plan, 0.2)
@@ -112,7 +116,8 @@ def industrial(plan: Plan) -> None:
 def scrub(plan: Plan) -> None:
     """Dry savanna with tracks, where trees are cleared or a road is cut."""
     rng = plan.rng
-    plan.world.base = (str(rng.choice(["dry_grass", "dry_grass", "meadow"])),) * 2
+    plan.world.base = (str(rng.choice(["dry_grass", "dry_grass", "meadow", "litter", "rock"])),) * 2
+    plan.worn(int(rng.integers(0, 12)))
     for _ in range(int(rng.integers(1, 3))):
         path(plan, BOTH)
     if rng.random() < 0.4:
@@ -120,7 +125,7 @@ def scrub(plan: Plan) -> None:
     if rng.random() < 0.4:
         plan.clear_trees(blob(rng, *plan.spot(), rng.uniform(0.15, 0.35) * plan.size, 0.3),
                          str(rng.choice(["soil", "dry_grass"])))
-    plan.scatter(rng.uniform(90, 450), rng.uniform(0.3, 0.9))
+    plan.scatter(rng.uniform(150, 600), rng.uniform(0.3, 0.8))
     _extras(plan, 0.4)
 
 

@@ -38,14 +38,16 @@ class Material:
 
 
 MATERIALS: dict[str, Material] = {
-    "dry_grass": Material((0.58, 0.49, 0.37), (0.40, 0.37, 0.26), 0.30, 0.085, GRASS, 0.45, 2.0),
-    "meadow": Material((0.47, 0.44, 0.31), (0.33, 0.36, 0.22), 0.30, 0.085, GRASS, 0.8, 2.0),
-    "lawn": Material((0.40, 0.41, 0.27), (0.29, 0.35, 0.20), 0.25, 0.055, GRASS, 1.0, 0.0),
-    "crop": Material((0.50, 0.47, 0.28), (0.27, 0.37, 0.18), 0.14, 0.045, GRASS, 0.6, 0.8),
+    "dry_grass": Material((0.60, 0.51, 0.39), (0.41, 0.37, 0.27), 0.34, 0.13, GRASS, 0.45, 2.0),
+    "meadow": Material((0.47, 0.44, 0.32), (0.33, 0.35, 0.23), 0.32, 0.12, GRASS, 0.8, 2.0),
+    "lawn": Material((0.43, 0.41, 0.29), (0.31, 0.35, 0.23), 0.30, 0.085, GRASS, 1.0, 0.0),
+    "crop": Material((0.50, 0.46, 0.31), (0.32, 0.37, 0.22), 0.14, 0.045, GRASS, 0.6, 0.8),
     "plough": Material((0.50, 0.41, 0.32), (0.38, 0.31, 0.24), 0.16, 0.05, BARE, 0.0, 0.8),
-    "soil": Material((0.83, 0.76, 0.63), (0.63, 0.53, 0.41), 0.26, 0.055, BARE, 0.0, 2.5),
-    "litter": Material((0.46, 0.40, 0.33), (0.33, 0.31, 0.23), 0.28, 0.10, GRASS, 0.4, 2.0),
+    "soil": Material((0.83, 0.76, 0.63), (0.62, 0.52, 0.41), 0.30, 0.075, BARE, 0.0, 2.5),
+    "rock": Material((0.84, 0.80, 0.72), (0.58, 0.54, 0.45), 0.40, 0.12, BARE, 0.0, 2.5),
+    "litter": Material((0.46, 0.40, 0.33), (0.33, 0.31, 0.23), 0.32, 0.15, GRASS, 0.4, 2.0),
     "water": Material((0.13, 0.17, 0.15), (0.20, 0.22, 0.17), 0.08, 0.006, WATER, 0.0, 1.0),
+    "slab": Material((0.90, 0.87, 0.80), (0.76, 0.73, 0.66), 0.15, 0.03, OTHER),
     "asphalt": Material((0.43, 0.43, 0.42), (0.35, 0.35, 0.35), 0.16, 0.030, ROAD),
     "concrete": Material((0.68, 0.66, 0.61), (0.60, 0.58, 0.53), 0.15, 0.028, ROAD),
     "gravel": Material((0.74, 0.70, 0.62), (0.63, 0.58, 0.50), 0.25, 0.055, ROAD, 0.0, 0.5),
@@ -104,12 +106,17 @@ class Ground:
         """Noise from pixel to pixel that both dates share, (size, size), deviation 1."""
         return self._shared["fine"]
 
+    @property
+    def grain(self) -> Array:
+        """Noise from pixel to pixel, half of it of this date, (size, size), deviation 1."""
+        return np.float32(0.8) * self._shared["grain"] + np.float32(0.6) * self._own["white"]
+
     @staticmethod
     def lie(noise: Noise) -> dict[str, Array]:
         """Return the noise fields that both dates share."""
         names = ("patch", "cloud", "fine", "grain")
         fields = {name: noise.field(name) for name in names}
-        fields["blend"] = 0.75 * fields["patch"] + 0.75 * fields["cloud"]
+        fields["blend"] = 0.7 * fields["patch"] + 0.9 * fields["cloud"]
         fields["wave"] = noise.wave(3.0)
         return fields
 
@@ -138,6 +145,10 @@ class Ground:
         grain += own["white"][where] * np.float32(0.35 * material.grain)
         if name == "soil":
             grain += self._tracks(where)
+        if material.soft > 1.5:  # tufts and stones
+            grain -= np.clip(shared["fine"][where] * np.float32(0.25) - np.float32(0.3), 0, 0.32)
+        if material.soft > 1.5:  # rough here, smooth there
+            grain *= np.clip(np.float32(0.85) + np.float32(0.4) * shared["cloud"][where], 0.35, 1.5)
         brightness = (np.float32(1.0) + grain) * np.float32(tone)
         return (first + (second - first) * mix[..., None]) * brightness[..., None]
 

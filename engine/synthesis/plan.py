@@ -90,6 +90,15 @@ class Plan:
         if within is not None:
             rows = rows[in_polygon(rows[:, :2], within)]
         self.stand(rows)
+        self._bushes(per_hectare, clumping)
+
+    def _bushes(self, per_hectare: float, clumping: float) -> None:
+        """Scatter low bushes, which are too small to count as trees, on free ground."""
+        hectares = (self.size + 2 * self.pad) ** 2 / 1e4
+        count = int(min(self.rng.uniform(0.2, 2.0) * (per_hectare + 30) * hectares, MAX_TREES))
+        rows = natural_trees(self.rng, self.size, self.pad, count, clumping * 0.7, (0.4, 1.0), 0.2)
+        rows[:, 3] = 0.75
+        self.stand(rows)
 
     def stand(self, rows: NDArray[np.float64], dates: Dates = BOTH) -> None:
         """Add trees, (n, 6), on the dates on which there is room for them."""
@@ -132,6 +141,13 @@ class Plan:
         """Cover ``shape`` with ``material`` on ``dates``."""
         self.world.patches.append(Patch(material, dates, (shape,), tone=self.rng.uniform(0.92, 1.08),
                                         angle=self.rng.uniform(0, np.pi)))
+
+    def worn(self, count: int) -> None:
+        """Add places where the ground is bare on both dates, which is no change."""
+        for _ in range(count):
+            middle = self.rng.uniform(0, self.size, 2)
+            shape = blob(self.rng, *middle, self.rng.uniform(2, 14), 0.35)
+            self.ground(str(self.rng.choice(["soil", "rock", "plough"])), shape, BOTH)
 
     def clear_trees(self, shape: Points, material: str) -> None:
         """Let the trees scattered later stand in ``shape`` on the first date only."""

@@ -119,9 +119,9 @@ class Style:
         return Style(
             roofs=tuple(roofs), texture="metal" if family == "metal" else "shingle",
             frontage=frontage, depth=rng.uniform(28, 40),
-            house_width=(frontage * 0.6, frontage * 0.8), house_depth=(10.0, 20.0 if wide else 18.0),
+            house_width=(frontage * 0.66, frontage * 0.86), house_depth=(11.0, 21.0 if wide else 19.0),
             setback=rng.uniform(5.5, 8.5) + (4 if wide else 0), gable=rng.choice([0.1, 0.25, 0.7]),
-            drive=str(rng.choice(["concrete", "concrete", "concrete", "asphalt"])),
+            drive=str(rng.choice(["slab", "slab", "slab", "concrete", "asphalt"])),
             fence=bool(rng.random() < 0.7), lush=rng.uniform(-0.8, 1.0))
 
 
@@ -187,13 +187,16 @@ class Lot:
 def build_house(rng: np.random.Generator, world: World, occupancy: Occupancy, style: Style,
                 lot: Lot) -> bool:
     """Place a house with driveway, walk, pool, fence and garden trees; False where there is no room."""
-    width = rng.uniform(*style.house_width)
-    depth = rng.uniform(*style.house_depth)
     direction = np.array([np.cos(lot.inward), np.sin(lot.inward)])
     setback = style.setback + rng.normal(0, 0.8)
-    centre = lot.kerb + direction * (setback + depth / 2)
-    ground = occupancy.fill(centre[0], centre[1], depth / 2 + 1.0, width / 2 + 1.0, lot.inward)
-    if not occupancy.free(ground).all():
+    for shrink in (1.0, 0.85, 0.7):  # where a bend leaves less room, a smaller house
+        width = rng.uniform(*style.house_width) * shrink
+        depth = rng.uniform(*style.house_depth) * (0.5 + 0.5 * shrink)
+        centre = lot.kerb + direction * (setback + depth / 2)
+        ground = occupancy.fill(centre[0], centre[1], depth / 2 + 0.5, width / 2 + 0.5, lot.inward)
+        if occupancy.free(ground).all():
+            break
+    else:
         return False
     occupancy.take(ground)
     facing = lot.inward + np.pi
@@ -219,7 +222,7 @@ def _driveway(rng: np.random.Generator, world: World, occupancy: Occupancy, styl
     occupancy.take(occupancy.fill(middle[0], middle[1], setback / 2 + 1.5, half, lot.inward))
     if rng.random() < 0.6:
         walk = lot.kerb - sideways * away * 0.2 + direction * (setback / 2)
-        world.decks.append(Patch("concrete", lot.dates, (
+        world.decks.append(Patch("slab", lot.dates, (
             rectangle(walk[0], walk[1], setback / 2 + 1, 0.6, lot.inward),), tone=tone))
     if rng.random() < 0.5:
         world.parking.append((float(middle[0]), float(middle[1]), lot.inward, lot.dates))
@@ -234,7 +237,7 @@ def _garden(rng: np.random.Generator, world: World, occupancy: Occupancy, style:
         spot = behind + direction * 1.6 + sideways * rng.uniform(-0.3, 0.3) * width
         world.decks.append(Patch("concrete", lot.dates, (
             rectangle(spot[0], spot[1], 2.0, rng.uniform(2, 4), lot.inward),), tone=0.9))
-    if rng.random() < 0.12:
+    if rng.random() < 0.05:
         spot = behind + direction * 6.0 + sideways * rng.uniform(-0.2, 0.2) * width
         angle = lot.inward + rng.choice([0, np.pi / 2])
         size = rng.uniform(1.6, 2.6)
@@ -243,11 +246,15 @@ def _garden(rng: np.random.Generator, world: World, occupancy: Occupancy, style:
         world.decks.append(Patch("pool", lot.dates, (
             rectangle(spot[0], spot[1], size * 2, size, angle),)))
     rows = []
-    for _ in range(int(rng.poisson(0.8 if lot.new else 2.2))):
+    for _ in range(int(rng.poisson(3.0))):  # bushes along the walls
+        spot = centre + direction * rng.choice([-1, 1]) * (depth / 2 + 0.8) + sideways * rng.uniform(
+            -0.5, 0.5) * width
+        rows.append((spot[0], spot[1], rng.uniform(0.5, 0.9), 0.7, rng.random(), 0.0))
+    for _ in range(int(rng.poisson(1.0 if lot.new else 3.0))):
         away = rng.uniform(-0.5, 0.5) * style.frontage
         along = rng.choice([rng.uniform(1.5, 4.5), style.setback + depth + rng.uniform(2, 12)])
         spot = lot.kerb + direction * along + sideways * away
-        radius = rng.uniform(0.9, 1.8) if lot.new else rng.uniform(1.4, 4.2)
+        radius = rng.uniform(0.9, 1.8) if lot.new else rng.uniform(1.4, 4.6)
         if occupancy.free(spot[None, :] + np.array([[0, 0], [1, 1], [-1, 1], [1, -1], [-1, -1]])
                           * radius * 0.6).all():
             rows.append((spot[0], spot[1], radius, radius * rng.uniform(1.5, 2.2) + 0.6,

@@ -129,16 +129,16 @@ def _crowns() -> tuple[Array, ...]:
     rng = np.random.default_rng(104729)
     axis = (np.arange(64, dtype=np.float32) - 31.5) / 32.0
     shapes = []
-    for _ in range(20):
+    for _ in range(28):
         shape = np.zeros((64, 64), np.float32)
-        lumps = int(rng.integers(9, 26))
+        lumps = int(rng.integers(22, 52))
         for i in range(lumps):
-            r = rng.uniform(0.2, 0.42)
-            away = 0.0 if i == 0 else np.sqrt(rng.uniform(0, 1)) * (0.97 - r)
+            r = rng.uniform(0.13, 0.30) if i else 0.5
+            away = 0.0 if i == 0 else np.sqrt(rng.uniform(0, 1)) * (1.0 - r)
             angle = rng.uniform(0, 2 * np.pi)
             d2 = ((axis[None, :] - away * np.cos(angle)) ** 2
                   + (axis[:, None] - away * np.sin(angle)) ** 2) / r**2
-            top = (0.95 - 0.42 * away**2) * rng.uniform(0.82, 1.0)
+            top = (0.95 - 0.5 * away**2) * rng.uniform(0.75, 1.0)
             dome = top * (0.58 + 0.42 * np.sqrt(np.clip(1.0 - d2, 0, 1)))
             shape = np.maximum(shape, np.where(d2 < 1, dome, 0)).astype(np.float32)
         shapes.append(shape)

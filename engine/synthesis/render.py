@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Optional, Sequence
 
 import numpy as np
@@ -15,7 +15,9 @@ from .relief import Relief, draw_building, draw_trees, lit_share
 from .world import (
     BUILDING,
     OTHER,
+    ROAD,
     TREE,
+    WATER,
     Canvas,
     Coverage,
     Patch,
@@ -31,7 +33,7 @@ Array = NDArray[np.float32]
 CAR_COLOURS = ((0.85, 0.85, 0.85), (0.2, 0.2, 0.21), (0.5, 0.5, 0.52), (0.1, 0.1, 0.11),
                (0.45, 0.12, 0.11), (0.17, 0.22, 0.35), (0.65, 0.62, 0.56))
 #: Materials of decks that are lines, with their width in metres.
-LINE_DECKS = {"fence": ("litter", 0.35), "walk": ("concrete", 1.4), "drive": ("gravel", 3.2),
+LINE_DECKS = {"fence": ("litter", 0.35), "walk": ("slab", 1.4), "drive": ("gravel", 3.2),
               "paint": ("paint", 0.14)}
 
 
@@ -79,6 +81,10 @@ class Painter:
         """Return noise from pixel to pixel that both dates share, (size, size), deviation 1."""
         return self._ground.edge
 
+    def leaves(self) -> Array:
+        """Return noise of this date from pixel to pixel, (size, size), deviation 1."""
+        return self._ground.grain
+
     def paint(self) -> None:
         """Draw the ground with roads, decks and cars."""
         for patch in self._merged(self._world.patches):
@@ -98,7 +104,7 @@ class Painter:
             tone = round(patch.tone * 20) / 20
             key = (patch.material, tone, round(patch.angle, 3), patch.tint)
             # Only small things that cannot lie on one another are gathered out of turn.
-            if patch.material in ("lawn", "concrete", *LINE_DECKS) and key in groups:
+            if patch.material in ("lawn", "concrete", "slab", *LINE_DECKS) and key in groups:
                 at = groups[key]
                 merged[at] = Patch(patch.material, patch.dates, merged[at].polygons + patch.polygons,
                                    tone=tone, angle=patch.angle, tint=patch.tint)
@@ -122,6 +128,9 @@ class Painter:
         np.copyto(self.label[here], np.uint8(code), where=share > 0.5)
 
     def _patch(self, patch: Patch) -> None:
+        if patch.material in LINE_DECKS:
+            self._deck(patch)
+            return
         share, here = self._canvas.polygons(list(patch.polygons))
         soft = MATERIALS[patch.material].soft / self._canvas.gsd
         if soft > 0.4 and share.size:
@@ -164,6 +173,8 @@ class Painter:
 
     def _wear(self, road: Road) -> None:
         """Draw wheel tracks and centre lines on a road."""
+        if road.bulb:
+            road = replace(road, points=road.points[:-max(1, int(road.bulb / 4) + 1)], bulb=0.0)
         if len(road.points) < 3:
             return
         if road.surface in ("asphalt", "dirt") and road.width > 3:
@@ -236,15 +247,14 @@ def raise_relief(relief: Relief, canvas: Canvas, world: World, dates: tuple[bool
 def label_relief(label: NDArray[np.uint8], relief: Relief) -> None:
     """Write buildings and trees into ``label`` (size, size), in place.
 
-    The gaps of a closed canopy count as trees.
+    The gaps of a closed canopy count as trees. Buildings, roads and water keep their
+    label under a crown: else a tree that is cut beside a road would "build" some of it.
     """
     crown = relief.crown > 0.8
     dense = ndimage.uniform_filter(crown.astype(np.float32), 5)
     roof = relief.roof > 0.5
-    above = relief.crown > relief.height
-    label[(crown | (dense > 0.62)) & ~roof] = TREE
-    label[roof & ~(crown & above)] = BUILDING
-    label[roof & crown & above] = TREE
+    label[(crown | (dense > 0.62)) & (label != ROAD) & (label != WATER)] = TREE
+    label[roof] = BUILDING
 
 
 def lit(painter: Painter, relief: Relief, season: Season, light: Light, canvas: Canvas) -> Array:
@@ -295,7 +305,7 @@ def _crowns(colour: Array, shade: Array, relief: Relief, season: Season, light: 
     bare = relief.species * np.float32(1.0 - season.leaves)
     leaf = np.array(season.tree, np.float32)
     twig = np.array([0.43, 0.40, 0.36], np.float32)
-    brightness = 0.78 + 0.44 * relief.tint + 0.11 * painter.grain()
+    brightness = 0.78 + 0.44 * relief.tint + 0.17 * painter.leaves()
     warm = (relief.tint - 0.5)[..., None] * np.array([0.05, 0.01, -0.01], np.float32)
     tree = (leaf + warm) + (twig - leaf) * bare[..., None]
     tree *= brightness[..., None]

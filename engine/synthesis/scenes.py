@@ -10,7 +10,7 @@ from typing import Optional
 import numpy as np
 from numpy.typing import NDArray
 
-from .facts import ChangedObject, changed_objects
+from .facts import ChangedObject, Dating, captions, changed_buildings, changed_objects
 from .layouts import build_world
 from .materials import Ground, Season
 from .relief import Relief
@@ -57,11 +57,35 @@ class ScenePair:
         """Where the labels of the two dates differ, (size, size)."""
         return self.labels_before != self.labels_after
 
+    @property
+    def datings(self) -> tuple[Dating, Dating]:
+        """Labels and building numbers of both dates."""
+        return (Dating(self.labels_before, self.buildings_before),
+                Dating(self.labels_after, self.buildings_after))
+
     @cached_property
+    def _objects(self) -> tuple[tuple[ChangedObject, ...], dict[str, NDArray[np.int32]]]:
+        return changed_objects(*self.datings, self.pixel_size)
+
+    @property
     def facts(self) -> tuple[ChangedObject, ...]:
-        """What changed, derived from the labels: one entry for each connected change."""
-        return changed_objects(self.labels_before, self.labels_after, self.buildings_before,
-                               self.buildings_after, self.pixel_size)
+        """What changed, read off the labels: one entry for each connected change of a class."""
+        return self._objects[0]
+
+    @property
+    def fact_numbers(self) -> dict[str, NDArray[np.int32]]:
+        """For each direction a raster (size, size) of numbers of ``facts``, from 1."""
+        return self._objects[1]
+
+    @cached_property
+    def changed_buildings(self) -> dict[str, int]:
+        """How many buildings appeared and were removed."""
+        return changed_buildings(*self.datings, self.pixel_size)
+
+    @cached_property
+    def captions(self) -> tuple[str, ...]:
+        """Five sentences about what changed."""
+        return captions(self.facts, self.changed_buildings, self.labels_before.shape, self.seed)
 
 
 @dataclass(frozen=True)

@@ -22,12 +22,13 @@ class Camera:
     """Radiometry and geometry of one date.
 
     Attributes:
-        gain: factor for the brightness.
+        low: grey level of the darkest hundredth of the pixels.
+        high: grey level of the brightest hundredth.
+        stretch: how far the picture is stretched to these levels, 0 to 1.
         gamma: exponent; above 1 darkens the middle tones.
         balance: factors for red, green, blue.
         saturation: 0 grey to 1 as it is, above 1 stronger.
         haze: share of grey-blue veil.
-        black: level subtracted, as by a contrast stretch.
         blur: deviation of the blur in pixels.
         sharpen: strength of the sharpening that follows.
         noise: deviation of the noise in grey levels.
@@ -35,12 +36,13 @@ class Camera:
         shift: misregistration in pixels (right, down).
     """
 
-    gain: float
+    low: float
+    high: float
+    stretch: float
     gamma: float
     balance: tuple[float, float, float]
     saturation: float
     haze: float
-    black: float
     blur: float
     sharpen: float
     noise: float
@@ -50,14 +52,15 @@ class Camera:
     @staticmethod
     def draw(rng: np.random.Generator) -> Camera:
         """Return a camera, drawn at random, without misregistration."""
-        balance = 1.0 + rng.normal(0, 0.035, 3) + rng.normal(0, 0.045) * np.array([1.0, 0.1, -1.0])
+        balance = (0.98, 1.01, 1.03) + rng.normal(0, 0.03, 3) + rng.normal(0, 0.04) * np.array([1.0, 0.1, -1.0])
         return Camera(
-            gain=float(np.exp(rng.normal(0.0, 0.24))), gamma=float(np.exp(rng.normal(0.12, 0.22))),
+            low=float(rng.gamma(2.0, 4.5)), high=float(rng.uniform(135, 248)),
+            stretch=float(rng.uniform(0.55, 1.0)), gamma=float(np.exp(rng.normal(0.1, 0.2))),
             balance=(float(balance[0]), float(balance[1]), float(balance[2])),
-            saturation=float(rng.uniform(0.5, 1.1)), haze=float(rng.beta(1.2, 9)),
-            black=float(rng.uniform(0.0, 0.1)), blur=float(rng.uniform(0.35, 0.95)),
-            sharpen=float(rng.choice([0.0, 0.5, 1.0]) * rng.uniform(0.4, 1.0)),
-            noise=float(rng.gamma(1.6, 1.3)), quality=int(rng.integers(60, 96)), shift=(0.0, 0.0))
+            saturation=float(rng.uniform(0.45, 1.0)), haze=float(rng.beta(1.0, 14)),
+            blur=float(rng.uniform(0.2, 0.85)), sharpen=float(rng.choice([0.0, 1.0, 1.6])
+                                                              * rng.uniform(0.3, 1.0)),
+            noise=float(rng.gamma(1.6, 1.2)), quality=int(rng.integers(60, 96)), shift=(0.0, 0.0))
 
 
 def draw_light(rng: np.random.Generator, gsd: float) -> Light:
@@ -66,7 +69,7 @@ def draw_light(rng: np.random.Generator, gsd: float) -> Light:
     elevation = np.radians(rng.uniform(32, 70))
     lean = rng.normal(0, 0.9, 2) / max(gsd, 0.4) * 0.5
     lean = np.clip(np.round(lean), -3, 3).astype(int)
-    return Light(sun_vector(float(azimuth), float(elevation)), float(rng.uniform(0.26, 0.5)),
+    return Light(sun_vector(float(azimuth), float(elevation)), float(rng.uniform(0.2, 0.42)),
                  (int(lean[0]), int(lean[1])))
 
 
@@ -86,13 +89,28 @@ def shifted_crop(image: Array, margin: int, size: int, shift: tuple[float, float
     return upper * (1 - fy) + lower * fy
 
 
+def _stretched(image: Array, camera: Camera) -> Array:
+    """Return ``image`` with its darkest and brightest hundredths near the levels of ``camera``.
+
+    As providers stretch each picture. The stretch is not carried through, so that
+    a picture of nothing but meadow does not become black and white.
+    """
+    low, high = np.percentile(image[::4, ::4].mean(2), [1.0, 99.0])
+    keep = 1.0 - camera.stretch
+    low, high = low * camera.stretch + 0.08 * keep, high * camera.stretch + 0.75 * keep
+    high = max(high, low + 0.25)
+    # The gamma that follows would pull both levels down.
+    target = (np.array([camera.low, camera.high]) / 255.0) ** (1.0 / camera.gamma)
+    slope = (target[1] - target[0]) / (high - low)
+    return image * np.float32(slope) + np.float32(target[0] - low * slope)
+
+
 def expose(scene: Array, camera: Camera, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Return a picture (h, w, 3) uint8 of a lit scene (h, w, 3)."""
     image = scene
     if camera.blur > 0.3:
         image = ndimage.gaussian_filter(image, (camera.blur, camera.blur, 0), truncate=2.5)
-    image = (image - np.float32(camera.black)) * np.float32(camera.gain / (1 - camera.black))
-    image *= np.array(camera.balance, np.float32)
+    image = _stretched(image, camera) * np.array(camera.balance, np.float32)
     grey = image @ np.array([0.3, 0.55, 0.15], np.float32)
     image = grey[..., None] + (image - grey[..., None]) * np.float32(camera.saturation)
     veil = np.array([0.62, 0.66, 0.70], np.float32)

@@ -37,7 +37,8 @@ def streets(plan: Plan, new: Optional[Points], before: Optional[str] = None,
     """
     rng = plan.rng
     style = Style.draw(rng)
-    ground = str(rng.choice(["dry_grass", "dry_grass", "meadow", "litter"]))
+    ground = str(rng.choice(["dry_grass", "dry_grass", "meadow", "litter", "rock"],
+                            p=[0.34, 0.2, 0.2, 0.18, 0.08]))
     plan.world.base = (ground, ground)
     surface = str(rng.choice(["concrete", "asphalt", "asphalt"]))
     width = rng.uniform(7.5, 10.0)
@@ -198,7 +199,7 @@ def _verges(plan: Plan, lines: list[tuple[Points, float]], width: float,
             if len(part) < 3:
                 continue
             for side in (-1.0, 1.0):
-                plan.world.decks.append(Patch("walk", dates, (
+                plan.world.patches.append(Patch("walk", dates, (
                     _offset(part, side * (width / 2 + 2.2)),)))
 
 
@@ -281,10 +282,10 @@ def halls(plan: Plan) -> None:
         line = resample(np.stack([middle - direction * reach, middle + direction * reach]), 4.0)
         add_road(plan.world, plan.occupancy, Road(
             line, rng.uniform(9, 14), "asphalt", dates, kerb=True, marking="double"), 3.0)
-    for _ in range(int(rng.integers(5, 16))):
+    for _ in range(int(rng.integers(12, 40))):
         x, y = rng.uniform(0, plan.size, 2)
         half = np.sort(rng.uniform(8, 38, 2))[::-1] * min(1.0, plan.size / 200)
-        dates = [BOTH, BOTH, ONLY_AFTER, ONLY_AFTER, ONLY_BEFORE][int(rng.integers(5))]
+        dates = [BOTH, BOTH, BOTH, ONLY_AFTER, ONLY_AFTER, ONLY_BEFORE][int(rng.integers(6))]
         if not hall(plan, x, y, half[0], half[1], turn, dates, "flat" if rng.random() < 0.7 else "gable"):
             continue
         side = rng.choice([-1.0, 1.0])
