@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 
     from .grid import Grid
 
-#: Memory in MB that a warp may take.
-WARP_MEMORY_MB = 128
+#: Memory in MB that a warp may take beside its result.
+WARP_MEMORY_MB = 64
+#: Blocks in which a raster is warped: whole tiles of the GeoTIFF.
+_BLOCK_WIDTH = 2048
+_BLOCK_HEIGHT = 512
 #: Less than this much free space, in bytes, is told as the likely cause of a failed write.
 _NEARLY_FULL = 64 * 1024 * 1024
 _OPTIONS = [
@@ -224,12 +227,14 @@ def warp_to(
     resample: str = "bilinear",
     progress: Optional[Callable[[float], bool]] = None,
 ) -> None:
-    """Warp a raster to another grid, in strips: memory does not grow with the raster.
+    """Warp a raster to another grid, block by block: memory does not grow with the raster.
 
-    Type, nodata, band descriptions, scale and colours are kept.
+    Type, nodata, band descriptions, scale and colours are kept. A pixel has no data where the
+    nearest pixel of the source has none, with every way of resampling, so that scores and
+    classes agree on it.
 
     Args:
-        src_path: raster on the working grid.
+        src_path: raster on the working grid, with a CRS.
         grid: grid wanted.
         dst_path: GeoTIFF to write; it appears when complete.
         resample: ``"bilinear"`` for scores, ``"nearest"`` for classes.
@@ -243,35 +248,55 @@ def warp_to(
     source, problem = checked(lambda: gdal.OpenEx(src_path, gdal.OF_RASTER | gdal.OF_READONLY))
     if source is None:
         raise InputError(f'"{src_path}" could not be read.', "", problem)
-    stopped = False
-
-    def report(fraction: float, _message: str, _data: object) -> int:
-        nonlocal stopped
-        stopped = stopped or (progress is not None and not progress(fraction))
-        return 0 if stopped else 1
-
-    first = source.GetRasterBand(1)
-    options = []
-    if first.GetNoDataValue() is not None:
-        options = ["INIT_DEST=NO_DATA", "UNIFIED_SRC_NODATA=NO"]
+    nodata = source.GetRasterBand(1).GetNoDataValue()
+    blocks = [
+        (x, y, min(_BLOCK_WIDTH, grid.width - x), min(_BLOCK_HEIGHT, grid.height - y))
+        for y in range(0, grid.height, _BLOCK_HEIGHT)
+        for x in range(0, grid.width, _BLOCK_WIDTH)
+    ]
     with _like(dst_path, grid, source) as writer:
-        done, problem = checked(
-            lambda: gdal.Warp(
-                writer.dataset,
-                source,
-                resampleAlg={"nearest": "near"}.get(resample, resample),
-                srcNodata=first.GetNoDataValue(),
-                dstNodata=first.GetNoDataValue(),
-                warpMemoryLimit=WARP_MEMORY_MB,
-                warpOptions=options,
-                callback=report,
-            )
-        )
-        if stopped:
-            raise CancelledError
-        if not done or problem:
-            raise writer.failed(problem)
+        for done, block in enumerate(blocks):
+            part = grid.window(*block)
+            values = _warped(source, part, "near")
+            if resample != "nearest":
+                missing = values == nodata
+                values = _warped(source, part, resample)
+                if nodata is not None:
+                    values[missing] = nodata
+            writer.write(block[0], block[1], values)
+            if progress is not None and not progress((done + 1) / len(blocks)):
+                raise CancelledError
         writer.commit()
+
+
+def _warped(source: gdal.Dataset, grid: Grid, method: str) -> np.ndarray:
+    """Warp all bands of a raster to a grid, (bands, H, W)."""
+    first = source.GetRasterBand(1)
+    nodata = first.GetNoDataValue()
+    target = gdal.GetDriverByName("MEM").Create(
+        "", grid.width, grid.height, source.RasterCount, first.DataType
+    )
+    target.SetGeoTransform(grid.geotransform)
+    target.SetProjection(grid.crs_wkt)
+    if nodata is not None:
+        for number in range(1, source.RasterCount + 1):
+            target.GetRasterBand(number).SetNoDataValue(nodata)
+            target.GetRasterBand(number).Fill(nodata)
+    done, problem = checked(
+        lambda: gdal.Warp(
+            target,
+            source,
+            resampleAlg=method,
+            srcNodata=nodata,
+            dstNodata=nodata,
+            warpMemoryLimit=WARP_MEMORY_MB,
+            warpOptions=["UNIFIED_SRC_NODATA=NO"],
+        )
+    )
+    if not done or problem:
+        raise InputError(f'"{source.GetDescription()}" could not be read.', "", problem)
+    values = target.ReadAsArray()
+    return values[None] if values.ndim == 2 else values
 
 
 def _like(path: str, grid: Grid, source: gdal.Dataset) -> RasterWriter:
