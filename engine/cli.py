@@ -50,11 +50,11 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)  # noqa: T201
+    print(text, file=sys.stderr, flush=True)
 
 
 def _print(text: str) -> None:
-    print(text, flush=True)  # noqa: T201
+    print(text, flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -70,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     models.add_argument("--json", action="store_true")
     models.set_defaults(run=_models)
     train = commands_.add_parser("train", help="train a system from a recipe (full tier)")
-    train.add_argument("recipe", help="a YAML file, or the name of one that comes with ChangeScribe")
+    train.add_argument("recipe", help="a YAML file, or the name of a shipped one")
     train.add_argument("--out", type=Path, default=Path("out/train"))
     train.add_argument("--data", type=Path, help="data folder; default: $CHANGESCRIBE_DATA")
     train.set_defaults(run=commands.train)
@@ -93,7 +93,7 @@ def _add_pair(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bands-after", type=_bands, metavar="R,G,B")
 
 
-def _add_detect(commands_: Any) -> None:  # noqa: ANN401 - argparse's type is private
+def _add_detect(commands_: Any) -> None:
     detect = commands_.add_parser("detect", help="find changes that match a prompt")
     _add_pair(detect)
     detect.add_argument("--prompt", required=True, metavar="TEXT", help='such as "roads built"')
@@ -110,15 +110,15 @@ def _add_detect(commands_: Any) -> None:  # noqa: ANN401 - argparse's type is pr
     detect.set_defaults(run=_detect)
 
 
-def _add_caption(commands_: Any) -> None:  # noqa: ANN401
-    caption = commands_.add_parser("caption", help="describe the change in a pair, or in boxes of it")
+def _add_caption(commands_: Any) -> None:
+    caption = commands_.add_parser("caption", help="describe the change in a pair or in boxes")
     _add_pair(caption)
     caption.add_argument("--boxes", metavar="BOXES.json", help="list of [x0, y0, x1, y1] in pixels")
     caption.add_argument("--json", action="store_true")
     caption.set_defaults(run=_caption)
 
 
-def _add_export(commands_: Any) -> None:  # noqa: ANN401
+def _add_export(commands_: Any) -> None:
     export = commands_.add_parser("export", help="write the changes as shapefile or GeoJSON")
     export.add_argument("gpkg", metavar="OUT.gpkg")
     export.add_argument("out", metavar="OUT.shp")
@@ -126,8 +126,8 @@ def _add_export(commands_: Any) -> None:  # noqa: ANN401
     export.set_defaults(run=_export)
 
 
-def _add_synthesise(commands_: Any) -> None:  # noqa: ANN401
-    synthesise = commands_.add_parser("synthesise", help="generate labelled scene pairs (full tier)")
+def _add_synthesise(commands_: Any) -> None:
+    synthesise = commands_.add_parser("synthesise", help="generate labelled scene pairs")
     synthesise.add_argument("out", type=Path, metavar="FOLDER")
     synthesise.add_argument("--count", type=int, default=10)
     synthesise.add_argument("--seed", type=int, default=0)
@@ -157,7 +157,7 @@ def parse_extent(text: str) -> Extent:
         raise InputError(f'"{text}" is not an extent.', hint) from None
     if xmin >= xmax or ymin >= ymax:
         raise InputError(f'The extent "{text}" is empty.', hint)
-    return Extent(xmin, ymin, xmax, ymax, parts[4].strip() if len(parts) > 4 else None)  # noqa: PLR2004
+    return Extent(xmin, ymin, xmax, ymax, parts[4].strip() if len(parts) > 4 else None)
 
 
 def _detect(arguments: argparse.Namespace) -> int:
@@ -195,10 +195,10 @@ def _detect(arguments: argparse.Namespace) -> int:
 
 
 def _caption(arguments: argparse.Namespace) -> int:
-    from . import pipeline
+    from .captioning import caption
 
     boxes = commands.read_boxes(arguments.boxes) if arguments.boxes else None
-    captions = pipeline.caption(
+    captions = caption(
         arguments.before,
         arguments.after,
         boxes=boxes,
@@ -210,8 +210,8 @@ def _caption(arguments: argparse.Namespace) -> int:
     if arguments.json:
         _print(json.dumps([{"box": list(c.box), "caption": c.caption} for c in captions]))
     else:
-        for caption in captions:
-            _print(caption.caption)
+        for row in captions:
+            _print(row.caption)
     return 0
 
 
@@ -269,7 +269,7 @@ class _ProgressLine:
         left = "" if progress.seconds_left is None else f" - {progress.seconds_left:.0f} s left"
         end = "\n" if progress.fraction >= 1 else ""
         line = f"\r{progress.fraction:4.0%} {progress.stage}{tile}{left}"
-        print(f"{line:<70}", end=end, file=sys.stderr, flush=True)  # noqa: T201
+        print(f"{line:<70}", end=end, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -63,25 +63,30 @@ class InProcessHost(Host):
             return self._systems[name]
 
     def info(self, system: str) -> SystemInfo:
+        """Describe a system without loading it."""
         return self._system(system).info
 
     def load(self, system: str, device: str = "auto") -> str:
+        """Load a system's weights where they are not; return the device used, and why."""
         with self._lock:
             loaded = self._system(system)
             loaded.load(device)
             return loaded.device
 
     def notes(self, system: str, queries: Sequence[Query]) -> tuple[str, ...]:
+        """Return a loaded system's warnings about the queries."""
         with self._lock:
             return self._system(system).notes(queries)
 
     def predict(
         self, system: str, before: np.ndarray, after: np.ndarray, queries: Sequence[Query]
     ) -> TilePrediction:
+        """Score a batch of tile pairs."""
         with self._lock:
             return self._system(system).predict(before, after, queries)
 
     def close(self) -> None:
+        """Free all weights."""
         with self._lock:
             for system in self._systems.values():
                 system.unload()

@@ -10,24 +10,10 @@ from osgeo import gdal, ogr, osr
 
 from ..errors import InputError
 from ..request import Area
+from .support import spatial_reference
 
 if TYPE_CHECKING:
     from .grid import Grid
-
-
-def spatial_reference(crs: str) -> osr.SpatialReference:
-    """Return the CRS of any text that GDAL understands, with x before y.
-
-    Raises:
-        InputError: the text is not a CRS.
-    """
-    reference = osr.SpatialReference()
-    if reference.SetFromUserInput(crs) != 0:
-        raise InputError(
-            f'"{crs}" is not a coordinate reference system.', "Give it as EPSG:code or WKT."
-        )
-    reference.SetAxisMappingStrategy(osr.OAMS_TRADITIONAL_GIS_ORDER)
-    return reference
 
 
 class AreaMask:
@@ -43,7 +29,7 @@ class AreaMask:
 
     def __init__(self, area: Area, grid: Grid) -> None:
         geometry = ogr.CreateGeometryFromWkt(area.wkt)
-        if geometry is None or geometry.GetDimension() != 2 or geometry.IsEmpty():  # noqa: PLR2004
+        if geometry is None or geometry.GetDimension() != 2 or geometry.IsEmpty():
             raise InputError(
                 "The area of interest is not a polygon.", "Choose a polygon layer with features."
             )
@@ -93,7 +79,7 @@ def read_area(path: str) -> Area:
     union = ogr.Geometry(ogr.wkbMultiPolygon)
     for feature in layer:
         geometry = feature.GetGeometryRef()
-        if geometry is not None and geometry.GetDimension() == 2:  # noqa: PLR2004
+        if geometry is not None and geometry.GetDimension() == 2:
             union = union.Union(geometry)
     if union.IsEmpty():
         raise InputError(f'"{path}" holds no polygon.', "Choose a polygon file with features.")

@@ -1,0 +1,290 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From two rasters and a prompt to files, with a system whose answers are known."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Callable
+
+import numpy as np
+import pytest
+from osgeo import gdal, ogr
+
+from changescribe.engine import pipeline
+from changescribe.engine.errors import CancelledError, ChangeScribeError, InputError, OutputError
+from changescribe.engine.host import InProcessHost
+from changescribe.engine.raster.writer import RasterWriter
+from changescribe.engine.request import Area, ChangeRequest, Extent, Progress
+
+GEOTRANSFORM = (500000.0, 0.5, 0.0, 5000000.0, 0.0, -0.5)
+MakeRaster = Callable[..., str]
+
+
+def scene(height: int = 200, width: int = 300, level: int = 60) -> np.ndarray:
+    return np.full((3, height, width), level, np.uint8)
+
+
+@pytest.fixture
+def request_(make_raster: MakeRaster, tmp_path: Path) -> ChangeRequest:
+    """One building of 40 x 20 pixels (200 m2) appears, one of 20 x 20 (100 m2) goes."""
+    before, after = scene(), scene()
+    after[:, 50:70, 100:140] = 250
+    before[:, 150:170, 200:220] = 250
+    return ChangeRequest(
+        before=make_raster("town_2012-05-04.tif", before),
+        after=make_raster("town_2019.tif", after),
+        prompt="buildings",
+        output=str(tmp_path / "out.gpkg"),
+        system="brightness",
+    )
+
+
+def run_row(path: str) -> dict:
+    source = ogr.Open(path)  # kept while its layers are used: GDAL crashes otherwise
+    return source.GetLayerByName("runs").GetNextFeature().items()
+
+
+def changes(path: str) -> list[dict]:
+    source = ogr.Open(path)
+    rows = []
+    for feature in source.GetLayerByName("changes"):
+        row = feature.items()
+        row["envelope"] = feature.GetGeometryRef().GetEnvelope()
+        rows.append(row)
+    return rows
+
+
+def test_areas_directions_and_files(brightness: InProcessHost, request_: ChangeRequest) -> None:
+    result = pipeline.detect(request_, brightness)
+
+    assert result.counts == {"buildings|appeared": 1, "buildings|removed": 1}
+    first, second = changes(result.gpkg)
+    # UTM's scale at the central meridian is 0.9996: 200 m2 on the grid are 200.16 m2.
+    assert first["area_m2"] == pytest.approx(200 / 0.9996**2, rel=1e-3)
+    assert second["area_m2"] == pytest.approx(100 / 0.9996**2, rel=1e-3)
+    assert (first["direction"], first["from_class"], first["to_class"]) == (
+        "appeared", "grass", "building",
+    )
+    assert (second["direction"], second["from_class"], second["to_class"]) == (
+        "removed", "building", "grass",
+    )
+    assert first["envelope"] == pytest.approx((500050, 500070, 4999965, 4999975), abs=0.36)
+    assert first["score"] == pytest.approx((250 - 60) / 255, abs=1 / 254)
+    assert (first["date_before"], first["date_after"]) == ("2012-05-04", "2019")
+    assert (first["before"], first["status"]) == ("town_2012-05-04.tif", "unreviewed")
+    assert first["caption"].startswith("New building, 200 m")
+
+    mask = gdal.Open(result.mask)
+    array = mask.ReadAsArray()
+    assert (array == 1).sum() == 800
+    assert (array == 2).sum() == 400
+    assert set(np.unique(array)) == {0, 1, 2}
+    score = gdal.Open(result.score)
+    assert [score.GetRasterBand(i).GetDescription() for i in (1, 2)] == [
+        "buildings|appeared", "buildings|removed",
+    ]
+    assert score.GetRasterBand(1).GetScale() == pytest.approx(1 / 254)
+    assert score.ReadAsArray()[0, 60, 120] == round(190 / 255 * 254)
+    assert run_row(result.gpkg)["caption"] == result.caption
+    assert not [name for name in os.listdir(Path(result.gpkg).parent) if "changescribe-" in name]
+    assert not list(Path(result.gpkg).parent.glob("*.aux.xml"))
+
+
+def test_no_seam_is_visible(
+    brightness: InProcessHost, request_: ChangeRequest, make_raster: MakeRaster
+) -> None:
+    """A smooth field comes back smooth, though it is cut into tiles."""
+    ramp = np.linspace(0, 200, 300).astype(np.uint8)
+    after = np.broadcast_to(ramp, (3, 200, 300)).copy()
+    request = replace(request_, before=make_raster("b.tif", scene(level=0)),
+                      after=make_raster("a.tif", after), prompt="buildings built")
+    result = pipeline.detect(request, brightness)
+    score = gdal.Open(result.score).ReadAsArray().astype(float)
+    assert np.abs(score - np.rint(after[0] / 255 * 254)).max() <= 1
+
+
+def test_nothing_found_is_a_result(brightness: InProcessHost, request_: ChangeRequest) -> None:
+    request = replace(request_, prompt="buildings built", threshold=0.99)
+    result = pipeline.detect(request, brightness)
+    assert result.count == 0
+    assert result.caption == (
+        'No change matching "buildings built" was found in the area analysed.'
+    )
+    assert changes(result.gpkg) == []
+
+
+def test_the_same_raster_twice_is_told(
+    brightness: InProcessHost, request_: ChangeRequest
+) -> None:
+    result = pipeline.detect(replace(request_, after=request_.before), brightness)
+    assert result.count == 0
+    assert any("same" in warning for warning in result.warnings)
+
+
+def test_extent_and_area_of_interest(brightness: InProcessHost, request_: ChangeRequest) -> None:
+    left = Extent(500000, 4999900, 500075, 5000000)
+    result = pipeline.detect(replace(request_, extent=left), brightness)
+    assert result.counts == {"buildings|appeared": 1, "buildings|removed": 0}
+    assert gdal.Open(result.mask).RasterXSize == 150
+
+    triangle = Area("POLYGON((500000 5000000, 500150 5000000, 500000 4999900, 500000 5000000))")
+    request = replace(request_, area=triangle, output=request_.output.replace("out", "aoi"))
+    result = pipeline.detect(request, brightness)
+    mask = gdal.Open(result.mask).ReadAsArray()
+    assert mask[10, 10] == 0
+    assert mask[190, 290] == 255
+    assert result.area_analysed_m2 == pytest.approx(7500, rel=0.01)
+
+
+def test_a_finer_raster_comes_back_on_its_own_grid(
+    brightness: InProcessHost, request_: ChangeRequest, make_raster: MakeRaster
+) -> None:
+    before, after = scene(400, 600), scene(400, 600)
+    after[:, 100:180, 200:300] = 250
+    fine = (500000.0, 0.1, 0.0, 5000000.0, 0.0, -0.1)
+    request = replace(
+        request_,
+        before=make_raster("fine_b.tif", before, geotransform=fine),
+        after=make_raster("fine_a.tif", after, geotransform=fine),
+        prompt="buildings built",
+    )
+    result = pipeline.detect(request, brightness)
+    mask = gdal.Open(result.mask)
+    assert (mask.RasterXSize, mask.RasterYSize) == (600, 400)
+    truth = np.zeros((400, 600), bool)
+    truth[100:180, 200:300] = True
+    found = mask.ReadAsArray() == 1
+    assert (found & truth).sum() / (found | truth).sum() > 0.9
+    assert changes(result.gpkg)[0]["area_m2"] == pytest.approx(80, rel=0.1)
+
+
+def test_without_georeference(
+    brightness: InProcessHost, request_: ChangeRequest, make_raster: MakeRaster
+) -> None:
+    before, after = scene(), scene()
+    after[:, 50:70, 100:140] = 250
+    request = replace(
+        request_,
+        before=make_raster("plain_b.tif", before, geotransform=None, crs=""),
+        after=make_raster("plain_a.tif", after, geotransform=None, crs=""),
+    )
+    result = pipeline.detect(request, brightness)
+    (row,) = changes(result.gpkg)
+    assert row["envelope"] == pytest.approx((100, 140, -70, -50), abs=0.71)
+    assert row["area_m2"] is None
+    assert row["area_px"] == 800
+    assert "m²" not in row["caption"]
+
+
+def test_progress_rises_to_one_and_names_tiles(
+    brightness: InProcessHost, request_: ChangeRequest
+) -> None:
+    seen: list[Progress] = []
+    pipeline.detect(request_, brightness, seen.append)
+    fractions = [progress.fraction for progress in seen]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1.0
+    assert max(progress.tiles for progress in seen) == 4 * 6  # noqa: PLR2004 - 200 x 300 by 48
+
+
+def test_the_weights_are_loaded_once(brightness: InProcessHost, request_: ChangeRequest) -> None:
+    pipeline.detect(request_, brightness)
+    system = brightness._system("brightness")
+    pipeline.detect(replace(request_, overwrite=True), brightness)
+    assert brightness._system("brightness") is system
+
+
+def test_cancel_keeps_what_is_finished(
+    brightness: InProcessHost, request_: ChangeRequest
+) -> None:
+    seen: list[Progress] = []
+
+    def stop() -> bool:
+        # Of the four rows of six tiles the first two are done.
+        return bool(seen) and seen[-1].tile >= 13  # noqa: PLR2004
+
+    result = pipeline.detect(request_, brightness, seen.append, stop)
+    assert result.partial
+    assert result.counts["buildings|appeared"] == 1
+    mask = gdal.Open(result.mask).ReadAsArray()
+    assert mask[0, 0] == 0
+    assert mask[199, 299] == 255
+    assert run_row(result.gpkg)["partial"] == 1
+
+
+def test_cancel_before_anything_leaves_nothing(
+    brightness: InProcessHost, request_: ChangeRequest
+) -> None:
+    with pytest.raises(CancelledError):
+        pipeline.detect(request_, brightness, cancelled=lambda: True)
+    assert sorted(os.listdir(Path(request_.output).parent)) == [
+        "town_2012-05-04.tif", "town_2019.tif",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"before": "missing.tif"}, "missing.tif"),
+        ({"before": __file__}, "raster"),
+        ({"prompt": "  "}, "prompt"),
+        ({"prompt": "built"}, "built"),
+        ({"output": "out.shp"}, "GeoPackage"),
+        ({"output": "/nowhere/out.gpkg"}, "does not exist"),
+        ({"threshold": 1.5}, "threshold"),
+        ({"min_area": -1.0}, "minimum area"),
+        ({"device": "tpu"}, "device"),
+        ({"system": "nothing"}, "nothing"),
+        ({"extent": Extent(0, 0, 10, 10)}, "extent"),
+        ({"extent": Extent(0, 0, 1, 1, "EPSG:99999999")}, "coordinate reference system"),
+        ({"crs": "nonsense"}, "coordinate reference system"),
+        ({"bands_before": (7,)}, "band"),
+        ({"area": Area("POINT(0 0)")}, "area of interest"),
+    ],
+)
+def test_bad_input_is_told_and_leaves_nothing(
+    brightness: InProcessHost, request_: ChangeRequest, change: dict, words: str
+) -> None:
+    folder = Path(request_.output).parent
+    present = sorted(os.listdir(folder))
+    with pytest.raises(ChangeScribeError) as error:
+        pipeline.detect(replace(request_, **change), brightness)
+    assert words.lower() in str(error.value).lower()
+    assert error.value.hint
+    assert error.value.exit_code == 2  # noqa: PLR2004
+    assert sorted(os.listdir(folder)) == present
+
+
+def test_an_existing_result_is_kept(brightness: InProcessHost, request_: ChangeRequest) -> None:
+    result = pipeline.detect(request_, brightness)
+    stamp = Path(result.gpkg).read_bytes()
+    with pytest.raises(InputError, match="exists"):
+        pipeline.detect(request_, brightness)
+    assert Path(result.gpkg).read_bytes() == stamp
+
+
+def test_a_full_disk_leaves_the_old_result(
+    brightness: InProcessHost, request_: ChangeRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = pipeline.detect(request_, brightness)
+    old = Path(result.mask).read_bytes()
+
+    def full(self: RasterWriter, x: int, y: int, array: np.ndarray) -> None:
+        self.abort()
+        raise self.failed("No space left on device")
+
+    monkeypatch.setattr(RasterWriter, "write", full)
+    with pytest.raises(OutputError) as error:
+        pipeline.detect(replace(request_, overwrite=True), brightness)
+    assert "disk is full" in error.value.hint
+    assert Path(result.mask).read_bytes() == old
+    assert not list(Path(result.gpkg).parent.glob(".changescribe-*"))
+
+
+def test_anything_asks_for_every_class(brightness: InProcessHost, request_: ChangeRequest) -> None:
+    result = pipeline.detect(replace(request_, prompt="anything changed"), brightness)
+    assert [str(query) for query in result.parse.queries] == [
+        "buildings|appeared", "buildings|removed", "grass|appeared", "grass|removed",
+    ]
