@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 LOG_TAG = "ChangeScribe"
 POLL_MS = 50
+#: Wide enough for the names of the layers; the user would drag the border.
+DOCK_WIDTH = 400
 CLICK = Qt.MouseButton.LeftButton
 
 
@@ -152,11 +154,12 @@ class Driver(QObject):
 
 
 def close_qgis() -> None:
-    """Close QGIS as by its menu, without the question about unsaved changes."""
+    """Close QGIS as by its menu, without its questions about what is not saved."""
     for widget in QApplication.topLevelWidgets():
         if isinstance(widget, QDialog) and widget.isVisible():
             widget.reject()
-    QgsProject.instance().setDirty(False)
+    # Not prompting skips the questions about unsaved changes and layers in temporary folders.
+    iface.newProject(False)
     iface.actionExit().trigger()
 
 
@@ -265,6 +268,7 @@ def script(driver: Driver) -> Iterator[Wait]:
         click_action(window)
     yield Wait("the dock", lambda: visible_dock(window) is not None)
     dock = visible_dock(window)
+    window.resizeDocks([dock], [DOCK_WIDTH], Qt.Orientation.Horizontal)
     yield pause(0.5)
     yield from detect(driver, dock, layers)
     yield from show(driver, dock)
