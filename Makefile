@@ -72,7 +72,7 @@ setup-full: ## .venv-full (PyTorch; about 5 GB)
 	@scripts/setup.sh full
 
 clean: ## delete what was built or run (out/, caches), keep the environments
-	rm -rf out .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf out .qgis-settings .pytest_cache .ruff_cache .import_linter_cache
 	find . -path ./.git -prune -o -path './.venv*' -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## also delete the environments

@@ -249,6 +249,9 @@ def script(driver: Driver) -> Iterator[Wait]:
     if window.width() < screen.width() - 40:
         # Without a window manager nobody maximises it.
         window.setGeometry(screen)
+    browser = window.findChild(QDockWidget, "Browser")
+    if browser is not None:
+        browser.close()
     if "changescribe" not in plugins:
         raise DriveError("QGIS did not load the plugin; see qgis.log.")
 

@@ -142,7 +142,6 @@ def qgis_command(profiles: Path, name: str, code: Path) -> list[str]:
         program,
         "--nologo",
         "--noversioncheck",
-        "--hide-browser",
         "--profiles-path",
         str(profiles),
         "--profile",

@@ -9,10 +9,9 @@ cd "$(dirname "$0")/.."
 
 part="${1:?engine, plugin, torch or slow}"
 shift
-# Tests never touch the user's own QGIS profile, nor a display that happens to be there.
-mkdir -p out/test-profile
-QGIS_CUSTOM_CONFIG_PATH="$(pwd -P)/out/test-profile"
-export QGIS_CUSTOM_CONFIG_PATH LIBGL_ALWAYS_SOFTWARE=1
+# Tests never touch the user's own QGIS profile (pytest-qgis makes .qgis-settings), nor a display
+# that happens to be there.
+export LIBGL_ALWAYS_SOFTWARE=1
 unset QT_QPA_PLATFORM QGIS_OPTS
 
 compact=(.venv/bin/python -m pytest)
