@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command line: what it prints where, and its exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Callable
+
+import numpy as np
+import pytest
+from changescribe.engine import captioning, cli, pipeline
+from changescribe.engine.errors import InputError
+from changescribe.engine.host import InProcessHost
+from changescribe.engine.request import Extent
+from osgeo import ogr
+
+
+@pytest.fixture
+def pair(make_raster: Callable[..., str]) -> tuple[str, str]:
+    before = np.full((3, 200, 300), 60, np.uint8)
+    after = before.copy()
+    after[:, 50:70, 100:140] = 250
+    return make_raster("before.tif", before), make_raster("after.tif", after)
+
+
+@pytest.fixture
+def _host(brightness: InProcessHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "shared_host", lambda: brightness)
+
+
+def detect(pair: tuple[str, str], out: Path, *options: str) -> int:
+    prompt = [] if "--prompt" in options else ["--prompt", "buildings built"]
+    return cli.main(
+        ["detect", *pair, "--out", str(out), "--system", "brightness", *prompt, *options]
+    )
+
+
+@pytest.mark.usefixtures("_host")
+def test_json_is_one_object_and_alone_on_standard_output(
+    pair: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert detect(pair, tmp_path / "out.gpkg", "--json") == 0
+    printed = capsys.readouterr()
+    answer = json.loads(printed.out)
+    assert answer["schema_version"] == 1
+    assert answer["parse"]["queries"] == [{"object": "buildings", "direction": "appeared"}]
+    assert answer["counts"] == {"total": 1, "buildings|appeared": 1}
+    assert answer["captions"][0]["change_id"] == 1
+    for key in ("caption", "timings_s", "device", "warnings"):
+        assert key in answer
+    assert all(Path(path).is_file() for path in answer["outputs"].values())
+
+
+@pytest.mark.usefixtures("_host")
+def test_without_json_the_caption_is_printed(
+    pair: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert detect(pair, tmp_path / "out.gpkg") == 0
+    assert capsys.readouterr().out.startswith("1 building appeared")
+
+
+@pytest.mark.usefixtures("_host")
+def test_bad_input_exits_with_2(
+    pair: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    out = tmp_path / "out.gpkg"
+    assert detect(pair, out, "--prompt", "") == 2
+    assert "roads built" in capsys.readouterr().err  # the hint gives examples
+    assert detect((pair[0], "missing.tif"), out) == 2
+    assert detect(pair, out, "--extent", "1,2,3") == 2
+    assert detect(pair, out, "--aoi", "missing.shp") == 2
+    assert not out.exists()
+    assert detect(pair, out) == 0
+    assert detect(pair, out) == 2
+    assert detect(pair, out, "--overwrite") == 0
+
+
+@pytest.mark.usefixtures("_host")
+def test_interrupt_keeps_what_is_finished(
+    pair: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt_at_tile_13(self: object, progress: object) -> None:
+        if progress.tile == 13:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(cli._ProgressLine, "__call__", interrupt_at_tile_13)
+    previous = signal.getsignal(signal.SIGINT)
+    try:
+        assert detect(pair, tmp_path / "out.gpkg") == 130
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    assert (tmp_path / "out.gpkg").exists()
+
+
+@pytest.mark.usefixtures("_host")
+def test_an_area_of_interest_from_a_file(
+    pair: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    path = str(tmp_path / "aoi.geojson")
+    source = ogr.GetDriverByName("GeoJSON").CreateDataSource(path)
+    layer = source.CreateLayer("aoi")  # GeoJSON is in WGS84
+    feature = ogr.Feature(layer.GetLayerDefn())
+    feature.SetGeometry(ogr.CreateGeometryFromWkt("POLYGON((15 45,15.0001 45,15.0001 46,15 46,15 45))"))
+    layer.CreateFeature(feature)
+    del feature, layer, source
+    assert detect(pair, tmp_path / "out.gpkg", "--aoi", path, "--json") == 0
+    answer = json.loads(capsys.readouterr().out)
+    # A strip of 0.0001 degrees is 7.9 m at 45 degrees north; the raster is 100 m high.
+    assert answer["area_analysed_m2"] == pytest.approx(790, rel=0.1)
+
+
+@pytest.mark.usefixtures("_host")
+def test_captions_of_boxes(
+    pair: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    boxes = tmp_path / "boxes.json"
+    boxes.write_text("[[90, 40, 150, 80], [0, 100, 300, 200]]")
+    code = cli.main(
+        ["caption", *pair, "--boxes", str(boxes), "--system", "brightness", "--json"]
+    )
+    assert code == 0
+    first, second = json.loads(capsys.readouterr().out)
+    assert first["box"] == [90, 40, 150, 80]
+    assert "1 building appeared" in first["caption"]
+    assert "No change" in second["caption"]
+    with pytest.raises(InputError, match="outside"):
+        captioning.caption(*pair, boxes=[(400, 0, 500, 10)], system="brightness")
+
+
+@pytest.mark.usefixtures("_host")
+def test_export_writes_a_shapefile(pair: tuple[str, str], tmp_path: Path) -> None:
+    out = tmp_path / "out.gpkg"
+    assert detect(pair, out) == 0
+    assert cli.main(["export", str(out), str(tmp_path / "out.shp")]) == 0
+    source = ogr.Open(str(tmp_path / "out.shp"))
+    assert source.GetLayer(0).GetFeatureCount() == 1
+    assert cli.main(["export", str(out), str(tmp_path / "out.xyz")]) == 2
+    assert cli.main(["export", str(tmp_path / "no.gpkg"), str(tmp_path / "x.shp")]) == 2
+
+
+def test_models_and_doctor(capsys: pytest.CaptureFixture) -> None:
+    assert cli.main(["models", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["name"] == "bundled"
+    assert cli.main(["doctor"]) == 0
+    assert "GDAL" in capsys.readouterr().out
+
+
+def test_extent() -> None:
+    assert cli.parse_extent("1,2,3,4") == Extent(1, 2, 3, 4)
+    assert cli.parse_extent("1,2,3,4,EPSG:4326") == Extent(1, 2, 3, 4, "EPSG:4326")
+    for text in ("", "1,2,3", "3,2,1,4", "a,b,c,d"):
+        with pytest.raises(InputError):
+            cli.parse_extent(text)
