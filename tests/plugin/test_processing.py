@@ -277,13 +277,13 @@ def test_cancel_keeps_what_is_finished(provider, pair, tmp_path, monkeypatch) ->
     feedback = QgsProcessingFeedback()
     monkeypatch.setattr(BrightnessSystem, "stop", feedback.cancel)
     out = tmp_path / "out.gpkg"
-    processing.run(
+    result = processing.run(
         "changescribe:detectchanges",
         {"BEFORE": pair[0], "AFTER": pair[1], "PROMPT": "buildings built", "OUTPUT": str(out)},
         feedback=feedback,
     )
-    if out.exists():
-        assert rows(out, "runs")[0]["partial"]
+    assert rows(out, "runs")[0]["partial"]
+    assert result["OUTPUT"] == str(out)
     assert [p.name for p in tmp_path.iterdir() if not p.name.startswith(("town", "out."))] == []
 
 
@@ -398,10 +398,15 @@ def test_caption_of_the_pair_and_of_boxes(provider, pair) -> None:
             LEFT + x0 * PIXEL, TOP - y1 * PIXEL, LEFT + x1 * PIXEL, TOP - y0 * PIXEL)))
         features.append(feature)
     boxes.dataProvider().addFeatures(features)
+    feedback = QgsProcessingFeedback()
+    values = []
+    feedback.progressChanged.connect(values.append)
     result = processing.run(
         "changescribe:captionchanges",
         {"BEFORE": pair[0], "AFTER": pair[1], "BOXES": boxes, "OUTPUT": "TEMPORARY_OUTPUT"},
+        feedback=feedback,
     )
+    assert values == sorted(values)
     found = list(result["OUTPUT"].getFeatures())
     assert [[f[n] for n in ("x0", "y0", "x1", "y1")] for f in found] == [
         list(place) for place in places[:2]]

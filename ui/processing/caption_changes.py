@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Optional
 
 from qgis.core import (
@@ -29,9 +30,10 @@ from qgis.PyQt.QtCore import QVariant
 
 from ...engine import systems
 from ...engine.errors import CancelledError, InputError
+from ...engine.request import Progress
 from .. import dependencies
 from ..layer_source import source_path
-from .algorithm import DEVICES, EngineAlgorithm, explained, tr
+from .algorithm import DEVICES, EngineAlgorithm, FeedbackProgress, explained, tr
 
 Box = tuple[int, int, int, int]
 
@@ -127,15 +129,19 @@ class CaptionChanges(EngineAlgorithm):
         grid: object,
     ) -> list[tuple[Box, str]]:
         """Ask the engine; the boxes come back in the order in which they were given."""
-        from ...engine import pipeline
+        from ...engine import captioning
+        from ...engine.host import shared_host
 
         boxes = self._boxes(parameters, context, feedback, grid)
-        answer = pipeline.caption(
+        answer = captioning.caption(
             self._before,
             self._after,
             boxes=boxes,
             system=self.system(parameters, context),
             device=self.parameterAsString(parameters, self.DEVICE, context) or DEVICES[0],
+            host=shared_host(),
+            progress=_BoxProgress(feedback, 1 if boxes is None else len(boxes)),
+            cancelled=feedback.isCanceled,
         )
         return [(tuple(item.box), item.caption) for item in answer]
 
@@ -197,6 +203,24 @@ class CaptionChanges(EngineAlgorithm):
             if not sink.addFeature(feature, QgsFeatureSink.Flag.FastInsert):
                 raise QgsProcessingException(self.writeFeatureError(sink, parameters, self.OUTPUT))
         return destination
+
+
+class _BoxProgress:
+    """Joins the progress of the boxes, each from 0 to 1, to that of the whole."""
+
+    def __init__(self, feedback: QgsProcessingFeedback, count: int) -> None:
+        self._report = FeedbackProgress(feedback)
+        self._count = count
+        self._done = 0
+        self._last = 0.0
+
+    def __call__(self, progress: Progress) -> None:
+        """Report; a fraction that falls begins the next box."""
+        if progress.fraction < self._last:
+            self._done = min(self._done + 1, self._count - 1)
+        self._last = progress.fraction
+        fraction = (self._done + progress.fraction) / self._count
+        self._report(replace(progress, fraction=fraction))
 
 
 def pixel_box(grid: object, rectangle: QgsRectangle) -> Optional[Box]:

@@ -101,18 +101,20 @@ class DetectChanges(EngineAlgorithm):
     def initAlgorithm(self, config: Optional[dict[str, object]] = None) -> None:
         """Add parameters and outputs; called by QGIS."""
         self.add_pair()
-        text = QgsProcessingParameterString(self.PROMPT, tr("Prompt: what changed?"))
-        text.setMetadata({"widget_wrapper": {"placeholder": prompt.EXAMPLES[0]}})
-        self.addParameter(text)
+        self.addParameter(
+            QgsProcessingParameterString(self.PROMPT, tr("Prompt: what changed?")))
         self.addParameter(_choice(self.SYSTEM, tr("System"), list(systems.names())))
         self.addParameter(
             QgsProcessingParameterExtent(self.EXTENT, tr("Extent to analyse"), optional=True)
         )
         number = QgsProcessingParameterNumber
-        self.addParameter(number(
-            self.THRESHOLD, tr("Threshold"), number.Type.Double, 0.5, False, 0.01, 0.99))
-        self.addParameter(number(
-            self.MIN_AREA, tr("Minimum area (square metres)"), number.Type.Double, None, True, 0.0))
+        for parameter in (
+            number(self.THRESHOLD, tr("Threshold"), number.Type.Double, 0.5, False, 0.01, 0.99),
+            number(self.MIN_AREA, tr("Minimum area (square metres)"), number.Type.Double, None,
+                   True, 0.0),
+        ):
+            parameter.setMetadata({"widget_wrapper": {"decimals": 2}})
+            self.addParameter(parameter)
         self.add_advanced(_choice(self.DEVICE, tr("Device"), DEVICES))
         for name, parent, label in (
             (self.BANDS_BEFORE, self.BEFORE, tr("Bands of Before (red, green, blue)")),
