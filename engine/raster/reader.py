@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 WARP_MEMORY_MB = 64
 #: From this factor on a finer source is averaged, not interpolated.
 AVERAGE_FROM = 1.1
-#: GDAL takes the geotransform of a raster without georeference for none; moved, it does not.
-_SHIFT = 1024.0
 
 
 @final
@@ -179,7 +177,7 @@ class RasterSource:
         target = gdal.GetDriverByName("MEM").Create("", grid.width, grid.height, count, code)
         target.AddBand(gdal.GDT_Byte)
         target.GetRasterBand(count + 1).SetColorInterpretation(gdal.GCI_AlphaBand)
-        target.SetGeoTransform(_moved(grid))
+        target.SetGeoTransform(grid.geotransform)
         if grid.crs_wkt:
             target.SetProjection(grid.crs_wkt)
         method = "bilinear"
@@ -228,7 +226,7 @@ class RasterSource:
             band.SetColorInterpretation(gdal.GCI_Undefined if colour else gdal.GCI_AlphaBand)
             if colour and self._raw_type.kind == "f" and band.GetNoDataValue() is None:
                 band.SetNoDataValue(float("nan"))
-        virtual.SetGeoTransform(_moved(self.grid))
+        virtual.SetGeoTransform(self.grid.geotransform)
         return virtual
 
     def _reduction(self, grid: Grid) -> float:
@@ -253,11 +251,3 @@ def _map_size(grid: Grid) -> float:
     """Square root of a pixel's area in map units."""
     _, g1, g2, _, g4, g5 = grid.geotransform
     return abs(g1 * g5 - g2 * g4) ** 0.5
-
-
-def _moved(grid: Grid) -> tuple[float, ...]:
-    """Geotransform for the warper; moved where there is no CRS."""
-    if grid.crs_wkt:
-        return grid.geotransform
-    g0, g1, g2, g3, g4, g5 = grid.geotransform
-    return g0 + _SHIFT, g1, g2, g3 + _SHIFT, g4, g5

@@ -13,7 +13,7 @@ import numpy as np
 from osgeo import gdal, gdal_array
 
 from ..errors import CancelledError, InputError, OutputError
-from .support import checked, thread_options
+from .support import checked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,13 +81,11 @@ class RasterWriter:
         self._temporary = f"{os.path.abspath(path)}.{uuid.uuid4().hex[:8]}.part"
         code = gdal_array.NumericTypeCodeToGDALTypeCode(np.dtype(dtype).type)
         options = _OPTIONS if colours else _OPTIONS + _NOT_A_PICTURE
-        # Metadata that TIFF cannot hold would go to a file beside it.
-        with thread_options(GDAL_PAM_ENABLED="NO"):
-            self._dataset, problem = checked(
-                lambda: gdal.GetDriverByName("GTiff").Create(
-                    self._temporary, grid.width, grid.height, bands, code, options=options
-                )
+        self._dataset, problem = checked(
+            lambda: gdal.GetDriverByName("GTiff").Create(
+                self._temporary, grid.width, grid.height, bands, code, options=options
             )
+        )
         if self._dataset is None:
             self.abort()
             raise self.failed(problem)
@@ -172,12 +170,16 @@ class RasterWriter:
         for suffix in (".ovr", ".aux.xml", ".msk"):
             with contextlib.suppress(OSError):
                 os.remove(self.path + suffix)
+        # A CRS that TIFF cannot hold (a rotated pole) is in a file beside it.
+        with contextlib.suppress(FileNotFoundError):
+            os.replace(self._temporary + ".aux.xml", self.path + ".aux.xml")
 
     def abort(self) -> None:
         """Remove the temporary file. Does nothing after :meth:`commit`."""
         checked(self._close)
-        with contextlib.suppress(OSError):
-            os.remove(self._temporary)
+        for suffix in ("", ".aux.xml"):
+            with contextlib.suppress(OSError):
+                os.remove(self._temporary + suffix)
 
     def _close(self) -> None:
         # GDAL writes its last blocks when the last reference goes.

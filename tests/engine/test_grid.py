@@ -12,7 +12,11 @@ from changescribe.engine.errors import InputError
 from changescribe.engine.raster.footprint import densify
 from changescribe.engine.raster.grid import Grid, common_grid, format_size
 from changescribe.engine.raster.reader import RasterSource
-from changescribe.engine.raster.support import spatial_reference, thread_options
+from changescribe.engine.raster.support import (
+    spatial_reference,
+    thread_options,
+    transform_points,
+)
 from changescribe.engine.request import Extent
 from osgeo import gdal, osr
 
@@ -212,6 +216,25 @@ def test_rotated_by_an_odd_angle(pair):
     xs, ys = zip(*[after.grid.pixel_to_map(x, y) for x in (0, 40) for y in (0, 40)])
     wanted = (min(xs), min(ys), max(xs), max(ys))
     assert np.abs(np.subtract(output.bounds, wanted)).max() <= 0.5
+
+
+def test_edges_are_curves_in_another_crs(pair):
+    # 3000 km of EPSG:3035: its upper edge bulges north in degrees, by far more than a pixel.
+    laea = (2_800_000.0, 50_000.0, 0.0, 4_500_000.0, 0.0, -50_000.0)
+    degrees = (-60.0, 0.25, 0.0, 80.0, 0.0, -0.25)
+    before, after = pair((300, 600, degrees, "EPSG:4326"), (60, 60, laea, "EPSG:3035"))
+    output = common_grid(before, after, None, ()).output
+    columns, rows = np.meshgrid(np.arange(0.5, 600), np.arange(0.5, 300))
+    places = np.stack(before.grid.pixel_to_map(columns.ravel(), rows.ravel()), axis=1)
+    there = transform_points(spatial_reference("EPSG:4326"), spatial_reference("EPSG:3035"), places)
+    x, y = after.grid.map_to_pixel(there[:, 0], there[:, 1])
+    inside = (x >= 0) & (x <= 60) & (y >= 0) & (y <= 60)
+    found_x, found_y = columns.ravel()[inside], rows.ravel()[inside]
+    left, top = output.offset_in(before.grid)
+    assert 0 <= found_x.min() - left <= 2
+    assert 0 <= found_y.min() - top <= 2
+    assert 0 <= left + output.width - found_x.max() <= 2
+    assert 0 <= top + output.height - found_y.max() <= 2
 
 
 def test_no_overlap(pair):

@@ -274,6 +274,20 @@ def test_averages_leave_nodata_out(make_raster):
     assert (values[1:, :, 0] == 100).all()
 
 
+def test_averages_keep_a_dark_band(make_raster):
+    array = np.full((3, 8, 8), 100, np.uint8)
+    array[0, :2, :2] = 0  # the nodata value in one band only: a colour
+    array[:, 4:6, 4:6] = 0
+    path = make_raster("image.tif", array, nodata=0)
+    with RasterSource.open(path) as source:
+        grid = Grid(4, 4, (500000.0, 1.0, 0.0, 5000000.0, 0.0, -1.0), source.grid.crs_wkt)
+        values, valid = source.read(grid)
+    assert values[0, 0].tolist() == [0, 100, 100]
+    assert valid[0, 0]
+    assert not valid[2, 2]
+    assert valid.sum() == 15
+
+
 def test_finer_grid_is_interpolated(make_raster):
     rows, columns = np.mgrid[0:20, 0:20]
     array = (columns * 10 + rows).astype(np.float32)

@@ -14,7 +14,7 @@ import pytest
 from changescribe.engine.errors import CancelledError, InputError, OutputError
 from changescribe.engine.raster import writer as writer_module
 from changescribe.engine.raster.grid import Grid
-from changescribe.engine.raster.support import spatial_reference
+from changescribe.engine.raster.support import same_crs, spatial_reference
 from changescribe.engine.raster.writer import RasterWriter, warp_to
 from osgeo import gdal
 
@@ -78,6 +78,21 @@ def test_without_georeference(tmp_path, geotransform):
     assert dataset.GetGeoTransform(can_return_null=True) == geotransform
     assert dataset.GetSpatialRef() is None
     assert os.listdir(tmp_path) == ["plain.tif"]
+
+
+def test_a_crs_that_tiff_cannot_hold(tmp_path):
+    pole = (
+        "+proj=ob_tran +o_proj=longlat +o_lon_p=0 +o_lat_p=40 +lon_0=10 +R=6371229 "
+        "+to_meter=0.0174532925199433"
+    )
+    grid = Grid(20, 10, (1.0, 0.1, 0.0, 2.0, 0.0, -0.1), spatial_reference(pole).ExportToWkt())
+    path = str(tmp_path / "out.tif")
+    with RasterWriter(path, grid) as writer:
+        writer.commit()
+    assert same_crs(gdal.Open(path).GetSpatialRef().ExportToWkt(), grid.crs_wkt)
+    with RasterWriter(path, grid) as writer:
+        writer.flush()
+    assert not [name for name in os.listdir(tmp_path) if ".part" in name]
 
 
 def test_abort_and_errors_leave_nothing(tmp_path):
