@@ -150,7 +150,7 @@ def load_text_tower(path: str | Path) -> TextTower:
         content = torch.load(path, map_location="cpu", weights_only=True)
         tower = TextTower(TextTowerConfig(**content["config"]))
         tower.load_state_dict(content["state_dict"])
-    except Exception as error:  # noqa: BLE001 - a damaged file raises whatever its bytes lead to
+    except Exception as error:  # a damaged file raises whatever its bytes lead to
         raise WeightsError(
             f"The text tower cannot be read: {path}.",
             "Train it with the recipe text_tower.yaml.",
