@@ -64,7 +64,7 @@ def train(
         DependencyError: the backbone's weights are not installed.
     """
     recipe = load_recipe(recipe_path)
-    out = Path(out_dir)
+    out = Path(out_dir).resolve()
     out.mkdir(parents=True, exist_ok=True)
     last = min(steps or recipe.steps, recipe.steps)
     if recipe.processes == 1:
@@ -142,7 +142,13 @@ def _batches(
     ]
     return iter(
         torch.utils.data.DataLoader(
-            data, batch_sampler=order, collate_fn=datasets.collate, num_workers=1, prefetch_factor=4
+            data,
+            batch_sampler=order,
+            collate_fn=datasets.collate,
+            num_workers=1,
+            prefetch_factor=4,
+            # Forked, so that the images in memory are shared and not copied.
+            multiprocessing_context="fork",
         )
     )
 
