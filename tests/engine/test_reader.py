@@ -274,6 +274,22 @@ def test_averages_leave_nodata_out(make_raster):
     assert (values[1:, :, 0] == 100).all()
 
 
+def test_strong_reduction_is_the_mean_of_the_valid_pixels(make_raster):
+    rng = np.random.default_rng(0)
+    array = rng.integers(0, 1000, (4, 100, 100)).astype(np.uint16)
+    array[3] = 65535
+    array[3, ::5] = 0
+    array[:3, ::5] = 60000  # transparent, so it must not count
+    path = make_raster("image.tif", array)
+    mark(path, gdal.GCI_RedBand, gdal.GCI_GreenBand, gdal.GCI_BlueBand, gdal.GCI_AlphaBand)
+    with RasterSource.open(path) as source:
+        grid = Grid(20, 20, (500000.0, 2.5, 0.0, 5000000.0, 0.0, -2.5), source.grid.crs_wkt)
+        values, valid = source.read(grid)
+    blocks = array[:3].reshape(3, 20, 5, 20, 5)[:, :, 1:]
+    np.testing.assert_allclose(np.moveaxis(values, -1, 0), blocks.mean(axis=(2, 4)), atol=1)
+    assert valid.all()
+
+
 def test_averages_keep_a_dark_band(make_raster):
     array = np.full((3, 8, 8), 100, np.uint8)
     array[0, :2, :2] = 0  # the nodata value in one band only: a colour
