@@ -8,6 +8,8 @@ import sys
 
 import numpy as np
 import pytest
+from osgeo import gdal, osr
+
 from changescribe.engine.errors import InputError
 from changescribe.engine.raster.footprint import densify
 from changescribe.engine.raster.grid import Grid, common_grid, format_size
@@ -18,7 +20,6 @@ from changescribe.engine.raster.support import (
     transform_points,
 )
 from changescribe.engine.request import Extent
-from osgeo import gdal, osr
 
 UTM = "EPSG:32633"
 UTM_GRID = (500000.0, 0.5, 0.0, 5000000.0, 0.0, -0.5)

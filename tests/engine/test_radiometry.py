@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from changescribe.engine.raster.radiometry import Stretch, joint_stretch
 from changescribe.engine.raster.reader import RasterSource
 

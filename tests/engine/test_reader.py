@@ -8,12 +8,13 @@ import threading
 
 import numpy as np
 import pytest
+from osgeo import gdal, osr
+
 from changescribe.engine.errors import InputError
 from changescribe.engine.raster.dates import date_in_name
 from changescribe.engine.raster.grid import Grid
 from changescribe.engine.raster.reader import RasterSource
 from changescribe.engine.raster.support import spatial_reference
-from osgeo import gdal, osr
 
 UTM = "EPSG:32633"
 UTM_GRID = (500000.0, 0.5, 0.0, 5000000.0, 0.0, -0.5)

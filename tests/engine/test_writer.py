@@ -11,12 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from osgeo import gdal
+
 from changescribe.engine.errors import CancelledError, InputError, OutputError
 from changescribe.engine.raster import writer as writer_module
 from changescribe.engine.raster.grid import Grid
 from changescribe.engine.raster.support import same_crs, spatial_reference
 from changescribe.engine.raster.writer import RasterWriter, warp_to
-from osgeo import gdal
 
 UTM = spatial_reference("EPSG:32633").ExportToWkt()
 GRID = Grid(300, 280, (500000.0, 0.5, 0.0, 5000000.0, 0.0, -0.5), UTM)
