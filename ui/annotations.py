@@ -85,6 +85,7 @@ def show_captions(run: Run, canvas: QgsMapCanvas) -> int:
         layer = _new_layer(changes)
         QgsProject.instance().addMapLayer(layer, False)
         node = group.insertLayer(0, layer)
+        node.setCustomProperty(RESULT_PROPERTY, "captions")
         node.setExpanded(False)
     else:
         _clear(layer)
@@ -122,7 +123,6 @@ def _new_layer(changes: QgsVectorLayer) -> QgsAnnotationLayer:
     options = QgsAnnotationLayer.LayerOptions(QgsProject.instance().transformContext())
     layer = QgsAnnotationLayer(QCoreApplication.translate("ChangeScribe", "captions"), options)
     layer.setCrs(changes.crs())
-    layer.setCustomProperty(RESULT_PROPERTY, "captions")
     return layer
 
 

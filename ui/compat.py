@@ -14,6 +14,7 @@ from qgis.core import (
     QgsCoordinateTransform,
     QgsMapLayerProxyModel,
     QgsPalLayerSettings,
+    QgsRasterLayerTemporalProperties,
     QgsTextBackgroundSettings,
     QgsUnitTypes,
     QgsVectorLayer,
@@ -30,6 +31,7 @@ __all__ = [
     "BACKGROUND_SIZE_BUFFER",
     "FILTER_POLYGON",
     "FILTER_RASTER",
+    "FIXED_TEMPORAL_RANGE",
     "GEOMETRY_POLYGON",
     "LABEL_OUTSIDE_POLYGONS",
     "LEVEL_CRITICAL",
@@ -63,6 +65,10 @@ FILTER_RASTER = _first(
 )
 FILTER_POLYGON = _first(
     lambda: Qgis.LayerFilter.PolygonLayer, lambda: QgsMapLayerProxyModel.Filter.PolygonLayer
+)
+FIXED_TEMPORAL_RANGE = _first(
+    lambda: Qgis.RasterTemporalMode.FixedTemporalRange,
+    lambda: QgsRasterLayerTemporalProperties.TemporalMode.ModeFixedTemporalRange,
 )
 GEOMETRY_POLYGON = _first(
     lambda: Qgis.GeometryType.Polygon, lambda: QgsWkbTypes.GeometryType.PolygonGeometry

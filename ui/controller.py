@@ -183,6 +183,8 @@ class RunController(QObject):
         bounds.scale(1.1)
         canvas.setExtent(bounds)
         canvas.refresh()
+        if run.captions_shown():
+            self._show_captions(run)
 
     def set_captions(self, run: Run, shown: bool) -> None:
         """Show the captions of a run, placed for the map as it is, or hide them."""

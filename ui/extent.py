@@ -289,7 +289,7 @@ def _polygons(layer: QgsVectorLayer, bounds: QgsRectangle) -> list[QgsGeometry]:
     """Return the selected, or all, geometries of a layer that touch a rectangle."""
     request = QgsFeatureRequest().setFilterRect(bounds)
     if _selected(layer):
-        chosen = [feature.geometry() for feature in layer.selectedFeatures(request)]
+        chosen = [feature.geometry() for feature in layer.getSelectedFeatures(request)]
     else:
         chosen = [feature.geometry() for feature in layer.getFeatures(request)]
     return [g if g.isGeosValid() else g.makeValid() for g in chosen if not g.isEmpty()]

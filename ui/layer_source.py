@@ -18,6 +18,8 @@ from qgis.core import (
     QgsRectangle,
 )
 
+from .compat import FIXED_TEMPORAL_RANGE
+
 if TYPE_CHECKING:
     from qgis.core import QgsCoordinateReferenceSystem, QgsRasterLayer
 
@@ -45,7 +47,7 @@ def date_of(layer: QgsRasterLayer) -> str:
     The layer's fixed temporal range comes first, then the names of its file and of the layer.
     """
     temporal = layer.temporalProperties()
-    if temporal.isActive() and temporal.mode() == temporal.TemporalMode.ModeFixedTemporalRange:
+    if temporal.isActive() and temporal.mode() == FIXED_TEMPORAL_RANGE:
         begin = temporal.fixedTemporalRange().begin()
         if begin.isValid():
             return begin.date().toString("yyyy-MM-dd")

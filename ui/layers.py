@@ -26,7 +26,8 @@ from .errors import log
 if TYPE_CHECKING:
     from ..engine.request import ChangeRequest, ChangeResult
 
-#: Custom properties by which a run is found again in a project.
+#: Custom properties by which a run is found again in a project. They are set on the nodes of
+#: the layer tree, since QGIS 3.22 does not save those of annotation layers.
 RUN_PROPERTY = "changescribe/run_id"
 RESULT_PROPERTY = "changescribe/result"
 _STORED = ("title", "gpkg", "mask", "caption", "count", "area_m2", "partial")
@@ -68,9 +69,8 @@ class Run:
         """Return the run's layer of a kind ("changes", "mask", "captions"), where it exists."""
         group = self.group()
         for node in group.findLayers() if group is not None else ():
-            layer = node.layer()
-            if layer is not None and layer.customProperty(RESULT_PROPERTY) == kind:
-                return layer
+            if node.layer() is not None and node.customProperty(RESULT_PROPERTY) == kind:
+                return node.layer()
         return None
 
     def captions_shown(self) -> bool:
@@ -103,6 +103,7 @@ def add_run(request: ChangeRequest, result: ChangeResult) -> Run:
     Raises:
         OutputError: a file of the run cannot be opened.
     """
+    _save_style(result)
     changes = _open_changes(result.gpkg)
     mask = _open_mask(result.mask)
     run = Run(
@@ -155,7 +156,9 @@ def _new_group(run: Run) -> QgsLayerTreeGroup:
 def _append(group: QgsLayerTreeGroup, layer: QgsMapLayer, kind: str) -> object:
     layer.setCustomProperty(RESULT_PROPERTY, kind)
     QgsProject.instance().addMapLayer(layer, False)
-    return group.addLayer(layer)
+    node = group.addLayer(layer)
+    node.setCustomProperty(RESULT_PROPERTY, kind)
+    return node
 
 
 def _open_changes(gpkg: str) -> QgsVectorLayer:
@@ -164,9 +167,14 @@ def _open_changes(gpkg: str) -> QgsVectorLayer:
         raise OutputError(
             _tr('The results in "{file}" cannot be opened.').format(file=os.path.basename(gpkg)),
             _tr("Check that the file is still there and that the folder can be read."),
-            layer.error().summary(),
+            _provider_error(layer),
         )
     return layer
+
+
+def _provider_error(layer: QgsMapLayer) -> str:
+    # QgsError.summary() of an error without a message crashes QGIS 3.22.
+    return "" if layer.error().isEmpty() else layer.error().summary()
 
 
 def _open_mask(path: str) -> QgsRasterLayer:
@@ -175,13 +183,26 @@ def _open_mask(path: str) -> QgsRasterLayer:
         raise OutputError(
             _tr('The mask "{file}" cannot be opened.').format(file=os.path.basename(path)),
             _tr("Check that the file is still there and that the folder can be read."),
-            layer.error().summary(),
+            _provider_error(layer),
         )
     return layer
 
 
+def _save_style(result: ChangeResult) -> None:
+    """Save the style of the polygons in the GeoPackage, as its default.
+
+    A layer of its own does it: a layer that is open while a style is written to its
+    GeoPackage can lose its file (SQLite's journal goes away under its connection).
+    """
+    layer = _open_changes(result.gpkg)
+    _style_changes(layer, result)
+    problem = save_style_to_database(layer, "ChangeScribe", _tr("Changes by object and direction"))
+    if problem:
+        log(f"{layer.source()}: {problem}")
+
+
 def _style_changes(layer: QgsVectorLayer, result: ChangeResult) -> None:
-    """Give the polygons symbols, labels, map tip and field names, and save them in the file."""
+    """Give the polygons symbols, labels, map tip and field names."""
     kinds = [tuple(key.rsplit("|", 1)) for key in result.counts]
     known = {(query.object, query.direction) for query in result.parse.queries}
     kinds += sorted(known - set(kinds))
@@ -197,9 +218,6 @@ def _style_changes(layer: QgsVectorLayer, result: ChangeResult) -> None:
         index = layer.fields().indexOf(name)
         if index >= 0:
             layer.setFieldAlias(index, alias)
-    problem = save_style_to_database(layer, "ChangeScribe", _tr("Changes by object and direction"))
-    if problem:
-        log(f"{layer.source()}: {problem}")
 
 
 def _style_mask(layer: QgsRasterLayer) -> None:

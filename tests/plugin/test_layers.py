@@ -1,0 +1,313 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a run puts into the project: group, styles, labels, map tips, captions as annotations."""
+
+from __future__ import annotations
+
+import os
+import random
+
+import fake_engine
+import pytest
+from qgis.core import (
+    QgsAnnotationLayer,
+    QgsCoordinateReferenceSystem,
+    QgsExpression,
+    QgsExpressionContext,
+    QgsExpressionContextUtils,
+    QgsMapRendererParallelJob,
+    QgsProject,
+    QgsRasterLayer,
+    QgsVectorLayer,
+)
+from qgis.PyQt.QtGui import QColor
+from waiting import wait_until
+
+from changescribe.ui import annotations, layers, styles
+from changescribe.ui.placement import Box, Item, place
+
+
+def names_in(group):
+    return [node.layer().name() for node in group.findLayers()]
+
+
+def show_canvas(desk, width, height):
+    desk.canvas.setMinimumSize(width, height)
+    desk.canvas.window().show()
+    desk.canvas.show()
+    wait_until(lambda: desk.canvas.mapSettings().outputSize().width() >= width - 10)
+
+
+def test_group_on_top_with_files_only(desk):
+    desk.engine.count = 4
+    run = desk.run()
+    root = QgsProject.instance().layerTreeRoot()
+    group = root.children()[0]
+    assert group.name() == "buildings built, 2016 \N{RIGHTWARDS ARROW} 2023"
+    assert names_in(group) == ["captions", "changes", "mask"]
+    assert {layer.providerType() for layer in (run.layer("changes"), run.layer("mask"))} == {
+        "ogr", "gdal"}
+    assert not [layer for layer in QgsProject.instance().mapLayers().values()
+                if layer.providerType() == "memory"]
+    assert run.layer("changes").featureCount() == 4
+    assert run.layer("changes").crs() == desk.before.crs()
+    assert desk.dock.results.list.item(0).text().startswith(group.name() + "\n4 found")
+
+
+def test_polygon_symbols(desk):
+    desk.dock.prompt.set_text("new roads and demolished buildings")
+    run = desk.run()
+    renderer = run.layer("changes").renderer()
+    found = {c.value(): c for c in renderer.categories()}
+    assert {c.label() for c in found.values()} == {"roads appeared", "buildings removed"}
+    for value, colour in (("roads|appeared", "#0072b2"), ("buildings|removed", "#d55e00")):
+        symbol = found[value].symbol()
+        halo, fill = symbol.symbolLayer(0), symbol.symbolLayer(1)
+        assert fill.strokeColor().name() == colour
+        assert fill.fillColor().name() == colour
+        assert fill.fillColor().alphaF() == pytest.approx(0.2, abs=0.01)
+        assert fill.strokeWidth() == 0.5
+        assert halo.width() > fill.strokeWidth()
+        assert halo.color().lightness() > 240
+
+
+def test_every_feature_falls_into_a_category(desk):
+    desk.dock.prompt.set_text("new roads and demolished buildings")
+    layer = desk.run().layer("changes")
+    values = {c.value() for c in layer.renderer().categories()}
+    expression = QgsExpression(layer.renderer().classAttribute())
+    context = QgsExpressionContext(QgsExpressionContextUtils.globalProjectLayerScopes(layer))
+    for feature in layer.getFeatures():
+        context.setFeature(feature)
+        assert expression.evaluate(context) in values
+
+
+def test_style_is_saved_in_the_geopackage(desk):
+    run = desk.run()
+    again = QgsVectorLayer(f"{run.gpkg}|layername=changes", "x", "ogr")
+    assert [c.label() for c in again.renderer().categories()] == ["buildings appeared"]
+    assert again.mapTipTemplate() == styles.MAP_TIP
+    assert again.labelsEnabled()
+    stem = os.path.splitext(run.gpkg)[0]
+    written = sorted(os.listdir(os.path.dirname(run.gpkg)))
+    assert os.path.basename(stem) + "_mask.qml" in written
+    mask = QgsRasterLayer(run.mask, "m")
+    assert [c.label for c in mask.renderer().classes()][1:] == ["appeared", "removed", "changed"]
+    assert not [name for name in written if name.endswith(".aux.xml")]
+
+
+def test_mask_style(desk):
+    run = desk.run()
+    classes = {c.value: c.color for c in run.layer("mask").renderer().classes()}
+    assert set(classes) == {0, 1, 2, 3}
+    assert classes[0].alpha() == 0
+    assert classes[1].name() == "#0072b2"
+
+
+def test_metadata_holds_prompt_and_sources(desk):
+    run = desk.run()
+    abstract = run.layer("changes").metadata().abstract()
+    for text in ("buildings built", desk.before.source(), "2016-05-04", "CPU (2 threads)"):
+        assert text in abstract
+    assert run.layer("mask").metadata().identifier() == run.run_id
+
+
+def test_map_tip(desk):
+    layer = desk.run().layer("changes")
+    context = QgsExpressionContext(QgsExpressionContextUtils.globalProjectLayerScopes(layer))
+    feature = next(layer.getFeatures())
+    context.setFeature(feature)
+    html = QgsExpression.replaceExpressionText(layer.mapTipTemplate(), context)
+    assert "[%" not in html
+    assert feature["caption"] in html
+    assert "0.90" in html
+    assert "m&sup2;" in html
+    assert "tree &rarr; building" in html
+
+
+def test_map_tip_without_values(desk):
+    layer = desk.run().layer("changes")
+    context = QgsExpressionContext(QgsExpressionContextUtils.globalProjectLayerScopes(layer))
+    feature = next(layer.getFeatures())
+    for name in ("caption", "score", "area_m2", "from_class", "to_class", "date_before"):
+        feature[name] = None
+    context.setFeature(feature)
+    html = QgsExpression.replaceExpressionText(layer.mapTipTemplate(), context)
+    assert "NULL" not in html
+    assert "pixels" in html
+    assert "not known" in html
+
+
+def test_captions_label_at_large_scales_only(desk):
+    layer = desk.run().layer("changes")
+    rule = layer.labeling().rootRule().children()[0]
+    assert rule.settings().fieldName == "caption"
+    assert 500 <= rule.minimumScale() <= 250_000
+    assert rule.maximumScale() == 0
+    assert not styles.caption_labels(None).rootRule().children()[0].minimumScale()
+
+
+def test_ten_largest_captions_are_annotated(desk):
+    desk.engine.count = 12
+    show_canvas(desk, 1400, 1000)
+    desk.canvas.setExtent(desk.before.extent())
+    run = desk.run()
+    layer = run.layer("captions")
+    assert isinstance(layer, QgsAnnotationLayer)
+    texts = [i for i in layer.items().values() if i.type() == "pointtext"]
+    lines = [i for i in layer.items().values() if i.type() == "linestring"]
+    assert 8 <= len(texts) <= annotations.LARGEST
+    assert len(lines) == len(texts)
+    assert all(i.text().startswith("New building") for i in texts)
+    assert desk.dock.results.captions_button.isChecked()
+
+
+def test_captions_button_hides_and_rebuilds(desk):
+    run = desk.run()
+    layer = run.layer("captions")
+    first = len(layer.items())
+    desk.dock.results.captions_button.click()
+    assert not run.captions_shown()
+    assert not desk.settings.captions_shown
+    desk.dock.results.captions_button.click()
+    assert run.captions_shown()
+    assert run.layer("captions") is layer
+    assert len(layer.items()) == first
+
+
+def test_captions_can_be_off_from_the_start(desk):
+    desk.settings.captions_shown = False
+    run = desk.run()
+    assert run.layer("captions") is None
+    assert not desk.dock.results.captions_button.isChecked()
+    desk.dock.results.captions_button.click()
+    assert run.layer("captions") is not None
+
+
+def test_captions_are_drawn_where_they_were_placed(desk):
+    """The text stands in its box: rendered, nothing of it leaves the map, its box is white."""
+    desk.engine.count = 1
+    show_canvas(desk, 800, 600)
+    desk.canvas.setExtent(desk.before.extent())
+    run = desk.run()
+    settings = desk.canvas.mapSettings()
+    settings.setLayers([run.layer("captions")])
+    settings.setBackgroundColor(QColor(0, 0, 0))
+    job = QgsMapRendererParallelJob(settings)
+    job.start()
+    job.waitForFinished()
+    image = job.renderedImage()
+    white = [(x, y) for x in range(0, image.width(), 2) for y in range(0, image.height(), 2)
+             if image.pixelColor(x, y).lightness() > 180]
+    assert len(white) > 500
+    xs, ys = [x for x, _y in white], [y for _x, y in white]
+    assert min(xs) > 0
+    assert max(xs) < image.width() - 2
+    assert min(ys) > 0
+    assert max(ys) < image.height() - 2
+
+
+def test_removing_the_group_removes_the_captions(desk):
+    run = desk.run()
+    group = run.group()
+    ids = [node.layerId() for node in group.findLayers()]
+    assert len(ids) == 3
+    group.parent().removeChildNode(group)
+    QgsProject.instance().removeMapLayers(ids)
+    assert run.group() is None
+    assert run.layer("captions") is None
+    assert not run.captions_shown()
+    desk.dock.results.zoom_button.click()
+    assert "no longer in the project" in desk.bar.currentItem().text()
+    desk.dock.results.captions_button.click()
+    assert not desk.dock.results.captions_button.isChecked()
+
+
+def test_project_brings_runs_and_captions_back(desk, tmp_path):
+    desk.engine.count = 5
+    run = desk.run()
+    before = len(run.layer("captions").items())
+    path = str(tmp_path / "project.qgz")
+    assert QgsProject.instance().write(path)
+    QgsProject.instance().clear()
+    assert desk.dock.results.list.count() == 0
+    assert QgsProject.instance().read(path)
+    assert desk.dock.results.list.count() == 1
+    restored = desk.dock.results.current
+    assert restored == run
+    assert len(restored.layer("captions").items()) == before
+    assert restored.captions_shown()
+    assert desk.dock.results.captions_button.isChecked()
+
+
+def test_zoom(desk):
+    desk.canvas.setDestinationCrs(QgsCoordinateReferenceSystem("EPSG:4326"))
+    desk.run()
+    desk.dock.results.zoom_button.click()
+    extent = desk.canvas.extent()
+    assert 14.9 < extent.center().x() < 15.1
+    assert extent.width() < 0.01
+
+
+def test_zoom_places_captions_anew(desk):
+    desk.engine.count = 6
+    run = desk.run()
+    layer = run.layer("captions")
+    scale = layer.minimumScale()
+    desk.canvas.zoomByFactor(4)
+    desk.dock.results.zoom_button.click()
+    assert layer.minimumScale() != scale
+
+
+def test_missing_result_file_is_an_error(desk):
+    def lose(*args, **kwargs):
+        result = fake_engine.FakeEngine()(*args, **kwargs)
+        os.remove(result.gpkg)
+        return result
+
+    desk.controller.thread_._detect = lose
+    desk.dock.run.detect_button.click()
+    wait_until(lambda: desk.ends)
+    assert desk.ends == ["failed"]
+    assert "cannot be opened" in str(desk.controller.last_error)
+    assert not QgsProject.instance().layerTreeRoot().findGroups()
+
+
+def test_title():
+    request = fake_engine_request("2016-05-04", "2016-09-01")
+    assert layers.title_of(request) == "roads built, 2016-05-04 \N{RIGHTWARDS ARROW} 2016-09-01"
+    assert layers.title_of(fake_engine_request(None, "2016")) == "roads built"
+
+
+def fake_engine_request(before, after):
+    from changescribe.engine.request import ChangeRequest
+
+    return ChangeRequest("a", "b", "roads built", "c", date_before=before, date_after=after)
+
+
+def test_shortened_captions():
+    assert annotations.shorten("New road, 410 m long.") == ("New road, 410 m long",)
+    lines = annotations.shorten("word " * 60)
+    assert len(lines) == 3
+    assert lines[-1].endswith("\N{HORIZONTAL ELLIPSIS}")
+    assert max(len(line) for line in lines) <= 34
+    assert annotations.shorten("") == ()
+
+
+def test_placement_never_overlaps():
+    dice = random.Random(7)
+    view = Box(0, 0, 1000, 700)
+    for _ in range(20):
+        items = []
+        for _n in range(10):
+            x, y = dice.uniform(50, 950), dice.uniform(50, 650)
+            items.append(Item((x, y), Box(x - 15, y - 10, 30, 20), dice.uniform(60, 200), 45))
+        boxes = [box for box in place(items, view, [i.region for i in items]) if box is not None]
+        assert len(boxes) >= 7
+        assert all(box.inside(view) for box in boxes)
+        for number, box in enumerate(boxes):
+            assert not any(box.overlaps(other) for other in boxes[number + 1:])
+
+
+def test_placement_gives_up_rather_than_overlap():
+    item = Item((50, 50), Box(40, 40, 20, 20), 300, 40)
+    assert place([item], Box(0, 0, 100, 100)) == [None]
