@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 
 LOG_TAG = "ChangeScribe"
 POLL_MS = 50
-#: Wide enough for the names of the layers; the user would drag the border.
+#: Wide enough for the names of groups and layers; the user would drag the borders.
+TREE_WIDTH = 320
 DOCK_WIDTH = 400
 CLICK = Qt.MouseButton.LeftButton
 
@@ -262,6 +263,8 @@ def script(driver: Driver) -> Iterator[Wait]:
         layers[role] = QgsProject.instance().addMapLayer(QgsRasterLayer(options[role], name))
         if layers[role] is None or not layers[role].isValid():
             raise DriveError(f"QGIS cannot read {options[role]}")
+    for node in QgsProject.instance().layerTreeRoot().findLayers():
+        node.setExpanded(False)
     iface.zoomFull()
     yield pause(0.5)
 
@@ -271,7 +274,8 @@ def script(driver: Driver) -> Iterator[Wait]:
         click_action(window)
     yield Wait("the dock", lambda: visible_dock(window) is not None)
     dock = visible_dock(window)
-    window.resizeDocks([dock], [DOCK_WIDTH], Qt.Orientation.Horizontal)
+    tree = find(window, "Layers", QDockWidget)
+    window.resizeDocks([tree, dock], [TREE_WIDTH, DOCK_WIDTH], Qt.Orientation.Horizontal)
     yield pause(0.5)
     yield from detect(driver, dock, layers)
     yield from show(driver, dock)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import configparser
 import os
+import re
 import shutil
 import sys
 import zipfile
@@ -124,13 +125,13 @@ def demo_pair(folder: Path = ROOT / "resources" / "demo") -> tuple[Path, Path]:
     Raises:
         FileNotFoundError: there is no such pair.
     """
-    found = []
-    for word in ("before", "after"):
-        paths = sorted(folder.glob(f"*{word}*.tif"))
-        if not paths:
-            raise FileNotFoundError(f"There is no demo raster '*{word}*.tif' in {folder}")
-        found.append(paths[0])
-    return found[0], found[1]
+    # The dates are in the names, as those of the truth are not.
+    dated = sorted(
+        path for path in folder.glob("*.tif") if re.search(r"\d{4}-\d\d-\d\d", path.name)
+    )
+    if len(dated) != 2:
+        raise FileNotFoundError(f"There are {len(dated)} dated demo rasters in {folder}, not 2")
+    return dated[0], dated[1]
 
 
 def qgis_command(profiles: Path, name: str, code: Path) -> list[str]:
