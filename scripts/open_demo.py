@@ -16,6 +16,9 @@ def _open() -> None:
     for role in ("before", "after"):
         layer = QgsRasterLayer(pair[role], os.path.splitext(os.path.basename(pair[role]))[0])
         QgsProject.instance().addMapLayer(layer)
+    for node in QgsProject.instance().layerTreeRoot().findLayers():
+        node.setExpanded(False)
+    iface.mainWindow().showMaximized()
     iface.zoomFull()
     plugins["changescribe"].action.trigger()
 
