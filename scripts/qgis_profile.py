@@ -32,7 +32,7 @@ def write_settings(profile: Path) -> None:
     """Enable the plugin and silence first-start dialogs, keeping all other settings."""
     path = profile / "QGIS" / "QGIS3.ini"
     path.parent.mkdir(parents=True, exist_ok=True)
-    parser = configparser.RawConfigParser(strict=False)
+    parser = configparser.RawConfigParser(strict=False, delimiters=("=",))
     parser.optionxform = str  # type: ignore[method-assign,assignment] - keys keep their case
     parser.read(path, encoding="utf-8")
     for section, values in SETTINGS.items():

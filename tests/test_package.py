@@ -13,6 +13,7 @@ from pathlib import Path
 import package
 import package_rules
 import pytest
+import qgis_profile
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -161,6 +162,38 @@ def test_rules_refuse_bad_zips(tmp_path: Path):
         "not of the form",
     ):
         assert words in found
+
+
+def test_profile_keeps_other_settings_and_enables_the_plugin(tmp_path: Path):
+    ini = tmp_path / "QGIS" / "QGIS3.ini"
+    ini.parent.mkdir()
+    ini.write_text("[UI]\nstate=@ByteArray(a:b%=)\n[qgis]\ncheckVersion=true\n", encoding="utf-8")
+    qgis_profile.write_settings(tmp_path)
+    lines = ini.read_text(encoding="utf-8").splitlines()
+    assert "state=@ByteArray(a:b%=)" in lines
+    assert "checkVersion=false" in lines
+    assert "changescribe=true" in lines
+
+
+def test_profile_with_a_zip_holds_copies_and_refuses_escapes(built: Path, tmp_path: Path):
+    folder = qgis_profile.install_plugin(tmp_path, built)
+    assert not folder.is_symlink()
+    assert (folder / "metadata.txt").is_file()
+    qgis_profile.install_plugin(tmp_path)
+    assert folder.resolve() == ROOT
+    bad = tmp_path / "bad.zip"
+    with zipfile.ZipFile(bad, "w") as archive:
+        archive.writestr("../../escaped.py", "")
+    with pytest.raises(ValueError, match="outside the profile"):
+        qgis_profile.install_plugin(tmp_path, bad)
+
+
+def test_qgis_gets_onnxruntime_but_keeps_its_own_numpy(tmp_path: Path):
+    site = tmp_path / "lib" / "python3.11" / "site-packages"
+    for name in ("onnxruntime", "numpy"):
+        (site / name).mkdir(parents=True)
+    packages = qgis_profile.link_packages(tmp_path, tmp_path / "packages")
+    assert [path.name for path in packages.iterdir()] == ["onnxruntime"]
 
 
 @pytest.mark.slow
