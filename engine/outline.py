@@ -20,9 +20,8 @@ from .runs import Runs, label_runs
 #: A polygon: its exterior, then its holes; each (N, 2), not closed.
 Polygon = list[np.ndarray]
 
-#: Parts of the tolerance that are tried until no corner of the outline is too far off.
-_ATTEMPTS = (1.0, 0.7, 0.5, 0.3)
-
+#: An outline with more corners is not simplified: it would take minutes.
+_MOST_CORNERS = 500_000
 
 def trace(runs: Runs, label: np.ndarray, count: int) -> list[list[Polygon]]:
     """Trace the outlines of components.
@@ -41,16 +40,16 @@ def trace(runs: Runs, label: np.ndarray, count: int) -> list[list[Polygon]]:
     owner[part] = label
     exteriors: list[list[np.ndarray]] = [[] for _ in range(parts)]
     holes: list[list[np.ndarray]] = [[] for _ in range(parts)]
-    for index, ring in _rings(runs, part):
-        (exteriors if _signed_area(ring) < 0 else holes)[index].append(ring)
+    for index, ring, is_hole in _rings(runs, part):
+        (holes if is_hole else exteriors)[index].append(ring)
     found: list[list[Polygon]] = [[] for _ in range(count)]
     for index in range(parts):
         found[owner[index]].append(exteriors[index] + holes[index])
     return found
 
 
-def _rings(runs: Runs, part: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (part, ring) for all rings, in corners only, none of which touches itself."""
+def _rings(runs: Runs, part: np.ndarray) -> Iterator[tuple[int, np.ndarray, bool]]:
+    """Yield (part, ring, is a hole) for all rings, in corners only, none touching itself."""
     x, y_out, following = _links(runs, part)
     turns = x != x[following]
     # Skip vertical stretches: after k rounds a pointer has jumped over 2^k straight edges.
@@ -68,10 +67,37 @@ def _rings(runs: Runs, part: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
     corners = np.empty((len(edges), 2, 2), dtype=np.int64)
     corners[:, 0, 0], corners[:, 1, 0] = x[edges], x[following[edges]]
     corners[:, :, 1] = y_out[edges][:, None]
-    for begin, end in zip(starts, [*starts[1:], len(edges)]):
-        ring = corners[begin:end].reshape(-1, 2)
+    corners = corners.reshape(-1, 2)
+    begins = 2 * np.array(starts, dtype=np.int64)
+    ring_of = np.repeat(np.arange(len(begins)), np.diff(np.append(begins, len(corners))))
+    is_hole = _twice_areas(corners, begins) > 0
+    tangled = _touching_themselves(corners, ring_of)
+    owner = part[edges[begins // 2] // 2].tolist()
+    ends = [*begins[1:].tolist(), len(corners)]
+    for index, (begin, end) in enumerate(zip(begins.tolist(), ends)):
+        ring = corners[begin:end]
+        if index not in tangled:
+            yield owner[index], ring, bool(is_hole[index])
+            continue
         for simple in _untangle(ring):
-            yield int(part[edges[begin] // 2]), simple
+            area = _twice_areas(simple, np.zeros(1, dtype=np.int64))
+            yield owner[index], simple, bool(area[0] > 0)
+
+
+def _twice_areas(corners: np.ndarray, begins: np.ndarray) -> np.ndarray:
+    """(R,) twice the signed area of rings, negative for an exterior (rows grow downwards)."""
+    following = np.arange(1, len(corners) + 1)
+    following[np.append(begins[1:], len(corners)) - 1] = begins
+    x, y = corners[:, 0], corners[:, 1]
+    return np.add.reduceat(x * y[following] - x[following] * y, begins)
+
+
+def _touching_themselves(corners: np.ndarray, ring_of: np.ndarray) -> set[int]:
+    """Numbers of the rings that pass a corner twice."""
+    order = np.lexsort((corners[:, 0], corners[:, 1], ring_of))
+    ring, place = ring_of[order], corners[order]
+    twice = (ring[1:] == ring[:-1]) & (place[1:] == place[:-1]).all(axis=1)
+    return set(ring[1:][twice].tolist())
 
 
 def _links(runs: Runs, part: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -121,10 +147,7 @@ def _cycles(following: list[int]) -> tuple[np.ndarray, list[int]]:
 
 def _untangle(ring: np.ndarray) -> list[np.ndarray]:
     """Split a ring where it touches itself, so that every piece is simple."""
-    width = int(ring[:, 0].max()) + 1
-    keys = ring[:, 1] * width + ring[:, 0]
-    if len(np.unique(keys)) == len(keys):
-        return [ring]
+    keys = ring[:, 1] * (int(ring[:, 0].max()) + 1) + ring[:, 0]
     pieces: list[np.ndarray] = []
     stack: list[int] = []
     place: dict[int, int] = {}
@@ -140,56 +163,51 @@ def _untangle(ring: np.ndarray) -> list[np.ndarray]:
     return [*pieces, ring[stack]]
 
 
-def _signed_area(ring: np.ndarray) -> float:
-    """Twice the area, negative for an exterior (rows grow downwards)."""
-    x, y = ring[:, 0], ring[:, 1]
-    return float((x * np.roll(y, -1) - np.roll(x, -1) * y).sum())
-
-
 def simplify(polygons: list[Polygon], tolerance: float) -> list[Polygon]:
     """Smooth the steps of an outline and leave out what is nearly straight.
 
     Steps of one pixel are replaced by their middles, so that a slanting edge becomes
-    straight, then vertices are left out while topology stays (GEOS). Each corner of the
-    outline is then measured against the edge that replaced it: none is moved by more
-    than the tolerance. Corners between longer edges stay where they are.
+    straight, then vertices are left out as long as no corner of the outline is farther
+    than the tolerance from the edge over it. What would not be valid is done again more
+    carefully. Regions of other queries beside this one are simplified on their own.
 
     Args:
         polygons: of one component, as :func:`trace` returns them.
         tolerance: in pixels; 0 returns ``polygons``.
 
     Returns:
-        Valid polygons; the outline itself where nothing simpler is valid.
+        Valid polygons; the outline itself where nothing simpler is valid, or where it has
+        more than half a million corners, which only noise has.
     """
-    if tolerance <= 0:
+    corners = sum(len(ring) for polygon in polygons for ring in polygon)
+    if tolerance <= 0 or corners > _MOST_CORNERS:
         return polygons
     paths = [[_Path(ring, smooth=tolerance >= 0.5) for ring in polygon] for polygon in polygons]
-    for smoothed in ([[path.kept for path in polygon] for polygon in paths], polygons):
-        geometry = ogr.CreateGeometryFromWkb(to_wkb(smoothed))
-        if not geometry.IsValid():
-            continue
-        for part in _ATTEMPTS:
-            simple, _ = checked(lambda t=part * tolerance: geometry.SimplifyPreserveTopology(t))
-            if simple is None or simple.IsEmpty() or not simple.IsValid():
-                continue
-            rings = from_wkb(bytes(simple.ExportToWkb(ogr.wkbNDR)))
-            if _near(paths, rings, tolerance + 1e-6):
-                return rings
-        if smoothed is not polygons:
-            return smoothed
-    return polygons
+    for rings in (
+        [[path.reduced(tolerance) for path in polygon] for polygon in paths],
+        [[path.kept for path in polygon] for polygon in paths],
+    ):
+        geometry = ogr.CreateGeometryFromWkb(to_wkb(rings))
+        if geometry is not None and geometry.IsValid():
+            return rings
+    # The outline moves by no more than the tolerance here too, and GEOS keeps its topology.
+    outline = ogr.CreateGeometryFromWkb(to_wkb(polygons))
+    simple, _ = checked(lambda: outline.SimplifyPreserveTopology(tolerance))
+    if simple is None or simple.IsEmpty() or not simple.IsValid():
+        return polygons
+    return from_wkb(bytes(simple.ExportToWkb(ogr.wkbNDR)))
 
 
 class _Path:
     """An outline ring with the points that may stay: corners, and middles of steps."""
 
     def __init__(self, ring: np.ndarray, *, smooth: bool) -> None:
-        step = np.roll(ring, -1, axis=0) - ring
-        back = np.roll(step, 1, axis=0)
+        step = _next(ring) - ring
+        back = _roll(step, -1)
         turn = np.sign(back[:, 0] * step[:, 1] - back[:, 1] * step[:, 0])
         # A step: one pixel long, left at one end and right at the other.
-        is_step = (np.abs(step).sum(axis=1) == 1) & (turn * np.roll(turn, -1) < 0) & smooth
-        corner = ~(is_step | np.roll(is_step, 1))
+        is_step = (np.abs(step).sum(axis=1) == 1) & (turn * _next(turn) < 0) & smooth
+        corner = ~(is_step | _roll(is_step, -1))
         points = np.empty((2 * len(ring), 2))
         points[0::2], points[1::2] = ring, ring + step / 2
         real = np.ones(2 * len(ring), dtype=bool)
@@ -200,38 +218,60 @@ class _Path:
         # Start at a corner of the hull, which stays whatever is left out.
         candidates = np.flatnonzero(kept)
         begin = candidates[np.argmin(points[candidates].sum(axis=1))]
-        self.points = np.roll(points, -begin, axis=0)
-        self.kept = self.points[np.roll(kept, -begin)]
+        self.points = _roll(points, begin)
+        kept = _roll(kept, begin)
+        self.kept = self.points[kept]
+        self._may_stay = np.append(kept, True)
 
-    def farthest(self, ring: np.ndarray) -> float:
-        """Return the largest distance of a point of the outline from the edge over it."""
-        place = {tuple(point): index for index, point in enumerate(self.points.tolist())}
-        stops = [place.get(tuple(point), -1) for point in ring.tolist()]
-        if min(stops) < 0:
-            return float("inf")
-        first = stops.index(min(stops))
-        stops = stops[first:] + stops[:first]
-        if any(b <= a for a, b in zip(stops, stops[1:])):
-            return float("inf")
-        span = np.searchsorted(stops, np.arange(len(self.points)), side="right") - 1
-        begin = self.points[np.array(stops)[span]]
-        end = self.points[np.array(stops)[(span + 1) % len(stops)]]
-        along = end - begin
-        offset = self.points - begin
-        squared = np.maximum((along**2).sum(axis=1), 1e-12)
-        t = np.clip((offset * along).sum(axis=1) / squared, 0, 1)
-        return float(np.sqrt(((offset - t[:, None] * along) ** 2).sum(axis=1)).max())
+    def reduced(self, tolerance: float) -> np.ndarray:
+        """Leave points out as Douglas and Peucker do, but measure the outline itself.
+
+        Args:
+            tolerance: largest distance of a corner of the outline from the edge over it.
+
+        Returns:
+            (N, 2), at least three points.
+        """
+        last = len(self.points)
+        points = np.concatenate([self.points, self.points[:1]])
+        offset = points - points[0]
+        far = int(np.where(self._may_stay, (offset**2).sum(axis=1), -1).argmax())
+        stays = {0, far}
+        spans = [(0, far), (far, last)]
+        while spans:
+            begin, end = spans.pop()
+            if end - begin < 2:
+                continue
+            distance = _distances(points[begin + 1 : end], points[begin], points[end])
+            if distance.max() <= tolerance + 1e-9:
+                continue
+            distance[~self._may_stay[begin + 1 : end]] = -1.0
+            split = int(distance.argmax())
+            if distance[split] >= 0:
+                middle = begin + 1 + split
+                stays.add(middle)
+                spans += [(begin, middle), (middle, end)]
+        return points[sorted(stays)] if len(stays) >= 3 else self.kept
 
 
-def _near(paths: list[list[_Path]], polygons: list[Polygon], tolerance: float) -> bool:
-    """Whether every ring stays within the tolerance of its outline."""
-    if [len(polygon) for polygon in paths] != [len(polygon) for polygon in polygons]:
-        return False
-    return all(
-        len(ring) >= 3 and path.farthest(ring) <= tolerance
-        for path_rings, rings in zip(paths, polygons)
-        for path, ring in zip(path_rings, rings)
-    )
+def _distances(points: np.ndarray, begin: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """(N,) distances of (N, 2) points from the segment between two points."""
+    x, y = points[:, 0] - begin[0], points[:, 1] - begin[1]
+    dx, dy = float(end[0] - begin[0]), float(end[1] - begin[1])
+    squared = dx * dx + dy * dy
+    if squared == 0:
+        return np.hypot(x, y)
+    t = np.clip((x * dx + y * dy) / squared, 0, 1)
+    return np.hypot(x - t * dx, y - t * dy)
+
+
+def _roll(array: np.ndarray, count: int) -> np.ndarray:
+    """np.roll by ``-count`` along the first axis, several times as fast on short arrays."""
+    return np.concatenate([array[count:], array[:count]])
+
+
+def _next(array: np.ndarray) -> np.ndarray:
+    return _roll(array, 1)
 
 
 def perimeter(polygons: list[Polygon], across: float, down: float) -> float:
@@ -239,7 +279,7 @@ def perimeter(polygons: list[Polygon], across: float, down: float) -> float:
     total = 0.0
     for polygon in polygons:
         for ring in polygon:
-            step = np.roll(ring, -1, axis=0) - ring
+            step = _next(ring) - ring
             total += float(np.hypot(step[:, 0] * across, step[:, 1] * down).sum())
     return total
 
