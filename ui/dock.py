@@ -69,6 +69,7 @@ class ChangeScribeDock(QgsDockWidget):
         self._timer.setSingleShot(True)
         self._timer.setInterval(_SETTLE_MS)
         self._lay_out()
+        self._order_tabs()
         self._connect()
         self.refresh()
 
@@ -92,6 +93,20 @@ class ChangeScribeDock(QgsDockWidget):
         scroll.setWidget(content)
         scroll.setMinimumWidth(_MINIMUM_WIDTH)
         self.setWidget(scroll)
+
+    def _order_tabs(self) -> None:
+        """Let the Tab key follow the column from top to bottom."""
+        layers, extent, options = self.layers, self.extent, self.advanced
+        order = [
+            layers.before_combo, layers.before_date, layers.after_combo, layers.after_date,
+            layers.swap_button, self.prompt.combo, *extent.radio_buttons, extent.layer_combo,
+            extent.draw_button, self.system.combo, options.threshold, options.min_area,
+            options.bands_before, options.bands_after, options.device, options.folder,
+            self.run.detect_button, self.run.cancel_button, self.results.list,
+            self.results.zoom_button, self.results.captions_button, self.results.export_button,
+        ]
+        for first, second in zip(order, order[1:]):
+            QWidget.setTabOrder(first, second)
 
     def _connect(self) -> None:
         self._timer.timeout.connect(self.refresh)

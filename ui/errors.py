@@ -7,6 +7,7 @@ import traceback
 from typing import TYPE_CHECKING, Optional
 
 from qgis.core import QgsApplication, QgsMessageLog
+from qgis.PyQt import sip
 from qgis.PyQt.QtCore import QCoreApplication, Qt
 from qgis.PyQt.QtGui import QFontDatabase
 from qgis.PyQt.QtWidgets import (
@@ -23,7 +24,7 @@ from ..engine.errors import ChangeScribeError
 from .compat import LEVEL_CRITICAL, LEVEL_INFO, LEVEL_WARNING
 
 if TYPE_CHECKING:
-    from qgis.gui import QgsMessageBar
+    from qgis.gui import QgsMessageBar, QgsMessageBarItem
 
 LOG_TAG = "ChangeScribe"
 #: A message that the user must see stays until it is closed.
@@ -102,6 +103,7 @@ class Messenger:
         self._bar = bar
         self._parent = parent
         self._dialogs: list[DetailsDialog] = []
+        self._items: list[QgsMessageBarItem] = []
 
     def error(self, error: ChangeScribeError) -> None:
         """Show an error with its hint and a button for the details, and log it."""
@@ -129,6 +131,7 @@ class Messenger:
             button.setObjectName("changeScribeDetailsButton")
             button.clicked.connect(lambda: self.show_details(text, details))
             item.layout().addWidget(button)
+        self._items = [shown for shown in self._items if not sip.isdeleted(shown)] + [item]
         self._bar.pushWidget(item, level, seconds)
 
     def show_details(self, summary: str, details: str) -> DetailsDialog:
@@ -144,7 +147,11 @@ class Messenger:
             self._dialogs.remove(dialog)
 
     def close(self) -> None:
-        """Close the windows that are still open."""
+        """Close windows and messages that are still open: their buttons call the plugin."""
+        for item in self._items:
+            if not sip.isdeleted(item):
+                self._bar.popWidget(item)
+        self._items.clear()
         for dialog in list(self._dialogs):
             dialog.close()
         self._dialogs.clear()

@@ -11,6 +11,7 @@ from qgis.gui import QgsFileWidget
 from qgis.PyQt.QtCore import Qt, QUrl, pyqtSignal
 from qgis.PyQt.QtGui import QDesktopServices
 from qgis.PyQt.QtWidgets import (
+    QCheckBox,
     QComboBox,
     QDialog,
     QDialogButtonBox,
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from ..engine.errors import ChangeScribeError
     from .layers import Run
 
+    #: (results, file, whether to replace it) -> warnings
+    Export = Callable[[str, str, bool], tuple[str, ...]]
+
 #: (name on screen, suffix, filter of the file dialog)
 _FORMATS = (
     ("ESRI Shapefile", ".shp", "ESRI Shapefile (*.shp)"),
@@ -37,11 +41,11 @@ _FORMATS = (
 )
 
 
-def _export(gpkg: str, out: str) -> tuple[str, ...]:
+def _export(gpkg: str, out: str, overwrite: bool) -> tuple[str, ...]:
     # Imported when it is used: the dock opens without GDAL's bindings being touched.
     from ..engine.export import export
 
-    return tuple(export(gpkg, out) or ())
+    return tuple(export(gpkg, out, overwrite=overwrite))
 
 
 class ExportTask(QgsTask):
@@ -50,6 +54,7 @@ class ExportTask(QgsTask):
     Args:
         gpkg: the run's results.
         out: file to write; its suffix is the format.
+        overwrite: replace an existing file.
         export: does the work, returns warnings; raises ChangeScribeError.
     """
 
@@ -57,16 +62,16 @@ class ExportTask(QgsTask):
     ended = pyqtSignal(object)
 
     def __init__(
-        self, gpkg: str, out: str, export: Callable[[str, str], tuple[str, ...]] = _export
+        self, gpkg: str, out: str, overwrite: bool = False, export: Export = _export
     ) -> None:
         super().__init__(f"ChangeScribe: {os.path.basename(out)}", QgsTask.Flag(0))
-        self._gpkg, self._out, self._export = gpkg, out, export
+        self._gpkg, self._out, self._overwrite, self._export = gpkg, out, overwrite, export
         self.outcome: object = ()
 
     def run(self) -> bool:
         """Export; called by QGIS in a thread."""
         try:
-            self.outcome = self._export(self._gpkg, self._out)
+            self.outcome = self._export(self._gpkg, self._out, self._overwrite)
         except BaseException as error:  # noqa: BLE001 - nothing may escape a thread's run()
             self.outcome = as_change_scribe_error(error)
             return False
@@ -90,7 +95,7 @@ class ExportDialog(QDialog):
 
     def __init__(
         self, run: Run, settings: Settings, parent: Optional[QWidget] = None,
-        export: Callable[[str, str], tuple[str, ...]] = _export,
+        export: Export = _export,
     ) -> None:
         super().__init__(parent)
         self._run, self._settings, self._export = run, settings, export
@@ -107,6 +112,9 @@ class ExportDialog(QDialog):
         self.file_widget = QgsFileWidget()
         self.file_widget.setObjectName("exportFile")
         self.file_widget.setStorageMode(QgsFileWidget.StorageMode.SaveFile)
+        self.file_widget.setConfirmOverwrite(False)
+        self.replace_box = QCheckBox(self.tr("&Replace the existing file"))
+        self.replace_box.setObjectName("exportReplace")
         self.note_label = hint_label(name="exportNote")
         self.status_label = QLabel()
         self.status_label.setObjectName("exportStatus")
@@ -115,6 +123,7 @@ class ExportDialog(QDialog):
         self._lay_out()
         self.format_combo.currentIndexChanged.connect(self._format_changed)
         self.file_widget.fileChanged.connect(self._file_changed)
+        self.replace_box.toggled.connect(self._refresh)
         self._format_changed()
 
     def _lay_out(self) -> None:
@@ -122,6 +131,7 @@ class ExportDialog(QDialog):
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow(self.tr("F&ormat"), self.format_combo)
         form.addRow(self.tr("File &name"), self.file_widget)
+        form.addRow("", self.replace_box)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         self.export_button = QPushButton(self.tr("E&xport"))
         self.export_button.setObjectName("exportRunButton")
@@ -157,13 +167,16 @@ class ExportDialog(QDialog):
         self.warning_label.hide()
         self.export_button.setEnabled(False)
         self._written = out
-        self._task = ExportTask(self._run.gpkg, out, self._export)
+        self._task = ExportTask(
+            self._run.gpkg, out, self.replace_box.isChecked(), self._export
+        )
         self._task.ended.connect(self._ended)
         QgsApplication.taskManager().addTask(self._task)
 
     def _ended(self, outcome: object) -> None:
         self._task = None
-        self.export_button.setEnabled(True)
+        self.replace_box.setChecked(False)
+        self._refresh()
         if isinstance(outcome, tuple):
             self.status_label.setText(
                 self.tr("Written: {file}").format(file=os.path.basename(self._written))
@@ -204,8 +217,17 @@ class ExportDialog(QDialog):
         stem = os.path.splitext(os.path.basename(self._run.gpkg))[0]
         return os.path.join(folder, f"{stem}_export")
 
-    def _file_changed(self, path: str) -> None:
-        self.export_button.setEnabled(bool(path.strip()) and self._task is None)
+    def _file_changed(self) -> None:
+        self.replace_box.setChecked(False)
+        self._refresh()
+
+    def _refresh(self) -> None:
+        """Ask before an existing file is replaced; enable the button where it can work."""
+        path = self._path()
+        exists = os.path.exists(path)
+        self.replace_box.setVisible(exists)
+        allowed = bool(path) and (not exists or self.replace_box.isChecked())
+        self.export_button.setEnabled(allowed and self._task is None)
 
 
 def free_path(stem: str, suffix: str) -> str:

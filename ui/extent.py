@@ -19,6 +19,7 @@ from qgis.gui import QgsMapLayerComboBox, QgsMapToolExtent, QgsRubberBand
 from qgis.PyQt.QtCore import pyqtSignal
 from qgis.PyQt.QtGui import QColor
 from qgis.PyQt.QtWidgets import (
+    QAbstractButton,
     QButtonGroup,
     QGridLayout,
     QPushButton,
@@ -91,7 +92,7 @@ class ExtentPanel(QWidget):
         texts = (
             (self.tr("&overlap"), self.tr("Everything that both layers cover")),
             (self.tr("&canvas"), self.tr("What the map canvas shows of it")),
-            (self.tr("re&ctangle"), self.tr("A rectangle drawn on the map")),
+            (self.tr("rectan&gle"), self.tr("A rectangle drawn on the map")),
             (self.tr("pol&ygons"), self.tr("The selected polygons of a layer, or all of them")),
         )
         row = QGridLayout()
@@ -119,6 +120,11 @@ class ExtentPanel(QWidget):
         layout.addWidget(self.draw_button)
         layout.addWidget(self.estimate_label)
         self._show_parts()
+
+    @property
+    def radio_buttons(self) -> tuple[QAbstractButton, ...]:
+        """The four choices, in their order on the screen."""
+        return tuple(self._buttons.buttons())
 
     @property
     def choice(self) -> int:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Optional
 from qgis.core import (
     QgsLayerMetadata,
     QgsLayerTreeGroup,
+    QgsLayerTreeLayer,
     QgsMapLayer,
     QgsProject,
     QgsRasterLayer,
@@ -115,7 +116,7 @@ def add_run(request: ChangeRequest, result: ChangeResult) -> Run:
     for layer in (changes, mask):
         _describe(layer, request, result)
     group = _new_group(run)
-    _append(group, changes, "changes")
+    _append(group, changes, "changes").setCustomProperty("showFeatureCount", 1)
     node = _append(group, mask, "mask")
     # The polygons show the same: the mask is there to be switched on.
     node.setItemVisibilityChecked(False)
@@ -153,7 +154,7 @@ def _new_group(run: Run) -> QgsLayerTreeGroup:
     return group
 
 
-def _append(group: QgsLayerTreeGroup, layer: QgsMapLayer, kind: str) -> object:
+def _append(group: QgsLayerTreeGroup, layer: QgsMapLayer, kind: str) -> QgsLayerTreeLayer:
     layer.setCustomProperty(RESULT_PROPERTY, kind)
     QgsProject.instance().addMapLayer(layer, False)
     node = group.addLayer(layer)

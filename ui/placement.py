@@ -16,7 +16,7 @@ _GAPS = (14.0, 34.0, 60.0, 95.0, 140.0, 190.0)
 _MARGIN = 5.0
 #: Pixels of extra distance that a candidate is worth avoiding.
 _COVERS_REGION = 60.0
-_CROSSES_LEADER = 150.0
+_CROSSES_LEADER = 400.0
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 import fake_engine
 import pytest
@@ -19,7 +20,7 @@ from qgis.core import (
 )
 from qgis.PyQt.QtCore import QDateTime, Qt
 from qgis.PyQt.QtTest import QTest
-from qgis.PyQt.QtWidgets import QWidget
+from qgis.PyQt.QtWidgets import QAbstractButton, QLabel, QWidget
 from waiting import wait_until
 
 from changescribe.engine.errors import InputError, OutputError
@@ -61,6 +62,35 @@ def polygon_layer(rectangles, crs="EPSG:32633"):
 def test_widgets_have_their_names(desk):
     for name in NAMES:
         assert desk.dock.findChild(QWidget, name) is not None, name
+
+
+def test_tab_key_follows_the_column(desk):
+    order, widget = [], desk.dock.layers.before_combo
+    while True:
+        if widget.objectName() in NAMES:
+            order.append(widget.objectName())
+        widget = widget.nextInFocusChain()
+        if widget is desk.dock.layers.before_combo:
+            break
+    expected = [
+        "beforeLayer", "beforeDate", "afterLayer", "afterDate", "swapButton", "prompt",
+        "systemCombo", "thresholdSpin", "minAreaSpin", "bandsBefore", "bandsAfter",
+        "outputFolder", "detectButton", "cancelButton", "resultsList", "zoomButton",
+        "captionsButton", "exportButton",
+    ]
+    assert [name for name in order if name in expected] == expected
+
+
+def test_mnemonics_are_unique(desk):
+    letters = []
+    for kind in (QLabel, QAbstractButton):
+        for widget in desk.dock.findChildren(kind):
+            if desk.dock.packages.isAncestorOf(widget):
+                continue
+            found = re.search("&([^&])", widget.text())
+            letters += [found.group(1).lower()] if found else []
+    assert len(letters) > 12
+    assert len(letters) == len(set(letters)), sorted(letters)
 
 
 def test_ready(desk):

@@ -22,8 +22,9 @@ class Recorder:
         self.release = threading.Event()
         self.release.set()
 
-    def __call__(self, gpkg, out):
+    def __call__(self, gpkg, out, overwrite):
         self.calls.append((gpkg, out, threading.get_ident()))
+        self.overwrite = overwrite
         assert self.release.wait(5)
         if self.error:
             raise self.error
@@ -92,6 +93,7 @@ def test_an_error_is_shown(dialog, recorder, error):
     dialog.export_button.click()
     wait_until(lambda: failed)
     assert dialog.warning_label.text() == str(failed[0])
+    assert not recorder.overwrite
     assert dialog.export_button.isEnabled()
     assert not dialog.folder_button.isEnabled()
 
@@ -107,6 +109,21 @@ def test_closing_during_an_export_is_harmless(desk, recorder):
     recorder.release.set()
     wait_until(lambda: os.path.exists(recorder.calls[0][1]))
     wait_until(lambda: not desk.controller._exports)
+
+
+def test_asks_before_a_file_is_replaced(dialog, recorder, tmp_path):
+    (tmp_path / "there.shp").write_text("old")
+    dialog.file_widget.setFilePath(str(tmp_path / "there.shp"))
+    assert not dialog.replace_box.isHidden()
+    assert not dialog.export_button.isEnabled()
+    dialog.replace_box.setChecked(True)
+    dialog.export_button.click()
+    wait_until(lambda: recorder.calls and not dialog.busy)
+    assert recorder.overwrite
+    assert not dialog.export_button.isEnabled()
+    dialog.file_widget.setFilePath(str(tmp_path / "new.shp"))
+    assert dialog.replace_box.isHidden()
+    assert dialog.export_button.isEnabled()
 
 
 def test_no_file_no_export(dialog):
