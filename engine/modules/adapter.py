@@ -6,6 +6,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from .layers import SeparableConv
+
 
 class Adapter(nn.Sequential):
     """1x1 convolution, batch norm, ReLU; the same one for both dates.
@@ -21,14 +23,21 @@ class Adapter(nn.Sequential):
         )
 
 
-def concatenate_dates(before: Tensor, after: Tensor) -> Tensor:
-    """f_v = Adapter(f_1) || Adapter(f_2) along the channels (eq. 1).
+class PairFusion(nn.Module):
+    """f_v = Adapter(f_1) || Adapter(f_2) along the channels (eq. 1), mixed to the width d.
+
+    The paper keeps 2 d channels. Here a separable convolution compares the two
+    dates before any text comes in: with a head this shallow, "is there now and
+    was not before" needs a layer of its own, and all that follows is half as wide.
 
     Args:
-        before: (B, d, h, w) adapted features of the earlier date.
-        after: the same of the later date.
-
-    Returns:
-        (B, 2 d, h, w).
+        width: d.
     """
-    return torch.cat([before, after], 1)
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.mix = SeparableConv(2 * width, width)
+
+    def forward(self, before: Tensor, after: Tensor) -> Tensor:
+        """Return f_v (B, d, h, w) of the adapted features (B, d, h, w) of two dates."""
+        return self.mix(torch.cat([before, after], 1))

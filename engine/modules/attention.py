@@ -34,7 +34,9 @@ class MultiHeadAttention(nn.Module):
 
     def _split(self, tokens: Tensor) -> Tensor:
         """(B, N, C) -> (B, heads, N, C / heads)."""
-        return tokens.unflatten(2, (self.heads, -1)).transpose(1, 2)
+        batch, length, width = tokens.shape
+        split = tokens.reshape(batch, length, self.heads, width // self.heads)
+        return split.transpose(1, 2)
 
     def forward(self, queries: Tensor, keys: Tensor, mask: Optional[Tensor] = None) -> Tensor:
         """Attend.
@@ -63,7 +65,8 @@ def to_tokens(features: Tensor) -> Tensor:
 
 def to_map(tokens: Tensor, like: Tensor) -> Tensor:
     """(B, H W, C) -> (B, C, H, W) with the height and width of ``like``."""
-    return tokens.transpose(1, 2).unflatten(2, (like.shape[2], like.shape[3]))
+    shape = (tokens.shape[0], tokens.shape[2], like.shape[2], like.shape[3])
+    return tokens.transpose(1, 2).reshape(shape)
 
 
 def sine_positions(features: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ..backbones import mobilenet
 from ..classes import CLASSES
-from .adapter import Adapter, concatenate_dates
+from .adapter import Adapter, PairFusion
 from .layers import SeparableConv, TopDown
 from .tfam import TextFusionAttention
 from .vsfd import VisionSemanticDecoder
@@ -99,19 +99,52 @@ class SceneEncoder(nn.Module):
         return Encoded(scene, *pyramid[1:], self.classify(scene))
 
 
+class ClassPrior(nn.Module):
+    """What the class scores alone say about a query: the plain difference of two dates.
+
+    The sentence is read as one of the land-cover classes, or none of them; the
+    prior is the sum over the classes of that reading times
+    ``p_after (1 - p_before)``. The fusion of text and image then has only to
+    correct this, which it learns in far fewer steps than to find it.
+
+    Args:
+        text_width: of a sentence embedding.
+    """
+
+    def __init__(self, text_width: int) -> None:
+        super().__init__()
+        self.read = nn.Linear(text_width, NUM_CLASSES + 1)
+        self.gain = nn.Parameter(torch.tensor(4.0))
+
+    def reading(self, sentence: Tensor) -> Tensor:
+        """Return logits (B, 7) of the classes and, last, of none of them."""
+        return self.read(sentence * sentence.shape[1] ** 0.5)
+
+    def forward(self, sentence: Tensor, difference: Tensor) -> Tensor:
+        """Return logits (B, 1, h, w), within plus and minus the gain.
+
+        Args:
+            sentence: f_g (B, text_width).
+            difference: (B, 6, h, w) p_after (1 - p_before) per class.
+        """
+        weights = self.reading(sentence).softmax(1)[:, :NUM_CLASSES, None, None]
+        return self.gain * (2 * (weights * difference).sum(1, keepdim=True) - 1)
+
+
 class ChangeHead(nn.Module):
-    """TFAM per scale, V-SFD, similarity map."""
+    """Dates compared, TFAM per scale, V-SFD, similarity map plus class prior."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        channels = 2 * config.width
+        width = config.width
+        self.pair = nn.ModuleList(PairFusion(width) for _ in range(4))
         self.fusion = nn.ModuleList(
-            TextFusionAttention(channels, config.text_width, config.width, config.heads)
-            for _ in range(4)
+            TextFusionAttention(width, config.text_width, width, config.heads) for _ in range(4)
         )
         self.decoder = VisionSemanticDecoder(
-            channels, config.width, config.text_width, config.heads, evidence=3 * NUM_CLASSES
+            width, config.text_width, config.heads, evidence=3 * NUM_CLASSES
         )
+        self.prior = ClassPrior(config.text_width)
 
     def forward(
         self,
@@ -136,11 +169,14 @@ class ChangeHead(nn.Module):
             (B, 1, H/4, W/4) logits.
         """
         pyramid = [
-            fusion(concatenate_dates(first, second), words, mask)
-            for fusion, first, second in zip(self.fusion, before[:4], after[:4], strict=True)
+            fusion(pair(first, second), words, mask)
+            for pair, fusion, first, second in zip(
+                self.pair, self.fusion, before[:4], after[:4], strict=True
+            )
         ]
         evidence = class_evidence(before.classes, after.classes)
-        return self.decoder(pyramid, words, mask, sentence, evidence, side_maps)
+        similarity = self.decoder(pyramid, words, mask, sentence, evidence, side_maps)
+        return similarity + self.prior(sentence, evidence[:, 2 * NUM_CLASSES :])
 
 
 def class_evidence(before: Tensor, after: Tensor) -> Tensor:

@@ -15,15 +15,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .attention import MultiHeadAttention, sine_positions, to_map, to_tokens
-from .layers import TopDown
+from .layers import SeparableConv, TopDown
 
 
 class ScaleFusion(nn.Module):
     """Eqs. 4-6 at one scale.
 
     Args:
-        channels: of f_fusion.
-        width: d, channels of the output.
+        width: d, channels of f_fusion and of the output.
         text_width: of a word embedding.
         heads: of each attention.
         self_attention: with eq. 5.
@@ -32,7 +31,6 @@ class ScaleFusion(nn.Module):
 
     def __init__(
         self,
-        channels: int,
         width: int,
         text_width: int,
         heads: int,
@@ -40,7 +38,6 @@ class ScaleFusion(nn.Module):
         pool: int = 1,
     ) -> None:
         super().__init__()
-        self.reduce = nn.Conv2d(channels, width, 1)
         self.word_in = nn.Linear(text_width, width) if self_attention else None
         self.self_attention = (
             MultiHeadAttention(width, width, width, heads) if self_attention else None
@@ -50,20 +47,19 @@ class ScaleFusion(nn.Module):
         self.pool = pool
 
     def forward(self, features: Tensor, words: Tensor, mask: Tensor) -> Tensor:
-        """Return f_MCA (B, width, h, w) of f_fusion (B, C, h, w)."""
-        reduced = self.reduce(features)
-        tokens = to_tokens(reduced)
+        """Return f_MCA of f_fusion, both (B, width, h, w)."""
+        tokens = to_tokens(features)
         if self.self_attention is not None:
-            tokens = self._attend(reduced, tokens, words, mask)
+            tokens = self._attend(features, tokens, words, mask)
         tokens = tokens + self.cross_attention(tokens, words, mask)  # eq. 6
-        return to_map(tokens, reduced)
+        return to_map(tokens, features)
 
-    def _attend(self, reduced: Tensor, tokens: Tensor, words: Tensor, mask: Tensor) -> Tensor:
+    def _attend(self, features: Tensor, tokens: Tensor, words: Tensor, mask: Tensor) -> Tensor:
         """Eqs. 4-5: only the visual tokens ask, since only they are kept."""
-        positioned = tokens + sine_positions(reduced)  # eq. 4
+        positioned = tokens + sine_positions(features)  # eq. 4
         keys = positioned
         if self.pool > 1:
-            pooled = F.avg_pool2d(to_map(positioned, reduced), self.pool)
+            pooled = F.avg_pool2d(to_map(positioned, features), self.pool)
             keys = to_tokens(pooled)
         keys = torch.cat([self.self_norm(keys), self.word_in(words)], 1)
         visible = torch.ones_like(keys[:, :, 0])[:, : keys.shape[1] - words.shape[1]]
@@ -86,7 +82,9 @@ class LanguageQuery(nn.Module):
         self.cross_attention = MultiHeadAttention(width, width, width, heads)
         self.self_attention = MultiHeadAttention(width, width, width, heads)
         self.norm = nn.LayerNorm(width)
-        self.mix = nn.Sequential(nn.Linear(width, 2 * width), nn.ReLU(), nn.Linear(2 * width, width))
+        self.mix = nn.Sequential(
+            nn.Linear(width, 2 * width), nn.ReLU(), nn.Linear(2 * width, width)
+        )
 
     def forward(self, features: Tensor, words: Tensor, mask: Tensor, sentence: Tensor) -> Tensor:
         """Return f_L (B, width) of f_V (B, width, h, w) and the text."""
@@ -104,28 +102,24 @@ class VisionSemanticDecoder(nn.Module):
     """V-SFD with the similarity map.
 
     Args:
-        channels: of f_fusion at every scale.
-        width: d.
+        width: d, channels of f_fusion at every scale.
         text_width: of a word embedding.
         heads: of each attention.
         evidence: channels of class evidence, see :meth:`forward`.
     """
 
-    def __init__(
-        self, channels: int, width: int, text_width: int, heads: int, evidence: int
-    ) -> None:
+    def __init__(self, width: int, text_width: int, heads: int, evidence: int) -> None:
         super().__init__()
         self.scales = nn.ModuleList(
-            ScaleFusion(channels, width, text_width, heads, attend, pool)
+            ScaleFusion(width, text_width, heads, attend, pool)
             for attend, pool in ((False, 1), (False, 1), (True, 2), (True, 1))
         )
         self.fpn = TopDown(width)
         self.evidence_in = nn.Conv2d(evidence, width, 1)
-        self.project = nn.Conv2d(width, width, 1)
+        self.project = nn.Sequential(SeparableConv(width, width), nn.Conv2d(width, width, 1))
         self.language = LanguageQuery(width, text_width, heads)
         self.side_heads = nn.ModuleList(nn.Conv2d(width, 1, 1) for _ in range(4))
         self.fpn_head = nn.Conv2d(width, 1, 1)
-        self.bias = nn.Parameter(torch.tensor(-2.0))
         self.scale = width**-0.5
 
     def forward(
@@ -140,7 +134,7 @@ class VisionSemanticDecoder(nn.Module):
         """Return the similarity map <f_V, f_L> (B, 1, H/4, W/4).
 
         Args:
-            pyramid: f_fusion at strides 4, 8, 16, 32, each (B, C, h, w).
+            pyramid: f_fusion at strides 4, 8, 16, 32, each (B, width, h, w).
             words: f_w (B, T, text_width).
             mask: (B, T).
             sentence: f_g (B, text_width).
@@ -160,4 +154,4 @@ class VisionSemanticDecoder(nn.Module):
             side_maps.append(self.fpn_head(fused))
         visual = self.project(fused)
         similarity = (visual * language[:, :, None, None]).sum(1, keepdim=True)
-        return similarity * self.scale + self.bias
+        return similarity * self.scale

@@ -14,9 +14,10 @@ import math
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Callable, Optional
+from typing import Optional
 
 import torch
 import torch.nn.functional as F
@@ -25,7 +26,7 @@ from torch import Tensor, nn
 from ..modules.lgcd import ChangeModel
 from . import datasets
 from .losses import class_loss, total_loss
-from .phrases import build_bank
+from .phrases import ABSENT, build_bank
 from .recipe import Recipe, load_recipe
 from .text_bank import EncodeTexts, TextBank, embed, shipped_encoder
 
@@ -36,9 +37,10 @@ WEIGHTS = "model.pt"
 
 
 def train(
-    recipe_path: str | Path,
-    out_dir: str | Path,
+    recipe: str | Path,
+    out: str | Path,
     *,
+    data: Optional[Path] = None,
     resume: bool = True,
     steps: Optional[int] = None,
     encode: Optional[EncodeTexts] = None,
@@ -47,8 +49,9 @@ def train(
     """Train by a recipe, and go on where an earlier run of it stopped.
 
     Args:
-        recipe_path: YAML file, see :mod:`.recipe`.
-        out_dir: checkpoints, ``log.csv`` and the result are written here.
+        recipe: YAML file, or the name of a shipped recipe, see :mod:`.recipe`.
+        out: checkpoints, ``log.csv`` and the result are written here.
+        data: folder of the real data; None is that of ``CHANGESCRIBE_DATA``.
         resume: go on from ``checkpoint.pt`` if there is one.
         steps: stop after this step of the recipe (its schedule stays as it is).
         encode: frozen text encoder; None is the shipped one. It must be picklable where the
@@ -63,82 +66,77 @@ def train(
         InputError: the recipe or the data cannot be read.
         DependencyError: the backbone's weights are not installed.
     """
-    recipe = load_recipe(recipe_path)
-    out = Path(out_dir).resolve()
-    out.mkdir(parents=True, exist_ok=True)
-    last = min(steps or recipe.steps, recipe.steps)
-    if recipe.processes == 1:
-        _run(0, recipe, out, resume, last, encode, progress)
+    loaded = load_recipe(recipe)
+    folder = Path(out).resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    last = min(steps or loaded.steps, loaded.steps)
+    job = Job(loaded, folder, data or datasets.data_root(), resume, last, encode)
+    if loaded.processes == 1:
+        _run(0, job, progress)
     else:
-        meeting = out / f"meeting_{os.getpid()}"
+        meeting = folder / f"meeting_{os.getpid()}"
         meeting.unlink(missing_ok=True)
-        torch.multiprocessing.spawn(
-            _run_process, (recipe, out, resume, last, encode, str(meeting)), nprocs=recipe.processes
-        )
+        torch.multiprocessing.spawn(_run_process, (job, str(meeting)), nprocs=loaded.processes)
         meeting.unlink(missing_ok=True)
-    return out / WEIGHTS
+    return folder / WEIGHTS
 
 
-def _run_process(
-    rank: int,
-    recipe: Recipe,
-    out: Path,
-    resume: bool,
-    last: int,
-    encode: Optional[EncodeTexts],
-    meeting: str,
-) -> None:
+@dataclass(frozen=True)
+class Job:
+    """What every process of a run is told; the names are those of :func:`train`."""
+
+    recipe: Recipe
+    out: Path
+    data: Path
+    resume: bool
+    last: int
+    encode: Optional[EncodeTexts]
+
+
+def _run_process(rank: int, job: Job, meeting: str) -> None:
     """Join the group of training processes, and run."""
     torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{meeting}", rank=rank, world_size=recipe.processes
+        "gloo", init_method=f"file://{meeting}", rank=rank, world_size=job.recipe.processes
     )
-    _run(rank, recipe, out, resume, last, encode, None)
+    _run(rank, job, None)
     torch.distributed.destroy_process_group()
 
 
-def _run(
-    rank: int,
-    recipe: Recipe,
-    out: Path,
-    resume: bool,
-    last: int,
-    encode: Optional[EncodeTexts],
-    progress: Optional[Callable[[int, int, float], None]],
-) -> None:
+def _run(rank: int, job: Job, progress: Optional[Callable[[int, int, float], None]]) -> None:
     """One process's share of the run."""
+    recipe = job.recipe
     torch.set_num_threads(1)
     torch.manual_seed(recipe.seed)
     bank = build_bank()
-    text = embed(bank.phrases, encode or shipped_encoder())
-    trainer = Trainer(recipe, text)
-    start = trainer.resume(out / CHECKPOINT) if resume else 0
-    share = recipe.batch_size // recipe.processes
-    batches = _batches(recipe, bank, out, rank, share, start, last)
-    log = TrainingLog(out / "log.csv", start, recipe.steps, progress) if rank == 0 else None
-    for step, batch in enumerate(batches, start):
+    text = embed(bank.phrases, job.encode or shipped_encoder())
+    trainer = Trainer(recipe, text, torch.from_numpy(bank.classes))
+    start = trainer.resume(job.out / CHECKPOINT) if job.resume else 0
+    log = TrainingLog(job.out / "log.csv", start, recipe.steps, progress) if rank == 0 else None
+    for step, batch in enumerate(_batches(job, bank, rank, start), start):
         figures = trainer.step(step, batch)
         if log is not None:
             log.write(step + 1, figures)
         done = step + 1
-        if rank == 0 and (done % recipe.checkpoint_every == 0 or done == last):
-            trainer.save(out, done)
+        if rank == 0 and (done % recipe.checkpoint_every == 0 or done == job.last):
+            trainer.save(job.out, done)
     if log is not None:
         log.close()
 
 
 def _batches(
-    recipe: Recipe, bank: datasets.PhraseBank, out: Path, rank: int, share: int, start: int, last: int
+    job: Job, bank: datasets.PhraseBank, rank: int, start: int
 ) -> Iterator[datasets.Batch]:
     """This process's part of every batch, drawn ahead by a worker."""
-    root = datasets.data_root()
-    generated = Path(os.environ.get("CHANGESCRIBE_SCENES", out.parent / "scenes"))
-    parts = [datasets.open_source(s.name, root, generated) for s in recipe.sources]
+    recipe = job.recipe
+    generated = Path(os.environ.get("CHANGESCRIBE_SCENES", job.out.parent / "scenes"))
+    parts = [datasets.open_source(s.name, job.data, generated) for s in recipe.sources]
     data = datasets.PairDataset(
         parts, [s.weight for s in recipe.sources], bank, recipe.queries, recipe.seed
     )
+    share = recipe.batch_size // recipe.processes
     order = [
         [step * recipe.batch_size + rank * share + i for i in range(share)]
-        for step in range(start, last)
+        for step in range(start, job.last)
     ]
     return iter(
         torch.utils.data.DataLoader(
@@ -159,11 +157,13 @@ class Trainer:
     Args:
         recipe: the run.
         text: embedded phrase bank.
+        classes: (N,) the class that each phrase names, or :data:`.phrases.ABSENT`.
     """
 
-    def __init__(self, recipe: Recipe, text: TextBank) -> None:
+    def __init__(self, recipe: Recipe, text: TextBank, classes: Tensor) -> None:
         self.recipe = recipe
         self.text = text
+        self.classes = classes
         self.model = ChangeModel(recipe.model).to(memory_format=torch.channels_last).train()
         self.average = copy.deepcopy(self.model).eval()
         backbone = [p for p in self.model.encoder.backbone.parameters() if p.requires_grad]
@@ -203,10 +203,19 @@ class Trainer:
         states = torch.cat([batch.state_before, batch.state_after])
         scenes = class_loss(encoded.classes, states)
         weak = weak_loss(similarity, batch.weak)
+        text = self._reading_loss(batch.phrases)
         recipe = self.recipe
-        total = change + recipe.class_weight * scenes + recipe.weak_weight * weak
-        parts = {"loss": total, "change": change, "classes": scenes, "weak": weak}
+        total = change + recipe.class_weight * scenes + recipe.weak_weight * weak + 0.1 * text
+        parts = {"loss": total, "change": change, "classes": scenes, "weak": weak, "text": text}
         return total, {name: float(value.detach()) for name, value in parts.items()}
+
+    def _reading_loss(self, phrases: Tensor) -> Tensor:
+        """Cross-entropy of which class, or none, a phrase names."""
+        prior = self.model.head.prior
+        named = self.classes[phrases]
+        none = torch.full_like(named, prior.read.out_features - 1)
+        target = torch.where(named == ABSENT, none, named)
+        return F.cross_entropy(prior.reading(self.text.sentences[phrases]), target)
 
     def step(self, step: int, batch: datasets.Batch) -> dict[str, float]:
         """Take one optimiser step; return the parts of the loss."""
@@ -257,7 +266,8 @@ class Trainer:
             "optimiser": self.optimiser.state_dict(),
             "schedule": self.schedule.state_dict(),
         }
-        weights = {"config": self.recipe.model.__dict__, "state_dict": state["average"], "step": step}
+        weights = {"config": asdict(self.recipe.model), "state_dict": state["average"]}
+        weights["step"] = step
         for name, content in ((CHECKPOINT, state), (WEIGHTS, weights)):
             torch.save(content, out / f"{name}.part")
             os.replace(out / f"{name}.part", out / name)
@@ -340,9 +350,8 @@ class TrainingLog:
 
 def _has_bfloat16() -> bool:
     """Whether the processor multiplies bfloat16 itself: otherwise it is slower, not faster."""
-    return torch.cpu._is_avx512_bf16_supported() if hasattr(
-        torch.cpu, "_is_avx512_bf16_supported"
-    ) else False
+    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return bool(supported and supported())
 
 
 def load_model(path: str | Path) -> ChangeModel:
@@ -355,5 +364,3 @@ def load_model(path: str | Path) -> ChangeModel:
     model.load_state_dict(content["state_dict"])
     return model.eval()
 
-
-__all__ = ["EncodeTexts", "Trainer", "load_model", "train", "weak_loss"]

@@ -54,11 +54,10 @@ def total_loss(similarity: Tensor, side_maps: list[Tensor], target: Tensor) -> T
     terms = [map_loss(full, target)]
     coarse = target[:, 2::4, 2::4]
     for side in side_maps:
-        if side.shape[2:] != coarse.shape[1:]:
-            side = F.interpolate(
-                side.float(), size=coarse.shape[1:], mode="bilinear", align_corners=False
-            )
-        terms.append(map_loss(side, coarse))
+        resized = F.interpolate(
+            side.float(), size=coarse.shape[1:], mode="bilinear", align_corners=False
+        )
+        terms.append(map_loss(resized, coarse))
     return torch.stack(terms).mean()
 
 

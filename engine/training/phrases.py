@@ -80,7 +80,8 @@ def build_bank() -> PhraseBank:
     for index, land_cover in enumerate(CLASSES):
         words = [land_cover.plural, land_cover.name, *land_cover.words]
         heads = land_cover.words[:8]
-        words += [f"{adjective} {head}" for adjective in _ADJECTIVES[land_cover.name] for head in heads]
+        for adjective in _ADJECTIVES[land_cover.name]:
+            words += [f"{adjective} {head}" for head in heads]
         distinct = list(dict.fromkeys(words))
         phrases += distinct
         classes += [index] * len(distinct)

@@ -11,6 +11,8 @@ from ..modules.lgcd import ModelConfig
 from .datasets import SourceSpec
 
 TERMS = ("open", "restricted")
+#: Folder of the recipes that ship.
+RECIPES = Path(__file__).resolve().parent / "recipes"
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Recipe:
     weight_decay: float = 0.01
     warmup: int = 100
     ema: float = 0.997
-    class_weight: float = 0.5
+    class_weight: float = 1.0
     weak_weight: float = 0.05
     processes: int = 2
     checkpoint_every: int = 200
@@ -64,12 +66,17 @@ class Recipe:
 def load_recipe(path: str | Path) -> Recipe:
     """Read a recipe.
 
+    Args:
+        path: of the YAML file, or the name of a shipped recipe ("bundled").
+
     Raises:
         InputError: not a recipe: unreadable, unknown key, no source, unknown terms.
     """
     import yaml
 
     path = Path(path)
+    if not path.suffix:
+        path = RECIPES / f"{path.name}.yaml"
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
         sources = tuple(SourceSpec(**source) for source in content.pop("sources"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -18,7 +19,15 @@ from scipy import ndimage
 from ..errors import InputError
 from . import augment
 from .labels import (
-    BARE, BUILDING, GRASS, NUM_CLASSES, ROAD, TREE, UNKNOWN, WATER, state_table,
+    BARE,
+    BUILDING,
+    GRASS,
+    NUM_CLASSES,
+    ROAD,
+    TREE,
+    UNKNOWN,
+    WATER,
+    state_table,
 )
 from .sample import APPEARED, REMOVED, PairSample, nothing_known
 
@@ -51,7 +60,8 @@ def read_rgb(path: Path) -> np.ndarray:
     array = data.ReadAsArray() if data is not None else None
     if array is None:
         raise InputError(f"Cannot read {path.name}.", "Is CHANGESCRIBE_DATA right?")
-    return np.ascontiguousarray(np.atleast_3d(array.T if array.ndim == 2 else array[:3].transpose(1, 2, 0)))
+    bands = np.atleast_3d(array) if array.ndim == 2 else array[:3].transpose(1, 2, 0)
+    return np.ascontiguousarray(bands)
 
 
 def read_labels(path: Path) -> np.ndarray:
@@ -190,9 +200,8 @@ class SameImage:
     def draw(self, rng: np.random.Generator) -> PairSample:
         """Return a pair of equal images, whose states are known as far as the source's."""
         pair = self.source.draw(rng)
-        image, state = (
-            (pair.before, pair.state_before) if rng.random() < 0.5 else (pair.after, pair.state_after)
-        )
+        dates = ((pair.before, pair.state_before), (pair.after, pair.state_after))
+        image, state = dates[int(rng.integers(2))]
         return PairSample(
             image, image, state, state, np.zeros((*image.shape[:2], NUM_CLASSES, 2), np.uint8)
         )
@@ -249,10 +258,8 @@ class PseudoPairs:
             step = image.shape[0] // side
             codes = label[step // 2 :: step, step // 2 :: step][:side, :side]
             rows.append((np.asarray(small), codes))
-        return tuple(
-            np.concatenate([np.concatenate([rows[3 * r + c][k] for c in range(3)], 1) for r in range(3)])
-            for k in range(2)
-        )
+        images, labels = zip(*rows, strict=True)
+        return _lay_out(images), _lay_out(labels)
 
     def draw(self, rng: np.random.Generator) -> PairSample:
         """Return two scenes as two dates, or one scene with parts of another."""
@@ -275,6 +282,11 @@ class PseudoPairs:
         rim = int(rng.integers(1, 7))
         objects = ndimage.maximum_filter(label == index + 1, size=2 * rim + 1)
         return objects & (blobs(label.shape, rng) | (rng.random() < 0.3))
+
+
+def _lay_out(tiles: Sequence[np.ndarray]) -> np.ndarray:
+    """Return nine tiles as a square of three by three."""
+    return np.concatenate([np.concatenate(tiles[i : i + 3], 1) for i in (0, 3, 6)])
 
 
 def blobs(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
@@ -307,8 +319,9 @@ class NaipTrees:
         for folder in sorted((root / "naip_trees").iterdir()):
             if not (folder / "before.tif").exists():
                 continue
-            images = [read_rgb(folder / f"{date}.tif") for date in ("before", "after")]
-            states = [table[read_labels(folder / f"{date}_label.png")] for date in ("before", "after")]
+            dates = ("before", "after")
+            images = [read_rgb(folder / f"{date}.tif") for date in dates]
+            states = [table[read_labels(folder / f"{date}_label.png")] for date in dates]
             self.pairs.append((*images, *states))
         if not self.pairs:
             raise InputError("No places of naip_trees.", "Is CHANGESCRIBE_DATA right?")

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Scores of whole images through the same tiles and blending as the product."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..request import Query
+from ..systems.base import ChangeSystem
+from ..tiling import Blender, plan
+
+
+def score_pair(
+    system: ChangeSystem, before: np.ndarray, after: np.ndarray, queries: Sequence[Query]
+) -> np.ndarray:
+    """Score a pair of whole images.
+
+    Args:
+        system: loaded.
+        before: (H, W, 3) uint8, at least as large as a tile of the system.
+        after: the same of the later date.
+        queries: what to look for.
+
+    Returns:
+        (Q, H, W) float32 in [0, 1].
+    """
+    height, width = before.shape[:2]
+    tiles = plan(width, height, system.info.tile_size, system.info.overlap)
+    blender = Blender(tiles, len(queries))
+    scores = np.zeros((len(queries), height, width), np.float32)
+    for tile in tiles:
+        window = np.s_[tile.y : tile.y + tile.height, tile.x : tile.x + tile.width]
+        prediction = system.predict(before[window][None], after[window][None], queries)
+        for block in blender.add(tile, prediction.scores[0]):
+            block_height, block_width = block.array.shape[1:]
+            rows = slice(block.y, block.y + block_height)
+            scores[:, rows, block.x : block.x + block_width] = block.array
+    return scores

@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The bundled model: LG-CD in small, as ONNX files, on onnxruntime and numpy alone.
+
+The head reads the object phrase only. The direction of a query is the order in
+which it is given the dates, with the same weights: "appeared" is (before,
+after), "removed" is (after, before). Exchanging the rasters therefore exchanges
+appeared and removed exactly.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Optional
+
+from ..classes import CLASS_NAMES, class_of
+from ..errors import DependencyError, WeightsError
+from ..request import CHANGED, REMOVED
+from .base import CLASS_UNKNOWN, ChangeSystem, SystemInfo, TilePrediction
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+
+    from ..request import Query
+    from ..text_encoder import TextEncoder
+
+MODEL_FOLDER = Path(__file__).resolve().parents[2] / "resources" / "models"
+MANIFEST = "manifest.json"
+#: Least score of a land-cover class for a from/to class to be told.
+LEAST_CLASS_SCORE = 0.4
+#: A phrase less alike than this (cosine) to every trained one gets a warning.
+KNOWN_PHRASE = 0.72
+#: Side in pixels of a cell of the class scores.
+CLASS_STRIDE = 4
+
+_REINSTALL = "Install the plugin again."
+
+
+class BundledSystem(ChangeSystem):
+    """The model that ships with the plugin.
+
+    Args:
+        folder: where the model files are; None is the shipped one.
+    """
+
+    def __init__(self, folder: Optional[Path] = None) -> None:
+        self._folder = Path(folder) if folder is not None else MODEL_FOLDER
+        self._manifest = _read_manifest(self._folder)
+        self._encoder: Any = None
+        self._head: Any = None
+        self._text: Optional[TextEncoder] = None
+        self._trained_phrases: Optional[np.ndarray] = None
+        self._wanted_device = ""
+        self._device = "not loaded"
+        self.info = SystemInfo(
+            name="bundled",
+            title="Bundled - fast, no download",
+            description=(
+                "A small language-guided model that ships with the plugin and runs on the CPU."
+            ),
+            pixel_sizes=tuple(self._manifest["pixel_sizes"]),
+            classes=CLASS_NAMES,
+            tile_size=512,
+            overlap=64,
+            batch_size=1,
+            revision=self._manifest["revision"],
+            terms=self._manifest["terms"],
+        )
+
+    def load(self, device: str = "auto") -> None:
+        """Open the model files; see the base class. Each is verified by its SHA-256."""
+        if self._head is not None and device == self._wanted_device:
+            return
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise DependencyError(
+                "The package onnxruntime is not installed.",
+                "Install it from the dependencies panel of ChangeScribe.",
+                str(error),
+            ) from error
+        from ..text_encoder import TextEncoder
+
+        for name, digest in self._manifest["sha256"].items():
+            _verify(self._folder / name, digest)
+        threads = _cpu_count()
+        providers, reason = _choose_providers(onnxruntime, device)
+        self._encoder = self._open(onnxruntime, "encoder.onnx", providers, threads)
+        self._head = self._open(onnxruntime, "head.onnx", providers, threads)
+        self._text = TextEncoder()
+        self._wanted_device = device
+        # What really runs is told by the session: a provider that fails to start is dropped.
+        if "CUDAExecutionProvider" in self._head.get_providers():
+            self._device = "CUDA"
+        else:
+            if not reason:
+                reason = "the CUDA provider could not be started"
+            self._device = f"CPU ({threads} thread{'s' if threads > 1 else ''}): {reason}"
+
+    def _open(self, onnxruntime: Any, name: str, providers: list[str], threads: int) -> Any:
+        """Open a session with options of its own."""
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        # Idle threads sleep rather than spin: QGIS draws in the meantime.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 4
+        try:
+            return onnxruntime.InferenceSession(
+                str(self._folder / name), sess_options=options, providers=providers
+            )
+        except Exception as error:  # onnxruntime's own exceptions share no public base class
+            raise WeightsError(
+                f"The bundled model cannot be read: {name}.", _REINSTALL, str(error)
+            ) from error
+
+    @property
+    def device(self) -> str:
+        """The device in use and why, such as "CPU (2 threads): no CUDA provider"."""
+        return self._device
+
+    def predict(
+        self, before: np.ndarray, after: np.ndarray, queries: Sequence[Query]
+    ) -> TilePrediction:
+        """Score a batch of tile pairs; every tile is encoded once for all queries."""
+        import numpy as np
+
+        self.load(self._wanted_device or "auto")
+        batch, height, width = before.shape[:3]
+        scores = np.zeros((batch, len(queries), height, width), np.float32)
+        classes = np.full((2, batch, height, width), CLASS_UNKNOWN, np.uint8)
+        texts = self._encode_texts(queries)
+        for row in range(batch):
+            encoded = self._encoder.run(None, {"images": np.stack([before[row], after[row]])})
+            dates = [[part[i : i + 1] for part in encoded] for i in range(2)]
+            for number, query in enumerate(queries):
+                scores[row, number] = self._score(dates, texts[number], query)
+            for date in range(2):
+                classes[date, row] = _likely_class(encoded[-1][date])
+        return TilePrediction(scores, classes[0], classes[1])
+
+    def _encode_texts(self, queries: Sequence[Query]) -> list[dict[str, np.ndarray]]:
+        """Return the head's text inputs of every query."""
+        import numpy as np
+
+        if not queries or self._text is None:
+            return []
+        words, mask, sentences = self._text.encode([query.object for query in queries])
+        return [
+            {
+                "words": words[i : i + 1].astype(np.float32),
+                "mask": mask[i : i + 1].astype(np.float32),
+                "sentence": sentences[i : i + 1].astype(np.float32),
+            }
+            for i in range(len(queries))
+        ]
+
+    def _score(
+        self, dates: list[list[np.ndarray]], text: dict[str, np.ndarray], query: Query
+    ) -> np.ndarray:
+        """Return the calibrated score (H, W) of a query; "changed" is the larger direction."""
+        import numpy as np
+
+        orders = {REMOVED: ((1, 0),), CHANGED: ((0, 1), (1, 0))}.get(query.direction, ((0, 1),))
+        parts = ("stride4", "stride8", "stride16", "stride32", "classes")
+        best: Optional[np.ndarray] = None
+        for first, second in orders:
+            inputs = dict(text)
+            for side, date in (("before", first), ("after", second)):
+                inputs.update({f"{side}_{p}": a for p, a in zip(parts, dates[date])})
+            raw = self._head.run(["change"], inputs)[0][0, 0]
+            best = raw if best is None else np.maximum(best, raw)
+        scale, bias = self._calibration(query.object)
+        return 1 / (1 + np.exp(-np.clip(scale * best + bias, -30, 30)))
+
+    def _calibration(self, phrase: str) -> tuple[float, float]:
+        """Scale and bias that make 0.5 the default threshold of the phrase's class."""
+        land_cover = class_of(phrase)
+        table = self._manifest["calibration"]
+        entry = table.get(land_cover.name if land_cover else "other", table["other"])
+        return float(entry["scale"]), float(entry["bias"])
+
+    def notes(self, queries: Sequence[Query]) -> tuple[str, ...]:
+        """Warn about object phrases that resemble nothing the model was trained on."""
+        import numpy as np
+
+        unknown = [q.object for q in queries if class_of(q.object) is None]
+        if not unknown or self._text is None:
+            return ()
+        if self._trained_phrases is None:
+            self._trained_phrases = self._text.encode(self._manifest["phrases"])[2]
+        sentences = self._text.encode(unknown)[2]
+        alike = np.max(sentences @ self._trained_phrases.T, axis=1)
+        return tuple(
+            f'The bundled model was not trained to find "{phrase}": the result is a guess. '
+            f"It knows {', '.join(CLASS_NAMES[:-1])} and {CLASS_NAMES[-1]}."
+            for phrase, likeness in dict(zip(unknown, alike)).items()
+            if likeness < KNOWN_PHRASE
+        )
+
+    def unload(self) -> None:
+        """Close the sessions."""
+        self._encoder = self._head = self._text = self._trained_phrases = None
+        self._device = "not loaded"
+
+
+def _likely_class(raw: np.ndarray) -> np.ndarray:
+    """Return (H, W) uint8 of the likeliest class, from raw class scores (6, H/4, W/4)."""
+    import numpy as np
+
+    best = raw.argmax(0).astype(np.uint8)
+    least = np.log(LEAST_CLASS_SCORE / (1 - LEAST_CLASS_SCORE))
+    best[raw.max(0) < least] = CLASS_UNKNOWN
+    return best.repeat(CLASS_STRIDE, 0).repeat(CLASS_STRIDE, 1)
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    """Read what is known of the model files."""
+    try:
+        return json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WeightsError(
+            "The bundled model is missing or damaged.", _REINSTALL, str(error)
+        ) from error
+
+
+def _verify(path: Path, digest: str) -> None:
+    """Compare a file with its SHA-256."""
+    try:
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise WeightsError(
+            f"A file of the bundled model is missing: {path.name}.", _REINSTALL, str(error)
+        ) from error
+    if found != digest:
+        raise WeightsError(
+            f"A file of the bundled model is damaged: {path.name}.",
+            _REINSTALL,
+            f"SHA-256 is {found}, expected {digest}.",
+        )
+
+
+def _cpu_count() -> int:
+    """Return the number of processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return max(1, os.cpu_count() or 1)
+
+
+def _choose_providers(onnxruntime: Any, device: str) -> tuple[list[str], str]:
+    """Return onnxruntime's providers to try, and why CUDA is not among them ("" if it is)."""
+    if device == "cpu":
+        return ["CPUExecutionProvider"], "as chosen"
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        return ["CPUExecutionProvider"], "this onnxruntime has no CUDA provider"
+    return ["CUDAExecutionProvider", "CPUExecutionProvider"], ""

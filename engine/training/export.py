@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Export of a trained model to the ONNX files that ship."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..modules.lgcd import ChangeModel, Encoded
+from .phrases import ABSENT, build_bank
+
+OPSET = 17
+#: Names of the parts of :class:`Encoded`, as inputs and outputs.
+PARTS = Encoded._fields
+#: Weights smaller than this many numbers stay fp32: they save nothing.
+LEAST_HALF = 256
+
+
+class EncoderForExport(nn.Module):
+    """(B, H, W, 3) uint8 -> the parts of :class:`Encoded`."""
+
+    def __init__(self, model: ChangeModel) -> None:
+        super().__init__()
+        self.encoder = model.encoder
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Encode images; normalisation is inside."""
+        return tuple(self.encoder(images.permute(0, 3, 1, 2).float()))
+
+
+class HeadForExport(nn.Module):
+    """Features of two dates and a text -> full-resolution logits (B, 1, H, W)."""
+
+    def __init__(self, model: ChangeModel) -> None:
+        super().__init__()
+        self.head = model.head
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Take five parts of before, five of after, words, mask and sentence."""
+        before, after = Encoded(*inputs[:5]), Encoded(*inputs[5:10])
+        similarity = self.head(before, after, *inputs[10:])
+        return F.interpolate(similarity, scale_factor=4, mode="bilinear", align_corners=False)
+
+
+def export(model: ChangeModel, folder: Path, *, half: bool = True) -> dict[str, str]:
+    """Write ``encoder.onnx`` and ``head.onnx``.
+
+    Args:
+        model: trained; it is put into evaluation mode.
+        folder: for the files.
+        half: store the weights as fp16. They are computed with in fp32 all the same.
+
+    Returns:
+        SHA-256 by file name.
+    """
+    model = model.eval().to(memory_format=torch.contiguous_format)
+    folder.mkdir(parents=True, exist_ok=True)
+    images = torch.randint(0, 255, (2, 64, 96, 3), dtype=torch.uint8)
+    width = model.config.text_width
+    text = (torch.randn(2, 16, width), torch.ones(2, 16), torch.randn(2, width))
+    with torch.no_grad():
+        encoded = tuple(model.encoder(images.permute(0, 3, 1, 2).float()))
+    feature_names = [f"{date}_{part}" for date in ("before", "after") for part in PARTS]
+    _write(
+        EncoderForExport(model), (images,), ["images"], list(PARTS), folder / "encoder.onnx",
+        {"images": {0: "batch", 1: "height", 2: "width"}},
+    )
+    names = [*feature_names, "words", "mask", "sentence"]
+    axes = {n: {0: "batch", 2: f"h_{n}", 3: f"w_{n}"} for n in feature_names}
+    axes |= {"words": {0: "batch", 1: "tokens"}, "mask": {0: "batch", 1: "tokens"}}
+    axes |= {"sentence": {0: "batch"}}
+    inputs = (*encoded, *encoded, *text)
+    _write(HeadForExport(model), inputs, names, ["change"], folder / "head.onnx", axes)
+    digests = {}
+    for name in ("encoder.onnx", "head.onnx"):
+        if half:
+            halve_weights(folder / name)
+        digests[name] = sha256(folder / name)
+    return digests
+
+
+def _write(
+    module: nn.Module, inputs: tuple[Tensor, ...], names: list[str], outputs: list[str],
+    path: Path, axes: dict[str, dict[int, str]],
+) -> None:
+    """Trace a module to an ONNX file with dynamic sizes."""
+    axes = {**axes, **{name: {0: "batch", 2: f"h_{name}", 3: f"w_{name}"} for name in outputs}}
+    torch.onnx.export(
+        module.eval(), inputs, str(path), input_names=names, output_names=outputs,
+        dynamic_axes=axes, opset_version=OPSET, dynamo=False,
+    )
+
+
+def halve_weights(path: Path) -> None:
+    """Store the large weights of an ONNX file as fp16, each with a cast to fp32 behind it.
+
+    The runtime folds the casts when it opens the file: half the size on disk, the
+    speed and arithmetic of fp32.
+    """
+    import onnx
+    from onnx import helper, numpy_helper
+
+    model = onnx.load(str(path))
+    casts = []
+    for weight in list(model.graph.initializer):
+        array = numpy_helper.to_array(weight)
+        if array.dtype != np.float32 or array.size < LEAST_HALF:
+            continue
+        name = weight.name
+        small = numpy_helper.from_array(array.astype(np.float16), f"{name}_fp16")
+        model.graph.initializer.remove(weight)
+        model.graph.initializer.append(small)
+        casts.append(helper.make_node("Cast", [small.name], [name], to=onnx.TensorProto.FLOAT))
+    nodes = list(model.graph.node)
+    del model.graph.node[:]
+    model.graph.node.extend([*casts, *nodes])
+    onnx.checker.check_model(model)
+    onnx.save(model, str(path))
+
+
+def write_manifest(folder: Path, facts: dict[str, Any]) -> None:
+    """Write ``manifest.json``: SHA-256 of every file, trained phrases, and ``facts``.
+
+    Args:
+        folder: with the model files.
+        facts: revision, terms, pixel_sizes, calibration and what else is known.
+    """
+    bank = build_bank()
+    files = ("encoder.onnx", "head.onnx", "text.onnx", "vocab.txt")
+    manifest = {
+        **facts,
+        "sha256": {name: sha256(folder / name) for name in files if (folder / name).exists()},
+        "phrases": [
+            phrase for phrase, index in zip(bank.phrases, bank.classes, strict=True)
+            if index != ABSENT
+        ],
+    }
+    part = folder / "manifest.json.part"
+    part.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    part.replace(folder / "manifest.json")
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
