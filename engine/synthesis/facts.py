@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,8 +60,9 @@ def class_name(code: int) -> str:
     return CLASSES[code - 1].name if code else OTHER_NAME
 
 
-def changed_objects(before: Dating, after: Dating, pixel_size: float) -> tuple[
-        tuple[ChangedObject, ...], dict[str, NDArray[np.int32]]]:
+def changed_objects(
+    before: Dating, after: Dating, pixel_size: float
+) -> tuple[tuple[ChangedObject, ...], dict[str, NDArray[np.int32]]]:
     """Return the connected changes of every class and direction, largest first.
 
     Args:
@@ -77,13 +78,19 @@ def changed_objects(before: Dating, after: Dating, pixel_size: float) -> tuple[
     for code in range(1, len(CLASSES) + 1):
         for direction in (APPEARED, REMOVED):
             there, here = (before, after) if direction == APPEARED else (after, before)
-            parts, count = ndimage.label((here.labels == code) & (there.labels != code),
-                                         np.ones((3, 3), int))
+            parts, count = ndimage.label(
+                (here.labels == code) & (there.labels != code), np.ones((3, 3), int)
+            )
             for i, box in enumerate(ndimage.find_objects(parts, count), 1):
                 inside = parts[box] == i
                 if inside.sum() * pixel_size**2 >= MIN_AREA:
-                    found.append((_described(code, direction, here, there, box, inside, pixel_size),
-                                  box, inside))
+                    found.append(
+                        (
+                            _described(code, direction, here, there, box, inside, pixel_size),
+                            box,
+                            inside,
+                        )
+                    )
     found.sort(key=lambda f: -f[0].pixels)
     rasters = {d: np.zeros(before.labels.shape, np.int32) for d in (APPEARED, REMOVED)}
     for number, (fact, box, inside) in enumerate(found, 1):
@@ -91,8 +98,15 @@ def changed_objects(before: Dating, after: Dating, pixel_size: float) -> tuple[
     return tuple(f[0] for f in found), rasters
 
 
-def _described(code: int, direction: str, here: Dating, there: Dating, box: tuple[slice, slice],
-               inside: NDArray[np.bool_], pixel_size: float) -> ChangedObject:
+def _described(
+    code: int,
+    direction: str,
+    here: Dating,
+    there: Dating,
+    box: tuple[slice, slice],
+    inside: NDArray[np.bool_],
+    pixel_size: float,
+) -> ChangedObject:
     name = class_name(code)
     other = class_name(int(np.bincount(there.labels[box][inside], minlength=7).argmax()))
     pixels = int(inside.sum())
@@ -100,11 +114,19 @@ def _described(code: int, direction: str, here: Dating, there: Dating, box: tupl
     numbers = here.buildings[box][inside] if code == 1 else np.zeros(0, np.int32)
     appeared = direction == APPEARED
     return ChangedObject(
-        object=name, direction=direction, from_class=other if appeared else name,
-        to_class=name if appeared else other, pixels=pixels, area_m2=pixels * pixel_size**2,
+        object=name,
+        direction=direction,
+        from_class=other if appeared else name,
+        to_class=name if appeared else other,
+        pixels=pixels,
+        area_m2=pixels * pixel_size**2,
         count=_count(numbers, pixel_size),
         box=(box[1].start, box[0].start, box[1].stop, box[0].stop),
-        centre=(float(columns.mean() + box[1].start + 0.5), float(rows.mean() + box[0].start + 0.5)))
+        centre=(
+            float(columns.mean() + box[1].start + 0.5),
+            float(rows.mean() + box[0].start + 0.5),
+        ),
+    )
 
 
 def _count(numbers: NDArray[np.int32], pixel_size: float) -> int:
@@ -115,12 +137,19 @@ def _count(numbers: NDArray[np.int32], pixel_size: float) -> int:
 def changed_buildings(before: Dating, after: Dating, pixel_size: float) -> dict[str, int]:
     """Return how many buildings of at least 20 m2 appeared and were removed."""
     changed = (before.labels == 1) != (after.labels == 1)
-    return {direction: _count(date.buildings[changed & (date.labels == 1)], pixel_size)
-            for direction, date in ((APPEARED, after), (REMOVED, before))}
+    return {
+        direction: _count(date.buildings[changed & (date.labels == 1)], pixel_size)
+        for direction, date in ((APPEARED, after), (REMOVED, before))
+    }
 
 
-_NO_CHANGE = ("no change has occurred", "the scene is the same as before", "there is no difference",
-              "the two scenes seem identical", "almost nothing has changed")
+_NO_CHANGE = (
+    "no change has occurred",
+    "the scene is the same as before",
+    "there is no difference",
+    "the two scenes seem identical",
+    "almost nothing has changed",
+)
 _VERBS = {
     ("building", APPEARED): ("were built", "have been constructed", "appeared"),
     ("building", REMOVED): ("were demolished", "have been torn down", "disappeared"),
@@ -128,15 +157,22 @@ _VERBS = {
     ("road", REMOVED): ("were removed", "have disappeared"),
     ("tree", APPEARED): ("were planted", "have grown", "appeared"),
     ("tree", REMOVED): ("were cleared", "have been cut down", "were removed"),
-    ("water", APPEARED): ("appeared",), ("water", REMOVED): ("disappeared",),
-    ("bare ground", APPEARED): ("appeared",), ("bare ground", REMOVED): ("was covered", "disappeared"),
+    ("water", APPEARED): ("appeared",),
+    ("water", REMOVED): ("disappeared",),
+    ("bare ground", APPEARED): ("appeared",),
+    ("bare ground", REMOVED): ("was covered", "disappeared"),
 }
 #: An object smaller than this share of the scene is not worth a sentence.
 MIN_SHARE = 0.004
 
 
-def captions(facts: Sequence[ChangedObject], buildings: dict[str, int], shape: tuple[int, int],
-             seed: int, count: int = 5) -> tuple[str, ...]:
+def captions(
+    facts: Sequence[ChangedObject],
+    buildings: dict[str, int],
+    shape: tuple[int, int],
+    seed: int,
+    count: int = 5,
+) -> tuple[str, ...]:
     """Return ``count`` sentences about a scene, each of which its labels support.
 
     Args:
@@ -152,8 +188,13 @@ def captions(facts: Sequence[ChangedObject], buildings: dict[str, int], shape: t
         if fact.object != "grass":
             totals.setdefault((fact.object, fact.direction), []).append(fact)
     weights = {key: sum(f.pixels for f in group) for key, group in totals.items()}
-    said = [key for key, pixels in sorted(weights.items(), key=lambda item: -item[1])
-            if (pixels >= MIN_SHARE * shape[0] * shape[1] if key[0] != "building" else buildings[key[1]])]
+    said = [
+        key
+        for key, pixels in sorted(weights.items(), key=lambda item: -item[1])
+        if (
+            pixels >= MIN_SHARE * shape[0] * shape[1] if key[0] != "building" else buildings[key[1]]
+        )
+    ]
     if not said:
         quiet = not facts
         words = _NO_CHANGE[:4] if quiet else _NO_CHANGE[4:]
@@ -166,15 +207,23 @@ def captions(facts: Sequence[ChangedObject], buildings: dict[str, int], shape: t
     return tuple(sentences)
 
 
-def _clause(rng: np.random.Generator, key: tuple[str, str], group: list[ChangedObject],
-            buildings: dict[str, int], shape: tuple[int, int]) -> str:
+def _clause(
+    rng: np.random.Generator,
+    key: tuple[str, str],
+    group: list[ChangedObject],
+    buildings: dict[str, int],
+    shape: tuple[int, int],
+) -> str:
     name, direction = key
     plural = next(c.plural for c in CLASSES if c.name == name)
     verb = str(rng.choice(_VERBS[key]))
     if name == "building":
         n = buildings[direction]
-        subject = f"{n} {plural if n > 1 else name}" if rng.random() < 0.6 else (
-            f"some {str(rng.choice(['houses', 'buildings']))}" if n > 1 else "a building")
+        subject = (
+            f"{n} {plural if n > 1 else name}"
+            if rng.random() < 0.6
+            else (f"some {rng.choice(['houses', 'buildings'])!s}" if n > 1 else "a building")
+        )
         if n == 1:
             verb = verb.replace("were", "was").replace("have", "has")
     else:

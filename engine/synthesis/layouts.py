@@ -8,7 +8,9 @@ something else before. The reverse of every event comes from swapping the dates.
 
 from __future__ import annotations
 
-from typing import Callable, Optional
+import itertools
+from collections.abc import Callable
+from typing import Optional
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +26,8 @@ Layout = Callable[[Plan], None]
 def suburb(plan: Plan) -> None:
     """Curved residential streets; a part of them is new."""
     plan.worn(int(plan.rng.integers(0, 8)))
-    settlement.streets(plan, plan.front(plan.rng.uniform(0.25, 1.0)))
+    wild = plan.front(plan.rng.uniform(0.15, 0.4)) if plan.rng.random() < 0.4 else None
+    settlement.streets(plan, plan.front(plan.rng.uniform(0.25, 1.0)), wild=wild)
     plan.scatter(plan.rng.uniform(30, 400), plan.rng.uniform(0.3, 0.7))
     _extras(plan, 0.25)
 
@@ -66,8 +69,10 @@ def forest(plan: Plan) -> None:
         country_road(plan, BOTH)
     woods = plan.front(rng.uniform(0.5, 1.0))
     if rng.random() < 0.6:
-        plan.clear_trees(blob(rng, *plan.spot(), rng.uniform(0.12, 0.32) * plan.size, 0.3),
-                         str(rng.choice(["soil", "soil", "dry_grass", "meadow"])))
+        plan.clear_trees(
+            blob(rng, *plan.spot(), rng.uniform(0.12, 0.32) * plan.size, 0.3),
+            str(rng.choice(["soil", "soil", "dry_grass", "meadow"])),
+        )
     if rng.random() < 0.35:
         road = country_road(plan, ONLY_AFTER)
         for line in road:
@@ -99,8 +104,10 @@ def pond(plan: Plan) -> None:
     for _ in range(int(rng.integers(0, 3))):
         path(plan, BOTH)
     for _ in range(int(rng.integers(1, 4))):
-        plan.pond(dates=[BOTH, ONLY_AFTER, ONLY_BEFORE][int(rng.integers(3))],
-                  radius=rng.uniform(0.05, 0.22) * plan.size)
+        plan.pond(
+            dates=[BOTH, ONLY_AFTER, ONLY_BEFORE][int(rng.integers(3))],
+            radius=rng.uniform(0.05, 0.22) * plan.size,
+        )
     plan.scatter(rng.uniform(30, 200), 0.7)
     _extras(plan, 0.3)
 
@@ -123,15 +130,25 @@ def scrub(plan: Plan) -> None:
     if rng.random() < 0.4:
         country_road(plan, ONLY_AFTER if rng.random() < 0.6 else BOTH)
     if rng.random() < 0.4:
-        plan.clear_trees(blob(rng, *plan.spot(), rng.uniform(0.15, 0.35) * plan.size, 0.3),
-                         str(rng.choice(["soil", "dry_grass"])))
+        plan.clear_trees(
+            blob(rng, *plan.spot(), rng.uniform(0.15, 0.35) * plan.size, 0.3),
+            str(rng.choice(["soil", "dry_grass"])),
+        )
     plan.scatter(rng.uniform(150, 600), rng.uniform(0.3, 0.8))
     _extras(plan, 0.4)
 
 
 LAYOUTS: dict[str, Layout] = {
-    "suburb": suburb, "construction": construction, "established": established, "rural": rural,
-    "forest": forest, "fields": open_fields, "pond": pond, "industrial": industrial, "scrub": scrub}
+    "suburb": suburb,
+    "construction": construction,
+    "established": established,
+    "rural": rural,
+    "forest": forest,
+    "fields": open_fields,
+    "pond": pond,
+    "industrial": industrial,
+    "scrub": scrub,
+}
 _WEIGHTS = (0.27, 0.13, 0.1, 0.12, 0.1, 0.06, 0.07, 0.07, 0.08)
 
 
@@ -162,9 +179,20 @@ def country_road(plan: Plan, dates: Dates) -> list[NDArray[np.float64]]:
     surface = str(rng.choice(["asphalt", "asphalt", "gravel", "dirt"]))
     paved = surface == "asphalt"
     width = rng.uniform(6, 9) if paved else rng.uniform(3.5, 6)
-    add_road(plan.world, plan.occupancy, Road(
-        line, width, surface, dates, marking=str(rng.choice(["", "dashed", "double"])) if paved else "",
-        verge=rng.uniform(0, 2.5), tone=rng.uniform(0.85, 1.15)), 2.5)
+    add_road(
+        plan.world,
+        plan.occupancy,
+        Road(
+            line,
+            width,
+            surface,
+            dates,
+            marking=str(rng.choice(["", "dashed", "double"])) if paved else "",
+            verge=rng.uniform(0, 2.5),
+            tone=rng.uniform(0.85, 1.15),
+        ),
+        2.5,
+    )
     return [line]
 
 
@@ -173,8 +201,12 @@ def path(plan: Plan, dates: Dates) -> None:
     rng = plan.rng
     start, end = plan.across()
     line = smooth_line(rng, start, end, rng.uniform(0.03, 0.15) * plan.size)
-    add_road(plan.world, plan.occupancy, Road(line, rng.uniform(2.2, 3.6), "dirt", dates,
-                                              tone=rng.uniform(0.9, 1.1)), 0.5)
+    add_road(
+        plan.world,
+        plan.occupancy,
+        Road(line, rng.uniform(2.2, 3.6), "dirt", dates, tone=rng.uniform(0.9, 1.1)),
+        0.5,
+    )
 
 
 def fields(plan: Plan, side: float) -> None:
@@ -188,32 +220,52 @@ def fields(plan: Plan, side: float) -> None:
     v = np.arange(-reach, reach, side * rng.uniform(1, 2))
     v = v + rng.uniform(-0.2, 0.2, len(v)) * side
     gap = rng.uniform(0.5, 3.0)
-    for u0, u1 in zip(u[:-1], u[1:]):
-        for v0, v1 in zip(v[:-1], v[1:]):
-            corners = np.array([[u0 + gap, v0 + gap], [u1 - gap, v0 + gap],
-                                [u1 - gap, v1 - gap], [u0 + gap, v1 - gap]])
+    for u0, u1 in itertools.pairwise(u):
+        for v0, v1 in itertools.pairwise(v):
+            corners = np.array(
+                [
+                    [u0 + gap, v0 + gap],
+                    [u1 - gap, v0 + gap],
+                    [u1 - gap, v1 - gap],
+                    [u0 + gap, v1 - gap],
+                ]
+            )
             shape = corners @ np.array([[c, s], [-s, c]]) + plan.size / 2
             # A field keeps its kind, and with it its label; only its look differs by date.
             material = str(rng.choice(["crop", "crop", "plough", "dry_grass", "meadow"]))
             angle = turn + (np.pi / 2 if rng.random() < 0.3 else 0.0)
             for dates in (ONLY_BEFORE, ONLY_AFTER):
-                plan.world.patches.append(Patch(material, dates, (shape,), tone=rng.uniform(0.82, 1.15),
-                                                angle=angle, tint=rng.uniform(-1, 1)))
+                plan.world.patches.append(
+                    Patch(
+                        material,
+                        dates,
+                        (shape,),
+                        tone=rng.uniform(0.82, 1.15),
+                        angle=angle,
+                        tint=rng.uniform(-1, 1),
+                    )
+                )
 
 
 def _extras(plan: Plan, probability: float) -> None:
     """Let some more things happen on free ground."""
     rng = plan.rng
     if rng.random() < probability * 0.5:
-        plan.pond([ONLY_AFTER, ONLY_BEFORE, BOTH][int(rng.integers(3))],
-                  rng.uniform(0.05, 0.12) * plan.size)
+        plan.pond(
+            [ONLY_AFTER, ONLY_BEFORE, BOTH][int(rng.integers(3))],
+            rng.uniform(0.05, 0.12) * plan.size,
+        )
     if rng.random() < probability * 0.6:
         centre = plan.spot()
         shape = blob(rng, *centre, rng.uniform(0.1, 0.22) * plan.size)
-        plan.plant_trees(shape, rng.uniform(200, 600), [ONLY_AFTER, ONLY_BEFORE][int(rng.integers(2))])
+        plan.plant_trees(
+            shape, rng.uniform(200, 600), [ONLY_AFTER, ONLY_BEFORE][int(rng.integers(2))]
+        )
     if rng.random() < probability * 0.5:
         shape = blob(rng, *plan.spot(), rng.uniform(0.06, 0.2) * plan.size)
-        inside = plan.world.roads and any(in_polygon(r.points, shape).any() for r in plan.world.roads)
+        inside = plan.world.roads and any(
+            in_polygon(r.points, shape).any() for r in plan.world.roads
+        )
         if not inside:
             plan.ground("soil", shape, [ONLY_AFTER, ONLY_BEFORE][int(rng.integers(2))])
 

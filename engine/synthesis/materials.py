@@ -81,10 +81,18 @@ class Season:
         """Return a season, drawn at random."""
         green = float(np.clip(rng.normal(-0.1, 0.55), -1, 1))
         deep = rng.uniform(0, 1)
-        tree = (0.245 + 0.07 * deep + rng.normal(0, 0.012), 0.285 + 0.06 * deep + rng.normal(0, 0.012),
-                0.185 + 0.045 * deep + rng.normal(0, 0.012))
-        return Season(green, float(np.clip(green * 0.8 + rng.uniform(0.3, 1.3), 0, 1)), tree,
-                      float(rng.beta(1.5, 3)), float(np.clip(rng.normal(0, 0.5), -1, 1)))
+        tree = (
+            0.245 + 0.07 * deep + rng.normal(0, 0.012),
+            0.285 + 0.06 * deep + rng.normal(0, 0.012),
+            0.185 + 0.045 * deep + rng.normal(0, 0.012),
+        )
+        return Season(
+            green,
+            float(np.clip(green * 0.8 + rng.uniform(0.3, 1.3), 0, 1)),
+            tree,
+            float(rng.beta(1.5, 3)),
+            float(np.clip(rng.normal(0, 0.5), -1, 1)),
+        )
 
 
 class Ground:
@@ -100,11 +108,25 @@ class Ground:
         self._shared = shared
         self._own = own
         self.season = season
+        self._mix = shared["blend"] + np.float32(0.45) * own["patch"]
+        self._grain = (
+            np.float32(0.5) * shared["fine"]
+            + np.float32(0.7) * shared["grain"]
+            + np.float32(0.35) * own["white"]
+        )
+        # Tufts and stones on rough ground, and where it is rough and where smooth.
+        self._tufts = np.clip(shared["fine"] * np.float32(0.25) - np.float32(0.3), 0, 0.32)
+        self._rough = np.clip(np.float32(0.85) + np.float32(0.4) * shared["cloud"], 0.35, 1.5)
 
     @property
     def edge(self) -> Array:
         """Noise from pixel to pixel that both dates share, (size, size), deviation 1."""
         return self._shared["fine"]
+
+    @property
+    def blend(self) -> Array:
+        """Noise of wide patches that both dates share, (size, size), deviation about 1."""
+        return self._shared["blend"]
 
     @property
     def grain(self) -> Array:
@@ -123,11 +145,10 @@ class Ground:
     @staticmethod
     def weather(noise: Noise) -> dict[str, Array]:
         """Return the noise fields that one date has for itself."""
-        fields = {name: noise.field(name) for name in ("patch", "white", STREAK)}
-        return fields
+        return {name: noise.field(name) for name in ("patch", "white", STREAK)}
 
     def colour(self, name: str, where: Window, tone: float = 1.0, tint: float = 0.0) -> Array:
-        """Return the colour (h, w, 3) of a material in a window of the canvas.
+        """Return the colour (3, h, w) of a material in a window of the canvas.
 
         Args:
             name: key of :data:`MATERIALS`.
@@ -137,20 +158,23 @@ class Ground:
         """
         material = MATERIALS[name]
         first, second = self._seasoned(name, material, tint)
-        shared, own = self._shared, self._own
-        mix = shared["blend"][where] + 0.45 * own["patch"][where]
-        mix = np.clip(mix * np.float32(material.patchy) + np.float32(0.5), 0, 1)
-        grain = shared["fine"][where] * np.float32(0.5 * material.grain)
-        grain += shared["grain"][where] * np.float32(0.7 * material.grain)
-        grain += own["white"][where] * np.float32(0.35 * material.grain)
+        mix = self._mix[where] * np.float32(material.patchy)
+        mix += np.float32(0.5)
+        np.clip(mix, 0, 1, out=mix)
+        grain = self._grain[where] * np.float32(material.grain)
         if name == "soil":
+            mix -= np.float32(0.16) * self._shared["cloud"][where]
+            np.clip(mix, 0, 1, out=mix)
             grain += self._tracks(where)
-        if material.soft > 1.5:  # tufts and stones
-            grain -= np.clip(shared["fine"][where] * np.float32(0.25) - np.float32(0.3), 0, 0.32)
-        if material.soft > 1.5:  # rough here, smooth there
-            grain *= np.clip(np.float32(0.85) + np.float32(0.4) * shared["cloud"][where], 0.35, 1.5)
-        brightness = (np.float32(1.0) + grain) * np.float32(tone)
-        return (first + (second - first) * mix[..., None]) * brightness[..., None]
+        if material.soft > 1.5:
+            grain -= self._tufts[where]
+            grain *= self._rough[where]
+        grain += np.float32(1.0)
+        grain *= np.float32(tone)
+        colour = (second - first)[:, None, None] * mix
+        colour += first[:, None, None]
+        colour *= grain
+        return colour
 
     def _seasoned(self, name: str, material: Material, tint: float) -> tuple[Array, Array]:
         """Return the two colours of a material, greener or drier as the season is."""
@@ -165,7 +189,9 @@ class Ground:
             first, second = first + colour * abs(mud), second + colour * abs(mud)
         elif material.label == BARE:
             wet = np.float32(1.0 - 0.22 * self.season.wet)
-            shift = np.array([0.0, -0.035, -0.06], np.float32) * np.float32(tint + self.season.green * 0.4)
+            shift = np.array([0.0, -0.035, -0.06], np.float32) * np.float32(
+                tint + self.season.green * 0.4
+            )
             first, second = (first + shift) * wet, (second + shift) * wet
         return np.clip(first, 0.02, 1), np.clip(second, 0.02, 1)
 
@@ -173,4 +199,4 @@ class Ground:
         """Return the traces of wheels on a building site: pale and dark lines that wind."""
         wave = self._shared["wave"][where] * 1.7 + 0.16 * self._shared["cloud"][where]
         near = np.abs(wave - np.round(wave))
-        return (0.05 * np.exp(-((near / 0.022) ** 2)) - 0.06 * np.exp(-(((near - 0.06) / 0.02) ** 2)))
+        return 0.05 * np.exp(-((near / 0.022) ** 2)) - 0.06 * np.exp(-(((near - 0.06) / 0.02) ** 2))

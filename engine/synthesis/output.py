@@ -24,8 +24,15 @@ from .layouts import LAYOUTS
 from .scenes import ScenePair, synthesise
 
 #: Red, green, blue of the label codes, for the colour table of label rasters.
-LABEL_COLOURS = ((90, 90, 90), (220, 60, 50), (250, 215, 80), (25, 110, 40), (150, 205, 110),
-                 (50, 110, 220), (190, 150, 100))
+LABEL_COLOURS = (
+    (90, 90, 90),
+    (220, 60, 50),
+    (250, 215, 80),
+    (25, 110, 40),
+    (150, 205, 110),
+    (50, 110, 220),
+    (190, 150, 100),
+)
 LABEL_NAMES = ("other", *CLASS_NAMES)
 #: Called with the number of pairs written and the number wanted.
 ProgressCallback = Callable[[int, int], None]
@@ -36,8 +43,14 @@ _LABEL = ("COMPRESS=DEFLATE", "TILED=YES", "BLOCKXSIZE=256", "BLOCKYSIZE=256")
 
 def jpeg_options(quality: int) -> tuple[str, ...]:
     """Return creation options for a GeoTIFF with JPEG compression in YCbCr."""
-    return ("COMPRESS=JPEG", f"JPEG_QUALITY={quality}", "PHOTOMETRIC=YCBCR", "TILED=YES",
-            "BLOCKXSIZE=256", "BLOCKYSIZE=256")
+    return (
+        "COMPRESS=JPEG",
+        f"JPEG_QUALITY={quality}",
+        "PHOTOMETRIC=YCBCR",
+        "TILED=YES",
+        "BLOCKXSIZE=256",
+        "BLOCKYSIZE=256",
+    )
 
 
 @dataclass(frozen=True)
@@ -70,8 +83,10 @@ def metric_crs(text: str) -> str:
     """
     srs = spatial_reference(text)
     if not srs.IsProjected() or abs(srs.GetLinearUnits() - 1.0) > 1e-6:
-        raise InputError(f'Scenes cannot be generated in "{text}".',
-                         "Choose a projected coordinate reference system in metres, such as EPSG:32614.")
+        raise InputError(
+            f'Scenes cannot be generated in "{text}".',
+            "Choose a projected coordinate reference system in metres, such as EPSG:32614.",
+        )
     return str(srs.ExportToWkt())
 
 
@@ -88,16 +103,19 @@ def written_beside(path: Path) -> Iterator[Path]:
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
-        raise OutputError(f'"{path}" could not be written.',
-                          "Check the free space and that you may write to the folder.",
-                          str(error)) from error
+        raise OutputError(
+            f'"{path}" could not be written.',
+            "Check the free space and that you may write to the folder.",
+            str(error),
+        ) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
 
 
-def write_raster(path: Path, pixels: NDArray[np.uint8], place: Place, options: Sequence[str],
-                 date: str = "") -> None:
+def write_raster(
+    path: Path, pixels: NDArray[np.uint8], place: Place, options: Sequence[str], date: str = ""
+) -> None:
     """Write a picture (h, w, 3), or labels (h, w) with their colours, as a GeoTIFF.
 
     Args:
@@ -111,8 +129,9 @@ def write_raster(path: Path, pixels: NDArray[np.uint8], place: Place, options: S
         OutputError: it could not be written.
     """
     bands = pixels[..., None] if pixels.ndim == 2 else pixels
-    dataset = gdal.GetDriverByName("MEM").Create("", bands.shape[1], bands.shape[0], bands.shape[2],
-                                                 gdal.GDT_Byte)
+    dataset = gdal.GetDriverByName("MEM").Create(
+        "", bands.shape[1], bands.shape[0], bands.shape[2], gdal.GDT_Byte
+    )
     dataset.SetProjection(place.crs_wkt)
     dataset.SetGeoTransform(place.geotransform)
     if date:
@@ -127,13 +146,18 @@ def write_raster(path: Path, pixels: NDArray[np.uint8], place: Place, options: S
     with written_beside(path) as temporary, thread_options(GDAL_PAM_ENABLED="NO"):
 
         def copy() -> bool:
-            made = gdal.GetDriverByName("GTiff").CreateCopy(str(temporary), dataset, 0, list(options))
+            made = gdal.GetDriverByName("GTiff").CreateCopy(
+                str(temporary), dataset, 0, list(options)
+            )
             return made is not None
 
         made, problem = checked(copy)
         if not made or problem:
-            raise OutputError(f'"{path}" could not be written.',
-                              "Check the free space and that you may write to the folder.", problem)
+            raise OutputError(
+                f'"{path}" could not be written.',
+                "Check the free space and that you may write to the folder.",
+                problem,
+            )
 
 
 def write_json(path: Path, content: object) -> None:
@@ -156,18 +180,30 @@ def fact_features(pair: ScenePair, place: Place) -> dict[str, Any]:
         shapes = _polygons(pair.fact_numbers[direction], place)
         for number, geometry in sorted(shapes.items()):
             fact = pair.facts[number - 1]
-            features.append({
-                "type": "Feature", "geometry": geometry,
-                "properties": {
-                    "id": number, "object": fact.object, "direction": direction,
-                    "from_class": fact.from_class, "to_class": fact.to_class,
-                    "area_px": fact.pixels, "area_m2": round(fact.area_m2, 2), "count": fact.count}})
+            features.append(
+                {
+                    "type": "Feature",
+                    "geometry": geometry,
+                    "properties": {
+                        "id": number,
+                        "object": fact.object,
+                        "direction": direction,
+                        "from_class": fact.from_class,
+                        "to_class": fact.to_class,
+                        "area_px": fact.pixels,
+                        "area_m2": round(fact.area_m2, 2),
+                        "count": fact.count,
+                    },
+                }
+            )
     features.sort(key=lambda f: f["properties"]["id"])
     authority = spatial_reference(place.crs_wkt).GetAuthorityCode(None)
     collection: dict[str, Any] = {"type": "FeatureCollection", "features": features}
     if authority:
-        collection["crs"] = {"type": "name",
-                             "properties": {"name": f"urn:ogc:def:crs:EPSG::{authority}"}}
+        collection["crs"] = {
+            "type": "name",
+            "properties": {"name": f"urn:ogc:def:crs:EPSG::{authority}"},
+        }
     return collection
 
 
@@ -187,31 +223,57 @@ def _polygons(numbers: NDArray[np.int32], place: Place) -> dict[int, dict[str, A
     shapes: dict[int, dict[str, Any]] = {}
     for feature in layer:
         geometry = json.loads(feature.GetGeometryRef().ExportToJson())
-        parts = [geometry["coordinates"]] if geometry["type"] == "Polygon" else geometry["coordinates"]
-        known = shapes.setdefault(feature.GetField("number"), {"type": "MultiPolygon", "coordinates": []})
+        parts = (
+            [geometry["coordinates"]] if geometry["type"] == "Polygon" else geometry["coordinates"]
+        )
+        known = shapes.setdefault(
+            feature.GetField("number"), {"type": "MultiPolygon", "coordinates": []}
+        )
         known["coordinates"].extend(parts)
     return shapes
 
 
-def write_pair(folder: Path, name: str, pair: ScenePair, place: Place, dates: tuple[str, str],
-               options: Sequence[str] = _DEFLATE) -> dict[str, Any]:
+def write_pair(
+    folder: Path,
+    name: str,
+    pair: ScenePair,
+    place: Place,
+    dates: tuple[str, str],
+    options: Sequence[str] = _DEFLATE,
+) -> dict[str, Any]:
     """Write one pair into sub-folders of ``folder`` and return its entry for the list of scenes."""
     pictures, labels = (pair.before, pair.after), (pair.labels_before, pair.labels_after)
-    for side, picture, label, date in zip(("before", "after"), pictures, labels, dates):
+    for side, picture, label, date in zip(
+        ("before", "after"), pictures, labels, dates, strict=True
+    ):
         write_raster(folder / side / f"{name}.tif", picture, place, options, date)
         write_raster(folder / f"labels_{side}" / f"{name}.tif", label, place, _LABEL, date)
     write_json(folder / "facts" / f"{name}.geojson", fact_features(pair, place))
     return {
-        "name": name, "seed": pair.seed, "layout": pair.layout, "pixel_size": pair.pixel_size,
-        "date_before": dates[0], "date_after": dates[1], "captions": list(pair.captions),
-        "changed": int(bool(pair.facts)), "changed_fraction": round(float(pair.changed.mean()), 5),
-        "buildings": pair.changed_buildings}
+        "name": name,
+        "seed": pair.seed,
+        "layout": pair.layout,
+        "pixel_size": pair.pixel_size,
+        "date_before": dates[0],
+        "date_after": dates[1],
+        "captions": list(pair.captions),
+        "changed": int(bool(pair.facts)),
+        "changed_fraction": round(float(pair.changed.mean()), 5),
+        "buildings": pair.changed_buildings,
+    }
 
 
-def write_pairs(out_dir: str | Path, n: int, seed: int = 0, size: int = 256,
-                pixel_size: float | None = None, crs: str = "EPSG:32614",
-                progress: ProgressCallback | None = None, layout: str | None = None,
-                cancelled: Callable[[], bool] | None = None) -> Path:
+def write_pairs(
+    out_dir: str | Path,
+    n: int,
+    seed: int = 0,
+    size: int = 256,
+    pixel_size: float | None = None,
+    crs: str = "EPSG:32614",
+    progress: ProgressCallback | None = None,
+    layout: str | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> Path:
     """Write ``n`` generated pairs: pictures, labels, facts and captions.
 
     The folder holds ``before/NAME.tif``, ``after/NAME.tif`` (RGB), ``labels_before/NAME.tif``,
@@ -250,8 +312,15 @@ def write_pairs(out_dir: str | Path, n: int, seed: int = 0, size: int = 256,
         if progress is not None:
             progress(i + 1, n)
     path = folder / "scenes.json"
-    write_json(path, {"generator": "changescribe synthesise", "classes": list(LABEL_NAMES),
-                      "crs": crs, "scenes": entries})
+    write_json(
+        path,
+        {
+            "generator": "changescribe synthesise",
+            "classes": list(LABEL_NAMES),
+            "crs": crs,
+            "scenes": entries,
+        },
+    )
     return path
 
 

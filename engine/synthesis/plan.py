@@ -9,7 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .plot import Occupancy, natural_trees
-from .world import BOTH, ONLY_AFTER, ONLY_BEFORE, Dates, Patch, Points, Trees, World, blob, smooth_line
+from .world import (
+    BOTH,
+    ONLY_AFTER,
+    ONLY_BEFORE,
+    Dates,
+    Patch,
+    Points,
+    Trees,
+    World,
+    blob,
+    smooth_line,
+)
 
 #: More trees than this are drawn as fewer, larger clumps.
 MAX_TREES = 2600
@@ -50,7 +61,7 @@ class Plan:
         self._cleared: list[tuple[Points, Dates]] = []
 
     def spot(self) -> Points:
-        """Return a point (2,) in the inner part of the scene, on free ground where there is some."""
+        """Return a point (2,) in the inner part of the scene, on free ground if there is some."""
         candidates = self.rng.uniform(0.12, 0.88, (12, 2)) * self.size
         free = candidates[self.occupancy.free(candidates)]
         return free[0] if len(free) else candidates[0]
@@ -63,7 +74,9 @@ class Plan:
 
         def on(which: int) -> Points:
             t = self.rng.uniform(0.1, 0.9) * self.size
-            return np.array([(t, -far), (self.size + far, t), (t, self.size + far), (-far, t)][which])
+            return np.array(
+                [(t, -far), (self.size + far, t), (t, self.size + far), (-far, t)][which]
+            )
 
         return on(side), on(other)
 
@@ -76,17 +89,31 @@ class Plan:
         reach = self.size * 0.75 + self.pad + 30
         edge = middle + normal * (0.5 - share) * self.size * 1.15
         line = smooth_line(self.rng, edge - along * reach, edge + along * reach, 0.05 * self.size)
-        return np.concatenate([line, [edge + along * reach + normal * 3 * reach,
-                                      edge - along * reach + normal * 3 * reach]])
+        return np.concatenate(
+            [
+                line,
+                [
+                    edge + along * reach + normal * 3 * reach,
+                    edge - along * reach + normal * 3 * reach,
+                ],
+            ]
+        )
 
     def scatter(self, per_hectare: float, clumping: float, within: Optional[Points] = None) -> None:
-        """Scatter natural trees on free ground; those in the way of something new are cut for it."""
+        """Scatter natural trees on free ground; those in the way of new things are cut."""
         rng = self.rng
         hectares = (self.size + 2 * self.pad) ** 2 / 1e4
         wanted = per_hectare * hectares * (1 + clumping)
         swell = max(1.0, np.sqrt(wanted / MAX_TREES))
-        rows = natural_trees(rng, self.size, self.pad, int(min(wanted, MAX_TREES)), clumping,
-                             (self.radius[0] * swell, self.radius[1] * swell), self.leafless)
+        rows = natural_trees(
+            rng,
+            self.size,
+            self.pad,
+            int(min(wanted, MAX_TREES)),
+            clumping,
+            (self.radius[0] * swell, self.radius[1] * swell),
+            self.leafless,
+        )
         if within is not None:
             rows = rows[in_polygon(rows[:, :2], within)]
         self.stand(rows)
@@ -95,8 +122,10 @@ class Plan:
     def _bushes(self, per_hectare: float, clumping: float) -> None:
         """Scatter low bushes, which are too small to count as trees, on free ground."""
         hectares = (self.size + 2 * self.pad) ** 2 / 1e4
-        count = int(min(self.rng.uniform(0.2, 2.0) * (per_hectare + 30) * hectares, MAX_TREES))
-        rows = natural_trees(self.rng, self.size, self.pad, count, clumping * 0.7, (0.4, 1.0), 0.2)
+        count = int(min(self.rng.uniform(0.4, 4.0) * (per_hectare + 40) * hectares, MAX_TREES))
+        rows = natural_trees(
+            self.rng, self.size, self.pad, count, clumping * 0.6, (0.35, 1.1), 0.35
+        )
         rows[:, 3] = 0.75
         self.stand(rows)
 
@@ -114,13 +143,18 @@ class Plan:
         if self.development is not None:
             inside = in_polygon(xy, self.development)
             before = np.where(inside, self.development_wooded & dates[0], before)
-            after &= ~inside | (self.rng.random(len(rows)) < self.keep_trees) & self.development_wooded
+            after &= (
+                ~inside | (self.rng.random(len(rows)) < self.keep_trees) & self.development_wooded
+            )
         for shape, on in self._cleared:
             inside = in_polygon(xy, shape)
             before &= ~inside | on[0]
             after &= ~inside | on[1]
-        for keep, when in ((before & after, BOTH), (before & ~after, ONLY_BEFORE),
-                           (after & ~before, ONLY_AFTER)):
+        for keep, when in (
+            (before & after, BOTH),
+            (before & ~after, ONLY_BEFORE),
+            (after & ~before, ONLY_AFTER),
+        ):
             if keep.any():
                 self.world.trees.append(Trees(rows[keep], when))
 
@@ -134,13 +168,31 @@ class Plan:
             xy = line[cut] + rng.normal(0, 1.2, (len(line[cut]), 2))
             n = len(xy)
             r = rng.uniform(1.6, 4.6) * rng.uniform(0.6, 1.25, n)
-            self.stand(np.stack([xy[:, 0], xy[:, 1], r, r * 1.8 + 1, rng.random(n),
-                                 (rng.random(n) < self.leafless).astype(float)], 1))
+            self.stand(
+                np.stack(
+                    [
+                        xy[:, 0],
+                        xy[:, 1],
+                        r,
+                        r * 1.8 + 1,
+                        rng.random(n),
+                        (rng.random(n) < self.leafless).astype(float),
+                    ],
+                    1,
+                )
+            )
 
     def ground(self, material: str, shape: Points, dates: Dates) -> None:
         """Cover ``shape`` with ``material`` on ``dates``."""
-        self.world.patches.append(Patch(material, dates, (shape,), tone=self.rng.uniform(0.92, 1.08),
-                                        angle=self.rng.uniform(0, np.pi)))
+        self.world.patches.append(
+            Patch(
+                material,
+                dates,
+                (shape,),
+                tone=self.rng.uniform(0.92, 1.08),
+                angle=self.rng.uniform(0, np.pi),
+            )
+        )
 
     def worn(self, count: int) -> None:
         """Add places where the ground is bare on both dates, which is no change."""
@@ -167,16 +219,29 @@ class Plan:
         else:
             xy = rng.uniform(low, high, (count, 2))
             r = rng.uniform(*self.radius, count)
-        rows = np.stack([xy[:, 0], xy[:, 1], r, r * 1.8 + 1, rng.random(len(xy)),
-                         (rng.random(len(xy)) < self.leafless).astype(float)], 1)
+        rows = np.stack(
+            [
+                xy[:, 0],
+                xy[:, 1],
+                r,
+                r * 1.8 + 1,
+                rng.random(len(xy)),
+                (rng.random(len(xy)) < self.leafless).astype(float),
+            ],
+            1,
+        )
         self.stand(rows[in_polygon(xy, shape)], dates)
 
-    def pond(self, dates: Dates, radius: float) -> None:
+    def keep_clear(self, shape: Points) -> None:
+        """Let no tree scattered later stand in ``shape``."""
+        self._cleared.append((shape, (False, False)))
+
+    def pond(self, dates: Dates, radius: float, at: Optional[Points] = None) -> None:
         """Dig a pond on free ground; where it is not yet or no longer there is soil or grass."""
         rng = self.rng
         shape = None
         for _ in range(8):
-            shape = blob(rng, *self.spot(), radius, 0.22)
+            shape = blob(rng, *(self.spot() if at is None else at), radius, 0.22)
             if self.occupancy.free(shape).all():
                 break
             radius *= 0.8
@@ -189,7 +254,8 @@ class Plan:
         shore = middle + (shape - middle) * (1.0 + rng.uniform(1.0, 4.0) / radius)
         material = str(rng.choice(["soil", "meadow", "dry_grass"]))
         self.world.patches.append(Patch(material, BOTH if dates == BOTH else dates, (shore,)))
-        self.world.patches.append(Patch("water", dates, (shape,), tone=rng.uniform(0.8, 1.2),
-                                        tint=rng.uniform(-1, 1)))
+        self.world.patches.append(
+            Patch("water", dates, (shape,), tone=rng.uniform(0.8, 1.2), tint=rng.uniform(-1, 1))
+        )
         cells = self.occupancy.fill(float(middle[0]), float(middle[1]), radius * 2, radius * 2, 0.0)
         self.occupancy.take(cells[in_polygon(cells, shore)])

@@ -34,8 +34,15 @@ ROOFS: dict[str, tuple[Colour, ...]] = {
     "metal": ((0.50, 0.58, 0.56), (0.62, 0.64, 0.66), (0.38, 0.48, 0.45), (0.52, 0.34, 0.30)),
 }
 HALL_ROOFS: tuple[Colour, ...] = (
-    (0.82, 0.82, 0.80), (0.74, 0.74, 0.73), (0.62, 0.62, 0.62), (0.55, 0.54, 0.52),
-    (0.46, 0.45, 0.44), (0.68, 0.64, 0.57), (0.45, 0.52, 0.60), (0.88, 0.88, 0.87))
+    (0.82, 0.82, 0.80),
+    (0.74, 0.74, 0.73),
+    (0.62, 0.62, 0.62),
+    (0.55, 0.54, 0.52),
+    (0.46, 0.45, 0.44),
+    (0.68, 0.64, 0.57),
+    (0.45, 0.52, 0.60),
+    (0.88, 0.88, 0.87),
+)
 
 
 class Occupancy:
@@ -52,13 +59,15 @@ class Occupancy:
         count = int((size + 2 * pad) / self.cell) + 1
         self.taken = np.zeros((count, count), bool)
 
-    def _cells(self, points: Points) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+    def _cells(
+        self, points: Points
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
         cells = np.floor((points + self.pad) / self.cell).astype(np.int64)
         inside = ((cells >= 0) & (cells < self.taken.shape[0])).all(1)
         return cells[:, 1], cells[:, 0], inside
 
     def free(self, points: Points) -> NDArray[np.bool_]:
-        """Return for points (n, 2) in metres whether nothing stands there; outside counts as free."""
+        """Return for points (n, 2) in metres whether they are free; outside counts as free."""
         rows, columns, inside = self._cells(points)
         result = np.ones(len(points), bool)
         result[inside] = ~self.taken[rows[inside], columns[inside]]
@@ -69,7 +78,9 @@ class Occupancy:
         rows, columns, inside = self._cells(points)
         self.taken[rows[inside], columns[inside]] = True
 
-    def fill(self, x: float, y: float, half_length: float, half_width: float, angle: float) -> Points:
+    def fill(
+        self, x: float, y: float, half_length: float, half_width: float, angle: float
+    ) -> Points:
         """Return points (n, 2) that cover a turned rectangle without gaps."""
         step = self.cell * 0.7
         u = np.arange(-half_length, half_length + step, step)
@@ -107,26 +118,42 @@ class Style:
     @staticmethod
     def draw(rng: np.random.Generator) -> Style:
         """Return the style of a neighbourhood, drawn at random."""
-        family = str(rng.choice(
-            ["grey", "brown", "tan", "terracotta", "light", "dark", "metal"],
-            p=[0.27, 0.22, 0.15, 0.1, 0.08, 0.13, 0.05]))
+        family = str(
+            rng.choice(
+                ["grey", "brown", "tan", "terracotta", "light", "dark", "metal"],
+                p=[0.27, 0.22, 0.15, 0.1, 0.08, 0.13, 0.05],
+            )
+        )
         roofs = list(ROOFS[family])
         if rng.random() < 0.55:  # a mixed neighbourhood
             other = ROOFS[str(rng.choice(["grey", "brown", "dark", "tan"]))]
-            roofs += other[:int(rng.integers(1, 4))]
+            roofs += other[: int(rng.integers(1, 4))]
         wide = rng.random() < 0.3
         frontage = rng.uniform(22, 32) if wide else rng.uniform(14.5, 21)
         return Style(
-            roofs=tuple(roofs), texture="metal" if family == "metal" else "shingle",
-            frontage=frontage, depth=rng.uniform(28, 40),
-            house_width=(frontage * 0.66, frontage * 0.86), house_depth=(11.0, 21.0 if wide else 19.0),
-            setback=rng.uniform(5.5, 8.5) + (4 if wide else 0), gable=rng.choice([0.1, 0.25, 0.7]),
+            roofs=tuple(roofs),
+            texture="metal" if family == "metal" else "shingle",
+            frontage=frontage,
+            depth=rng.uniform(28, 40),
+            house_width=(frontage * 0.66, frontage * 0.86),
+            house_depth=(11.0, 21.0 if wide else 19.0),
+            setback=rng.uniform(5.5, 8.5) + (4 if wide else 0),
+            gable=rng.choice([0.1, 0.25, 0.7]),
             drive=str(rng.choice(["slab", "slab", "slab", "concrete", "asphalt"])),
-            fence=bool(rng.random() < 0.7), lush=rng.uniform(-0.8, 1.0))
+            fence=bool(rng.random() < 0.7),
+            lush=rng.uniform(-0.8, 1.0),
+        )
 
 
-def house_wings(rng: np.random.Generator, x: float, y: float, facing: float, width: float,
-                depth: float, gable: float) -> tuple[Wing, ...]:
+def house_wings(
+    rng: np.random.Generator,
+    x: float,
+    y: float,
+    facing: float,
+    width: float,
+    depth: float,
+    gable: float,
+) -> tuple[Wing, ...]:
     """Return the wings of a house, in an I, L, T, U or cross shape.
 
     Args:
@@ -149,8 +176,16 @@ def house_wings(rng: np.random.Generator, x: float, y: float, facing: float, wid
     def wing(a: float, b: float, half_a: float, half_b: float, drop: float = 0.0) -> Wing:
         centre = np.array([x, y]) + a * a_axis + b * b_axis
         along = half_a >= half_b
-        return Wing(float(centre[0]), float(centre[1]), max(half_a, half_b), min(half_a, half_b),
-                    facing + (np.pi / 2 if along else 0.0), roof, eave - drop, pitch)
+        return Wing(
+            float(centre[0]),
+            float(centre[1]),
+            max(half_a, half_b),
+            min(half_a, half_b),
+            facing + (np.pi / 2 if along else 0.0),
+            roof,
+            eave - drop,
+            pitch,
+        )
 
     half_w, half_d = width / 2, depth / 2
     main = half_d * rng.uniform(0.5, 0.75)
@@ -163,7 +198,9 @@ def house_wings(rng: np.random.Generator, x: float, y: float, facing: float, wid
     if shape in "LU":
         wings.append(wing(side * (half_w - arm), 0, arm, half_d))
     if shape == "U":
-        wings.append(wing(-side * (half_w - arm * 0.8), 0, arm * 0.8, half_d * rng.uniform(0.85, 1.0)))
+        wings.append(
+            wing(-side * (half_w - arm * 0.8), 0, arm * 0.8, half_d * rng.uniform(0.85, 1.0))
+        )
     if shape == "T":
         wings.append(wing(side * half_w * rng.uniform(0, 0.3), 0, arm, half_d))
     if shape == "X":
@@ -184,9 +221,10 @@ class Lot:
     new: bool
 
 
-def build_house(rng: np.random.Generator, world: World, occupancy: Occupancy, style: Style,
-                lot: Lot) -> bool:
-    """Place a house with driveway, walk, pool, fence and garden trees; False where there is no room."""
+def build_house(
+    rng: np.random.Generator, world: World, occupancy: Occupancy, style: Style, lot: Lot
+) -> bool:
+    """Place a house with driveway, walk, pool and trees; False where there is no room."""
     direction = np.array([np.cos(lot.inward), np.sin(lot.inward)])
     setback = style.setback + rng.normal(0, 0.8)
     for shrink in (1.0, 0.85, 0.7):  # where a bend leaves less room, a smaller house
@@ -209,8 +247,15 @@ def build_house(rng: np.random.Generator, world: World, occupancy: Occupancy, st
     return True
 
 
-def _driveway(rng: np.random.Generator, world: World, occupancy: Occupancy, style: Style, lot: Lot,
-              width: float, setback: float) -> None:
+def _driveway(
+    rng: np.random.Generator,
+    world: World,
+    occupancy: Occupancy,
+    style: Style,
+    lot: Lot,
+    width: float,
+    setback: float,
+) -> None:
     direction = np.array([np.cos(lot.inward), np.sin(lot.inward)])
     sideways = np.array([-direction[1], direction[0]])
     away = rng.choice([-1.0, 1.0]) * width * rng.uniform(0.22, 0.36)
@@ -222,49 +267,88 @@ def _driveway(rng: np.random.Generator, world: World, occupancy: Occupancy, styl
     occupancy.take(occupancy.fill(middle[0], middle[1], setback / 2 + 1.5, half, lot.inward))
     if rng.random() < 0.6:
         walk = lot.kerb - sideways * away * 0.2 + direction * (setback / 2)
-        world.decks.append(Patch("slab", lot.dates, (
-            rectangle(walk[0], walk[1], setback / 2 + 1, 0.6, lot.inward),), tone=tone))
+        world.decks.append(
+            Patch(
+                "slab",
+                lot.dates,
+                (rectangle(walk[0], walk[1], setback / 2 + 1, 0.6, lot.inward),),
+                tone=tone,
+            )
+        )
     if rng.random() < 0.5:
         world.parking.append((float(middle[0]), float(middle[1]), lot.inward, lot.dates))
 
 
-def _garden(rng: np.random.Generator, world: World, occupancy: Occupancy, style: Style, lot: Lot,
-            centre: Points, width: float, depth: float) -> None:
+def _garden(
+    rng: np.random.Generator,
+    world: World,
+    occupancy: Occupancy,
+    style: Style,
+    lot: Lot,
+    centre: Points,
+    width: float,
+    depth: float,
+) -> None:
     direction = np.array([np.cos(lot.inward), np.sin(lot.inward)])
     sideways = np.array([-direction[1], direction[0]])
     behind = centre + direction * (depth / 2)
     if rng.random() < 0.45:
         spot = behind + direction * 1.6 + sideways * rng.uniform(-0.3, 0.3) * width
-        world.decks.append(Patch("concrete", lot.dates, (
-            rectangle(spot[0], spot[1], 2.0, rng.uniform(2, 4), lot.inward),), tone=0.9))
+        world.decks.append(
+            Patch(
+                "concrete",
+                lot.dates,
+                (rectangle(spot[0], spot[1], 2.0, rng.uniform(2, 4), lot.inward),),
+                tone=0.9,
+            )
+        )
     if rng.random() < 0.05:
         spot = behind + direction * 6.0 + sideways * rng.uniform(-0.2, 0.2) * width
         angle = lot.inward + rng.choice([0, np.pi / 2])
         size = rng.uniform(1.6, 2.6)
-        world.decks.append(Patch("concrete", lot.dates, (
-            rectangle(spot[0], spot[1], size * 2 + 1.2, size + 1.2, angle),)))
-        world.decks.append(Patch("pool", lot.dates, (
-            rectangle(spot[0], spot[1], size * 2, size, angle),)))
+        world.decks.append(
+            Patch(
+                "concrete",
+                lot.dates,
+                (rectangle(spot[0], spot[1], size * 2 + 1.2, size + 1.2, angle),),
+            )
+        )
+        world.decks.append(
+            Patch("pool", lot.dates, (rectangle(spot[0], spot[1], size * 2, size, angle),))
+        )
     rows = []
     for _ in range(int(rng.poisson(3.0))):  # bushes along the walls
-        spot = centre + direction * rng.choice([-1, 1]) * (depth / 2 + 0.8) + sideways * rng.uniform(
-            -0.5, 0.5) * width
+        spot = (
+            centre
+            + direction * rng.choice([-1, 1]) * (depth / 2 + 0.8)
+            + sideways * rng.uniform(-0.5, 0.5) * width
+        )
         rows.append((spot[0], spot[1], rng.uniform(0.5, 0.9), 0.7, rng.random(), 0.0))
     for _ in range(int(rng.poisson(1.0 if lot.new else 3.0))):
         away = rng.uniform(-0.5, 0.5) * style.frontage
         along = rng.choice([rng.uniform(1.5, 4.5), style.setback + depth + rng.uniform(2, 12)])
         spot = lot.kerb + direction * along + sideways * away
         radius = rng.uniform(0.9, 1.8) if lot.new else rng.uniform(1.4, 4.6)
-        if occupancy.free(spot[None, :] + np.array([[0, 0], [1, 1], [-1, 1], [1, -1], [-1, -1]])
-                          * radius * 0.6).all():
-            rows.append((spot[0], spot[1], radius, radius * rng.uniform(1.5, 2.2) + 0.6,
-                         rng.random(), float(rng.random() < 0.4)))
+        if occupancy.free(
+            spot[None, :] + np.array([[0, 0], [1, 1], [-1, 1], [1, -1], [-1, -1]]) * radius * 0.6
+        ).all():
+            rows.append(
+                (
+                    spot[0],
+                    spot[1],
+                    radius,
+                    radius * rng.uniform(1.5, 2.2) + 0.6,
+                    rng.random(),
+                    float(rng.random() < 0.4),
+                )
+            )
     if rows:
         world.trees.append(Trees(np.array(rows), lot.dates))
 
 
-def lots_along(line: Points, style: Style, street_width: float, occupancy: Occupancy,
-               rng: np.random.Generator) -> list[tuple[Points, float]]:
+def lots_along(
+    line: Points, style: Style, street_width: float, rng: np.random.Generator
+) -> list[tuple[Points, float]]:
     """Return (point on the kerb, direction into the lot) for both sides of a street's line."""
     dense = resample(line, 1.0)
     tangent = np.gradient(dense, axis=0)
@@ -292,8 +376,15 @@ def add_road(world: World, occupancy: Occupancy, road: Road, clearance: float = 
         occupancy.take(points[np.hypot(points[:, 0] - x, points[:, 1] - y) <= r])
 
 
-def natural_trees(rng: np.random.Generator, size: float, pad: float, count: int, clumping: float,
-                  radius: tuple[float, float], species: float) -> NDArray[np.float64]:
+def natural_trees(
+    rng: np.random.Generator,
+    size: float,
+    pad: float,
+    count: int,
+    clumping: float,
+    radius: tuple[float, float],
+    species: float,
+) -> NDArray[np.float64]:
     """Return rows of trees (n, 6) scattered in clumps over the scene.
 
     Args:
@@ -311,16 +402,23 @@ def natural_trees(rng: np.random.Generator, size: float, pad: float, count: int,
         k = 2 * np.pi / rng.uniform(25, 130)
         turn = rng.uniform(0, 2 * np.pi)
         wave += np.sin(k * (xy @ [np.cos(turn), np.sin(turn)]) + rng.uniform(0, 2 * np.pi))
-    keep = wave / np.sqrt(3) > rng.normal(0, 0.35, count) + 1.2 * clumping - 1.2 * (1 - clumping) * 2
+    keep = (
+        wave / np.sqrt(3) > rng.normal(0, 0.35, count) + 1.2 * clumping - 1.2 * (1 - clumping) * 2
+    )
     xy, wave = xy[keep], wave[keep]
     n = len(xy)
     r = radius[0] + (radius[1] - radius[0]) * rng.beta(1.6, 2.4, n)
     height = r * rng.uniform(1.3, 2.1, n) + 1.0
-    return np.stack([xy[:, 0], xy[:, 1], r, height, rng.random(n),
-                     (rng.random(n) < species).astype(float)], 1)
+    return np.stack(
+        [xy[:, 0], xy[:, 1], r, height, rng.random(n), (rng.random(n) < species).astype(float)], 1
+    )
 
 
-def everywhere(dates: Dates = BOTH, material: str = "meadow", size: float = 0.0, pad: float = 0.0) -> Patch:
+def everywhere(
+    dates: Dates = BOTH, material: str = "meadow", size: float = 0.0, pad: float = 0.0
+) -> Patch:
     """Return a patch that covers the scene and its margin."""
-    corners = np.array([[-pad, -pad], [size + pad, -pad], [size + pad, size + pad], [-pad, size + pad]])
+    corners = np.array(
+        [[-pad, -pad], [size + pad, -pad], [size + pad, size + pad], [-pad, size + pad]]
+    )
     return Patch(material, dates, (corners,))

@@ -22,12 +22,12 @@ Array = NDArray[np.float32]
 
 @dataclass
 class Relief:
-    """Rasters of what stands on the ground, all (size, size) or (size, size, 3).
+    """Rasters of what stands on the ground, all (size, size) but for the first axis of some.
 
     Attributes:
         height: metres above ground of roofs.
         normal: x and y part of the surface normal of roofs, (2, size, size).
-        colour: albedo of roofs, (size, size, 3).
+        colour: albedo of roofs, (3, size, size).
         roof: covered share of each pixel.
         number: number of the building, from 1; 0 for none.
         crown: metres above ground of tree crowns.
@@ -47,12 +47,20 @@ class Relief:
     @staticmethod
     def flat(size: int) -> Relief:
         """Return the relief of empty ground."""
+
         def plane() -> Array:
             return np.zeros((size, size), np.float32)
 
-        return Relief(plane(), np.zeros((2, size, size), np.float32),
-                      np.zeros((size, size, 3), np.float32), plane(),
-                      np.zeros((size, size), np.int32), plane(), plane(), plane())
+        return Relief(
+            plane(),
+            np.zeros((2, size, size), np.float32),
+            np.zeros((3, size, size), np.float32),
+            plane(),
+            np.zeros((size, size), np.int32),
+            plane(),
+            plane(),
+            plane(),
+        )
 
     def copy(self) -> Relief:
         """Return an independent copy."""
@@ -90,13 +98,26 @@ def _draw_wing(relief: Relief, canvas: Canvas, wing: Wing, building: Building, n
     np.copyto(relief.normal[1][here], ny, where=higher)
     np.copyto(relief.number[here], np.int32(number), where=higher)
     np.maximum(relief.roof[here], cover, out=relief.roof[here])
-    colour = np.asarray(building.colour, np.float32) * _roof_pattern(building, wing, u, v)[..., None]
-    np.copyto(relief.colour[here], colour, where=(cover > 0)[..., None] & (
-        higher | (relief.number[here] == 0))[..., None])
+    colour = np.array(building.colour, np.float32)[:, None, None] * _roof_pattern(
+        building, wing, u, v
+    )
+    np.copyto(
+        relief.colour[(slice(None), *here)],
+        colour,
+        where=(cover > 0) & (higher | (relief.number[here] == 0)),
+    )
 
 
-def _roof_surface(wing: Wing, u: Array, v: Array, to_end: Array, to_side: Array, edge: Array,
-                  c: np.float32, s: np.float32) -> tuple[Array, Array, Array]:
+def _roof_surface(
+    wing: Wing,
+    u: Array,
+    v: Array,
+    to_end: Array,
+    to_side: Array,
+    edge: Array,
+    c: np.float32,
+    s: np.float32,
+) -> tuple[Array, Array, Array]:
     """Return height and the x and y part of the normal of a wing's roof."""
     eave = np.float32(wing.eave)
     if wing.roof == "flat":
@@ -114,7 +135,7 @@ def _roof_surface(wing: Wing, u: Array, v: Array, to_end: Array, to_side: Array,
 
 
 def _roof_pattern(building: Building, wing: Wing, u: Array, v: Array) -> Array:
-    """Return a factor for the roof colour: courses of shingles, seams of metal, dirt of membranes."""
+    """Return a factor for the roof colour: seams of metal, strips of membranes."""
     if building.texture == "metal":
         return 1.0 + 0.05 * np.sin(u * np.float32(2 * np.pi / 1.3))
     if building.texture == "membrane":
@@ -136,8 +157,10 @@ def _crowns() -> tuple[Array, ...]:
             r = rng.uniform(0.13, 0.30) if i else 0.5
             away = 0.0 if i == 0 else np.sqrt(rng.uniform(0, 1)) * (1.0 - r)
             angle = rng.uniform(0, 2 * np.pi)
-            d2 = ((axis[None, :] - away * np.cos(angle)) ** 2
-                  + (axis[:, None] - away * np.sin(angle)) ** 2) / r**2
+            d2 = (
+                (axis[None, :] - away * np.cos(angle)) ** 2
+                + (axis[:, None] - away * np.sin(angle)) ** 2
+            ) / r**2
             top = (0.95 - 0.5 * away**2) * rng.uniform(0.75, 1.0)
             dome = top * (0.58 + 0.42 * np.sqrt(np.clip(1.0 - d2, 0, 1)))
             shape = np.maximum(shape, np.where(d2 < 1, dome, 0)).astype(np.float32)
@@ -163,7 +186,9 @@ def draw_trees(relief: Relief, canvas: Canvas, rows: NDArray[np.float64]) -> Non
         y0, y1 = max(0, top), min(size, top + pixels)
         if x0 >= x1 or y0 >= y1:
             continue
-        crown = _crown(int(tint * 7919) % shapes, pixels)[y0 - top:y1 - top, x0 - left:x1 - left]
+        crown = _crown(int(tint * 7919) % shapes, pixels)[
+            y0 - top : y1 - top, x0 - left : x1 - left
+        ]
         crown = crown * np.float32(height)
         here = relief.crown[y0:y1, x0:x1]
         higher = crown > here
@@ -174,8 +199,11 @@ def draw_trees(relief: Relief, canvas: Canvas, rows: NDArray[np.float64]) -> Non
 
 def sun_vector(azimuth: float, elevation: float) -> tuple[float, float, float]:
     """Return the direction to the sun as (right, down, up) for angles in radians from north."""
-    return (float(np.sin(azimuth) * np.cos(elevation)),
-            float(-np.cos(azimuth) * np.cos(elevation)), float(np.sin(elevation)))
+    return (
+        float(np.sin(azimuth) * np.cos(elevation)),
+        float(-np.cos(azimuth) * np.cos(elevation)),
+        float(np.sin(elevation)),
+    )
 
 
 def lit_share(height: Array, gsd: float, sun: tuple[float, float, float]) -> Array:
@@ -197,8 +225,14 @@ def lit_share(height: Array, gsd: float, sun: tuple[float, float, float]) -> Arr
     k = 1
     while k <= steps:
         dx, dy = round(right / flat * k), round(down / flat * k)
-        here = (slice(max(0, -dy), min(rows, rows - dy)), slice(max(0, -dx), min(columns, columns - dx)))
-        there = (slice(max(0, dy), min(rows, rows + dy)), slice(max(0, dx), min(columns, columns + dx)))
+        here = (
+            slice(max(0, -dy), min(rows, rows - dy)),
+            slice(max(0, -dx), min(columns, columns - dx)),
+        )
+        there = (
+            slice(max(0, dy), min(rows, rows + dy)),
+            slice(max(0, dx), min(columns, columns + dx)),
+        )
         part = buffer[here]
         np.subtract(height[there], height[here], out=part)
         part -= np.float32(rise * k)

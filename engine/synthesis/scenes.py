@@ -60,8 +60,10 @@ class ScenePair:
     @property
     def datings(self) -> tuple[Dating, Dating]:
         """Labels and building numbers of both dates."""
-        return (Dating(self.labels_before, self.buildings_before),
-                Dating(self.labels_after, self.buildings_after))
+        return (
+            Dating(self.labels_before, self.buildings_before),
+            Dating(self.labels_after, self.buildings_after),
+        )
 
     @cached_property
     def _objects(self) -> tuple[tuple[ChangedObject, ...], dict[str, NDArray[np.int32]]]:
@@ -97,7 +99,7 @@ class Looks:
     cameras: tuple[Camera, Camera]
 
     @staticmethod
-    def draw(rng: np.random.Generator, gsd: float, supersampling: int) -> Looks:
+    def draw(rng: np.random.Generator, gsd: float) -> Looks:
         """Return conditions drawn at random; some pairs are of one season or one sensor."""
         seasons = (Season.draw(rng), Season.draw(rng))
         lights = (draw_light(rng, gsd), draw_light(rng, gsd))
@@ -114,8 +116,13 @@ class Looks:
         return Looks(seasons, lights, cameras)
 
 
-def synthesise(seed: int, size: int = 256, pixel_size: Optional[float] = None,
-               layout: Optional[str] = None, supersampling: int = 1) -> ScenePair:
+def synthesise(
+    seed: int,
+    size: int = 256,
+    pixel_size: Optional[float] = None,
+    layout: Optional[str] = None,
+    supersampling: int = 1,
+) -> ScenePair:
     """Generate a pair of scenes.
 
     Args:
@@ -136,7 +143,7 @@ def synthesise(seed: int, size: int = 256, pixel_size: Optional[float] = None,
     world = build_world(rng, size * gsd, canvas.margin * gsd_drawn, layout)
     if rng.random() < 0.5:
         swap_dates(world)
-    looks = Looks.draw(rng, gsd_drawn, supersampling)
+    looks = Looks.draw(rng, gsd_drawn)
     return draw_pair(world, canvas, looks, seed, gsd, supersampling, rng)
 
 
@@ -144,12 +151,21 @@ def swap_dates(world: World) -> None:
     """Exchange the dates of a world in place."""
     world.base = (world.base[1], world.base[0])
     for name in ("patches", "roads", "decks", "buildings", "trees"):
-        setattr(world, name, [replace(o, dates=(o.dates[1], o.dates[0])) for o in getattr(world, name)])
+        setattr(
+            world, name, [replace(o, dates=(o.dates[1], o.dates[0])) for o in getattr(world, name)]
+        )
     world.parking = [(x, y, a, (d[1], d[0])) for x, y, a, d in world.parking]
 
 
-def draw_pair(world: World, canvas: Canvas, looks: Looks, seed: int, gsd: float, supersampling: int,
-              rng: np.random.Generator) -> ScenePair:
+def draw_pair(
+    world: World,
+    canvas: Canvas,
+    looks: Looks,
+    seed: int,
+    gsd: float,
+    supersampling: int,
+    rng: np.random.Generator,
+) -> ScenePair:
     """Draw both dates of ``world`` on ``canvas`` and photograph them."""
     noise = Noise(rng, canvas.size)
     shared = Ground.lie(noise)
@@ -168,15 +184,25 @@ def draw_pair(world: World, canvas: Canvas, looks: Looks, seed: int, gsd: float,
         numbers.append(np.where(relief.roof > 0.5, relief.number, 0)[inner, inner].astype(np.int32))
         scene = lit(painter, relief, looks.seasons[date], looks.lights[date], canvas)
         pictures.append(_photograph(scene, canvas, looks.cameras[date], supersampling, rng))
-    return ScenePair(pictures[0], pictures[1], labels[0], labels[1], gsd, world.layout, seed,
-                     numbers[0], numbers[1])
+    return ScenePair(
+        pictures[0],
+        pictures[1],
+        labels[0],
+        labels[1],
+        gsd,
+        world.layout,
+        seed,
+        numbers[0],
+        numbers[1],
+    )
 
 
-def _photograph(scene: Array, canvas: Canvas, camera: Camera, supersampling: int,
-                rng: np.random.Generator) -> Labels:
+def _photograph(
+    scene: Array, canvas: Canvas, camera: Camera, supersampling: int, rng: np.random.Generator
+) -> Labels:
     shift = (camera.shift[0] * supersampling, camera.shift[1] * supersampling)
     inner = shifted_crop(scene, canvas.margin, canvas.scene, shift)
     if supersampling > 1:
         k = supersampling
-        inner = inner.reshape(canvas.scene // k, k, canvas.scene // k, k, 3).mean((1, 3))
+        inner = inner.reshape(3, canvas.scene // k, k, canvas.scene // k, k).mean((2, 4))
     return expose(inner, camera, rng)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Optional
 
 import numpy as np
@@ -19,13 +20,20 @@ from .world import (
     Points,
     Road,
     Wing,
+    blob,
     rectangle,
     resample,
+    smooth_line,
 )
 
 
-def streets(plan: Plan, new: Optional[Points], before: Optional[str] = None,
-            single: float = 0.05) -> None:
+def streets(
+    plan: Plan,
+    new: Optional[Points],
+    before: Optional[str] = None,
+    single: float = 0.05,
+    wild: Optional[Points] = None,
+) -> None:
     """Lay out streets with houses.
 
     Args:
@@ -34,11 +42,15 @@ def streets(plan: Plan, new: Optional[Points], before: Optional[str] = None,
         before: ground of ``new`` on the first date: ``"soil"``, ``"field"``, ``"nature"`` or
             None to draw one.
         single: probability that a single old house is built or demolished.
+        wild: no streets are laid out inside this polygon.
     """
     rng = plan.rng
     style = Style.draw(rng)
-    ground = str(rng.choice(["dry_grass", "dry_grass", "meadow", "litter", "rock"],
-                            p=[0.34, 0.2, 0.2, 0.18, 0.08]))
+    ground = str(
+        rng.choice(
+            ["dry_grass", "dry_grass", "meadow", "litter", "rock"], p=[0.34, 0.2, 0.2, 0.18, 0.08]
+        )
+    )
     plan.world.base = (ground, ground)
     surface = str(rng.choice(["concrete", "asphalt", "asphalt"]))
     width = rng.uniform(7.5, 10.0)
@@ -47,21 +59,30 @@ def streets(plan: Plan, new: Optional[Points], before: Optional[str] = None,
     if new is not None:
         before = before or str(rng.choice(["nature", "nature", "nature", "field", "soil"]))
         _prepare(plan, new, before)
-    lines = _street_lines(plan, style)
-    lots: list[Lot] = []
+    lines = _outside(_street_lines(plan, style), wild)
     for line, bulb in lines:
         for part, dates in _split(line, new):
             end = bulb if len(part) and np.allclose(part[-1], line[-1]) else 0.0
-            add_road(plan.world, plan.occupancy, Road(
-                part, width, surface, BOTH if laid else dates, kerb=True, bulb=end,
-                tone=1.0, marking=""))
+            add_road(
+                plan.world,
+                plan.occupancy,
+                Road(
+                    part,
+                    width,
+                    surface,
+                    BOTH if laid else dates,
+                    kerb=True,
+                    bulb=end,
+                    tone=1.0,
+                    marking="",
+                ),
+            )
+    spots = []
     for line, bulb in lines:
-        spots = lots_along(line, style, width + 1.0, plan.occupancy, rng)
+        spots += lots_along(line, style, width + 1.0, rng)
         if bulb:
             spots += _around_bulb(line, bulb)
-        for kerb, inward in spots:
-            lots.append(Lot(kerb, inward, *_dates_of(plan, kerb, inward, style, new, single)))
-    _houses(plan, style, lots)
+    _houses(plan, style, _lots(plan, spots, new, single, wild))
     _verges(plan, lines, width, new)
 
 
@@ -72,11 +93,35 @@ def _prepare(plan: Plan, new: Points, before: str) -> None:
     plan.development_wooded = before == "nature"
     if before == "soil":
         plan.ground("soil", new, ONLY_BEFORE)
+        earthworks(plan, new, ONLY_BEFORE)
     elif before == "field":
         material = str(rng.choice(["crop", "plough", "meadow"]))
         plan.ground(material, new, ONLY_BEFORE)
     if rng.random() < 0.35:
         plan.ground("soil", new, ONLY_AFTER)
+        earthworks(plan, new, ONLY_AFTER)
+
+
+def earthworks(plan: Plan, site: Points, dates: Dates) -> None:
+    """Mark a building site: traces of wheels, graded strips and heaps of other soil."""
+    rng = plan.rng
+    for _ in range(int(rng.integers(0, 9))):
+        x, y = rng.uniform(0, plan.size, 2)
+        heap = blob(rng, x, y, rng.uniform(2, 14), 0.35)
+        if in_polygon(heap, site).all():
+            plan.ground(str(rng.choice(["soil", "rock", "plough"])), heap, dates)
+    for _ in range(int(rng.integers(3, 14))):
+        start, end = rng.uniform(-plan.pad, plan.size + plan.pad, (2, 2))
+        line = smooth_line(rng, start, end, rng.uniform(2, 0.1 * plan.size))
+        tone = float(rng.choice([0.82, 0.9, 1.1, 1.18]))
+        parts = tuple(
+            part
+            for side in (-1.0, 1.0)
+            for part, when in _split(_offset(line, side), site)
+            if when == ONLY_AFTER
+        )
+        if parts:
+            plan.world.patches.append(Patch("track", dates, parts, tone=tone))
 
 
 def _street_lines(plan: Plan, style: Style) -> list[tuple[Points, float]]:
@@ -89,8 +134,10 @@ def _street_lines(plan: Plan, style: Style) -> list[tuple[Points, float]]:
     cross = rng.uniform(110, 240)
     reach = plan.size * 0.75 + 40
     turn = rng.uniform(0, 2 * np.pi)
-    wave = [(rng.uniform(0, 0.12) * k, 2 * np.pi / k, rng.uniform(0, 2 * np.pi))
-            for k in rng.uniform(220, 420, 2)]
+    wave = [
+        (rng.uniform(0, 0.12) * k, 2 * np.pi / k, rng.uniform(0, 2 * np.pi))
+        for k in rng.uniform(220, 420, 2)
+    ]
     c, s = np.cos(turn), np.sin(turn)
 
     def bend(points: Points) -> Points:
@@ -102,7 +149,7 @@ def _street_lines(plan: Plan, style: Style) -> list[tuple[Points, float]]:
     lines: list[tuple[Points, float]] = []
     for t in np.arange(-reach, reach, block) + rng.uniform(-block / 2, block / 2):
         if rng.random() < 0.45 and len(cross_at) > 2:  # dead ends between cross streets
-            for a, b in zip(cross_at[:-1], cross_at[1:]):
+            for a, b in itertools.pairwise(cross_at):
                 stop = a + (b - a) * rng.uniform(0.45, 0.72)
                 lines.append((bend(_straight(a, stop, t)), rng.uniform(11, 13.5)))
         else:
@@ -118,6 +165,20 @@ def _straight(start: float, end: float, at: float) -> Points:
     return np.stack([x, np.full_like(x, at)], 1)
 
 
+def _outside(
+    lines: list[tuple[Points, float]], wild: Optional[Points]
+) -> list[tuple[Points, float]]:
+    """Return the parts of streets outside a polygon."""
+    if wild is None:
+        return lines
+    kept = []
+    for line, bulb in lines:
+        for part, dates in _split(line, wild):
+            if dates == BOTH and len(part) > 4:
+                kept.append((part, bulb if np.allclose(part[-1], line[-1]) else 0.0))
+    return kept
+
+
 def _split(line: Points, new: Optional[Points]) -> list[tuple[Points, Dates]]:
     """Cut a line where it enters or leaves the development area."""
     if new is None:
@@ -125,8 +186,8 @@ def _split(line: Points, new: Optional[Points]) -> list[tuple[Points, Dates]]:
     inside = in_polygon(line, new)
     cuts = np.flatnonzero(inside[1:] != inside[:-1]) + 1
     parts = []
-    for a, b in zip([0, *cuts], [*cuts, len(line)]):
-        part = line[max(0, a - 1):b]
+    for a, b in itertools.pairwise([0, *cuts, len(line)]):
+        part = line[max(0, a - 1) : b]
         if len(part) > 1:
             parts.append((part, ONLY_AFTER if inside[a] else BOTH))
     return parts
@@ -135,38 +196,56 @@ def _split(line: Points, new: Optional[Points]) -> list[tuple[Points, Dates]]:
 def _around_bulb(line: Points, bulb: float) -> list[tuple[Points, float]]:
     end = line[-1]
     ahead = np.arctan2(*(line[-1] - line[-2])[::-1])
-    return [(end + (bulb + 0.5) * np.array([np.cos(a), np.sin(a)]), float(a))
-            for a in ahead + np.array([-1.5, -0.75, 0.0, 0.75, 1.5])]
+    return [
+        (end + (bulb + 0.5) * np.array([np.cos(a), np.sin(a)]), float(a))
+        for a in ahead + np.array([-1.5, -0.75, 0.0, 0.75, 1.5])
+    ]
 
 
-def _dates_of(plan: Plan, kerb: Points, inward: float, style: Style, new: Optional[Points],
-              single: float) -> tuple[Dates, bool]:
-    """Return on which dates a lot has a house, and whether the house is new."""
-    rng = plan.rng
-    middle = kerb + 14.0 * np.array([np.cos(inward), np.sin(inward)])
-    if new is not None and in_polygon(middle[None, :], new)[0]:
-        # Some lots of a new street are still empty on the second date.
-        return (ONLY_AFTER if rng.random() < 0.93 else (False, False)), True
-    draw = rng.random()
-    if draw < single / 2:
-        return ONLY_AFTER, True
-    if draw < single:
-        return ONLY_BEFORE, False
-    return (BOTH if rng.random() < 0.97 else (False, False)), False
+def _lots(
+    plan: Plan,
+    spots: list[tuple[Points, float]],
+    new: Optional[Points],
+    single: float,
+    wild: Optional[Points],
+) -> list[Lot]:
+    """Return the lots near the scene, with the dates on which each has a house."""
+    if not spots:
+        return []
+    kerbs = np.array([kerb for kerb, _ in spots])
+    inwards = np.array([inward for _, inward in spots])
+    middles = kerbs + 14.0 * np.stack([np.cos(inwards), np.sin(inwards)], 1)
+    near = np.abs(middles - plan.size / 2).max(1) < plan.size / 2 + plan.pad + 15
+    if wild is not None:
+        near &= ~in_polygon(kerbs, wild)
+    built = np.zeros(len(spots), bool)
+    if new is not None:
+        built = in_polygon(middles, new) | in_polygon(kerbs, new)
+    lots = []
+    for i in np.flatnonzero(near):
+        draw = plan.rng.random()
+        if built[i]:  # some lots of a new street are still empty on the second date
+            dates = ONLY_AFTER if draw < 0.93 else None
+        elif draw < single:
+            dates = ONLY_AFTER if draw < single / 2 else ONLY_BEFORE
+        else:
+            dates = BOTH if draw < 0.97 else None
+        if dates is not None:
+            lots.append(Lot(kerbs[i], float(inwards[i]), dates, dates == ONLY_AFTER))
+    return lots
 
 
 def _houses(plan: Plan, style: Style, lots: list[Lot]) -> None:
     rng = plan.rng
     lawns: dict[Dates, list[tuple[Points, float]]] = {}
     for lot in lots:
-        far = np.abs(lot.kerb - plan.size / 2).max() > plan.size / 2 + plan.pad + 25
-        if far or lot.dates == (False, False):
-            continue
         if not build_house(rng, plan.world, plan.occupancy, style, lot):
             continue
         direction = np.array([np.cos(lot.inward), np.sin(lot.inward)])
         middle = lot.kerb + direction * style.depth / 2
-        shape = rectangle(middle[0], middle[1], style.depth / 2, style.frontage / 2 + 0.3, lot.inward)
+        shape = rectangle(
+            middle[0], middle[1], style.depth / 2, style.frontage / 2 + 0.3, lot.inward
+        )
         lawns.setdefault(lot.dates, []).append((shape, style.lush + rng.normal(0, 0.45)))
         if style.fence:
             _fence(plan, shape, lot.dates)
@@ -186,11 +265,14 @@ def _fence(plan: Plan, lot: Points, dates: Dates) -> None:
     front = 0.45
     a, b, c, d = lot
     line = np.stack([a + (b - a) * front, b, c, d + (c - d) * front])
+    if plan.occupancy.free(resample(line, 1.5)).mean() < 0.93:  # it would cross a street
+        return
     plan.world.decks.append(Patch("fence", dates, (line,)))
 
 
-def _verges(plan: Plan, lines: list[tuple[Points, float]], width: float,
-            new: Optional[Points]) -> None:
+def _verges(
+    plan: Plan, lines: list[tuple[Points, float]], width: float, new: Optional[Points]
+) -> None:
     """Add walks along both kerbs, as some towns have."""
     if plan.rng.random() < 0.5:
         return
@@ -199,8 +281,9 @@ def _verges(plan: Plan, lines: list[tuple[Points, float]], width: float,
             if len(part) < 3:
                 continue
             for side in (-1.0, 1.0):
-                plan.world.patches.append(Patch("walk", dates, (
-                    _offset(part, side * (width / 2 + 2.2)),)))
+                plan.world.patches.append(
+                    Patch("walk", dates, (_offset(part, side * (width / 2 + 2.2)),))
+                )
 
 
 def _offset(line: Points, distance: float) -> Points:
@@ -234,17 +317,35 @@ def farmsteads(plan: Plan, line: Points, count: int, dates: Optional[Dates] = No
         plan.occupancy.take_line(drive, 4.0)
         middle = lot.kerb + direction * 14
         if rng.random() < 0.7:
-            plan.world.patches.append(Patch("lawn", when, (
-                rectangle(middle[0], middle[1], rng.uniform(16, 24), rng.uniform(14, 22), inward),),
-                tint=rng.uniform(-0.6, 0.8)))
+            plan.world.patches.append(
+                Patch(
+                    "lawn",
+                    when,
+                    (
+                        rectangle(
+                            middle[0], middle[1], rng.uniform(16, 24), rng.uniform(14, 22), inward
+                        ),
+                    ),
+                    tint=rng.uniform(-0.6, 0.8),
+                )
+            )
         for _ in range(int(rng.integers(0, 3))):
             spot = middle + rng.uniform(-32, 32, 2)
-            hall(plan, spot[0], spot[1], rng.uniform(5, 14), rng.uniform(3, 7), inward, when,
-                 "gable")
+            hall(
+                plan, spot[0], spot[1], rng.uniform(5, 14), rng.uniform(3, 7), inward, when, "gable"
+            )
 
 
-def hall(plan: Plan, x: float, y: float, half_length: float, half_width: float, angle: float,
-         dates: Dates, roof: str) -> bool:
+def hall(
+    plan: Plan,
+    x: float,
+    y: float,
+    half_length: float,
+    half_width: float,
+    angle: float,
+    dates: Dates,
+    roof: str,
+) -> bool:
     """Place a hall, shed or barn; False where there is no room."""
     rng = plan.rng
     ground = plan.occupancy.fill(x, y, half_length + 2, half_width + 2, angle)
@@ -259,11 +360,22 @@ def hall(plan: Plan, x: float, y: float, half_length: float, half_width: float, 
         for _ in range(int(half_length * half_width / 60) + 1):  # plant on the roof
             u, v = rng.uniform(-0.85, 0.85, 2) * (half_length, half_width)
             size = rng.uniform(0.8, 2.0)
-            wings.append(Wing(x + u * c - v * s, y + u * s + v * c, size * rng.uniform(1, 1.8), size, angle,
-                              "flat", height + rng.uniform(1, 1.8), 0.0))
+            wings.append(
+                Wing(
+                    x + u * c - v * s,
+                    y + u * s + v * c,
+                    size * rng.uniform(1, 1.8),
+                    size,
+                    angle,
+                    "flat",
+                    height + rng.uniform(1, 1.8),
+                    0.0,
+                )
+            )
     texture = "membrane" if roof == "flat" else "metal"
-    plan.world.buildings.append(Building(tuple(wings), tuple(np.clip(colour, 0, 0.95).tolist()), dates,
-                                         texture))
+    plan.world.buildings.append(
+        Building(tuple(wings), tuple(np.clip(colour, 0, 0.95).tolist()), dates, texture)
+    )
     return True
 
 
@@ -280,13 +392,19 @@ def halls(plan: Plan) -> None:
     reach = plan.size + plan.pad + 40
     for direction, dates in ((axis, BOTH), (normal, [BOTH, ONLY_AFTER][int(rng.integers(2))])):
         line = resample(np.stack([middle - direction * reach, middle + direction * reach]), 4.0)
-        add_road(plan.world, plan.occupancy, Road(
-            line, rng.uniform(9, 14), "asphalt", dates, kerb=True, marking="double"), 3.0)
+        add_road(
+            plan.world,
+            plan.occupancy,
+            Road(line, rng.uniform(9, 14), "asphalt", dates, kerb=True, marking="double"),
+            3.0,
+        )
     for _ in range(int(rng.integers(12, 40))):
         x, y = rng.uniform(0, plan.size, 2)
         half = np.sort(rng.uniform(8, 38, 2))[::-1] * min(1.0, plan.size / 200)
         dates = [BOTH, BOTH, BOTH, ONLY_AFTER, ONLY_AFTER, ONLY_BEFORE][int(rng.integers(6))]
-        if not hall(plan, x, y, half[0], half[1], turn, dates, "flat" if rng.random() < 0.7 else "gable"):
+        if not hall(
+            plan, x, y, half[0], half[1], turn, dates, "flat" if rng.random() < 0.7 else "gable"
+        ):
             continue
         side = rng.choice([-1.0, 1.0])
         depth = rng.uniform(9, 18)
@@ -297,20 +415,30 @@ def halls(plan: Plan) -> None:
             plan.ground("soil", yard, (not dates[0], not dates[1]))
 
 
-def _car_park(plan: Plan, spot: Points, half_length: float, half_width: float, angle: float,
-              dates: Dates) -> None:
+def _car_park(
+    plan: Plan, spot: Points, half_length: float, half_width: float, angle: float, dates: Dates
+) -> None:
     rng = plan.rng
     cells = plan.occupancy.fill(spot[0], spot[1], half_length, half_width, angle)
     if plan.occupancy.free(cells).mean() < 0.97:
         return
     plan.occupancy.take(cells)
     shape = rectangle(spot[0], spot[1], half_length, half_width, angle)
-    plan.world.decks.append(Patch(str(rng.choice(["asphalt", "concrete"])), dates, (shape,),
-                                  tone=rng.uniform(0.85, 1.1)))
+    plan.world.decks.append(
+        Patch(
+            str(rng.choice(["asphalt", "concrete"])), dates, (shape,), tone=rng.uniform(0.85, 1.1)
+        )
+    )
     c, s = np.cos(angle), np.sin(angle)
     for v in np.arange(-half_width + 3, half_width - 2, 7.5):
         for u in np.arange(-half_length + 2, half_length - 2, 2.8):
-            plan.world.parking.append((float(spot[0] + u * c - v * s), float(spot[1] + u * s + v * c),
-                                       angle + np.pi / 2, dates))
+            plan.world.parking.append(
+                (
+                    float(spot[0] + u * c - v * s),
+                    float(spot[1] + u * s + v * c),
+                    angle + np.pi / 2,
+                    dates,
+                )
+            )
             tick = np.array([[u - 1.4, v - 2.4], [u - 1.4, v + 2.4]]) @ np.array([[c, s], [-s, c]])
             plan.world.decks.append(Patch("paint", dates, (tick + spot,)))

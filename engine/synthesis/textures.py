@@ -8,7 +8,7 @@ every scale, so the same images serve all pixel sizes.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ SLOPES = {"white": 0.0, "grain": 0.55, "fine": 1.0, "patch": 1.45, "cloud": 2.1}
 STREAK = "streak"
 
 
-@lru_cache(maxsize=None)
+@cache
 def pool(name: str) -> Array:
     """Return the noise image ``name``, shape (POOL_SIZE, POOL_SIZE), mean 0, deviation 1."""
     seed = sorted([*SLOPES, STREAK]).index(name)
@@ -64,7 +64,7 @@ class Noise:
         if name == STREAK:
             turn = 0
         if y + self.size <= POOL_SIZE and x + self.size <= POOL_SIZE:
-            view = source[y:y + self.size, x:x + self.size]
+            view = source[y : y + self.size, x : x + self.size]
         else:
             rows = (np.arange(self.size) + y) % POOL_SIZE
             columns = (np.arange(self.size) + x) % POOL_SIZE

@@ -7,8 +7,9 @@ right and y down. ``dates`` of an object says on which of the two it stands.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Optional, Sequence
+from typing import Optional
 
 import numpy as np
 from numpy.typing import NDArray
@@ -164,8 +165,15 @@ class Canvas:
             step = np.diff(pixels, axis=0)
             length = np.maximum(np.hypot(step[:, 0], step[:, 1]), 1e-9)
             normal = np.stack([-step[:, 1], step[:, 0]], 1) / length[:, None] * half
-            quad = np.stack([pixels[:-1] + normal, pixels[1:] + normal,
-                             pixels[1:] - normal, pixels[:-1] - normal], 1)
+            quad = np.stack(
+                [
+                    pixels[:-1] + normal,
+                    pixels[1:] + normal,
+                    pixels[1:] - normal,
+                    pixels[:-1] - normal,
+                ],
+                1,
+            )
             # Long segments may cross the canvas between two far ends.
             quads.append(quad[near[1:] | near[:-1] | (length > 12 / self.gsd)])
             if half > 1.0:
@@ -174,14 +182,18 @@ class Canvas:
             if bulb:
                 discs.append(np.array([[*pixels[-1], bulb / self.gsd]]))
         shapes, circles = np.concatenate(quads), np.concatenate(discs)
-        bounds = np.concatenate([
-            np.stack([shapes.min(1), shapes.max(1)], 1),
-            np.stack([circles[:, :2] - circles[:, 2:], circles[:, :2] + circles[:, 2:]], 1)])
+        bounds = np.concatenate(
+            [
+                np.stack([shapes.min(1), shapes.max(1)], 1),
+                np.stack([circles[:, :2] - circles[:, 2:], circles[:, :2] + circles[:, 2:]], 1),
+            ]
+        )
         share, here = self._draw(list(shapes), bounds, circles.tolist())
         return (share * np.float32(wanted / 0.5) if wanted < 0.5 else share), here
 
-    def _draw(self, shapes: list[Points], bounds: Points,
-              discs: Sequence[Sequence[float]] = ()) -> Coverage:
+    def _draw(
+        self, shapes: list[Points], bounds: Points, discs: Sequence[Sequence[float]] = ()
+    ) -> Coverage:
         """Draw shapes and discs, in pixels, at twice the resolution inside ``bounds`` (n, 2, 2)."""
         if not len(bounds):
             return np.zeros((0, 0), np.float32), (slice(0, 0), slice(0, 0))
@@ -195,8 +207,9 @@ class Canvas:
         draw = ImageDraw.Draw(image)
         for shape in shapes:
             draw.polygon(((shape - low) * 2.0 - 0.5).ravel().tolist(), fill=255)
-        for x, y, r in discs:
-            x, y, r = (x - low[0]) * 2.0 - 0.5, (y - low[1]) * 2.0 - 0.5, 2.0 * r
+        for disc in discs:
+            x, y = (disc[0] - low[0]) * 2.0 - 0.5, (disc[1] - low[1]) * 2.0 - 0.5
+            r = 2.0 * disc[2]
             if -r < x < 2 * width + r and -r < y < 2 * height + r:
                 draw.ellipse((x - r, y - r, x + r, y + r), fill=255)
         return np.asarray(image.reduce(2), np.float32) * np.float32(1.0 / 255.0), here
@@ -225,8 +238,9 @@ def offset_line(points: Points, distance: float) -> Points:
     return points + distance * np.stack([-tangent[:, 1], tangent[:, 0]], 1)
 
 
-def smooth_line(rng: np.random.Generator, start: Points, end: Points, bend: float,
-                step: float = 4.0) -> Points:
+def smooth_line(
+    rng: np.random.Generator, start: Points, end: Points, bend: float, step: float = 4.0
+) -> Points:
     """Return a winding line (n, 2) between two points that strays by about ``bend`` metres."""
     length = float(np.hypot(*(end - start)))
     count = max(4, int(length / step) + 1)
@@ -239,7 +253,9 @@ def smooth_line(rng: np.random.Generator, start: Points, end: Points, bend: floa
     return start + t[:, None] * (end - start) + sway[:, None] * normal
 
 
-def blob(rng: np.random.Generator, x: float, y: float, radius: float, rough: float = 0.25) -> Points:
+def blob(
+    rng: np.random.Generator, x: float, y: float, radius: float, rough: float = 0.25
+) -> Points:
     """Return a smooth closed outline (40, 2) about ``radius`` metres around a point."""
     angle = np.linspace(0, 2 * np.pi, 40, endpoint=False)
     r = np.ones(40)
@@ -249,5 +265,6 @@ def blob(rng: np.random.Generator, x: float, y: float, radius: float, rough: flo
     stretch = rng.uniform(0.65, 1.0)
     turn = rng.uniform(0, np.pi)
     u, v = r * np.cos(angle), r * np.sin(angle) * stretch
-    return np.stack([x + u * np.cos(turn) - v * np.sin(turn),
-                     y + u * np.sin(turn) + v * np.cos(turn)], 1)
+    return np.stack(
+        [x + u * np.cos(turn) - v * np.sin(turn), y + u * np.sin(turn) + v * np.cos(turn)], 1
+    )
