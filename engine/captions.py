@@ -96,7 +96,8 @@ def scene_caption(
         clauses = [_found(tally, pixel_size) for tally in found[:_MOST_CLAUSES]]
         rest = sum(tally.count for tally in found[_MOST_CLAUSES:])
         if rest:
-            clauses.append(f"{rest:,} smaller changes of other kinds")
+            one = "1 smaller change of another kind"
+            clauses.append(one if rest == 1 else f"{rest:,} smaller changes of other kinds")
         if not partial and not parsed.anything:
             clauses += [_absent(tally.query) for tally in tallies if not tally.count]
         text = _capital("; ".join(clauses)) + "."

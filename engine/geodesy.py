@@ -16,7 +16,7 @@ import numpy as np
 from osgeo import ogr, osr
 
 from .raster.grid import Grid
-from .raster.support import spatial_reference
+from .raster.support import checked, ecef, spatial_reference, transform_points
 
 #: Longest edge that is not cut before it is projected, in metres and degrees.
 _LONGEST_EDGE_M = 5000.0
@@ -63,19 +63,13 @@ class Geodesy:
             return None
         line = self._cut(geometry)
         transform = osr.CoordinateTransformation(self._crs, _geographic(self._crs))
-        if line.Transform(transform) != 0:
+        if checked(lambda: line.Transform(transform))[0] != 0:
             return None
         parts = [line.GetGeometryRef(i) for i in range(line.GetGeometryCount())] or [line]
         semi_major, flattening = self._crs.GetSemiMajor(), _flattening(self._crs)
         return sum(
             _edges(np.array(part.GetPoints())[:, :2], semi_major, flattening) for part in parts
         )
-
-    def to_equal_area(self, points: np.ndarray) -> Optional[np.ndarray]:
-        """Project (N, 2) x, y to metres in the equal-area projection of ``centre``."""
-        if self._to_equal_area is None:
-            return None
-        return np.array(self._to_equal_area.TransformPoints(points.tolist()))[:, :2]
 
     def _projected(self, geometry: ogr.Geometry) -> Optional[ogr.Geometry]:
         if self._crs is None or geometry.IsEmpty():
@@ -85,7 +79,9 @@ class Geodesy:
             xmin, xmax, ymin, ymax = geometry.GetEnvelope()
             transform = self._projection(((xmin + xmax) / 2, (ymin + ymax) / 2))
         polygon = self._cut(geometry)
-        return polygon if transform is not None and polygon.Transform(transform) == 0 else None
+        if transform is None or checked(lambda: polygon.Transform(transform))[0] != 0:
+            return None
+        return polygon
 
     def _cut(self, geometry: ogr.Geometry) -> ogr.Geometry:
         copy = geometry.Clone()
@@ -98,8 +94,8 @@ class Geodesy:
     def _projection(self, centre: tuple[float, float]) -> Optional[osr.CoordinateTransformation]:
         if self._crs is None:
             return None
-        there = osr.CoordinateTransformation(self._crs, _geographic(self._crs))
-        lon, lat, _ = there.TransformPoint(*centre)
+        there = transform_points(self._crs, _geographic(self._crs), np.array([centre]))
+        lon, lat = there[0]
         if not (math.isfinite(lon) and math.isfinite(lat)):
             return None
         equal_area = osr.SpatialReference()
@@ -158,20 +154,18 @@ class PixelAreas:
     def _lattice(self) -> Optional[np.ndarray]:
         if not self._grid.crs_wkt:
             return None
-        geodesy = Geodesy(
-            self._grid.crs_wkt, self._grid.pixel_to_map(self._grid.width / 2, self._grid.height / 2)
-        )
+        crs = spatial_reference(self._grid.crs_wkt)
         columns, rows = np.meshgrid(self._columns, self._rows)
         corners = []
         for dx, dy in ((-0.5, -0.5), (0.5, 0.5), (0.5, -0.5), (-0.5, 0.5)):
             x, y = self._grid.pixel_to_map(columns + dx, rows + dy)
-            projected = geodesy.to_equal_area(np.column_stack([np.ravel(x), np.ravel(y)]))
-            if projected is None:
+            space = ecef(crs, np.column_stack([np.ravel(x), np.ravel(y)]))
+            if space is None:
                 return self._planar(columns.shape)
-            corners.append(projected)
-        # Area of a quadrangle: half the cross product of its diagonals.
-        one, other = corners[1] - corners[0], corners[3] - corners[2]
-        areas = np.abs(one[:, 0] * other[:, 1] - one[:, 1] * other[:, 0]) / 2
+            corners.append(space)
+        # Area of a quadrangle in space: half the cross product of its diagonals. That it is
+        # flat and the Earth is not matters by 1e-4 for a pixel of one degree.
+        areas = np.linalg.norm(np.cross(corners[1] - corners[0], corners[3] - corners[2]), axis=1) / 2
         areas[~np.isfinite(areas)] = 0.0
         return areas.reshape(columns.shape)
 
@@ -210,10 +204,9 @@ def _axes(grid: Grid) -> Optional[np.ndarray]:
     crs = _horizontal(grid.crs_wkt)
     if crs is None:
         return None
-    there = osr.CoordinateTransformation(crs, _geographic(crs))
     column, row = grid.width / 2, grid.height / 2
     places = [grid.pixel_to_map(column + dx, row + dy) for dx, dy in ((0, 0), (0.5, 0), (0, 0.5))]
-    degrees = np.array(there.TransformPoints([list(place) for place in places]))[:, :2]
+    degrees = transform_points(crs, _geographic(crs), np.array(places))
     steps = degrees[1:] - degrees[0]
     steps[:, 0] = (steps[:, 0] + 180) % 360 - 180
     steps[:, 0] *= math.cos(math.radians(degrees[0, 1]))

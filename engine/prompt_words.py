@@ -78,7 +78,7 @@ PLACE = frozenset(
 )
 
 NEGATIONS = frozenset(
-    """no not without except excluding excl never ignore ignoring isn't aren't wasn't weren't don't
+    """no not nothing none without except excluding excl never ignore ignoring isn't aren't wasn't weren't don't
     didn't hasn't haven't neither nor""".split()
 )
 

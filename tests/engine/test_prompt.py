@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The prompt grammar, by examples: what an analyst types, what is looked for."""
+
+from __future__ import annotations
+
+import pytest
+
+from changescribe.engine.errors import InputError
+from changescribe.engine.prompt import parse, resolve
+from changescribe.engine.request import Query
+
+# "+" appeared, "-" removed, "*" both
+CASES = [
+    # verb after and before the noun
+    ("roads built", "+roads"),
+    ("built roads", "+roads"),
+    ("new houses", "+houses"),
+    ("New Houses", "+houses"),
+    ("  roads   built.  ", "+roads"),
+    ("newly built houses", "+houses"),
+    ("construction of roads", "+roads"),
+    ("the construction of new roads", "+roads"),
+    ("trees were cleared", "-trees"),
+    ("trees have been felled", "-trees"),
+    ("where have buildings been demolished?", "-buildings"),
+    ("have any trees been planted", "+trees"),
+    ("show me all the new swimming pools", "+swimming pools"),
+    ("loss of tree cover", "-tree cover"),
+    ("increase in buildings", "+buildings"),
+    ("the lake shrank", "-lake"),
+    ("expanded lakes", "+lakes"),
+    ("fewer trees", "-trees"),
+    ("trees cut down", "-trees"),
+    ("cut down trees", "-trees"),
+    ("torn-down buildings", "-buildings"),
+    ("lakes dried up", "-lakes"),
+    ("tree-felling", "-tree"),
+    ("solar panels installed", "+solar panels"),
+    ("buildings that no longer exist", "-buildings"),
+    ("new buildings demolished", "-buildings"),
+    # no verb, or "changed"
+    ("buildings", "*buildings"),
+    ("buildings changed", "*buildings"),
+    ("changes to buildings", "*buildings"),
+    ("what happened to the forest?", "*forest"),
+    ("show me all changes in the forest", "*forest"),
+    # several targets
+    ("new roads and demolished buildings", "+roads -buildings"),
+    ("roads and buildings built", "+roads +buildings"),
+    ("roads, buildings and bridges built", "+roads +buildings +bridges"),
+    ("new roads, buildings and trees", "+roads +buildings +trees"),
+    ("roads built, trees cleared; buildings demolished", "+roads -trees -buildings"),
+    ("roads built or demolished", "+roads -roads"),
+    ("built and demolished roads", "+roads -roads"),
+    ("roads and demolished buildings", "*roads -buildings"),
+    ("roads; roads built", "+roads"),
+    ("trees as well as grass lost", "-trees -grass"),
+    # exchanges
+    ("trees replaced by buildings", "-trees +buildings"),
+    ("forest has been replaced with houses and roads", "-forest +houses +roads"),
+    ("grass turned into water", "-grass +water"),
+    ("forest converted to farmland", "-forest +farmland"),
+    ("conversion of forest to farmland", "-forest +farmland"),
+    ("buildings replacing trees", "-trees +buildings"),
+    ("houses built instead of trees", "-trees +houses"),
+    ("from grass to roads", "-grass +roads"),
+    ("grass to buildings", "-grass +buildings"),
+    ("forest -> houses", "-forest +houses"),
+    ("trees cleared for roads", "-trees +roads"),
+    ("trees became grass", "-trees +grass"),
+    # one word for what and how, in UK and US spelling
+    ("deforestation", "-trees"),
+    ("reforestation", "+trees"),
+    ("urbanisation", "+buildings +roads"),
+    ("urbanization", "+buildings +roads"),
+    ("urban sprawl", "+buildings +roads"),
+    ("flooding", "+water"),
+    ("flooded", "+water"),
+    ("flooded fields", "+water"),
+    ("deforestation and new roads", "-trees +roads"),
+    # nouns that look like verbs, and phrases
+    ("building demolished", "-building"),
+    ("new construction sites", "+construction sites"),
+    ("construction sites", "*construction sites"),
+    ("blocks of flats built", "+blocks of flats"),
+    ("houses with red roofs built", "+houses with red roofs"),
+    ("new parking lots", "+parking lots"),
+    ("built-up areas", "*built-up areas"),
+    ("new-build houses", "+houses"),
+    ("cul-de-sacs built", "+cul-de-sacs"),
+    # where and when something happened is left out
+    ("trees along the river cleared", "-trees"),
+    ("houses built on grass", "+houses"),
+    ("roads built between 2012 and 2019", "+roads"),
+    ("buildings built where there was forest", "+buildings"),
+    # what is not wanted is left out
+    ("roads built but not sheds", "+roads"),
+    ("roads built, no buildings", "+roads"),
+    ("buildings demolished except sheds", "-buildings"),
+    # nothing is corrected; unknown nouns are passed on as they are
+    ("buildngs demolished", "-buildngs"),
+    ("roads bulit", "*roads bulit"),
+    ("tennis courts removed", "-tennis courts"),
+    ("Straße built", "+straße"),
+]
+
+
+def _expected(text: str) -> tuple[Query, ...]:
+    found: list[Query] = []
+    for item in text.replace(" +", "|+").replace(" -", "|-").replace(" *", "|*").split("|"):
+        ways = {"+": ("appeared",), "-": ("removed",), "*": ("appeared", "removed")}[item[0]]
+        found += [Query(item[1:], way) for way in ways]
+    return tuple(found)
+
+
+@pytest.mark.parametrize(("text", "expected"), CASES, ids=[case[0] for case in CASES])
+def test_queries(text: str, expected: str) -> None:
+    parsed = parse(text)
+    assert parsed.queries == _expected(expected)
+    assert parsed.text == text
+    assert not parsed.anything
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["anything changed", "any change", "what changed?", "What has changed here?", "changes",
+     "all changes", "show me everything that changed", "everything", "differences"],
+)
+def test_anything(text: str) -> None:
+    parsed = parse(text)
+    assert parsed.anything
+    assert parsed.queries == ()
+    assert parsed.explanation == "looks for: any change"
+    assert resolve(parsed, ["roads", "trees"]).queries == _expected("*roads *trees")
+
+
+@pytest.mark.parametrize(
+    ("text", "direction"),
+    [("what was built?", "appeared"), ("what's new", "appeared"), ("anything lost", "removed"),
+     ("what was demolished in the forest?", "removed")],
+)
+def test_anything_in_one_direction(text: str, direction: str) -> None:
+    parsed = parse(text)
+    assert parsed.anything
+    assert resolve(parsed, ["roads", "trees"]).queries == (
+        Query("roads", direction), Query("trees", direction)
+    )
+    assert parsed.explanation == f"looks for: anything, {direction}"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "   ", "?!", "...", "built", "new", "demolished!", "the", "was", "and", "2019",
+             "no roads", "roads not built", "nothing but not roads", "no change"]
+)
+def test_nothing_to_look_for(text: str) -> None:
+    with pytest.raises(InputError) as caught:
+        parse(text)
+    assert '"roads built"' in caught.value.hint
+
+
+def test_explanation() -> None:
+    assert parse("roads built").explanation == "looks for: roads, appeared"
+    assert (
+        parse("trees replaced by buildings").explanation
+        == "looks for: trees, removed; buildings, appeared"
+    )
+
+
+def test_resolve_leaves_a_target_alone() -> None:
+    parsed = parse("roads built")
+    assert resolve(parsed, ["trees"]) is parsed
+
+
+def test_resolve_without_classes() -> None:
+    with pytest.raises(InputError, match="no classes"):
+        resolve(parse("any change"), [])
