@@ -22,7 +22,17 @@ from changescribe.engine.synthesis import demo, facts, output, scenes
 from changescribe.engine.synthesis.layouts import LAYOUTS
 from changescribe.engine.synthesis.relief import lit_share, sun_vector
 from changescribe.engine.synthesis.scenes import synthesise
-from changescribe.engine.synthesis.world import BOTH, Building, Canvas, Road, Trees, Wing, World
+from changescribe.engine.synthesis.sensor import shifted_crop
+from changescribe.engine.synthesis.world import (
+    BOTH,
+    ONLY_BEFORE,
+    Building,
+    Canvas,
+    Road,
+    Trees,
+    Wing,
+    World,
+)
 
 BUILDING, ROAD, TREE, GRASS = 1, 2, 3, 4
 
@@ -111,6 +121,29 @@ def test_an_unchanged_world_has_no_changed_pixel():
     assert made.labels_before[100, 90] == TREE
     assert made.labels_before[4, 120] == GRASS
     assert all(c in facts._NO_CHANGE for c in made.captions)
+
+
+def test_a_tree_cut_beside_a_road_builds_no_road():
+    world = World(64.0, ("meadow", "meadow"))
+    world.roads.append(
+        Road(np.array([[-20.0, 32.0], [30, 32.0], [90.0, 32.0]]), 8, "asphalt", BOTH)
+    )
+    world.trees.append(Trees(np.array([[32.0, 27.0, 4.0, 8.0, 0.5, 0.0]]), ONLY_BEFORE))
+    rng = np.random.default_rng(1)
+    looks = scenes.Looks.draw(rng, 0.5)
+    made = scenes.draw_pair(world, Canvas(128, scenes.MARGIN, 0.5), looks, 1, 0.5, 1, rng)
+    assert {(f.object, f.direction) for f in made.facts} == {
+        ("tree", "removed"),
+        ("grass", "appeared"),
+    }
+
+
+def test_misregistration_moves_the_picture_by_the_pixels_it_says():
+    image = np.random.default_rng(0).random((3, 40, 40), np.float32)
+    moved = shifted_crop(image, 8, 20, (2.0, -1.0))
+    assert np.array_equal(moved, image[:, 7:27, 10:30])
+    half = shifted_crop(image, 8, 20, (0.5, 0.0))
+    assert np.allclose(half, (image[:, 8:28, 8:28] + image[:, 8:28, 9:29]) / 2)
 
 
 def test_swapped_dates_swap_labels_and_directions():
