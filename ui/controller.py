@@ -11,7 +11,7 @@ from qgis.PyQt.QtWidgets import QPushButton
 
 from ..engine.errors import ChangeScribeError
 from . import annotations, layers
-from .compat import LEVEL_SUCCESS
+from .compat import LEVEL_INFO, LEVEL_SUCCESS
 from .engine_thread import EngineThread
 from .errors import Messenger, as_change_scribe_error, log
 from .export_dialog import ExportDialog, open_folder
@@ -152,9 +152,14 @@ class RunController(QObject):
         export.clicked.connect(lambda: self.open_export(run))
         folder = QPushButton(self.tr("Open folder"))
         folder.clicked.connect(lambda: open_folder(run.gpkg))
-        self.messenger.info(result.caption, LEVEL_SUCCESS, _SHOWN_S, (export, folder))
+        # First the warning, so that the result is on top of it.
         if result.warnings:
             self.messenger.warning(result.warnings[0], "\n".join(result.warnings[1:]))
+        if run.count:
+            self.messenger.info(result.caption, LEVEL_SUCCESS, _SHOWN_S, (export, folder))
+        else:
+            hint = self.tr('Lower "Score at least" under Advanced, or ask for something else.')
+            self.messenger.info(f"{result.caption} {hint}", LEVEL_INFO, _SHOWN_S, (folder,))
         log(f"{run.title}: {run.gpkg}; {result.device}; {result.timings_s}")
 
     def restore_runs(self) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Optional
 
 from qgis.core import QgsProject
 from qgis.gui import QgsDockWidget
-from qgis.PyQt.QtCore import Qt, QTimer, pyqtSignal
+from qgis.PyQt.QtCore import QSize, Qt, QTimer, pyqtSignal
 from qgis.PyQt.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 
 from ..engine.request import ChangeRequest
@@ -34,7 +34,22 @@ if TYPE_CHECKING:
 
 #: Changes of the form are looked at once they have stopped for this long.
 _SETTLE_MS = 120
-_MINIMUM_WIDTH = 300
+
+
+class ColumnScrollArea(QScrollArea):
+    """Scrolls up and down only, and is never narrower than what it holds."""
+
+    def minimumSizeHint(self) -> QSize:
+        """Return the width of the content, so that the dock cannot cut it."""
+        hint = super().minimumSizeHint()
+        if self.widget() is not None:
+            bar = self.verticalScrollBar().sizeHint().width()
+            hint.setWidth(self.widget().minimumSizeHint().width() + bar)
+        return hint
+
+    def sizeHint(self) -> QSize:
+        """Return the width of the content and a height that leaves room for other docks."""
+        return QSize(self.minimumSizeHint().width(), super().sizeHint().height())
 
 
 class ChangeScribeDock(QgsDockWidget):
@@ -85,13 +100,12 @@ class ChangeScribeDock(QgsDockWidget):
         ):
             column.addWidget(widget)
         column.addWidget(self.results, 1)
-        scroll = QScrollArea()
+        scroll = ColumnScrollArea()
         scroll.setObjectName("ChangeScribeScroll")
         scroll.setWidgetResizable(True)
         scroll.setFrameShape(QFrame.Shape.NoFrame)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         scroll.setWidget(content)
-        scroll.setMinimumWidth(_MINIMUM_WIDTH)
         self.setWidget(scroll)
 
     def _order_tabs(self) -> None:

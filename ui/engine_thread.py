@@ -120,6 +120,8 @@ class EngineThread(QThread):
         Returns:
             True where the thread has ended; otherwise it is kept alive, silent, until it ends.
         """
+        if self in _RUNAWAYS:
+            return self.isFinished()
         self._closing = True
         self.cancel()
         self._queue.put(None)

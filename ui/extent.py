@@ -81,7 +81,7 @@ class ExtentPanel(QWidget):
         self.estimate_label = hint_label(name="estimateLabel")
         self._watched: Optional[QgsVectorLayer] = None
         self._lay_out()
-        self._buttons.idToggled.connect(self._choice_toggled)
+        self._buttons.buttonToggled.connect(self._choice_toggled)
         self.layer_combo.layerChanged.connect(self._layer_changed)
         self.draw_button.clicked.connect(self.start_drawing)
         canvas.extentsChanged.connect(self._canvas_moved)
@@ -224,9 +224,10 @@ class ExtentPanel(QWidget):
         else:
             self._canvas.unsetMapTool(self._tool)
 
-    def _choice_toggled(self, choice: int, checked: bool) -> None:
+    def _choice_toggled(self, button: QAbstractButton, checked: bool) -> None:
         if not checked:
             return
+        choice = self._buttons.id(button)
         self._show_parts()
         self._show_band()
         if choice == DRAW and self._drawn is None and self.isVisible():

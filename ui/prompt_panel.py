@@ -120,7 +120,7 @@ class PromptPanel(QWidget):
         if not self.text:
             self._problem = self.tr("Type what changed")
             self.parse_label.setText(
-                self.tr("try: {examples} \N{HORIZONTAL ELLIPSIS}").format(
+                self.tr("try: {examples}").format(
                     examples=", ".join(_EXAMPLES)
                 )
             )

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from typing import Optional
 
-from qgis.PyQt.QtCore import Qt
+from qgis.PyQt.QtCore import QSize, Qt
 from qgis.PyQt.QtGui import QColor, QPalette
 from qgis.PyQt.QtWidgets import QFrame, QLabel, QSizePolicy, QWidget
 
@@ -26,6 +26,22 @@ def icon_path(name: str) -> str:
 def resource_path(*parts: str) -> str:
     """Return the path of a file in the folder ``resources``."""
     return os.path.join(_RESOURCES, *parts)
+
+
+class WrappedLabel(QLabel):
+    """A label that wraps at any width and asks for no more height than its text then needs.
+
+    Qt's own hints for wrapped text assume a narrow column, which makes a scroll area believe
+    that its content is higher than it is.
+    """
+
+    def minimumSizeHint(self) -> QSize:
+        """Return the height of one line; the layout asks for the height at the real width."""
+        return QSize(0, self.fontMetrics().lineSpacing())
+
+    def sizeHint(self) -> QSize:
+        """Return the same as the minimum."""
+        return self.minimumSizeHint()
 
 
 def note_label(text: str = "", name: str = "") -> QLabel:
@@ -78,12 +94,14 @@ def separator() -> QFrame:
 
 
 def _wrapped(text: str, name: str) -> QLabel:
-    label = QLabel(text)
+    label = WrappedLabel(text)
     label.setObjectName(name)
     label.setWordWrap(True)
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
     # Wrapped text must not ask for more width than the dock has.
-    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+    policy = QSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+    policy.setHeightForWidth(True)
+    label.setSizePolicy(policy)
     return label
 
 

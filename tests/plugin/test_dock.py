@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 
@@ -502,7 +503,32 @@ def test_run_without_findings(desk):
     assert "nothing found" in desk.dock.results.list.item(0).text()
     assert not desk.dock.results.captions_button.isEnabled()
     assert run.layer("changes").featureCount() == 0
-    assert "No change matching" in desk.bar.currentItem().text()
+    text = desk.bar.currentItem().text()
+    assert "No change matching" in text
+    assert "Lower" in text
+
+
+def test_warnings_are_shown_below_the_result(desk):
+    def warn(*args, **kwargs):
+        result = fake_engine.FakeEngine()(*args, **kwargs)
+        return dataclasses.replace(result, warnings=("Pixels are coarse.", "More."))
+
+    desk.controller.thread_._detect = warn
+    desk.run()
+    assert "appeared" in desk.bar.currentItem().text()
+    texts = [item.text() for item in desk.bar.items()]
+    assert any("Pixels are coarse." in text for text in texts)
+
+
+def test_the_dock_is_not_narrower_than_its_content(desk):
+    content = desk.dock.findChild(QWidget, "ChangeScribeContent")
+    assert desk.dock.widget().minimumSizeHint().width() > content.minimumSizeHint().width()
+    desk.dock.layers.before_date.setText("2024")
+    desk.dock.show()
+    desk.dock.resize(10, 900)
+    wait_until(lambda: not desk.dock.layers.warning.isHidden())
+    assert content.width() >= content.minimumSizeHint().width()
+    assert desk.dock.minimumSizeHint().width() < 420
 
 
 def test_system_info_is_shown(desk):
