@@ -114,8 +114,14 @@ def evaluate(arguments: argparse.Namespace) -> int:
 
 def synthesise(arguments: argparse.Namespace) -> int:
     """Generate labelled, captioned, georeferenced scene pairs."""
-    from .synthesis import write_pairs
-
+    try:
+        from .synthesis.output import write_pairs
+    except ImportError as error:
+        raise DependencyError(
+            "The scene generator needs the packages scipy and Pillow.",
+            "Install the full tier: make setup-full.",
+            str(error),
+        ) from error
     write_pairs(
         arguments.out,
         arguments.count,
