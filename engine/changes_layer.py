@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Optional
 
-from osgeo import ogr
+from osgeo import ogr, osr
 
 from .captions import Tally, region_caption, scene_caption
 from .errors import InputError, OutputError
@@ -122,6 +122,17 @@ def layer_crs(grid_crs: str, requested: Optional[str]) -> str:
     if requested is None or not grid_crs:
         return grid_crs
     return spatial_reference(requested).ExportToWkt()
+
+
+def undefined_crs() -> osr.SpatialReference:
+    """Return what GeoPackage calls undefined Cartesian: without it, degrees are assumed."""
+    return osr.SpatialReference('LOCAL_CS["Undefined Cartesian SRS",UNIT["Meter",1]]')
+
+
+def known_crs(layer: ogr.Layer) -> Optional[osr.SpatialReference]:
+    """Return the CRS of a layer of a GeoPackage; None where that is undefined."""
+    crs = layer.GetSpatialRef()
+    return None if crs is None or (crs.GetName() or "").startswith("Undefined ") else crs
 
 
 class ChangesWriter:
@@ -286,7 +297,7 @@ class ChangesWriter:
         if source is None:
             return None
         options = [f"DESCRIPTION={run['caption']}", "GEOMETRY_NAME=geom", "FID=fid"]
-        layer = source.CreateLayer(CHANGES, self._crs, ogr.wkbMultiPolygon, options=options)
+        layer = source.CreateLayer(CHANGES, self._crs or undefined_crs(), ogr.wkbMultiPolygon, options=options)
         table = source.CreateLayer(RUNS, None, ogr.wkbNone, options=["ASPATIAL_VARIANT=GPKG_ATTRIBUTES"])
         if layer is None or table is None:
             return None

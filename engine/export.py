@@ -13,7 +13,7 @@ from typing import Callable, Optional
 
 from osgeo import gdal, ogr
 
-from .changes_layer import CHANGES, RUNS
+from .changes_layer import CHANGES, RUNS, known_crs, undefined_crs
 from .errors import InputError, OutputError
 from .raster.support import checked, thread_options
 
@@ -187,7 +187,7 @@ def _shapefile(_source: gdal.Dataset, layer: ogr.Layer, path: Path) -> tuple[str
         driver = ogr.GetDriverByName("ESRI Shapefile")
         target = driver.CreateDataSource(str(path))
         made = target.CreateLayer(
-            path.stem, layer.GetSpatialRef(), ogr.wkbPolygon, options=["ENCODING=UTF-8"]
+            path.stem, known_crs(layer), ogr.wkbPolygon, options=["ENCODING=UTF-8"]
         )
         for name, kind in fields:
             made.CreateField(_shapefile_field(names[name], name, kind))
@@ -266,11 +266,11 @@ def _write_captions(layer: ogr.Layer, path: Path) -> None:
 
 def _geojson(_source: gdal.Dataset, layer: ogr.Layer, path: Path) -> tuple[str, ...]:
     options = ["WRITE_BBOX=YES"]
-    if layer.GetSpatialRef() is not None:
+    if known_crs(layer) is not None:
         # Transformed to WGS 84 by the driver, rings turned and cut as RFC 7946 wants.
         options.append("RFC7946=YES")
     _write(path, lambda: _copy(layer, "GeoJSON", path, options))
-    if layer.GetSpatialRef() is None:
+    if known_crs(layer) is None:
         return ("The changes have no CRS: the GeoJSON holds columns and rows, not degrees.",)
     return ()
 
@@ -285,8 +285,11 @@ def _geopackage(source: gdal.Dataset, layer: ogr.Layer, path: Path) -> tuple[str
 
 def _copy(layer: ogr.Layer, driver: str, path: Path, options: Sequence[str]) -> bool:
     target = ogr.GetDriverByName(driver).CreateDataSource(str(path))
+    crs = known_crs(layer)
+    if crs is None and driver == "GPKG":
+        crs = undefined_crs()
     made = target.CreateLayer(
-        CHANGES, layer.GetSpatialRef(), ogr.wkbMultiPolygon, options=list(options)
+        CHANGES, crs, ogr.wkbMultiPolygon, options=list(options)
     )
     return _copy_features(layer, made)
 

@@ -1,0 +1,514 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Scores to mask to regions, with values counted by hand and against a flood fill."""
+
+from __future__ import annotations
+
+import math
+import resource
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Callable
+
+import numpy as np
+import pytest
+from osgeo import gdal, ogr
+
+from changescribe.engine import regions
+from changescribe.engine.errors import InputError
+from changescribe.engine.outline import from_wkb, simplify, trace
+from changescribe.engine.raster.grid import PIXEL_GEOTRANSFORM, Grid
+from changescribe.engine.raster.support import spatial_reference
+from changescribe.engine.raster.writer import RasterWriter
+from changescribe.engine.region_facts import RegionShape
+from changescribe.engine.request import Query
+from changescribe.engine.runs import find_runs, label_runs
+
+UTM33 = spatial_reference("EPSG:32633").ExportToWkt()
+#: On the central meridian of UTM, map metres are 1 / 0.9996 m long.
+SCALE = 1 / 0.9996**2
+ROADS, TREES = Query("roads", "appeared"), Query("trees", "removed")
+
+
+def grid_of(width: int, height: int, pixel: float = 5.0) -> Grid:
+    return Grid(width, height, (500000.0, pixel, 0.0, 5000000.0, 0.0, -pixel), UTM33)
+
+
+class Case:
+    """Score planes on a grid, through both steps."""
+
+    def __init__(
+        self, folder: Path, planes: Sequence[np.ndarray], queries: Sequence[Query],
+        grid: Grid | None = None,
+    ) -> None:
+        self.folder, self.queries = folder, tuple(queries)
+        height, width = planes[0].shape
+        self.grid = grid or grid_of(width, height)
+        self.score, self.mask = str(folder / "score.tif"), str(folder / "mask.tif")
+        self.raster("score.tif", *planes)
+
+    def raster(self, name: str, *planes: np.ndarray) -> str:
+        with RasterWriter(str(self.folder / name), self.grid, len(planes)) as writer:
+            writer.write(0, 0, np.array(planes, dtype=np.uint8))
+            writer.commit()
+        return str(self.folder / name)
+
+    def build(self, **options: object) -> regions.MaskSummary:
+        with RasterWriter(self.mask, self.grid, nodata=255) as writer:
+            summary = regions.build_mask(self.score, writer, self.grid, self.queries, **options)
+            writer.commit()
+        return summary
+
+    def values(self) -> np.ndarray:
+        return gdal.Open(self.mask).ReadAsArray()
+
+    def extract(self, **options: object) -> list[RegionShape]:
+        return list(regions.extract(self.mask, self.score, self.grid, self.queries, **options))
+
+
+@pytest.fixture
+def small_strips(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Strips of 8 rows, so that small rasters have several."""
+    monkeypatch.setattr(regions, "_STRIP_PIXELS", 1)
+    monkeypatch.setattr(regions, "_STRIP_STEP", 8)
+
+
+def geometry(shape: RegionShape) -> ogr.Geometry:
+    return ogr.CreateGeometryFromWkb(shape.wkb)
+
+
+def drawing(*rows: str) -> np.ndarray:
+    """(H, W) bool from "#" and "."."""
+    return np.array([[letter == "#" for letter in row] for row in rows])
+
+
+# ---- mask ----
+
+
+def test_mask_takes_the_direction_of_the_highest_score(tmp_path: Path) -> None:
+    roads = np.full((4, 6), 10)
+    trees = np.full((4, 6), 20)
+    roads[:, :2] = 200
+    trees[:, 4:] = 127  # 0.5 exactly
+    trees[0, 0] = 254
+    case = Case(tmp_path, [roads, trees], [ROADS, TREES])
+    case.build(min_area=0.0)
+    expected = np.array([[2, 1, 0, 0, 2, 2]] + [[1, 1, 0, 0, 2, 2]] * 3)
+    assert (case.values() == expected).all()
+
+
+def test_threshold(tmp_path: Path) -> None:
+    planes = [np.array([[126, 127, 177, 178, 254]])]
+    case = Case(tmp_path, planes, [ROADS])
+    case.build(min_area=0.0)
+    assert case.values().ravel().tolist() == [0, 1, 1, 1, 1]
+    case.build(min_area=0.0, threshold=0.7)  # 0.7 * 254 = 177.8
+    assert case.values().ravel().tolist() == [0, 0, 0, 1, 1]
+
+
+def test_nodata_and_area_analysed(tmp_path: Path) -> None:
+    plane = np.full((10, 10), 200)
+    plane[:, 7:] = 255
+    case = Case(tmp_path, [plane, plane], [ROADS, TREES])
+    summary = case.build()
+    assert (case.values()[:, 7:] == 255).all()
+    assert (case.values()[:, :7] == 1).all()
+    assert (summary.valid_px, summary.changed_px, summary.regions) == (70, 70, 1)
+    assert summary.area_analysed_m2 == pytest.approx(70 * 25 * SCALE, rel=1e-5)
+
+
+def test_sieve_counts_square_metres(tmp_path: Path) -> None:
+    plane = np.zeros((12, 12))
+    plane[1:3, 1:3] = 200  # 4 pixels of 25 m2 = 100 m2
+    plane[6:9, 6:9] = 200  # 9 pixels = 225 m2
+    case = Case(tmp_path, [plane], [ROADS])
+    assert case.build().regions == 2  # default: 4 pixels
+    assert case.build(min_area=99.0).regions == 2
+    summary = case.build(min_area=150.0)
+    assert (summary.regions, summary.dropped) == (1, 1)
+    assert case.values()[1:3, 1:3].sum() == 0
+    assert case.values()[6:9, 6:9].sum() == 9
+
+
+def test_default_minimum_is_20_m2_or_4_pixels(tmp_path: Path) -> None:
+    plane = np.zeros((20, 20))
+    plane[2:5, 2:8] = 200  # 18 pixels
+    plane[10:14, 2:7] = 200  # 20 pixels
+    case = Case(tmp_path, [plane], [ROADS], grid_of(20, 20, 1.0))
+    assert case.build().regions == 1
+    assert regions.default_min_area(case.grid) == 20.0
+    assert regions.default_min_area(grid_of(1, 1, 5.0)) == pytest.approx(100 * SCALE, rel=1e-4)
+    plane[:] = 0
+    plane[0, :3] = 200  # 3 pixels of 25 m2 are more than 20 m2, but too few
+    case = Case(tmp_path, [plane], [ROADS])
+    assert case.build().regions == 0
+
+
+def test_sieve_without_georeference_counts_pixels(tmp_path: Path) -> None:
+    plane = np.zeros((10, 10))
+    plane[0, :3] = plane[5, :4] = 200
+    case = Case(tmp_path, [plane], [ROADS], Grid(10, 10, PIXEL_GEOTRANSFORM, ""))
+    summary = case.build(min_area=1000.0)
+    assert (summary.regions, summary.dropped, summary.area_analysed_m2) == (1, 1, None)
+    assert regions.default_min_area(case.grid) is None
+
+
+def test_queries_do_not_merge(tmp_path: Path) -> None:
+    """Two halves of a square, of two queries with the same direction: two small regions."""
+    left, right = np.zeros((6, 6)), np.zeros((6, 6))
+    left[1:4, 1:3] = 200
+    right[1:4, 3:5] = 200
+    queries = [ROADS, Query("buildings", "appeared")]
+    case = Case(tmp_path, [left, right], queries)
+    assert case.build(min_area=7 * 25.0).regions == 0  # 6 pixels each, 12 together
+    case.build()
+    found = case.extract()
+    assert [shape.region.object for shape in found] == ["roads", "buildings"]
+    assert [shape.region.area_px for shape in found] == [6, 6]
+
+
+@pytest.mark.usefixtures("small_strips")
+def test_sieve_joins_over_strips(tmp_path: Path) -> None:
+    """A thin diagonal through five strips is one region of 40 pixels; each part is small."""
+    plane = np.where(np.eye(40, dtype=bool), 200, 0)
+    case = Case(tmp_path, [plane], [ROADS])
+    summary = case.build(min_area=39.5 * 25)
+    assert (summary.regions, summary.dropped, summary.changed_px) == (1, 0, 40)
+    assert (case.values() == np.eye(40)).all()
+    assert case.build(min_area=40.5 * 25).changed_px == 0
+
+
+def flood_fill(values: np.ndarray) -> list[tuple[int, int]]:
+    """(value, size) of 8-connected components, the slow and obvious way."""
+    left = {(y, x): values[y, x] for y, x in zip(*np.nonzero(values))}
+    found = []
+    while left:
+        start, value = left.popitem()
+        stack, size = [start], 1
+        while stack:
+            y, x = stack.pop()
+            for dy in (-1, 0, 1):
+                for dx in (-1, 0, 1):
+                    place = (y + dy, x + dx)
+                    if left.get(place) == value:
+                        del left[place]
+                        stack.append(place)
+                        size += 1
+        found.append((int(value), size))
+    return sorted(found)
+
+
+@pytest.mark.usefixtures("small_strips")
+@pytest.mark.parametrize("share", [0.2, 0.4, 0.6])
+def test_against_flood_fill(tmp_path: Path, share: float) -> None:
+    rng = np.random.default_rng(int(share * 10))
+    planes = [np.where(rng.random((37, 41)) < share, rng.integers(130, 250, (37, 41)), 0)
+              for _ in range(2)]
+    case = Case(tmp_path, planes, [ROADS, TREES])
+    best = np.where(planes[1] > planes[0], 2, 1) * (np.maximum(*planes) > 0)
+    expected = [item for item in flood_fill(best) if item[1] >= 4]
+    summary = case.build()
+    found = case.extract(simplify=0)
+    assert sorted((shape.query + 1, shape.region.area_px) for shape in found) == expected
+    assert summary.regions == len(expected)
+    for shape in found:
+        polygon = geometry(shape)
+        assert polygon.IsValid()
+        assert polygon.GetArea() == pytest.approx(25 * shape.region.area_px)
+    # What is drawn from the polygons is the mask itself.
+    assert sum(geometry(shape).GetArea() for shape in found) == 25 * np.count_nonzero(case.values())
+
+
+# ---- polygons ----
+
+
+def outline(mask: np.ndarray) -> list[list[np.ndarray]]:
+    runs = find_runs(mask.astype(np.uint8))
+    label, count = label_runs(runs)
+    assert count == 1
+    return trace(runs, label, count)[0]
+
+
+def test_outline_of_a_square() -> None:
+    (polygon,) = outline(drawing("....", ".##.", ".##.", "...."))
+    assert len(polygon) == 1
+    assert sorted(map(tuple, polygon[0].tolist())) == [(1, 1), (1, 3), (3, 1), (3, 3)]
+
+
+def test_holes_are_kept() -> None:
+    (polygon,) = outline(drawing("#####", "#.#.#", "#####"))
+    assert len(polygon) == 3
+    assert sorted(len(ring) for ring in polygon) == [4, 4, 4]
+
+
+def test_pixels_that_touch_at_a_corner_are_one_region_of_two_polygons() -> None:
+    polygons = outline(drawing("##..", "##..", "..##", "..##"))
+    assert [len(polygon) for polygon in polygons] == [1, 1]
+
+
+def test_a_ring_that_touches_itself_is_split() -> None:
+    """The hole meets the outside at a corner: exterior and hole touch in one point."""
+    mask = drawing("####", "#.##", "##.#", "###.")
+    polygons = outline(mask)
+    wkb_area = 0.0
+    for polygon in polygons:
+        rings = ["(" + ",".join(f"{x} {y}" for x, y in [*ring, ring[0]]) + ")" for ring in polygon]
+        shape = ogr.CreateGeometryFromWkt("POLYGON(" + ",".join(rings) + ")")
+        assert shape.IsValid()
+        wkb_area += shape.GetArea()
+    assert wkb_area == mask.sum()
+
+
+def test_a_region_over_several_strips_is_one_polygon(
+    tmp_path: Path, small_strips: None
+) -> None:
+    plane = np.zeros((50, 30))
+    plane[3:47, 5:25] = 200
+    plane[20:30, 10:20] = 0  # a hole over two borders
+    case = Case(tmp_path, [plane], [ROADS])
+    case.build()
+    (found,) = case.extract()
+    polygon = geometry(found)
+    assert polygon.GetGeometryName() == "MULTIPOLYGON"
+    assert polygon.GetGeometryCount() == 1
+    assert polygon.GetGeometryRef(0).GetGeometryCount() == 2
+    pixels = 44 * 20 - 10 * 10
+    assert found.region.area_px == pixels
+    assert polygon.GetArea() == pixels * 25
+    assert polygon.GetEnvelope() == (500025, 500125, 4999765, 4999985)
+    assert found.region.bounds == (500025, 4999765, 500125, 4999985)
+    assert found.region.area_m2 == pytest.approx(pixels * 25 * SCALE, rel=1e-5)
+    # Corners only: where strips end leaves no vertex.
+    assert [len(ring) for ring in from_wkb(found.wkb)[0]] == [4, 4]
+
+
+def test_exteriors_turn_left_and_holes_right(tmp_path: Path) -> None:
+    plane = np.full((9, 9), 200)
+    plane[3:6, 3:6] = 0
+    case = Case(tmp_path, [plane], [ROADS])
+    case.build()
+    outer, hole = from_wkb(case.extract()[0].wkb)[0]
+
+    def turn(ring: np.ndarray) -> float:
+        x, y = ring[:, 0] - 5e5, ring[:, 1] - 5e6
+        return float((x * np.roll(y, -1) - np.roll(x, -1) * y).sum())
+
+    assert turn(outer) > 0 > turn(hole)
+
+
+def disc(radius: float) -> np.ndarray:
+    side = int(2 * radius + 6)
+    y, x = np.mgrid[:side, :side] - side / 2 + 0.5
+    return x * x + y * y < radius * radius
+
+
+@pytest.mark.parametrize("tolerance", [0.3, 0.7, 1.5])
+@pytest.mark.parametrize("seed", range(5))
+def test_simplification_stays_within_the_tolerance(seed: int, tolerance: float) -> None:
+    mask = disc(15)
+    rng = np.random.default_rng(seed)
+    edge = mask & ~(np.roll(mask, 1, 0) & np.roll(mask, -1, 0) & np.roll(mask, 1, 1))
+    mask = mask & ~(edge & (rng.random(mask.shape) < 0.3))
+    runs = find_runs(mask.astype(np.uint8))
+    label, count = label_runs(runs)
+    for polygons in trace(runs, label, count):
+        simple = simplify(polygons, tolerance)
+        assert sum(len(r) for p in simple for r in p) <= sum(len(r) for p in polygons for r in p)
+        for before, after in zip(polygons, simple):
+            for ring, reduced in zip(before, after):
+                line = ogr.CreateGeometryFromWkt(
+                    "LINESTRING(" + ",".join(f"{x} {y}" for x, y in [*reduced, reduced[0]]) + ")"
+                )
+                for x, y in ring.tolist():
+                    point = ogr.CreateGeometryFromWkt(f"POINT({x} {y})")
+                    assert line.Distance(point) <= tolerance + 1e-6
+
+
+def test_slanting_edges_become_straight() -> None:
+    """A staircase of 40 steps becomes one edge; the right angles of the others stay."""
+    mask = np.tril(np.ones((40, 40), dtype=bool))
+    ((ring,),) = simplify(outline(mask), 0.7)
+    assert len(ring) <= 6
+    assert {(0.0, 40.0), (40.0, 40.0)} <= set(map(tuple, ring.tolist()))
+
+
+def test_rectangles_keep_their_corners() -> None:
+    ((ring,),) = simplify(outline(drawing("......", ".####.", ".####.", ".####.", "......")), 0.7)
+    assert sorted(map(tuple, ring.tolist())) == [(1, 1), (1, 4), (5, 1), (5, 4)]
+
+
+def test_no_simplification_on_request(tmp_path: Path) -> None:
+    case = Case(tmp_path, [np.where(disc(8), 200, 0)], [ROADS])
+    case.build()
+    (found,) = case.extract(simplify=0)
+    assert geometry(found).GetArea() == 25 * found.region.area_px
+
+
+def test_without_georeference_rows_count_down(tmp_path: Path) -> None:
+    plane = np.zeros((10, 10))
+    plane[2:5, 3:7] = 200
+    case = Case(tmp_path, [plane], [ROADS], Grid(10, 10, PIXEL_GEOTRANSFORM, ""))
+    case.build()
+    (found,) = case.extract(crs="EPSG:4326")  # cannot be: left as it is
+    assert geometry(found).GetEnvelope() == (3, 7, -5, -2)
+    assert found.region.area_m2 is None
+    assert found.region.length_m is None
+    assert found.region.position == ""
+
+
+def test_other_crs(tmp_path: Path) -> None:
+    plane = np.zeros((10, 10))
+    plane[2:5, 3:7] = 200
+    case = Case(tmp_path, [plane], [ROADS])
+    case.build()
+    (found,) = case.extract(crs="EPSG:4326")
+    west, east, south, north = geometry(found).GetEnvelope()
+    # 500000 east is 15 degrees; 5 m are about 6.4e-5 degrees there.
+    assert west == pytest.approx(15 + 15 / 78850, abs=1e-6)
+    assert 45.15 < south < north < 45.16
+    assert found.region.area_m2 == pytest.approx(12 * 25 * SCALE, rel=1e-5)
+    with pytest.raises(InputError):
+        case.extract(crs="EPSG:nonsense")
+
+
+# ---- facts ----
+
+
+def test_score_and_position(tmp_path: Path) -> None:
+    plane = np.zeros((30, 30))
+    plane[1:3, 26:28] = [[127, 254], [254, 254]]
+    case = Case(tmp_path, [plane], [ROADS])
+    case.build()
+    (found,) = case.extract()
+    assert found.region.score == pytest.approx((127 + 3 * 254) / 4 / 254, abs=1e-4)
+    assert found.region.position == "north-east"
+    assert (found.region.change_id, found.region.caption) == (0, "")
+
+
+def test_length_of_a_road(tmp_path: Path) -> None:
+    plane = np.zeros((120, 20))
+    plane[10:110, 8:10] = 200  # 100 x 2 pixels of 5 m
+    case = Case(tmp_path, [plane], [ROADS])
+    case.build()
+    assert case.extract()[0].region.length_m == pytest.approx(500, rel=1e-3)
+    plane[10:110, 1:19] = 200  # a square is not long
+    case = Case(tmp_path, [np.where(disc(9), 200, 0)], [ROADS])
+    case.build()
+    assert case.extract()[0].region.length_m is None
+
+
+def test_length_of_a_slanting_road(tmp_path: Path) -> None:
+    y, x = np.mgrid[:120, :120]
+    band = (np.abs(x - y) < 3.5) & (x + y > 40) & (x + y < 200)
+    case = Case(tmp_path, [np.where(band, 200, 0)], [ROADS])
+    case.build()
+    assert case.extract()[0].region.length_m == pytest.approx(160 / math.sqrt(2) * 5, rel=0.05)
+
+
+def test_only_lines_have_a_length(tmp_path: Path) -> None:
+    plane = np.zeros((120, 20))
+    plane[10:110, 8:10] = 200
+    for noun, has_length in (("trees", False), ("new hedges", True), ("streets", True)):
+        case = Case(tmp_path, [plane], [Query(noun, "appeared")])
+        case.build()
+        assert (case.extract()[0].region.length_m is not None) == has_length
+
+
+NAMES = ("building", "road", "tree", "grass")
+
+
+@pytest.mark.parametrize(
+    ("query", "before", "after", "expected"),
+    [
+        # What appeared was not there before, whatever the model says of single pixels.
+        (ROADS, [1] * 6 + [2] * 10, [1] * 16, ("tree", "road")),
+        (ROADS, [2] * 16, [3] * 16, ("tree", "road")),
+        (ROADS, [255] * 9 + [2] * 7, [1] * 16, (None, "road")),
+        (ROADS, [1] * 14 + [2] * 2, [1] * 16, (None, "road")),
+        (TREES, [2] * 16, [3] * 12 + [2] * 4, ("tree", "grass")),
+        (TREES, [255] * 16, [255] * 16, ("tree", None)),
+        (Query("pools", "appeared"), [3] * 16, [0] * 12 + [3] * 4, ("grass", "building")),
+        (Query("roads", "changed"), [1] * 16, [0] * 16, ("road", "building")),
+    ],
+)
+def test_classes(
+    tmp_path: Path, query: Query, before: list[int], after: list[int],
+    expected: tuple[str | None, str | None],
+) -> None:
+    plane = np.zeros((8, 8))
+    plane[2:6, 2:6] = 200
+    case = Case(tmp_path, [plane], [query])
+    case.build()
+    paths = []
+    for name, values in (("b.tif", before), ("a.tif", after)):
+        classes = np.full((8, 8), 255)
+        classes[2:6, 2:6] = np.reshape(values, (4, 4))
+        paths.append(case.raster(name, classes))
+    (found,) = case.extract(
+        classes_before_path=paths[0], classes_after_path=paths[1], class_names=NAMES
+    )
+    assert (found.region.from_class, found.region.to_class) == expected
+
+
+def test_without_classes_only_the_prompt_is_known(tmp_path: Path) -> None:
+    plane = np.full((4, 4), 200)
+    case = Case(tmp_path, [plane], [ROADS])
+    case.build()
+    region = case.extract()[0].region
+    assert (region.from_class, region.to_class) == (None, "road")
+
+
+# ---- errors, progress, size ----
+
+
+def test_rasters_must_fit(tmp_path: Path) -> None:
+    case = Case(tmp_path, [np.full((4, 4), 200)], [ROADS])
+    case.build()
+    with pytest.raises(InputError, match="bands"):
+        list(regions.extract(case.mask, case.score, case.grid, [ROADS, TREES]))
+    with pytest.raises(InputError, match="grid"):
+        list(regions.extract(case.mask, case.score, grid_of(5, 5), [ROADS]))
+    with pytest.raises(InputError, match="cannot be read"):
+        list(regions.extract(str(tmp_path / "none.tif"), case.score, case.grid, [ROADS]))
+
+
+@pytest.mark.usefixtures("small_strips")
+def test_progress_ends_at_one_and_may_stop(tmp_path: Path) -> None:
+    case = Case(tmp_path, [np.full((20, 4), 200)], [ROADS])
+    told: list[float] = []
+    case.build(progress=told.append)
+    assert told == sorted(told)
+    assert told[-1] == 1.0
+    told.clear()
+    case.extract(progress=told.append)
+    assert told[-1] == 1.0
+
+    def stop(_: float) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        case.build(progress=stop)
+
+
+def test_empty_score(tmp_path: Path) -> None:
+    case = Case(tmp_path, [np.zeros((6, 6))], [ROADS])
+    assert case.build().regions == 0
+    assert case.extract() == []
+
+
+@pytest.mark.slow
+def test_noise_takes_seconds_and_little_memory(
+    tmp_path: Path, tick: Callable[[], float] = time.process_time
+) -> None:
+    """4000 x 4000 pixels of noise: hundreds of thousands of specks, thousands of which stay."""
+    rng = np.random.default_rng(0)
+    plane = np.where(rng.random((4000, 4000), dtype=np.float32) < 0.04, 200, 0).astype(np.uint8)
+    case = Case(tmp_path, [plane], [ROADS])
+    used, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, tick()
+    summary = case.build()
+    assert tick() - start < 30
+    start = tick()
+    found = sum(1 for _ in regions.extract(case.mask, case.score, case.grid, case.queries))
+    assert tick() - start < 120
+    assert found == summary.regions > 1000
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - used < 1.5e6  # kB
