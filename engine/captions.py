@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import Optional
 
 from .classes import CLASSES, LandCoverClass, class_of
-from .geodesy import CENTRE
 from .request import APPEARED, REMOVED, ParsedPrompt, Query, Region
 
 #: What is said of an object of a class that is no longer there.
@@ -61,7 +60,10 @@ def region_caption(region: Region, pixel_size: Optional[float] = None) -> str:
     else:
         what = f"{noun.one} changed"
     parts = (
-        _capital(what), _size(region, pixel_size), _where(region.position), _exchange(region, noun)
+        _capital(what),
+        _size(region, pixel_size),
+        _where(region.position),
+        _exchange(region, noun),
     )
     return ", ".join(part for part in parts if part) + "."
 

@@ -35,23 +35,49 @@ UNREVIEWED = "unreviewed"
 
 #: Fields of ``changes`` in their order: name, type.
 CHANGE_FIELDS: tuple[tuple[str, int], ...] = (
-    ("change_id", ogr.OFTInteger64), ("prompt", ogr.OFTString), ("object", ogr.OFTString),
-    ("direction", ogr.OFTString), ("from_class", ogr.OFTString), ("to_class", ogr.OFTString),
-    ("score", ogr.OFTReal), ("area_m2", ogr.OFTReal), ("area_px", ogr.OFTInteger64),
-    ("caption", ogr.OFTString), ("before", ogr.OFTString), ("after", ogr.OFTString),
-    ("date_before", ogr.OFTString), ("date_after", ogr.OFTString), ("system", ogr.OFTString),
-    ("revision", ogr.OFTString), ("run_id", ogr.OFTString), ("created", ogr.OFTString),
+    ("change_id", ogr.OFTInteger64),
+    ("prompt", ogr.OFTString),
+    ("object", ogr.OFTString),
+    ("direction", ogr.OFTString),
+    ("from_class", ogr.OFTString),
+    ("to_class", ogr.OFTString),
+    ("score", ogr.OFTReal),
+    ("area_m2", ogr.OFTReal),
+    ("area_px", ogr.OFTInteger64),
+    ("caption", ogr.OFTString),
+    ("before", ogr.OFTString),
+    ("after", ogr.OFTString),
+    ("date_before", ogr.OFTString),
+    ("date_after", ogr.OFTString),
+    ("system", ogr.OFTString),
+    ("revision", ogr.OFTString),
+    ("run_id", ogr.OFTString),
+    ("created", ogr.OFTString),
     ("status", ogr.OFTString),
 )
 #: Fields of ``runs``.
 RUN_FIELDS: tuple[tuple[str, int], ...] = (
-    ("run_id", ogr.OFTString), ("created", ogr.OFTString), ("caption", ogr.OFTString),
-    ("prompt", ogr.OFTString), ("parse", ogr.OFTString), ("count", ogr.OFTInteger64),
-    ("counts", ogr.OFTString), ("areas_m2", ogr.OFTString), ("area_analysed_m2", ogr.OFTReal),
-    ("before", ogr.OFTString), ("after", ogr.OFTString), ("date_before", ogr.OFTString),
-    ("date_after", ogr.OFTString), ("system", ogr.OFTString), ("revision", ogr.OFTString),
-    ("threshold", ogr.OFTReal), ("min_area", ogr.OFTReal), ("pixel_size", ogr.OFTReal),
-    ("device", ogr.OFTString), ("seconds", ogr.OFTReal), ("warnings", ogr.OFTString),
+    ("run_id", ogr.OFTString),
+    ("created", ogr.OFTString),
+    ("caption", ogr.OFTString),
+    ("prompt", ogr.OFTString),
+    ("parse", ogr.OFTString),
+    ("count", ogr.OFTInteger64),
+    ("counts", ogr.OFTString),
+    ("areas_m2", ogr.OFTString),
+    ("area_analysed_m2", ogr.OFTReal),
+    ("before", ogr.OFTString),
+    ("after", ogr.OFTString),
+    ("date_before", ogr.OFTString),
+    ("date_after", ogr.OFTString),
+    ("system", ogr.OFTString),
+    ("revision", ogr.OFTString),
+    ("threshold", ogr.OFTReal),
+    ("min_area", ogr.OFTReal),
+    ("pixel_size", ogr.OFTReal),
+    ("device", ogr.OFTString),
+    ("seconds", ogr.OFTReal),
+    ("warnings", ogr.OFTString),
     ("partial", ogr.OFTInteger),
 )
 _BATCH = 1000
@@ -151,9 +177,7 @@ class ChangesWriter:
         OutputError: the folder is missing or cannot be written to.
     """
 
-    def __init__(
-        self, path: str, crs_wkt: str, info: RunInfo, overwrite: bool = False
-    ) -> None:
+    def __init__(self, path: str, crs_wkt: str, info: RunInfo, overwrite: bool = False) -> None:
         self._path = os.path.abspath(path)
         self._crs = spatial_reference(crs_wkt) if crs_wkt else None
         created = info.created or datetime.now(timezone.utc).isoformat(timespec="seconds")
@@ -255,8 +279,20 @@ class ChangesWriter:
             "anything": info.parsed.anything,
             "queries": [asdict(query) for query in info.parsed.queries],
         }
-        names = ("run_id", "created", "prompt", "before", "after", "date_before", "date_after",
-                 "system", "revision", "threshold", "min_area", "pixel_size")
+        names = (
+            "run_id",
+            "created",
+            "prompt",
+            "before",
+            "after",
+            "date_before",
+            "date_after",
+            "system",
+            "revision",
+            "threshold",
+            "min_area",
+            "pixel_size",
+        )
         row: dict[str, object] = {name: getattr(info, name) for name in names}
         row["parse"] = json.dumps(parse, ensure_ascii=False)
         return row
@@ -267,7 +303,8 @@ class ChangesWriter:
         for index, query in enumerate(self._info.parsed.queries):
             rows = self._run_sql(
                 "SELECT json_extract(facts, '$.position'), COUNT(*), SUM(size) "
-                "FROM region WHERE query = ? GROUP BY 1", (index,)
+                "FROM region WHERE query = ? GROUP BY 1",
+                (index,),
             ).fetchall()
             area = sum(row[2] for row in rows) if georeferenced else None
             positions = {row[0]: row[2] for row in rows}
@@ -297,8 +334,12 @@ class ChangesWriter:
         if source is None:
             return None
         options = [f"DESCRIPTION={run['caption']}", "GEOMETRY_NAME=geom", "FID=fid"]
-        layer = source.CreateLayer(CHANGES, self._crs or undefined_crs(), ogr.wkbMultiPolygon, options=options)
-        table = source.CreateLayer(RUNS, None, ogr.wkbNone, options=["ASPATIAL_VARIANT=GPKG_ATTRIBUTES"])
+        layer = source.CreateLayer(
+            CHANGES, self._crs or undefined_crs(), ogr.wkbMultiPolygon, options=options
+        )
+        table = source.CreateLayer(
+            RUNS, None, ogr.wkbNone, options=["ASPATIAL_VARIANT=GPKG_ATTRIBUTES"]
+        )
         if layer is None or table is None:
             return None
         for target, fields in ((layer, CHANGE_FIELDS), (table, RUN_FIELDS)):
@@ -328,14 +369,29 @@ class ChangesWriter:
 
     def _change_row(self, region: Region) -> dict[str, object]:
         info = self._info
-        names = ("change_id", "object", "direction", "from_class", "to_class", "score",
-                 "area_m2", "area_px", "caption")
+        names = (
+            "change_id",
+            "object",
+            "direction",
+            "from_class",
+            "to_class",
+            "score",
+            "area_m2",
+            "area_px",
+            "caption",
+        )
         row: dict[str, object] = {name: getattr(region, name) for name in names}
         row.update(
-            prompt=info.prompt, before=os.path.basename(info.before),
-            after=os.path.basename(info.after), date_before=info.date_before,
-            date_after=info.date_after, system=info.system, revision=info.revision,
-            run_id=info.run_id, created=info.created, status=UNREVIEWED,
+            prompt=info.prompt,
+            before=os.path.basename(info.before),
+            after=os.path.basename(info.after),
+            date_before=info.date_before,
+            date_after=info.date_after,
+            system=info.system,
+            revision=info.revision,
+            run_id=info.run_id,
+            created=info.created,
+            status=UNREVIEWED,
         )
         return row
 

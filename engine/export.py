@@ -20,11 +20,25 @@ from .raster.support import checked, thread_options
 #: Names of at most ten characters, which is what a shapefile has room for. A test checks
 #: that they are unique and that every field of ``changes`` is here.
 SHAPEFILE_NAMES: dict[str, str] = {
-    "change_id": "change_id", "prompt": "prompt", "object": "object", "direction": "direction",
-    "from_class": "from_class", "to_class": "to_class", "score": "score", "area_m2": "area_m2",
-    "area_px": "area_px", "caption": "caption", "before": "before", "after": "after",
-    "date_before": "date_bef", "date_after": "date_aft", "system": "system",
-    "revision": "revision", "run_id": "run_id", "created": "created", "status": "status",
+    "change_id": "change_id",
+    "prompt": "prompt",
+    "object": "object",
+    "direction": "direction",
+    "from_class": "from_class",
+    "to_class": "to_class",
+    "score": "score",
+    "area_m2": "area_m2",
+    "area_px": "area_px",
+    "caption": "caption",
+    "before": "before",
+    "after": "after",
+    "date_before": "date_bef",
+    "date_after": "date_aft",
+    "system": "system",
+    "revision": "revision",
+    "run_id": "run_id",
+    "created": "created",
+    "status": "status",
 }
 #: Bytes of text in a field of a shapefile.
 TEXT_BYTES = 254
@@ -33,8 +47,20 @@ _SHAPEFILE_BYTES = 2**31 - 1
 _WIDTHS = {"score": (8, 4), "area_m2": (20, 2), "change_id": (12, 0), "area_px": (15, 0)}
 _DRIVERS = {".shp": "ESRI Shapefile", ".geojson": "GeoJSON", ".json": "GeoJSON", ".gpkg": "GPKG"}
 #: All that may lie beside a shapefile.
-_SHAPEFILE_PARTS = (".shp", ".shx", ".dbf", ".prj", ".cpg", ".qix", ".sbn", ".sbx", ".qmd",
-                    ".shp.xml", ".qpj", "_captions.csv")
+_SHAPEFILE_PARTS = (
+    ".shp",
+    ".shx",
+    ".dbf",
+    ".prj",
+    ".cpg",
+    ".qix",
+    ".sbn",
+    ".sbx",
+    ".qmd",
+    ".shp.xml",
+    ".qpj",
+    "_captions.csv",
+)
 
 
 def export(
@@ -76,7 +102,7 @@ def export(
     if target.exists() and not overwrite:
         raise InputError(f'"{target}" exists already.', "Choose another name, or overwrite it.")
     layer = source.GetLayerByName(CHANGES)
-    layer.SetAttributeFilter(_filter(layer, min_score, statuses))
+    layer.SetAttributeFilter(_filter(min_score, statuses))
     try:
         folder = Path(tempfile.mkdtemp(prefix=".changescribe-", dir=target.parent))
     except OSError as error:
@@ -103,9 +129,7 @@ def _open(path: str) -> gdal.Dataset:
     return source
 
 
-def _filter(
-    layer: ogr.Layer, min_score: Optional[float], statuses: Sequence[str]
-) -> Optional[str]:
+def _filter(min_score: Optional[float], statuses: Sequence[str]) -> Optional[str]:
     terms = []
     if min_score is not None:
         terms.append(f"score >= {float(min_score)!r}")
@@ -216,10 +240,11 @@ def _shapefile(_source: gdal.Dataset, layer: ogr.Layer, path: Path) -> tuple[str
     sidecar = path.with_name(f"{path.stem}_captions.csv")
     _write_captions(layer, sidecar)
     listed = ", ".join(sorted(cut))
-    return (
+    warning = (
         f"Texts longer than {TEXT_BYTES} bytes were cut in the shapefile ({listed}). "
-        f'The whole captions are in "{sidecar.name}".',
+        f'The whole captions are in "{sidecar.name}".'
     )
+    return (warning,)
 
 
 def _shapefile_field(short: str, name: str, kind: int) -> ogr.FieldDefn:
@@ -260,7 +285,11 @@ def _write_captions(layer: ogr.Layer, path: Path) -> None:
         writer.writerow(("change_id", "caption", "prompt"))
         for feature in _features(layer):
             writer.writerow(
-                (feature.GetField("change_id"), feature.GetField("caption"), feature.GetField("prompt"))
+                (
+                    feature.GetField("change_id"),
+                    feature.GetField("caption"),
+                    feature.GetField("prompt"),
+                )
             )
 
 
@@ -288,9 +317,7 @@ def _copy(layer: ogr.Layer, driver: str, path: Path, options: Sequence[str]) -> 
     crs = known_crs(layer)
     if crs is None and driver == "GPKG":
         crs = undefined_crs()
-    made = target.CreateLayer(
-        CHANGES, crs, ogr.wkbMultiPolygon, options=list(options)
-    )
+    made = target.CreateLayer(CHANGES, crs, ogr.wkbMultiPolygon, options=list(options))
     return _copy_features(layer, made)
 
 

@@ -24,7 +24,16 @@ _LONGEST_EDGE_DEGREES = 0.05
 #: Nodes along each side of the lattice on which pixel areas are worked out.
 _NODES = 129
 
-POSITIONS = ("north", "north-east", "east", "south-east", "south", "south-west", "west", "north-west")
+POSITIONS = (
+    "north",
+    "north-east",
+    "east",
+    "south-east",
+    "south",
+    "south-west",
+    "west",
+    "north-west",
+)
 CENTRE = "centre"
 
 
@@ -165,7 +174,9 @@ class PixelAreas:
             corners.append(space)
         # Area of a quadrangle in space: half the cross product of its diagonals. That it is
         # flat and the Earth is not matters by 1e-4 for a pixel of one degree.
-        areas = np.linalg.norm(np.cross(corners[1] - corners[0], corners[3] - corners[2]), axis=1) / 2
+        areas = (
+            np.linalg.norm(np.cross(corners[1] - corners[0], corners[3] - corners[2]), axis=1) / 2
+        )
         areas[~np.isfinite(areas)] = 0.0
         return areas.reshape(columns.shape)
 

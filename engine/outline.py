@@ -23,6 +23,7 @@ Polygon = list[np.ndarray]
 #: An outline with more corners is not simplified: it would take minutes.
 _MOST_CORNERS = 500_000
 
+
 def trace(runs: Runs, label: np.ndarray, count: int) -> list[list[Polygon]]:
     """Trace the outlines of components.
 

@@ -110,7 +110,7 @@ def explain(queries: Iterable[Query]) -> str:
 
 def _hint() -> str:
     quoted = ", ".join(f'"{example}"' for example in EXAMPLES)
-    return f"Say what changed and how, such as {quoted} or \"anything changed\"."
+    return f'Say what changed and how, such as {quoted} or "anything changed".'
 
 
 def _error(message: str) -> InputError:
@@ -171,7 +171,7 @@ def _exchange(clean: str) -> list[Query]:
     for pattern, swapped in ((EXCHANGES, False), (REPLACING, True)):
         match = pattern.search(clean)
         if match is not None:
-            left, right = clean[: match.start()], clean[match.end():]
+            left, right = clean[: match.start()], clean[match.end() :]
             gone, come = (right, left) if swapped else (left, right)
             queries = [Query(noun, REMOVED) for noun in _nouns(re.sub(r"^from\s", "", gone))]
             return queries + [Query(noun, APPEARED) for noun in _nouns(come)]
@@ -197,7 +197,7 @@ def _wanted(clean: str) -> str:
         at = next((i for i, word in enumerate(words) if word in NEGATIONS), None)
         if at is None:
             kept.append(part)
-        elif any(word not in FILLER and word not in VERBS for word in words[at + 1:]):
+        elif any(word not in FILLER and word not in VERBS for word in words[at + 1 :]):
             kept.append(" ".join(words[:at]))  # "roads built but not sheds" keeps the roads
         # else "roads not built": the whole clause is negated
     return ", ".join(part for part in kept if part.strip())
@@ -249,7 +249,11 @@ def _compounds(words: list[str]) -> list[str]:
     joined: list[str] = []
     for word in words:
         pieces = word.split("-")
-        if len(pieces) > 1 and word not in NOUN_COMPOUNDS and any(piece in VERBS for piece in pieces):
+        if (
+            len(pieces) > 1
+            and word not in NOUN_COMPOUNDS
+            and any(piece in VERBS for piece in pieces)
+        ):
             joined.extend(pieces)  # "tree-felling"
             continue
         if joined and f"{joined[-1]} {word}" in NOUN_COMPOUNDS:
@@ -260,7 +264,7 @@ def _compounds(words: list[str]) -> list[str]:
 
 
 def _strongest(verbs: list[str]) -> Optional[str]:
-    """"new buildings demolished": what happened outranks "new", and both outrank "changed"."""
+    """Rank verbs: what happened outranks "new", and both outrank "changed"."""
     ranked = [(VERBS[verb] != CHANGED, verb not in WEAK, i) for i, verb in enumerate(verbs)]
     return VERBS[verbs[max(ranked)[2]]] if ranked else None
 
@@ -290,7 +294,7 @@ def _distribute(clauses: list[_Clause]) -> list[Query]:
 
 def _borrowed(clauses: list[_Clause], index: int) -> str:
     """Direction for a noun without verb: of the verb after it, else of the one before it."""
-    for clause in clauses[index + 1:]:
+    for clause in clauses[index + 1 :]:
         if clause.direction is not None:
             if not clause.verb_first or not clause.noun:
                 return clause.direction

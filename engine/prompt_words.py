@@ -9,20 +9,23 @@ from .request import APPEARED, CHANGED, REMOVED, Query
 
 # "building", "plant", "clear" and "developments" are nouns or adjectives first and not here.
 _APPEARED = """built build builds constructed construct construction constructing new newly appeared
-    appear appears appearing appearance added add adds adding addition additions additional expanded
-    expand expands expanding expansion extended extend extension extensions enlarged planted planting
-    flooded inundated erected erect erection emerged emerge emergence created creation grew grow grows
-    grown growing growth gained gain gains increased increase increases opened paved installed install
-    installation developed established arrived formed laid rebuilt more recent recently widened
-    reforested afforested"""
+    appear appears appearing appearance added add adds adding addition additions additional
+    expanded expand expands expanding expansion extended extend extension extensions
+    enlarged planted planting flooded inundated erected erect erection emerged emerge
+    emergence created creation grew grow grows grown growing growth gained gain gains
+    increased increase increases opened paved installed install installation developed
+    established arrived formed laid rebuilt more recent recently widened reforested
+    afforested"""
 _REMOVED = """demolished demolish demolition demolitions demolishing removed remove removes removal
-    removals removing destroyed destroy destruction destroying cleared clearing clearance clearings
-    felled felling lost lose loses losing loss losses disappeared disappear disappears disappearing
-    disappearance shrank shrink shrinks shrunk shrinking shrinkage razed logged dismantled decreased
-    decrease decreases decline declined reduced reduction vanished vanish gone bulldozed drained
-    receded burned burnt eradicated missing uprooted fewer less former deforested"""
+    removals removing destroyed destroy destruction destroying cleared clearing clearance
+    clearings felled felling lost lose loses losing loss losses disappeared disappear
+    disappears disappearing disappearance shrank shrink shrinks shrunk shrinking shrinkage
+    razed logged dismantled decreased decrease decreases decline declined reduced reduction
+    vanished vanish gone bulldozed drained receded burned burnt eradicated missing uprooted
+    fewer less former deforested"""
 _CHANGED = """changed change changes changing modified modification modifications altered alteration
-    alterations different differences difference differs replaced renewed happened happening occurred"""
+    alterations different differences difference differs replaced renewed happened happening
+    occurred"""
 
 #: Verb (or noun or adjective that does a verb's work) -> direction.
 VERBS: dict[str, str] = {}
@@ -61,35 +64,62 @@ PRONOUNS = frozenset("anything everything something whatever what".split())
 
 #: Words without meaning here, wherever they stand.
 FILLER = frozenset(
-    """a an the this that these those some every each to for is are was were be been being am has have
-    had having did do does done what which who how when where why please show find detect map me us i we
-    you want see list give highlight identify locate mark look looking search there here area areas
-    image images scene scenes picture pictures photo photos imagery layer layers since until now it its
-    their they them many much number amount can could would should will my our out over time date dates
-    currently just already also too got get gets became become as up down any all of with place places
-    exist exists existed stand stands stood visible seen completely entirely partly both if ever yet
-    whether tell anywhere somewhere everywhere evidence signs""".split()
+    """a an the this that these those some every each to for is are was were be been being am
+    has have had having did do does done what which who how when where why please show find
+    detect map me us i we you want see list give highlight identify locate mark look looking
+    search there here area areas image images scene scenes picture pictures photo photos
+    imagery layer layers since until now it its their they them many much number amount can
+    could would should will my our out over time date dates currently just already also too
+    got get gets became become as up down any all of with place places exist exists existed
+    stand stands stood visible seen completely entirely partly both if ever yet whether tell
+    anywhere somewhere everywhere evidence signs""".split()
 )
 
 #: Prepositions after which a place or a date follows, not the target.
 PLACE = frozenset(
-    """in on at near along beside around between within inside across by from during before after
-    since until through throughout behind under next close outside towards""".split()
+    """in on at near along beside around between within inside across by from during before
+    after since until through throughout behind under next close outside towards""".split()
 )
 
 NEGATIONS = frozenset(
-    """no not nothing none without except excluding excl never ignore ignoring isn't aren't wasn't weren't don't
-    didn't hasn't haven't neither nor""".split()
+    """no not nothing none without except excluding excl never ignore ignoring isn't aren't
+    wasn't weren't don't didn't hasn't haven't neither nor""".split()
 )
 
 #: Nouns of two words, one of which would be read as a verb or as a filler.
 NOUN_COMPOUNDS = frozenset(
-    ["building site", "building sites", "construction site", "construction sites", "burnt area",
-     "burnt areas", "burned area", "burned areas", "construction work", "construction works",
-     "construction vehicles", "developed land", "logged areas", "parking area", "parking areas",
-     "play area", "play areas", "green area", "green areas", "paved area", "paved areas",
-     "built-up", "built-up area", "built-up areas", "industrial area", "industrial areas",
-     "residential area", "residential areas", "urban area", "urban areas"]
+    [
+        "building site",
+        "building sites",
+        "construction site",
+        "construction sites",
+        "burnt area",
+        "burnt areas",
+        "burned area",
+        "burned areas",
+        "construction work",
+        "construction works",
+        "construction vehicles",
+        "developed land",
+        "logged areas",
+        "parking area",
+        "parking areas",
+        "play area",
+        "play areas",
+        "green area",
+        "green areas",
+        "paved area",
+        "paved areas",
+        "built-up",
+        "built-up area",
+        "built-up areas",
+        "industrial area",
+        "industrial areas",
+        "residential area",
+        "residential areas",
+        "urban area",
+        "urban areas",
+    ]
 )
 
 _BE = r"(?:(?:is|are|was|were|been|being|got|has|have|had)\s+)*"
@@ -97,9 +127,11 @@ _BE = r"(?:(?:is|are|was|were|been|being|got|has|have|had)\s+)*"
 EXCHANGES = re.compile(
     r"->|\b" + _BE + r"(?:"
     r"(?:replaced|superseded|displaced)\s+(?:by|with)|"
-    r"(?:turned|turning|turns?|converted|converting|converts?|transformed|changed|changing|made)\s+(?:in)?to|"
+    r"(?:turned|turning|turns?|converted|converting|converts?|transformed|changed|changing|made)"
+    r"\s+(?:in)?to|"
     r"became|becomes?|becoming|(?:gave|gives?|given|made)\s+way\s+(?:to|for)|"
-    r"(?:cleared|removed|felled|demolished|destroyed|lost)\s+(?:for|to\s+(?:make\s+(?:way|room)\s+for|build)|to)"
+    r"(?:cleared|removed|felled|demolished|destroyed|lost)\s+"
+    r"(?:for|to\s+(?:make\s+(?:way|room)\s+for|build)|to)"
     r")(?=\s|$)"
 )
 #: Between Y, which came, and X, which went.
@@ -109,7 +141,10 @@ REPLACING = re.compile(
     r"(?:built|constructed)\s+over)(?=\s)"
 )
 
-_DOWN = r"(?:torn|tear(?:ing)?|tore|knock(?:ed|ing)?|cut(?:ting)?|chop(?:ped|ping)?|burn(?:ed|t)|pull(?:ed|ing)?|taken?)"
+_DOWN = (
+    r"(?:torn|tear(?:ing)?|tore|knock(?:ed|ing)?|cut(?:ting)?|chop(?:ped|ping)?|burn(?:ed|t)"
+    r"|pull(?:ed|ing)?|taken?)"
+)
 #: Applied in turn to the prompt in lower case.
 REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), instead)
@@ -124,9 +159,16 @@ REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\bbut\b", ","),
         (r"\b(?:took|taken|take|takes|taking)\s+place\b", "happened"),
         (r"\b(?:a\s+)?lots?\s+of\b", ""),
-        (r"\b(?:conversion|transformation|transition|change|shift)s?\s+(?:of|from)\s+(?=.+\s(?:in)?to\s)", "from "),
+        (
+            r"\b(?:conversion|transformation|transition|change|shift)s?\s+(?:of|from)\s+(?=.+\sto\s)",
+            "from ",
+        ),
         (r"^from\s+(.+?)\s+(?:in)?to\s+", r"\1 -> "),
-        (r"\b(?:before\s+and\s+after|between\s+(?:the\s+)?(?:two\s+)?(?:dates|images|years|layers))\b", ""),
+        (
+            r"\bbetween\s+(?:the\s+)?(?:two\s+)?(?:dates|images|years|layers)\b",
+            "",
+        ),
+        (r"\bbefore\s+and\s+after\b", ""),
         (r"\bbetween\s+\d+\s+and\s+\d+\b", ""),
     )
 )

@@ -21,7 +21,7 @@ from .runs import Runs
 
 #: Nouns that have a length though no class of the model says so.
 LINE_WORDS = frozenset(
-    """railway railways railroad railroads rail rails runway runways canal canals river rivers stream
+    """railway railways railroad railroads rails runway runways canal canals river rivers stream
     streams ditch ditches fence fences wall walls hedge hedges hedgerow hedgerows pipeline pipelines
     trail trails footpath footpaths dike dikes dyke dykes dam dams bridge bridges footway footways
     cycleway cycleways firebreak firebreaks""".split()
@@ -80,9 +80,7 @@ class RegionDescriber:
         g = grid.geotransform
         self._mirrored = g[1] * g[5] - g[2] * g[4] > 0
 
-    def describe(
-        self, runs: Runs, label: np.ndarray, sums: np.ndarray
-    ) -> Iterator[RegionShape]:
+    def describe(self, runs: Runs, label: np.ndarray, sums: np.ndarray) -> Iterator[RegionShape]:
         """Yield the region of each component.
 
         Args:
@@ -151,9 +149,7 @@ class RegionDescriber:
         length = (half + math.sqrt(root)) / 2
         return length if length * length / ground >= _MIN_ELONGATION else None
 
-    def _change_of_class(
-        self, query: int, sums: np.ndarray
-    ) -> tuple[Optional[str], Optional[str]]:
+    def _change_of_class(self, query: int, sums: np.ndarray) -> tuple[Optional[str], Optional[str]]:
         """Class on both dates; what appeared cannot be what was there, nor the reverse."""
         bins = len(self._names) + 1
         own = None if self._classes[query] is None else self._classes[query].name
@@ -196,9 +192,12 @@ def _polygons_only(geometry: Optional[ogr.Geometry]) -> Optional[ogr.Geometry]:
     if geometry is None:
         return None
     found = ogr.Geometry(ogr.wkbMultiPolygon)
-    parts = [geometry] if geometry.GetGeometryCount() == 0 or ogr.GT_Flatten(
-        geometry.GetGeometryType()) == ogr.wkbPolygon else [
-        geometry.GetGeometryRef(i) for i in range(geometry.GetGeometryCount())]
+    parts = (
+        [geometry]
+        if geometry.GetGeometryCount() == 0
+        or ogr.GT_Flatten(geometry.GetGeometryType()) == ogr.wkbPolygon
+        else [geometry.GetGeometryRef(i) for i in range(geometry.GetGeometryCount())]
+    )
     for part in parts:
         if ogr.GT_Flatten(part.GetGeometryType()) == ogr.wkbPolygon:
             found.AddGeometry(part)

@@ -205,9 +205,7 @@ class _Band:
 class _Scores:
     """The highest-scoring query of each pixel."""
 
-    def __init__(
-        self, path: str, grid: Grid, queries: Sequence[Query], threshold: float
-    ) -> None:
+    def __init__(self, path: str, grid: Grid, queries: Sequence[Query], threshold: float) -> None:
         self._bands = len(queries)
         self._raster = _Band(path, grid, self._bands)
         # A score of exactly the threshold counts, whatever rounding does to the product.
@@ -410,8 +408,11 @@ class _Assembler:
         owner = np.repeat(label, runs.length)
         middle = (runs.x0 + runs.x1) / 2
         weights = (
-            runs.length, _ground(runs, self._areas), None,
-            runs.length * middle, runs.length * (runs.row + 0.5),
+            runs.length,
+            _ground(runs, self._areas),
+            None,
+            runs.length * middle,
+            runs.length * (runs.row + 0.5),
         )
         sums = np.zeros((count, self._columns))
         for column, weight in enumerate(weights):

@@ -17,17 +17,16 @@ from changescribe.engine.captions import (
 from changescribe.engine.prompt import parse, resolve
 from changescribe.engine.request import Query, Region
 
-ROAD = Region(1, "roads", "appeared", "tree", "road", 0.9, 2460.0, 9840, 412.3, "north-east",
-              (0, 0, 1, 1))
-HOUSE = Region(2, "houses", "removed", "building", "grass", 0.9, 318.0, 1272, None, "south",
-               (0, 0, 1, 1))
+ROAD = Region(
+    1, "roads", "appeared", "tree", "road", 0.9, 2460.0, 9840, 412.3, "north-east", (0, 0, 1, 1)
+)
+HOUSE = Region(
+    2, "houses", "removed", "building", "grass", 0.9, 318.0, 1272, None, "south", (0, 0, 1, 1)
+)
 
 
 def test_region_captions_of_the_design() -> None:
-    assert (
-        region_caption(ROAD, 0.5)
-        == "New road, 410 m long, in the north-east, replacing trees."
-    )
+    assert region_caption(ROAD, 0.5) == "New road, 410 m long, in the north-east, replacing trees."
     house = replace(HOUSE, object="buildings")
     assert region_caption(house, 0.5) == "Building demolished, 320 m2, in the south, now grass."
 
@@ -37,30 +36,50 @@ def test_region_captions_of_the_design() -> None:
     [
         ({"from_class": None}, "New road, 410 m long, in the north-east."),
         ({"from_class": "road"}, "New road, 410 m long, in the north-east."),
-        ({"from_class": "bare ground"},
-         "New road, 410 m long, in the north-east, replacing bare ground."),
+        (
+            {"from_class": "bare ground"},
+            "New road, 410 m long, in the north-east, replacing bare ground.",
+        ),
         ({"length_m": None}, "New road, 2,500 m2, in the north-east, replacing trees."),
-        ({"length_m": None, "area_m2": None, "position": "", "from_class": None},
-         "New road, 9,840 pixels."),
+        (
+            {"length_m": None, "area_m2": None, "position": "", "from_class": None},
+            "New road, 9,840 pixels.",
+        ),
         ({"position": "centre"}, "New road, 410 m long, in the centre, replacing trees."),
         ({"object": "streets"}, "New street, 410 m long, in the north-east, replacing trees."),
-        ({"object": "trees", "direction": "removed", "to_class": None, "length_m": None},
-         "Trees cleared, 2,500 m2, in the north-east."),
-        ({"object": "forest", "from_class": "grass", "length_m": None},
-         "New forest, 2,500 m2, in the north-east, replacing grass."),
-        ({"object": "lakes", "direction": "removed", "to_class": "grass", "length_m": None},
-         "Lake disappeared, 2,500 m2, in the north-east, now grass."),
-        ({"object": "factories", "from_class": None, "length_m": None},
-         "New factory, 2,500 m2, in the north-east."),
+        (
+            {"object": "trees", "direction": "removed", "to_class": None, "length_m": None},
+            "Trees cleared, 2,500 m2, in the north-east.",
+        ),
+        (
+            {"object": "forest", "from_class": "grass", "length_m": None},
+            "New forest, 2,500 m2, in the north-east, replacing grass.",
+        ),
+        (
+            {"object": "lakes", "direction": "removed", "to_class": "grass", "length_m": None},
+            "Lake disappeared, 2,500 m2, in the north-east, now grass.",
+        ),
+        (
+            {"object": "factories", "from_class": None, "length_m": None},
+            "New factory, 2,500 m2, in the north-east.",
+        ),
         # Nouns that no class knows stay as they are, in the singular or not.
-        ({"object": "swimming pools", "from_class": None, "length_m": None},
-         "Swimming pools appeared, 2,500 m2, in the north-east."),
-        ({"object": "glacier", "direction": "removed", "to_class": None, "length_m": None},
-         "Glacier disappeared, 2,500 m2, in the north-east."),
-        ({"direction": "changed", "from_class": "tree", "to_class": "grass", "length_m": None},
-         "Road changed, 2,500 m2, in the north-east, from trees to grass."),
-        ({"direction": "changed", "from_class": "tree", "to_class": None, "length_m": None},
-         "Road changed, 2,500 m2, in the north-east."),
+        (
+            {"object": "swimming pools", "from_class": None, "length_m": None},
+            "Swimming pools appeared, 2,500 m2, in the north-east.",
+        ),
+        (
+            {"object": "glacier", "direction": "removed", "to_class": None, "length_m": None},
+            "Glacier disappeared, 2,500 m2, in the north-east.",
+        ),
+        (
+            {"direction": "changed", "from_class": "tree", "to_class": "grass", "length_m": None},
+            "Road changed, 2,500 m2, in the north-east, from trees to grass.",
+        ),
+        (
+            {"direction": "changed", "from_class": "tree", "to_class": None, "length_m": None},
+            "Road changed, 2,500 m2, in the north-east.",
+        ),
     ],
 )
 def test_region_caption(change: dict[str, object], caption: str) -> None:
@@ -69,10 +88,22 @@ def test_region_caption(change: dict[str, object], caption: str) -> None:
 
 @pytest.mark.parametrize(
     ("area", "pixel", "text"),
-    [(318.0, 0.5, "320 m2"), (774.0, 0.5, "770 m2"), (774.0, 10.0, "800 m2"), (42.4, 0.5, "40 m2"), (42.4, 0.1, "42 m2"),
-     (9949.0, 0.5, "9,900 m2"), (9960.0, 0.5, "1 ha"), (31000.0, 0.5, "3.1 ha"),
-     (123456.0, 0.5, "12 ha"), (999000.0, 0.5, "1 km2"), (2.4e6, 0.5, "2.4 km2"),
-     (8.15e8, 30.0, "820 km2"), (0.42, None, "0.42 m2"), (0.0, 0.5, "0 m2")],
+    [
+        (318.0, 0.5, "320 m2"),
+        (774.0, 0.5, "770 m2"),
+        (774.0, 10.0, "800 m2"),
+        (42.4, 0.5, "40 m2"),
+        (42.4, 0.1, "42 m2"),
+        (9949.0, 0.5, "9,900 m2"),
+        (9960.0, 0.5, "1 ha"),
+        (31000.0, 0.5, "3.1 ha"),
+        (123456.0, 0.5, "12 ha"),
+        (999000.0, 0.5, "1 km2"),
+        (2.4e6, 0.5, "2.4 km2"),
+        (8.15e8, 30.0, "820 km2"),
+        (0.42, None, "0.42 m2"),
+        (0.0, 0.5, "0 m2"),
+    ],
 )
 def test_area(area: float, pixel: float | None, text: str) -> None:
     assert format_area(area, pixel) == text
@@ -80,8 +111,14 @@ def test_area(area: float, pixel: float | None, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("length", "pixel", "text"),
-    [(412.3, 0.5, "410 m"), (72.6, 0.5, "73 m"), (72.6, 10.0, "70 m"), (996.0, 0.5, "1 km"),
-     (1340.0, 0.5, "1.3 km"), (12900.0, 30.0, "13 km")],
+    [
+        (412.3, 0.5, "410 m"),
+        (72.6, 0.5, "73 m"),
+        (72.6, 10.0, "70 m"),
+        (996.0, 0.5, "1 km"),
+        (1340.0, 0.5, "1.3 km"),
+        (12900.0, 30.0, "13 km"),
+    ],
 )
 def test_length(length: float, pixel: float, text: str) -> None:
     assert format_length(length, pixel) == text

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from osgeo import gdal, ogr
 
-from changescribe.engine import changes_layer, export as export_module
+from changescribe.engine import changes_layer
+from changescribe.engine import export as export_module
 from changescribe.engine.changes_layer import (
     CHANGE_FIELDS,
     ChangesWriter,
@@ -34,9 +35,15 @@ PROMPT = "Straßen gebaut, Bäume gefällt"
 
 def info(prompt: str = PROMPT, **change: object) -> RunInfo:
     facts: dict[str, object] = {
-        "run_id": "run-1", "prompt": prompt, "parsed": ParsedPrompt(prompt, QUERIES),
-        "before": "/data/österreich_2012.tif", "after": "/data/österreich_2019.tif",
-        "date_before": "2012", "date_after": None, "system": "bundled", "revision": "1",
+        "run_id": "run-1",
+        "prompt": prompt,
+        "parsed": ParsedPrompt(prompt, QUERIES),
+        "before": "/data/österreich_2012.tif",
+        "after": "/data/österreich_2019.tif",
+        "date_before": "2012",
+        "date_after": None,
+        "system": "bundled",
+        "revision": "1",
         "pixel_size": 0.5,
     }
     return RunInfo(**{**facts, **change})
@@ -46,8 +53,17 @@ def shape(query: int, area: float, score: float = 0.8, position: str = "north") 
     left = 500000.0 + area
     square = np.array([[left, 5e6], [left + 10, 5e6], [left + 10, 5e6 + 10], [left, 5e6 + 10]])
     region = Region(
-        0, QUERIES[query].object, QUERIES[query].direction, None, None, score, area, int(area * 4),
-        None, position, (left, 5e6, left + 10, 5e6 + 10),
+        0,
+        QUERIES[query].object,
+        QUERIES[query].direction,
+        None,
+        None,
+        score,
+        area,
+        int(area * 4),
+        None,
+        position,
+        (left, 5e6, left + 10, 5e6 + 10),
     )
     return RegionShape(query, to_wkb([[square]]), region)
 
@@ -91,10 +107,13 @@ def test_schema_of_the_contract(gpkg: Path) -> None:
     source = gdal.OpenEx(str(gpkg), gdal.OF_VECTOR)
     layer = source.GetLayerByName("changes")
     names = [layer.GetLayerDefn().GetFieldDefn(i).GetName() for i in range(19)]
-    assert names == (
-        "change_id prompt object direction from_class to_class score area_m2 area_px caption before "
-        "after date_before date_after system revision run_id created status"
-    ).split()
+    assert (
+        names
+        == (
+            "change_id prompt object direction from_class to_class score area_m2 area_px caption "
+            "before after date_before date_after system revision run_id created status"
+        ).split()
+    )
     assert layer.GetGeomType() == ogr.wkbMultiPolygon
     assert layer.GetSpatialRef().IsSame(spatial_reference("EPSG:32633"))
     assert source.GetLayerByName("runs").GetGeomType() == ogr.wkbNone
@@ -153,9 +172,14 @@ def test_existing_output(gpkg: Path) -> None:
 
 def test_an_error_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "out.gpkg"
-    with pytest.raises(KeyError), ChangesWriter(str(path), UTM33, info()) as out:
-        out.add(shape(0, 1.0))
-        raise KeyError
+
+    def stopped() -> None:
+        with ChangesWriter(str(path), UTM33, info()) as out:
+            out.add(shape(0, 1.0))
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        stopped()
     assert list(tmp_path.iterdir()) == []
     monkeypatch.setattr(ogr.Layer, "CreateFeature", lambda *_: 6)
     with pytest.raises(OutputError):

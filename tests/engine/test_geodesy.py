@@ -79,9 +79,7 @@ def test_area_in_feet() -> None:
         "POLYGON((3100000 10070000,3101000 10070000,3101000 10071000,3100000 10071000,"
         "3100000 10070000))"
     )
-    assert Geodesy("EPSG:2277").area(square) == pytest.approx(
-        (1000 * 1200 / 3937) ** 2, rel=1e-3
-    )
+    assert Geodesy("EPSG:2277").area(square) == pytest.approx((1000 * 1200 / 3937) ** 2, rel=1e-3)
 
 
 def test_length() -> None:
@@ -124,9 +122,19 @@ def test_one_pixel_has_an_area() -> None:
 
 @pytest.mark.parametrize(
     ("column", "row", "position"),
-    [(50, 50, "centre"), (95, 5, "north-east"), (50, 5, "north"), (5, 5, "north-west"),
-     (5, 50, "west"), (5, 95, "south-west"), (50, 95, "south"), (95, 95, "south-east"),
-     (95, 50, "east"), (66, 50, "centre"), (68, 50, "east")],
+    [
+        (50, 50, "centre"),
+        (95, 5, "north-east"),
+        (50, 5, "north"),
+        (5, 5, "north-west"),
+        (5, 50, "west"),
+        (5, 95, "south-west"),
+        (50, 95, "south"),
+        (95, 95, "south-east"),
+        (95, 50, "east"),
+        (66, 50, "centre"),
+        (68, 50, "east"),
+    ],
 )
 def test_compass(column: float, row: float, position: str) -> None:
     grid = Grid(100, 100, (500000, 0.5, 0, 5000000, 0, -0.5), UTM33)

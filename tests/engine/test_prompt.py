@@ -123,8 +123,17 @@ def test_queries(text: str, expected: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["anything changed", "any change", "what changed?", "What has changed here?", "changes",
-     "all changes", "show me everything that changed", "everything", "differences"],
+    [
+        "anything changed",
+        "any change",
+        "what changed?",
+        "What has changed here?",
+        "changes",
+        "all changes",
+        "show me everything that changed",
+        "everything",
+        "differences",
+    ],
 )
 def test_anything(text: str) -> None:
     parsed = parse(text)
@@ -136,21 +145,42 @@ def test_anything(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "direction"),
-    [("what was built?", "appeared"), ("what's new", "appeared"), ("anything lost", "removed"),
-     ("what was demolished in the forest?", "removed")],
+    [
+        ("what was built?", "appeared"),
+        ("what's new", "appeared"),
+        ("anything lost", "removed"),
+        ("what was demolished in the forest?", "removed"),
+    ],
 )
 def test_anything_in_one_direction(text: str, direction: str) -> None:
     parsed = parse(text)
     assert parsed.anything
     assert resolve(parsed, ["roads", "trees"]).queries == (
-        Query("roads", direction), Query("trees", direction)
+        Query("roads", direction),
+        Query("trees", direction),
     )
     assert parsed.explanation == f"looks for: anything, {direction}"
 
 
 @pytest.mark.parametrize(
-    "text", ["", "   ", "?!", "...", "built", "new", "demolished!", "the", "was", "and", "2019",
-             "no roads", "roads not built", "nothing but not roads", "no change"]
+    "text",
+    [
+        "",
+        "   ",
+        "?!",
+        "...",
+        "built",
+        "new",
+        "demolished!",
+        "the",
+        "was",
+        "and",
+        "2019",
+        "no roads",
+        "roads not built",
+        "nothing but not roads",
+        "no change",
+    ],
 )
 def test_nothing_to_look_for(text: str) -> None:
     with pytest.raises(InputError) as caught:

@@ -8,7 +8,6 @@ import resource
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Callable
 
 import numpy as np
 import pytest
@@ -16,13 +15,12 @@ from osgeo import gdal, ogr
 
 from changescribe.engine import regions
 from changescribe.engine.errors import InputError
-from changescribe.engine.outline import from_wkb, simplify, trace
+from changescribe.engine.outline import from_wkb
 from changescribe.engine.raster.grid import PIXEL_GEOTRANSFORM, Grid
 from changescribe.engine.raster.support import spatial_reference
 from changescribe.engine.raster.writer import RasterWriter
 from changescribe.engine.region_facts import RegionShape
 from changescribe.engine.request import Query
-from changescribe.engine.runs import find_runs, label_runs
 
 UTM33 = spatial_reference("EPSG:32633").ExportToWkt()
 #: On the central meridian of UTM, map metres are 1 / 0.9996 m long.
@@ -38,7 +36,10 @@ class Case:
     """Score planes on a grid, through both steps."""
 
     def __init__(
-        self, folder: Path, planes: Sequence[np.ndarray], queries: Sequence[Query],
+        self,
+        folder: Path,
+        planes: Sequence[np.ndarray],
+        queries: Sequence[Query],
         grid: Grid | None = None,
     ) -> None:
         self.folder, self.queries = folder, tuple(queries)
@@ -73,13 +74,14 @@ def small_strips(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(regions, "_STRIP_STEP", 8)
 
 
+def disc(radius: float) -> np.ndarray:
+    side = int(2 * radius + 6)
+    y, x = np.mgrid[:side, :side] - side / 2 + 0.5
+    return x * x + y * y < radius * radius
+
+
 def geometry(shape: RegionShape) -> ogr.Geometry:
     return ogr.CreateGeometryFromWkb(shape.wkb)
-
-
-def drawing(*rows: str) -> np.ndarray:
-    """(H, W) bool from "#" and "."."""
-    return np.array([[letter == "#" for letter in row] for row in rows])
 
 
 # ---- mask ----
@@ -202,8 +204,10 @@ def flood_fill(values: np.ndarray) -> list[tuple[int, int]]:
 @pytest.mark.parametrize("share", [0.2, 0.4, 0.6])
 def test_against_flood_fill(tmp_path: Path, share: float) -> None:
     rng = np.random.default_rng(int(share * 10))
-    planes = [np.where(rng.random((37, 41)) < share, rng.integers(130, 250, (37, 41)), 0)
-              for _ in range(2)]
+    planes = [
+        np.where(rng.random((37, 41)) < share, rng.integers(130, 250, (37, 41)), 0)
+        for _ in range(2)
+    ]
     case = Case(tmp_path, planes, [ROADS, TREES])
     best = np.where(planes[1] > planes[0], 2, 1) * (np.maximum(*planes) > 0)
     expected = [item for item in flood_fill(best) if item[1] >= 4]
@@ -222,46 +226,7 @@ def test_against_flood_fill(tmp_path: Path, share: float) -> None:
 # ---- polygons ----
 
 
-def outline(mask: np.ndarray) -> list[list[np.ndarray]]:
-    runs = find_runs(mask.astype(np.uint8))
-    label, count = label_runs(runs)
-    assert count == 1
-    return trace(runs, label, count)[0]
-
-
-def test_outline_of_a_square() -> None:
-    (polygon,) = outline(drawing("....", ".##.", ".##.", "...."))
-    assert len(polygon) == 1
-    assert sorted(map(tuple, polygon[0].tolist())) == [(1, 1), (1, 3), (3, 1), (3, 3)]
-
-
-def test_holes_are_kept() -> None:
-    (polygon,) = outline(drawing("#####", "#.#.#", "#####"))
-    assert len(polygon) == 3
-    assert sorted(len(ring) for ring in polygon) == [4, 4, 4]
-
-
-def test_pixels_that_touch_at_a_corner_are_one_region_of_two_polygons() -> None:
-    polygons = outline(drawing("##..", "##..", "..##", "..##"))
-    assert [len(polygon) for polygon in polygons] == [1, 1]
-
-
-def test_a_ring_that_touches_itself_is_split() -> None:
-    """The hole meets the outside at a corner: exterior and hole touch in one point."""
-    mask = drawing("####", "#.##", "##.#", "###.")
-    polygons = outline(mask)
-    wkb_area = 0.0
-    for polygon in polygons:
-        rings = ["(" + ",".join(f"{x} {y}" for x, y in [*ring, ring[0]]) + ")" for ring in polygon]
-        shape = ogr.CreateGeometryFromWkt("POLYGON(" + ",".join(rings) + ")")
-        assert shape.IsValid()
-        wkb_area += shape.GetArea()
-    assert wkb_area == mask.sum()
-
-
-def test_a_region_over_several_strips_is_one_polygon(
-    tmp_path: Path, small_strips: None
-) -> None:
+def test_a_region_over_several_strips_is_one_polygon(tmp_path: Path, small_strips: None) -> None:
     plane = np.zeros((50, 30))
     plane[3:47, 5:25] = 200
     plane[20:30, 10:20] = 0  # a hole over two borders
@@ -296,47 +261,6 @@ def test_exteriors_turn_left_and_holes_right(tmp_path: Path) -> None:
     assert turn(outer) > 0 > turn(hole)
 
 
-def disc(radius: float) -> np.ndarray:
-    side = int(2 * radius + 6)
-    y, x = np.mgrid[:side, :side] - side / 2 + 0.5
-    return x * x + y * y < radius * radius
-
-
-@pytest.mark.parametrize("tolerance", [0.3, 0.7, 1.5])
-@pytest.mark.parametrize("seed", range(5))
-def test_simplification_stays_within_the_tolerance(seed: int, tolerance: float) -> None:
-    mask = disc(15)
-    rng = np.random.default_rng(seed)
-    edge = mask & ~(np.roll(mask, 1, 0) & np.roll(mask, -1, 0) & np.roll(mask, 1, 1))
-    mask = mask & ~(edge & (rng.random(mask.shape) < 0.3))
-    runs = find_runs(mask.astype(np.uint8))
-    label, count = label_runs(runs)
-    for polygons in trace(runs, label, count):
-        simple = simplify(polygons, tolerance)
-        assert sum(len(r) for p in simple for r in p) <= sum(len(r) for p in polygons for r in p)
-        for before, after in zip(polygons, simple):
-            for ring, reduced in zip(before, after):
-                line = ogr.CreateGeometryFromWkt(
-                    "LINESTRING(" + ",".join(f"{x} {y}" for x, y in [*reduced, reduced[0]]) + ")"
-                )
-                for x, y in ring.tolist():
-                    point = ogr.CreateGeometryFromWkt(f"POINT({x} {y})")
-                    assert line.Distance(point) <= tolerance + 1e-6
-
-
-def test_slanting_edges_become_straight() -> None:
-    """A staircase of 40 steps becomes one edge; the right angles of the others stay."""
-    mask = np.tril(np.ones((40, 40), dtype=bool))
-    ((ring,),) = simplify(outline(mask), 0.7)
-    assert len(ring) <= 6
-    assert {(0.0, 40.0), (40.0, 40.0)} <= set(map(tuple, ring.tolist()))
-
-
-def test_rectangles_keep_their_corners() -> None:
-    ((ring,),) = simplify(outline(drawing("......", ".####.", ".####.", ".####.", "......")), 0.7)
-    assert sorted(map(tuple, ring.tolist())) == [(1, 1), (1, 4), (5, 1), (5, 4)]
-
-
 def test_no_simplification_on_request(tmp_path: Path) -> None:
     case = Case(tmp_path, [np.where(disc(8), 200, 0)], [ROADS])
     case.build()
@@ -362,7 +286,7 @@ def test_other_crs(tmp_path: Path) -> None:
     case = Case(tmp_path, [plane], [ROADS])
     case.build()
     (found,) = case.extract(crs="EPSG:4326")
-    west, east, south, north = geometry(found).GetEnvelope()
+    west, _, south, north = geometry(found).GetEnvelope()
     # 500000 east is 15 degrees; 5 m are about 6.4e-5 degrees there.
     assert west == pytest.approx(15 + 15 / 78850, abs=1e-6)
     assert 45.15 < south < north < 45.16
@@ -432,7 +356,10 @@ NAMES = ("building", "road", "tree", "grass")
     ],
 )
 def test_classes(
-    tmp_path: Path, query: Query, before: list[int], after: list[int],
+    tmp_path: Path,
+    query: Query,
+    before: list[int],
+    after: list[int],
     expected: tuple[str | None, str | None],
 ) -> None:
     plane = np.zeros((8, 8))
@@ -497,10 +424,9 @@ def test_empty_score(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_noise_takes_seconds_and_little_memory(
-    tmp_path: Path, tick: Callable[[], float] = time.process_time
-) -> None:
+def test_noise_takes_seconds_and_little_memory(tmp_path: Path) -> None:
     """4000 x 4000 pixels of noise: hundreds of thousands of specks, thousands of which stay."""
+    tick = time.process_time
     rng = np.random.default_rng(0)
     plane = np.where(rng.random((4000, 4000), dtype=np.float32) < 0.04, 200, 0).astype(np.uint8)
     case = Case(tmp_path, [plane], [ROADS])
