@@ -15,15 +15,18 @@ sys.path.append(str(Path(__file__).parent))
 
 import fake_engine
 from qgis.core import QgsProject, QgsRasterLayer, QgsSettings
+from qgis.PyQt.QtCore import QSettings
 from waiting import wait_until
 
 
 @pytest.fixture(autouse=True)
-def clean_settings(qgis_app):
-    """Each test starts without settings of ours."""
-    QgsSettings().remove("changescribe")
-    yield
-    QgsSettings().remove("changescribe")
+def own_settings(qgis_app, tmp_path):
+    """Each test starts without settings, and never touches those of the user."""
+    QSettings.setDefaultFormat(QSettings.Format.IniFormat)
+    QSettings.setPath(
+        QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(tmp_path / "settings")
+    )
+    assert QgsSettings().fileName().startswith(str(tmp_path))
 
 
 @pytest.fixture

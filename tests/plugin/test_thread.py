@@ -8,6 +8,7 @@ import time
 
 import fake_engine
 import pytest
+from qgis.PyQt.QtCore import QCoreApplication
 from waiting import wait_until
 
 from changescribe.engine.errors import ChangeScribeError, InputError
@@ -122,6 +123,7 @@ def test_shutdown_in_mid_run_ends_the_thread_and_is_silent(service, request_of):
     wait_until(engine.running.is_set)
     assert thread.shutdown(5000)
     assert thread.isFinished()
+    QCoreApplication.processEvents()
     assert "finished_run" not in thread.names()
     with pytest.raises(RuntimeError):
         thread.submit(request_of(1))
@@ -144,6 +146,7 @@ def test_a_thread_that_does_not_end_is_kept_alive(service, request_of, monkeypat
     assert kept == [thread]
     release.set()
     assert thread.wait(5000)
+    QCoreApplication.processEvents()
     assert "finished_run" not in thread.names()
 
 
