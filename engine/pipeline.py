@@ -184,6 +184,11 @@ class _Run:
             self._warnings.append(
                 f"The dates seem to be reversed: before is {dates[0]}, after is {dates[1]}."
             )
+        if request.min_area is not None and grid.output.pixel_size is None:
+            self._warnings.append(
+                "The minimum area in square metres is not used: the size of the pixels on the "
+                "ground is not known."
+            )
         stretches = joint_stretch(before, after, grid.working)
         return grid, Pair(before, after, *stretches, area)
 

@@ -169,8 +169,10 @@ def test_without_georeference(
         request_,
         before=make_raster("plain_b.tif", before, geotransform=None, crs=""),
         after=make_raster("plain_a.tif", after, geotransform=None, crs=""),
+        min_area=1e6,
     )
     result = pipeline.detect(request, brightness)
+    assert any("minimum area" in warning for warning in result.warnings)
     (row,) = changes(result.gpkg)
     assert row["envelope"] == pytest.approx((100, 140, -70, -50), abs=0.71)
     assert row["area_m2"] is None
