@@ -107,7 +107,7 @@ def scene_caption(
 
 
 def format_area(area_m2: float, pixel_size: Optional[float] = None) -> str:
-    """Write an area as the pixel size allows: "320 m2", "3.1 ha", "2.4 km2".
+    """Write an area as the pixel size allows: "320 m²", "3.1 ha", "2.4 km²".
 
     An outline is known to about a quarter of a pixel on average, so the area to that times
     the perimeter, here that of a square; digits below that are not written.
@@ -115,11 +115,11 @@ def format_area(area_m2: float, pixel_size: Optional[float] = None) -> str:
     doubt = (pixel_size or 0.0) * math.sqrt(max(area_m2, 0.0))
     text = _rounded(area_m2, doubt)
     if _value(text) < _SQUARE_METRES_PER_HA:
-        return f"{text} m2"
+        return f"{text} m²"
     text = _rounded(area_m2 / _SQUARE_METRES_PER_HA, doubt / _SQUARE_METRES_PER_HA)
     if _value(text) * _SQUARE_METRES_PER_HA < _SQUARE_METRES_PER_KM2:
         return f"{text} ha"
-    return _rounded(area_m2 / _SQUARE_METRES_PER_KM2, doubt / _SQUARE_METRES_PER_KM2) + " km2"
+    return _rounded(area_m2 / _SQUARE_METRES_PER_KM2, doubt / _SQUARE_METRES_PER_KM2) + " km²"
 
 
 def format_length(length_m: float, pixel_size: Optional[float] = None) -> str:

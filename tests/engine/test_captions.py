@@ -28,7 +28,7 @@ HOUSE = Region(
 def test_region_captions_of_the_design() -> None:
     assert region_caption(ROAD, 0.5) == "New road, 410 m long, in the north-east, replacing trees."
     house = replace(HOUSE, object="buildings")
-    assert region_caption(house, 0.5) == "Building demolished, 320 m2, in the south, now grass."
+    assert region_caption(house, 0.5) == "Building demolished, 320 m², in the south, now grass."
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_region_captions_of_the_design() -> None:
             {"from_class": "bare ground"},
             "New road, 410 m long, in the north-east, replacing bare ground.",
         ),
-        ({"length_m": None}, "New road, 2,500 m2, in the north-east, replacing trees."),
+        ({"length_m": None}, "New road, 2,500 m², in the north-east, replacing trees."),
         (
             {"length_m": None, "area_m2": None, "position": "", "from_class": None},
             "New road, 9,840 pixels.",
@@ -49,36 +49,36 @@ def test_region_captions_of_the_design() -> None:
         ({"object": "streets"}, "New street, 410 m long, in the north-east, replacing trees."),
         (
             {"object": "trees", "direction": "removed", "to_class": None, "length_m": None},
-            "Trees cleared, 2,500 m2, in the north-east.",
+            "Trees cleared, 2,500 m², in the north-east.",
         ),
         (
             {"object": "forest", "from_class": "grass", "length_m": None},
-            "New forest, 2,500 m2, in the north-east, replacing grass.",
+            "New forest, 2,500 m², in the north-east, replacing grass.",
         ),
         (
             {"object": "lakes", "direction": "removed", "to_class": "grass", "length_m": None},
-            "Lake disappeared, 2,500 m2, in the north-east, now grass.",
+            "Lake disappeared, 2,500 m², in the north-east, now grass.",
         ),
         (
             {"object": "factories", "from_class": None, "length_m": None},
-            "New factory, 2,500 m2, in the north-east.",
+            "New factory, 2,500 m², in the north-east.",
         ),
         # Nouns that no class knows stay as they are, in the singular or not.
         (
             {"object": "swimming pools", "from_class": None, "length_m": None},
-            "Swimming pools appeared, 2,500 m2, in the north-east.",
+            "Swimming pools appeared, 2,500 m², in the north-east.",
         ),
         (
             {"object": "glacier", "direction": "removed", "to_class": None, "length_m": None},
-            "Glacier disappeared, 2,500 m2, in the north-east.",
+            "Glacier disappeared, 2,500 m², in the north-east.",
         ),
         (
             {"direction": "changed", "from_class": "tree", "to_class": "grass", "length_m": None},
-            "Road changed, 2,500 m2, in the north-east, from trees to grass.",
+            "Road changed, 2,500 m², in the north-east, from trees to grass.",
         ),
         (
             {"direction": "changed", "from_class": "tree", "to_class": None, "length_m": None},
-            "Road changed, 2,500 m2, in the north-east.",
+            "Road changed, 2,500 m², in the north-east.",
         ),
     ],
 )
@@ -89,20 +89,20 @@ def test_region_caption(change: dict[str, object], caption: str) -> None:
 @pytest.mark.parametrize(
     ("area", "pixel", "text"),
     [
-        (318.0, 0.5, "320 m2"),
-        (774.0, 0.5, "770 m2"),
-        (774.0, 10.0, "800 m2"),
-        (42.4, 0.5, "40 m2"),
-        (42.4, 0.1, "42 m2"),
-        (9949.0, 0.5, "9,900 m2"),
+        (318.0, 0.5, "320 m²"),
+        (774.0, 0.5, "770 m²"),
+        (774.0, 10.0, "800 m²"),
+        (42.4, 0.5, "40 m²"),
+        (42.4, 0.1, "42 m²"),
+        (9949.0, 0.5, "9,900 m²"),
         (9960.0, 0.5, "1 ha"),
         (31000.0, 0.5, "3.1 ha"),
         (123456.0, 0.5, "12 ha"),
-        (999000.0, 0.5, "1 km2"),
-        (2.4e6, 0.5, "2.4 km2"),
-        (8.15e8, 30.0, "820 km2"),
-        (0.42, None, "0.42 m2"),
-        (0.0, 0.5, "0 m2"),
+        (999000.0, 0.5, "1 km²"),
+        (2.4e6, 0.5, "2.4 km²"),
+        (8.15e8, 30.0, "820 km²"),
+        (0.42, None, "0.42 m²"),
+        (0.0, 0.5, "0 m²"),
     ],
 )
 def test_area(area: float, pixel: float | None, text: str) -> None:
@@ -149,13 +149,13 @@ def test_absence_is_said_only_of_what_was_asked() -> None:
 def test_one_region_in_the_singular() -> None:
     tallies = [tally("houses", "removed", 1, 318.0, south=318.0)]
     text = scene_caption(parse("houses demolished"), tallies, pixel_size=0.5)
-    assert text == "1 house disappeared (320 m2), in the south."
+    assert text == "1 house disappeared (320 m²), in the south."
 
 
 def test_all_in_one_place() -> None:
     tallies = [tally("houses", "appeared", 3, 900.0, centre=900.0)]
     text = scene_caption(parse("new houses"), tallies, pixel_size=0.5)
-    assert text == "3 houses appeared (900 m2), all in the centre."
+    assert text == "3 houses appeared (900 m²), all in the centre."
 
 
 def test_what_cannot_be_counted() -> None:
@@ -167,7 +167,7 @@ def test_what_cannot_be_counted() -> None:
     ]
     text = scene_caption(parse("trees cleared and so on"), tallies, pixel_size=0.5)
     assert text == (
-        "Trees disappeared in 5 places (1.2 ha); swimming pools appeared in 1 place (120 m2); "
+        "Trees disappeared in 5 places (1.2 ha); swimming pools appeared in 1 place (120 m²); "
         "no grass disappeared; no tennis courts disappeared."
     )
 
@@ -180,7 +180,7 @@ def test_nothing_found() -> None:
 def test_partial_runs_say_so_and_nothing_of_absence() -> None:
     tallies = [tally("roads", "appeared", 2, 900.0), tally("roads", "removed")]
     text = scene_caption(parse("roads"), tallies, pixel_size=0.5, partial=True)
-    assert text == "2 roads appeared (900 m2). The run was stopped before it was finished."
+    assert text == "2 roads appeared (900 m²). The run was stopped before it was finished."
     text = scene_caption(parse("roads"), [tally("roads", "removed")], partial=True)
     assert text == (
         'No change matching "roads" was found in the part that was analysed. '
@@ -201,8 +201,8 @@ def test_anything_lists_the_largest_and_no_absence() -> None:
         for index, name in enumerate([*names, "pools"])
     ]
     assert scene_caption(parsed, tallies, pixel_size=0.5) == (
-        "Pools appeared in 6 places (6,000 m2), all in the north; bare ground appeared in 5 places "
-        "(5,000 m2), all in the north; water appeared in 4 places (4,000 m2), all in the north; "
-        "grass appeared in 3 places (3,000 m2), all in the north; trees appeared in 2 places "
-        "(2,000 m2), all in the north; 1 smaller change of another kind."
+        "Pools appeared in 6 places (6,000 m²), all in the north; bare ground appeared in 5 places "
+        "(5,000 m²), all in the north; water appeared in 4 places (4,000 m²), all in the north; "
+        "grass appeared in 3 places (3,000 m²), all in the north; trees appeared in 2 places "
+        "(2,000 m²), all in the north; 1 smaller change of another kind."
     )

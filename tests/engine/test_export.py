@@ -98,7 +98,7 @@ def test_regions_are_numbered_by_falling_area(tmp_path: Path) -> None:
     assert written.counts == {"roads|appeared": 2, "trees|removed": 1}
     assert written.areas_m2 == {"roads|appeared": 300.0, "trees|removed": 300.0}
     assert written.caption == (
-        "2 roads appeared (300 m2), all in the north; trees disappeared in 1 place (300 m2), "
+        "2 roads appeared (300 m²), all in the north; trees disappeared in 1 place (300 m²), "
         "in the south."
     )
 
@@ -120,7 +120,7 @@ def test_schema_of_the_contract(gpkg: Path) -> None:
     row = rows(gpkg, "changes")[0]
     assert row["prompt"] == PROMPT
     assert row["before"] == "österreich_2012.tif"
-    assert row["caption"] == "Trees cleared, 300 m2, in the south."
+    assert row["caption"] == "Trees cleared, 300 m², in the south."
     assert (row["date_before"], row["date_after"], row["status"]) == ("2012", None, "unreviewed")
     assert row["run_id"] == "run-1"
 
@@ -240,7 +240,7 @@ def test_long_texts_are_cut_between_characters_and_kept_beside(tmp_path: Path) -
         table = list(csv.DictReader(file))
     assert [row["change_id"] for row in table] == ["1", "2", "3"]
     assert table[0]["prompt"] == prompt
-    assert table[0]["caption"] == "Trees cleared, 300 m2, in the south."
+    assert table[0]["caption"] == "Trees cleared, 300 m², in the south."
 
 
 def test_long_captions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

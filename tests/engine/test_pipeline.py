@@ -28,7 +28,7 @@ def scene(height: int = 200, width: int = 300, level: int = 60) -> np.ndarray:
 
 @pytest.fixture
 def request_(make_raster: MakeRaster, tmp_path: Path) -> ChangeRequest:
-    """One building of 40 x 20 pixels (200 m2) appears, one of 20 x 20 (100 m2) goes."""
+    """One building of 40 x 20 pixels (200 m²) appears, one of 20 x 20 (100 m²) goes."""
     before, after = scene(), scene()
     after[:, 50:70, 100:140] = 250
     before[:, 150:170, 200:220] = 250
@@ -61,7 +61,7 @@ def test_areas_directions_and_files(brightness: InProcessHost, request_: ChangeR
 
     assert result.counts == {"buildings|appeared": 1, "buildings|removed": 1}
     first, second = changes(result.gpkg)
-    # UTM's scale at the central meridian is 0.9996: 200 m2 on the grid are 200.16 m2.
+    # UTM's scale at the central meridian is 0.9996: 200 m² on the grid are 200.16 m².
     assert first["area_m2"] == pytest.approx(200 / 0.9996**2, rel=1e-3)
     assert second["area_m2"] == pytest.approx(100 / 0.9996**2, rel=1e-3)
     assert (first["direction"], first["from_class"], first["to_class"]) == (

@@ -121,8 +121,8 @@ def test_nodata_and_area_analysed(tmp_path: Path) -> None:
 
 def test_sieve_counts_square_metres(tmp_path: Path) -> None:
     plane = np.zeros((12, 12))
-    plane[1:3, 1:3] = 200  # 4 pixels of 25 m2 = 100 m2
-    plane[6:9, 6:9] = 200  # 9 pixels = 225 m2
+    plane[1:3, 1:3] = 200  # 4 pixels of 25 m² = 100 m²
+    plane[6:9, 6:9] = 200  # 9 pixels = 225 m²
     case = Case(tmp_path, [plane], [ROADS])
     assert case.build().regions == 2  # default: 4 pixels
     assert case.build(min_area=99.0).regions == 2
@@ -141,7 +141,7 @@ def test_default_minimum_is_20_m2_or_4_pixels(tmp_path: Path) -> None:
     assert regions.default_min_area(case.grid) == 20.0
     assert regions.default_min_area(grid_of(1, 1, 5.0)) == pytest.approx(100 * SCALE, rel=1e-4)
     plane[:] = 0
-    plane[0, :3] = 200  # 3 pixels of 25 m2 are more than 20 m2, but too few
+    plane[0, :3] = 200  # 3 pixels of 25 m² are more than 20 m², but too few
     case = Case(tmp_path, [plane], [ROADS])
     assert case.build().regions == 0
 
