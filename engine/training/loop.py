@@ -23,7 +23,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..modules.lgcd import ChangeModel
+from ..errors import InputError
+from ..modules.lgcd import ChangeModel, ModelConfig
 from . import datasets
 from .losses import class_loss, total_loss
 from .phrases import ABSENT, build_bank
@@ -34,6 +35,8 @@ from .text_bank import EncodeTexts, TextBank, embed, shipped_encoder
 CHECKPOINT = "checkpoint.pt"
 #: Name of the file with the averaged weights.
 WEIGHTS = "model.pt"
+#: Weight of the loss of reading a phrase as a class; its part of the model is one linear layer.
+READING_WEIGHT = 0.1
 
 
 def train(
@@ -69,7 +72,7 @@ def train(
     loaded = load_recipe(recipe)
     folder = Path(out).resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    last = min(steps or loaded.steps, loaded.steps)
+    last = min(steps or loaded.steps, loaded.stop_at or loaded.steps, loaded.steps)
     job = Job(loaded, folder, data or datasets.data_root(), resume, last, encode)
     if loaded.processes == 1:
         _run(0, job, progress)
@@ -111,6 +114,8 @@ def _run(rank: int, job: Job, progress: Optional[Callable[[int, int, float], Non
     text = embed(bank.phrases, job.encode or shipped_encoder())
     trainer = Trainer(recipe, text, torch.from_numpy(bank.classes))
     start = trainer.resume(job.out / CHECKPOINT) if job.resume else 0
+    if not start and recipe.start_from:
+        trainer.start_from(job.out.parent / recipe.start_from / WEIGHTS)
     log = TrainingLog(job.out / "log.csv", start, recipe.steps, progress) if rank == 0 else None
     for step, batch in enumerate(_batches(job, bank, rank, start), start):
         figures = trainer.step(step, batch)
@@ -205,7 +210,8 @@ class Trainer:
         weak = weak_loss(similarity, batch.weak)
         text = self._reading_loss(batch.phrases)
         recipe = self.recipe
-        total = change + recipe.class_weight * scenes + recipe.weak_weight * weak + 0.1 * text
+        total = recipe.change_weight * change + recipe.class_weight * scenes
+        total = total + recipe.weak_weight * weak + READING_WEIGHT * text
         parts = {"loss": total, "change": change, "classes": scenes, "weak": weak, "text": text}
         return total, {name: float(value.detach()) for name, value in parts.items()}
 
@@ -271,6 +277,21 @@ class Trainer:
         for name, content in ((CHECKPOINT, state), (WEIGHTS, weights)):
             torch.save(content, out / f"{name}.part")
             os.replace(out / f"{name}.part", out / name)
+
+    def start_from(self, path: Path) -> None:
+        """Take the averaged weights of another run.
+
+        Raises:
+            InputError: there is no such run.
+        """
+        if not path.exists():
+            raise InputError(
+                f"The run that this recipe starts from is missing: {path.parent.name}.",
+                f"Train it first: changescribe train {path.parent.name} --out {path.parent}",
+            )
+        state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+        self.model.load_state_dict(state)
+        self.average.load_state_dict(state)
 
     def resume(self, path: Path) -> int:
         """Load a checkpoint if there is one; return the number of steps done."""
@@ -356,8 +377,6 @@ def _has_bfloat16() -> bool:
 
 def load_model(path: str | Path) -> ChangeModel:
     """Load averaged weights written by :func:`train`, in evaluation mode."""
-    from ..modules.lgcd import ModelConfig
-
     content = torch.load(path, map_location="cpu", weights_only=True)
     config = ModelConfig(**{**content["config"], "pretrained": False})
     model = ChangeModel(config)

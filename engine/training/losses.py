@@ -16,8 +16,8 @@ UNKNOWN = 255
 def map_loss(logits: Tensor, target: Tensor) -> Tensor:
     """0.7 CE + 0.2 IoU + 0.1 Dice of one output map (a term of eq. 9).
 
-    IoU and Dice are soft, and summed over the whole batch, so that the many
-    queries whose object did not change are not each a division by nothing.
+    IoU and Dice are soft, and taken per query, over those queries whose object
+    did change: summed over the batch, wide roads would drown small houses.
 
     Args:
         logits: (B, 1, H, W).
@@ -32,11 +32,13 @@ def map_loss(logits: Tensor, target: Tensor) -> Tensor:
     entropy = F.binary_cross_entropy_with_logits(logits, truth, known, reduction="sum")
     entropy = entropy / known.sum().clamp(min=1)
     score = logits.sigmoid() * known
-    overlap = (score * truth).sum()
-    total = score.sum() + truth.sum()
+    overlap = (score * truth).sum((1, 2))
+    total = score.sum((1, 2)) + truth.sum((1, 2))
+    changed = (truth.sum((1, 2)) > 0).float()
     iou = 1 - (overlap + 1) / (total - overlap + 1)
     dice = 1 - (2 * overlap + 1) / (total + 1)
-    return CE_WEIGHT * entropy + IOU_WEIGHT * iou + DICE_WEIGHT * dice
+    region = ((IOU_WEIGHT * iou + DICE_WEIGHT * dice) * changed).sum() / changed.sum().clamp(min=1)
+    return CE_WEIGHT * entropy + region
 
 
 def total_loss(similarity: Tensor, side_maps: list[Tensor], target: Tensor) -> Tensor:

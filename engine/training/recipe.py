@@ -26,6 +26,7 @@ class Recipe:
         sources: data, with terms and shares.
         seed: of initial weights and data.
         steps: optimiser steps.
+        stop_at: stop after this step, before the end of the schedule; 0 does not.
         batch_size: pairs per step, over all processes.
         queries: per pair.
         lr: peak learning rate of adapters, class branch and head.
@@ -33,8 +34,11 @@ class Recipe:
         weight_decay: of AdamW.
         warmup: steps of linear warm-up, before a cosine to zero.
         ema: decay of the averaged weights, which are the result.
+        change_weight: weight of the change loss, eq. 9.
         class_weight: weight of the per-date class loss.
         weak_weight: weight of the loss of crop-level caption labels.
+        start_from: name of the recipe whose result the run starts from; its run must be in
+            the folder ``start_from`` beside this one's. Empty: from ImageNet.
         processes: training processes of one thread each; gradients are averaged.
         checkpoint_every: steps.
     """
@@ -45,6 +49,7 @@ class Recipe:
     model: ModelConfig = field(default_factory=ModelConfig)
     seed: int = 17
     steps: int = 2400
+    stop_at: int = 0
     batch_size: int = 8
     queries: int = 3
     lr: float = 1e-3
@@ -52,8 +57,10 @@ class Recipe:
     weight_decay: float = 0.01
     warmup: int = 100
     ema: float = 0.997
+    change_weight: float = 2.0
     class_weight: float = 1.0
     weak_weight: float = 0.05
+    start_from: str = ""
     processes: int = 2
     checkpoint_every: int = 200
 

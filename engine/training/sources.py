@@ -152,7 +152,7 @@ class LevirPairs:
             before, after, label, quiet = (a[window] for a in self.pairs[row])
         else:
             arrays = self.pairs[rng.integers(len(self.pairs))]
-            if rng.random() < 0.6:
+            if rng.random() < 0.8:
                 arrays = self._around_change(arrays, rng)
             before, after, label, quiet = crop_scaled(list(arrays), rng, 0.75, 1.35)
         return self._sample(before, after, label, quiet, weak)

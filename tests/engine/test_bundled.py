@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The model that ships: its files, its answers, its errors. No torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("onnxruntime")
+
+from changescribe.engine.classes import CLASS_NAMES
+from changescribe.engine.errors import WeightsError
+from changescribe.engine.request import Query
+from changescribe.engine.systems.base import CLASS_UNKNOWN
+from changescribe.engine.systems.bundled import MODEL_FOLDER, BundledSystem
+
+SHIPPED = ("encoder.onnx", "head.onnx", "text.onnx", "vocab.txt")
+MEGABYTE = 1_000_000
+
+
+@pytest.fixture(scope="module")
+def system() -> BundledSystem:
+    loaded = BundledSystem()
+    loaded.load("cpu")
+    return loaded
+
+
+@pytest.fixture(scope="module")
+def pair() -> tuple[np.ndarray, np.ndarray]:
+    """A field, and the same field with four light houses and their shadows."""
+    rng = np.random.default_rng(3)
+    field = np.array([96, 112, 72]) + rng.normal(0, 9, (256, 256, 1))
+    before = np.clip(field, 0, 255).astype(np.uint8)
+    after = before.copy()
+    for top, left in ((40, 40), (40, 150), (150, 40), (150, 150)):
+        after[top + 4 : top + 48, left + 4 : left + 48] = (40, 44, 40)
+        after[top : top + 40, left : left + 40] = (206, 198, 190)
+        after[top : top + 20, left : left + 40] = (184, 172, 160)
+    return before[None], after[None]
+
+
+def test_files_are_small_and_are_the_ones_of_the_manifest():
+    manifest = json.loads((MODEL_FOLDER / "manifest.json").read_text(encoding="utf-8"))
+    assert set(manifest["sha256"]) == set(SHIPPED)
+    for name, digest in manifest["sha256"].items():
+        assert hashlib.sha256((MODEL_FOLDER / name).read_bytes()).hexdigest() == digest
+    assert sum((MODEL_FOLDER / name).stat().st_size for name in SHIPPED) < 20 * MEGABYTE
+
+
+def test_info_says_what_it_is():
+    info = BundledSystem().info
+    assert info.classes == CLASS_NAMES
+    assert info.tile_size % 32 == 0
+    assert info.pixel_sizes == tuple(sorted(info.pixel_sizes))
+    assert info.terms
+    assert info.revision
+
+
+def test_prediction_has_the_promised_shapes(system, pair):
+    queries = [Query("buildings", "appeared"), Query("trees", "removed"), Query("roads", "changed")]
+    answer = system.predict(pair[0], pair[1], queries)
+    assert answer.scores.shape == (1, 3, 256, 256)
+    assert answer.scores.dtype == np.float32
+    assert answer.scores.min() >= 0
+    assert answer.scores.max() <= 1
+    for classes in (answer.classes_before, answer.classes_after):
+        assert classes.shape == (1, 256, 256)
+        assert set(np.unique(classes)) <= {*range(len(CLASS_NAMES)), CLASS_UNKNOWN}
+
+
+def test_exchanged_dates_exchange_appeared_and_removed_exactly(system, pair):
+    queries = [Query("houses", "appeared"), Query("houses", "removed")]
+    forward = system.predict(pair[0], pair[1], queries)
+    backward = system.predict(pair[1], pair[0], queries)
+    # The two dates share a batch in the encoder, whose order may change the last digit.
+    assert np.allclose(forward.scores, backward.scores[:, ::-1], atol=1e-4)
+    assert np.array_equal(forward.classes_before, backward.classes_after)
+
+
+def test_changed_is_the_larger_of_both_directions(system, pair):
+    queries = [Query("roads", d) for d in ("appeared", "removed", "changed")]
+    scores = system.predict(pair[0], pair[1], queries).scores[0]
+    assert np.allclose(scores[2], np.maximum(scores[0], scores[1]), atol=1e-5)
+
+
+def test_the_same_image_twice_has_no_change(system, pair):
+    queries = [Query(name, "appeared") for name in ("buildings", "roads", "trees", "water")]
+    scores = system.predict(pair[1], pair[1], queries).scores
+    assert (scores >= 0.5).mean() < 0.001
+
+
+def test_a_tile_gets_the_same_answer_alone_and_in_a_batch(system, pair):
+    query = [Query("buildings", "appeared")]
+    before = np.concatenate([pair[0], pair[1]])
+    after = np.concatenate([pair[1], pair[0]])
+    batch = system.predict(before, after, query).scores
+    assert np.allclose(batch[:1], system.predict(pair[0], pair[1], query).scores, atol=1e-5)
+    assert np.allclose(batch[1:], system.predict(pair[1], pair[0], query).scores, atol=1e-5)
+
+
+def test_notes_warn_of_things_it_was_not_trained_on(system):
+    assert system.notes([Query("houses", "appeared"), Query("tree cover", "removed")]) == ()
+    notes = system.notes([Query("elephants", "appeared")])
+    assert len(notes) == 1
+    assert "elephants" in notes[0]
+
+
+def test_device_says_what_runs_and_why(system):
+    assert system.device.startswith("CPU (")
+
+
+def _copy(tmp_path: Path) -> Path:
+    for name in (*SHIPPED, "manifest.json"):
+        shutil.copyfile(MODEL_FOLDER / name, tmp_path / name)
+    return tmp_path
+
+
+def test_a_damaged_file_is_told(tmp_path):
+    folder = _copy(tmp_path)
+    content = bytearray((folder / "head.onnx").read_bytes())
+    content[1000] ^= 1
+    (folder / "head.onnx").write_bytes(content)
+    with pytest.raises(WeightsError, match=r"damaged: head\.onnx"):
+        BundledSystem(folder).load("cpu")
+
+
+def test_a_missing_file_or_manifest_is_told(tmp_path):
+    folder = _copy(tmp_path)
+    (folder / "encoder.onnx").unlink()
+    with pytest.raises(WeightsError, match=r"missing: encoder\.onnx"):
+        BundledSystem(folder).load("cpu")
+    with pytest.raises(WeightsError, match="missing or damaged"):
+        BundledSystem(tmp_path / "nowhere")
+
+
+def test_unload_and_load_again(pair):
+    system = BundledSystem()
+    system.load("cpu")
+    system.unload()
+    assert system.device == "not loaded"
+    assert system.predict(pair[0], pair[1], [Query("roads", "appeared")]).scores.shape[1] == 1

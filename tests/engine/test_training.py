@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Losses by hand, a tiny run that learns and resumes, and the ONNX export against torch."""
+
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from changescribe.engine.errors import InputError
+from changescribe.engine.modules.lgcd import ChangeModel, ModelConfig
+from changescribe.engine.training import export, losses, phrases
+from changescribe.engine.training.datasets import Batch
+from changescribe.engine.training.loop import Trainer, load_model, train, weak_loss
+from changescribe.engine.training.recipe import Recipe, load_recipe
+from changescribe.engine.training.text_bank import embed
+
+pytestmark = pytest.mark.torch
+
+TINY = ModelConfig(backbone="tiny", width=16, text_width=16, heads=2, pretrained=False)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Threads that wait for each other make tiny models slow on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def random_text(texts: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Stand-in for the text tower: random but fixed embeddings."""
+    rng = np.random.default_rng(0)
+    sentences = rng.normal(size=(len(texts), 16))
+    sentences /= np.linalg.norm(sentences, axis=1, keepdims=True)
+    return rng.normal(size=(len(texts), 16, 16)), np.ones((len(texts), 16)), sentences
+
+
+def _trainer(seed: int = 0, **changes) -> Trainer:
+    torch.manual_seed(seed)
+    bank = phrases.build_bank()
+    recipe = Recipe("tiny", "", (), model=TINY, steps=40, warmup=2, lr=5e-3, encoder_lr=5e-3,
+                    processes=1, **changes)
+    return Trainer(recipe, embed(bank.phrases, random_text), torch.from_numpy(bank.classes))
+
+
+def _batch() -> Batch:
+    """White squares appear; asked as appeared buildings, removed buildings, ships."""
+    bank = phrases.build_bank()
+    before = torch.full((2, 3, 64, 64), 60, dtype=torch.uint8)
+    after = before.clone()
+    truth = torch.zeros(2, 64, 64, dtype=torch.uint8)
+    truth[0, 8:40, 8:40] = truth[1, 24:56, 16:48] = 1
+    after[truth[:, None].expand_as(after) == 1] = 230
+    building, ship = bank.of_class(0)[0], bank.of_class(phrases.ABSENT)[3]
+    state = torch.full((2, 6, 64, 64), 255, dtype=torch.uint8)
+    state_before, state_after = state.clone(), state.clone()
+    state_before[:, 0], state_after[:, 0] = 0, truth
+    nothing = torch.zeros_like(truth[0])
+    targets = torch.stack([t for square in truth for t in (square, nothing, nothing)])
+    return Batch(
+        before, after, state_before, state_after, torch.tensor([building, building, ship] * 2),
+        torch.tensor([0, 1, 0] * 2), targets, torch.zeros(6, dtype=torch.bool),
+    )
+
+
+def test_map_loss_by_hand():
+    logits = torch.tensor([[[[0.0, 0.0]]]])
+    target = torch.tensor([[[1, 0]]], dtype=torch.uint8)
+    # CE ln 2; overlap 0.5, sums 1 + 1: IoU (0.5 + 1) / (1.5 + 1), Dice (1 + 1) / (2 + 1).
+    expected = 0.7 * np.log(2) + 0.2 * (1 - 1.5 / 2.5) + 0.1 * (1 - 2 / 3)
+    assert float(losses.map_loss(logits, target)) == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_query_without_change_has_cross_entropy_alone():
+    logits, target = torch.zeros(1, 1, 2, 2), torch.zeros(1, 2, 2, dtype=torch.uint8)
+    assert float(losses.map_loss(logits, target)) == pytest.approx(0.7 * np.log(2), abs=1e-5)
+
+
+def test_unknown_pixels_do_not_count():
+    target = torch.tensor([[[1, 0, 255]]], dtype=torch.uint8)
+    one = losses.map_loss(torch.tensor([[[[1.0, -1.0, 9.0]]]]), target)
+    other = losses.map_loss(torch.tensor([[[[1.0, -1.0, -9.0]]]]), target)
+    assert float(one) == pytest.approx(float(other))
+    state = torch.full((1, 6, 8, 8), 255, dtype=torch.uint8)
+    assert float(losses.class_loss(torch.randn(1, 6, 2, 2), state)) == 0
+
+
+def test_weak_loss_wants_some_pixels_high_and_not_all():
+    low = torch.full((1, 1, 16, 16), -5.0)
+    some = low.clone()
+    some[..., :2, :] = 5
+    weak = torch.tensor([True])
+    assert weak_loss(some, weak) < 0.1
+    assert weak_loss(low, weak) > 4
+    assert float(weak_loss(low, ~weak)) == 0
+
+
+def test_loss_falls_and_the_direction_is_learnt():
+    trainer, batch = _trainer(), _batch()
+    figures = [trainer.step(step, batch) for step in range(40)]
+    assert figures[-1]["change"] < 0.6 * figures[0]["change"]
+    model = trainer.model.eval()
+    before, after = batch.before.float(), batch.after.float()
+    text = trainer.text.take(batch.phrases[:1].repeat(2))
+    with torch.no_grad():
+        appeared = model(before, after, *text)[:, 0]
+        removed = model(after, before, *text)[:, 0]
+    inside, outside = batch.targets[::3] == 1, batch.targets[::3] == 0
+    assert appeared[inside].mean() > appeared[outside].mean() + 1
+    assert removed[inside].mean() < appeared[inside].mean() - 1
+
+
+def test_text_stays_frozen():
+    trainer = _trainer()
+    before = trainer.text.words.clone(), trainer.text.sentences.clone()
+    trainer.step(0, _batch())
+    assert torch.equal(trainer.text.words, before[0])
+    assert torch.equal(trainer.text.sentences, before[1])
+    trained = {id(p) for group in trainer.optimiser.param_groups for p in group["params"]}
+    assert id(trainer.text.words) not in trained
+
+
+def test_a_resumed_run_goes_on_where_it_stopped(tmp_path):
+    whole = _trainer()
+    for step in range(4):
+        last = whole.step(step, _batch())
+    first = _trainer()
+    for step in range(2):
+        first.step(step, _batch())
+    first.save(tmp_path, 2)
+    second = _trainer(seed=9)
+    assert second.resume(tmp_path / "checkpoint.pt") == 2
+    for step in range(2, 4):
+        resumed = second.step(step, _batch())
+    assert resumed["loss"] == pytest.approx(last["loss"], rel=1e-3)
+    assert load_model(tmp_path / "model.pt").config.width == 16
+
+
+def test_train_writes_weights_and_a_log(tmp_path):
+    scenes = tmp_path / "scenes"
+    scenes.mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(2):
+        images = rng.integers(0, 255, (2, 320, 320, 3)).astype(np.uint8)
+        codes = rng.integers(0, 7, (2, 320, 320)).astype(np.uint8)
+        np.savez(scenes / f"{number}.npz", before=images[0], after=images[1],
+                 label_before=codes[0], label_after=codes[1])
+    recipe = tmp_path / "tiny.yaml"
+    recipe.write_text(
+        "name: tiny\ndescription: test\nsteps: 2\nbatch_size: 1\nprocesses: 1\n"
+        "model: {backbone: tiny, width: 16, text_width: 16, heads: 2, pretrained: false}\n"
+        "sources: [{name: generated, terms: open, weight: 1}]\n",
+        encoding="utf-8",
+    )
+    told: list[int] = []
+    weights = train(recipe, tmp_path / "run", data=tmp_path, encode=random_text,
+                    progress=lambda step, steps, loss: told.append(step))
+    assert weights.exists()
+    assert told == [1, 2]
+    with (tmp_path / "run" / "log.csv").open(encoding="utf-8") as file:
+        assert len(list(csv.reader(file))) == 3
+
+
+def test_shipped_recipes_say_their_terms():
+    assert load_recipe("bundled").terms == "restricted"
+    assert load_recipe("bundled_open").terms == "open"
+
+
+def test_a_bad_recipe_is_told(tmp_path):
+    path = tmp_path / "bad.yaml"
+    path.write_text("name: x\ndescription: y\nsources: [{name: levir, terms: free, weight: 1}]\n")
+    with pytest.raises(InputError, match="open or restricted"):
+        load_recipe(path)
+    path.write_text("steps: 3\n")
+    with pytest.raises(InputError, match="not a training recipe"):
+        load_recipe(path)
+
+
+def _onnx_answer(folder, images, text) -> np.ndarray:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    sessions = [
+        onnxruntime.InferenceSession(str(folder / f), providers=["CPUExecutionProvider"])
+        for f in ("encoder.onnx", "head.onnx")
+    ]
+    encoded = sessions[0].run(None, {"images": images.numpy()})
+    inputs = dict(zip(("words", "mask", "sentence"), (t.numpy() for t in text)))
+    for row, date in enumerate(("before", "after")):
+        inputs.update({f"{date}_{p}": a[row : row + 1] for p, a in zip(export.PARTS, encoded)})
+    return sessions[1].run(None, inputs)[0]
+
+
+@pytest.mark.parametrize(("half", "tolerance"), [(False, 1e-3), (True, 2e-2)])
+def test_export_equals_torch_at_other_sizes(tmp_path, half, tolerance):
+    pytest.importorskip("onnx")
+    torch.manual_seed(0)
+    model = ChangeModel(TINY)
+    for module in model.modules():  # statistics as after a training run
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(std=0.1)
+            module.running_var.uniform_(0.5, 1.5)
+    export.export(model, tmp_path, half=half)
+    images = torch.randint(0, 255, (2, 96, 160, 3), dtype=torch.uint8)
+    text = (torch.randn(1, 16, 16), torch.tensor([[1.0] * 5 + [0.0] * 11]), torch.randn(1, 16))
+    planes = images.permute(0, 3, 1, 2).float()
+    with torch.no_grad():
+        expected = model.eval()(planes[:1], planes[1:], *text).numpy()
+    assert expected.std() > 1e-3
+    assert np.allclose(_onnx_answer(tmp_path, images, text), expected, atol=tolerance)
