@@ -125,8 +125,10 @@ class _Run:
         info = self._host.info(request.system)
         parsed = prompt.resolve(prompt.parse(request.prompt), _plurals(info.classes))
         outputs = RunOutputs(request)
-        with RasterSource.open(request.before, request.bands_before) as before, RasterSource.open(
-            request.after, request.bands_after
+        with RasterSource.open(
+            request.before, request.bands_before, request.crs_before
+        ) as before, RasterSource.open(
+            request.after, request.bands_after, request.crs_after
         ) as after, outputs:
             with self._stage("reading"):
                 grid, pair = self._prepare(before, after, info)

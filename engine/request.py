@@ -90,6 +90,8 @@ class ChangeRequest:
         area: polygons to analyse; pixels outside become no data.
         bands_before: 1-based band numbers read as red, green, blue; None chooses by itself.
         bands_after: the same for ``after``.
+        crs_before: CRS assigned to ``before`` where that in the file is wrong or missing.
+        crs_after: the same for ``after``.
         threshold: scores from here on count as change, in (0, 1).
         min_area: smallest region in m2; None: the larger of 20 m2 and 4 pixels.
         crs: CRS of the polygons; None is that of BEFORE.
@@ -109,6 +111,8 @@ class ChangeRequest:
     area: Optional[Area] = None
     bands_before: Optional[tuple[int, ...]] = None
     bands_after: Optional[tuple[int, ...]] = None
+    crs_before: Optional[str] = None
+    crs_after: Optional[str] = None
     threshold: float = 0.5
     min_area: Optional[float] = None
     crs: Optional[str] = None

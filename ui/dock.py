@@ -17,7 +17,7 @@ from .dependency_panel import DependencyPanel
 from .estimates import Estimate, estimate
 from .extent import ExtentPanel, Where
 from .layer_pair import LayerPairPanel
-from .layer_source import is_iso_date, same_source, source_path
+from .layer_source import assigned_crs, is_iso_date, same_source, source_path
 from .outputs import automatic_folder, new_output
 from .prompt_panel import PromptPanel
 from .results_panel import ResultsPanel
@@ -239,6 +239,8 @@ class ChangeScribeDock(QgsDockWidget):
             area=self.extent.area(before, where.rectangle),
             bands_before=bands_before,
             bands_after=bands_after,
+            crs_before=assigned_crs(before),
+            crs_after=assigned_crs(after),
             threshold=round(self.advanced.threshold.value(), 2),
             min_area=self.advanced.minimum_area,
             device=self._settings.device,

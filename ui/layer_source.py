@@ -41,6 +41,14 @@ def source_path(layer: QgsRasterLayer) -> Optional[str]:
     return parts.get("path") or layer.source()
 
 
+def assigned_crs(layer: QgsRasterLayer) -> Optional[str]:
+    """Return the CRS that the user assigned to the layer, as WKT; None for that of its file."""
+    crs = layer.crs()
+    if not crs.isValid() or crs == layer.dataProvider().crs():
+        return None
+    return crs.toWkt()
+
+
 def date_of(layer: QgsRasterLayer) -> str:
     """Return the ISO date (year, month or day) of a layer, or an empty text.
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Optional
 
 from qgis.core import (
+    QgsCoordinateReferenceSystem,
     QgsLayerMetadata,
     QgsLayerTreeGroup,
     QgsLayerTreeLayer,
@@ -107,6 +108,9 @@ def add_run(request: ChangeRequest, result: ChangeResult) -> Run:
     _save_style(result)
     changes = _open_changes(result.gpkg)
     mask = _open_mask(result.mask)
+    if not mask.crs().isValid():
+        # The GeoPackage's "undefined Cartesian" is a CRS to QGIS, which it cannot transform.
+        changes.setCrs(QgsCoordinateReferenceSystem())
     run = Run(
         result.run_id, title_of(request), result.gpkg, result.mask, result.caption, result.count,
         sum(result.areas_m2.values()) if result.areas_m2 else None, result.partial,

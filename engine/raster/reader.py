@@ -13,6 +13,7 @@ from ..errors import InputError
 from .dates import date_of
 from .grid import Grid
 from .source import (
+    assigned,
     choose_bands,
     find_validity,
     grid_of,
@@ -47,13 +48,23 @@ class RasterSource:
         date: ISO date (``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD``) of the image, or None.
     """
 
-    def __init__(self, path: str, dataset: gdal.Dataset, bands: Optional[tuple[int, ...]]) -> None:
+    def __init__(
+        self,
+        path: str,
+        dataset: gdal.Dataset,
+        bands: Optional[tuple[int, ...]],
+        crs: Optional[str] = None,
+    ) -> None:
         self.path = path
         self.name = os.path.basename(path.rstrip("/\\")) or path
         self.bands = choose_bands(self.name, dataset, bands)
         self.date = date_of(dataset, self.name)
         self._original: Optional[gdal.Dataset] = dataset
-        self._dataset: Optional[gdal.Dataset] = placed(self.name, dataset)
+        on_ground = placed(self.name, dataset)
+        self._placed: Optional[gdal.Dataset] = on_ground  # what a view of it reads from
+        self._dataset: Optional[gdal.Dataset] = (
+            assigned(self.name, on_ground, crs) if crs else on_ground
+        )
         self.grid = grid_of(self._dataset)
         self._unique = sorted(set(self.bands))
         self._order = [self._unique.index(band) for band in self.bands]
@@ -67,7 +78,9 @@ class RasterSource:
         self._reductions: dict[tuple[object, ...], float] = {}
 
     @classmethod
-    def open(cls, path: str, bands: Optional[tuple[int, ...]] = None) -> RasterSource:
+    def open(
+        cls, path: str, bands: Optional[tuple[int, ...]] = None, crs: Optional[str] = None
+    ) -> RasterSource:
         """Open a raster.
 
         Args:
@@ -75,11 +88,13 @@ class RasterSource:
             bands: one to three 1-based band numbers for red, green, blue; None takes the bands
                 marked red, green and blue, else the first three. One is used for all three; of
                 two the first is used for red and green.
+            crs: CRS that the user assigned to the raster, where the one in the file is wrong or
+                missing; None takes that of the file.
 
         Raises:
             InputError: no such file, not a raster, an online map, no bands, or no such band.
         """
-        return cls(path, open_dataset(path), bands)
+        return cls(path, open_dataset(path), bands, crs)
 
     def __enter__(self) -> RasterSource:
         return self
@@ -96,6 +111,7 @@ class RasterSource:
         """Close the file; the source cannot be read afterwards."""
         self._warpable = {}
         self._dataset = None
+        self._placed = None
         self._original = None
 
     def read(self, grid: Grid) -> tuple[np.ndarray, np.ndarray]:

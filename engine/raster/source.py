@@ -13,7 +13,7 @@ from osgeo import gdal, gdal_array
 
 from ..errors import InputError
 from .grid import PIXEL_GEOTRANSFORM, Grid
-from .support import checked
+from .support import checked, spatial_reference
 
 _ONLINE = re.compile(
     r"type=(xyz|wms|wmts|wcs)|url=https?:|contextualWMSLegend=|<GDAL_W|"
@@ -172,6 +172,31 @@ def placed(name: str, dataset: gdal.Dataset) -> gdal.Dataset:
             problem,
         )
     return warped
+
+
+def assigned(name: str, dataset: gdal.Dataset, crs: str) -> gdal.Dataset:
+    """A raster with another CRS than the one in its file, as a user assigns one in QGIS.
+
+    A raster without georeference stays as it is: its coordinates are pixels.
+
+    Raises:
+        InputError: the text is not a CRS.
+    """
+    reference = spatial_reference(crs)
+    if dataset.GetGeoTransform(can_return_null=True) is None:
+        return dataset
+    present = dataset.GetSpatialRef()
+    if present is not None and present.IsSame(reference):
+        return dataset
+    wkt = reference.ExportToWkt()
+    view, problem = checked(lambda: gdal.Translate("", dataset, format="VRT", outputSRS=wkt))
+    if view is None:
+        raise InputError(
+            f'"{name}" cannot be read in the coordinate reference system assigned to it.',
+            "Check it in Layer Properties > Source.",
+            problem,
+        )
+    return view
 
 
 def grid_of(dataset: gdal.Dataset) -> Grid:

@@ -180,6 +180,22 @@ def test_without_georeference(
     assert "m²" not in row["caption"]
 
 
+def test_a_crs_that_the_user_assigned(
+    brightness: InProcessHost, request_: ChangeRequest, make_raster: MakeRaster
+) -> None:
+    """The file of AFTER says zone 34; the user knows that it is zone 33."""
+    after = scene()
+    after[:, 50:70, 100:140] = 250
+    path = make_raster("wrong_crs.tif", after, crs="EPSG:32634")
+    request = replace(request_, after=path, prompt="buildings built")
+    with pytest.raises(InputError, match="overlap"):
+        pipeline.detect(request, brightness)
+    request = replace(request, crs_after="EPSG:32633")
+    assert pipeline.detect(request, brightness).count == 1
+    with pytest.raises(InputError, match="coordinate reference system"):
+        pipeline.detect(replace(request, crs_after="nonsense", overwrite=True), brightness)
+
+
 def test_progress_rises_to_one_and_names_tiles(
     brightness: InProcessHost, request_: ChangeRequest
 ) -> None:
@@ -188,7 +204,7 @@ def test_progress_rises_to_one_and_names_tiles(
     fractions = [progress.fraction for progress in seen]
     assert fractions == sorted(fractions)
     assert fractions[-1] == 1.0
-    assert max(progress.tiles for progress in seen) == 4 * 6  # noqa: PLR2004 - 200 x 300 by 48
+    assert max(progress.tiles for progress in seen) == 4 * 6
 
 
 def test_the_weights_are_loaded_once(brightness: InProcessHost, request_: ChangeRequest) -> None:
@@ -205,7 +221,7 @@ def test_cancel_keeps_what_is_finished(
 
     def stop() -> bool:
         # Of the four rows of six tiles the first two are done.
-        return bool(seen) and seen[-1].tile >= 13  # noqa: PLR2004
+        return bool(seen) and seen[-1].tile >= 13
 
     result = pipeline.detect(request_, brightness, seen.append, stop)
     assert result.partial
@@ -255,7 +271,7 @@ def test_bad_input_is_told_and_leaves_nothing(
         pipeline.detect(replace(request_, **change), brightness)
     assert words.lower() in str(error.value).lower()
     assert error.value.hint
-    assert error.value.exit_code == 2  # noqa: PLR2004
+    assert error.value.exit_code == 2
     assert sorted(os.listdir(folder)) == present
 
 

@@ -157,6 +157,17 @@ def test_without_georeference_the_polygon_lies_on_the_raster(stage, brighter, sc
     assert found.yMaximum() == pytest.approx(-40, abs=1)
     assert run.area_m2 is None
     assert run.layer("mask").extent() == before.extent()
+    assert not run.layer("changes").crs().isValid()
+
+
+def test_a_layer_with_an_assigned_crs(stage, brighter, scene):
+    """The files say one zone, the user assigned another to both layers."""
+    before, after = scene()
+    for layer in (before, after):
+        layer.setCrs(QgsCoordinateReferenceSystem("EPSG:32634"))
+    run = detect(stage(before, after, "buildings built"))
+    assert run.count == 1
+    assert run.layer("changes").crs().authid() == "EPSG:32634"
 
 
 def test_part_of_the_canvas_only(stage, brighter, scene):

@@ -30,7 +30,7 @@ from ...engine import prompt, systems
 from ...engine.errors import CancelledError, InputError
 from ...engine.request import ChangeRequest, ChangeResult, Extent
 from .. import dependencies, styles
-from ..layer_source import date_of, source_path
+from ..layer_source import assigned_crs, date_of, source_path
 from .algorithm import (
     DEVICES,
     EngineAlgorithm,
@@ -147,6 +147,8 @@ class DetectChanges(EngineAlgorithm):
             extent=self._extent(parameters, context, before),
             bands_before=self._bands(parameters, self.BANDS_BEFORE, context),
             bands_after=self._bands(parameters, self.BANDS_AFTER, context),
+            crs_before=assigned_crs(before),
+            crs_after=assigned_crs(after),
             threshold=self.parameterAsDouble(parameters, self.THRESHOLD, context),
             min_area=None if area in (None, "")
             else self.parameterAsDouble(parameters, self.MIN_AREA, context),
