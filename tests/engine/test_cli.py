@@ -11,11 +11,12 @@ from typing import Callable
 
 import numpy as np
 import pytest
+from osgeo import ogr
+
 from changescribe.engine import captioning, cli, pipeline
 from changescribe.engine.errors import InputError
 from changescribe.engine.host import InProcessHost
 from changescribe.engine.request import Extent
-from osgeo import ogr
 
 
 @pytest.fixture
