@@ -27,6 +27,7 @@ from qgis.PyQt.QtWidgets import (
     QComboBox,
     QDialog,
     QDockWidget,
+    QLabel,
     QListWidget,
     QWidget,
 )
@@ -381,11 +382,11 @@ def export(driver: Driver, dock: QDockWidget) -> Iterator[Wait]:
         raise DriveError(f"The export dialog offers {formats.currentText()} first.")
     type_text(find(dialog, "exportFile", QgsFileWidget), target)
     yield pause(0.3)
-    button = find(dialog, "exportRunButton", QAbstractButton)
-    click(button)
-    status = find(dialog, "exportStatus")
+    click(find(dialog, "exportRunButton", QAbstractButton))
+    status = find(dialog, "exportStatus", QLabel)
+    folder = find(dialog, "exportFolderButton", QAbstractButton)
     yield Wait(
-        "the export", lambda: button.isEnabled() and os.path.basename(target) in status.text()
+        "the export", lambda: folder.isEnabled() and os.path.basename(target) in status.text(), 60
     )
     grab(os.path.join(driver.out, "screenshot_export.png"))
     dialog.close()

@@ -178,7 +178,7 @@ def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--out", type=Path, default=ROOT / "out" / "run")
-    parser.add_argument("--profiles", type=Path, default=ROOT / "out" / "profile")
+    parser.add_argument("--profiles", type=Path, default=ROOT / "out" / "profile" / "headless")
     parser.add_argument("--package", type=Path, help="a zip to install instead of this checkout")
     parser.add_argument("--before", type=Path, help="default: the demo pair")
     parser.add_argument("--after", type=Path)
@@ -189,8 +189,7 @@ def parse_arguments() -> argparse.Namespace:
 
 def prepare(options: argparse.Namespace, home: Path) -> tuple[list[str], dict[str, str]]:
     """Make a fresh profile; return QGIS's command and environment, less the display."""
-    name = "headless"
-    qgis_profile.prepare(options.profiles, name, fresh=True, package=options.package)
+    qgis_profile.prepare(options.profiles, fresh=True, package=options.package)
     packages = qgis_profile.link_packages(ROOT / ".venv", home / "packages")
     before, after = (options.before, options.after) if options.before else qgis_profile.demo_pair()
     variables = qgis_profile.environment(packages)
@@ -216,7 +215,7 @@ def prepare(options: argparse.Namespace, home: Path) -> tuple[list[str], dict[st
     )
     (home / "runtime").mkdir(mode=0o700)
     code = ROOT / "scripts" / "drive_qgis.py"
-    return qgis_profile.qgis_command(options.profiles.resolve(), name, code), variables
+    return qgis_profile.qgis_command(options.profiles.resolve(), code), variables
 
 
 def main() -> int:

@@ -10,21 +10,19 @@ import sys
 
 import qgis_profile
 
-PROFILES = qgis_profile.ROOT / "out" / "profile"
+PROFILES = qgis_profile.ROOT / "out" / "profile" / "demo"
 
 
 def main() -> int:
     """Prepare the profile, start QGIS, return its exit code."""
-    qgis_profile.prepare(PROFILES, "demo", fresh=False)
+    qgis_profile.prepare(PROFILES, fresh=False)
     packages = qgis_profile.link_packages(
         qgis_profile.ROOT / ".venv", qgis_profile.ROOT / "out" / "packages"
     )
     before, after = qgis_profile.demo_pair()
     variables = qgis_profile.environment(packages)
     variables["CHANGESCRIBE_OPEN"] = json.dumps({"before": str(before), "after": str(after)})
-    command = qgis_profile.qgis_command(
-        PROFILES, "demo", qgis_profile.ROOT / "scripts" / "open_demo.py"
-    )
+    command = qgis_profile.qgis_command(PROFILES, qgis_profile.ROOT / "scripts" / "open_demo.py")
     return subprocess.run(command, env=variables, check=False).returncode
 
 

@@ -90,9 +90,12 @@ def link_packages(
     return target
 
 
-def prepare(profiles: Path, name: str, *, fresh: bool, package: Optional[Path] = None) -> Path:
-    """Make the profile ``profiles/profiles/NAME``; QGIS adds the inner ``profiles`` itself."""
-    profile = profiles / "profiles" / name
+def prepare(profiles: Path, *, fresh: bool, package: Optional[Path] = None) -> Path:
+    """Make the one profile in a folder of profiles; QGIS adds the inner ``profiles`` itself.
+
+    One only: with several QGIS shows the profile's name in the window's title.
+    """
+    profile = profiles / "profiles" / "default"
     if fresh:
         shutil.rmtree(profile, ignore_errors=True)
     write_settings(profile)
@@ -134,7 +137,7 @@ def demo_pair(folder: Path = ROOT / "resources" / "demo") -> tuple[Path, Path]:
     return dated[0], dated[1]
 
 
-def qgis_command(profiles: Path, name: str, code: Path) -> list[str]:
+def qgis_command(profiles: Path, code: Path) -> list[str]:
     """Return the command that starts QGIS with the profile and runs a script in it."""
     program = shutil.which("qgis")
     if program is None:
@@ -145,8 +148,6 @@ def qgis_command(profiles: Path, name: str, code: Path) -> list[str]:
         "--noversioncheck",
         "--profiles-path",
         str(profiles),
-        "--profile",
-        name,
         "--code",
         str(code),
     ]

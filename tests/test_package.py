@@ -216,5 +216,5 @@ def test_zip_runs_in_an_empty_profile(built: Path, tmp_path: Path):
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert not (tmp_path / "profile/profiles/headless/python/plugins/changescribe").is_symlink()
+    assert not (tmp_path / "profile/profiles/default/python/plugins/changescribe").is_symlink()
     assert (tmp_path / "run" / "run.shp").is_file()
