@@ -44,6 +44,7 @@ class Batch:
         after: (B, 3, H, W) uint8.
         state_before: (B, 6, H, W) uint8.
         state_after: (B, 6, H, W) uint8.
+        steady: (B, 6, H/4, W/4) bool: surely no change of that class, whether it is there or not.
         phrases: (B Q,) rows of the phrase bank.
         directions: (B Q,) 0 appeared, 1 removed.
         targets: (B Q, H, W) uint8.
@@ -54,6 +55,7 @@ class Batch:
     after: Tensor
     state_before: Tensor
     state_after: Tensor
+    steady: Tensor
     phrases: Tensor
     directions: Tensor
     targets: Tensor
@@ -145,6 +147,7 @@ class PairDataset(Dataset):
             "after": pair.after.transpose(2, 0, 1),
             "state_before": pair.state_before.transpose(2, 0, 1),
             "state_after": pair.state_after.transpose(2, 0, 1),
+            "steady": (pair.changes[2::4, 2::4] == 0).all(-1).transpose(2, 0, 1),
             "phrases": np.array([q.phrase for q in asked]),
             "directions": np.array([q.direction for q in asked]),
             "targets": np.stack([q.target for q in asked]),

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from ..errors import InputError
 from ..modules.lgcd import ChangeModel, ModelConfig
 from . import datasets
-from .losses import class_loss, total_loss
+from .losses import class_loss, steady_loss, total_loss
 from .phrases import ABSENT, build_bank
 from .recipe import Recipe, load_recipe
 from .text_bank import EncodeTexts, TextBank, embed, shipped_encoder
@@ -37,6 +37,8 @@ CHECKPOINT = "checkpoint.pt"
 WEIGHTS = "model.pt"
 #: Weight of the loss of reading a phrase as a class; its part of the model is one linear layer.
 READING_WEIGHT = 0.1
+#: Differences of class scores below and above which :func:`own_labels` is sure.
+LEAST_OWN, MOST_OWN = 0.15, 0.5
 
 
 def train(
@@ -203,16 +205,21 @@ class Trainer:
                 encoded.take(first), encoded.take(second), *self.text.take(batch.phrases), side_maps
             )
         targets = batch.targets.clone()
-        targets[batch.weak] = datasets.sources.UNKNOWN
+        if bool(batch.weak.any()):
+            rows = batch.weak
+            named = self.classes[batch.phrases[rows]]
+            scores = encoded.classes.detach().float().sigmoid()
+            targets[rows] = own_labels(scores[first[rows], named], scores[second[rows], named])
         change = total_loss(similarity, side_maps, targets)
         states = torch.cat([batch.state_before, batch.state_after])
         scenes = class_loss(encoded.classes, states)
-        weak = weak_loss(similarity, batch.weak)
+        steady = steady_loss(encoded.classes[:count], encoded.classes[count:], batch.steady)
         text = self._reading_loss(batch.phrases)
         recipe = self.recipe
         total = recipe.change_weight * change + recipe.class_weight * scenes
-        total = total + recipe.weak_weight * weak + READING_WEIGHT * text
-        parts = {"loss": total, "change": change, "classes": scenes, "weak": weak, "text": text}
+        total = total + recipe.steady_weight * steady + READING_WEIGHT * text
+        parts = {"change": change, "classes": scenes, "steady": steady, "text": text}
+        parts = {"loss": total, **parts}
         return total, {name: float(value.detach()) for name, value in parts.items()}
 
     def _reading_loss(self, phrases: Tensor) -> Tensor:
@@ -305,18 +312,26 @@ class Trainer:
         return int(state["step"])
 
 
-def weak_loss(similarity: Tensor, weak: Tensor) -> Tensor:
-    """The captions say that a crop has the change somewhere: its top 3 % should be high.
+def own_labels(first: Tensor, second: Tensor) -> Tensor:
+    """Labels of a change that captions report without saying where.
+
+    The class scores of the two dates say where; they were learnt from other
+    imagery. (A loss that only asks for *some* high score is met by a line along
+    the border of every crop: tried, and dropped.)
 
     Args:
-        similarity: (B, 1, h, w) logits.
-        weak: (B,) bool.
+        first: (B, h, w) scores in [0, 1] of the class on the first date of the query.
+        second: the same of the second date.
+
+    Returns:
+        (B, 4 h, 4 w) uint8: 1 where the class surely appeared, 0 where it surely
+        did not, unknown between.
     """
-    if not bool(weak.any()):
-        return similarity.new_zeros(()).float()
-    flat = similarity[weak].float().flatten(1)
-    top = flat.topk(max(1, flat.shape[1] // 33), dim=1).values.mean(1)
-    return F.softplus(-top).mean()
+    difference = second * (1 - first)
+    labels = torch.full(difference.shape, datasets.sources.UNKNOWN, dtype=torch.uint8)
+    labels[difference < LEAST_OWN] = 0
+    labels[difference > MOST_OWN] = 1
+    return labels.repeat_interleave(4, 1).repeat_interleave(4, 2)
 
 
 class TrainingLog:

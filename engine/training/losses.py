@@ -63,6 +63,21 @@ def total_loss(similarity: Tensor, side_maps: list[Tensor], target: Tensor) -> T
     return torch.stack(terms).mean()
 
 
+def steady_loss(before: Tensor, after: Tensor, steady: Tensor) -> Tensor:
+    """Mean squared difference of the class scores where a class did not change.
+
+    It teaches the class branch, on pairs whose classes nobody labelled, that
+    season, light and haze are no change.
+
+    Args:
+        before: (B, 6, h, w) logits.
+        after: the same of the later date.
+        steady: (B, 6, h, w) bool.
+    """
+    difference = before.float().sigmoid() - after.float().sigmoid()
+    return (difference.square() * steady).sum() / steady.sum().clamp(min=1)
+
+
 def class_loss(logits: Tensor, state: Tensor) -> Tensor:
     """Binary cross-entropy + Dice per land-cover class, where the class is known.
 

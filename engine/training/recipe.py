@@ -36,7 +36,7 @@ class Recipe:
         ema: decay of the averaged weights, which are the result.
         change_weight: weight of the change loss, eq. 9.
         class_weight: weight of the per-date class loss.
-        weak_weight: weight of the loss of crop-level caption labels.
+        steady_weight: weight of the loss of class scores that differ where nothing changed.
         start_from: name of the recipe whose result the run starts from; its run must be in
             the folder ``start_from`` beside this one's. Empty: from ImageNet.
         processes: training processes of one thread each; gradients are averaged.
@@ -59,7 +59,7 @@ class Recipe:
     ema: float = 0.997
     change_weight: float = 2.0
     class_weight: float = 1.0
-    weak_weight: float = 0.05
+    steady_weight: float = 2.0
     start_from: str = ""
     processes: int = 2
     checkpoint_every: int = 200

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from datetime import date
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,7 @@ def release(run: Path, recipe_name: str, folder: Path) -> dict[str, Any]:
     steps = torch.load(run / WEIGHTS, map_location="cpu", weights_only=True)["step"]
     facts = {
         "name": recipe.name,
-        "revision": f"{recipe.name}-{date.today():%Y%m%d}-{steps}",
+        "revision": f"{recipe.name}-{datetime.now(tz=timezone.utc):%Y%m%d}-{steps}",
         "terms": TERMS[recipe.terms],
         "pixel_sizes": PIXEL_SIZES,
         "steps": steps,

@@ -25,8 +25,8 @@ class PairSample:
         state_before: (H, W, 6) uint8, see :mod:`.labels`.
         state_after: the same of the later date.
         changes: (H, W, 6, 2) uint8: per class, appeared and removed (0, 1, unknown).
-        weak: pairs (class, direction) of which some pixel must be positive, though
-            nobody knows which.
+        weak: pairs (class, direction) of which some pixels are positive, though nobody
+            knows which.
     """
 
     before: np.ndarray
@@ -72,7 +72,7 @@ class Asked:
         phrase: row of the phrase bank.
         direction: :data:`APPEARED` or :data:`REMOVED`.
         target: (H, W) uint8.
-        weak: some pixel must be positive; ``target`` says nothing then.
+        weak: some pixels are positive, ``target`` does not say which.
     """
 
     phrase: int

@@ -14,7 +14,7 @@ from changescribe.engine.errors import InputError
 from changescribe.engine.modules.lgcd import ChangeModel, ModelConfig
 from changescribe.engine.training import export, losses, phrases
 from changescribe.engine.training.datasets import Batch
-from changescribe.engine.training.loop import Trainer, load_model, train, weak_loss
+from changescribe.engine.training.loop import Trainer, load_model, own_labels, train
 from changescribe.engine.training.recipe import Recipe, load_recipe
 from changescribe.engine.training.text_bank import embed
 
@@ -63,7 +63,8 @@ def _batch() -> Batch:
     nothing = torch.zeros_like(truth[0])
     targets = torch.stack([t for square in truth for t in (square, nothing, nothing)])
     return Batch(
-        before, after, state_before, state_after, torch.tensor([building, building, ship] * 2),
+        before, after, state_before, state_after, torch.zeros(2, 6, 16, 16, dtype=torch.bool),
+        torch.tensor([building, building, ship] * 2),
         torch.tensor([0, 1, 0] * 2), targets, torch.zeros(6, dtype=torch.bool),
     )
 
@@ -90,14 +91,21 @@ def test_unknown_pixels_do_not_count():
     assert float(losses.class_loss(torch.randn(1, 6, 2, 2), state)) == 0
 
 
-def test_weak_loss_wants_some_pixels_high_and_not_all():
-    low = torch.full((1, 1, 16, 16), -5.0)
-    some = low.clone()
-    some[..., :2, :] = 5
-    weak = torch.tensor([True])
-    assert weak_loss(some, weak) < 0.1
-    assert weak_loss(low, weak) > 4
-    assert float(weak_loss(low, ~weak)) == 0
+def test_steady_classes_should_score_alike():
+    before, after = torch.zeros(1, 6, 2, 2), torch.zeros(1, 6, 2, 2)
+    after[0, 0] = 20
+    steady = torch.zeros(1, 6, 2, 2, dtype=torch.bool)
+    assert float(losses.steady_loss(before, after, steady)) == 0
+    steady[0, :2] = True
+    assert float(losses.steady_loss(before, after, steady)) == pytest.approx(0.125, abs=1e-4)
+
+
+def test_own_labels_are_sure_or_silent():
+    first = torch.tensor([[[0.0, 0.9, 0.5]]])
+    second = torch.tensor([[[0.9, 0.9, 0.6]]])
+    labels = own_labels(first, second)
+    assert labels.shape == (1, 4, 12)
+    assert labels[0, 0].tolist() == [1] * 4 + [0] * 4 + [255] * 4
 
 
 def test_loss_falls_and_the_direction_is_learnt():
