@@ -34,8 +34,8 @@ CLASSES: tuple[LandCoverClass, ...] = (
         "building", "buildings", "house", "houses", "home", "homes", "housing", "villa", "villas",
         "residence", "residences", "residential buildings", "structure", "structures", "warehouse",
         "warehouses", "factory", "factories", "apartment", "apartments", "apartment blocks",
-        "bungalow", "bungalows", "cottage", "cottages", "hangar", "hangars", "dwelling", "dwellings",
-        "shed", "sheds", "roof", "roofs", "rooftops", "settlement", "settlements")),
+        "bungalow", "bungalows", "cottage", "cottages", "hangar", "hangars", "dwelling",
+        "dwellings", "shed", "sheds", "roof", "roofs", "rooftops", "settlement", "settlements")),
     LandCoverClass("road", "roads", "line", (
         "road", "roads", "street", "streets", "highway", "highways", "motorway", "motorways",
         "lane", "lanes", "avenue", "avenues", "track", "tracks", "path", "paths", "driveway",

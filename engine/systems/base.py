@@ -115,5 +115,5 @@ class ChangeSystem(ABC):
         """Warnings about the queries, such as a noun that the system was not trained on."""
         return ()
 
-    def unload(self) -> None:
+    def unload(self) -> None:  # noqa: B027 - a system without much memory need not do anything
         """Free the memory that the weights take."""

@@ -104,7 +104,8 @@ def test_an_area_of_interest_from_a_file(
     source = ogr.GetDriverByName("GeoJSON").CreateDataSource(path)
     layer = source.CreateLayer("aoi")  # GeoJSON is in WGS84
     feature = ogr.Feature(layer.GetLayerDefn())
-    feature.SetGeometry(ogr.CreateGeometryFromWkt("POLYGON((15 45,15.0001 45,15.0001 46,15 46,15 45))"))
+    strip = "POLYGON((15 45,15.0001 45,15.0001 46,15 46,15 45))"
+    feature.SetGeometry(ogr.CreateGeometryFromWkt(strip))
     layer.CreateFeature(feature)
     del feature, layer, source
     assert detect(pair, tmp_path / "out.gpkg", "--aoi", path, "--json") == 0

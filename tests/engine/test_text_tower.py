@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from changescribe.engine.errors import DependencyError, WeightsError
 from changescribe.engine.text_encoder import MODEL_PATH, TextEncoder
 from changescribe.engine.tokenizer import WordPieceTokenizer
@@ -124,6 +125,7 @@ def test_padding_changes_nothing() -> None:
 @pytest.mark.torch
 def test_weights_survive_a_file(tmp_path: Path) -> None:
     import torch
+
     from changescribe.engine.modules.text_tower import load_text_tower, save_text_tower
 
     tower = _tiny_tower()
@@ -148,6 +150,7 @@ def _run_onnx(path: Path, ids, mask):
 def test_export_equals_torch_and_shrinks_faithfully(tmp_path: Path) -> None:
     pytest.importorskip("onnx")
     import torch
+
     from changescribe.engine.modules.text_tower import TextTower, TextTowerConfig
     from changescribe.engine.training.text_export import export_float, export_text_tower
 
@@ -181,6 +184,7 @@ def _words_tokenizer() -> WordPieceTokenizer:
 
 def _distiller(tokens: int):
     import torch
+
     from changescribe.engine.modules.text_tower import TextTower, TextTowerConfig
     from changescribe.engine.training.text_distillation import Distiller
 

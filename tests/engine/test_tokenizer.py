@@ -6,6 +6,7 @@ from __future__ import annotations
 import random
 
 import pytest
+
 from changescribe.engine.errors import WeightsError
 from changescribe.engine.tokenizer import VOCABULARY_PATH, WordPieceTokenizer
 
