@@ -38,7 +38,7 @@ WEIGHTS = "model.pt"
 #: Weight of the loss of reading a phrase as a class; its part of the model is one linear layer.
 READING_WEIGHT = 0.1
 #: Differences of class scores below and above which :func:`own_labels` is sure.
-LEAST_OWN, MOST_OWN = 0.15, 0.5
+LEAST_OWN, MOST_OWN = 0.2, 0.65
 
 
 def train(
