@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from typing import Optional
+from typing import TYPE_CHECKING, Optional
 
-from osgeo import gdal
+# The dock asks for dates in names: this module loads nothing that QGIS has not loaded.
+if TYPE_CHECKING:
+    from osgeo import gdal
 
 _IN_NAME = re.compile(
     r"(?<!\d)(?P<year>(?:19|20)\d\d)"
@@ -49,6 +51,18 @@ def date_in_name(name: str) -> Optional[str]:
         if _FIRST_YEAR <= int(parts[0]) <= latest and _exists(parts):
             return "-".join(parts)
     return None
+
+
+def reversed_dates(before: Optional[str], after: Optional[str]) -> bool:
+    """Tell whether the earlier of two ISO dates is later than the other.
+
+    Dates of different precision are compared as far as both go: nobody knows whether
+    2012-05-04 is before or after "2012".
+    """
+    if not before or not after:
+        return False
+    common = min(len(before), len(after))
+    return before[:common] > after[:common]
 
 
 def _from_metadata(text: Optional[str]) -> Optional[str]:
