@@ -42,8 +42,8 @@ def could_not_write(
         )
     if _is_full(folder, problem):
         return OutputError(
-            f'The disk is full: "{path}" could not be written.',
-            "Free some space, or choose a folder on another disk.",
+            f'"{path}" could not be written.',
+            "The disk is full: free some space, or choose a folder on another disk.",
             details,
         )
     if not os.access(folder, os.W_OK):

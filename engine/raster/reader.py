@@ -22,22 +22,21 @@ from .source import (
     placed,
     raw_type,
 )
-from .support import checked
+from .support import WARP_MEMORY_MB, checked
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-#: Memory in MB that one warp may take beside its result.
-WARP_MEMORY_MB = 64
 #: From this factor on a finer source is averaged, not interpolated.
 AVERAGE_FROM = 1.1
 
 
 @final
 class RasterSource:
-    """A raster opened for reading; a context manager. Each thread opens its own.
+    """A raster opened for reading; a context manager.
 
-    Nothing is written beside the source. Make one with :meth:`open`.
+    Any thread may read, one at a time: the caller sees to it that no two reads of a source
+    overlap, since GDAL does not. Nothing is written beside the source. Make one with :meth:`open`.
 
     Attributes:
         path: as given.

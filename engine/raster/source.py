@@ -13,7 +13,7 @@ from osgeo import gdal, gdal_array
 
 from ..errors import InputError
 from .grid import PIXEL_GEOTRANSFORM, Grid
-from .support import checked, spatial_reference
+from .support import WARP_MEMORY_MB, checked, spatial_reference
 
 _ONLINE = re.compile(
     r"type=(xyz|wms|wmts|wcs)|url=https?:|contextualWMSLegend=|<GDAL_W|"
@@ -161,7 +161,7 @@ def placed(name: str, dataset: gdal.Dataset) -> gdal.Dataset:
             format="VRT",
             dstAlpha=True,
             resampleAlg="bilinear",
-            warpMemoryLimit=64,
+            warpMemoryLimit=WARP_MEMORY_MB,
             warpOptions=["UNIFIED_SRC_NODATA=YES"],
         )
     )

@@ -20,13 +20,23 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+#: Memory in MB that one warp may take beside its result.
+WARP_MEMORY_MB = 64
+
+
 @contextmanager
 def thread_options(**options: str) -> Iterator[None]:
     """Set GDAL configuration options for this thread, and put them back.
 
+    The Python bindings of older GDAL cannot do so for one thread. There the options stay as
+    they are: they make writing faster or tidier, and no result depends on them.
+
     Args:
         options: names and values, such as ``GDAL_PAM_ENABLED="NO"``.
     """
+    if not hasattr(gdal, "GetThreadLocalConfigOption"):
+        yield
+        return
     saved = {name: gdal.GetThreadLocalConfigOption(name) for name in options}
     for name, value in options.items():
         gdal.SetThreadLocalConfigOption(name, value)

@@ -5,29 +5,26 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import uuid
-from typing import TYPE_CHECKING, Callable, Optional, final
+from typing import TYPE_CHECKING, Callable, Optional, Union, final
 
 import numpy as np
 from osgeo import gdal, gdal_array
 
-from ..errors import CancelledError, InputError, OutputError
-from .support import checked
+from ..errors import CancelledError, InputError
+from ..writing import could_not_write
+from .support import WARP_MEMORY_MB, checked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
+    from ..errors import ChangeScribeError
     from .grid import Grid
 
-#: Memory in MB that a warp may take beside its result.
-WARP_MEMORY_MB = 64
 #: Blocks in which a raster is warped: whole tiles of the GeoTIFF.
 _BLOCK_WIDTH = 2048
 _BLOCK_HEIGHT = 512
-#: Less than this much free space, in bytes, is told as the likely cause of a failed write.
-_NEARLY_FULL = 64 * 1024 * 1024
 _OPTIONS = [
     "TILED=YES",
     "BLOCKXSIZE=256",
@@ -56,9 +53,11 @@ class RasterWriter:
         descriptions: of the bands, or nothing.
         scale: factor from stored values to real ones, such as 1/254; None for none.
         colours: red, green, blue, alpha (0 to 255) of values, for one band of bytes.
+        shown_as: file named in messages, where ``path`` is only on the way to it.
 
     Raises:
-        OutputError: the folder is missing or cannot be written to.
+        InputError: the folder is missing or cannot be written to.
+        OutputError: the file cannot be made for another reason.
     """
 
     def __init__(
@@ -71,13 +70,11 @@ class RasterWriter:
         descriptions: Sequence[str] = (),
         scale: Optional[float] = None,
         colours: Optional[dict[int, tuple[int, int, int, int]]] = None,
+        shown_as: Optional[str] = None,
     ) -> None:
         self.path = path
         self.grid = grid
-        folder = os.path.dirname(os.path.abspath(path))
-        if not os.path.isdir(folder):
-            raise OutputError(f'The folder "{folder}" does not exist.', "Choose another folder.")
-        self._folder = folder
+        self._shown_as = shown_as or path
         self._temporary = f"{os.path.abspath(path)}.{uuid.uuid4().hex[:8]}.part"
         code = gdal_array.NumericTypeCodeToGDALTypeCode(np.dtype(dtype).type)
         options = _OPTIONS if colours else _OPTIONS + _NOT_A_PICTURE
@@ -87,12 +84,10 @@ class RasterWriter:
             )
         )
         if self._dataset is None:
-            self.abort()
-            raise self.failed(problem)
+            raise self._given_up(problem)
         _, problem = checked(lambda: self._describe(nodata, descriptions, scale, colours))
         if problem:
-            self.abort()
-            raise self.failed(problem)
+            raise self._given_up(problem)
 
     def __enter__(self) -> RasterWriter:
         return self
@@ -131,8 +126,7 @@ class RasterWriter:
 
         done, problem = checked(write_bands)
         if not done or problem:
-            self.abort()
-            raise self.failed(problem)
+            raise self._given_up(problem)
 
     def flush(self) -> None:
         """Write what is still in memory, so that the file can be read.
@@ -142,8 +136,7 @@ class RasterWriter:
         """
         _, problem = checked(self._dataset.FlushCache)
         if problem:
-            self.abort()
-            raise self.failed(problem)
+            raise self._given_up(problem)
 
     def commit(self) -> None:
         """Complete the file and give it its name.
@@ -155,17 +148,11 @@ class RasterWriter:
         self.flush()
         _, problem = checked(self._close)
         if problem:
-            self.abort()
-            raise self.failed(problem)
+            raise self._given_up(problem)
         try:
             os.replace(self._temporary, self.path)
         except OSError as error:
-            self.abort()
-            raise OutputError(
-                f'"{self.path}" could not be replaced.',
-                "Remove its layer from the project, or choose another name.",
-                str(error),
-            ) from error
+            raise self._given_up(error) from error
         # Overviews and statistics of a file that was replaced would be shown for the new one.
         for suffix in (".ovr", ".aux.xml", ".msk"):
             with contextlib.suppress(OSError):
@@ -210,16 +197,15 @@ class RasterWriter:
                 table.SetColorEntry(value, colour)
             self._dataset.GetRasterBand(1).SetRasterColorTable(table)
 
-    def failed(self, problem: str) -> OutputError:
-        """Say that the file could not be written, and the likely reason."""
-        hint = "Check that the folder can be written to and that the disk is not full."
-        with contextlib.suppress(OSError):
-            free = shutil.disk_usage(self._folder).free
-            if not os.access(self._folder, os.W_OK):
-                hint = "The folder cannot be written to: choose another one."
-            elif free < _NEARLY_FULL or "No space left" in problem:
-                hint = "The disk is full: free some space, or choose a folder on another disk."
-        return OutputError(f'"{self.path}" could not be written.', hint, problem)
+    def failed(self, problem: Union[str, OSError]) -> ChangeScribeError:
+        """Say that the file could not be written, and why where that is known."""
+        return could_not_write(self._shown_as, problem)
+
+    def _given_up(self, problem: Union[str, OSError]) -> ChangeScribeError:
+        # A full disk is no longer full once the file is removed.
+        error = self.failed(problem)
+        self.abort()
+        return error
 
 
 def warp_to(
@@ -228,6 +214,7 @@ def warp_to(
     dst_path: str,
     resample: str = "bilinear",
     progress: Optional[Callable[[float], bool]] = None,
+    shown_as: Optional[str] = None,
 ) -> None:
     """Warp a raster to another grid, block by block: memory does not grow with the raster.
 
@@ -241,9 +228,10 @@ def warp_to(
         dst_path: GeoTIFF to write; it appears when complete.
         resample: ``"bilinear"`` for scores, ``"nearest"`` for classes.
         progress: called with the part done, 0 to 1; False stops.
+        shown_as: file named in messages, where ``dst_path`` is only on the way to it.
 
     Raises:
-        InputError: the source cannot be read.
+        InputError: the source cannot be read, or the folder cannot be written to.
         OutputError: the result cannot be written.
         CancelledError: ``progress`` returned False.
     """
@@ -256,7 +244,7 @@ def warp_to(
         for y in range(0, grid.height, _BLOCK_HEIGHT)
         for x in range(0, grid.width, _BLOCK_WIDTH)
     ]
-    with _like(dst_path, grid, source) as writer:
+    with _like(dst_path, grid, source, shown_as) as writer:
         for done, block in enumerate(blocks):
             part = grid.window(*block)
             values = _warped(source, part, "near")
@@ -301,7 +289,7 @@ def _warped(source: gdal.Dataset, grid: Grid, method: str) -> np.ndarray:
     return values[None] if values.ndim == 2 else values
 
 
-def _like(path: str, grid: Grid, source: gdal.Dataset) -> RasterWriter:
+def _like(path: str, grid: Grid, source: gdal.Dataset, shown_as: Optional[str]) -> RasterWriter:
     """Start a raster with the bands of another on a grid of its own."""
     bands = [source.GetRasterBand(number + 1) for number in range(source.RasterCount)]
     table = bands[0].GetRasterColorTable()
@@ -317,4 +305,5 @@ def _like(path: str, grid: Grid, source: gdal.Dataset) -> RasterWriter:
         [band.GetDescription() for band in bands],
         bands[0].GetScale(),
         colours,
+        shown_as,
     )

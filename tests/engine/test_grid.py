@@ -429,3 +429,11 @@ def test_levir_tiles_are_square_enough(data_dir):
     assert common.output.pixel_size == pytest.approx(0.5544, abs=1e-3)
     assert common.working == common.output == before.grid
     assert common.warnings == ()
+
+
+def test_bindings_without_options_for_a_thread(monkeypatch):
+    """Older GDAL: nothing is set for the whole process instead."""
+    monkeypatch.delattr(gdal, "GetThreadLocalConfigOption")
+    monkeypatch.delattr(gdal, "SetThreadLocalConfigOption")
+    with thread_options(CHANGESCRIBE_TEST="YES"):
+        assert gdal.GetConfigOption("CHANGESCRIBE_TEST") is None

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from osgeo import gdal
 
+from changescribe.engine import writing
 from changescribe.engine.errors import CancelledError, InputError, OutputError
 from changescribe.engine.raster import writer as writer_module
 from changescribe.engine.raster.grid import Grid
@@ -120,13 +121,13 @@ def test_an_older_file_stays_until_the_new_one_is_complete(tmp_path):
     assert os.listdir(tmp_path) == ["out.tif"]
 
 
-def test_folders_that_cannot_be_written(tmp_path, monkeypatch):
-    with pytest.raises(OutputError, match="does not exist") as error:
+def test_folders_that_cannot_be_written(tmp_path):
+    with pytest.raises(InputError, match="does not exist") as error:
         RasterWriter(str(tmp_path / "missing" / "out.tif"), GRID)
     assert error.value.hint
     file = tmp_path / "file"
     file.write_text("")
-    with pytest.raises(OutputError, match="does not exist"):
+    with pytest.raises(InputError, match="does not exist"):
         RasterWriter(str(file / "out.tif"), GRID)
     # Tests may run as root, whom no folder refuses; the file system's own folder does.
     if os.path.isdir("/proc/self"):
@@ -135,7 +136,7 @@ def test_folders_that_cannot_be_written(tmp_path, monkeypatch):
         assert error.value.hint
     # A name that is taken by a folder cannot be replaced.
     (tmp_path / "taken").mkdir()
-    with pytest.raises(OutputError, match="could not be replaced"):
+    with pytest.raises(OutputError, match="could not be written"):
         RasterWriter(str(tmp_path / "taken"), GRID).commit()
     assert sorted(os.listdir(tmp_path)) == ["file", "taken"]
 
@@ -189,18 +190,43 @@ def test_disk_full(tmp_path, what, exceptions):
     )
     assert done.returncode == 7, done.stderr
     assert "could not be written" in done.stdout
-    assert "disk" in done.stdout
+    assert "disk is full" not in done.stdout  # the system said that the file is too large
     assert os.listdir(tmp_path) == (["source.tif"] if what == "warp" else [])
 
 
-def test_a_full_disk_is_told(tmp_path, monkeypatch):
+def test_a_full_disk_is_told_before_the_file_is_removed(tmp_path, monkeypatch):
+    parts = []
+
     class Usage:
         free = 1000
 
-    monkeypatch.setattr(writer_module.shutil, "disk_usage", lambda _: Usage)
+    def usage(_):
+        parts.extend(name for name in os.listdir(tmp_path) if name.endswith(".part"))
+        return Usage
+
+    monkeypatch.setattr(writing.shutil, "disk_usage", usage)
     writer = RasterWriter(str(tmp_path / "out.tif"), GRID)
-    assert "disk is full" in writer.failed("write error").hint
+    monkeypatch.setattr(writer_module, "checked", lambda call: (False, "Write error"))
+    with pytest.raises(OutputError) as error:
+        writer.write(0, 0, np.ones((1, 10, 10), np.uint8))
+    monkeypatch.undo()
+    assert "disk is full" in error.value.hint
+    assert parts
     writer.abort()
+
+
+def test_messages_name_the_final_file(tmp_path, coarse):
+    hidden = tmp_path / ".changescribe-1"
+    hidden.mkdir()
+    (hidden / "taken").mkdir()
+    path, final = str(hidden / "taken"), str(tmp_path / "run_mask.tif")
+    with pytest.raises(OutputError) as error:
+        RasterWriter(path, GRID, shown_as=final).commit()
+    assert final in error.value.message
+    assert "changescribe-1" not in str(error.value)
+    with pytest.raises(OutputError) as error:
+        warp_to(coarse, GRID.window(0, 0, 30, 30), path, shown_as=final)
+    assert final in error.value.message
 
 
 # Warping back ---------------------------------------------------------------------------------

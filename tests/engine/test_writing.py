@@ -27,7 +27,7 @@ from changescribe.engine.writing import could_not_write
 def test_a_full_disk_is_told_from_what_was_reported(tmp_path: Path, problem: object) -> None:
     error = could_not_write(tmp_path / "run.gpkg", problem)
     assert type(error) is OutputError
-    assert "disk is full" in error.message
+    assert "disk is full" in error.hint
     assert "run.gpkg" in error.message
 
 
@@ -42,7 +42,7 @@ def test_a_write_that_fails_without_reason_on_a_full_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=4096))
-    assert "disk is full" in could_not_write(str(tmp_path / "a.tif"), "Write error").message
+    assert "disk is full" in could_not_write(str(tmp_path / "a.tif"), "Write error").hint
 
 
 def test_a_folder_that_is_missing_or_not_writable(
