@@ -8,17 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
-import numpy as np
-
 from . import pipeline
-from .errors import InputError
+from .errors import CancelledError, InputError
 from .raster.reader import RasterSource
-from .request import ChangeRequest, Extent
+from .request import Area, ChangeRequest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .host import Host
+    from .raster.grid import Grid
     from .request import CancelledCallback, ProgressCallback
 
 #: Of a caption request: every class that the system knows, in both directions.
@@ -47,6 +46,8 @@ def caption(
     device: str = "auto",
     bands_before: Optional[tuple[int, ...]] = None,
     bands_after: Optional[tuple[int, ...]] = None,
+    crs_before: Optional[str] = None,
+    crs_after: Optional[str] = None,
     host: Optional[Host] = None,
     progress: Optional[ProgressCallback] = None,
     cancelled: Optional[CancelledCallback] = None,
@@ -61,6 +62,8 @@ def caption(
         device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
         bands_before: see :class:`ChangeRequest`.
         bands_after: see :class:`ChangeRequest`.
+        crs_before: see :class:`ChangeRequest`.
+        crs_after: see :class:`ChangeRequest`.
         host: where the system runs; None is the one that this process shares.
         progress: told of each box in turn.
         cancelled: True stops and returns the captions that are there.
@@ -68,16 +71,13 @@ def caption(
     Raises:
         InputError: a raster cannot be read, or a box lies outside the overlap.
     """
-    with RasterSource.open(before, bands_before) as source:
+    with RasterSource.open(before, bands_before, crs_before) as source:
         grid = source.grid
     captions: list[BoxCaption] = []
     for box in boxes if boxes is not None else [(0, 0, grid.width, grid.height)]:
         if cancelled is not None and cancelled():
             break
-        window = _cut(box, grid.width, grid.height)
-        x0, y0, x1, y1 = window
-        corners = [grid.pixel_to_map(x, y) for x in (x0, x1) for y in (y0, y1)]
-        xs, ys = np.array(corners, dtype=float).T
+        area = _area(_cut(box, grid.width, grid.height), grid)
         with tempfile.TemporaryDirectory(prefix="changescribe-") as folder:
             request = ChangeRequest(
                 before=before,
@@ -88,11 +88,25 @@ def caption(
                 device=device,
                 bands_before=bands_before,
                 bands_after=bands_after,
-                extent=Extent(xs.min(), ys.min(), xs.max(), ys.max()),
+                crs_before=crs_before,
+                crs_after=crs_after,
+                area=area,
             )
-            result = pipeline.detect(request, host, progress, cancelled)
+            try:
+                result = pipeline.detect(request, host, progress, cancelled)
+            except CancelledError:
+                break
         captions.append(BoxCaption(tuple(box), result.caption))
     return captions
+
+
+def _area(box: tuple[int, int, int, int], grid: Grid) -> Area:
+    """Return a box of pixels as a polygon; on a rotated grid it is no rectangle of the map."""
+    x0, y0, x1, y1 = box
+    corners = [(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)]
+    points = [grid.pixel_to_map(*corner) for corner in corners]
+    ring = ", ".join(f"{float(x)!r} {float(y)!r}" for x, y in points)
+    return Area(f"POLYGON (({ring}))", grid.crs_wkt or None)
 
 
 def _cut(box: tuple[int, int, int, int], width: int, height: int) -> tuple[int, int, int, int]:

@@ -10,7 +10,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
-from .errors import ChangeScribeError, InputError, OutputError
+from .errors import InputError
+from .writing import could_not_write
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -48,7 +49,7 @@ class RunOutputs:
         try:
             folder = tempfile.mkdtemp(prefix=".changescribe-", dir=self.gpkg.parent)
         except OSError as error:
-            raise _not_writable(self.gpkg.parent, error) from error
+            raise could_not_write(self.gpkg, error) from error
         self._folder = Path(folder)
         return self
 
@@ -72,25 +73,42 @@ class RunOutputs:
         return str(self.folder / name)
 
     def commit(self) -> None:
-        """Move the finished files to their final names.
+        """Move the finished files to their final names, all of them or none.
+
+        What they replace is set aside first and put back where a file cannot be moved.
 
         Raises:
-            ChangeScribeError: a file could not be moved.
+            ChangeScribeError: a file could not be moved, or one to be replaced is in use.
         """
+        finished = {"score.tif": self.score, "mask.tif": self.mask, "changes.gpkg": self.gpkg}
+        aside: list[tuple[Path, Path]] = []
+        moved: list[Path] = []
         try:
-            for final in (self.score, self.mask, self.gpkg):
-                _move(self.folder / work_name(final, self), final)
+            for final in finished.values():
+                for old in _with_sidecars(final):
+                    kept = old.with_name(f".{self.folder.name[1:]}-{old.name}")
+                    old.replace(kept)
+                    aside.append((kept, old))
+            for name, final in finished.items():
+                for new in _with_sidecars(self.folder / name):
+                    target = final.with_name(final.name + new.name[len(name) :])
+                    _move(new, target)
+                    moved.append(target)
         except OSError as error:
-            raise _not_writable(self.gpkg.parent, error) from error
+            for path in moved:
+                path.unlink(missing_ok=True)
+            for kept, old in aside:
+                kept.replace(old)
+            raise could_not_write(error.filename or self.gpkg, error) from error
+        for kept, _ in aside:
+            kept.unlink(missing_ok=True)
 
     def _check(self, overwrite: bool) -> None:
         if len({self.gpkg, self.mask, self.score}) < 3:
             raise InputError("Two outputs have the same name.", "Give them different names.")
         for path in (self.gpkg, self.mask, self.score):
-            if not path.parent.is_dir():
-                raise InputError(
-                    f'The folder "{path.parent}" does not exist.', "Create it or choose another."
-                )
+            if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+                raise could_not_write(path, "")
             if any(Path(s).exists() and path.exists() and path.samefile(s) for s in self._sources):
                 raise InputError(
                     f'The output "{path.name}" is one of the rasters to compare.',
@@ -100,13 +118,16 @@ class RunOutputs:
                 raise InputError(
                     f'"{path}" exists already.', "Choose another name, or allow overwriting."
                 )
-            if not os.access(path.parent, os.W_OK):
-                raise _not_writable(path.parent)
 
 
-def work_name(final: Path, outputs: RunOutputs) -> str:
-    """Return the name of a final file within the working folder."""
-    return {outputs.gpkg: "changes.gpkg", outputs.mask: "mask.tif"}.get(final, "score.tif")
+#: Files that GDAL and SQLite keep beside a raster or a GeoPackage; they go with it.
+_SIDECARS = (".aux.xml", ".ovr", ".msk", "-wal", "-shm")
+
+
+def _with_sidecars(path: Path) -> list[Path]:
+    """Return the file and what belongs to it, as far as they exist."""
+    candidates = [path, *(path.with_name(path.name + suffix) for suffix in _SIDECARS)]
+    return [candidate for candidate in candidates if candidate.exists()]
 
 
 def _move(source: Path, final: Path) -> None:
@@ -122,15 +143,3 @@ def _move(source: Path, final: Path) -> None:
             beside.replace(final)
         finally:
             beside.unlink(missing_ok=True)
-
-
-def _not_writable(folder: Path, error: Optional[OSError] = None) -> ChangeScribeError:
-    if error is not None and error.errno == errno.ENOSPC:
-        return OutputError(
-            f'The disk of "{folder}" is full.', "Free some space or choose another folder."
-        )
-    return InputError(
-        f'The folder "{folder}" cannot be written to.',
-        "Choose an output folder where you may write.",
-        "" if error is None else str(error),
-    )

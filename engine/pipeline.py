@@ -13,7 +13,7 @@ import os
 import time
 import uuid
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Callable, Optional
 
 from . import prompt
 from .changes_layer import ChangesWriter, RunInfo, layer_crs
@@ -22,12 +22,21 @@ from .errors import InputError
 from .host import Host, shared_host
 from .outputs import RunOutputs
 from .raster.area import AreaMask
+from .raster.dates import reversed_dates
 from .raster.grid import common_grid
 from .raster.radiometry import joint_stretch
 from .raster.reader import RasterSource
 from .raster.writer import RasterWriter, warp_to
 from .regions import build_mask, extract
-from .request import MASK_NODATA, SCORE_SCALE, ChangeResult, Extent, ParsedPrompt, Progress
+from .request import (
+    DEVICES,
+    MASK_NODATA,
+    SCORE_SCALE,
+    ChangeResult,
+    Extent,
+    ParsedPrompt,
+    Progress,
+)
 from .scoring import Pair, ScoreSink, TileLoop
 from .systems.base import CLASS_UNKNOWN
 
@@ -52,11 +61,11 @@ MASK_COLOURS = {
 _STAGES = {
     "reading": (0.0, 0.02),
     "loading": (0.02, 0.03),
-    "detecting": (0.03, 0.9),
+    "detecting": (0.03, 0.85),
+    "returning": (0.85, 0.9),
     "outlining": (0.9, 0.98),
     "writing": (0.98, 1.0),
 }
-DEVICES = ("auto", "cpu", "cuda")
 
 
 def detect(
@@ -72,7 +81,7 @@ def detect(
         host: where the system runs; None is the one that this process shares.
         progress: told several times a second at most.
         cancelled: asked between tiles; True stops the run, keeps what is finished and marks it
-            partial.
+            partial. Once all tiles are done the run is brought to its end.
 
     Returns:
         Paths of the files, the regions and the captions.
@@ -135,6 +144,8 @@ class _Run:
             with self._stage("loading"):
                 device = self._host.load(info.name, request.device)
                 self._warnings += self._host.notes(info.name, parsed.queries)
+                if request.device == "cuda" and not device.upper().startswith("CUDA"):
+                    self._warnings.append(f"The graphics card was not used: {device}.")
             with self._stage("detecting"):
                 scored = self._score(grid, pair, info, parsed, outputs)
             run = self._run_info(before, after, grid, info, parsed)
@@ -166,6 +177,15 @@ class _Run:
         fraction = begin + tiles.fraction * (end - begin)
         self._progress(Progress(tiles.stage, fraction, tiles.tile, tiles.tiles, left))
 
+    def _warping(self, number: int) -> Callable[[float], bool]:
+        """Return what is told of the warp of one of the three rasters."""
+
+        def tell(fraction: float) -> bool:
+            self._tell("returning", (number + fraction) / 3)
+            return True
+
+        return tell
+
     def _prepare(
         self, before: RasterSource, after: RasterSource, info: SystemInfo
     ) -> tuple[CommonGrid, Pair]:
@@ -182,7 +202,7 @@ class _Run:
         if _full_path(request.before) == _full_path(request.after):
             self._warnings.append("Both dates are the same raster.")
         dates = self._dates(before, after)
-        if dates[0] and dates[1] and dates[0] > dates[1]:
+        if reversed_dates(*dates):
             self._warnings.append(
                 f"The dates seem to be reversed: before is {dates[0]}, after is {dates[1]}."
             )
@@ -232,10 +252,10 @@ class _Run:
             for writer in writers.values():
                 writer.commit()
         if not same:
-            for key, path in names.items():
+            for number, (key, path) in enumerate(names.items()):
                 names[key] = outputs.work(f"{key}.tif")
                 resample = "bilinear" if key == "score" else "nearest"
-                warp_to(path, grid.output, names[key], resample)
+                warp_to(path, grid.output, names[key], resample, self._warping(number))
         return _Scored(**names, complete=complete)
 
     def _mask(
@@ -305,7 +325,9 @@ class _Run:
             crs=crs if request.crs else None,
             progress=lambda fraction: self._tell("outlining", 0.4 + 0.6 * fraction),
         )
-        with ChangesWriter(outputs.work("changes.gpkg"), crs, run) as writer:
+        with contextlib.closing(shapes), ChangesWriter(
+            outputs.work("changes.gpkg"), crs, run
+        ) as writer:
             for shape in shapes:
                 writer.add(shape)
             return writer.finish(
@@ -338,6 +360,8 @@ class _Run:
             areas_m2=written.areas_m2,
             caption=written.caption,
             area_analysed_m2=summary.area_analysed_m2,
+            date_before=run.date_before,
+            date_after=run.date_after,
             system=run.system,
             revision=run.revision,
             device=device,

@@ -163,7 +163,8 @@ class Progress:
     """How far a run is.
 
     Attributes:
-        stage: words for the user: "reading", "detecting", "outlining", "describing", "writing".
+        stage: words for the user: "reading", "loading", "detecting", "returning" (to the
+            grid of the results), "outlining", "writing", "done".
         fraction: of the whole run, in [0, 1].
         tile: number of the tile in work, from 1; 0 outside the tile loop.
         tiles: number of tiles; 0 outside the tile loop.
@@ -196,6 +197,8 @@ class ChangeResult:
         system: name of the system.
         revision: of the system's weights.
         device: what really ran, and why ("CPU (2 threads): no CUDA provider").
+        date_before: ISO date of the earlier raster, where it is known.
+        date_after: the same for the later raster.
         timings_s: seconds per stage, and ``"total"``.
         warnings: sentences for the user.
         partial: cancelled; what was finished is in the files.
@@ -215,12 +218,16 @@ class ChangeResult:
     system: str
     revision: str
     device: str
+    date_before: Optional[str] = None
+    date_after: Optional[str] = None
     timings_s: dict[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     partial: bool = False
 
 
 MAX_REGIONS_IN_RESULT = 1000
+#: What ``ChangeRequest.device`` may be.
+DEVICES = ("auto", "cpu", "cuda")
 
 #: Called by the pipeline from its own thread, several times a second at most.
 ProgressCallback = Callable[[Progress], None]

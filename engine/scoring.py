@@ -113,6 +113,7 @@ class TileLoop:
         self._progress = progress
         self._cancelled = cancelled
         self._plan: TilePlan = plan(grid.width, grid.height, info.tile_size, info.overlap)
+        self._written = False
         # The last plane blends the validity with the weights of the scores.
         self._blender = Blender(self._plan, len(queries) + 1)
 
@@ -124,7 +125,7 @@ class TileLoop:
             written.
 
         Raises:
-            CancelledError: before any tile was finished.
+            CancelledError: before a row of tiles was finished, so that there is nothing to keep.
         """
         done = 0
         start = time.monotonic()
@@ -132,7 +133,7 @@ class TileLoop:
         with ThreadPoolExecutor(1, thread_name_prefix="changescribe-reader") as reader:
             for batch in self._batches(reader):
                 if self._cancelled():
-                    if not done:
+                    if not self._written:
                         raise CancelledError
                     return False
                 self._do(batch, sink)
@@ -184,6 +185,7 @@ class TileLoop:
                 self._write_classes(tile, prediction, row, valid, sink)
             for block in self._blender.add(tile, planes):
                 sink.score.write(block.x, block.y, _to_bytes(block.array))
+                self._written = True
 
     def _write_classes(
         self, tile: Tile, prediction: TilePrediction, row: int, valid: np.ndarray, sink: ScoreSink

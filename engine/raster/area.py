@@ -10,10 +10,26 @@ from osgeo import gdal, ogr, osr
 
 from ..errors import InputError
 from ..request import Area
-from .support import spatial_reference
+from .support import checked, spatial_reference
 
 if TYPE_CHECKING:
     from .grid import Grid
+
+
+#: A straight side is cut into this many pieces before it is transformed, since it is a curve
+#: in another CRS.
+_PIECES = 32
+
+
+def _transform(
+    geometry: ogr.Geometry, source: osr.SpatialReference, target: osr.SpatialReference
+) -> int:
+    """Transform a geometry in place, its sides as curves; return GDAL's status, 0 for success."""
+    if source.IsSame(target):
+        return 0
+    xmin, xmax, ymin, ymax = geometry.GetEnvelope()
+    geometry.Segmentize(max(xmax - xmin, ymax - ymin) / _PIECES)
+    return geometry.Transform(osr.CoordinateTransformation(source, target))
 
 
 class AreaMask:
@@ -28,18 +44,20 @@ class AreaMask:
     """
 
     def __init__(self, area: Area, grid: Grid) -> None:
-        geometry = ogr.CreateGeometryFromWkt(area.wkt)
+        geometry, _ = checked(lambda: ogr.CreateGeometryFromWkt(area.wkt))
         if geometry is None or geometry.GetDimension() != 2 or geometry.IsEmpty():
             raise InputError(
                 "The area of interest is not a polygon.", "Choose a polygon layer with features."
             )
         self._crs = spatial_reference(grid.crs_wkt) if grid.crs_wkt else None
         if area.crs and self._crs is not None:
-            transform = osr.CoordinateTransformation(spatial_reference(area.crs), self._crs)
-            if geometry.Transform(transform) != 0:
+            source = spatial_reference(area.crs)
+            status, problem = checked(lambda: _transform(geometry, source, self._crs))
+            if status != 0:
                 raise InputError(
                     "The area of interest cannot be transformed to the CRS of the rasters.",
                     "Check the CRS of the polygon layer.",
+                    problem,
                 )
         self.geometry = geometry
 
@@ -70,7 +88,7 @@ def read_area(path: str) -> Area:
     Raises:
         InputError: the file cannot be opened or holds no polygon.
     """
-    source = gdal.OpenEx(path, gdal.OF_VECTOR | gdal.OF_READONLY)
+    source, _ = checked(lambda: gdal.OpenEx(path, gdal.OF_VECTOR | gdal.OF_READONLY))
     layer = None if source is None else source.GetLayer(0)
     if layer is None:
         raise InputError(

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 from typing import Callable
@@ -12,7 +13,8 @@ import numpy as np
 import pytest
 from osgeo import gdal, ogr
 
-from changescribe.engine import pipeline
+from changescribe.engine import captioning, pipeline, regions
+from changescribe.engine.changes_layer import ChangesWriter
 from changescribe.engine.errors import CancelledError, ChangeScribeError, InputError, OutputError
 from changescribe.engine.host import InProcessHost
 from changescribe.engine.raster.writer import RasterWriter
@@ -212,6 +214,7 @@ def test_the_weights_are_loaded_once(brightness: InProcessHost, request_: Change
     system = brightness._system("brightness")
     pipeline.detect(replace(request_, overwrite=True), brightness)
     assert brightness._system("brightness") is system
+    assert system.calls == 2 * 8  # 24 tiles by three, twice, by the same object
 
 
 def test_cancel_keeps_what_is_finished(
@@ -232,11 +235,16 @@ def test_cancel_keeps_what_is_finished(
     assert run_row(result.gpkg)["partial"] == 1
 
 
+@pytest.mark.parametrize("tiles", [0, 3])
 def test_cancel_before_anything_leaves_nothing(
-    brightness: InProcessHost, request_: ChangeRequest
+    brightness: InProcessHost, request_: ChangeRequest, tiles: int
 ) -> None:
+    """A row of six tiles blends with the next one: until it is done there is nothing to keep."""
+    seen: list[Progress] = []
     with pytest.raises(CancelledError):
-        pipeline.detect(request_, brightness, cancelled=lambda: True)
+        pipeline.detect(
+            request_, brightness, seen.append, lambda: seen[-1].tile > tiles
+        )
     assert sorted(os.listdir(Path(request_.output).parent)) == [
         "town_2012-05-04.tif", "town_2019.tif",
     ]
@@ -299,6 +307,110 @@ def test_a_full_disk_leaves_the_old_result(
     assert "disk is full" in error.value.hint
     assert Path(result.mask).read_bytes() == old
     assert not list(Path(result.gpkg).parent.glob(".changescribe-*"))
+
+
+def test_what_lay_beside_an_old_result_goes_with_it(
+    brightness: InProcessHost, request_: ChangeRequest
+) -> None:
+    """Overviews and statistics of the old mask would be shown for the new one."""
+    result = pipeline.detect(request_, brightness)
+    for suffix in (".ovr", ".aux.xml"):
+        Path(result.mask + suffix).write_text("old")
+    pipeline.detect(replace(request_, overwrite=True), brightness)
+    assert not Path(result.mask + ".ovr").exists()
+    assert not Path(result.mask + ".aux.xml").exists()
+
+
+def test_a_result_in_use_is_kept_whole(
+    brightness: InProcessHost, request_: ChangeRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Windows does not let go of a file that is open in QGIS: then nothing is replaced."""
+    result = pipeline.detect(request_, brightness)
+    paths = [Path(path) for path in (result.gpkg, result.mask, result.score)]
+    old = [path.read_bytes() for path in paths]
+    move = Path.replace
+
+    def locked(self: Path, target: object) -> Path:
+        if self == Path(result.gpkg):
+            raise PermissionError(13, "in use", str(self))
+        return move(self, target)
+
+    monkeypatch.setattr(Path, "replace", locked)
+    with pytest.raises(ChangeScribeError):
+        pipeline.detect(replace(request_, overwrite=True, threshold=0.6), brightness)
+    assert [path.read_bytes() for path in paths] == old
+    assert len(list(paths[0].parent.iterdir())) == 5  # the two sources and the old result
+
+
+def test_files_are_closed_when_a_run_fails(
+    brightness: InProcessHost, request_: ChangeRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An open file cannot be removed on Windows: the hidden folder would stay."""
+
+    def full(self: ChangesWriter, shape: object) -> None:
+        raise OutputError("The disk is full.", "Free some space.")
+
+    monkeypatch.setattr(ChangesWriter, "add", full)
+    with pytest.raises(OutputError):
+        pipeline.detect(request_, brightness)
+    links = [os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd")
+             if os.path.islink(f"/proc/self/fd/{fd}")]
+    assert not [link for link in links if ".changescribe-" in link]
+
+
+def test_a_card_that_was_asked_for_and_not_used_is_told(
+    brightness: InProcessHost, request_: ChangeRequest
+) -> None:
+    result = pipeline.detect(replace(request_, device="cuda"), brightness)
+    assert any("graphics card was not used" in warning for warning in result.warnings)
+
+
+def test_memory_does_not_grow_with_the_raster(
+    brightness: InProcessHost,
+    request_: ChangeRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Four times the rows, the same peak of what numpy allocates."""
+    # Strips for the regions hold 16 million pixels; both rasters here have less.
+    monkeypatch.setattr(regions, "_STRIP_PIXELS", 1 << 20)
+    system = brightness._system("brightness")
+    system.info = replace(system.info, tile_size=512, overlap=64)
+    peaks = []
+    for height in (1024, 4096):
+        paths = [str(tmp_path / f"{name}_{height}.tif") for name in ("before", "after")]
+        for path in paths:
+            raster = gdal.GetDriverByName("GTiff").Create(
+                path, 2048, height, 1, gdal.GDT_Byte, ["SPARSE_OK=TRUE", "TILED=YES"]
+            )
+            raster.SetGeoTransform(GEOTRANSFORM)
+            raster.SetProjection("EPSG:32633")
+            del raster
+        request = replace(
+            request_, before=paths[0], after=paths[1], prompt="buildings built",
+            output=str(tmp_path / f"{height}.gpkg"),
+        )
+        tracemalloc.start()
+        pipeline.detect(request, brightness)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.2 * peaks[0]
+
+
+def test_a_box_of_a_rotated_raster_is_captioned_alone(
+    brightness: InProcessHost, make_raster: MakeRaster
+) -> None:
+    turned = (500000.0, 0.4, 0.3, 5000000.0, 0.3, -0.4)
+    before, after = scene(), scene()
+    after[:, 50:70, 100:140] = 250
+    pair = (
+        make_raster("turned_b.tif", before, geotransform=turned),
+        make_raster("turned_a.tif", after, geotransform=turned),
+    )
+    boxes = [(90, 40, 150, 80), (0, 80, 90, 200)]
+    there, beside = captioning.caption(*pair, boxes=boxes, system="brightness", host=brightness)
+    assert "1 building appeared" in there.caption
+    assert "No change" in beside.caption
 
 
 def test_anything_asks_for_every_class(brightness: InProcessHost, request_: ChangeRequest) -> None:
