@@ -15,18 +15,20 @@ import sqlite3
 import tempfile
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Optional, Union
 
 from osgeo import ogr, osr
 
 from .captions import Tally, region_caption, scene_caption
-from .errors import InputError, OutputError
+from .errors import InputError
 from .raster.support import checked, spatial_reference, thread_options
 from .request import MAX_REGIONS_IN_RESULT, ParsedPrompt, Region
+from .writing import could_not_write
 
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from .errors import ChangeScribeError
     from .region_facts import RegionShape
 
 CHANGES = "changes"
@@ -171,27 +173,36 @@ class ChangesWriter:
         crs_wkt: CRS of the polygons; "" for none.
         info: of the run.
         overwrite: replace an existing file.
+        shown_as: file named in messages, where ``path`` is only on the way to it.
 
     Raises:
-        InputError: the file exists already.
-        OutputError: the folder is missing or cannot be written to.
+        InputError: the file exists already, or the folder is missing or cannot be written to.
+        OutputError: the disk is full.
     """
 
-    def __init__(self, path: str, crs_wkt: str, info: RunInfo, overwrite: bool = False) -> None:
+    def __init__(
+        self,
+        path: str,
+        crs_wkt: str,
+        info: RunInfo,
+        overwrite: bool = False,
+        shown_as: Optional[str] = None,
+    ) -> None:
         self._path = os.path.abspath(path)
+        self._shown_as = shown_as or self._path
         self._crs = spatial_reference(crs_wkt) if crs_wkt else None
         created = info.created or datetime.now(timezone.utc).isoformat(timespec="seconds")
         self._info = replace(info, created=created)
         if os.path.exists(self._path) and not overwrite:
             raise InputError(
-                f'"{self._path}" exists already.', "Choose another name, or allow overwriting."
+                f'"{self._shown_as}" exists already.', "Choose another name, or allow overwriting."
             )
         try:
             self._folder = tempfile.mkdtemp(
                 prefix=".changescribe-", dir=os.path.dirname(self._path)
             )
         except OSError as error:
-            raise self._failed(str(error)) from error
+            raise self._failed(error) from error
         self._pending: list[tuple[object, ...]] = []
         self._stage = sqlite3.connect(
             os.path.join(self._folder, "regions.sqlite"), check_same_thread=False
@@ -320,11 +331,7 @@ class ChangesWriter:
         try:
             os.replace(part, self._path)
         except OSError as error:
-            raise OutputError(
-                f'"{self._path}" could not be replaced.',
-                "Remove its layer from the project, or choose another name.",
-                str(error),
-            ) from error
+            raise self._failed(error) from error
         self.abort()
         return regions
 
@@ -409,16 +416,8 @@ class ChangesWriter:
         except sqlite3.Error as error:
             raise self._failed(str(error)) from error
 
-    def _failed(self, problem: str) -> OutputError:
-        folder = os.path.dirname(self._path)
-        hint = "Check that the folder can be written to and that the disk is not full."
-        if not os.path.isdir(folder):
-            hint = "The folder does not exist: create it, or choose another one."
-        elif not os.access(folder, os.W_OK):
-            hint = "The folder cannot be written to: choose another one."
-        elif "full" in problem or "No space left" in problem:
-            hint = "The disk is full: free some space, or choose a folder on another disk."
-        return OutputError(f'"{self._path}" could not be written.', hint, problem)
+    def _failed(self, problem: Union[str, OSError]) -> ChangeScribeError:
+        return could_not_write(self._shown_as, problem)
 
 
 def _set(feature: ogr.Feature, row: dict[str, object]) -> None:

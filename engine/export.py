@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -16,6 +15,7 @@ from osgeo import gdal, ogr
 from .changes_layer import CHANGES, RUNS, known_crs, undefined_crs
 from .errors import InputError, OutputError
 from .raster.support import checked, thread_options
+from .writing import could_not_write
 
 #: Names of at most ten characters, which is what a shapefile has room for. A test checks
 #: that they are unique and that every field of ``changes`` is here.
@@ -46,13 +46,16 @@ TEXT_BYTES = 254
 _SHAPEFILE_BYTES = 2**31 - 1
 _WIDTHS = {"score": (8, 4), "area_m2": (20, 2), "change_id": (12, 0), "area_px": (15, 0)}
 _DRIVERS = {".shp": "ESRI Shapefile", ".geojson": "GeoJSON", ".json": "GeoJSON", ".gpkg": "GPKG"}
-#: All that may lie beside a shapefile.
+#: All that belongs to a shapefile: its indices and metadata would be wrong for another.
 _SHAPEFILE_PARTS = (
     ".shp",
     ".shx",
     ".dbf",
     ".prj",
     ".cpg",
+    ".cst",
+    ".idm",
+    ".ind",
     ".qix",
     ".sbn",
     ".sbx",
@@ -78,7 +81,7 @@ def export(
         out: ``.shp``, ``.geojson`` or ``.gpkg``. A shapefile gets a ``.cpg`` (UTF-8) and,
             where a text was cut to 254 bytes, ``<name>_captions.csv`` with all captions whole.
             GeoJSON is in WGS 84 (RFC 7946) where the changes have a CRS.
-        overwrite: replace an existing file.
+        overwrite: replace an existing file; of a shapefile all parts, and the captions.
         min_score: leave out what scores less.
         statuses: keep only these; empty keeps all.
 
@@ -86,7 +89,8 @@ def export(
         Warnings for the user.
 
     Raises:
-        InputError: the GeoPackage or the output is not usable as given.
+        InputError: the GeoPackage or the output is not usable as given: a part of it exists,
+            or its folder is missing or cannot be written to.
         OutputError: the result could not be written; nothing is left behind.
     """
     target = Path(out).absolute()
@@ -99,18 +103,23 @@ def export(
     source = _open(gpkg)
     if target.exists() and target.samefile(gpkg):
         raise InputError("The export would replace its own source.", "Choose another name.")
-    if target.exists() and not overwrite:
-        raise InputError(f'"{target}" exists already.', "Choose another name, or overwrite it.")
+    existing = [part for part in _parts(target) if part.exists()]
+    if existing and not overwrite:
+        raise InputError(
+            f'"{existing[0]}" exists already.', "Choose another name, or overwrite it."
+        )
     layer = source.GetLayerByName(CHANGES)
     layer.SetAttributeFilter(_filter(min_score, statuses))
     try:
         folder = Path(tempfile.mkdtemp(prefix=".changescribe-", dir=target.parent))
     except OSError as error:
-        raise _failed(target, str(error)) from error
+        raise could_not_write(target, error) from error
     try:
         write = {"ESRI Shapefile": _shapefile, "GeoJSON": _geojson, "GPKG": _geopackage}[driver]
         warnings = write(source, layer, folder / target.name)
         _publish(folder, target)
+    except OSError as error:
+        raise could_not_write(target, error) from error
     finally:
         layer.SetAttributeFilter(None)
         shutil.rmtree(folder, ignore_errors=True)
@@ -139,36 +148,33 @@ def _filter(min_score: Optional[float], statuses: Sequence[str]) -> Optional[str
     return " AND ".join(terms) or None
 
 
+def _parts(target: Path) -> list[Path]:
+    """All files that an export to ``target`` replaces."""
+    if target.suffix.lower() != ".shp":
+        return [target]
+    return [target, *(Path(f"{target.with_suffix('')}{ending}") for ending in _SHAPEFILE_PARTS)]
+
+
 def _publish(folder: Path, target: Path) -> None:
     """Move all parts to their place; parts of what was there before go first."""
-    try:
-        if target.suffix.lower() == ".shp":
-            for ending in _SHAPEFILE_PARTS:
-                Path(f"{target.with_suffix('')}{ending}").unlink(missing_ok=True)
-        # The part that is opened comes last, so that it never stands there alone.
-        for part in sorted(folder.iterdir(), key=lambda path: path.name == target.name):
-            part.replace(target.parent / part.name)
-    except OSError as error:
-        raise _failed(target, str(error)) from error
+    if target.suffix.lower() == ".shp":
+        for part in _parts(target):
+            part.unlink(missing_ok=True)
+    # The part that is opened comes last, so that it never stands there alone.
+    for part in sorted(folder.iterdir(), key=lambda path: path.name == target.name):
+        part.replace(target.parent / part.name)
 
 
-def _failed(target: Path, problem: str) -> OutputError:
-    hint = "Check that the folder can be written to and that the disk is not full."
-    if not target.parent.is_dir():
-        hint = "The folder does not exist: create it, or choose another one."
-    elif not os.access(target.parent, os.W_OK):
-        hint = "The folder cannot be written to: choose another one."
-    elif "space" in problem or "full" in problem:
-        hint = "The disk is full: free some space, or choose a folder on another disk."
-    return OutputError(f'"{target}" could not be written.', hint, problem)
+def _write(fill: Callable[[], bool]) -> None:
+    """Run GDAL calls that write a file.
 
-
-def _write(target: Path, fill: Callable[[], bool]) -> None:
-    """Run GDAL calls that write ``target``."""
+    Raises:
+        OSError: GDAL reports an error; :func:`export` says which file was to be written.
+    """
     with thread_options(GDAL_PAM_ENABLED="NO"):
         done, problem = checked(fill)
     if problem or not done:
-        raise _failed(target, problem)
+        raise OSError(problem)
 
 
 def _fields(layer: ogr.Layer) -> list[tuple[str, int]]:
@@ -226,7 +232,7 @@ def _shapefile(_source: gdal.Dataset, layer: ogr.Layer, path: Path) -> tuple[str
                 return False
         return True
 
-    _write(path, fill)
+    _write(fill)
     # GDAL writes it by itself from 2.x on; what readers rely on is said here.
     path.with_suffix(".cpg").write_text("UTF-8", encoding="ascii")
     for part in (path, path.with_suffix(".dbf")):
@@ -298,17 +304,17 @@ def _geojson(_source: gdal.Dataset, layer: ogr.Layer, path: Path) -> tuple[str, 
     if known_crs(layer) is not None:
         # Transformed to WGS 84 by the driver, rings turned and cut as RFC 7946 wants.
         options.append("RFC7946=YES")
-    _write(path, lambda: _copy(layer, "GeoJSON", path, options))
+    _write(lambda: _copy(layer, "GeoJSON", path, options))
     if known_crs(layer) is None:
         return ("The changes have no CRS: the GeoJSON holds columns and rows, not degrees.",)
     return ()
 
 
 def _geopackage(source: gdal.Dataset, layer: ogr.Layer, path: Path) -> tuple[str, ...]:
-    _write(path, lambda: _copy(layer, "GPKG", path, ["GEOMETRY_NAME=geom"]))
+    _write(lambda: _copy(layer, "GPKG", path, ["GEOMETRY_NAME=geom"]))
     runs, _ = checked(lambda: source.GetLayerByName(RUNS))
     if runs is not None:
-        _write(path, lambda: _add_runs(runs, path))
+        _write(lambda: _add_runs(runs, path))
     return ()
 
 

@@ -72,9 +72,9 @@ def _not_writable(folder: str, details: str) -> InputError:
 
 
 def _is_full(folder: str, problem: Union[str, OSError]) -> bool:
-    if isinstance(problem, OSError):
+    if isinstance(problem, OSError) and problem.errno is not None:
         return problem.errno in _FULL_ERRNO
-    said = problem.lower()
+    said = str(problem).lower()
     if any(words in said for words in _FULL_WORDS):
         return True
     try:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import sqlite3
 from pathlib import Path
@@ -188,9 +189,21 @@ def test_an_error_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_missing_folder(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="could not be written") as caught:
+    with pytest.raises(InputError, match="does not exist"):
         ChangesWriter(str(tmp_path / "none" / "out.gpkg"), UTM33, info())
-    assert "does not exist" in caught.value.hint
+
+
+def test_messages_name_the_final_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hidden = tmp_path / ".changescribe-1"
+    hidden.mkdir()
+    final = str(tmp_path / "run.gpkg")
+    monkeypatch.setattr(ogr.Layer, "CreateFeature", lambda *_: 6)
+    with ChangesWriter(str(hidden / "changes.gpkg"), UTM33, info(), shown_as=final) as out:
+        out.add(shape(0, 1.0))
+        with pytest.raises(OutputError) as caught:
+            out.finish()
+    assert caught.value.message == f'"{final}" could not be written.'
+    assert "changescribe-1" not in str(caught.value)
 
 
 def test_layer_crs() -> None:
@@ -261,15 +274,30 @@ def test_cut_text() -> None:
     assert cut_text("a\U0001f333", 4) == "a"
 
 
+@pytest.mark.parametrize(
+    "present", ["a.shp", "a.dbf", "a.shx", "a.prj", "a.cpg", "a.qix", "a_captions.csv"]
+)
+def test_any_part_of_a_shapefile_is_kept_unless_overwritten(
+    gpkg: Path, tmp_path: Path, present: str
+) -> None:
+    (tmp_path / present).write_text("old")
+    with pytest.raises(InputError, match=f"{present}.* exists already"):
+        export(str(gpkg), str(tmp_path / "a.shp"))
+    assert (tmp_path / present).read_text() == "old"
+    assert len(list(tmp_path.iterdir())) == 2
+    export(str(gpkg), str(tmp_path / "a.geojson"))
+    assert (tmp_path / present).read_text() == "old"
+
+
 def test_overwriting_takes_the_old_parts_away(gpkg: Path, tmp_path: Path) -> None:
     target = tmp_path / "a.shp"
     (tmp_path / "a_captions.csv").write_text("old")
     (tmp_path / "a.qix").write_text("old index")
-    export(str(gpkg), str(target))
+    (tmp_path / "a_notes.csv").write_text("mine")
+    export(str(gpkg), str(target), overwrite=True)
     assert not (tmp_path / "a_captions.csv").exists()
     assert not (tmp_path / "a.qix").exists()
-    with pytest.raises(InputError, match="exists"):
-        export(str(gpkg), str(target))
+    assert (tmp_path / "a_notes.csv").read_text() == "mine"
     export(str(gpkg), str(target), overwrite=True)
     assert len(rows(target)) == 3
 
@@ -338,5 +366,42 @@ def test_bad_sources(gpkg: Path, tmp_path: Path) -> None:
 
 
 def test_unwritable(gpkg: Path, tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="could not be written"):
+    with pytest.raises(InputError, match="does not exist"):
         export(str(gpkg), str(tmp_path / "none" / "a.shp"))
+
+
+@pytest.mark.parametrize("name", ["a.shp", "a.geojson", "a.gpkg"])
+def test_a_failed_write_names_the_file_asked_for(
+    gpkg: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(ogr.Layer, "CreateFeature", lambda *_: 6)
+    with pytest.raises(OutputError) as caught:
+        export(str(gpkg), str(tmp_path / name))
+    assert caught.value.message == f'"{tmp_path / name}" could not be written.'
+    assert [path.name for path in tmp_path.iterdir()] == ["out.gpkg"]
+
+
+def test_a_full_disk_beside_gdal(
+    gpkg: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OutputError) as caught:
+        export(str(gpkg), str(tmp_path / "a.shp"))
+    assert "disk is full" in caught.value.hint
+
+
+def test_a_file_in_use_is_told(gpkg: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows does not let go of a file that is open in QGIS."""
+    export(str(gpkg), str(tmp_path / "a.shp"))
+
+    def locked(self: Path, missing_ok: bool = False) -> None:
+        raise PermissionError(errno.EACCES, "in use", str(self))
+
+    monkeypatch.setattr(Path, "unlink", locked)
+    with pytest.raises(OutputError, match="in use") as caught:
+        export(str(gpkg), str(tmp_path / "a.shp"), overwrite=True)
+    assert "layer" in caught.value.hint
+    assert len(rows(tmp_path / "a.shp")) == 3

@@ -19,6 +19,7 @@ from changescribe.engine.writing import could_not_write
     "problem",
     [
         OSError(errno.ENOSPC, "No space left on device"),
+        OSError("sqlite3_exec failed: database or disk is full"),
         "database or disk is full",
         "_tiffWriteProc:No space left on device",
         "Free disk space available is 10 bytes, whereas 20 are at least necessary",
