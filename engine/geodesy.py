@@ -1,11 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""True areas and lengths on the ellipsoid, and where a pixel lies by the compass.
-
-Areas are taken in a Lambert azimuthal equal-area projection of the data's own
-ellipsoid. That projection keeps areas exactly, near its centre and far from it;
-what is left is that its straight lines are not those of the data, so long edges
-are cut into short ones first.
-"""
+"""True areas of pixels on the ellipsoid, and where a pixel lies by the compass."""
 
 from __future__ import annotations
 
@@ -13,14 +7,11 @@ import math
 from typing import Optional
 
 import numpy as np
-from osgeo import ogr, osr
+from osgeo import osr
 
 from .raster.grid import Grid
-from .raster.support import checked, ecef, spatial_reference, transform_points
+from .raster.support import ecef, spatial_reference, transform_points
 
-#: Longest edge that is not cut before it is projected, in metres and degrees.
-_LONGEST_EDGE_M = 5000.0
-_LONGEST_EDGE_DEGREES = 0.05
 #: Nodes along each side of the lattice on which pixel areas are worked out.
 _NODES = 129
 
@@ -35,84 +26,6 @@ POSITIONS = (
     "north-west",
 )
 CENTRE = "centre"
-
-
-class Geodesy:
-    """Measures geometries of one CRS.
-
-    Args:
-        crs_wkt: CRS of the geometries as any text that GDAL understands; "" for none.
-        centre: x, y in that CRS near which most geometries lie; None for each geometry's own.
-
-    Raises:
-        InputError: the text is not a CRS.
-    """
-
-    def __init__(self, crs_wkt: str, centre: Optional[tuple[float, float]] = None) -> None:
-        self._crs = _horizontal(crs_wkt)
-        self._to_equal_area = None if centre is None else self._projection(centre)
-
-    @property
-    def known(self) -> bool:
-        """Whether anything can be measured: False without a CRS that lies on the Earth."""
-        return self._crs is not None
-
-    def area(self, geometry: ogr.Geometry) -> Optional[float]:
-        """Return the area in m2 of a polygon or multipolygon; None without georeference."""
-        projected = self._projected(geometry)
-        return None if projected is None else projected.GetArea()
-
-    def length(self, geometry: ogr.Geometry) -> Optional[float]:
-        """Return the length in metres of a line; None without georeference.
-
-        Edges are cut short and measured with the ellipsoid's radii of curvature at their
-        middle: sqrt((M dlat)^2 + (N cos(lat) dlon)^2).
-        """
-        if self._crs is None:
-            return None
-        line = self._cut(geometry)
-        transform = osr.CoordinateTransformation(self._crs, _geographic(self._crs))
-        if checked(lambda: line.Transform(transform))[0] != 0:
-            return None
-        parts = [line.GetGeometryRef(i) for i in range(line.GetGeometryCount())] or [line]
-        semi_major, flattening = self._crs.GetSemiMajor(), _flattening(self._crs)
-        return sum(
-            _edges(np.array(part.GetPoints())[:, :2], semi_major, flattening) for part in parts
-        )
-
-    def _projected(self, geometry: ogr.Geometry) -> Optional[ogr.Geometry]:
-        if self._crs is None or geometry.IsEmpty():
-            return None if self._crs is None else geometry
-        transform = self._to_equal_area
-        if transform is None:
-            xmin, xmax, ymin, ymax = geometry.GetEnvelope()
-            transform = self._projection(((xmin + xmax) / 2, (ymin + ymax) / 2))
-        polygon = self._cut(geometry)
-        if transform is None or checked(lambda: polygon.Transform(transform))[0] != 0:
-            return None
-        return polygon
-
-    def _cut(self, geometry: ogr.Geometry) -> ogr.Geometry:
-        copy = geometry.Clone()
-        if self._crs.IsGeographic():
-            copy.Segmentize(_LONGEST_EDGE_DEGREES)
-        else:
-            copy.Segmentize(_LONGEST_EDGE_M / self._crs.GetLinearUnits())
-        return copy
-
-    def _projection(self, centre: tuple[float, float]) -> Optional[osr.CoordinateTransformation]:
-        if self._crs is None:
-            return None
-        there = transform_points(self._crs, _geographic(self._crs), np.array([centre]))
-        lon, lat = there[0]
-        if not (math.isfinite(lon) and math.isfinite(lat)):
-            return None
-        equal_area = osr.SpatialReference()
-        equal_area.CopyGeogCSFrom(self._crs)
-        equal_area.SetLAEA(lat, lon, 0.0, 0.0)
-        equal_area.SetLinearUnits("metre", 1.0)
-        equal_area.SetAxisMappingStrategy(osr.OAMS_TRADITIONAL_GIS_ORDER)
-        return osr.CoordinateTransformation(self._crs, equal_area)
 
 
 class PixelAreas:
@@ -151,14 +64,6 @@ class PixelAreas:
         upper = a[top, left] * (1 - u) + a[top, right] * u
         lower = a[bottom, left] * (1 - u) + a[bottom, right] * u
         return upper * (1 - v) + lower * v
-
-    @property
-    def centre(self) -> Optional[float]:
-        """Area in m2 of the pixel in the middle of the grid."""
-        if self._areas is None:
-            return None
-        middle = np.array([self._grid.width / 2]), np.array([self._grid.height / 2])
-        return float(self.at(*middle)[0])
 
     def _lattice(self) -> Optional[np.ndarray]:
         if not self._grid.crs_wkt:
@@ -243,19 +148,3 @@ def _geographic(crs: osr.SpatialReference) -> osr.SpatialReference:
     geographic.CopyGeogCSFrom(crs)
     geographic.SetAxisMappingStrategy(osr.OAMS_TRADITIONAL_GIS_ORDER)
     return geographic
-
-
-def _flattening(crs: osr.SpatialReference) -> float:
-    inverse = crs.GetInvFlattening()
-    return 1 / inverse if inverse else 0.0
-
-
-def _edges(degrees: np.ndarray, semi_major: float, flattening: float) -> float:
-    lon, lat = np.radians(degrees[:, 0]), np.radians(degrees[:, 1])
-    middle = (lat[:-1] + lat[1:]) / 2
-    squared = flattening * (2 - flattening)
-    w = 1 - squared * np.sin(middle) ** 2
-    north = semi_major * (1 - squared) / w**1.5 * np.diff(lat)
-    turn = (np.diff(lon) + np.pi) % (2 * np.pi) - np.pi
-    east = semi_major / np.sqrt(w) * np.cos(middle) * turn
-    return float(np.hypot(north, east).sum())

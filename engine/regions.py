@@ -27,11 +27,11 @@ from .region_facts import RegionDescriber, RegionShape
 from .request import MASK_NODATA, MASK_VALUES, SCORE_SCALE, Query
 from .runs import Runs, components, find_runs, label_runs, touching
 
-__all__ = ["MaskSummary", "RegionShape", "build_mask", "default_min_area", "extract"]
+__all__ = ["MaskSummary", "RegionShape", "build_mask", "extract"]
 
-#: A region is never smaller than this by default.
-MIN_AREA_M2 = 20.0
-MIN_AREA_PX = 4
+#: A region is never smaller than either of these by default.
+_MIN_AREA_M2 = 20.0
+_MIN_AREA_PX = 4
 _SCORE_NODATA = 255
 #: Pixels that a strip may hold, but it has 256 rows (the height of a tile) at least.
 _STRIP_PIXELS = 1 << 24
@@ -58,12 +58,6 @@ class MaskSummary:
     changed_px: int
     regions: int
     dropped: int
-
-
-def default_min_area(grid: Grid) -> Optional[float]:
-    """Return the smallest area of a region in m2 unless told; None without georeference."""
-    size = grid.pixel_size
-    return None if size is None else max(MIN_AREA_M2, MIN_AREA_PX * size**2)
 
 
 def build_mask(
@@ -243,8 +237,8 @@ class _Sieve:
 
     def __init__(self, areas: PixelAreas, min_area: Optional[float]) -> None:
         self.areas = areas
-        self._min_m2 = MIN_AREA_M2 if min_area is None else min_area * (1 - 1e-9)
-        self._min_px = MIN_AREA_PX if min_area is None or not areas.known else 1
+        self._min_m2 = _MIN_AREA_M2 if min_area is None else min_area * (1 - 1e-9)
+        self._min_px = _MIN_AREA_PX if min_area is None or not areas.known else 1
         self.valid_px, self.valid_area = 0, 0.0
         self.kept, self.dropped = 0, 0
         self._nodes: list[np.ndarray] = []  # (n, 2) pixels and m2 of border components, by strip

@@ -138,8 +138,6 @@ def test_default_minimum_is_20_m2_or_4_pixels(tmp_path: Path) -> None:
     plane[10:14, 2:7] = 200  # 20 pixels
     case = Case(tmp_path, [plane], [ROADS], grid_of(20, 20, 1.0))
     assert case.build().regions == 1
-    assert regions.default_min_area(case.grid) == 20.0
-    assert regions.default_min_area(grid_of(1, 1, 5.0)) == pytest.approx(100 * SCALE, rel=1e-4)
     plane[:] = 0
     plane[0, :3] = 200  # 3 pixels of 25 m² are more than 20 m², but too few
     case = Case(tmp_path, [plane], [ROADS])
@@ -152,7 +150,6 @@ def test_sieve_without_georeference_counts_pixels(tmp_path: Path) -> None:
     case = Case(tmp_path, [plane], [ROADS], Grid(10, 10, PIXEL_GEOTRANSFORM, ""))
     summary = case.build(min_area=1000.0)
     assert (summary.regions, summary.dropped, summary.area_analysed_m2) == (1, 1, None)
-    assert regions.default_min_area(case.grid) is None
 
 
 def test_queries_do_not_merge(tmp_path: Path) -> None:
