@@ -10,8 +10,9 @@ width of the raster and the largest region, not the height.
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Callable, Optional
 
@@ -89,24 +90,24 @@ def build_mask(
         InputError: the score raster cannot be read or does not fit.
         OutputError: the mask cannot be written.
     """
-    scores = _Scores(score_path, grid, queries, threshold)
     sieve = _Sieve(PixelAreas(grid), min_area)
     strips = list(_strips(grid))
     tell = progress or (lambda _: None)
-    for index, (y, height) in enumerate(strips):
-        values, valid = scores.read(y, height)
-        sieve.measure(values, valid, y)
-        tell(0.5 * (index + 1) / len(strips))
-    sieve.decide()
     lut = np.array([0] + [MASK_VALUES[query.direction] for query in queries], dtype=np.uint8)
     changed = 0
-    for index, (y, height) in enumerate(strips):
-        values, valid = scores.read(y, height)
-        mask = lut[sieve.clean(values, y, index)]
-        changed += int(np.count_nonzero(mask))
-        mask[~valid] = MASK_NODATA
-        writer.write(0, y, mask[None])
-        tell(0.5 + 0.5 * (index + 1) / len(strips))
+    with contextlib.closing(_Scores(score_path, grid, queries, threshold)) as scores:
+        for index, (y, height) in enumerate(strips):
+            values, valid = scores.read(y, height)
+            sieve.measure(values, valid, y)
+            tell(0.5 * (index + 1) / len(strips))
+        sieve.decide()
+        for index, (y, height) in enumerate(strips):
+            values, valid = scores.read(y, height)
+            mask = lut[sieve.clean(values, y, index)]
+            changed += int(np.count_nonzero(mask))
+            mask[~valid] = MASK_NODATA
+            writer.write(0, y, mask[None])
+            tell(0.5 + 0.5 * (index + 1) / len(strips))
     area = sieve.valid_area if sieve.areas.known else None
     return MaskSummary(sieve.valid_px, area, changed, sieve.kept, sieve.dropped)
 
@@ -123,8 +124,11 @@ def extract(
     simplify: float = 0.7,
     crs: Optional[str] = None,
     progress: Optional[FractionCallback] = None,
-) -> Iterator[RegionShape]:
+) -> Generator[RegionShape, None, None]:
     """Yield the regions of a mask, each as soon as the strips below cannot add to it.
+
+    The rasters are open until the last region is taken, or until the generator is closed:
+    use :func:`contextlib.closing` where taking them may end early.
 
     Args:
         mask_path: as :func:`build_mask` writes it.
@@ -141,27 +145,29 @@ def extract(
     Raises:
         InputError: a raster cannot be read or does not fit, or ``crs`` is not a CRS.
     """
-    scores = _Scores(score_path, grid, queries, 0.0)
-    mask = _Band(mask_path, grid)
-    classes = [
-        None if path is None else _Band(path, grid)
-        for path in (classes_before_path, classes_after_path)
-    ]
-    describer = RegionDescriber(grid, queries, class_names, simplify, crs)
-    names = len(class_names)
-    assembler = _Assembler(PixelAreas(grid), names)
-    strips = list(_strips(grid))
-    for index, (y, height) in enumerate(strips):
-        changed = mask.read(y, height)
-        changed = (changed != 0) & (changed != MASK_NODATA)
-        values, _ = scores.read(y, height)
-        values[~changed] = 0
-        read = [None if band is None else band.read(y, height) for band in classes]
-        last = index + 1 == len(strips)
-        for runs, label, facts in assembler.add(values, scores.best, read, y, last=last):
-            yield from describer.describe(runs, label, facts)
-        if progress is not None:
-            progress((index + 1) / len(strips))
+    with (
+        contextlib.closing(_Scores(score_path, grid, queries, 0.0)) as scores,
+        contextlib.closing(_Band(mask_path, grid)) as mask,
+        contextlib.ExitStack() as stack,
+    ):
+        classes = [
+            None if path is None else stack.enter_context(contextlib.closing(_Band(path, grid)))
+            for path in (classes_before_path, classes_after_path)
+        ]
+        describer = RegionDescriber(grid, queries, class_names, simplify, crs)
+        assembler = _Assembler(PixelAreas(grid), len(class_names))
+        strips = list(_strips(grid))
+        for index, (y, height) in enumerate(strips):
+            changed = mask.read(y, height)
+            changed = (changed != 0) & (changed != MASK_NODATA)
+            values, _ = scores.read(y, height)
+            values[~changed] = 0
+            read = [None if band is None else band.read(y, height) for band in classes]
+            last = index + 1 == len(strips)
+            for runs, label, facts in assembler.add(values, scores.best, read, y, last=last):
+                yield from describer.describe(runs, label, facts)
+            if progress is not None:
+                progress((index + 1) / len(strips))
 
 
 def _strips(grid: Grid) -> Iterator[tuple[int, int]]:
@@ -183,7 +189,11 @@ class _Band:
         if dataset.RasterCount < bands:
             raise InputError(f'"{path}" has too few bands.', "Run the detection again.")
         self._path = path
-        self._dataset = dataset
+        self._dataset: Optional[gdal.Dataset] = dataset
+
+    def close(self) -> None:
+        """Close the file, also where something else still refers to this band."""
+        self._dataset = None
 
     def read(self, y: int, height: int, band: int = 1) -> np.ndarray:
         """Return (height, W) uint8."""
@@ -205,6 +215,10 @@ class _Scores:
         # A score of exactly the threshold counts, whatever rounding does to the product.
         self._lowest = max(1, math.ceil(threshold * SCORE_SCALE - 1e-6))
         self.best = np.zeros((0, 0), dtype=np.uint8)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._raster.close()
 
     def read(self, y: int, height: int) -> tuple[np.ndarray, np.ndarray]:
         """Read a strip; the scores themselves are then in :attr:`best`.

@@ -244,19 +244,23 @@ def warp_to(
         for y in range(0, grid.height, _BLOCK_HEIGHT)
         for x in range(0, grid.width, _BLOCK_WIDTH)
     ]
-    with _like(dst_path, grid, source, shown_as) as writer:
-        for done, block in enumerate(blocks):
-            part = grid.window(*block)
-            values = _warped(source, part, "near")
-            if resample != "nearest":
-                missing = values == nodata
-                values = _warped(source, part, resample)
-                if nodata is not None:
-                    values[missing] = nodata
-            writer.write(block[0], block[1], values)
-            if progress is not None and not progress((done + 1) / len(blocks)):
-                raise CancelledError
-        writer.commit()
+    try:
+        with RasterWriter(dst_path, grid, shown_as=shown_as, **_layout(source)) as writer:
+            for done, block in enumerate(blocks):
+                part = grid.window(*block)
+                values = _warped(source, part, "near")
+                if resample != "nearest":
+                    missing = values == nodata
+                    values = _warped(source, part, resample)
+                    if nodata is not None:
+                        values[missing] = nodata
+                writer.write(block[0], block[1], values)
+                if progress is not None and not progress((done + 1) / len(blocks)):
+                    raise CancelledError
+            writer.commit()
+    finally:
+        # An error on its way up refers to what is here: the file would stay open.
+        source = None
 
 
 def _warped(source: gdal.Dataset, grid: Grid, method: str) -> np.ndarray:
@@ -284,26 +288,24 @@ def _warped(source: gdal.Dataset, grid: Grid, method: str) -> np.ndarray:
         )
     )
     if not done or problem:
-        raise InputError(f'"{source.GetDescription()}" could not be read.', "", problem)
+        name, source = source.GetDescription(), None  # the error refers to what is here
+        raise InputError(f'"{name}" could not be read.', "", problem)
     values = target.ReadAsArray()
     return values[None] if values.ndim == 2 else values
 
 
-def _like(path: str, grid: Grid, source: gdal.Dataset, shown_as: Optional[str]) -> RasterWriter:
-    """Start a raster with the bands of another on a grid of its own."""
+def _layout(source: gdal.Dataset) -> dict[str, object]:
+    """Arguments of a writer for a raster with the bands of another."""
     bands = [source.GetRasterBand(number + 1) for number in range(source.RasterCount)]
     table = bands[0].GetRasterColorTable()
     colours = None
     if table is not None:
         colours = {index: table.GetColorEntry(index) for index in range(table.GetCount())}
-    return RasterWriter(
-        path,
-        grid,
-        len(bands),
-        gdal_array.GDALTypeCodeToNumericTypeCode(bands[0].DataType),
-        bands[0].GetNoDataValue(),
-        [band.GetDescription() for band in bands],
-        bands[0].GetScale(),
-        colours,
-        shown_as,
-    )
+    return {
+        "bands": len(bands),
+        "dtype": gdal_array.GDALTypeCodeToNumericTypeCode(bands[0].DataType),
+        "nodata": bands[0].GetNoDataValue(),
+        "descriptions": [band.GetDescription() for band in bands],
+        "scale": bands[0].GetScale(),
+        "colours": colours,
+    }

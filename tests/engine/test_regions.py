@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import resource
 import time
@@ -412,6 +413,61 @@ def test_progress_ends_at_one_and_may_stop(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         case.build(progress=stop)
+
+
+def open_files(folder: Path) -> set[str]:
+    """Names of the files in a folder that this process has open."""
+    found = set()
+    for link in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            found.add(link.resolve())
+    return {path.name for path in found if path.parent == folder.resolve()}
+
+
+needs_proc = pytest.mark.skipif(
+    not Path("/proc/self/fd").is_dir(), reason="open files are listed on Linux only"
+)
+
+
+@needs_proc
+@pytest.mark.usefixtures("small_strips")
+def test_closing_lets_go_of_the_files(tmp_path: Path) -> None:
+    """An open file cannot be removed on Windows."""
+    plane = np.zeros((40, 20))
+    plane[0:3, 0:3] = plane[20:23, 0:3] = 200
+    case = Case(tmp_path, [plane], [ROADS])
+    case.build()
+    classes = case.raster("classes.tif", plane)
+    shapes = regions.extract(
+        case.mask,
+        case.score,
+        case.grid,
+        case.queries,
+        classes_before_path=classes,
+        class_names=("road",),
+    )
+    frame = shapes.gi_frame  # as the traceback of an error would, this keeps what is inside
+    with contextlib.closing(shapes):
+        next(shapes)
+        assert open_files(tmp_path) == {"score.tif", "mask.tif", "classes.tif"}
+    assert frame is not None
+    assert open_files(tmp_path) == set()
+
+
+@needs_proc
+def test_an_error_does_not_keep_files_open(tmp_path: Path) -> None:
+    case = Case(tmp_path, [np.full((4, 4), 200)], [ROADS])
+    case.build()
+
+    def stop(_: float) -> None:
+        assert open_files(tmp_path) & {"score.tif"}
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as first:
+        case.build(progress=stop)
+    with pytest.raises(KeyboardInterrupt) as second:
+        case.extract(progress=stop)
+    assert open_files(tmp_path) == set(), (first, second)
 
 
 def test_empty_score(tmp_path: Path) -> None:

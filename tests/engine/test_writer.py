@@ -14,7 +14,7 @@ import pytest
 from osgeo import gdal
 
 from changescribe.engine import writing
-from changescribe.engine.errors import CancelledError, InputError, OutputError
+from changescribe.engine.errors import CancelledError, ChangeScribeError, InputError, OutputError
 from changescribe.engine.raster import writer as writer_module
 from changescribe.engine.raster.grid import Grid
 from changescribe.engine.raster.support import same_crs, spatial_reference
@@ -308,6 +308,26 @@ def test_a_stopped_warp_leaves_nothing(coarse, tmp_path):
     with pytest.raises(CancelledError):
         warp_to(coarse, target, str(tmp_path / "out.tif"), progress=lambda _: False)
     assert os.listdir(tmp_path) == ["work.tif"]
+
+
+def failing(*_, **__):
+    raise OutputError("No space left on device")
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="open files are listed on Linux")
+@pytest.mark.parametrize("cause", ["cancelled", "disk", "source"])
+def test_an_error_does_not_keep_files_open(coarse, tmp_path, monkeypatch, cause):
+    """An open file cannot be removed on Windows."""
+    grid = Grid(40, 40, (500000.0, 0.5, 0.0, 5000000.0, 0.0, -0.5), UTM)
+    if cause == "disk":
+        monkeypatch.setattr(RasterWriter, "__init__", failing)
+    if cause == "source":
+        monkeypatch.setattr(gdal, "Warp", lambda *_, **__: 0)
+    with pytest.raises(ChangeScribeError) as error:
+        warp_to(coarse, grid, str(tmp_path / "out.tif"), progress=lambda _: False)
+    names = [os.path.join("/proc/self/fd", number) for number in os.listdir("/proc/self/fd")]
+    opened = [os.readlink(name) for name in names if os.path.islink(name)]
+    assert not [name for name in opened if name.startswith(str(tmp_path))], error
 
 
 def test_a_missing_source(tmp_path):
