@@ -14,15 +14,16 @@ _APPEARED = """built build builds constructed construct construction constructin
     enlarged planted planting flooded inundated erected erect erection emerged emerge
     emergence created creation grew grow grows grown growing growth gained gain gains
     increased increase increases opened paved installed install installation developed
-    established arrived formed laid rebuilt more recent recently widened reforested
-    afforested"""
+    established arrived formed laid rebuilt more recent recently widen widens widened widening
+    broadened broadening lengthened lengthening reforested afforested"""
 _REMOVED = """demolished demolish demolition demolitions demolishing removed remove removes removal
     removals removing destroyed destroy destruction destroying cleared clearing clearance
     clearings felled felling lost lose loses losing loss losses disappeared disappear
     disappears disappearing disappearance shrank shrink shrinks shrunk shrinking shrinkage
     razed logged dismantled decreased decrease decreases decline declined reduced reduction
     vanished vanish gone bulldozed drained receded burned burnt eradicated missing uprooted
-    fewer less former deforested"""
+    fewer less former deforested cut cutting clearcut narrowed narrowing shorten shortens
+    shortened shortening"""
 _CHANGED = """changed change changes changing modified modification modifications altered alteration
     alterations different differences difference differs replaced renewed happened happening
     occurred"""
@@ -36,7 +37,7 @@ for _direction, _text in ((APPEARED, _APPEARED), (REMOVED, _REMOVED), (CHANGED, 
 WEAK = frozenset("new newly recent recently more additional fewer less former growing".split())
 
 _FUSED_TEXT: tuple[tuple[str, tuple[Query, ...]], ...] = (
-    ("deforestation deforested logging", (Query("trees", REMOVED),)),
+    ("deforestation deforested logging clearcut", (Query("trees", REMOVED),)),
     ("reforestation afforestation reforested afforested", (Query("trees", APPEARED),)),
     (
         "urbanisation urbanization urbanised urbanized sprawl",
@@ -54,7 +55,8 @@ FUSED: dict[str, tuple[Query, ...]] = {
 }
 #: Fused where no other noun stands in the clause; otherwise verbs, or part of the noun.
 FUSED_ALONE = frozenset(
-    "flooded inundated deforested reforested afforested urbanised urbanized flood logging".split()
+    """flooded inundated deforested reforested afforested urbanised urbanized flood logging
+    clearcut""".split()
 )
 
 #: What anything is called.
@@ -102,6 +104,10 @@ NOUN_COMPOUNDS = frozenset(
         "construction vehicles",
         "developed land",
         "logged areas",
+        "railway cutting",
+        "road cut",
+        "road cutting",
+        "short cut",
         "parking area",
         "parking areas",
         "play area",
@@ -130,7 +136,7 @@ EXCHANGES = re.compile(
     r"(?:turned|turning|turns?|converted|converting|converts?|transformed|changed|changing|made)"
     r"\s+(?:in)?to|"
     r"became|becomes?|becoming|(?:gave|gives?|given|made)\s+way\s+(?:to|for)|"
-    r"(?:cleared|removed|felled|demolished|destroyed|lost)\s+"
+    r"(?:cleared|removed|felled|cut|demolished|destroyed|lost)\s+"
     r"(?:for|to\s+(?:make\s+(?:way|room)\s+for|build)|to)"
     r")(?=\s|$)"
 )
@@ -150,6 +156,7 @@ REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), instead)
     for pattern, instead in (
         (rf"\b{_DOWN}[\s-]+down\b", "removed"),
+        (r"\bclear[\s-]?cut(?:ting)?\b", "clearcut"),
         (r"\bdried[\s-]+(?:up|out)\b", "removed"),
         (r"\b(?:put|popped|sprung|sprang|cropped|built|build)\s+up\b(?!\s+areas?)", "built"),
         (r"\bgot\s+rid\s+of\b", "removed"),
