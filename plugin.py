@@ -11,12 +11,14 @@ import os
 from typing import TYPE_CHECKING, Optional
 
 from qgis.core import QgsApplication
-from qgis.PyQt.QtCore import QCoreApplication, Qt
+from qgis.PyQt.QtCore import Qt
 from qgis.PyQt.QtGui import QIcon
 
+from .ui import dependencies
 from .ui.compat import LEVEL_WARNING, QAction
 from .ui.errors import as_change_scribe_error, log
 from .ui.settings import Settings
+from .ui.translation import tr
 
 if TYPE_CHECKING:
     from qgis.core import QgsProcessingProvider
@@ -70,11 +72,7 @@ class ChangeScribePlugin:
         self.action = QAction(QIcon(_ICON), "ChangeScribe", window)
         self.action.setObjectName("changeScribeAction")
         self.action.setCheckable(True)
-        self.action.setToolTip(
-            QCoreApplication.translate(
-                "ChangeScribe", "ChangeScribe: find what changed between two rasters"
-            )
-        )
+        self.action.setToolTip(tr("ChangeScribe: find what changed between two rasters"))
         self.dock = ChangeScribeDock(self.iface.mapCanvas(), self.settings, window)
         self.controller = RunController(self.iface, self.dock, self.settings)
         self.iface.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, self.dock)
@@ -86,6 +84,7 @@ class ChangeScribePlugin:
 
     def unload(self) -> None:
         """Undo everything: called when the plugin is disabled, updated, or QGIS closes."""
+        ended = True
         if self.controller is not None:
             QgsApplication.instance().aboutToQuit.disconnect(self._quitting)
             ended = self.controller.shut_down()
@@ -105,6 +104,8 @@ class ChangeScribePlugin:
         if self.provider is not None:
             QgsApplication.processingRegistry().removeProvider(self.provider)
             self.provider = None
+        if ended:  # what has been imported from the folder stays imported
+            dependencies.deactivate()
 
     def _quitting(self) -> None:
         """Stop the engine before QGIS takes its objects apart."""

@@ -10,7 +10,9 @@ from qgis.gui import QgsCollapsibleGroupBox, QgsDoubleSpinBox, QgsFileWidget
 from qgis.PyQt.QtCore import pyqtSignal
 from qgis.PyQt.QtWidgets import QComboBox, QFormLayout, QLineEdit, QWidget
 
+from ..engine.request import DEVICES
 from .settings import Settings
+from .widgets import plain_tip
 
 if TYPE_CHECKING:
     from qgis.core import QgsRasterLayer
@@ -94,9 +96,9 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
     def _build_device(self) -> QComboBox:
         combo = QComboBox()
         combo.setObjectName("deviceCombo")
-        combo.addItem(self.tr("automatic"), "auto")
-        combo.addItem(self.tr("CPU"), "cpu")
-        combo.addItem(self.tr("graphics card (CUDA)"), "cuda")
+        titles = {"auto": self.tr("automatic"), "cuda": self.tr("graphics card (CUDA)")}
+        for name in DEVICES:
+            combo.addItem(titles.get(name, name.upper()), name)
         combo.setCurrentIndex(max(combo.findData(self._settings.device), 0))
         combo.currentIndexChanged.connect(self._device_changed)
         return combo
@@ -119,7 +121,7 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
         """Show where results go while no folder is chosen."""
         edit = self.folder.lineEdit()
         edit.setPlaceholderText(path or self.tr("beside the earlier layer"))
-        edit.setToolTip(self.output_folder or path)
+        edit.setToolTip(plain_tip(self.output_folder or path))
 
     @property
     def minimum_area(self) -> Optional[float]:

@@ -33,7 +33,7 @@ from qgis.core import (
     QgsTextRenderer,
     QgsVectorLayer,
 )
-from qgis.PyQt.QtCore import QCoreApplication, QSizeF, Qt
+from qgis.PyQt.QtCore import QSizeF, Qt
 from qgis.PyQt.QtGui import QColor
 
 from . import styles
@@ -45,6 +45,7 @@ from .compat import (
 )
 from .layers import RESULT_PROPERTY
 from .placement import Box, Item, place
+from .translation import tr
 
 if TYPE_CHECKING:
     from qgis.gui import QgsMapCanvas
@@ -121,7 +122,7 @@ def shorten(caption: str) -> tuple[str, ...]:
 
 def _new_layer(changes: QgsVectorLayer) -> QgsAnnotationLayer:
     options = QgsAnnotationLayer.LayerOptions(QgsProject.instance().transformContext())
-    layer = QgsAnnotationLayer(QCoreApplication.translate("ChangeScribe", "captions"), options)
+    layer = QgsAnnotationLayer(tr("captions"), options)
     layer.setCrs(changes.crs())
     return layer
 
@@ -266,7 +267,7 @@ def _text_format() -> QgsTextFormat:
 
 
 def _leader_symbol(direction: str) -> QgsLineSymbol:
-    colour = styles.COLOURS.get(direction, styles.COLOURS["changed"])
+    colour = styles.colour_of(direction)
     symbol = QgsLineSymbol.createSimple(
         {"line_color": "#ffffff", "line_width": "1.0", "capstyle": "round"}
     )

@@ -20,6 +20,7 @@ from qgis.core import (
     QgsVectorLayer,
     QgsWkbTypes,
 )
+from qgis.PyQt.QtCore import QVariant
 
 try:
     from qgis.PyQt.QtGui import QAction
@@ -29,6 +30,8 @@ except ImportError:  # Qt 5
 __all__ = [
     "BACKGROUND_RECTANGLE",
     "BACKGROUND_SIZE_BUFFER",
+    "FIELD_INTEGER",
+    "FIELD_TEXT",
     "FILTER_POLYGON",
     "FILTER_RASTER",
     "FIXED_TEMPORAL_RANGE",
@@ -60,6 +63,9 @@ def _first(*spellings: Callable[[], Any]) -> Any:
     raise missing
 
 
+# PyQt 6 has no QVariant.Type; QGIS puts the old names on its QVariant.
+FIELD_INTEGER = QVariant.Int
+FIELD_TEXT = QVariant.String
 FILTER_RASTER = _first(
     lambda: Qgis.LayerFilter.RasterLayer, lambda: QgsMapLayerProxyModel.Filter.RasterLayer
 )

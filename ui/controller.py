@@ -66,6 +66,7 @@ class RunController(QObject):
         self._dock.results.zoom.connect(self.zoom_to)
         self._dock.results.captions.connect(self.set_captions)
         self._dock.results.details.connect(self.show_details)
+        self._dock.results.filtered.connect(self.refresh_captions)
         QgsProject.instance().readProject.connect(self.restore_runs)
         QgsProject.instance().cleared.connect(self._dock.results.clear)
 
@@ -139,7 +140,7 @@ class RunController(QObject):
 
     def _learn(self, request: ChangeRequest, result: ChangeResult) -> None:
         """Remember speed and device of a finished run for the next estimate."""
-        self._settings.remember_device(request.system, result.device)
+        self._settings.remember_device(request.system, request.device, result.device)
         seconds = result.timings_s.get("total", 0.0)
         if self._estimate and not result.partial and seconds >= _WORTH_MEASURING_S:
             self._settings.remember_speed(
@@ -178,8 +179,10 @@ class RunController(QObject):
         return dialog
 
     def zoom_to(self, run: Run) -> None:
-        """Zoom the map to the changes of a run, or to its mask where nothing was found."""
-        layer = run.layer("changes" if run.count else "mask")
+        """Zoom the map to the changes of a run, or to its mask where none is shown."""
+        layer = run.layer("changes")
+        if layer is None or not layer.featureCount():
+            layer = run.layer("mask")
         if layer is None:
             self.messenger.info(self.tr("The layers of this run are no longer in the project."))
             return
@@ -188,6 +191,10 @@ class RunController(QObject):
         bounds.scale(1.1)
         canvas.setExtent(bounds)
         canvas.refresh()
+        self.refresh_captions(run)
+
+    def refresh_captions(self, run: Run) -> None:
+        """Place the captions of a run anew where they are shown."""
         if run.captions_shown():
             self._show_captions(run)
 

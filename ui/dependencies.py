@@ -10,6 +10,7 @@ last on ``sys.path``, so that QGIS's own packages always win.
 
 from __future__ import annotations
 
+import glob
 import importlib
 import importlib.metadata
 import importlib.util
@@ -19,9 +20,10 @@ import sys
 import sysconfig
 from dataclasses import dataclass
 
-from qgis.PyQt.QtCore import QT_VERSION_STR, QCoreApplication, QStandardPaths
+from qgis.PyQt.QtCore import QT_VERSION_STR, QStandardPaths
 
 from ..engine.errors import DependencyError
+from .translation import tr
 
 
 @dataclass(frozen=True)
@@ -46,11 +48,6 @@ class Tier:
 #: onnxruntime imports nothing but numpy, so numpy stays QGIS's and nothing else is fetched.
 #: From 1.19 on one wheel works with numpy 1 and numpy 2, and 1.19 still has Python 3.9.
 COMPACT = Tier("compact", ("onnxruntime",), ("onnxruntime>=1.19,<2",), 24, 70)
-
-
-def tr(text: str) -> str:
-    """Translate a text of the plugin."""
-    return QCoreApplication.translate("ChangeScribe", text)
 
 
 def abi_tag() -> str:
@@ -124,6 +121,16 @@ def _importable(name: str) -> bool:
     except (ImportError, ValueError):
         # ValueError: a module that something has blocked or replaced in sys.modules.
         return False
+
+
+def has_cuda(tier: Tier = COMPACT) -> bool:
+    """Tell whether the onnxruntime found is one that can use a graphics card; not imported."""
+    activate(tier)
+    spec = importlib.util.find_spec("onnxruntime") if _importable("onnxruntime") else None
+    if spec is None or not spec.origin:
+        return False
+    return bool(glob.glob(os.path.join(
+        glob.escape(os.path.dirname(spec.origin)), "capi", "*onnxruntime_providers_cuda.*")))
 
 
 def facts() -> tuple[tuple[str, str], ...]:

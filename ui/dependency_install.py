@@ -23,8 +23,9 @@ from qgis.PyQt.QtCore import QProcess, QProcessEnvironment, QThread, pyqtSignal
 
 from ..engine.errors import CancelledError, ChangeScribeError, DependencyError, OutputError
 from . import dependencies
-from .dependencies import COMPACT, Tier, tr
+from .dependencies import COMPACT, Tier
 from .dependency_interpreter import Interpreter, Runtime, find, pip_command
+from .translation import tr
 
 #: Packages that QGIS brings; a second copy breaks GDAL's bindings and other plugins.
 QGIS_OWN = ("numpy", "osgeo", "PyQt5", "PyQt6", "pyproj", "shapely", "fiona", "rasterio")

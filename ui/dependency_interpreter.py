@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Callable, Optional
 
 from ..engine.errors import DependencyError
-from .dependencies import tr
+from .translation import tr
 
 #: Printed as the last line by the interpreter asked; it may print anything before.
 PROBE = """

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import html
 import os
 import tempfile
 from typing import Optional
@@ -24,10 +25,11 @@ from qgis.PyQt.QtWidgets import (
 
 from ..engine.errors import CancelledError, ChangeScribeError
 from . import dependencies
-from .dependencies import COMPACT, Tier, tr
+from .dependencies import COMPACT, Tier
 from .dependency_install import InstallPlan, InstallThread
 from .dependency_network import network_environment
 from .errors import DetailsDialog
+from .translation import tr
 
 _STEPS = 1000
 
@@ -228,5 +230,4 @@ class DependencyPanel(QFrame):
 
 def _html(text: str) -> str:
     """Escape a text for a label that understands HTML; long paths may break after a slash."""
-    escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return escaped.replace(os.sep, f"{os.sep}&#8203;")
+    return html.escape(text, quote=False).replace(os.sep, f"{os.sep}&#8203;")

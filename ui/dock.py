@@ -17,7 +17,13 @@ from .dependency_panel import DependencyPanel
 from .estimates import Estimate, estimate
 from .extent import ExtentPanel, Where
 from .layer_pair import LayerPairPanel
-from .layer_source import assigned_crs, is_iso_date, same_source, source_path
+from .layer_source import (
+    assigned_crs,
+    has_georeference,
+    is_iso_date,
+    same_source,
+    source_path,
+)
 from .outputs import automatic_folder, new_output
 from .prompt_panel import PromptPanel
 from .results_panel import ResultsPanel
@@ -111,12 +117,15 @@ class ChangeScribeDock(QgsDockWidget):
     def _order_tabs(self) -> None:
         """Let the Tab key follow the column from top to bottom."""
         layers, extent, options = self.layers, self.extent, self.advanced
+        results_filter = self.results.filter
         order = [
             layers.before_combo, layers.before_date, layers.after_combo, layers.after_date,
             layers.swap_button, self.prompt.combo, *extent.radio_buttons, extent.layer_combo,
-            extent.draw_button, self.system.combo, options.threshold, options.min_area,
-            options.bands_before, options.bands_after, options.device, options.folder,
+            extent.draw_button, self.system.combo, self.system.why_button,
+            options.threshold, options.min_area, options.bands_before, options.bands_after,
+            options.device, options.folder,
             self.run.detect_button, self.run.cancel_button, self.results.list,
+            results_filter.score, results_filter.area, results_filter.reset_button,
             self.results.zoom_button, self.results.captions_button, self.results.export_button,
         ]
         for first, second in zip(order, order[1:]):
@@ -184,16 +193,22 @@ class ChangeScribeDock(QgsDockWidget):
                 ).format(layer=layer.name())
             if not layer.isValid():
                 return self.tr('The file of "{layer}" cannot be read').format(layer=layer.name())
-        georeferenced = [layer.crs().isValid() for layer in (before, after)]
-        if georeferenced[0] != georeferenced[1]:
-            without = after if georeferenced[0] else before
+        return self._place_reason(before, after)
+
+    def _place_reason(self, before: QgsRasterLayer, after: QgsRasterLayer) -> str:
+        known = [layer.crs().isValid() for layer in (before, after)]
+        if known[0] != known[1]:
             return self.tr('"{layer}" has no CRS and the other layer has one').format(
-                layer=without.name()
+                layer=(after if known[0] else before).name()
             )
-        if not any(georeferenced) and (before.width(), before.height()) != (
-            after.width(), after.height()
-        ):
-            return self.tr("Layers without CRS must have the same size in pixels")
+        placed = [has_georeference(layer) for layer in (before, after)]
+        if placed[0] != placed[1]:
+            return self.tr('"{layer}" has no georeference and the other layer has one').format(
+                layer=(after if placed[0] else before).name()
+            )
+        sizes = {(layer.width(), layer.height()) for layer in (before, after)}
+        if not any(placed) and len(sizes) > 1:
+            return self.tr("Layers without georeference must have the same size in pixels")
         return ""
 
     def _form_reason(self) -> str:

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import html
 import traceback
 from typing import TYPE_CHECKING, Optional
 
 from qgis.core import QgsApplication, QgsMessageLog
 from qgis.PyQt import sip
-from qgis.PyQt.QtCore import QCoreApplication, Qt
+from qgis.PyQt.QtCore import Qt
 from qgis.PyQt.QtGui import QFontDatabase
 from qgis.PyQt.QtWidgets import (
     QDialog,
@@ -22,6 +23,7 @@ from qgis.PyQt.QtWidgets import (
 
 from ..engine.errors import ChangeScribeError
 from .compat import LEVEL_CRITICAL, LEVEL_INFO, LEVEL_WARNING
+from .translation import tr
 
 if TYPE_CHECKING:
     from qgis.gui import QgsMessageBar, QgsMessageBarItem
@@ -29,10 +31,6 @@ if TYPE_CHECKING:
 LOG_TAG = "ChangeScribe"
 #: A message that the user must see stays until it is closed.
 _STAYS = 0
-
-
-def _tr(text: str) -> str:
-    return QCoreApplication.translate("ChangeScribe", text)
 
 
 def log(text: str, level: int = LEVEL_INFO) -> None:
@@ -52,13 +50,13 @@ def as_change_scribe_error(error: BaseException) -> ChangeScribeError:
     details = "".join(traceback.format_exception(type(error), error, error.__traceback__))
     if isinstance(error, MemoryError):
         return ChangeScribeError(
-            _tr("There is not enough memory for this run."),
-            _tr("Close other programs, or analyse a smaller area."),
+            tr("There is not enough memory for this run."),
+            tr("Close other programs, or analyse a smaller area."),
             details,
         )
     return ChangeScribeError(
-        _tr("ChangeScribe met an unexpected problem ({kind}).").format(kind=type(error).__name__),
-        _tr("Press Details for what to put into a report."),
+        tr("ChangeScribe met an unexpected problem ({kind}).").format(kind=type(error).__name__),
+        tr("Press Details for what to put into a report."),
         details,
     )
 
@@ -73,13 +71,14 @@ class DetailsDialog(QDialog):
         self.setWindowTitle(title)
         self.resize(640, 360)
         label = QLabel(summary)
+        label.setTextFormat(Qt.TextFormat.PlainText)
         label.setWordWrap(True)
         self._text = QPlainTextEdit(details)
         self._text.setObjectName("detailsText")
         self._text.setReadOnly(True)
         self._text.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
-        copy = buttons.addButton(_tr("&Copy"), QDialogButtonBox.ButtonRole.ActionRole)
+        copy = buttons.addButton(tr("&Copy"), QDialogButtonBox.ButtonRole.ActionRole)
         copy.clicked.connect(self._copy)
         buttons.rejected.connect(self.close)
         layout = QVBoxLayout(self)
@@ -123,11 +122,12 @@ class Messenger:
 
     def _push(self, text: str, level: int, seconds: int, details: str,
               buttons: tuple[QPushButton, ...] = ()) -> None:
-        item = self._bar.createMessage("ChangeScribe", text)
+        # The bar shows HTML; prompts, names of layers and paths are to stay what they are.
+        item = self._bar.createMessage("ChangeScribe", html.escape(text, quote=False))
         for button in buttons:
             item.layout().addWidget(button)
         if details:
-            button = QPushButton(_tr("Details"))
+            button = QPushButton(tr("Details"))
             button.setObjectName("changeScribeDetailsButton")
             button.clicked.connect(lambda: self.show_details(text, details))
             item.layout().addWidget(button)
@@ -136,7 +136,7 @@ class Messenger:
 
     def show_details(self, summary: str, details: str) -> DetailsDialog:
         """Open the details of a message in a window that does not block QGIS."""
-        dialog = DetailsDialog(_tr("ChangeScribe: details"), summary, details, self._parent)
+        dialog = DetailsDialog(tr("ChangeScribe: details"), summary, details, self._parent)
         self._dialogs.append(dialog)
         dialog.destroyed.connect(lambda: self._forget(dialog))
         dialog.show()

@@ -7,21 +7,17 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Optional
 
-from qgis.PyQt.QtCore import QCoreApplication, QLocale
+from qgis.PyQt.QtCore import QLocale
 
+from ..engine.captions import format_area
 from .layer_source import area_m2
+from .translation import tr
 
 if TYPE_CHECKING:
     from qgis.core import QgsRasterLayer, QgsRectangle
 
-_HECTARE = 10_000.0
-_KM2 = 1_000_000.0
 _MINUTE = 60.0
 _HOUR = 3600.0
-
-
-def _tr(text: str) -> str:
-    return QCoreApplication.translate("ChangeScribe", text)
 
 
 @dataclass(frozen=True)
@@ -44,10 +40,10 @@ class Estimate:
         """Return the line shown in the dock."""
         parts = []
         if self.area_m2 is not None:
-            parts.append(area_text(self.area_m2))
+            parts.append(format_area(self.area_m2))
         parts.append(pixels_text(self.pixels))
         if self.seconds is not None:
-            parts.append(_tr("about {time}").format(time=duration_text(self.seconds)))
+            parts.append(tr("about {time}").format(time=duration_text(self.seconds)))
         return " \N{MIDDLE DOT} ".join(parts)
 
 
@@ -79,30 +75,21 @@ def estimate(
     return Estimate(area, pixels, working, working / speed if speed else None)
 
 
-def area_text(area: float) -> str:
-    """Return an area in m2, hectares or km2, with two or three significant figures."""
-    if area >= _KM2:
-        return f"{_figures(area / _KM2)} km\N{SUPERSCRIPT TWO}"
-    if area >= _HECTARE:
-        return f"{_figures(area / _HECTARE)} ha"
-    return f"{_figures(area)} m\N{SUPERSCRIPT TWO}"
-
-
 def pixels_text(pixels: int) -> str:
     """Return a number of pixels in words."""
     million = 1_000_000
     if pixels >= million:
-        return _tr("{n} million pixels").format(n=_figures(pixels / million))
-    return _tr("{n} pixels").format(n=QLocale().toString(pixels))
+        return tr("{n} million pixels").format(n=_figures(pixels / million))
+    return tr("{n} pixels").format(n=QLocale().toString(pixels))
 
 
 def duration_text(seconds: float) -> str:
     """Return a time, rounded to what an estimate is worth."""
     if seconds < _MINUTE:
-        return _tr("{n} s").format(n=max(1, round(seconds)))
+        return tr("{n} s").format(n=max(1, round(seconds)))
     if seconds < _HOUR:
-        return _tr("{n} min").format(n=round(seconds / _MINUTE))
-    return _tr("{n} h").format(n=_figures(seconds / _HOUR))
+        return tr("{n} min").format(n=round(seconds / _MINUTE))
+    return tr("{n} h").format(n=_figures(seconds / _HOUR))
 
 
 def _figures(value: float) -> str:

@@ -117,6 +117,7 @@ class ExportDialog(QDialog):
         self.replace_box.setObjectName("exportReplace")
         self.note_label = hint_label(name="exportNote")
         self.status_label = QLabel()
+        self.status_label.setTextFormat(Qt.TextFormat.PlainText)
         self.status_label.setObjectName("exportStatus")
         self.status_label.setWordWrap(True)
         self.warning_label = warning_label("exportWarnings")

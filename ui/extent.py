@@ -16,7 +16,7 @@ from qgis.core import (
     QgsVectorLayer,
 )
 from qgis.gui import QgsMapLayerComboBox, QgsMapToolExtent, QgsRubberBand
-from qgis.PyQt.QtCore import pyqtSignal
+from qgis.PyQt.QtCore import QLocale, pyqtSignal
 from qgis.PyQt.QtGui import QColor
 from qgis.PyQt.QtWidgets import (
     QAbstractButton,
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from qgis.gui import QgsMapCanvas
 
 OVERLAP, CANVAS, DRAW, LAYER = range(4)
+#: Reading more would stop QGIS for seconds.
+_MOST_VERTICES = 500_000
 _NAMES = ("whereOverlap", "whereCanvas", "whereDraw", "whereLayer")
 
 
@@ -180,23 +182,49 @@ class ExtentPanel(QWidget):
         if self.choice != LAYER:
             return None
         layer = self.layer_combo.currentLayer()
-        features = _polygons(layer, to_crs(rectangle, before.crs(), layer.crs()))
-        union = QgsGeometry.unaryUnion(features) if features else QgsGeometry()
-        if union.isEmpty():
+        polygons = self._polygons(layer, to_crs(rectangle, before.crs(), layer.crs()))
+        # Not joined, which takes minutes for a large layer: the engine draws one over the other.
+        together = QgsGeometry.collectGeometry(polygons)
+        if together.isEmpty():
             raise InputError(
                 self.tr("No polygon of the layer lies where both layers overlap."),
                 self.tr("Select other polygons, or choose another area."),
             )
         transform = QgsCoordinateTransform(layer.crs(), before.crs(), QgsProject.instance())
         try:
-            union.transform(transform)
+            together.transform(transform)
         except QgsCsException as error:
             raise InputError(
                 self.tr("The polygons cannot be transformed to the CRS of the earlier layer."),
                 self.tr("Check the CRS of the polygon layer."),
                 str(error),
             ) from error
-        return Area(union.asWkt())
+        return Area(together.asWkt())
+
+    def _polygons(self, layer: QgsVectorLayer, bounds: QgsRectangle) -> list[QgsGeometry]:
+        """Return the selected, or all, polygons of a layer that touch a rectangle.
+
+        Raises:
+            InputError: they have more vertices than can be handled without a long wait.
+        """
+        request = QgsFeatureRequest().setFilterRect(bounds).setNoAttributes()
+        get = layer.getSelectedFeatures if _selected(layer) else layer.getFeatures
+        polygons, vertices = [], 0
+        for feature in get(request):
+            geometry = feature.geometry()
+            if geometry.isEmpty():
+                continue
+            vertices += geometry.constGet().nCoordinates()
+            if vertices > _MOST_VERTICES:
+                raise InputError(
+                    self.tr('The polygons of "{layer}" have more than {n} vertices here.').format(
+                        layer=layer.name(), n=QLocale().toString(_MOST_VERTICES)
+                    ),
+                    self.tr("Select fewer polygons, simplify them, or choose a rectangle."),
+                )
+            geometry.convertToStraightSegment()
+            polygons.append(geometry)
+        return polygons
 
     def start_drawing(self) -> None:
         """Let the user drag a rectangle on the map; the map tool in use comes back after it."""
@@ -290,13 +318,3 @@ class ExtentPanel(QWidget):
 
 def _selected(layer: QgsVectorLayer) -> bool:
     return layer.selectedFeatureCount() > 0
-
-
-def _polygons(layer: QgsVectorLayer, bounds: QgsRectangle) -> list[QgsGeometry]:
-    """Return the selected, or all, geometries of a layer that touch a rectangle."""
-    request = QgsFeatureRequest().setFilterRect(bounds)
-    if _selected(layer):
-        chosen = [feature.geometry() for feature in layer.getSelectedFeatures(request)]
-    else:
-        chosen = [feature.geometry() for feature in layer.getFeatures(request)]
-    return [g if g.isGeosValid() else g.makeValid() for g in chosen if not g.isEmpty()]

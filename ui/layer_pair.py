@@ -11,11 +11,11 @@ from qgis.PyQt.QtCore import pyqtSignal
 from qgis.PyQt.QtGui import QIcon
 from qgis.PyQt.QtWidgets import QGridLayout, QLabel, QLineEdit, QSizePolicy, QToolButton, QWidget
 
+from ..engine.raster.dates import reversed_dates
 from .compat import FILTER_RASTER
 from .layer_source import date_of, is_iso_date
+from .layers import RESULT_PROPERTY
 from .widgets import icon_path, note_label, warning_label
-
-_GROUP_PROPERTY = "changescribe/result"
 
 
 class LayerPairPanel(QWidget):
@@ -146,12 +146,11 @@ class LayerPairPanel(QWidget):
         text = ""
         before, after = self.dates
         wrong = [date for date in (before, after) if date and not is_iso_date(date)]
-        common = min(len(before), len(after))
         if wrong:
             text = self.tr('"{date}" is not a date. Use YYYY, YYYY-MM or YYYY-MM-DD.').format(
                 date=wrong[0]
             )
-        elif before and after and before[:common] > after[:common]:
+        elif reversed_dates(before, after):
             text = self.tr("The dates seem reversed: before is {before}, after is {after}.").format(
                 before=before, after=after
             )
@@ -161,4 +160,4 @@ class LayerPairPanel(QWidget):
 
 def is_source(layer: QgsMapLayer) -> bool:
     """Whether a layer is a raster that a run could start from, not one that a run wrote."""
-    return isinstance(layer, QgsRasterLayer) and not layer.customProperty(_GROUP_PROPERTY)
+    return isinstance(layer, QgsRasterLayer) and not layer.customProperty(RESULT_PROPERTY)

@@ -18,15 +18,12 @@ from qgis.core import (
     QgsRectangle,
 )
 
+from ..engine.raster.dates import date_in_name
 from .compat import FIXED_TEMPORAL_RANGE
 
 if TYPE_CHECKING:
     from qgis.core import QgsCoordinateReferenceSystem, QgsRasterLayer
 
-# A year from 1900 on, then month and day where they follow; no digits around it.
-_DATE = re.compile(
-    r"(?<!\d)((?:19|20)\d\d)(?:[-_.]?(0[1-9]|1[0-2])(?:[-_.]?(0[1-9]|[12]\d|3[01]))?)?(?!\d)"
-)
 _ISO_DATE = re.compile(r"\d{4}(-\d{2}(-\d{2})?)?")
 
 
@@ -49,6 +46,12 @@ def assigned_crs(layer: QgsRasterLayer) -> Optional[str]:
     return crs.toWkt()
 
 
+def has_georeference(layer: QgsRasterLayer) -> bool:
+    """Whether a layer lies somewhere on the ground; else QGIS draws it at (column, -row)."""
+    pixels = QgsRectangle(0.0, -layer.height(), layer.width(), 0.0)
+    return layer.crs().isValid() or layer.extent() != pixels
+
+
 def date_of(layer: QgsRasterLayer) -> str:
     """Return the ISO date (year, month or day) of a layer, or an empty text.
 
@@ -60,15 +63,7 @@ def date_of(layer: QgsRasterLayer) -> str:
         if begin.isValid():
             return begin.date().toString("yyyy-MM-dd")
     path = source_path(layer) or ""
-    return date_in(os.path.basename(path)) or date_in(layer.name())
-
-
-def date_in(name: str) -> str:
-    """Return the first date in a name, such as "2016-05-04" of "austin_20160504.tif"."""
-    found = _DATE.search(name)
-    if found is None:
-        return ""
-    return "-".join(part for part in found.groups() if part)
+    return date_in_name(os.path.basename(path)) or date_in_name(layer.name()) or ""
 
 
 def is_iso_date(text: str) -> bool:

@@ -18,12 +18,12 @@ from qgis.core import (
     QgsRasterLayer,
     QgsVectorLayer,
 )
-from qgis.PyQt.QtCore import QCoreApplication
 
 from ..engine.errors import OutputError
 from . import styles
 from .compat import save_style_to_database
 from .errors import log
+from .translation import tr
 
 if TYPE_CHECKING:
     from ..engine.request import ChangeRequest, ChangeResult
@@ -85,18 +85,13 @@ class Run:
         return node is not None and node.itemVisibilityChecked()
 
 
-def _tr(text: str) -> str:
-    return QCoreApplication.translate("ChangeScribe", text)
-
-
-def title_of(request: ChangeRequest) -> str:
-    """Return the name of a run: the prompt and, where they are known, the dates."""
-    if request.date_before and request.date_after:
-        before, after = request.date_before, request.date_after
+def title_of(prompt: str, before: Optional[str], after: Optional[str]) -> str:
+    """Return the name of a run: the prompt and, where they are known, the ISO dates."""
+    if before and after:
         if before[:4] != after[:4]:
             before, after = before[:4], after[:4]
-        return f"{request.prompt}, {before} {_ARROW} {after}"
-    return request.prompt
+        return f"{prompt}, {before} {_ARROW} {after}"
+    return prompt
 
 
 def add_run(request: ChangeRequest, result: ChangeResult) -> Run:
@@ -112,7 +107,8 @@ def add_run(request: ChangeRequest, result: ChangeResult) -> Run:
         # The GeoPackage's "undefined Cartesian" is a CRS to QGIS, which it cannot transform.
         changes.setCrs(QgsCoordinateReferenceSystem())
     run = Run(
-        result.run_id, title_of(request), result.gpkg, result.mask, result.caption, result.count,
+        result.run_id, title_of(request.prompt, result.date_before, result.date_after),
+        result.gpkg, result.mask, result.caption, result.count,
         sum(result.areas_m2.values()) if result.areas_m2 else None, result.partial,
     )
     _style_changes(changes, result)
@@ -167,11 +163,11 @@ def _append(group: QgsLayerTreeGroup, layer: QgsMapLayer, kind: str) -> QgsLayer
 
 
 def _open_changes(gpkg: str) -> QgsVectorLayer:
-    layer = QgsVectorLayer(f"{gpkg}|layername=changes", _tr("changes"), "ogr")
+    layer = QgsVectorLayer(f"{gpkg}|layername=changes", tr("changes"), "ogr")
     if not layer.isValid():
         raise OutputError(
-            _tr('The results in "{file}" cannot be opened.').format(file=os.path.basename(gpkg)),
-            _tr("Check that the file is still there and that the folder can be read."),
+            tr('The results in "{file}" cannot be opened.').format(file=os.path.basename(gpkg)),
+            tr("Check that the file is still there and that the folder can be read."),
             _provider_error(layer),
         )
     return layer
@@ -183,11 +179,11 @@ def _provider_error(layer: QgsMapLayer) -> str:
 
 
 def _open_mask(path: str) -> QgsRasterLayer:
-    layer = QgsRasterLayer(path, _tr("mask"), "gdal")
+    layer = QgsRasterLayer(path, tr("mask"), "gdal")
     if not layer.isValid():
         raise OutputError(
-            _tr('The mask "{file}" cannot be opened.').format(file=os.path.basename(path)),
-            _tr("Check that the file is still there and that the folder can be read."),
+            tr('The mask "{file}" cannot be opened.').format(file=os.path.basename(path)),
+            tr("Check that the file is still there and that the folder can be read."),
             _provider_error(layer),
         )
     return layer
@@ -201,7 +197,7 @@ def _save_style(result: ChangeResult) -> None:
     """
     layer = _open_changes(result.gpkg)
     _style_changes(layer, result)
-    problem = save_style_to_database(layer, "ChangeScribe", _tr("Changes by object and direction"))
+    problem = save_style_to_database(layer, "ChangeScribe", tr("Changes by object and direction"))
     if problem:
         log(f"{layer.source()}: {problem}")
 
@@ -215,10 +211,10 @@ def _style_changes(layer: QgsVectorLayer, result: ChangeResult) -> None:
     areas = [region.area_m2 for region in result.regions if region.area_m2]
     layer.setLabeling(styles.caption_labels(statistics.median(areas) if areas else None))
     layer.setLabelsEnabled(True)
-    layer.setMapTipTemplate(styles.MAP_TIP)
+    layer.setMapTipTemplate(styles.map_tip())
     layer.setDisplayExpression('"caption"')
-    aliases = {"area_m2": _tr("area (m\N{SUPERSCRIPT TWO})"), "area_px": _tr("area (pixels)"),
-               "from_class": _tr("from"), "to_class": _tr("to")}
+    aliases = {"area_m2": tr("area (m\N{SUPERSCRIPT TWO})"), "area_px": tr("area (pixels)"),
+               "from_class": tr("from"), "to_class": tr("to")}
     for name, alias in aliases.items():
         index = layer.fields().indexOf(name)
         if index >= 0:
@@ -237,22 +233,23 @@ def _describe(layer: QgsMapLayer, request: ChangeRequest, result: ChangeResult) 
     """Write prompt, sources and system into the layer's metadata."""
     lines = [
         result.caption,
-        _tr("Prompt: {prompt} ({parse})").format(
+        tr("Prompt: {prompt} ({parse})").format(
             prompt=request.prompt, parse=result.parse.explanation
         ),
-        _tr("Before: {path}, {date}").format(
-            path=request.before, date=request.date_before or _tr("date not known")
+        tr("Before: {path}, {date}").format(
+            path=request.before, date=result.date_before or tr("date not known")
         ),
-        _tr("After: {path}, {date}").format(
-            path=request.after, date=request.date_after or _tr("date not known")
+        tr("After: {path}, {date}").format(
+            path=request.after, date=result.date_after or tr("date not known")
         ),
-        _tr("System: {name} {revision}, on {device}").format(
+        tr("System: {name} {revision}, on {device}").format(
             name=result.system, revision=result.revision, device=result.device
         ),
         *result.warnings,
     ]
     metadata = QgsLayerMetadata(layer.metadata())
-    metadata.setTitle(f"{title_of(request)}: {layer.name()}")
+    title = title_of(request.prompt, result.date_before, result.date_after)
+    metadata.setTitle(f"{title}: {layer.name()}")
     metadata.setAbstract("\n".join(lines))
     metadata.setIdentifier(result.run_id)
     metadata.setHistory([line for line in lines[1:] if line])

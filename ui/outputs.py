@@ -10,10 +10,11 @@ import unicodedata
 from typing import TYPE_CHECKING
 
 from qgis.core import QgsProject
-from qgis.PyQt.QtCore import QCoreApplication, QStandardPaths
+from qgis.PyQt.QtCore import QStandardPaths
 
 from ..engine.errors import OutputError
 from .layer_source import source_path
+from .translation import tr
 
 if TYPE_CHECKING:
     from qgis.core import QgsRasterLayer
@@ -82,9 +83,7 @@ def new_output(folder: str, before: str, prompt: str) -> str:
 
 def _not_writable(folder: str, details: str = "") -> OutputError:
     return OutputError(
-        QCoreApplication.translate(
-            "ChangeScribe", 'The output folder "{folder}" cannot be written.'
-        ).format(folder=folder),
-        QCoreApplication.translate("ChangeScribe", "Choose another one under Advanced."),
+        tr('The output folder "{folder}" cannot be written.').format(folder=folder),
+        tr("Choose another one under Advanced."),
         details,
     )

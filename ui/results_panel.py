@@ -3,10 +3,9 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Optional
 
-from qgis.PyQt.QtCore import QCoreApplication, QSize, Qt, pyqtSignal
+from qgis.PyQt.QtCore import QSize, Qt, pyqtSignal
 from qgis.PyQt.QtWidgets import (
     QAbstractItemView,
     QHBoxLayout,
@@ -18,8 +17,10 @@ from qgis.PyQt.QtWidgets import (
     QWidget,
 )
 
-from .estimates import area_text
-from .widgets import hint_label, section_title
+from ..engine.captions import format_area
+from .result_filter import ResultFilter
+from .translation import tr
+from .widgets import hint_label, plain_tip, section_title
 
 if TYPE_CHECKING:
     from .layers import Run
@@ -35,12 +36,14 @@ class ResultsPanel(QWidget):
         export(Run), zoom(Run): the button was pressed.
         captions(Run, bool): captions are to be shown, or hidden.
         details(Run): the line was double-clicked.
+        filtered(Run): other changes of it are shown.
     """
 
     export = pyqtSignal(object)
     zoom = pyqtSignal(object)
     captions = pyqtSignal(object, bool)
     details = pyqtSignal(object)
+    filtered = pyqtSignal(object)
 
     def __init__(self, parent: Optional[QWidget] = None) -> None:
         super().__init__(parent)
@@ -63,6 +66,8 @@ class ResultsPanel(QWidget):
             self.tr("Show the captions of the ten largest changes on the map")
         )
         self.export_button = self._button(self.tr("E&xport\N{HORIZONTAL ELLIPSIS}"), "exportButton")
+        self.filter = ResultFilter()
+        self.filter.filtered.connect(self.filtered)
         self._lay_out()
         self.list.currentRowChanged.connect(self._refresh)
         self.list.itemDoubleClicked.connect(lambda _item: self._emit(self.details))
@@ -88,6 +93,7 @@ class ResultsPanel(QWidget):
         layout.addWidget(section_title(self.tr("Resu&lts"), self.list), 0)
         layout.addWidget(self.empty_label)
         layout.addWidget(self.list, 1)
+        layout.addWidget(self.filter)
         layout.addLayout(row)
         # Takes the height while the list is hidden.
         layout.addStretch(0)
@@ -108,7 +114,7 @@ class ResultsPanel(QWidget):
         self.remove(run.gpkg)
         self._runs.insert(0, run)
         item = QListWidgetItem(line_of(run))
-        item.setToolTip("\n".join(part for part in (run.caption, run.gpkg) if part))
+        item.setToolTip(plain_tip("\n".join(part for part in (run.caption, run.gpkg) if part)))
         height = 2 * self.list.fontMetrics().height() + _PADDING
         item.setSizeHint(QSize(0, height))
         self.list.insertItem(0, item)
@@ -152,14 +158,14 @@ class ResultsPanel(QWidget):
         if run is not None:
             self.captions_button.setEnabled(run.count > 0)
             self.captions_button.setChecked(run.captions_shown())
+        self.filter.set_run(run)
 
 
 def line_of(run: Run) -> str:
     """Return the two lines of a run: what and when, then count and area."""
-    tr = partial(QCoreApplication.translate, "ChangeScribe")
     parts = [tr("{n} found").format(n=run.count) if run.count else tr("nothing found")]
     if run.area_m2 is not None and run.count:
-        parts.append(area_text(run.area_m2))
+        parts.append(format_area(run.area_m2))
     if run.partial:
         parts.append(tr("cancelled, partial"))
     return run.title + "\n" + " \N{MIDDLE DOT} ".join(parts)

@@ -9,7 +9,7 @@ from qgis.PyQt.QtCore import pyqtSignal
 from qgis.PyQt.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from .estimates import duration_text
-from .widgets import hint_label
+from .widgets import hint_label, plain_tip
 
 if TYPE_CHECKING:
     from ..engine.request import Progress
@@ -63,7 +63,7 @@ class RunPanel(QWidget):
     def set_reason(self, reason: str) -> None:
         """Enable the button, or disable it and say why under it."""
         self.detect_button.setEnabled(not reason)
-        self.detect_button.setToolTip(reason)
+        self.detect_button.setToolTip(plain_tip(reason))
         self.reason_label.setText(reason)
         self.reason_label.setVisible(bool(reason))
 

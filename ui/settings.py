@@ -123,10 +123,10 @@ class Settings:
         value = pixels_per_second if known is None else (known + pixels_per_second) / 2
         self._set(f"speed/{system}", value)
 
-    def measured_device(self, system: str) -> str:
-        """The device that a system's last run really used, and why; empty before it."""
-        return self._get(f"device_used/{system}", "", str)
+    def measured_device(self, system: str, chosen: str) -> str:
+        """What a system's last run with a choice of device really used, and why; or empty."""
+        return self._get(f"device_used/{system}/{chosen}", "", str)
 
-    def remember_device(self, system: str, device: str) -> None:
+    def remember_device(self, system: str, chosen: str, used: str) -> None:
         """Store the device that a run really used."""
-        self._set(f"device_used/{system}", device)
+        self._set(f"device_used/{system}/{chosen}", used)

@@ -18,19 +18,18 @@ from qgis.core import (
     QgsTextBufferSettings,
     QgsTextFormat,
 )
-from qgis.PyQt.QtCore import QCoreApplication, Qt
+from qgis.PyQt.QtCore import Qt
 from qgis.PyQt.QtGui import QColor
 
 from ..engine.request import APPEARED, CHANGED, MASK_VALUES, REMOVED
 from .compat import LABEL_OUTSIDE_POLYGONS, UNIT_MILLIMETERS, UNIT_POINTS
+from .translation import tr
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from qgis.core import QgsRasterLayer
 
-#: Colour of each direction.
-COLOURS = {APPEARED: "#0072B2", REMOVED: "#D55E00", CHANGED: "#CC79A7"}
 _FILL_ALPHA = 51  # 20 %
 _OUTLINE_MM = 0.5
 _HALO_MM = 1.2
@@ -49,38 +48,56 @@ _CAPTION_SIDE_M = 0.02
 _CAPTION_SCALES = (500.0, 250_000.0)
 _CAPTION_LINE = 28
 
-#: HTML shown when the pointer rests on a region.
-MAP_TIP = """
+def colour_of(direction: str) -> str:
+    """Return the colour of a direction, "#0072b2"; it is that of the engine's mask."""
+    # Here, since QGIS styles results only after the engine has been loaded for a run.
+    from ..engine.pipeline import MASK_COLOURS
+
+    value = MASK_VALUES.get(direction, MASK_VALUES[CHANGED])
+    return QColor(*MASK_COLOURS[value][:3]).name()
+
+
+def _escaped(expression: str) -> str:
+    """Return an expression for its text in HTML: captions and objects come from prompts."""
+    text = f"to_string({expression})"
+    for character, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
+        text = f"replace({text}, '{character}', '{entity}')"
+    return text
+
+
+def map_tip() -> str:
+    """Return the HTML shown when the pointer rests on a region."""
+    caption = "coalesce(\"caption\", \"object\" || ' ' || \"direction\")"
+    cover = "coalesce({from_class}, '?') || ' &rarr; ' || coalesce({to_class}, '?')".format(
+        from_class=_escaped('"from_class"'), to_class=_escaped('"to_class"'))
+    what = "\"object\" || ', ' || \"direction\""
+    before, after = _escaped('"date_before"'), _escaped('"date_after"')
+    return f"""
 <div style="font-family: sans-serif; width: 260px">
-<b>[% coalesce("caption", "object" || ' ' || "direction") %]</b>
+<b>[% {_escaped(caption)} %]</b>
 <table style="margin-top: 4px">
 <tr><td>score</td><td>
 <div style="background: #d8dde1; width: 90px; height: 8px">
-<div style="background: [% CASE WHEN "direction" = 'appeared' THEN '#0072B2'
- WHEN "direction" = 'removed' THEN '#D55E00' ELSE '#CC79A7' END %];
+<div style="background: [% CASE WHEN "direction" = 'appeared' THEN '{colour_of(APPEARED)}'
+ WHEN "direction" = 'removed' THEN '{colour_of(REMOVED)}' ELSE '{colour_of(CHANGED)}' END %];
  width: [% round(90 * coalesce("score", 0)) %]px; height: 8px"></div></div></td>
 <td>[% format_number(coalesce("score", 0), 2) %]</td></tr>
 <tr><td>area</td><td colspan="2">[% CASE WHEN "area_m2" IS NULL
  THEN format_number("area_px", 0) || ' pixels'
  WHEN "area_m2" >= 10000 THEN format_number("area_m2" / 10000, 2) || ' ha'
  ELSE format_number("area_m2", 0) || ' m&sup2;' END %]</td></tr>
-<tr><td>what</td><td colspan="2">[% "object" %], [% "direction" %]</td></tr>
+<tr><td>what</td><td colspan="2">[% {_escaped(what)} %]</td></tr>
 <tr><td>cover</td><td colspan="2">[% CASE WHEN "from_class" IS NULL AND "to_class" IS NULL
- THEN 'not known' ELSE coalesce("from_class", '?') || ' &rarr; ' || coalesce("to_class", '?')
- END %]</td></tr>
-<tr><td>dates</td><td colspan="2">[% coalesce("date_before", '?') %] &rarr;
- [% coalesce("date_after", '?') %]</td></tr>
+ THEN 'not known' ELSE {cover} END %]</td></tr>
+<tr><td>dates</td><td colspan="2">[% coalesce({before}, '?') %] &rarr;
+ [% coalesce({after}, '?') %]</td></tr>
 </table></div>
 """
 
 
-def _tr(text: str) -> str:
-    return QCoreApplication.translate("ChangeScribe", text)
-
-
 def region_symbol(direction: str, pen: Qt.PenStyle = Qt.PenStyle.SolidLine) -> QgsFillSymbol:
     """Return the symbol of a region: light halo, coloured outline, faint fill."""
-    colour = QColor(COLOURS.get(direction, COLOURS[CHANGED]))
+    colour = QColor(colour_of(direction))
     halo = QgsSimpleLineSymbolLayer(_HALO_COLOUR, _HALO_MM)
     halo.setWidthUnit(UNIT_MILLIMETERS)
     halo.setPenJoinStyle(Qt.PenJoinStyle.RoundJoin)
@@ -105,7 +122,7 @@ def region_renderer(kinds: Sequence[tuple[str, str]]) -> QgsCategorizedSymbolRen
     for name, direction in kinds:
         pen = _PEN_STYLES[objects.index(name) % len(_PEN_STYLES)]
         value = f"{name}|{direction}"
-        label = f"{name} {_tr(direction)}"
+        label = f"{name} {tr(direction)}"
         categories.append(QgsRendererCategory(value, region_symbol(direction, pen), label))
     return QgsCategorizedSymbolRenderer("\"object\" || '|' || \"direction\"", categories)
 
@@ -125,7 +142,7 @@ def caption_labels(median_area_m2: Optional[float]) -> QgsRuleBasedLabeling:
     settings.setFormat(text_format(8.0))
     root = QgsRuleBasedLabeling.Rule(None)
     rule = QgsRuleBasedLabeling.Rule(settings)
-    rule.setDescription(_tr("caption"))
+    rule.setDescription(tr("caption"))
     if median_area_m2:
         scale = math.sqrt(median_area_m2) / _CAPTION_SIDE_M
         # "Minimum scale" is the one furthest out at which the rule applies.
@@ -153,13 +170,13 @@ def mask_renderer(layer: QgsRasterLayer) -> QgsPalettedRasterRenderer:
     """Return the paletted style of a mask: unchanged is transparent, no data not listed."""
     entries = [
         QgsPalettedRasterRenderer.Class(
-            MASK_VALUES["unchanged"], QColor(0, 0, 0, 0), _tr("unchanged")
+            MASK_VALUES["unchanged"], QColor(0, 0, 0, 0), tr("unchanged")
         )
     ]
-    for direction, colour in COLOURS.items():
-        shade = QColor(colour)
+    for direction in (APPEARED, REMOVED, CHANGED):
+        shade = QColor(colour_of(direction))
         shade.setAlpha(_MASK_ALPHA)
         entries.append(
-            QgsPalettedRasterRenderer.Class(MASK_VALUES[direction], shade, _tr(direction))
+            QgsPalettedRasterRenderer.Class(MASK_VALUES[direction], shade, tr(direction))
         )
     return QgsPalettedRasterRenderer(layer.dataProvider(), 1, entries)

@@ -6,9 +6,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Optional
 
 from qgis.PyQt.QtCore import Qt, pyqtSignal
-from qgis.PyQt.QtWidgets import QComboBox, QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
+from qgis.PyQt.QtWidgets import (
+    QComboBox,
+    QHBoxLayout,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
-from .errors import as_change_scribe_error, log
+from . import dependencies
+from .errors import DetailsDialog, as_change_scribe_error, log
 from .settings import Settings
 from .widgets import hint_label, section_title
 
@@ -51,6 +59,12 @@ class SystemPanel(QWidget):
         self.combo.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.device_label = hint_label(name="deviceLabel")
         self.terms_label = hint_label(name="termsLabel")
+        self.why_button = QToolButton()
+        self.why_button.setObjectName("whyButton")
+        self.why_button.setText(self.tr("why?"))
+        self.why_button.setToolTip(self.tr("What is installed here and can be used"))
+        self.why_button.setAutoRaise(True)
+        self.why_button.clicked.connect(self.show_facts)
         row = QHBoxLayout()
         row.addWidget(section_title(self.tr("Wit&h"), self.combo))
         row.addWidget(self.combo, 1)
@@ -58,7 +72,10 @@ class SystemPanel(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
         layout.addLayout(row)
-        layout.addWidget(self.device_label)
+        device_row = QHBoxLayout()
+        device_row.addWidget(self.device_label, 1)
+        device_row.addWidget(self.why_button)
+        layout.addLayout(device_row)
         layout.addWidget(self.terms_label)
         self.reload()
         self.combo.currentIndexChanged.connect(self._chosen)
@@ -91,17 +108,34 @@ class SystemPanel(QWidget):
             self.terms_label.hide()
             return
         self.combo.setToolTip(f"{info.description}\n\n{info.terms}".strip())
-        measured = self._settings.measured_device(info.name)
-        automatic = {
-            "cpu": self.tr("CPU, as chosen"),
-            "cuda": self.tr("graphics card, as chosen"),
-        }.get(self._settings.device, self.tr("graphics card if usable, else CPU"))
-        self.device_label.setText(self.tr("runs on: {device}").format(device=measured or automatic))
+        measured = self._settings.measured_device(info.name, self._settings.device)
+        device = measured or self._expected_device()
+        self.device_label.setText(self.tr("runs on: {device}").format(device=device))
         self.device_label.setToolTip(
             self.tr("What the last run used. The choice is under Advanced.") if measured else ""
         )
         self.terms_label.setText(self.tr("terms: {terms}").format(terms=info.terms))
         self.terms_label.setVisible(bool(info.terms))
+
+    def _expected_device(self) -> str:
+        """Say on what a first run will be, before the engine has said on what it was."""
+        chosen = self._settings.device
+        if chosen == "cpu":
+            return self.tr("CPU, as chosen")
+        if dependencies.has_cuda():
+            return self.tr("graphics card if it can be used, else CPU")
+        if chosen == "cuda":
+            return self.tr("CPU: the onnxruntime installed here cannot use a graphics card")
+        return self.tr("CPU")
+
+    def show_facts(self) -> DetailsDialog:
+        """Open what is installed here, which says why a run is on this device."""
+        rows = "\n".join(f"{name}: {value}" for name, value in dependencies.facts())
+        dialog = DetailsDialog(
+            self.tr("ChangeScribe: what runs here"), self.device_label.text(), rows, self
+        )
+        dialog.show()
+        return dialog
 
     def _chosen(self) -> None:
         info = self.info

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import html
 import os
 from typing import Optional
 
@@ -23,9 +24,10 @@ def icon_path(name: str) -> str:
     return os.path.join(_RESOURCES, "icons", name)
 
 
-def resource_path(*parts: str) -> str:
-    """Return the path of a file in the folder ``resources``."""
-    return os.path.join(_RESOURCES, *parts)
+def plain_tip(text: str) -> str:
+    """Return a tool tip that shows a text as it is; Qt would take what looks like HTML for it."""
+    lines = html.escape(text, quote=False).replace("\n", "<br>")
+    return f"<qt>{lines}</qt>" if text else ""
 
 
 class WrappedLabel(QLabel):
@@ -45,8 +47,9 @@ class WrappedLabel(QLabel):
 
 
 def note_label(text: str = "", name: str = "") -> QLabel:
-    """Return a plain label."""
+    """Return a label for plain text."""
     label = QLabel(text)
+    label.setTextFormat(Qt.TextFormat.PlainText)
     label.setObjectName(name)
     return label
 
@@ -95,6 +98,8 @@ def separator() -> QFrame:
 
 def _wrapped(text: str, name: str) -> QLabel:
     label = WrappedLabel(text)
+    # Prompts, names of layers and paths are shown as they are, never as HTML.
+    label.setTextFormat(Qt.TextFormat.PlainText)
     label.setObjectName(name)
     label.setWordWrap(True)
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)

@@ -102,6 +102,7 @@ def write_result(request, count, seconds=1.0, partial=False):
         parse=parse(request.prompt), regions=tuple(r for r, _box in regions), count=count,
         counts=counts, areas_m2=areas, caption=caption, area_analysed_m2=1.0, system="bundled",
         revision="test", device="CPU (2 threads)", timings_s={"total": seconds}, partial=partial,
+        date_before=request.date_before, date_after=request.date_after,
     )
 
 

@@ -21,17 +21,19 @@ from qgis.PyQt.QtWidgets import QAbstractButton, QLabel, QWidget
 from waiting import wait_until
 
 from changescribe.engine.errors import InputError, OutputError
-from changescribe.ui import outputs
+from changescribe.engine.request import DEVICES
+from changescribe.ui import dependencies, outputs
 from changescribe.ui.advanced_panel import bands_in
 from changescribe.ui.compat import FIXED_TEMPORAL_RANGE
-from changescribe.ui.estimates import area_text, duration_text, estimate
-from changescribe.ui.layer_source import date_in, is_iso_date, overlap_of, source_path
+from changescribe.ui.estimates import duration_text, estimate
+from changescribe.ui.layer_source import date_of, is_iso_date, overlap_of, source_path
 
 NAMES = (
     "beforeLayer afterLayer swapButton beforeDate afterDate prompt parseLabel extentGroup "
     "estimateLabel systemCombo deviceLabel thresholdSpin minAreaSpin bandsBefore bandsAfter "
     "outputFolder detectButton reasonLabel cancelButton progressBar progressLabel resultsList "
-    "exportButton captionsButton zoomButton"
+    "exportButton captionsButton zoomButton whyButton filterScore filterArea filterReset "
+    "filterCount"
 ).split()
 WGS84 = QgsCoordinateReferenceSystem("EPSG:4326")
 
@@ -59,9 +61,9 @@ def test_tab_key_follows_the_column(desk):
             break
     expected = [
         "beforeLayer", "beforeDate", "afterLayer", "afterDate", "swapButton", "prompt",
-        "systemCombo", "thresholdSpin", "minAreaSpin", "bandsBefore", "bandsAfter",
-        "outputFolder", "detectButton", "cancelButton", "resultsList", "zoomButton",
-        "captionsButton", "exportButton",
+        "systemCombo", "whyButton", "thresholdSpin", "minAreaSpin", "bandsBefore", "bandsAfter",
+        "outputFolder", "detectButton", "cancelButton", "resultsList",
+        "filterScore", "filterArea", "filterReset", "zoomButton", "captionsButton", "exportButton",
     ]
     assert [name for name in order if name in expected] == expected
 
@@ -141,10 +143,23 @@ def test_without_georeference_sizes_must_match(desk, raster_layer):
         layer.setCrs(QgsCoordinateReferenceSystem())
     desk.dock.layers.before_combo.setLayer(layers[0])
     desk.dock.layers.after_combo.setLayer(layers[2])
-    assert reason(desk) == "Layers without CRS must have the same size in pixels"
+    assert reason(desk) == "Layers without georeference must have the same size in pixels"
     desk.dock.layers.after_combo.setLayer(layers[1])
     assert not reason(desk)
     assert desk.dock.extent.estimate_label.text() == "4,800 pixels"
+
+
+def test_without_crs_but_placed_sizes_may_differ(desk, raster_layer):
+    local = (100.0, 0.5, 0.0, 200.0, 0.0, -0.5)
+    layers = [raster_layer(n, shape=s, geotransform=g) for n, s, g in (
+        ("x_2016", (60, 80), local), ("y_2023", (60, 90), local), ("z_2023", (60, 80), None))]
+    for layer in layers:
+        layer.setCrs(QgsCoordinateReferenceSystem())
+    desk.dock.layers.before_combo.setLayer(layers[0])
+    desk.dock.layers.after_combo.setLayer(layers[1])
+    assert not reason(desk)
+    desk.dock.layers.after_combo.setLayer(layers[2])
+    assert reason(desk) == '"z_2023" has no georeference and the other layer has one'
 
 
 def test_reason_bands_and_dates(desk):
@@ -202,11 +217,10 @@ def test_date_of_temporal_properties(desk, raster_layer):
 
 @pytest.mark.parametrize(("name", "date"), [
     ("austin_2016.tif", "2016"), ("S2_20190604T101.tif", "2019-06-04"),
-    ("a_2016-07.tif", "2016-07"),
-    ("tile_12016.tif", ""), ("test_31.tif", ""), ("2020_13.tif", "2020"),
+    ("tile_12016.tif", ""), ("tile_2048x2048_2019.tif", "2019"), ("x_20190231.tif", ""),
 ])
-def test_date_in_names(name, date):
-    assert date_in(name) == date
+def test_date_of_the_file_name(qgis_new_project, raster_layer, name, date):
+    assert date_of(raster_layer(name[:-4], add=False)) == date
 
 
 def test_iso_dates():
@@ -339,9 +353,6 @@ def test_estimate_uses_measured_speed(desk):
 
 
 def test_words_for_numbers():
-    assert area_text(830) == "830 m\N{SUPERSCRIPT TWO}"
-    assert area_text(31_000) == "3.1 ha"
-    assert area_text(2_440_000) == "2.4 km\N{SUPERSCRIPT TWO}"
     assert [duration_text(s) for s in (0.2, 14.4, 130, 9000)] == ["1 s", "14 s", "2 min", "2.5 h"]
 
 
@@ -354,7 +365,47 @@ def test_bands_in_words():
 def test_device_and_speed_are_learned(desk):
     desk.engine.tiles = 2
     desk.run()
-    assert desk.dock.system.device_label.text() == "runs on: CPU (2 threads)"
+    label = desk.dock.system.device_label
+    assert label.text() == "runs on: CPU (2 threads)"
+    # What ran with another choice says nothing about this one.
+    desk.dock.advanced.device.setCurrentIndex(desk.dock.advanced.device.findData("cuda"))
+    assert "CPU (2 threads)" not in label.text()
+    desk.dock.advanced.device.setCurrentIndex(desk.dock.advanced.device.findData("auto"))
+    assert label.text() == "runs on: CPU (2 threads)"
+
+
+def test_device_expected_before_the_first_run(desk, monkeypatch):
+    texts = {}
+    for has_card in (False, True):
+        monkeypatch.setattr(dependencies, "has_cuda", lambda able=has_card: able)
+        for device in DEVICES:
+            desk.settings.device = device
+            desk.dock.system.refresh()
+            texts[has_card, device] = desk.dock.system.device_label.text()
+    assert texts[False, "auto"] == "runs on: CPU"
+    assert texts[False, "cpu"] == texts[True, "cpu"] == "runs on: CPU, as chosen"
+    assert "cannot use a graphics card" in texts[False, "cuda"]
+    assert "graphics card if" in texts[True, "auto"]
+
+
+def test_why_opens_what_is_installed(desk):
+    desk.dock.system.why_button.click()
+    details = desk.dock.findChild(QWidget, "detailsText").toPlainText()
+    assert "onnxruntime: " in details
+    assert "Processors: " in details
+
+
+def test_text_of_the_user_is_never_html(desk):
+    desk.engine.error = InputError('The raster "<b>x</b>" has no bands.', "<i>Choose</i>.", "d")
+    desk.dock.run.detect_button.click()
+    wait_until(lambda: desk.ends)
+    assert "&lt;b&gt;x&lt;/b&gt;" in desk.bar.currentItem().text()
+    dialog = desk.controller.messenger.show_details("<b>x</b>", "details")
+    labels = dialog.findChildren(QLabel) + [
+        desk.dock.run.reason_label, desk.dock.prompt.parse_label, desk.dock.layers.warning]
+    assert {label.textFormat() for label in labels} == {Qt.TextFormat.PlainText}
+    desk.dock.run.set_reason('"<b>x</b>"')
+    assert desk.dock.run.detect_button.toolTip() == '<qt>"&lt;b&gt;x&lt;/b&gt;"</qt>'
 
 
 def test_output_folder_falls_back(desk, tmp_path, monkeypatch):

@@ -14,6 +14,9 @@ from qgis.core import (
 )
 from qgis.gui import QgsMapToolPan
 
+from changescribe.engine.errors import InputError
+from changescribe.engine.raster.area import AreaMask
+from changescribe.engine.raster.reader import RasterSource
 from changescribe.ui import extent as where
 from changescribe.ui.layer_source import to_crs
 
@@ -95,6 +98,33 @@ def test_where_polygons_selection_or_all(desk):
     assert (request.extent.xmin, request.extent.ymin) == pytest.approx((x + 20, y + 20))
     layer.selectByIds([3])
     assert reason(desk) == "The polygons lie outside the area where both layers overlap"
+
+
+def test_where_polygons_overlap(desk):
+    """They are handed over as they are, and an area that two cover stays in."""
+    box = desk.before.extent()
+    x, y = box.xMinimum(), box.yMinimum()
+    layer = polygon_layer([QgsRectangle(x + 5, y + 5, x + 15, y + 15),
+                           QgsRectangle(x + 10, y + 5, x + 20, y + 15)])
+    desk.dock.extent.set_choice(where.LAYER)
+    desk.dock.extent.layer_combo.setLayer(layer)
+    area = desk.dock.build_request().area
+    assert QgsGeometry.fromWkt(area.wkt).constGet().numGeometries() == 2
+    with RasterSource.open(desk.before.source()) as source:
+        mask = AreaMask(area, source.grid).on(source.grid)
+    assert mask.sum() == pytest.approx(150 / 0.25, rel=0.02)
+
+
+def test_where_too_many_vertices(desk, monkeypatch):
+    box = desk.before.extent()
+    layer = polygon_layer([box, box])
+    desk.dock.extent.set_choice(where.LAYER)
+    desk.dock.extent.layer_combo.setLayer(layer)
+    monkeypatch.setattr(where, "_MOST_VERTICES", 9)
+    with pytest.raises(InputError, match="more than 9 vertices"):
+        desk.dock.build_request()
+    layer.selectByIds([1])
+    assert desk.dock.build_request().area is not None
 
 
 def test_where_polygons_in_degrees(desk):

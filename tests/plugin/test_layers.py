@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import random
 
@@ -85,7 +86,7 @@ def test_style_is_saved_in_the_geopackage(desk):
     run = desk.run()
     again = QgsVectorLayer(f"{run.gpkg}|layername=changes", "x", "ogr")
     assert [c.label() for c in again.renderer().categories()] == ["buildings appeared"]
-    assert again.mapTipTemplate() == styles.MAP_TIP
+    assert again.mapTipTemplate() == styles.map_tip()
     assert again.labelsEnabled()
     stem = os.path.splitext(run.gpkg)[0]
     written = sorted(os.listdir(os.path.dirname(run.gpkg)))
@@ -122,6 +123,18 @@ def test_map_tip(desk):
     assert "0.90" in html
     assert "m&sup2;" in html
     assert "tree &rarr; building" in html
+
+
+def test_map_tip_shows_text_as_it_is(desk):
+    layer = desk.run().layer("changes")
+    context = QgsExpressionContext(QgsExpressionContextUtils.globalProjectLayerScopes(layer))
+    feature = next(layer.getFeatures())
+    for name in ("caption", "object", "from_class", "date_before"):
+        feature[name] = "<img src=x> & more"
+    context.setFeature(feature)
+    html = QgsExpression.replaceExpressionText(layer.mapTipTemplate(), context)
+    assert "<img" not in html
+    assert html.count("&lt;img src=x&gt; &amp; more") == 4
 
 
 def test_map_tip_without_values(desk):
@@ -273,15 +286,23 @@ def test_missing_result_file_is_an_error(desk):
 
 
 def test_title():
-    request = fake_engine_request("2016-05-04", "2016-09-01")
-    assert layers.title_of(request) == "roads built, 2016-05-04 \N{RIGHTWARDS ARROW} 2016-09-01"
-    assert layers.title_of(fake_engine_request(None, "2016")) == "roads built"
+    title = layers.title_of("roads built", "2016-05-04", "2016-09-01")
+    assert title == "roads built, 2016-05-04 \N{RIGHTWARDS ARROW} 2016-09-01"
+    assert layers.title_of("roads built", None, "2016") == "roads built"
 
 
-def fake_engine_request(before, after):
-    from changescribe.engine.request import ChangeRequest
+def test_dates_that_only_the_engine_knows(desk):
+    """Such as those of a raster's metadata; the fields in the dock are empty then."""
+    def dated(*args, **kwargs):
+        result = fake_engine.FakeEngine()(*args, **kwargs)
+        return dataclasses.replace(result, date_before="2011-02-03", date_after="2014")
 
-    return ChangeRequest("a", "b", "roads built", "c", date_before=before, date_after=after)
+    desk.controller.thread_._detect = dated
+    desk.dock.layers.before_date.setText("")
+    desk.dock.layers.after_date.setText("")
+    run = desk.run()
+    assert run.title == "buildings built, 2011 \N{RIGHTWARDS ARROW} 2014"
+    assert "2011-02-03" in run.layer("changes").metadata().abstract()
 
 
 def test_shortened_captions():

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import configparser
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -96,6 +97,30 @@ def test_load_unload_load(window):
         for name, number in receivers.items():
             assert project.receivers(getattr(project, name)) == number, name
         assert not [t for t in threading.enumerate() if "changescribe" in t.name.lower()]
+
+
+def test_unload_takes_the_packages_off_the_path(window, monkeypatch, tmp_path):
+    monkeypatch.setattr(dependencies, "folder", lambda tier=None: str(tmp_path))
+    plugin = ChangeScribePlugin(window)
+    plugin.initGui()
+    assert dependencies.activate()
+    plugin.unload()
+    assert str(tmp_path) not in sys.path
+
+
+def test_no_names_that_pyqt6_lacks():
+    """``QVariant.Type`` is one; what differs stands in compat."""
+    for path in [ROOT / "plugin.py", *(ROOT / "ui").rglob("*.py")]:
+        assert "QVariant.Type" not in path.read_text(encoding="utf-8").replace(
+            "no QVariant.Type", ""), path
+
+
+def test_help_leads_to_a_heading_of_the_readme():
+    from changescribe.ui.processing.algorithm import HELP_URL
+
+    headings = re.findall(r"^#+ (.+)$", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
+    anchors = {re.sub(r"[^a-z0-9 -]", "", text.lower()).replace(" ", "-") for text in headings}
+    assert HELP_URL.split("#")[1] in anchors
 
 
 def test_unload_without_gui_and_twice(window):

@@ -208,6 +208,26 @@ def test_detect_to_another_format(provider, pair, tmp_path, extension) -> None:
     assert not (tmp_path / "out.gpkg").exists()
 
 
+@pytest.mark.parametrize("extension", ["gpkg", "shp"])
+def test_map_tip_only_where_its_fields_are(provider, pair, tmp_path, extension) -> None:
+    import processing
+
+    out = tmp_path / f"out.{extension}"
+    context = QgsProcessingContext()
+    project = QgsProject()
+    context.setProject(project)
+    detect_parameters = {
+        "BEFORE": pair[0], "AFTER": pair[1], "PROMPT": "buildings built",
+        "OUTPUT": QgsProcessingOutputLayerDefinition(str(out), project)}
+    processing.run("changescribe:detectchanges", detect_parameters, context=context)
+    (source,) = context.layersToLoadOnCompletion()
+    layer = QgsVectorLayer(source, "changes", "ogr")
+    details = context.layersToLoadOnCompletion()[source]
+    details.postProcessor().postProcessLayer(layer, context, QgsProcessingFeedback())
+    assert layer.renderer().type() == "categorizedSymbol"
+    assert bool(layer.mapTipTemplate()) == (extension == "gpkg")
+
+
 def test_extent_is_understood_in_any_crs(provider, pair, tmp_path) -> None:
     # The lower half only: the block that appeared lies outside.
     middle = TOP - SIZE * PIXEL / 2
@@ -407,6 +427,35 @@ def test_caption_of_the_pair_and_of_boxes(provider, pair) -> None:
     assert found[0]["caption"] != found[1]["caption"]
     assert len(result["CAPTION"].splitlines()) == 2
     assert found[0].geometry().boundingBox() == features[0].geometry().boundingBox()
+
+
+def test_caption_with_an_assigned_crs(provider, make_raster, qgis_new_project) -> None:
+    """The files lie; the user has put it right in the layers' properties."""
+    import processing
+
+    before = np.full((3, SIZE, SIZE), 20, np.uint8)
+    after = before.copy()
+    after[:, 10:30, 8:38] = 240
+    layers = [QgsRasterLayer(make_raster(f"{name}.tif", pixels, crs=crs), name)
+              for name, pixels, crs in (
+                  ("town_2012", before, "EPSG:32633"), ("town_2019", after, "EPSG:32733"))]
+    crs = QgsCoordinateReferenceSystem("EPSG:32634")
+    for layer in layers:
+        layer.setCrs(crs)
+        QgsProject.instance().addMapLayer(layer)
+    boxes = QgsVectorLayer("Polygon?crs=EPSG:32634", "boxes", "memory")
+    feature = QgsFeature()
+    feature.setGeometry(QgsGeometry.fromRect(QgsRectangle(
+        LEFT + 2, TOP - 20, LEFT + 22, TOP - 2)))
+    boxes.dataProvider().addFeatures([feature])
+    result = processing.run(
+        "changescribe:captionchanges",
+        {"BEFORE": layers[0], "AFTER": layers[1], "BOXES": boxes, "OUTPUT": "TEMPORARY_OUTPUT"},
+    )
+    (found,) = result["OUTPUT"].getFeatures()
+    assert result["OUTPUT"].crs() == crs
+    assert [found[name] for name in ("x0", "y0", "x1", "y1")] == [4, 4, 44, 40]
+    assert "building" in found["caption"]
 
 
 def test_boxes_on_a_rotated_grid_go_there_and_back() -> None:

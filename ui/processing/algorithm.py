@@ -25,7 +25,6 @@ from qgis.core import (
     QgsProcessingParameterRasterLayer,
     QgsRasterLayer,
 )
-from qgis.PyQt.QtCore import QCoreApplication
 from qgis.PyQt.QtGui import QIcon
 
 from ...engine import systems
@@ -33,14 +32,9 @@ from ...engine.errors import ChangeScribeError, InputError
 from ...engine.request import Progress
 from .. import dependencies
 from ..layer_source import source_path
+from ..translation import tr
 
-DEVICES = ["auto", "cpu", "cuda"]
-HELP_URL = "https://github.com/changescribe/changescribe#processing"
-
-
-def tr(text: str) -> str:
-    """Translate a text of the plugin."""
-    return QCoreApplication.translate("ChangeScribe", text)
+HELP_URL = "https://github.com/changescribe/changescribe#use-it-in-qgis"
 
 
 class ChangeScribeAlgorithm(QgsProcessingAlgorithm):

@@ -26,14 +26,15 @@ from qgis.core import (
     QgsRectangle,
     QgsWkbTypes,
 )
-from qgis.PyQt.QtCore import QVariant
 
 from ...engine import systems
 from ...engine.errors import CancelledError, InputError
-from ...engine.request import Progress
+from ...engine.request import DEVICES, Progress
 from .. import dependencies
-from ..layer_source import source_path
-from .algorithm import DEVICES, EngineAlgorithm, FeedbackProgress, explained, tr
+from ..compat import FIELD_INTEGER, FIELD_TEXT
+from ..layer_source import assigned_crs, source_path
+from ..translation import tr
+from .algorithm import EngineAlgorithm, FeedbackProgress, explained
 
 Box = tuple[int, int, int, int]
 
@@ -48,6 +49,7 @@ class CaptionChanges(EngineAlgorithm):
         self._before = ""
         self._after = ""
         self._crs = None
+        self._assigned: tuple[Optional[str], Optional[str]] = (None, None)
 
     def name(self) -> str:
         """Return the id within the provider."""
@@ -86,7 +88,8 @@ class CaptionChanges(EngineAlgorithm):
         self.addParameter(QgsProcessingParameterEnum(
             self.SYSTEM, tr("System"), names, defaultValue=names[0], usesStaticStrings=True))
         self.add_advanced(QgsProcessingParameterEnum(
-            self.DEVICE, tr("Device"), DEVICES, defaultValue=DEVICES[0], usesStaticStrings=True))
+            self.DEVICE, tr("Device"), list(DEVICES), defaultValue=DEVICES[0],
+            usesStaticStrings=True))
         self.addParameter(
             QgsProcessingParameterFeatureSink(self.OUTPUT, tr("Captions"), polygons))
         self.addOutput(QgsProcessingOutputString(self.CAPTION, tr("Captions, one a line")))
@@ -95,8 +98,10 @@ class CaptionChanges(EngineAlgorithm):
         """Take the sources; see :meth:`ChangeScribeAlgorithm.take`."""
         before = self.raster(parameters, self.BEFORE, context)
         self._before = source_path(before) or ""
-        self._after = source_path(self.raster(parameters, self.AFTER, context)) or ""
+        after = self.raster(parameters, self.AFTER, context)
+        self._after = source_path(after) or ""
         self._crs = before.crs()
+        self._assigned = assigned_crs(before), assigned_crs(after)
 
     def processAlgorithm(
         self,
@@ -109,7 +114,7 @@ class CaptionChanges(EngineAlgorithm):
             dependencies.require()
             from ...engine.raster.reader import RasterSource
 
-            with RasterSource.open(self._before) as source:
+            with RasterSource.open(self._before, crs=self._assigned[0]) as source:
                 grid = source.grid
             try:
                 captions = self._captions(parameters, context, feedback, grid)
@@ -139,6 +144,8 @@ class CaptionChanges(EngineAlgorithm):
             boxes=boxes,
             system=self.system(parameters, context),
             device=self.parameterAsString(parameters, self.DEVICE, context) or DEVICES[0],
+            crs_before=self._assigned[0],
+            crs_after=self._assigned[1],
             host=shared_host(),
             progress=_BoxProgress(feedback, 1 if boxes is None else len(boxes)),
             cancelled=feedback.isCanceled,
@@ -188,10 +195,10 @@ class CaptionChanges(EngineAlgorithm):
         captions: list[tuple[Box, str]],
     ) -> str:
         fields = QgsFields()
-        fields.append(QgsField("box_id", QVariant.Type.Int))
-        fields.append(QgsField("caption", QVariant.Type.String))
+        fields.append(QgsField("box_id", FIELD_INTEGER))
+        fields.append(QgsField("caption", FIELD_TEXT))
         for name in ("x0", "y0", "x1", "y1"):
-            fields.append(QgsField(name, QVariant.Type.Int))
+            fields.append(QgsField(name, FIELD_INTEGER))
         sink, destination = self.parameterAsSink(
             parameters, self.OUTPUT, context, fields, QgsWkbTypes.Type.Polygon, self._crs)
         if sink is None:

@@ -28,18 +28,11 @@ from qgis.core import (
 
 from ...engine import prompt, systems
 from ...engine.errors import CancelledError, InputError
-from ...engine.request import ChangeRequest, ChangeResult, Extent
+from ...engine.request import DEVICES, ChangeRequest, ChangeResult, Extent
 from .. import dependencies, styles
 from ..layer_source import assigned_crs, date_of, source_path
-from .algorithm import (
-    DEVICES,
-    EngineAlgorithm,
-    FeedbackProgress,
-    explained,
-    is_geopackage,
-    load_with,
-    tr,
-)
+from ..translation import tr
+from .algorithm import EngineAlgorithm, FeedbackProgress, explained, is_geopackage, load_with
 
 
 class DetectChanges(EngineAlgorithm):
@@ -115,7 +108,7 @@ class DetectChanges(EngineAlgorithm):
         ):
             parameter.setMetadata({"widget_wrapper": {"decimals": 2}})
             self.addParameter(parameter)
-        self.add_advanced(_choice(self.DEVICE, tr("Device"), DEVICES))
+        self.add_advanced(_choice(self.DEVICE, tr("Device"), list(DEVICES)))
         for name, parent, label in (
             (self.BANDS_BEFORE, self.BEFORE, tr("Bands of Before (red, green, blue)")),
             (self.BANDS_AFTER, self.AFTER, tr("Bands of After (red, green, blue)")),
@@ -255,13 +248,14 @@ def _export(gpkg: str, output: str, feedback: QgsProcessingFeedback) -> None:
 def _load(
     context: QgsProcessingContext, result: ChangeResult, output: str, mask: str, *, is_gpkg: bool
 ) -> None:
-    """Have the layers styled where they are loaded; names of fields are shorter in shapefiles."""
+    """Have the layers styled where they are loaded."""
     kinds = [tuple(key.rsplit("|", 1)) for key in result.counts]
     kinds += [(query.object, query.direction) for query in result.parse.queries]
 
     def style_changes(layer: QgsMapLayer) -> None:
         layer.setRenderer(styles.region_renderer(list(dict.fromkeys(kinds))))
-        layer.setMapTipTemplate(styles.MAP_TIP)
+        if is_gpkg:  # a shapefile has no field names long enough
+            layer.setMapTipTemplate(styles.map_tip())
         layer.setDisplayExpression('"caption"')
 
     def style_mask(layer: QgsMapLayer) -> None:

@@ -17,7 +17,8 @@ from qgis.core import (
 )
 
 from ...engine.errors import InputError
-from .algorithm import ChangeScribeAlgorithm, explained, is_geopackage, tr
+from ..translation import tr
+from .algorithm import ChangeScribeAlgorithm, explained, is_geopackage
 
 
 class ExportChanges(ChangeScribeAlgorithm):
