@@ -35,8 +35,9 @@ AVERAGE_FROM = 1.1
 class RasterSource:
     """A raster opened for reading; a context manager.
 
-    Any thread may read, one at a time: the caller sees to it that no two reads of a source
-    overlap, since GDAL does not. Nothing is written beside the source. Make one with :meth:`open`.
+    It may be read in another thread than the one that opened it, and closed in a third, but
+    never by two at a time: that is up to the caller, as GDAL's datasets have no lock.
+    Nothing is written beside the source. Make one with :meth:`open`.
 
     Attributes:
         path: as given.
