@@ -20,6 +20,8 @@ unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP VIRTUAL_ENV
 COMPACT := .venv/bin/python
 FULL := .venv-full/bin/python
 PYTEST_ARGS ?=
+RECIPE ?= bundled
+ARGS ?=
 
 .PHONY: help run test test-compact test-engine test-plugin test-torch test-slow lint format \
 	package train evaluate setup setup-full clean distclean
@@ -46,7 +48,7 @@ test-plugin: setup
 test-torch: setup-full
 	@scripts/test.sh torch $(PYTEST_ARGS)
 
-test-slow: setup setup-full ## the tests that take longer, such as the zip in an empty QGIS profile
+test-slow: setup setup-full ## the tests that take longer: large rasters, the demo made again, a real installation
 	@scripts/test.sh slow $(PYTEST_ARGS)
 
 lint: setup ## ruff, import contracts, file rules
@@ -58,9 +60,9 @@ format: setup ## sort imports and format the sources
 package: setup ## build out/changescribe.zip for "Install from ZIP" and check the publication rules
 	@$(COMPACT) scripts/package.py
 
-# The defaults retrain and measure the bundled model; ARGS chooses anything else.
-train: setup-full ## train a model: ARGS="RECIPE ..." as for `changescribe train`
-	@$(FULL) -m changescribe.engine.cli train $(ARGS)
+# Both need the folder of imagery (CHANGESCRIBE_DATA, or --data in ARGS).
+train: setup-full ## train a model (hours): RECIPE=bundled; ARGS="--out FOLDER --data FOLDER"
+	@$(FULL) -m changescribe.engine.cli train $(RECIPE) $(ARGS)
 
 evaluate: setup-full ## measure a model: ARGS="..." as for `changescribe evaluate`
 	@$(FULL) -m changescribe.engine.cli evaluate $(ARGS)

@@ -20,7 +20,8 @@ def _open() -> None:
         node.setExpanded(False)
     iface.mainWindow().showMaximized()
     iface.zoomFull()
-    plugins["changescribe"].action.trigger()
+    # Not the action, which would hide a dock that the last session left open.
+    plugins["changescribe"].dock.setUserVisible(True)
 
 
 # Once the window is there.

@@ -122,8 +122,12 @@ def environment(packages: Optional[Path]) -> dict[str, str]:
     return variables
 
 
-def demo_pair(folder: Path = ROOT / "resources" / "demo") -> tuple[Path, Path]:
-    """Return the demo's earlier and later raster.
+def demo_pair(
+    folder: Path = ROOT / "resources" / "demo", target: Path = ROOT / "out" / "demo"
+) -> tuple[Path, Path]:
+    """Return copies of the demo's earlier and later raster.
+
+    QGIS writes statistics (.aux.xml) beside what it draws, and results go there too.
 
     Raises:
         FileNotFoundError: there is no such pair.
@@ -134,7 +138,10 @@ def demo_pair(folder: Path = ROOT / "resources" / "demo") -> tuple[Path, Path]:
     )
     if len(dated) != 2:
         raise FileNotFoundError(f"There are {len(dated)} dated demo rasters in {folder}, not 2")
-    return dated[0], dated[1]
+    target.mkdir(parents=True, exist_ok=True)
+    for path in dated:
+        shutil.copy2(path, target / path.name)
+    return target / dated[0].name, target / dated[1].name
 
 
 def qgis_command(profiles: Path, code: Path) -> list[str]:
