@@ -189,6 +189,14 @@ def test_profile_with_a_zip_holds_copies_and_refuses_escapes(built: Path, tmp_pa
         qgis_profile.install_plugin(tmp_path, bad)
 
 
+def test_qgis_gets_copies_of_the_demo_pair(tmp_path: Path):
+    before, after = qgis_profile.demo_pair(target=tmp_path / "demo")
+    assert [path.parent for path in (before, after)] == [tmp_path / "demo"] * 2
+    assert before.name < after.name
+    original = ROOT / "resources" / "demo" / before.name
+    assert before.read_bytes() == original.read_bytes()
+
+
 def test_qgis_gets_onnxruntime_but_keeps_its_own_numpy(tmp_path: Path):
     site = tmp_path / "lib" / "python3.11" / "site-packages"
     for name in ("onnxruntime", "numpy"):
@@ -197,7 +205,6 @@ def test_qgis_gets_onnxruntime_but_keeps_its_own_numpy(tmp_path: Path):
     assert [path.name for path in packages.iterdir()] == ["onnxruntime"]
 
 
-@pytest.mark.slow
 def test_zip_runs_in_an_empty_profile(built: Path, tmp_path: Path):
     """Unpack the zip into an empty profile and drive the real QGIS desktop with it."""
     done = subprocess.run(

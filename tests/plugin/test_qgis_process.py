@@ -68,7 +68,6 @@ def qgis_process(tmp_path):
     return run
 
 
-@pytest.mark.slow
 def test_qgis_process_detects_and_exports(qgis_process, pair, tmp_path) -> None:
     out = tmp_path / "out.gpkg"
     listed = qgis_process("list")
@@ -93,7 +92,6 @@ def test_qgis_process_detects_and_exports(qgis_process, pair, tmp_path) -> None:
     assert (tmp_path / "out.shp").exists()
 
 
-@pytest.mark.slow
 def test_qgis_process_fails_with_a_reason(qgis_process, pair, tmp_path) -> None:
     done = qgis_process(
         "run", "changescribe:detectchanges", "--", f"BEFORE={pair[0]}", f"AFTER={pair[1]}",
