@@ -83,6 +83,7 @@ class RunOutputs:
         finished = {"score.tif": self.score, "mask.tif": self.mask, "changes.gpkg": self.gpkg}
         aside: list[tuple[Path, Path]] = []
         moved: list[Path] = []
+        final = self.gpkg
         try:
             for final in finished.values():
                 for old in _with_sidecars(final):
@@ -99,7 +100,7 @@ class RunOutputs:
                 path.unlink(missing_ok=True)
             for kept, old in aside:
                 kept.replace(old)
-            raise could_not_write(error.filename or self.gpkg, error) from error
+            raise could_not_write(final, error) from error
         for kept, _ in aside:
             kept.unlink(missing_ok=True)
 

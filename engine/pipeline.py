@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from .changes_layer import WrittenChanges
     from .raster.grid import CommonGrid, Grid
     from .regions import MaskSummary
-    from .request import Area, CancelledCallback, ChangeRequest, ProgressCallback
+    from .request import Area, CancelledCallback, ChangeRequest, ProgressCallback, Query
     from .systems.base import SystemInfo
 
 #: Colours of the mask (red, green, blue, alpha), safe for colour-blind readers; unchanged
@@ -236,12 +236,13 @@ class _Run:
             key: outputs.work(f"{folder}{key}.tif")
             for key in ("score", "classes_before", "classes_after")
         }
+        shown_as = str(outputs.score)
         with contextlib.ExitStack() as stack:
             writers = {
                 key: stack.enter_context(
-                    RasterWriter(path, grid.working, nodata=CLASS_UNKNOWN)
+                    RasterWriter(path, grid.working, nodata=CLASS_UNKNOWN, shown_as=shown_as)
                     if key != "score"
-                    else _score_writer(path, grid.working, [str(query) for query in queries])
+                    else _score_writer(path, grid.working, queries, shown_as)
                 )
                 for key, path in names.items()
             }
@@ -255,14 +256,25 @@ class _Run:
             for number, (key, path) in enumerate(names.items()):
                 names[key] = outputs.work(f"{key}.tif")
                 resample = "bilinear" if key == "score" else "nearest"
-                warp_to(path, grid.output, names[key], resample, self._warping(number))
+                warp_to(
+                    path,
+                    grid.output,
+                    names[key],
+                    resample,
+                    self._warping(number),
+                    shown_as=shown_as,
+                )
         return _Scored(**names, complete=complete)
 
     def _mask(
         self, scored: _Scored, grid: Grid, parsed: ParsedPrompt, outputs: RunOutputs
     ) -> MaskSummary:
         with RasterWriter(
-            outputs.work("mask.tif"), grid, nodata=MASK_NODATA, colours=MASK_COLOURS
+            outputs.work("mask.tif"),
+            grid,
+            nodata=MASK_NODATA,
+            colours=MASK_COLOURS,
+            shown_as=str(outputs.mask),
         ) as writer:
             summary = build_mask(
                 scored.score,
@@ -326,7 +338,7 @@ class _Run:
             progress=lambda fraction: self._tell("outlining", 0.4 + 0.6 * fraction),
         )
         with contextlib.closing(shapes), ChangesWriter(
-            outputs.work("changes.gpkg"), crs, run
+            outputs.work("changes.gpkg"), crs, run, shown_as=str(outputs.gpkg)
         ) as writer:
             for shape in shapes:
                 writer.add(shape)
@@ -396,14 +408,15 @@ def _area_on(area: Area, before: Grid, grid: Grid) -> AreaMask:
     return AreaMask(area if area.crs else replace(area, crs=before.crs_wkt or None), grid)
 
 
-def _score_writer(path: str, grid: Grid, descriptions: Sequence[str]) -> RasterWriter:
+def _score_writer(path: str, grid: Grid, queries: Sequence[Query], shown_as: str) -> RasterWriter:
     return RasterWriter(
         path,
         grid,
-        bands=len(descriptions),
+        bands=len(queries),
         nodata=MASK_NODATA,
-        descriptions=descriptions,
+        descriptions=[str(query) for query in queries],
         scale=1 / SCORE_SCALE,
+        shown_as=shown_as,
     )
 
 
