@@ -341,13 +341,14 @@ def detect(driver: Driver, dock: QDockWidget, layers: dict[str, QgsRasterLayer])
         error = controller.last_error
         raise DriveError(f"The run ended as '{ended[0]}': {error}\n{getattr(error, 'details', '')}")
     run = controller.last_run
+    settings = plugins["changescribe"].settings
     driver.facts.update(
         seconds=round(time.monotonic() - begun, 2),
         count=run.count,
         caption=run.caption,
         gpkg=run.gpkg,
         mask=run.mask,
-        device=plugins["changescribe"].settings.measured_device("bundled"),
+        device=settings.measured_device("bundled", settings.device),
     )
     listed = find(dock, "resultsList", QListWidget)
     yield Wait("the line in the list of results", lambda: listed.count() == 1)
