@@ -13,6 +13,7 @@ import sys
 import time
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -261,6 +262,20 @@ def test_facts_name_what_runs_here(qgis_app) -> None:
         assert "CPUExecutionProvider" in rows["Processors"]
         assert "onnxruntime" in rows["onnxruntime"]
     assert sys.prefix in rows["Python"]
+
+
+def test_a_graphics_card_needs_the_provider_beside_onnxruntime(tmp_path, monkeypatch) -> None:
+    origin = tmp_path / "on[nx]" / "__init__.py"
+    spec = SimpleNamespace(origin=str(origin))
+    monkeypatch.setattr(dependencies.importlib.util, "find_spec", lambda _name: spec)
+    touch(origin, origin.parent / "capi" / "libonnxruntime_providers_shared.so")
+    assert not dependencies.has_cuda()
+    for name in ("libonnxruntime_providers_cuda.so", "onnxruntime_providers_cuda.dll"):
+        touch(origin.parent / "capi" / name)
+        assert dependencies.has_cuda()
+        (origin.parent / "capi" / name).unlink()
+    monkeypatch.setattr(dependencies.importlib.util, "find_spec", lambda _name: None)
+    assert not dependencies.has_cuda()
 
 
 def test_missing_package_is_a_dependency_error(target) -> None:

@@ -207,6 +207,12 @@ def test_the_bundled_model_on_the_demo_pair(stage, tmp_path):
         shutil.copy(os.path.join(DEMO, name), tmp_path)
     layers = [QgsRasterLayer(str(tmp_path / name), name[:-4]) for name in pair]
     desk = stage(*layers, "buildings built")
+    # Room for captions between the many buildings.
+    desk.canvas.setMinimumSize(1400, 1000)
+    desk.canvas.window().show()
+    desk.canvas.show()
+    wait_until(lambda: desk.canvas.mapSettings().outputSize().width() >= 1390)
+    desk.canvas.setExtent(layers[0].extent())
     desk.dock.advanced.folder.setFilePath(str(tmp_path))
     run = detect(desk, 200.0)
     assert run.count > 0
