@@ -30,6 +30,9 @@ from .whole_image import score_pair
 PIXEL_SIZES = (0.5, 1.0)
 #: Generated scenes of the calibration.
 CALIBRATION_SEED, CALIBRATION_SCENES = 800_000, 12
+#: Biases chosen by looking at LEVIR tiles 31-36. Generated roads have pavements and
+#: driveways that are no road; their best bias (-1.5) would lose real new streets.
+BY_EYE = {"road": 0.5}
 IDENTITY = {"scale": 1.0, "bias": 0.0}
 #: Raw scores tried as thresholds.
 _CANDIDATES = np.arange(-1.5, 1.51, 0.25)
@@ -115,6 +118,9 @@ def calibrate(folder: Path) -> dict[str, dict[str, float]]:
             truths["building"].append(label[::2, ::2].ravel() > 0)
     table = {"other": dict(IDENTITY)}
     for name in CLASS_NAMES:
+        if name in BY_EYE:
+            table[name] = {"scale": 1.0, "bias": BY_EYE[name]}
+            continue
         best = best_threshold(np.concatenate(raws[name]), np.concatenate(truths[name]))
         table[name] = {"scale": 1.0, "bias": -best}
     return table
