@@ -31,7 +31,7 @@ PIXEL_SIZES = (0.5, 1.0)
 #: Generated scenes of the calibration.
 CALIBRATION_SEED, CALIBRATION_SCENES = 800_000, 12
 #: Biases chosen by looking at LEVIR tiles 31-36. Generated roads have pavements and
-#: driveways that are no road; their best bias (-1.5) would lose real new streets.
+#: driveways that are no road; their best bias (-1.5) loses real new streets.
 BY_EYE = {"road": 0.0}
 IDENTITY = {"scale": 1.0, "bias": 0.0}
 #: Raw scores tried as thresholds.
