@@ -32,6 +32,15 @@ def _transform(
     return geometry.Transform(osr.CoordinateTransformation(source, target))
 
 
+def _polygons(geometry: ogr.Geometry) -> list[ogr.Geometry]:
+    """Return the polygons of a geometry; they may overlap, as those of a layer do."""
+    flat = geometry.GetLinearGeometry()
+    if ogr.GT_Flatten(flat.GetGeometryType()) == ogr.wkbPolygon:
+        return [flat]
+    parts = (flat.GetGeometryRef(number).Clone() for number in range(flat.GetGeometryCount()))
+    return [polygon for part in parts for polygon in _polygons(part)]
+
+
 class AreaMask:
     """Polygons of an area of interest, ready to be drawn onto tiles.
 
@@ -75,9 +84,10 @@ class AreaMask:
         layer = source.CreateLayer("area", srs=self._crs)
         if self._crs is not None:
             raster.SetProjection(self._crs.ExportToWkt())
-        feature = ogr.Feature(layer.GetLayerDefn())
-        feature.SetGeometry(self.geometry)
-        layer.CreateFeature(feature)
+        for part in _polygons(self.geometry):
+            feature = ogr.Feature(layer.GetLayerDefn())
+            feature.SetGeometry(part)
+            layer.CreateFeature(feature)
         gdal.RasterizeLayer(raster, [1], layer, burn_values=[1])
         return raster.ReadAsArray().astype(bool)
 
@@ -94,12 +104,13 @@ def read_area(path: str) -> Area:
         raise InputError(
             f'The area of interest "{path}" cannot be opened.', "Choose a polygon file."
         )
-    union = ogr.Geometry(ogr.wkbMultiPolygon)
+    area = ogr.Geometry(ogr.wkbMultiPolygon)
     for feature in layer:
         geometry = feature.GetGeometryRef()
         if geometry is not None and geometry.GetDimension() == 2:
-            union = union.Union(geometry)
-    if union.IsEmpty():
+            for part in _polygons(geometry):
+                area.AddGeometry(part)
+    if area.IsEmpty():
         raise InputError(f'"{path}" holds no polygon.', "Choose a polygon file with features.")
     reference = layer.GetSpatialRef()
-    return Area(union.ExportToWkt(), reference.ExportToWkt() if reference else None)
+    return Area(area.ExportToWkt(), reference.ExportToWkt() if reference else None)

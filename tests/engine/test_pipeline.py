@@ -11,12 +11,13 @@ from typing import Callable
 
 import numpy as np
 import pytest
-from osgeo import gdal, ogr
+from osgeo import gdal, ogr, osr
 
 from changescribe.engine import captioning, pipeline, regions
 from changescribe.engine.changes_layer import ChangesWriter
 from changescribe.engine.errors import CancelledError, ChangeScribeError, InputError, OutputError
 from changescribe.engine.host import InProcessHost
+from changescribe.engine.raster.area import read_area
 from changescribe.engine.raster.writer import RasterWriter
 from changescribe.engine.request import Area, ChangeRequest, Extent, Progress
 
@@ -138,6 +139,29 @@ def test_extent_and_area_of_interest(brightness: InProcessHost, request_: Change
     assert mask[10, 10] == 0
     assert mask[190, 290] == 255
     assert result.area_analysed_m2 == pytest.approx(7500, rel=0.01)
+
+
+def test_overlapping_polygons_are_one_area(
+    brightness: InProcessHost, request_: ChangeRequest, tmp_path: Path
+) -> None:
+    """Polygons of a layer may overlap, or hold several parts; nothing cancels out."""
+    path = str(tmp_path / "areas.gpkg")
+    source = ogr.GetDriverByName("GPKG").CreateDataSource(path)
+    zone = osr.SpatialReference()
+    zone.ImportFromEPSG(32633)
+    layer = source.CreateLayer("areas", zone, ogr.wkbUnknown)
+    for box in ((500000, 500100), (500050, 500150)):
+        left, right = box
+        feature = ogr.Feature(layer.GetLayerDefn())
+        feature.SetGeometry(ogr.CreateGeometryFromWkt(
+            f"MULTIPOLYGON((({left} 4999900, {right} 4999900, {right} 5000000, {left} 5000000, "
+            f"{left} 4999900)))"
+        ))
+        layer.CreateFeature(feature)
+    del feature, layer, source
+    result = pipeline.detect(replace(request_, area=read_area(path)), brightness)
+    assert not (gdal.Open(result.mask).ReadAsArray() == 255).any()
+    assert result.counts == {"buildings|appeared": 1, "buildings|removed": 1}
 
 
 def test_a_finer_raster_comes_back_on_its_own_grid(
