@@ -30,7 +30,7 @@ CANCELLED = 130
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run the command line and return its exit code."""
-    arguments = _parser().parse_args(argv)
+    arguments = _parser().parse_args(_joined(sys.argv[1:] if argv is None else argv))
     try:
         return int(arguments.run(arguments))
     except ChangeScribeError as error:
@@ -47,6 +47,14 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         _say("An unexpected error occurred; please report it with the lines below.")
         _say(traceback.format_exc())
         return 1
+
+
+def _joined(argv: Sequence[str]) -> list[str]:
+    """Join ``--extent`` with its value: argparse takes a western longitude for an option."""
+    rest = iter(argv)
+    return [
+        f"{word}={next(rest, '')}" if word == "--extent" else word for word in rest
+    ]
 
 
 def _say(text: str) -> None:
@@ -240,12 +248,14 @@ def _doctor() -> int:
 
 
 class _StopOnInterrupt:
-    """True after the first Ctrl+C, so that what is finished is kept; a second one ends at once."""
+    """True after the first Ctrl+C or kill; what is finished is kept. A second one ends at once."""
 
     def __init__(self) -> None:
         self._stopped = False
         try:
-            signal.signal(signal.SIGINT, self._stop)
+            for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
+                if hasattr(signal, name):
+                    signal.signal(getattr(signal, name), self._stop)
         except ValueError:  # not in the main thread: the caller handles interrupts
             return
 
@@ -253,7 +263,7 @@ class _StopOnInterrupt:
         if self._stopped:
             raise KeyboardInterrupt
         self._stopped = True
-        _say("\nStopping after this tile; press Ctrl+C again to stop at once.")
+        _say("\nStopping; what is finished is being kept. Press Ctrl+C again to stop at once.")
 
     def __call__(self) -> bool:
         return self._stopped

@@ -106,6 +106,7 @@ def train(arguments: argparse.Namespace) -> int:
 
 def evaluate(arguments: argparse.Namespace) -> int:
     """Measure the bundled model on real data."""
+    _need_torch()
     from .evaluation.bundled import evaluate as run
 
     run(data=data_folder(arguments.data), out=arguments.out)
@@ -137,7 +138,7 @@ def _need_torch() -> None:
         version("torch")
     except PackageNotFoundError as error:
         raise DependencyError(
-            "Training needs PyTorch, which is not installed here.",
+            "Training and evaluation need PyTorch, which is not installed here.",
             "Install the full tier: make setup-full.",
         ) from error
 

@@ -94,7 +94,9 @@ def export(
         OutputError: the result could not be written; nothing is left behind.
     """
     target = Path(out).absolute()
-    driver = _DRIVERS.get(target.suffix.lower())
+    # OGR writes its own parts in lower case, whatever the name says.
+    target = target.with_suffix(target.suffix.lower()) if target.suffix else target
+    driver = _DRIVERS.get(target.suffix)
     if driver is None:
         raise InputError(
             f'"{target.name}" is not a format that can be exported.',

@@ -35,7 +35,13 @@ SHIPPED_FILES = (
 )
 SHIPPED_FOLDERS = ("engine/", "ui/", "resources/")
 #: Not used inside QGIS: they make the model, they do not run it.
-LEFT_OUT = ("engine/training/", "engine/evaluation/", "engine/synthesis/")
+LEFT_OUT = (
+    "engine/backbones/",
+    "engine/evaluation/",
+    "engine/modules/",
+    "engine/synthesis/",
+    "engine/training/",
+)
 #: The zip format's earliest date: the same sources give the same bytes.
 EPOCH = (1980, 1, 1, 0, 0, 0)
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Callable
 
@@ -28,8 +29,12 @@ def pair(make_raster: Callable[..., str]) -> tuple[str, str]:
 
 
 @pytest.fixture
-def _host(brightness: InProcessHost, monkeypatch: pytest.MonkeyPatch) -> None:
+def _host(brightness: InProcessHost, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(pipeline, "shared_host", lambda: brightness)
+    handlers = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for name, handler in handlers.items():
+        signal.signal(name, handler)
 
 
 def detect(pair: tuple[str, str], out: Path, *options: str) -> int:
@@ -80,19 +85,16 @@ def test_bad_input_exits_with_2(
 
 
 @pytest.mark.usefixtures("_host")
+@pytest.mark.parametrize("name", [signal.SIGINT, signal.SIGTERM])
 def test_interrupt_keeps_what_is_finished(
-    pair: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pair: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: int
 ) -> None:
     def interrupt_at_tile_13(self: object, progress: object) -> None:
         if progress.tile == 13:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), name)
 
     monkeypatch.setattr(cli._ProgressLine, "__call__", interrupt_at_tile_13)
-    previous = signal.getsignal(signal.SIGINT)
-    try:
-        assert detect(pair, tmp_path / "out.gpkg") == 130
-    finally:
-        signal.signal(signal.SIGINT, previous)
+    assert detect(pair, tmp_path / "out.gpkg") == 130
     assert (tmp_path / "out.gpkg").exists()
 
 
@@ -112,6 +114,16 @@ def test_an_area_of_interest_from_a_file(
     answer = json.loads(capsys.readouterr().out)
     # A strip of 0.0001 degrees is 7.9 m at 45 degrees north; the raster is 100 m high.
     assert answer["area_analysed_m2"] == pytest.approx(790, rel=0.1)
+
+
+@pytest.mark.usefixtures("_host")
+def test_an_extent_that_begins_with_a_minus(
+    pair: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """Half of the world lies at negative longitudes."""
+    extent = "-1000000,4999950,500100,5000000"
+    assert detect(pair, tmp_path / "out.gpkg", "--extent", extent, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["area_analysed_m2"] == pytest.approx(5004, rel=0.01)
 
 
 @pytest.mark.usefixtures("_host")
@@ -137,6 +149,8 @@ def test_export_writes_a_shapefile(pair: tuple[str, str], tmp_path: Path) -> Non
     out = tmp_path / "out.gpkg"
     assert detect(pair, out) == 0
     assert cli.main(["export", str(out), str(tmp_path / "out.shp")]) == 0
+    assert cli.main(["export", str(out), str(tmp_path / "UPPER.SHP")]) == 0
+    assert (tmp_path / "UPPER.shp").exists()
     source = ogr.Open(str(tmp_path / "out.shp"))
     assert source.GetLayer(0).GetFeatureCount() == 1
     assert cli.main(["export", str(out), str(tmp_path / "out.xyz")]) == 2
