@@ -22,7 +22,7 @@ from .errors import InputError
 from .host import Host, shared_host
 from .outputs import RunOutputs
 from .raster.area import AreaMask
-from .raster.dates import reversed_dates
+from .raster.dates import is_iso_date, reversed_dates
 from .raster.grid import common_grid
 from .raster.radiometry import joint_stretch
 from .raster.reader import RasterSource
@@ -392,6 +392,9 @@ def _check(request: ChangeRequest) -> None:
         raise InputError(
             f"The minimum area {request.min_area:g} is negative.", "Give it in square metres."
         )
+    for date in (request.date_before, request.date_after):
+        if date and not is_iso_date(date):
+            raise InputError(f'"{date}" is not a date.', "Write it as 2019, 2019-06 or 2019-06-12.")
     if request.device not in DEVICES:
         raise InputError(
             f'There is no device "{request.device}".', f"Choose one of: {', '.join(DEVICES)}."

@@ -10,6 +10,7 @@ from qgis.gui import QgsDockWidget
 from qgis.PyQt.QtCore import QSize, Qt, QTimer, pyqtSignal
 from qgis.PyQt.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 
+from ..engine.raster.dates import is_iso_date
 from ..engine.request import ChangeRequest
 from . import dependencies
 from .advanced_panel import AdvancedPanel
@@ -20,7 +21,6 @@ from .layer_pair import LayerPairPanel
 from .layer_source import (
     assigned_crs,
     has_georeference,
-    is_iso_date,
     same_source,
     source_path,
 )

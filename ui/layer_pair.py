@@ -11,9 +11,9 @@ from qgis.PyQt.QtCore import pyqtSignal
 from qgis.PyQt.QtGui import QIcon
 from qgis.PyQt.QtWidgets import QGridLayout, QLabel, QLineEdit, QSizePolicy, QToolButton, QWidget
 
-from ..engine.raster.dates import reversed_dates
+from ..engine.raster.dates import is_iso_date, reversed_dates
 from .compat import FILTER_RASTER
-from .layer_source import date_of, is_iso_date
+from .layer_source import date_of
 from .layers import RESULT_PROPERTY
 from .widgets import icon_path, note_label, warning_label
 

@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import os
-import re
-from datetime import date
 from typing import TYPE_CHECKING, Optional
 
 from qgis.core import (
@@ -23,8 +21,6 @@ from .compat import FIXED_TEMPORAL_RANGE
 
 if TYPE_CHECKING:
     from qgis.core import QgsCoordinateReferenceSystem, QgsRasterLayer
-
-_ISO_DATE = re.compile(r"\d{4}(-\d{2}(-\d{2})?)?")
 
 
 def source_path(layer: QgsRasterLayer) -> Optional[str]:
@@ -64,18 +60,6 @@ def date_of(layer: QgsRasterLayer) -> str:
             return begin.date().toString("yyyy-MM-dd")
     path = source_path(layer) or ""
     return date_in_name(os.path.basename(path)) or date_in_name(layer.name()) or ""
-
-
-def is_iso_date(text: str) -> bool:
-    """Whether a text is YYYY, YYYY-MM or YYYY-MM-DD, and a day that exists."""
-    if not _ISO_DATE.fullmatch(text):
-        return False
-    numbers = [int(part) for part in text.split("-")]
-    try:
-        date(*(numbers + [1, 1])[:3])
-    except ValueError:
-        return False
-    return True
 
 
 def same_source(first: QgsRasterLayer, second: QgsRasterLayer) -> bool:

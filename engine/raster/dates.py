@@ -17,6 +17,7 @@ _IN_NAME = re.compile(
     r"(?:(?P=separator)(?P<day>0[1-9]|[12]\d|3[01]))?)?(?!\d)"
 )
 _IN_METADATA = re.compile(r"^\s*(\d{4})[-:/](\d{2})[-:/](\d{2})")
+_ISO = re.compile(r"\d{4}(-\d{2}(-\d{2})?)?")
 #: There was no earlier aerial imagery to speak of.
 _FIRST_YEAR = 1900
 
@@ -51,6 +52,11 @@ def date_in_name(name: str) -> Optional[str]:
         if _FIRST_YEAR <= int(parts[0]) <= latest and _exists(parts):
             return "-".join(parts)
     return None
+
+
+def is_iso_date(text: str) -> bool:
+    """Tell whether a text is YYYY, YYYY-MM or YYYY-MM-DD, and a day that exists."""
+    return bool(_ISO.fullmatch(text)) and _exists(text.split("-"))
 
 
 def reversed_dates(before: Optional[str], after: Optional[str]) -> bool:

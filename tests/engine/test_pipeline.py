@@ -285,6 +285,8 @@ def test_cancel_before_anything_leaves_nothing(
         ({"output": "/nowhere/out.gpkg"}, "does not exist"),
         ({"threshold": 1.5}, "threshold"),
         ({"min_area": -1.0}, "minimum area"),
+        ({"date_before": "yesterday"}, "date"),
+        ({"date_after": "2019-02-31"}, "date"),
         ({"device": "tpu"}, "device"),
         ({"system": "nothing"}, "nothing"),
         ({"extent": Extent(0, 0, 10, 10)}, "extent"),

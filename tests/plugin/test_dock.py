@@ -21,12 +21,13 @@ from qgis.PyQt.QtWidgets import QAbstractButton, QLabel, QWidget
 from waiting import wait_until
 
 from changescribe.engine.errors import InputError, OutputError
+from changescribe.engine.raster.dates import is_iso_date
 from changescribe.engine.request import DEVICES
 from changescribe.ui import dependencies, outputs
 from changescribe.ui.advanced_panel import bands_in
 from changescribe.ui.compat import FIXED_TEMPORAL_RANGE
 from changescribe.ui.estimates import duration_text, estimate
-from changescribe.ui.layer_source import date_of, is_iso_date, overlap_of, source_path
+from changescribe.ui.layer_source import date_of, overlap_of, source_path
 
 NAMES = (
     "beforeLayer afterLayer swapButton beforeDate afterDate prompt parseLabel extentGroup "
