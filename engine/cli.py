@@ -13,6 +13,7 @@ import json
 import signal
 import sys
 import traceback
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -234,7 +235,7 @@ def _export(arguments: argparse.Namespace) -> int:
 def _models(arguments: argparse.Namespace) -> int:
     rows = [systems.create(name).info for name in systems.names()]
     if arguments.json:
-        _print(json.dumps([commands.info_as_json(info) for info in rows]))
+        _print(json.dumps([asdict(info) for info in rows]))
         return 0
     for info in rows:
         _print(f"{info.name}: {info.title}\n  {info.description}\n  terms: {info.terms}")

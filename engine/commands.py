@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     import argparse
 
     from .request import ChangeResult
-    from .systems.base import SystemInfo
 
 #: Of the object that ``--json`` prints; raised when a key changes its meaning.
 SCHEMA_VERSION = 1
@@ -51,11 +50,6 @@ def result_as_json(result: ChangeResult) -> dict[str, Any]:
         "warnings": list(result.warnings),
         "outputs": {"gpkg": result.gpkg, "mask": result.mask, "score": result.score},
     }
-
-
-def info_as_json(info: SystemInfo) -> dict[str, Any]:
-    """Return a system's description as JSON-ready values."""
-    return asdict(info)
 
 
 def read_boxes(path: str) -> list[tuple[int, int, int, int]]:

@@ -191,10 +191,8 @@ class _Run:
     ) -> tuple[CommonGrid, Pair]:
         request = self._request
         extent, area = request.extent, None
-        if request.area is not None:
-            area = AreaMask(request.area, before.grid)
-            if extent is None:
-                extent = Extent(*area.envelope)
+        if request.area is not None and extent is None:
+            extent = Extent(*AreaMask(request.area, before.grid).envelope)
         grid = common_grid(before, after, extent, info.pixel_sizes)
         if request.area is not None:
             area = _area_on(request.area, before.grid, grid.working)
