@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from . import settlement
 from .plan import Plan, in_polygon
-from .plot import Lot, Style, add_road, build_house
+from .plot import add_road
 from .world import BOTH, ONLY_AFTER, ONLY_BEFORE, Dates, Patch, Road, World, blob, smooth_line
 
 Layout = Callable[[Plan], None]
@@ -268,10 +268,3 @@ def _extras(plan: Plan, probability: float) -> None:
         )
         if not inside:
             plan.ground("soil", shape, [ONLY_AFTER, ONLY_BEFORE][int(rng.integers(2))])
-
-
-def lone_house(plan: Plan, x: float, y: float, dates: Dates) -> bool:
-    """Place one house at a point, facing any way."""
-    style = Style.draw(plan.rng)
-    lot = Lot(np.array([x, y]), plan.rng.uniform(0, 2 * np.pi), dates, dates != BOTH)
-    return build_house(plan.rng, plan.world, plan.occupancy, style, lot)

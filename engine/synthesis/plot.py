@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .world import (
-    BOTH,
     Building,
     Colour,
     Dates,
@@ -412,13 +411,3 @@ def natural_trees(
     return np.stack(
         [xy[:, 0], xy[:, 1], r, height, rng.random(n), (rng.random(n) < species).astype(float)], 1
     )
-
-
-def everywhere(
-    dates: Dates = BOTH, material: str = "meadow", size: float = 0.0, pad: float = 0.0
-) -> Patch:
-    """Return a patch that covers the scene and its margin."""
-    corners = np.array(
-        [[-pad, -pad], [size + pad, -pad], [size + pad, size + pad], [-pad, size + pad]]
-    )
-    return Patch(material, dates, (corners,))

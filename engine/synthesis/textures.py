@@ -91,9 +91,3 @@ class Noise:
             total += np.sin(across)[:, None] * np.cos(along)[None, :]
             total += np.cos(across)[:, None] * np.sin(along)[None, :]
         return total / np.float32(np.sqrt(2.5))
-
-
-def smoothstep(low: float, high: float, values: Array) -> Array:
-    """Return 0 below ``low``, 1 above ``high`` and a smooth rise between, elementwise."""
-    t = np.clip((values - low) / (high - low), 0.0, 1.0)
-    return (t * t * (3.0 - 2.0 * t)).astype(np.float32)

@@ -40,7 +40,6 @@ class SystemInfo:
         revision: of the weights.
         terms: terms of use of the weights, for the user.
         tier: ``"compact"`` (onnxruntime) or ``"full"`` (PyTorch).
-        open_vocabulary: any noun works; otherwise an unknown noun gets a warning.
     """
 
     name: str
@@ -54,7 +53,6 @@ class SystemInfo:
     revision: str
     terms: str
     tier: str = "compact"
-    open_vocabulary: bool = False
 
 
 @dataclass(frozen=True)
