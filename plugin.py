@@ -114,6 +114,6 @@ class ChangeScribePlugin:
 
     @staticmethod
     def _free_models() -> None:
-        from .engine.host import close_shared_host
+        from .engine.routing import close_shared_host
 
         close_shared_host()

@@ -4,6 +4,8 @@
 The pipeline, GDAL and all files stay in the calling process; only batches of
 tiles go through a host. :class:`InProcessHost` runs the system in this process,
 which is right for onnxruntime: it loads in 0.1 s and does not disturb QGIS.
+:class:`~.worker_host.WorkerHost` runs it in a process of its own, and
+:mod:`.routing` chooses between them.
 """
 
 from __future__ import annotations
@@ -19,19 +21,26 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from .request import Query
+    from .request import CancelledCallback, Query
     from .systems.base import ChangeSystem, SystemInfo, TilePrediction
 
 
 class Host(ABC):
-    """Runs systems, and keeps their weights loaded between requests."""
+    """Runs systems, and keeps their weights loaded between requests.
+
+    All methods may be called from several threads. ``cancelled`` is asked while
+    a host waits for something that it can leave: True ends the wait with a
+    :class:`CancelledError`.
+    """
 
     @abstractmethod
     def info(self, system: str) -> SystemInfo:
         """Describe a system without loading it."""
 
     @abstractmethod
-    def load(self, system: str, device: str = "auto") -> str:
+    def load(
+        self, system: str, device: str = "auto", cancelled: Optional[CancelledCallback] = None
+    ) -> str:
         """Load a system's weights where they are not; return the device used, and why."""
 
     @abstractmethod
@@ -40,7 +49,12 @@ class Host(ABC):
 
     @abstractmethod
     def predict(
-        self, system: str, before: np.ndarray, after: np.ndarray, queries: Sequence[Query]
+        self,
+        system: str,
+        before: np.ndarray,
+        after: np.ndarray,
+        queries: Sequence[Query],
+        cancelled: Optional[CancelledCallback] = None,
     ) -> TilePrediction:
         """Score a batch of tile pairs; see :meth:`ChangeSystem.predict`."""
 
@@ -50,7 +64,7 @@ class Host(ABC):
 
 
 class InProcessHost(Host):
-    """Runs systems in this process. May be used from several threads."""
+    """Runs systems in this process. Nothing here can be left before it is done."""
 
     def __init__(self) -> None:
         self._systems: dict[str, ChangeSystem] = {}
@@ -66,7 +80,9 @@ class InProcessHost(Host):
         """Describe a system without loading it."""
         return self._system(system).info
 
-    def load(self, system: str, device: str = "auto") -> str:
+    def load(
+        self, system: str, device: str = "auto", cancelled: Optional[CancelledCallback] = None
+    ) -> str:
         """Load a system's weights where they are not; return the device used, and why."""
         with self._lock:
             loaded = self._system(system)
@@ -79,7 +95,12 @@ class InProcessHost(Host):
             return self._system(system).notes(queries)
 
     def predict(
-        self, system: str, before: np.ndarray, after: np.ndarray, queries: Sequence[Query]
+        self,
+        system: str,
+        before: np.ndarray,
+        after: np.ndarray,
+        queries: Sequence[Query],
+        cancelled: Optional[CancelledCallback] = None,
     ) -> TilePrediction:
         """Score a batch of tile pairs."""
         with self._lock:
@@ -91,25 +112,3 @@ class InProcessHost(Host):
             for system in self._systems.values():
                 system.unload()
             self._systems.clear()
-
-
-_shared: Optional[Host] = None
-_shared_lock = threading.Lock()
-
-
-def shared_host() -> Host:
-    """Return the host that the dock and the Processing algorithms of a process share."""
-    global _shared  # noqa: PLW0603 - one service per process is the point
-    with _shared_lock:
-        if _shared is None:
-            _shared = InProcessHost()
-        return _shared
-
-
-def close_shared_host() -> None:
-    """Free the weights of the shared host; the next :func:`shared_host` starts anew."""
-    global _shared  # noqa: PLW0603
-    with _shared_lock:
-        if _shared is not None:
-            _shared.close()
-        _shared = None

@@ -19,7 +19,7 @@ from . import prompt
 from .changes_layer import ChangesWriter, RunInfo, layer_crs
 from .classes import class_of
 from .errors import InputError
-from .host import Host, shared_host
+from .host import Host
 from .outputs import RunOutputs
 from .raster.area import AreaMask
 from .raster.dates import is_iso_date, reversed_dates
@@ -37,6 +37,7 @@ from .request import (
     ParsedPrompt,
     Progress,
 )
+from .routing import shared_host
 from .scoring import Pair, ScoreSink, TileLoop
 from .systems.base import CLASS_UNKNOWN
 
@@ -142,7 +143,7 @@ class _Run:
             with self._stage("reading"):
                 grid, pair = self._prepare(before, after, info)
             with self._stage("loading"):
-                device = self._host.load(info.name, request.device)
+                device = self._host.load(info.name, request.device, self._cancelled)
                 self._warnings += self._host.notes(info.name, parsed.queries)
                 if request.device == "cuda" and not device.upper().startswith("CUDA"):
                     self._warnings.append(f"The graphics card was not used: {device}.")
@@ -248,6 +249,7 @@ class _Run:
                 pair, grid.working, self._host, info, queries, self._tell_tiles, self._cancelled
             )
             complete = loop.run(ScoreSink(**writers))
+            self._warnings += loop.notes
             for writer in writers.values():
                 writer.commit()
         if not same:

@@ -92,7 +92,7 @@ class TileLoop:
         info: of the system.
         queries: what to look for.
         progress: told after every batch.
-        cancelled: asked before every batch.
+        cancelled: asked before every batch, and by the host while it waits for one.
     """
 
     def __init__(
@@ -114,6 +114,7 @@ class TileLoop:
         self._cancelled = cancelled
         self._plan: TilePlan = plan(grid.width, grid.height, info.tile_size, info.overlap)
         self._written = False
+        self._notes: dict[str, None] = {}
         # The last plane blends the validity with the weights of the scores.
         self._blender = Blender(self._plan, len(queries) + 1)
 
@@ -133,14 +134,25 @@ class TileLoop:
         with ThreadPoolExecutor(1, thread_name_prefix="changescribe-reader") as reader:
             for batch in self._batches(reader):
                 if self._cancelled():
-                    if not self._written:
-                        raise CancelledError
-                    return False
-                self._do(batch, sink)
+                    return self._stop()
+                try:
+                    self._do(batch, sink)
+                except CancelledError:  # the host did not wait for the batch
+                    return self._stop()
                 done += len(batch.tiles)
                 left = (time.monotonic() - start) / done * (len(self._plan) - done)
                 self._report(done, left)
         return True
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the host and the system had to say of the batches, each once."""
+        return tuple(self._notes)
+
+    def _stop(self) -> bool:
+        if not self._written:
+            raise CancelledError
+        return False
 
     def _report(self, done: int, left: Optional[float]) -> None:
         total = len(self._plan)
@@ -173,8 +185,13 @@ class TileLoop:
         prediction: Optional[TilePrediction] = None
         if asked.size:
             prediction = self._host.predict(
-                self._info.name, batch.before[asked], batch.after[asked], self._queries
+                self._info.name,
+                batch.before[asked],
+                batch.after[asked],
+                self._queries,
+                self._cancelled,
             )
+            self._notes.update(dict.fromkeys(prediction.notes))
         row_of = {int(tile): row for row, tile in enumerate(asked)}
         for i, tile in enumerate(batch.tiles):
             row = row_of.get(i)

@@ -43,7 +43,7 @@ def _detect(request: ChangeRequest, host: Host, **callbacks: object) -> ChangeRe
 
 
 def _shared_host() -> Host:
-    from ..engine.host import shared_host
+    from ..engine.routing import shared_host
 
     return shared_host()
 

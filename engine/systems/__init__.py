@@ -12,11 +12,37 @@ from .base import ChangeSystem
 _SYSTEMS: dict[str, tuple[str, str]] = {
     "bundled": ("bundled", "BundledSystem"),
 }
+#: The same for systems from outside the package, whose modules are found on ``sys.path``.
+_REGISTERED: dict[str, tuple[str, str]] = {}
 
 
 def names() -> tuple[str, ...]:
     """Return the names of all systems, the default first."""
-    return tuple(_SYSTEMS)
+    return (*_SYSTEMS, *_REGISTERED)
+
+
+def register(name: str, entry: str) -> None:
+    """Add a system from outside the package.
+
+    Args:
+        name: as in its ``info``; must not be one of the package's own.
+        entry: ``"module:Class"``; a worker process imports it from there as well.
+
+    Raises:
+        InputError: the name is taken, or the entry is not of that form.
+    """
+    module, _, class_name = entry.partition(":")
+    if name in _SYSTEMS or not module or not class_name:
+        raise InputError(
+            f'"{name}" cannot be added as "{entry}".',
+            "Give a new name, and the class as module:Class.",
+        )
+    _REGISTERED[name] = (module, class_name)
+
+
+def entry(name: str) -> str:
+    """Return what :func:`register` was given for a system; empty for the package's own."""
+    return ":".join(_REGISTERED.get(name, ()))
 
 
 def create(name: str) -> ChangeSystem:
@@ -25,11 +51,14 @@ def create(name: str) -> ChangeSystem:
     Raises:
         InputError: no system has that name.
     """
-    try:
+    if name in _SYSTEMS:
         module, class_name = _SYSTEMS[name]
-    except KeyError:
+        found = import_module(f".{module}", __name__)
+    elif name in _REGISTERED:
+        module, class_name = _REGISTERED[name]
+        found = import_module(module)
+    else:
         raise InputError(
-            f'There is no system named "{name}".', f"Choose one of: {', '.join(_SYSTEMS)}."
-        ) from None
-    system_class = getattr(import_module(f".{module}", __name__), class_name)
-    return system_class()
+            f'There is no system named "{name}".', f"Choose one of: {', '.join(names())}."
+        )
+    return getattr(found, class_name)()

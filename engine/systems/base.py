@@ -65,11 +65,13 @@ class TilePrediction:
         classes_before: (B, H, W) uint8 index into ``SystemInfo.classes`` of the most likely
             class on the earlier date, :data:`CLASS_UNKNOWN` where none is likely; or None.
         classes_after: the same for the later date.
+        notes: what happened in this batch that the user should know; become warnings of the run.
     """
 
     scores: np.ndarray
     classes_before: Optional[np.ndarray] = None
     classes_after: Optional[np.ndarray] = None
+    notes: tuple[str, ...] = ()
 
 
 class ChangeSystem(ABC):

@@ -29,8 +29,8 @@ from qgis.core import (
 )
 from qgis.PyQt.QtCore import QEventLoop, QTimer
 
-from changescribe.engine import host as hosts
-from changescribe.engine import systems
+from changescribe.engine import routing, systems
+from changescribe.engine.host import InProcessHost
 from changescribe.engine.request import APPEARED
 from changescribe.engine.systems.base import ChangeSystem, SystemInfo, TilePrediction
 from changescribe.ui import dependencies
@@ -72,8 +72,8 @@ def provider(qgis_app, qgis_processing, monkeypatch):
     """The provider in the registry, and a host of its own with the small system."""
     monkeypatch.setattr(systems, "create", lambda _name: BrightnessSystem())
     monkeypatch.setattr(BrightnessSystem, "stop", None)
-    host = hosts.InProcessHost()
-    monkeypatch.setattr(hosts, "shared_host", lambda: host)
+    host = InProcessHost()
+    monkeypatch.setattr(routing, "shared_host", lambda: host)
     provider = ChangeScribeProvider()
     QgsApplication.processingRegistry().addProvider(provider)
     yield provider

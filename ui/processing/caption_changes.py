@@ -135,7 +135,7 @@ class CaptionChanges(EngineAlgorithm):
     ) -> list[tuple[Box, str]]:
         """Ask the engine; the boxes come back in the order in which they were given."""
         from ...engine import captioning
-        from ...engine.host import shared_host
+        from ...engine.routing import shared_host
 
         boxes = self._boxes(parameters, context, feedback, grid)
         answer = captioning.caption(

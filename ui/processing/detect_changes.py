@@ -218,7 +218,7 @@ def _choice(name: str, label: str, options: list[str]) -> QgsProcessingParameter
 def _detect(request: ChangeRequest, feedback: QgsProcessingFeedback) -> ChangeResult:
     dependencies.require()
     from ...engine import pipeline
-    from ...engine.host import shared_host
+    from ...engine.routing import shared_host
 
     return pipeline.detect(
         request,

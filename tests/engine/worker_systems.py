@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Small systems for the tests of hosts: a worker process imports them from this file.
+
+Those that misbehave do so once per file named by CHANGESCRIBE_TEST_MARK: that file is how a
+process knows that it is not the first.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from changescribe.engine import systems
+from changescribe.engine.errors import WeightsError
+from changescribe.engine.request import APPEARED, Query
+from changescribe.engine.systems.base import ChangeSystem, SystemInfo, TilePrediction
+
+FOLDER = str(Path(__file__).resolve().parent)
+
+
+def first_time() -> bool:
+    """Tell whether this is the first call since the mark was last removed."""
+    mark = Path(os.environ["CHANGESCRIBE_TEST_MARK"])
+    if mark.exists():
+        return False
+    mark.touch()
+    return True
+
+
+class Plain(ChangeSystem):
+    """The score is the rise, or the fall, of the brightness."""
+
+    name = "plain"
+    tier = "full"
+
+    def __init__(self) -> None:
+        self.info = SystemInfo(
+            name=self.name, title="For tests", description="", pixel_sizes=(0.5,),
+            classes=("building", "grass"), tile_size=64, overlap=16, batch_size=2, revision="1",
+            terms="", tier=self.tier,
+        )
+        self.loads = 0
+
+    def load(self, device: str = "auto") -> None:
+        self.loads += 1
+
+    @property
+    def device(self) -> str:
+        return f"CPU (process {os.getpid()}, load {self.loads})"
+
+    def notes(self, queries: Sequence[Query]) -> tuple[str, ...]:
+        if queries[0].object == "modules":
+            return tuple(sorted({"osgeo", "qgis", "torch", "numpy"} & set(sys.modules)))
+        return tuple(f"no {query.object}" for query in queries if query.object == "élan")
+
+    def predict(
+        self, before: np.ndarray, after: np.ndarray, queries: Sequence[Query]
+    ) -> TilePrediction:
+        rise = (after.astype(np.float32) - before).mean(-1) / 255
+        planes = [rise if query.direction == APPEARED else -rise for query in queries]
+        bright = [(tiles.mean(-1) < 128).astype(np.uint8) for tiles in (before, after)]
+        return TilePrediction(np.clip(np.stack(planes, 1), 0, 1), *bright)
+
+
+class Compact(Plain):
+    name = "compact"
+    tier = "compact"
+
+
+class Printing(Plain):
+    """Prints as libraries do, by Python and past it."""
+
+    name = "printing"
+
+    def predict(self, before, after, queries):
+        sys.stdout.write("one line\n")
+        print("more", file=sys.__stdout__, flush=True)
+        os.write(1, b'{"result": {"known": [false, false], "notes": ["wrong"]}}\n')
+        os.system("echo from a child")  # noqa: S605
+        return super().predict(before, after, queries)
+
+
+class DiesOnce(Plain):
+    name = "dies_once"
+
+    def predict(self, before, after, queries):
+        if first_time():
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().predict(before, after, queries)
+
+
+class Dies(Plain):
+    name = "dies"
+
+    def predict(self, before, after, queries):
+        sys.stdout.write("the last words\n")
+        os._exit(3)
+
+
+class DiesLoading(Plain):
+    name = "dies_loading"
+
+    def load(self, device="auto"):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Hangs(Plain):
+    """Works for a minute on the first batch; says so with the mark."""
+
+    name = "hangs"
+
+    def predict(self, before, after, queries):
+        if first_time():
+            time.sleep(60)
+        return super().predict(before, after, queries)
+
+
+class Refuses(Plain):
+    name = "refuses"
+
+    def load(self, device="auto"):
+        raise WeightsError("The weights are missing.", "Fetch them (5 MB).", "sum.bin")
+
+
+class Breaks(Plain):
+    name = "breaks"
+
+    def predict(self, before, after, queries):
+        if queries[0].object == "memory":
+            raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
+        if queries[0].object == "shape":
+            return TilePrediction(np.zeros((1, 1, 2, 2), np.float32))
+        raise ZeroDivisionError("in the middle")
+
+
+SYSTEMS = (Plain, Compact, Printing, DiesOnce, Dies, DiesLoading, Hangs, Refuses, Breaks)
+
+
+def register_all() -> None:
+    """Make them known here; a host tells its worker."""
+    for system in SYSTEMS:
+        systems.register(system.name, f"{__name__}:{system.__name__}")
