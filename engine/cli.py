@@ -17,7 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
-from . import commands, systems
+from . import commands, routing, systems
 from .errors import ChangeScribeError, InputError
 from .request import ChangeRequest, Extent
 
@@ -48,6 +48,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         _say("An unexpected error occurred; please report it with the lines below.")
         _say(traceback.format_exc())
         return 1
+    finally:
+        routing.close_shared_host()
 
 
 def _joined(argv: Sequence[str]) -> list[str]:
@@ -98,6 +100,12 @@ def _add_pair(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("after", metavar="AFTER", help="raster of the later date")
     parser.add_argument("--system", default=systems.names()[0], metavar="NAME")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    parser.add_argument(
+        "--host",
+        default=routing.AUTO,
+        choices=routing.MODES,
+        help="where systems run; auto: PyTorch ones in a worker process, others in this one",
+    )
     parser.add_argument("--bands-before", type=_bands, metavar="R,G,B")
     parser.add_argument("--bands-after", type=_bands, metavar="R,G,B")
 
@@ -191,6 +199,7 @@ def _detect(arguments: argparse.Namespace) -> int:
         date_before=arguments.date_before,
         date_after=arguments.date_after,
     )
+    routing.configure(routing.HostOptions(arguments.host))
     stop = _StopOnInterrupt()
     result = pipeline.detect(request, progress=_ProgressLine(), cancelled=stop)
     for warning in result.warnings:
@@ -207,6 +216,7 @@ def _caption(arguments: argparse.Namespace) -> int:
     from .captioning import caption
 
     boxes = commands.read_boxes(arguments.boxes) if arguments.boxes else None
+    routing.configure(routing.HostOptions(arguments.host))
     captions = caption(
         arguments.before,
         arguments.after,

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import DependencyError, InputError
+from .worker_process import find_python
 
 if TYPE_CHECKING:
     import argparse
@@ -157,4 +158,8 @@ def doctor() -> list[tuple[str, str]]:
         rows.append(("onnxruntime providers", ", ".join(onnxruntime.get_available_providers())))
     except ImportError as error:
         rows.append(("onnxruntime providers", f"none: {error}"))
+    try:
+        rows.append(("Python of the worker process", find_python()))
+    except DependencyError as error:
+        rows.append(("Python of the worker process", f"none: {error.message}"))
     return rows

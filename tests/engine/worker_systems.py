@@ -139,7 +139,32 @@ class Breaks(Plain):
         raise ZeroDivisionError("in the middle")
 
 
-SYSTEMS = (Plain, Compact, Printing, DiesOnce, Dies, DiesLoading, Hangs, Refuses, Breaks)
+class WithTorch(Plain):
+    """The same scores by PyTorch; torchvision is imported for what its import does."""
+
+    name = "with_torch"
+
+    def load(self, device="auto"):
+        import torch
+        import torchvision
+
+        self._torch = torch
+        self._versions = f"torch {torch.__version__}, torchvision {torchvision.__version__}"
+
+    @property
+    def device(self):
+        return f"CPU (process {os.getpid()}, {self._versions})"
+
+    def predict(self, before, after, queries):
+        answer = super().predict(before, after, queries)
+        scores = self._torch.from_numpy(answer.scores)
+        scores = self._torch.nn.functional.avg_pool2d(scores, 3, 1, 1, count_include_pad=False)
+        return TilePrediction(scores.numpy(), answer.classes_before, answer.classes_after)
+
+
+SYSTEMS = (
+    Plain, Compact, Printing, DiesOnce, Dies, DiesLoading, Hangs, Refuses, Breaks, WithTorch,
+)
 
 
 def register_all() -> None:
