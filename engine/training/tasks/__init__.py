@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What each system brings to the one training loop, by name; imported when asked for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from ...errors import InputError
+from .base import LabelledPair, Task
+
+__all__ = ["LabelledPair", "Task", "create", "names"]
+
+#: name -> (module in this package, class).
+_TASKS: dict[str, tuple[str, str]] = {
+    "lgcd": ("lgcd", "LgcdTask"),
+    "mmchange": ("mmchange", "MmchangeTask"),
+    "textscd": ("textscd", "TextscdTask"),
+}
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of all tasks."""
+    return tuple(_TASKS)
+
+
+def create(name: str) -> Task:
+    """Return a new task.
+
+    Raises:
+        InputError: no system that can be trained has that name.
+    """
+    if name not in _TASKS:
+        raise InputError(
+            f'There is no system named "{name}" that can be trained.',
+            f"Choose one of: {', '.join(names())}.",
+        )
+    module, class_name = _TASKS[name]
+    return getattr(import_module(f".{module}", __name__), class_name)()

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a system brings to the training loop, and what a data set brings to a system."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from ..recipe import Recipe
+
+#: Value of a label that says nothing: no loss, and no count in an evaluation.
+UNKNOWN = 255
+
+
+@dataclass
+class LabelledPair:
+    """One pair of a data set, whole or cropped; everything on one grid.
+
+    Attributes:
+        before: (H, W, 3) uint8 image of the earlier date.
+        after: the same for the later date.
+        change: (H, W) uint8: 0 unchanged, 1 changed, :data:`UNKNOWN`; None where not labelled.
+        semantic_before: (H, W) uint8 index of the class on the earlier date,
+            :data:`UNKNOWN` where it is not known (SECOND: where nothing changed); or None.
+        semantic_after: the same for the later date.
+        captions: sentences about the change; none where the dates were exchanged.
+        directions: (object phrase, ``"appeared"`` or ``"removed"``) to (H, W) uint8 mask with the
+            values of ``change``. An empty mask says that the object surely did not change so; a
+            missing key says nothing.
+        images: paths of the two whole image files, what is cached of an image is kept under
+            them; exchanged with the dates.
+    """
+
+    before: np.ndarray
+    after: np.ndarray
+    change: np.ndarray | None = None
+    semantic_before: np.ndarray | None = None
+    semantic_after: np.ndarray | None = None
+    captions: tuple[str, ...] = ()
+    directions: dict[tuple[str, str], np.ndarray] = field(default_factory=dict)
+    images: tuple[str, str] = ("", "")
+
+
+class Task(ABC):
+    """What a system brings to the one training loop.
+
+    The loop owns device, precision, optimiser, schedule, averaged weights and files; the crop and
+    the augmentation are those of the recipe. Before every step the loop seeds torch from the
+    recipe's seed and the step's number, so that a resumed run draws what an uninterrupted one
+    would: a task keeps no random state, and what else it must remember goes into
+    :meth:`state_dict`.
+
+    Attributes:
+        name: of the system.
+        classes: names of the classes of ``semantic_before`` and ``semantic_after``, in the order
+            of their indices; empty where the system has none. Written into the weights' header.
+    """
+
+    name: str
+    classes: tuple[str, ...] = ()
+
+    @abstractmethod
+    def build(self, settings: dict[str, Any]) -> nn.Module:
+        """Return the model with its initial weights, frozen parts loaded.
+
+        Parameters that do not require a gradient are frozen: they are neither averaged nor
+        written to the result. The model keeps the batch statistics of its frozen parts itself
+        (``train`` overridden).
+
+        Args:
+            settings: the section ``model`` of the recipe; ``tiny: true`` asks for the tiny
+                configuration, which needs no weights.
+
+        Raises:
+            InputError: a setting is unknown.
+            WeightsError: weights of a frozen part are missing.
+        """
+
+    @abstractmethod
+    def sample(self, pair: LabelledPair, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Return what one pair contributes to a batch, images and labels.
+
+        The arrays of one name must have one shape and type for all pairs: they are stacked to
+        tensors. Runs in a worker of the data loader, without the model.
+
+        Args:
+            pair: cropped and augmented.
+            rng: the only source of random numbers.
+        """
+
+    def question(self, pair: LabelledPair) -> dict[str, np.ndarray]:
+        """Return the same for an evaluation: ask for ``pair.change``, whatever its direction.
+
+        Nothing may be drawn at random. Where a system gives no answer of its own, the sample of
+        a fixed random state is taken.
+        """
+        return self.sample(pair, np.random.default_rng(0))
+
+    @abstractmethod
+    def loss(
+        self, model: nn.Module, batch: dict[str, Tensor], step: int
+    ) -> tuple[Tensor, dict[str, float]]:
+        """Return the loss of a batch, and its parts for the log (the same names at each step).
+
+        Called inside the loop's autocast; what needs single precision leaves it, or casts.
+
+        Args:
+            model: as built, in training mode.
+            batch: stacked samples, on the model's device.
+            step: optimiser steps done before this one.
+        """
+
+    @abstractmethod
+    def predict(self, model: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return what the model says of a batch of :meth:`question`, in evaluation mode.
+
+        Returns:
+            ``"change"``: (B, H, W) score in [0, 1], change from 0.5. A semantic system adds
+            ``"semantic_before"`` and ``"semantic_after"``: (B, H, W) index of the likeliest class
+            of each date, whether it changed or not.
+        """
+
+    def parameter_groups(self, model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
+        """Return torch's parameter groups, frozen parts left out.
+
+        A group's ``lr`` is its peak rate; without one it is that of the recipe.
+        """
+        return [{"params": [p for p in model.parameters() if p.requires_grad]}]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what the task remembers between steps (tensors and plain values)."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: B027 - most have no state
+        """Restore what :meth:`state_dict` returned."""
