@@ -11,6 +11,7 @@ from qgis.PyQt.QtCore import pyqtSignal
 from qgis.PyQt.QtWidgets import QComboBox, QFormLayout, QLineEdit, QWidget
 
 from ..engine.request import DEVICES
+from ..engine.routing import AUTO, IN_PROCESS
 from .settings import Settings
 from .widgets import plain_tip
 
@@ -41,6 +42,8 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
         self.bands_before = self._build_bands("bandsBefore")
         self.bands_after = self._build_bands("bandsAfter")
         self.device = self._build_device()
+        self.host = self._build_host()
+        self.python = self._build_python()
         self.folder = self._build_folder()
         form = QFormLayout(self)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
@@ -50,7 +53,11 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
         form.addRow(self.tr("Bands, before"), self.bands_before)
         form.addRow(self.tr("Bands, after"), self.bands_after)
         form.addRow(self.tr("R&un on"), self.device)
+        form.addRow(self.tr("PyTorch runs in"), self.host)
+        form.addRow(self.tr("Python program"), self.python)
         form.addRow(self.tr("Output &folder"), self.folder)
+        self._form = form
+        self.show_tier("")
         self.setCollapsed(True)
 
     def _build_threshold(self) -> QgsDoubleSpinBox:
@@ -102,6 +109,40 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
         combo.setCurrentIndex(max(combo.findData(self._settings.device), 0))
         combo.currentIndexChanged.connect(self._device_changed)
         return combo
+
+    def _build_host(self) -> QComboBox:
+        combo = QComboBox()
+        combo.setObjectName("hostCombo")
+        combo.addItem(self.tr("a process of its own"), AUTO)
+        combo.addItem(self.tr("QGIS's process"), IN_PROCESS)
+        combo.setCurrentIndex(max(combo.findData(self._settings.host), 0))
+        combo.setToolTip(
+            self.tr("A process of its own cannot take QGIS along if it fails. QGIS's process needs "
+                    "PyTorch in QGIS's Python, and holds the window for a second when it loads.")
+        )
+        combo.currentIndexChanged.connect(self._host_changed)
+        return combo
+
+    def _build_python(self) -> QgsFileWidget:
+        python = QgsFileWidget()
+        python.setObjectName("workerPython")
+        python.setDialogTitle(self.tr("Python program of an environment with PyTorch"))
+        python.setFilePath(self._settings.worker_python)
+        python.lineEdit().setPlaceholderText(self.tr("automatic"))
+        python.setToolTip(
+            self.tr("The Python program of an environment with PyTorch, for the process of its own")
+        )
+        python.fileChanged.connect(self._python_changed)
+        return python
+
+    def show_tier(self, tier: str) -> None:
+        """Show what matters for a system of a tier: only PyTorch has a choice of process."""
+        full = tier == "full"
+        for widget, shown in (
+            (self.host, full), (self.python, full and self.host.currentData() != IN_PROCESS),
+        ):
+            widget.setVisible(shown)
+            self._form.labelForField(widget).setVisible(shown)
 
     def _build_folder(self) -> QgsFileWidget:
         folder = QgsFileWidget()
@@ -155,6 +196,14 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
     def _device_changed(self) -> None:
         self._settings.device = self.device.currentData()
         self.changed.emit()
+
+    def _host_changed(self) -> None:
+        self._settings.host = self.host.currentData()
+        self.show_tier("full")
+        self.changed.emit()
+
+    def _python_changed(self, path: str) -> None:
+        self._settings.worker_python = path.strip()
 
     def _folder_changed(self, folder: str) -> None:
         self._settings.output_folder = folder.strip()

@@ -66,6 +66,17 @@ def folder(tier: Tier = COMPACT) -> str:
     return os.path.join(root, "changescribe", abi_tag(), tier.name)
 
 
+def worker_python() -> str:
+    """Return the Python of the environment for the worker process; empty where there is none.
+
+    It has a folder of its own beside those of the tiers: its Python may be another than QGIS's,
+    and what is in it never comes onto QGIS's path.
+    """
+    parts = ("Scripts", "python.exe") if os.name == "nt" else ("bin", "python")
+    path = os.path.join(os.path.dirname(folder()), "full", *parts)
+    return path if os.path.isfile(path) else ""
+
+
 def activate(tier: Tier = COMPACT) -> bool:
     """Put the tier's folder at the end of ``sys.path`` where it exists.
 

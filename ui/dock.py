@@ -123,7 +123,7 @@ class ChangeScribeDock(QgsDockWidget):
             layers.swap_button, self.prompt.combo, *extent.radio_buttons, extent.layer_combo,
             extent.draw_button, self.system.combo, self.system.why_button,
             options.threshold, options.min_area, options.bands_before, options.bands_after,
-            options.device, options.folder,
+            options.device, options.host, options.python, options.folder,
             self.run.detect_button, self.run.cancel_button, self.results.list,
             results_filter.score, results_filter.area, results_filter.reset_button,
             self.results.zoom_button, self.results.captions_button, self.results.export_button,
@@ -154,6 +154,7 @@ class ChangeScribeDock(QgsDockWidget):
         self._show_estimate(where)
         before = self.layers.before
         self.advanced.show_automatic_folder(automatic_folder(before) if before else "")
+        self.advanced.show_tier(self.system.info.tier if self.system.info else "")
         self.run.set_reason(reason)
 
     def reason(self) -> str:

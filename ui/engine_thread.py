@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Callable, Optional
 from qgis.PyQt.QtCore import QThread, pyqtSignal
 
 from ..engine.errors import CancelledError
+from . import dependencies
 from .errors import as_change_scribe_error
+from .settings import Settings
 
 if TYPE_CHECKING:
     from ..engine.host import Host
@@ -42,10 +44,18 @@ def _detect(request: ChangeRequest, host: Host, **callbacks: object) -> ChangeRe
     return pipeline.detect(request, host, **callbacks)
 
 
-def _shared_host() -> Host:
-    from ..engine.routing import shared_host
+def configured_host() -> Host:
+    """Return the host that the dock and Processing share, set up as in the settings.
 
-    return shared_host()
+    May be called from any thread, before each run.
+    """
+    from ..engine import routing
+
+    settings = Settings()
+    routing.configure(
+        routing.HostOptions(settings.host, settings.worker_python, dependencies.worker_python())
+    )
+    return routing.shared_host()
 
 
 class EngineThread(QThread):
@@ -81,7 +91,7 @@ class EngineThread(QThread):
         # macOS gives secondary threads 512 KB, too little for some operators.
         self.setStackSize(_STACK_BYTES)
         self._detect = detect or _detect
-        self._host = host or _shared_host
+        self._host = host or configured_host
         self._queue: queue.Queue[Optional[_Job]] = queue.Queue()
         self._lock = threading.Lock()
         self._jobs: list[_Job] = []

@@ -7,6 +7,8 @@ from typing import Any, Optional
 
 from qgis.core import QgsSettings
 
+from ..engine.routing import AUTO
+
 _PREFIX = "changescribe"
 _HISTORY_LENGTH = 15
 
@@ -64,6 +66,24 @@ class Settings:
     @device.setter
     def device(self, name: str) -> None:
         self._set("device", name)
+
+    @property
+    def host(self) -> str:
+        """Where PyTorch systems run: a mode of :mod:`..engine.routing`, ``"auto"`` by default."""
+        return self._get("host", AUTO, str)
+
+    @host.setter
+    def host(self, mode: str) -> None:
+        self._set("host", mode)
+
+    @property
+    def worker_python(self) -> str:
+        """Python program of the worker process, or an empty text: found by itself."""
+        return self._get("worker_python", "", str)
+
+    @worker_python.setter
+    def worker_python(self, path: str) -> None:
+        self._set("worker_python", path)
 
     @property
     def threshold(self) -> float:

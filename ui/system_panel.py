@@ -109,7 +109,7 @@ class SystemPanel(QWidget):
             return
         self.combo.setToolTip(f"{info.description}\n\n{info.terms}".strip())
         measured = self._settings.measured_device(info.name, self._settings.device)
-        device = measured or self._expected_device()
+        device = measured or self._expected_device(info.tier)
         self.device_label.setText(self.tr("runs on: {device}").format(device=device))
         self.device_label.setToolTip(
             self.tr("What the last run used. The choice is under Advanced.") if measured else ""
@@ -117,11 +117,13 @@ class SystemPanel(QWidget):
         self.terms_label.setText(self.tr("terms: {terms}").format(terms=info.terms))
         self.terms_label.setVisible(bool(info.terms))
 
-    def _expected_device(self) -> str:
+    def _expected_device(self, tier: str) -> str:
         """Say on what a first run will be, before the engine has said on what it was."""
         chosen = self._settings.device
         if chosen == "cpu":
             return self.tr("CPU, as chosen")
+        if tier == "full":
+            return self.tr("graphics card if PyTorch can use it, else CPU")
         if dependencies.has_cuda():
             return self.tr("graphics card if it can be used, else CPU")
         if chosen == "cuda":

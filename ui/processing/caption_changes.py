@@ -32,6 +32,7 @@ from ...engine.errors import CancelledError, InputError
 from ...engine.request import DEVICES, Progress
 from .. import dependencies
 from ..compat import FIELD_INTEGER, FIELD_TEXT
+from ..engine_thread import configured_host
 from ..layer_source import assigned_crs, source_path
 from ..translation import tr
 from .algorithm import EngineAlgorithm, FeedbackProgress, explained
@@ -135,7 +136,6 @@ class CaptionChanges(EngineAlgorithm):
     ) -> list[tuple[Box, str]]:
         """Ask the engine; the boxes come back in the order in which they were given."""
         from ...engine import captioning
-        from ...engine.routing import shared_host
 
         boxes = self._boxes(parameters, context, feedback, grid)
         answer = captioning.caption(
@@ -146,7 +146,7 @@ class CaptionChanges(EngineAlgorithm):
             device=self.parameterAsString(parameters, self.DEVICE, context) or DEVICES[0],
             crs_before=self._assigned[0],
             crs_after=self._assigned[1],
-            host=shared_host(),
+            host=configured_host(),
             progress=_BoxProgress(feedback, 1 if boxes is None else len(boxes)),
             cancelled=feedback.isCanceled,
         )

@@ -30,6 +30,7 @@ from ...engine import prompt, systems
 from ...engine.errors import CancelledError, InputError
 from ...engine.request import DEVICES, ChangeRequest, ChangeResult, Extent
 from .. import dependencies, styles
+from ..engine_thread import configured_host
 from ..layer_source import assigned_crs, date_of, source_path
 from ..translation import tr
 from .algorithm import EngineAlgorithm, FeedbackProgress, explained, is_geopackage, load_with
@@ -218,11 +219,10 @@ def _choice(name: str, label: str, options: list[str]) -> QgsProcessingParameter
 def _detect(request: ChangeRequest, feedback: QgsProcessingFeedback) -> ChangeResult:
     dependencies.require()
     from ...engine import pipeline
-    from ...engine.routing import shared_host
 
     return pipeline.detect(
         request,
-        shared_host(),
+        configured_host(),
         progress=FeedbackProgress(feedback),
         cancelled=feedback.isCanceled,
     )
