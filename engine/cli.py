@@ -13,11 +13,10 @@ import json
 import signal
 import sys
 import traceback
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
-from . import commands, routing, systems
+from . import cli_models, commands, routing, systems
 from .errors import ChangeScribeError, InputError
 from .request import ChangeRequest, Extent
 
@@ -77,9 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_detect(commands_)
     _add_caption(commands_)
     _add_export(commands_)
-    models = commands_.add_parser("models", help="list the systems and their terms of use")
-    models.add_argument("--json", action="store_true")
-    models.set_defaults(run=_models)
+    cli_models.add(commands_)
     train = commands_.add_parser("train", help="train a system from a recipe (full tier)")
     train.add_argument("recipe", help="a YAML file, or the name of a shipped one")
     train.add_argument("--out", type=Path, default=Path("out/train"))
@@ -239,16 +236,6 @@ def _export(arguments: argparse.Namespace) -> int:
 
     for warning in export(arguments.gpkg, arguments.out, overwrite=arguments.overwrite):
         _say(f"Note: {warning}")
-    return 0
-
-
-def _models(arguments: argparse.Namespace) -> int:
-    rows = [systems.create(name).info for name in systems.names()]
-    if arguments.json:
-        _print(json.dumps([asdict(info) for info in rows]))
-        return 0
-    for info in rows:
-        _print(f"{info.name}: {info.title}\n  {info.description}\n  terms: {info.terms}")
     return 0
 
 

@@ -40,6 +40,7 @@ class SystemInfo:
         revision: of the weights.
         terms: terms of use of the weights, for the user.
         tier: ``"compact"`` (onnxruntime) or ``"full"`` (PyTorch).
+        weights: ids in the catalogue of weights, of files that it needs before it can be loaded.
     """
 
     name: str
@@ -53,6 +54,7 @@ class SystemInfo:
     revision: str
     terms: str
     tier: str = "compact"
+    weights: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

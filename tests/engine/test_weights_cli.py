@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``changescribe models``: list, fetch, import, verify, remove."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+sys.path.append(str(Path(__file__).parent))
+
+from weights_server import CONTENT, SHA256, Server, make_entry, running
+
+from changescribe.engine import cli, systems
+from changescribe.engine.systems.base import ChangeSystem
+from changescribe.engine.weights import catalogue
+from changescribe.engine.weights import fetch as fetching
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """A catalogue of two files, one of them fetched from a local server."""
+    monkeypatch.setattr(fetching, "_PAUSE_S", 0.0)
+    monkeypatch.setenv("CHANGESCRIBE_WEIGHTS", str(tmp_path / "store"))
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with running() as server:
+        rows = (make_entry(server), make_entry(server, id="head", file="head.pt", sha256=None,
+                                               size=None, url=None))
+        monkeypatch.setattr(catalogue, "entries", lambda: {entry.id: entry for entry in rows})
+        yield server
+
+
+def said(capsys: pytest.CaptureFixture) -> list[dict]:
+    return json.loads(capsys.readouterr().out)
+
+
+def test_from_absent_to_verified_to_removed(
+    server: Server, capsys: pytest.CaptureFixture, tmp_path: Path
+) -> None:
+    assert cli.main(["models", "list", "--json"]) == 0
+    assert [(row["id"], row["state"], row["can_be_fetched"]) for row in said(capsys)] == [
+        ("small-clip", "absent", True), ("head", "absent", False)]
+    assert cli.main(["models", "fetch", "small-clip", "--json"]) == 0
+    (row,) = said(capsys)
+    assert row["found_sha256"] == SHA256
+    assert Path(row["path"]) == tmp_path / "store" / "small-clip" / "weights.pt"
+    assert cli.main(["models", "list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"Folder: {tmp_path / 'store'}"
+    assert lines[1].split()[:2] == ["small-clip", "present"]
+    assert lines[2].endswith("import only")
+    assert cli.main(["models", "verify"]) == 0
+    assert capsys.readouterr().out == "small-clip: present\n"
+    Path(row["path"]).write_bytes(b"x" * len(CONTENT))
+    assert cli.main(["models", "verify", "--json"]) == 2
+    assert said(capsys)[0]["state"] == "damaged"
+    assert cli.main(["models", "remove", "small-clip"]) == 0
+    assert capsys.readouterr().out == "Removed: small-clip\n"
+    assert cli.main(["models", "verify", "small-clip"]) == 2
+
+
+def test_import_shows_the_computed_sha256(
+    server: Server, capsys: pytest.CaptureFixture, tmp_path: Path
+) -> None:
+    (tmp_path / "stick").mkdir()
+    (tmp_path / "stick" / "head.pt").write_bytes(CONTENT)
+    assert cli.main(["models", "import", str(tmp_path / "stick")]) == 0
+    assert f"SHA-256 {SHA256} (computed; none is published)" in capsys.readouterr().out
+    assert cli.main(["models", "import", str(tmp_path / "stick" / "head.pt"), "--id", "head"]) == 0
+    assert server.requests == []
+
+
+def test_errors_say_what_to_do(
+    server: Server, capsys: pytest.CaptureFixture, tmp_path: Path
+) -> None:
+    assert cli.main(["models", "fetch", "head"]) == 2
+    assert "models import FILE --id head" in capsys.readouterr().err
+    assert cli.main(["models", "fetch", "nonsense"]) == 2
+    assert "Choose one of: small-clip, head." in capsys.readouterr().err
+    assert cli.main(["models", "import", str(tmp_path)]) == 2
+    assert "Looked for: weights.pt, head.pt" in capsys.readouterr().err
+
+
+def test_a_system_stands_for_all_that_it_needs(
+    server: Server, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = systems.create
+
+    def with_weights(name: str) -> ChangeSystem:
+        system = create(name)
+        system.info = replace(system.info, weights=("small-clip",))
+        return system
+
+    monkeypatch.setattr(systems, "create", with_weights)
+    assert cli.main(["models"]) == 0
+    assert "needs: small-clip (288 kB), absent" in capsys.readouterr().out
+    assert cli.main(["models", "--json"]) == 0
+    assert said(capsys)[0]["weights"] == ["small-clip"]
+    assert cli.main(["models", "fetch", systems.names()[0], "--json"]) == 0
+    assert said(capsys)[0]["state"] == "present"
+    assert cli.main(["models", "--json", "list"]) == 0
+    assert said(capsys)[0]["id"] == "small-clip"
