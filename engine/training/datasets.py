@@ -16,8 +16,6 @@ from torch.utils.data import Dataset
 from ..errors import InputError
 from . import sources
 from .labels import BARE, BUILDING, ROAD, TREE, WATER
-from .phrases import PhraseBank
-from .sample import ask
 
 
 @dataclass(frozen=True)
@@ -37,18 +35,15 @@ class SourceSpec:
 
 @dataclass
 class Batch:
-    """A batch of B pairs with Q queries each.
+    """A batch of B pairs.
 
     Attributes:
         before: (B, 3, H, W) uint8.
         after: (B, 3, H, W) uint8.
-        state_before: (B, 6, H, W) uint8.
-        state_after: (B, 6, H, W) uint8.
+        state_before: (B, 6, H/4, W/4) uint8.
+        state_after: (B, 6, H/4, W/4) uint8.
         steady: (B, 6, H/4, W/4) bool: surely no change of that class, whether it is there or not.
-        phrases: (B Q,) rows of the phrase bank.
-        directions: (B Q,) 0 appeared, 1 removed.
-        targets: (B Q, H, W) uint8.
-        weak: (B Q,) bool.
+        targets: (B, 2, 6, H/2, W/2) uint8, see :meth:`.sample.PairSample.targets`.
     """
 
     before: Tensor
@@ -56,10 +51,7 @@ class Batch:
     state_before: Tensor
     state_after: Tensor
     steady: Tensor
-    phrases: Tensor
-    directions: Tensor
     targets: Tensor
-    weak: Tensor
 
 
 def data_root() -> Path:
@@ -117,47 +109,32 @@ class PairDataset(Dataset):
     Args:
         parts: sources.
         weights: share of each.
-        bank: phrases.
-        queries: Q, queries per pair.
         seed: of the whole run.
     """
 
     def __init__(
-        self,
-        parts: Sequence[sources.Source],
-        weights: Sequence[float],
-        bank: PhraseBank,
-        queries: int,
-        seed: int,
+        self, parts: Sequence[sources.Source], weights: Sequence[float], seed: int
     ) -> None:
         self.parts = list(parts)
         self.shares = np.asarray(weights, np.float64) / np.sum(weights)
-        self.bank = bank
-        self.queries = queries
         self.seed = seed
 
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
-        """Return pair number ``index``, augmented, with its queries."""
+        """Return pair number ``index``, augmented, as one row of a :class:`Batch`."""
         rng = np.random.default_rng((self.seed, index))
         part = self.parts[rng.choice(len(self.parts), p=self.shares)]
         pair = part.draw(rng).augmented(rng)
-        asked = ask(pair, self.queries, self.bank, rng)
         return {
             "before": pair.before.transpose(2, 0, 1),
             "after": pair.after.transpose(2, 0, 1),
-            "state_before": pair.state_before.transpose(2, 0, 1),
-            "state_after": pair.state_after.transpose(2, 0, 1),
+            "state_before": pair.state_before[2::4, 2::4].transpose(2, 0, 1),
+            "state_after": pair.state_after[2::4, 2::4].transpose(2, 0, 1),
             "steady": (pair.changes[2::4, 2::4] == 0).all(-1).transpose(2, 0, 1),
-            "phrases": np.array([q.phrase for q in asked]),
-            "directions": np.array([q.direction for q in asked]),
-            "targets": np.stack([q.target for q in asked]),
-            "weak": np.array([q.weak for q in asked]),
+            "targets": pair.targets(),
         }
 
 
 def collate(items: list[dict[str, np.ndarray]]) -> Batch:
-    """Stack pairs; their queries are laid one after another."""
+    """Stack pairs."""
     stacked = {k: np.stack([item[k] for item in items]) for k in items[0]}
-    for key in ("phrases", "directions", "targets", "weak"):
-        stacked[key] = stacked[key].reshape(-1, *stacked[key].shape[2:])
     return Batch(**{k: torch.from_numpy(np.ascontiguousarray(v)) for k, v in stacked.items()})

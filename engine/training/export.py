@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..modules.lgcd import ChangeModel, Encoded
+from ..modules.bundled import ChangeModel, Encoded, enlarge
 from .phrases import ABSENT, build_bank
 
 OPSET = 17
@@ -36,17 +35,16 @@ class EncoderForExport(nn.Module):
 
 
 class HeadForExport(nn.Module):
-    """Features of two dates and a text -> full-resolution logits (B, 1, H, W)."""
+    """Features of two dates and sentences -> full-resolution logits (B, Q, H, W)."""
 
     def __init__(self, model: ChangeModel) -> None:
         super().__init__()
         self.head = model.head
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """Take five parts of before, five of after, words, mask and sentence."""
-        before, after = Encoded(*inputs[:5]), Encoded(*inputs[5:10])
-        similarity = self.head(before, after, *inputs[10:])
-        return F.interpolate(similarity, scale_factor=4, mode="bilinear", align_corners=False)
+        """Take six parts of before, six of after, and the sentences (Q, C)."""
+        before, after = Encoded(*inputs[: len(PARTS)]), Encoded(*inputs[len(PARTS) : -1])
+        return enlarge(self.head(before, after, inputs[-1]))
 
 
 def export(model: ChangeModel, folder: Path, *, half: bool = True) -> dict[str, str]:
@@ -63,8 +61,7 @@ def export(model: ChangeModel, folder: Path, *, half: bool = True) -> dict[str, 
     model = model.eval().to(memory_format=torch.contiguous_format)
     folder.mkdir(parents=True, exist_ok=True)
     images = torch.randint(0, 255, (2, 64, 96, 3), dtype=torch.uint8)
-    width = model.config.text_width
-    text = (torch.randn(2, 16, width), torch.ones(2, 16), torch.randn(2, width))
+    sentences = torch.randn(3, model.config.text_width)
     with torch.no_grad():
         encoded = tuple(model.encoder(images.permute(0, 3, 1, 2).float()))
     feature_names = [f"{date}_{part}" for date in ("before", "after") for part in PARTS]
@@ -72,11 +69,10 @@ def export(model: ChangeModel, folder: Path, *, half: bool = True) -> dict[str, 
         EncoderForExport(model), (images,), ["images"], list(PARTS), folder / "encoder.onnx",
         {"images": {0: "batch", 1: "height", 2: "width"}},
     )
-    names = [*feature_names, "words", "mask", "sentence"]
     axes = {n: {0: "batch", 2: f"h_{n}", 3: f"w_{n}"} for n in feature_names}
-    axes |= {"words": {0: "batch", 1: "tokens"}, "mask": {0: "batch", 1: "tokens"}}
-    axes |= {"sentence": {0: "batch"}}
-    inputs = (*encoded, *encoded, *text)
+    axes["sentence"] = {0: "queries"}
+    inputs = (*encoded, *encoded, sentences)
+    names = [*feature_names, "sentence"]
     _write(HeadForExport(model), inputs, names, ["change"], folder / "head.onnx", axes)
     digests = {}
     for name in ("encoder.onnx", "head.onnx"):
@@ -92,6 +88,8 @@ def _write(
 ) -> None:
     """Trace a module to an ONNX file with dynamic sizes."""
     axes = {**axes, **{name: {0: "batch", 2: f"h_{name}", 3: f"w_{name}"} for name in outputs}}
+    if "change" in outputs:
+        axes["change"][1] = "queries"
     torch.onnx.export(
         module.eval(), inputs, str(path), input_names=names, output_names=outputs,
         dynamic_axes=axes, opset_version=OPSET, dynamo=False,

@@ -19,16 +19,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Optional
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import InputError
-from ..modules.lgcd import ChangeModel, ModelConfig
+from ..modules.bundled import NUM_CLASSES, ChangeModel, Encoded, ModelConfig
 from . import datasets
-from .losses import class_loss, steady_loss, total_loss
-from .phrases import ABSENT, build_bank
+from .losses import UNKNOWN, change_loss, class_loss, steady_loss
+from .phrases import ABSENT, PhraseBank, build_bank
 from .recipe import Recipe, load_recipe
+from .sample import CELL
 from .text_bank import EncodeTexts, TextBank, embed, shipped_encoder
 
 #: Name of the file with everything that a run needs to go on.
@@ -37,8 +39,8 @@ CHECKPOINT = "checkpoint.pt"
 WEIGHTS = "model.pt"
 #: Weight of the loss of reading a phrase as a class; its part of the model is one linear layer.
 READING_WEIGHT = 0.1
-#: Differences of class scores below and above which :func:`own_labels` is sure.
-LEAST_OWN, MOST_OWN = 0.2, 0.65
+#: Phrases of absent things among the queries of a step.
+ABSENT_QUERIES = 2
 
 
 def train(
@@ -114,12 +116,12 @@ def _run(rank: int, job: Job, progress: Optional[Callable[[int, int, float], Non
     torch.manual_seed(recipe.seed)
     bank = build_bank()
     text = embed(bank.phrases, job.encode or shipped_encoder())
-    trainer = Trainer(recipe, text, torch.from_numpy(bank.classes))
+    trainer = Trainer(recipe, text, bank, rank)
     start = trainer.resume(job.out / CHECKPOINT) if job.resume else 0
     if not start and recipe.start_from:
         trainer.start_from(job.out.parent / recipe.start_from / WEIGHTS)
     log = TrainingLog(job.out / "log.csv", start, recipe.steps, progress) if rank == 0 else None
-    for step, batch in enumerate(_batches(job, bank, rank, start), start):
+    for step, batch in enumerate(_batches(job, rank, start), start):
         figures = trainer.step(step, batch)
         if log is not None:
             log.write(step + 1, figures)
@@ -130,16 +132,12 @@ def _run(rank: int, job: Job, progress: Optional[Callable[[int, int, float], Non
         log.close()
 
 
-def _batches(
-    job: Job, bank: datasets.PhraseBank, rank: int, start: int
-) -> Iterator[datasets.Batch]:
+def _batches(job: Job, rank: int, start: int) -> Iterator[datasets.Batch]:
     """This process's part of every batch, drawn ahead by a worker."""
     recipe = job.recipe
     generated = Path(os.environ.get("CHANGESCRIBE_SCENES", job.out.parent / "scenes"))
     parts = [datasets.open_source(s.name, job.data, generated) for s in recipe.sources]
-    data = datasets.PairDataset(
-        parts, [s.weight for s in recipe.sources], bank, recipe.queries, recipe.seed
-    )
+    data = datasets.PairDataset(parts, [s.weight for s in recipe.sources], recipe.seed)
     share = recipe.batch_size // recipe.processes
     order = [
         [step * recipe.batch_size + rank * share + i for i in range(share)]
@@ -164,13 +162,15 @@ class Trainer:
     Args:
         recipe: the run.
         text: embedded phrase bank.
-        classes: (N,) the class that each phrase names, or :data:`.phrases.ABSENT`.
+        bank: its phrases.
+        rank: number of this process; each asks with phrases of its own.
     """
 
-    def __init__(self, recipe: Recipe, text: TextBank, classes: Tensor) -> None:
+    def __init__(self, recipe: Recipe, text: TextBank, bank: PhraseBank, rank: int = 0) -> None:
         self.recipe = recipe
         self.text = text
-        self.classes = classes
+        self.bank = bank
+        self.rank = rank
         self.model = ChangeModel(recipe.model).to(memory_format=torch.channels_last).train()
         self.average = copy.deepcopy(self.model).eval()
         backbone = [p for p in self.model.encoder.backbone.parameters() if p.requires_grad]
@@ -190,49 +190,52 @@ class Trainer:
             return (step + 1) / warmup
         return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, self.recipe.steps - warmup)))
 
-    def loss(self, batch: datasets.Batch) -> tuple[Tensor, dict[str, float]]:
-        """Return the loss of a batch and its parts."""
+    def loss(self, step: int, batch: datasets.Batch) -> tuple[Tensor, dict[str, float]]:
+        """Return the loss of a batch and its parts.
+
+        Every pair is asked about every class, and absent things, in both directions.
+        """
         count = batch.before.shape[0]
         images = torch.cat([batch.before, batch.after]).float()
         images = images.contiguous(memory_format=torch.channels_last)
-        pair = torch.arange(len(batch.phrases)) // (len(batch.phrases) // count)
-        first = pair + batch.directions * count  # "removed" exchanges the dates
-        second = pair + (1 - batch.directions) * count
-        side_maps: list[Tensor] = []
+        phrases = self._phrases(step)
+        sentences = self.text.sentences[phrases]
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.half):
             encoded = self.model.encoder(images)
-            similarity = self.model.head(
-                encoded.take(first), encoded.take(second), *self.text.take(batch.phrases), side_maps
-            )
-        targets = batch.targets.clone()
-        if bool(batch.weak.any()):
-            rows = batch.weak
-            named = self.classes[batch.phrases[rows]]
-            scores = encoded.classes.detach().float().sigmoid()
-            targets[rows] = own_labels(scores[first[rows], named], scores[second[rows], named])
-        change = total_loss(similarity, side_maps, targets)
-        states = torch.cat([batch.state_before, batch.state_after])
-        scenes = class_loss(encoded.classes, states)
+            # The dates of the second half are exchanged: what is asked there is "removed".
+            exchanged = Encoded(*(torch.cat([p[count:], p[:count]]) for p in encoded))
+            logits = self.model.head(encoded, exchanged, sentences)
+        targets = torch.cat([batch.targets[:, 0], batch.targets[:, 1]])
+        absent = torch.zeros_like(targets[:, :ABSENT_QUERIES])
+        # In the layout of the logits: convolutions are several times slower where the gradients
+        # come back in another one.
+        targets = torch.cat([targets, absent], 1).contiguous(memory_format=torch.channels_last)
+        change = change_loss(logits, targets.float().clamp(max=CELL**2) / CELL**2,
+                             targets != UNKNOWN)
+        scenes = class_loss(encoded.classes, torch.cat([batch.state_before, batch.state_after]))
         steady = steady_loss(encoded.classes[:count], encoded.classes[count:], batch.steady)
-        text = self._reading_loss(batch.phrases)
+        text = self._reading_loss(phrases, sentences)
         recipe = self.recipe
         total = recipe.change_weight * change + recipe.class_weight * scenes
         total = total + recipe.steady_weight * steady + READING_WEIGHT * text
-        parts = {"change": change, "classes": scenes, "steady": steady, "text": text}
-        parts = {"loss": total, **parts}
+        parts = {"loss": total, "change": change, "classes": scenes, "steady": steady, "text": text}
         return total, {name: float(value.detach()) for name, value in parts.items()}
 
-    def _reading_loss(self, phrases: Tensor) -> Tensor:
+    def _phrases(self, step: int) -> Tensor:
+        """Return rows of the phrase bank: one phrase for each class, then absent things."""
+        rng = np.random.default_rng((self.recipe.seed, step, self.rank))
+        wanted = [*range(NUM_CLASSES), *[ABSENT] * ABSENT_QUERIES]
+        return torch.tensor([self.bank.sample(index, rng) for index in wanted])
+
+    def _reading_loss(self, phrases: Tensor, sentences: Tensor) -> Tensor:
         """Cross-entropy of which class, or none, a phrase names."""
-        prior = self.model.head.prior
-        named = self.classes[phrases]
-        none = torch.full_like(named, prior.read.out_features - 1)
-        target = torch.where(named == ABSENT, none, named)
-        return F.cross_entropy(prior.reading(self.text.sentences[phrases]), target)
+        named = torch.from_numpy(self.bank.classes)[phrases]
+        target = torch.where(named == ABSENT, torch.full_like(named, NUM_CLASSES), named)
+        return F.cross_entropy(self.model.head.prior.reading(sentences), target)
 
     def step(self, step: int, batch: datasets.Batch) -> dict[str, float]:
         """Take one optimiser step; return the parts of the loss."""
-        total, figures = self.loss(batch)
+        total, figures = self.loss(step, batch)
         self.optimiser.zero_grad(set_to_none=False)
         total.backward()
         self._share_gradients()
@@ -310,28 +313,6 @@ class Trainer:
         self.optimiser.load_state_dict(state["optimiser"])
         self.schedule.load_state_dict(state["schedule"])
         return int(state["step"])
-
-
-def own_labels(first: Tensor, second: Tensor) -> Tensor:
-    """Labels of a change that captions report without saying where.
-
-    The class scores of the two dates say where; they were learnt from other
-    imagery. (A loss that only asks for *some* high score is met by a line along
-    the border of every crop: tried, and dropped.)
-
-    Args:
-        first: (B, h, w) scores in [0, 1] of the class on the first date of the query.
-        second: the same of the second date.
-
-    Returns:
-        (B, 4 h, 4 w) uint8: 1 where the class surely appeared, 0 where it surely
-        did not, unknown between.
-    """
-    difference = second * (1 - first)
-    labels = torch.full(difference.shape, datasets.sources.UNKNOWN, dtype=torch.uint8)
-    labels[difference < LEAST_OWN] = 0
-    labels[difference > MOST_OWN] = 1
-    return labels.repeat_interleave(4, 1).repeat_interleave(4, 2)
 
 
 class TrainingLog:

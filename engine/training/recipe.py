@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import InputError
-from ..modules.lgcd import ModelConfig
+from ..modules.bundled import ModelConfig
 from .datasets import SourceSpec
 
 TERMS = ("open", "restricted")
@@ -28,13 +28,12 @@ class Recipe:
         steps: optimiser steps.
         stop_at: stop after this step, before the end of the schedule; 0 does not.
         batch_size: pairs per step, over all processes.
-        queries: per pair.
         lr: peak learning rate of adapters, class branch and head.
         encoder_lr: peak learning rate of the backbone.
         weight_decay: of AdamW.
         warmup: steps of linear warm-up, before a cosine to zero.
         ema: decay of the averaged weights, which are the result.
-        change_weight: weight of the change loss, eq. 9.
+        change_weight: weight of the loss of the change maps.
         class_weight: weight of the per-date class loss.
         steady_weight: weight of the loss of class scores that differ where nothing changed.
         start_from: name of the recipe whose result the run starts from; its run must be in
@@ -51,7 +50,6 @@ class Recipe:
     steps: int = 2400
     stop_at: int = 0
     batch_size: int = 8
-    queries: int = 3
     lr: float = 1e-3
     encoder_lr: float = 3e-4
     weight_decay: float = 0.01

@@ -1,18 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A training pair, and the queries that are asked about it."""
+"""A training pair: two aligned crops and all that is known of their classes and changes."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from . import augment
 from .labels import NUM_CLASSES, UNKNOWN, appeared
-from .phrases import ABSENT, PhraseBank
 
 #: Indices of a direction: the order in which the head is given the dates.
 APPEARED, REMOVED = 0, 1
+#: Pixels of a cell of the change targets, see :meth:`PairSample.targets`.
+CELL = 2
 
 
 @dataclass
@@ -25,8 +26,6 @@ class PairSample:
         state_before: (H, W, 6) uint8, see :mod:`.labels`.
         state_after: the same of the later date.
         changes: (H, W, 6, 2) uint8: per class, appeared and removed (0, 1, unknown).
-        weak: pairs (class, direction) of which some pixels are positive, though nobody
-            knows which.
     """
 
     before: np.ndarray
@@ -34,7 +33,6 @@ class PairSample:
     state_before: np.ndarray
     state_after: np.ndarray
     changes: np.ndarray
-    weak: list[tuple[int, int]] = field(default_factory=list)
 
     @classmethod
     def from_states(
@@ -47,80 +45,56 @@ class PairSample:
     def swapped(self) -> PairSample:
         """The same pair with its dates exchanged: appeared is removed and vice versa."""
         return PairSample(
-            self.after, self.before, self.state_after, self.state_before,
-            self.changes[..., ::-1], [(c, 1 - d) for c, d in self.weak],
+            self.after, self.before, self.state_after, self.state_before, self.changes[..., ::-1]
         )
 
+    def with_parts_of(self, other: PairSample, where: np.ndarray) -> PairSample:
+        """Return this pair with another one where the mask (H, W) says so, on both dates."""
+        mine = (self.before, self.after, self.state_before, self.state_after, self.changes)
+        theirs = (
+            other.before, other.after, other.state_before, other.state_after, other.changes
+        )
+        mixed = []
+        for ours, new in zip(mine, theirs, strict=True):
+            array = ours.copy()
+            array[where] = new[where]
+            mixed.append(array)
+        return PairSample(*mixed)
+
     def augmented(self, rng: np.random.Generator) -> PairSample:
-        """Flip, turn, recolour each date by itself, misregister, exchange the dates."""
+        """Flip, turn, misregister, recolour each date by itself, exchange the dates."""
         arrays = [self.before, self.after, self.state_before, self.state_after, self.changes]
-        before, after, was, is_now, changes = augment.symmetry(arrays, rng)
+        pair = PairSample(*augment.symmetry(arrays, rng))
         if rng.random() < 0.5:
-            after = augment.shift(after, rng)
+            pair = pair.misregistered(rng)
         strength = float(rng.choice([0.3, 0.7, 1.0]))
-        before = augment.photometric(before, rng, strength)
-        after = augment.photometric(after, rng, strength)
-        pair = PairSample(before, after, was, is_now, changes, self.weak)
+        pair.before = augment.photometric(pair.before, rng, strength)
+        pair.after = augment.photometric(pair.after, rng, strength)
         return pair.swapped() if rng.random() < 0.5 else pair
 
+    def misregistered(self, rng: np.random.Generator) -> PairSample:
+        """Shift the earlier date, and with it what was drawn on it: what is no longer there.
 
-@dataclass
-class Asked:
-    """One query about a pair.
+        What appeared was drawn on the later date, and stays: a label that does not follow its
+        image teaches outlines that are one or two pixels off.
+        """
+        moved = augment.shift([self.before, self.state_before, self.changes[..., REMOVED]], rng)
+        before, was, removed = moved
+        changes = np.stack([self.changes[..., APPEARED], removed], -1)
+        return PairSample(before, self.after, was, self.state_after, changes)
 
-    Attributes:
-        phrase: row of the phrase bank.
-        direction: :data:`APPEARED` or :data:`REMOVED`.
-        target: (H, W) uint8.
-        weak: some pixels are positive, ``target`` does not say which.
-    """
+    def targets(self) -> np.ndarray:
+        """Return what the change head is compared with, at the resolution of its output.
 
-    phrase: int
-    direction: int
-    target: np.ndarray
-    weak: bool = False
-
-
-def ask(
-    pair: PairSample, count: int, bank: PhraseBank, rng: np.random.Generator
-) -> list[Asked]:
-    """Choose queries about a pair: a change that happened, others, an absent thing.
-
-    Args:
-        pair: what is asked about.
-        count: number of queries.
-        bank: phrases.
-        rng: source of randomness.
-    """
-    sparse = pair.changes[1::3, 1::3]  # every ninth pixel is enough to see what is there
-    positive = (sparse == 1).mean((0, 1))
-    known = (sparse != UNKNOWN).mean((0, 1))
-    happened = [tuple(p) for p in np.argwhere(positive > 0.001)]
-    answerable = [tuple(p) for p in np.argwhere(known > 0.05)]
-    chosen: list[tuple[int, int]] = []
-    if happened:
-        chosen.append(happened[rng.integers(len(happened))])
-    if pair.weak and rng.random() < 0.6:
-        chosen.append(pair.weak[rng.integers(len(pair.weak))])
-    if chosen and rng.random() < 0.5:
-        opposite = (chosen[0][0], 1 - chosen[0][1])
-        if opposite in answerable:
-            chosen.append(opposite)
-    queries = []
-    weak = set(pair.weak)
-    for index, direction in chosen[:count]:
-        target = pair.changes[..., index, direction]
-        is_weak = (index, direction) in weak and known[index, direction] < 0.5
-        queries.append(Asked(bank.sample(int(index), rng), int(direction), target, is_weak))
-    while len(queries) < count:
-        if answerable and rng.random() < 0.6:
-            index, direction = answerable[rng.integers(len(answerable))]
-            target = pair.changes[..., index, direction]
-            queries.append(Asked(bank.sample(int(index), rng), int(direction), target))
-        else:
-            nothing = np.zeros(pair.before.shape[:2], np.uint8)
-            queries.append(Asked(bank.sample(ABSENT, rng), int(rng.integers(2)), nothing))
-    return queries
+        Returns:
+            (2, 6, H/2, W/2) uint8: by direction and class, how many of a cell's four pixels
+            changed; unknown where that of any of them is.
+        """
+        height, width = self.changes.shape[:2]
+        cells = self.changes.reshape(height // CELL, CELL, width // CELL, CELL, NUM_CLASSES, 2)
+        count = (cells == 1).sum((1, 3), dtype=np.uint8)
+        count[(cells == UNKNOWN).any((1, 3))] = UNKNOWN
+        return count.transpose(3, 2, 0, 1)
 
 
 def nothing_known(height: int, width: int) -> np.ndarray:

@@ -12,7 +12,15 @@ import pytest
 pytest.importorskip("torch")
 
 from changescribe.engine.errors import InputError
-from changescribe.engine.training import augment, datasets, labels, phrases, sample, sources
+from changescribe.engine.training import (
+    augment,
+    datasets,
+    labels,
+    phrases,
+    roads,
+    sample,
+    sources,
+)
 
 pytestmark = pytest.mark.torch
 
@@ -70,24 +78,60 @@ def test_augmentation_keeps_labels_on_their_pixels():
         assert augmented.before.dtype == np.uint8
 
 
-def test_queries_ask_for_what_happened_and_for_what_cannot_be():
-    bank = phrases.build_bank()
-    pair = _house_built()
-    seen_absent = False
-    for seed in range(30):
-        asked = sample.ask(pair, 3, bank, np.random.default_rng(seed))
-        assert len(asked) == 3
-        first = asked[0]
-        assert bank.classes[first.phrase] == labels.BUILDING
-        assert first.direction == sample.APPEARED
-        assert (first.target == 1).sum() == 256
-        for query in asked:
-            if bank.classes[query.phrase] == phrases.ABSENT:
-                seen_absent = True
-                assert not query.target.any()
-            if bank.classes[query.phrase] == labels.WATER:
-                assert (query.target != 1).all()
-    assert seen_absent
+def test_a_shifted_date_takes_along_what_was_drawn_on_it():
+    before = np.zeros((SIZE, SIZE, 6), np.uint8)
+    after = before.copy()
+    before[4:12, 30:40, labels.TREE] = 1
+    after[8:24, 8:24, labels.BUILDING] = 1
+    pair = _pair(before, after)
+    pair.before[..., 0] = before[..., labels.TREE] * 200
+    moved = 0
+    for seed in range(8):
+        shifted = pair.misregistered(np.random.default_rng(seed))
+        felled = shifted.changes[..., labels.TREE, sample.REMOVED] == 1
+        assert np.array_equal(shifted.before[..., 0] == 200, felled)
+        assert np.array_equal(shifted.state_before[..., labels.TREE] == 1, felled)
+        built = shifted.changes[..., labels.BUILDING, sample.APPEARED]
+        assert np.array_equal(built, after[..., labels.BUILDING])
+        assert np.array_equal(shifted.after, pair.after)
+        moved += not np.array_equal(felled, before[..., labels.TREE] == 1)
+    assert moved > 4
+
+
+def test_targets_count_the_changed_pixels_of_a_cell():
+    changes = np.zeros((4, 4, 6, 2), np.uint8)
+    changes[0, :3, labels.ROAD, sample.APPEARED] = 1
+    changes[3, 3, labels.ROAD, sample.APPEARED] = labels.UNKNOWN
+    image, state = np.zeros((4, 4, 3), np.uint8), sample.nothing_known(4, 4)
+    targets = sample.PairSample(image, image, state, state, changes).targets()
+    assert targets.shape == (2, 6, 2, 2)
+    assert targets[sample.APPEARED, labels.ROAD].tolist() == [[2, 1], [0, labels.UNKNOWN]]
+    assert not targets[sample.REMOVED].any()
+
+
+def test_parts_of_another_pair_are_taken_on_both_dates():
+    pair, other = _house_built(), _house_built()
+    other.after = other.after + 1
+    other.changes = other.changes * 0
+    where = np.zeros((SIZE, SIZE), bool)
+    where[:16] = True
+    mixed = pair.with_parts_of(other, where)
+    assert np.array_equal(mixed.after[:16], other.after[:16])
+    assert np.array_equal(mixed.after[16:], pair.after[16:])
+    assert (mixed.changes[..., labels.BUILDING, sample.APPEARED] == 1).sum() == 8 * 16
+    assert (pair.changes[..., labels.BUILDING, sample.APPEARED] == 1).sum() == 16 * 16
+
+
+def test_haze_and_shadow_leave_the_size_and_change_the_brightness():
+    image = np.full((32, 48, 3), 120, np.uint8)
+    brighter = darker = 0
+    for seed in range(20):
+        changed = augment._haze_or_shadow(image, np.random.default_rng(seed), 1.0)
+        assert changed.shape == image.shape
+        brighter += changed.mean() > 125
+        darker += changed.mean() < 115
+    assert brighter > 2
+    assert darker > 2
 
 
 def test_bank_has_no_held_out_noun_and_every_class():
@@ -139,16 +183,15 @@ def test_same_image_pairs_have_no_change(tmp_path):
 def test_items_depend_on_seed_and_index_alone(tmp_path):
     _segmentation_set(tmp_path)
     parts = [datasets.open_source("epfl_roads", tmp_path, tmp_path)]
-    bank = phrases.build_bank()
-    data = datasets.PairDataset(parts, [1.0], bank, 3, seed=5)
-    again = datasets.PairDataset(parts, [1.0], bank, 3, seed=5)
+    data = datasets.PairDataset(parts, [1.0], seed=5)
+    again = datasets.PairDataset(parts, [1.0], seed=5)
     data[0]
     assert all(np.array_equal(data[3][k], again[3][k]) for k in data[3])
-    other = datasets.PairDataset(parts, [1.0], bank, 3, seed=6)
+    other = datasets.PairDataset(parts, [1.0], seed=6)
     assert not np.array_equal(data[3]["before"], other[3]["before"])
     batch = datasets.collate([data[0], data[1]])
-    assert batch.targets.shape == (6, sources.CROP, sources.CROP)
-    assert batch.state_after.shape == (2, 6, sources.CROP, sources.CROP)
+    assert batch.targets.shape == (2, 2, 6, sources.CROP // 2, sources.CROP // 2)
+    assert batch.state_after.shape == (2, 6, sources.CROP // 4, sources.CROP // 4)
 
 
 def test_missing_data_is_told(tmp_path, monkeypatch):
@@ -168,3 +211,23 @@ def test_levir_pairs_are_labelled_where_they_change():
         assert set(np.unique(building[..., sample.APPEARED])) <= {0, 1}
         assert not building[..., sample.REMOVED].any()
         assert (pair.state_after[building[..., 0] == 1, labels.BUILDING] == 1).all()
+
+
+def test_drawn_lines_become_roads_near_them_and_none_far_away(monkeypatch):
+    line = {"type": "LineString", "coordinates": [[10.01, 49.97], [10.05, 49.97]]}
+    found = [{"properties": {"tile": 3, "kind": "road"}, "geometry": line}]
+    monkeypatch.setattr(roads, "_features", lambda: found)
+    place = (10.0, 0.001, 0.0, 50.0, 0.0, -0.001)
+    assert roads.lines_of(3, "road", place)[0][0] == pytest.approx((10, 30))
+    state = roads.new_roads(3, (60, 60), place)
+    assert state[30, 30] == 1
+    assert state[30 + roads.SURELY_ROAD, 30] == 1
+    assert state[30 + roads.SURELY_ROAD + 1, 30] == labels.UNKNOWN
+    assert state[30 + roads.SURELY_NONE + 1, 30] == 0
+    assert not roads.new_roads(4, (60, 60), place).any()
+
+
+def test_shipped_lines_are_on_every_tile_that_trains_or_scores():
+    tiles = {f["properties"]["tile"] for f in roads._features()}
+    assert tiles <= set(range(1, 37))
+    assert {31, 32, 34, 35} <= tiles

@@ -11,16 +11,16 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from changescribe.engine.errors import InputError
-from changescribe.engine.modules.lgcd import ChangeModel, ModelConfig
+from changescribe.engine.modules.bundled import ChangeModel, ModelConfig
 from changescribe.engine.training import export, losses, phrases
 from changescribe.engine.training.datasets import Batch
-from changescribe.engine.training.loop import Trainer, load_model, own_labels, train
+from changescribe.engine.training.loop import Trainer, load_model, train
 from changescribe.engine.training.recipe import Recipe, load_recipe
 from changescribe.engine.training.text_bank import embed
 
 pytestmark = pytest.mark.torch
 
-TINY = ModelConfig(backbone="tiny", width=16, text_width=16, heads=2, pretrained=False)
+TINY = ModelConfig(backbone="tiny", width=16, detail=8, text_width=16, pretrained=False)
 
 
 @pytest.fixture(autouse=True)
@@ -45,49 +45,57 @@ def _trainer(seed: int = 0, **changes) -> Trainer:
     bank = phrases.build_bank()
     recipe = Recipe("tiny", "", (), model=TINY, steps=40, warmup=2, lr=5e-3, encoder_lr=5e-3,
                     processes=1, **changes)
-    return Trainer(recipe, embed(bank.phrases, random_text), torch.from_numpy(bank.classes))
+    return Trainer(recipe, embed(bank.phrases, random_text), bank)
 
 
 def _batch() -> Batch:
-    """White squares appear; asked as appeared buildings, removed buildings, ships."""
-    bank = phrases.build_bank()
+    """White squares appear: buildings. Of the other classes nothing is known."""
     before = torch.full((2, 3, 64, 64), 60, dtype=torch.uint8)
     after = before.clone()
     truth = torch.zeros(2, 64, 64, dtype=torch.uint8)
     truth[0, 8:40, 8:40] = truth[1, 24:56, 16:48] = 1
     after[truth[:, None].expand_as(after) == 1] = 230
-    building, ship = bank.of_class(0)[0], bank.of_class(phrases.ABSENT)[3]
-    state = torch.full((2, 6, 64, 64), 255, dtype=torch.uint8)
-    state_before, state_after = state.clone(), state.clone()
-    state_before[:, 0], state_after[:, 0] = 0, truth
-    nothing = torch.zeros_like(truth[0])
-    targets = torch.stack([t for square in truth for t in (square, nothing, nothing)])
-    return Batch(
-        before, after, state_before, state_after, torch.zeros(2, 6, 16, 16, dtype=torch.bool),
-        torch.tensor([building, building, ship] * 2),
-        torch.tensor([0, 1, 0] * 2), targets, torch.zeros(6, dtype=torch.bool),
-    )
+    state_before = torch.full((2, 6, 16, 16), 255, dtype=torch.uint8)
+    state_after = state_before.clone()
+    state_before[:, 0], state_after[:, 0] = 0, truth[:, 2::4, 2::4]
+    targets = torch.full((2, 2, 6, 32, 32), 255, dtype=torch.uint8)
+    targets[:, 0, 0], targets[:, 1, 0] = truth[:, ::2, ::2] * 4, 0
+    steady = torch.zeros(2, 6, 16, 16, dtype=torch.bool)
+    return Batch(before, after, state_before, state_after, steady, targets)
 
 
-def test_map_loss_by_hand():
+def test_change_loss_by_hand():
     logits = torch.tensor([[[[0.0, 0.0]]]])
-    target = torch.tensor([[[1, 0]]], dtype=torch.uint8)
-    # CE ln 2; overlap 0.5, sums 1 + 1: IoU (0.5 + 1) / (1.5 + 1), Dice (1 + 1) / (2 + 1).
-    expected = 0.7 * np.log(2) + 0.2 * (1 - 1.5 / 2.5) + 0.1 * (1 - 2 / 3)
-    assert float(losses.map_loss(logits, target)) == pytest.approx(expected, abs=1e-5)
+    target = torch.tensor([[[[1.0, 0.0]]]])
+    # CE ln 2; overlap 0.5, sums 1 + 1: Dice (1 + 1) / (2 + 1).
+    expected = np.log(2) + 1 - 2 / 3
+    loss = losses.change_loss(logits, target, torch.ones_like(target, dtype=torch.bool))
+    assert float(loss) == pytest.approx(expected, abs=1e-5)
 
 
 def test_a_query_without_change_has_cross_entropy_alone():
-    logits, target = torch.zeros(1, 1, 2, 2), torch.zeros(1, 2, 2, dtype=torch.uint8)
-    assert float(losses.map_loss(logits, target)) == pytest.approx(0.7 * np.log(2), abs=1e-5)
+    target = torch.zeros(1, 1, 2, 2)
+    loss = losses.change_loss(torch.zeros(1, 1, 2, 2), target, target == 0)
+    assert float(loss) == pytest.approx(np.log(2), abs=1e-5)
+
+
+def test_dice_of_a_query_counts_the_scenes_without_that_change():
+    target = torch.zeros(2, 1, 1, 1)
+    target[0] = 1
+    known = torch.ones_like(target, dtype=torch.bool)
+    quiet = losses.change_loss(torch.tensor([[[[9.0]]], [[[-9.0]]]]), target, known)
+    noisy = losses.change_loss(torch.tensor([[[[9.0]]], [[[9.0]]]]), target, known)
+    # Dice falls from (2 + 1) / (2 + 1) to (2 + 1) / (3 + 1), the cross-entropy rises by 9 / 2.
+    assert float(noisy - quiet) == pytest.approx(0.25 + 4.5, abs=1e-2)
 
 
 def test_unknown_pixels_do_not_count():
-    target = torch.tensor([[[1, 0, 255]]], dtype=torch.uint8)
-    one = losses.map_loss(torch.tensor([[[[1.0, -1.0, 9.0]]]]), target)
-    other = losses.map_loss(torch.tensor([[[[1.0, -1.0, -9.0]]]]), target)
+    target = torch.tensor([[[[1.0, 0.0, 1.0]]]])
+    known = torch.tensor([[[[True, True, False]]]])
+    one = losses.change_loss(torch.tensor([[[[1.0, -1.0, 9.0]]]]), target, known)
+    other = losses.change_loss(torch.tensor([[[[1.0, -1.0, -9.0]]]]), target, known)
     assert float(one) == pytest.approx(float(other))
-    state = torch.full((1, 6, 8, 8), 255, dtype=torch.uint8)
+    state = torch.full((1, 6, 2, 2), 255, dtype=torch.uint8)
     assert float(losses.class_loss(torch.randn(1, 6, 2, 2), state)) == 0
 
 
@@ -100,27 +108,27 @@ def test_steady_classes_should_score_alike():
     assert float(losses.steady_loss(before, after, steady)) == pytest.approx(0.125, abs=1e-4)
 
 
-def test_own_labels_are_sure_or_silent():
-    first = torch.tensor([[[0.0, 0.9, 0.5]]])
-    second = torch.tensor([[[0.9, 0.9, 0.6]]])
-    labels = own_labels(first, second)
-    assert labels.shape == (1, 4, 12)
-    assert labels[0, 0].tolist() == [1] * 4 + [0] * 4 + [255] * 4
-
-
 def test_loss_falls_and_the_direction_is_learnt():
     trainer, batch = _trainer(), _batch()
     figures = [trainer.step(step, batch) for step in range(40)]
     assert figures[-1]["change"] < 0.6 * figures[0]["change"]
     model = trainer.model.eval()
     before, after = batch.before.float(), batch.after.float()
-    text = trainer.text.take(batch.phrases[:1].repeat(2))
+    building = trainer.bank.of_class(0)[:1]
+    sentence = trainer.text.sentences[building]
     with torch.no_grad():
-        appeared = model(before, after, *text)[:, 0]
-        removed = model(after, before, *text)[:, 0]
-    inside, outside = batch.targets[::3] == 1, batch.targets[::3] == 0
-    assert appeared[inside].mean() > appeared[outside].mean() + 1
+        appeared = model(before, after, sentence)[:, 0, ::2, ::2]
+        removed = model(after, before, sentence)[:, 0, ::2, ::2]
+    inside = batch.targets[:, 0, 0] == 4
+    assert appeared[inside].mean() > appeared[~inside].mean() + 1
     assert removed[inside].mean() < appeared[inside].mean() - 1
+
+
+def test_every_class_and_something_absent_is_asked():
+    trainer = _trainer()
+    named = [trainer.bank.classes[trainer._phrases(step)].tolist() for step in range(3)]
+    assert named == [[0, 1, 2, 3, 4, 5, phrases.ABSENT, phrases.ABSENT]] * 3
+    assert not torch.equal(trainer._phrases(0), trainer._phrases(1))
 
 
 def test_text_stays_frozen():
@@ -161,7 +169,7 @@ def test_train_writes_weights_and_a_log(tmp_path):
     recipe = tmp_path / "tiny.yaml"
     recipe.write_text(
         "name: tiny\ndescription: test\nsteps: 2\nbatch_size: 1\nprocesses: 1\n"
-        "model: {backbone: tiny, width: 16, text_width: 16, heads: 2, pretrained: false}\n"
+        "model: {backbone: tiny, width: 16, detail: 8, text_width: 16, pretrained: false}\n"
         "sources: [{name: generated, terms: open, weight: 1}]\n",
         encoding="utf-8",
     )
@@ -189,14 +197,14 @@ def test_a_bad_recipe_is_told(tmp_path):
         load_recipe(path)
 
 
-def _onnx_answer(folder, images, text) -> np.ndarray:
+def _onnx_answer(folder, images, sentences) -> np.ndarray:
     onnxruntime = pytest.importorskip("onnxruntime")
     sessions = [
         onnxruntime.InferenceSession(str(folder / f), providers=["CPUExecutionProvider"])
         for f in ("encoder.onnx", "head.onnx")
     ]
     encoded = sessions[0].run(None, {"images": images.numpy()})
-    inputs = dict(zip(("words", "mask", "sentence"), (t.numpy() for t in text)))
+    inputs = {"sentence": sentences.numpy()}
     for row, date in enumerate(("before", "after")):
         inputs.update({f"{date}_{p}": a[row : row + 1] for p, a in zip(export.PARTS, encoded)})
     return sessions[1].run(None, inputs)[0]
@@ -213,9 +221,10 @@ def test_export_equals_torch_at_other_sizes(tmp_path, half, tolerance):
             module.running_var.uniform_(0.5, 1.5)
     export.export(model, tmp_path, half=half)
     images = torch.randint(0, 255, (2, 96, 160, 3), dtype=torch.uint8)
-    text = (torch.randn(1, 16, 16), torch.tensor([[1.0] * 5 + [0.0] * 11]), torch.randn(1, 16))
+    sentences = torch.nn.functional.normalize(torch.randn(5, 16), dim=1)
     planes = images.permute(0, 3, 1, 2).float()
     with torch.no_grad():
-        expected = model.eval()(planes[:1], planes[1:], *text).numpy()
+        expected = model.eval()(planes[:1], planes[1:], sentences).numpy()
+    assert expected.shape == (1, 5, 96, 160)
     assert expected.std() > 1e-3
-    assert np.allclose(_onnx_answer(tmp_path, images, text), expected, atol=tolerance)
+    assert np.allclose(_onnx_answer(tmp_path, images, sentences), expected, atol=tolerance)
