@@ -45,13 +45,11 @@ class HostOptions:
             :func:`.worker_process.find_python`.
         installed: Python of the environment that the plugin has installed, tried where nothing
             else was named; may be empty.
-        paths: folders where the worker finds the modules of registered systems.
     """
 
     mode: str = AUTO
     python: str = ""
     installed: str = ""
-    paths: tuple[str, ...] = ()
 
 
 def block_triton() -> None:
@@ -119,7 +117,7 @@ class RoutingHost(Host):
             self._worker.close()
             self._worker = None
         if self._worker is None:
-            self._worker = WorkerHost(python, options.paths)
+            self._worker = WorkerHost(python)
         return self._worker
 
     def _route(self, system: str) -> Host:

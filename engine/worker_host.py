@@ -66,15 +66,11 @@ class WorkerHost(Host):
 
     Args:
         python: the worker's Python program.
-        paths: folders where it finds the modules of registered systems.
         limits: on what may take how long.
     """
 
-    def __init__(
-        self, python: str, paths: Sequence[str] = (), limits: Optional[Limits] = None
-    ) -> None:
+    def __init__(self, python: str, limits: Optional[Limits] = None) -> None:
         self.python = python
-        self._paths = tuple(paths)
         self._limits = limits or Limits()
         #: What was asked for, system -> device, so that a new process can load the same.
         self._wanted: dict[str, str] = {}
@@ -176,7 +172,7 @@ class WorkerHost(Host):
             session = self._session
             if session is not None and session.process.alive:
                 return session
-            dead, session = session, _Session(WorkerProcess(self.python, self._paths), {})
+            dead, session = session, _Session(WorkerProcess(self.python), {})
             self._session = session
         if dead is not None:
             dead.end(0)

@@ -20,8 +20,6 @@ from .errors import CancelledError, ChangeScribeError, DependencyError
 from .worker_link import error_from_message
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from .request import CancelledCallback
 
 #: Names the worker's Python where the settings do not.
@@ -33,8 +31,8 @@ _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 #: neighbours, which are other plugins, or from the folder that the parent happens to be in.
 _START = """
 import importlib.util, os, sys
-root, *paths = sys.argv[1:]
-sys.path[:] = [path for path in sys.path if path] + paths
+root = sys.argv[1]
+sys.path[:] = [path for path in sys.path if path]
 spec = importlib.util.spec_from_file_location(
     "changescribe", os.path.join(root, "__init__.py"), submodule_search_locations=[root])
 package = importlib.util.module_from_spec(spec)
@@ -106,16 +104,15 @@ class WorkerProcess:
 
     Args:
         python: the Python program.
-        paths: folders for its ``sys.path``.
 
     Raises:
         DependencyError: the program does not start.
     """
 
-    def __init__(self, python: str, paths: Sequence[str] = ()) -> None:
+    def __init__(self, python: str) -> None:
         try:
             self._process = subprocess.Popen(  # noqa: S603 - the user names the program
-                [python, "-c", _START, _ROOT, *paths],
+                [python, "-c", _START, _ROOT],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,

@@ -26,7 +26,7 @@ def register(name: str, entry: str) -> None:
 
     Args:
         name: as in its ``info``; must not be one of the package's own.
-        entry: ``"module:Class"``; a worker process imports it from there as well.
+        entry: ``"module:Class"``, found on ``sys.path``, in a worker process on that of its Python.
 
     Raises:
         InputError: the name is taken, or the entry is not of that form.

@@ -32,7 +32,7 @@ from changescribe.engine.worker_process import PYTHON_VARIABLE
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the tests send signals")
 
-OPTIONS = HostOptions(python=sys.executable, paths=(worker_systems.FOLDER,))
+OPTIONS = HostOptions(python=sys.executable)
 HERE = f"process {os.getpid()}"
 
 
@@ -41,6 +41,7 @@ def mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The file by which the systems know that they have been called before."""
     worker_systems.register_all()
     monkeypatch.setenv("CHANGESCRIBE_TEST_MARK", str(tmp_path / "mark"))
+    monkeypatch.setenv("PYTHONPATH", worker_systems.FOLDER)  # of the worker as well
     # What a test blocks is blocked for that test alone.
     monkeypatch.delitem(sys.modules, "triton", raising=False)
     return tmp_path / "mark"
@@ -96,7 +97,9 @@ def test_another_python_gets_another_process(host: RoutingHost, tmp_path: Path) 
     host.load("plain")
     pid = worker_pid(host)
     program = tmp_path / "python"
-    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    program.write_text(
+        f'#!/bin/sh\nPYTHONPATH="{worker_systems.FOLDER}" exec "{sys.executable}" "$@"\n'
+    )
     program.chmod(0o755)
     host.configure(replace(OPTIONS, python=str(program)))
     host.load("plain")
@@ -209,7 +212,6 @@ def test_the_command_line_chooses(
     request_: ChangeRequest, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     monkeypatch.setenv(PYTHON_VARIABLE, sys.executable)
-    monkeypatch.setenv("PYTHONPATH", worker_systems.FOLDER)
     monkeypatch.setattr(routing, "_options", HostOptions())
     handlers = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)}
     places = []
@@ -239,7 +241,7 @@ def test_torch_in_the_worker_and_in_this_process() -> None:
         "asked = [Query('roads', 'appeared')]\n"
         "answers = []\n"
         "for mode in ('auto', 'in-process'):\n"
-        "    host = RoutingHost(HostOptions(mode, paths=(worker_systems.FOLDER,)))\n"
+        "    host = RoutingHost(HostOptions(mode))\n"
         "    host.info('with_torch')\n"
         "    assert 'torch' not in sys.modules\n"
         "    print(host.load('with_torch'))\n"

@@ -48,6 +48,7 @@ def mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The file by which the systems know that they have been called before."""
     worker_systems.register_all()
     monkeypatch.setenv("CHANGESCRIBE_TEST_MARK", str(tmp_path / "mark"))
+    monkeypatch.setenv("PYTHONPATH", worker_systems.FOLDER)  # of the worker as well
     return tmp_path / "mark"
 
 
@@ -57,7 +58,7 @@ def make_host() -> Iterator[Callable[..., WorkerHost]]:
 
     def make(**limits: float) -> WorkerHost:
         made.append(
-            WorkerHost(sys.executable, [worker_systems.FOLDER], replace(LIMITS, **limits))
+            WorkerHost(sys.executable, replace(LIMITS, **limits))
         )
         return made[-1]
 
@@ -276,7 +277,7 @@ def test_the_worker_ends_with_a_parent_that_is_killed(tmp_path: Path, mark: Path
         "from changescribe.engine.request import Query\n"
         "from changescribe.engine.worker_host import WorkerHost\n"
         "worker_systems.register_all()\n"
-        "host = WorkerHost(sys.executable, [worker_systems.FOLDER])\n"
+        "host = WorkerHost(sys.executable)\n"
         "host.load('hangs')\n"
         "print(host._session.process.pid, flush=True)\n"
         "tiles = np.zeros((1, 64, 64, 3), np.uint8)\n"
