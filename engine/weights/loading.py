@@ -39,6 +39,8 @@ _OPENAI_EXTRAS = ("input_resolution", "context_length", "vocab_size")
 #: Keys under which training programs put the weights, the likeliest first.
 _WRAPPERS = ("model", "state_dict")
 _SHOWN_KEYS = 5
+#: Bytes that safetensors itself allows for a header.
+_LONGEST_HEADER = 100_000_000
 _GET_AGAIN = "Get the file again, or choose the one that belongs to this system."
 
 
@@ -164,6 +166,20 @@ def hiera_trunk(path: Union[str, Path], size: str) -> torch.nn.Module:
         WeightsError: it is not a checkpoint of that size.
         DependencyError: sam2 is not installed.
     """
+    trunk = hiera_architecture(size)
+    fill(trunk, state_dict(path, "image_encoder.trunk."), Path(path).name)
+    return trunk.eval()
+
+
+def hiera_architecture(size: str) -> torch.nn.Module:
+    """Return a Hiera trunk of SAM 2.1 with random weights, as the package's own YAML says.
+
+    Args:
+        size: one of :data:`SAM2_CONFIGURATIONS`.
+
+    Raises:
+        DependencyError: sam2 is not installed.
+    """
     sam2 = _need("sam2")
     from omegaconf import OmegaConf
     from sam2.modeling.backbones.hieradet import Hiera
@@ -171,9 +187,7 @@ def hiera_trunk(path: Union[str, Path], size: str) -> torch.nn.Module:
     folder = Path(next(iter(sam2.__path__))) / "configs" / "sam2.1"
     config = OmegaConf.load(folder / f"{SAM2_CONFIGURATIONS[size]}.yaml")
     options = OmegaConf.to_container(config.model.image_encoder.trunk)
-    trunk = Hiera(**{key: value for key, value in options.items() if key != "_target_"})
-    fill(trunk, state_dict(path, "image_encoder.trunk."), Path(path).name)
-    return trunk.eval()
+    return Hiera(**{key: value for key, value in options.items() if key != "_target_"})
 
 
 def sam2_model(path: Union[str, Path], size: str) -> torch.nn.Module:
@@ -312,10 +326,24 @@ def read_head(path: Union[str, Path]) -> tuple[State, dict[str, Any]]:
     Raises:
         WeightsError: it is not such a file.
     """
-    tensors, metadata = read_safetensors(path)
+    return read_safetensors(path)[0], head_metadata(path)
+
+
+def head_metadata(path: Union[str, Path]) -> dict[str, Any]:
+    """Read the metadata that :func:`save_head` wrote, without torch and without the tensors.
+
+    Raises:
+        WeightsError: it is not such a file.
+    """
     try:
-        return tensors, dict(json.loads(metadata["changescribe"]))
-    except (KeyError, ValueError, TypeError) as error:
+        with Path(path).open("rb") as stream:
+            # The format of safetensors: the header's length in eight bytes, the header, tensors.
+            length = int.from_bytes(stream.read(8), "little")
+            if length > _LONGEST_HEADER:
+                raise ValueError(length)
+            header = json.loads(stream.read(length))
+        return dict(json.loads(header["__metadata__"]["changescribe"]))
+    except (OSError, KeyError, ValueError, TypeError) as error:
         raise WeightsError(
             f'"{Path(path).name}" was not made by "changescribe train".', _GET_AGAIN, repr(error)
         ) from error
