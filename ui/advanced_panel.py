@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The collapsible part of the dock: threshold, minimum area, bands, device, folder."""
+"""The collapsible part of the dock: threshold, minimum area, bands, device, folders."""
 
 from __future__ import annotations
 
@@ -44,6 +44,7 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
         self.device = self._build_device()
         self.host = self._build_host()
         self.python = self._build_python()
+        self.weights = self._build_weights()
         self.folder = self._build_folder()
         form = QFormLayout(self)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
@@ -55,6 +56,7 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
         form.addRow(self.tr("R&un on"), self.device)
         form.addRow(self.tr("PyTorch runs in"), self.host)
         form.addRow(self.tr("Python program"), self.python)
+        form.addRow(self.tr("Weights in"), self.weights)
         form.addRow(self.tr("Output &folder"), self.folder)
         self._form = form
         self.show_tier("")
@@ -135,11 +137,23 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
         python.fileChanged.connect(self._python_changed)
         return python
 
+    def _build_weights(self) -> QgsFileWidget:
+        weights = QgsFileWidget()
+        weights.setObjectName("weightsFolder")
+        weights.setStorageMode(QgsFileWidget.StorageMode.GetDirectory)
+        weights.setDialogTitle(self.tr("Folder of model weights"))
+        weights.setFilePath(self._settings.weights_folder)
+        weights.lineEdit().setPlaceholderText(self.tr("automatic"))
+        weights.setToolTip(self.tr("Model weights are downloaded or imported into this folder"))
+        weights.fileChanged.connect(self._weights_changed)
+        return weights
+
     def show_tier(self, tier: str) -> None:
         """Show what matters for a system of a tier: only PyTorch has a choice of process."""
         full = tier == "full"
         for widget, shown in (
             (self.host, full), (self.python, full and self.host.currentData() != IN_PROCESS),
+            (self.weights, full),
         ):
             widget.setVisible(shown)
             self._form.labelForField(widget).setVisible(shown)
@@ -204,6 +218,10 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
 
     def _python_changed(self, path: str) -> None:
         self._settings.worker_python = path.strip()
+
+    def _weights_changed(self, folder: str) -> None:
+        self._settings.weights_folder = folder.strip()
+        self.changed.emit()
 
     def _folder_changed(self, folder: str) -> None:
         self._settings.output_folder = folder.strip()

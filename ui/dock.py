@@ -122,8 +122,9 @@ class ChangeScribeDock(QgsDockWidget):
             layers.before_combo, layers.before_date, layers.after_combo, layers.after_date,
             layers.swap_button, self.prompt.combo, *extent.radio_buttons, extent.layer_combo,
             extent.draw_button, self.system.combo, self.system.why_button,
+            self.system.weights.download_button, self.system.weights.import_button,
             options.threshold, options.min_area, options.bands_before, options.bands_after,
-            options.device, options.host, options.python, options.folder,
+            options.device, options.host, options.python, options.weights, options.folder,
             self.run.detect_button, self.run.cancel_button, self.results.list,
             results_filter.score, results_filter.area, results_filter.reset_button,
             self.results.zoom_button, self.results.captions_button, self.results.export_button,
@@ -136,6 +137,7 @@ class ChangeScribeDock(QgsDockWidget):
         for panel in (self.layers, self.prompt, self.extent, self.system, self.advanced):
             panel.changed.connect(self._timer.start)
         self.advanced.device.currentIndexChanged.connect(self.system.refresh)
+        self.advanced.weights.fileChanged.connect(self.system.refresh)
         self.prompt.accepted.connect(self._detect)
         self.run.detect.connect(self._detect)
         self.run.cancel.connect(self.cancel_requested)
@@ -220,7 +222,7 @@ class ChangeScribeDock(QgsDockWidget):
                 return self.tr("Correct the dates, or leave them empty")
         if self.system.info is None:
             return self.tr("No detection system can be used: see the log messages panel")
-        return ""
+        return self.system.weights.reason
 
     def _show_estimate(self, where: Optional[Where]) -> None:
         before, info = self.layers.before, self.system.info
@@ -291,6 +293,7 @@ class ChangeScribeDock(QgsDockWidget):
         """Offer the project's layers and look at the form when the dock is opened."""
         super().showEvent(event)
         self.layers.offer_layers()
+        self.system.refresh()
         self.refresh()
 
     def hideEvent(self, event: QHideEvent) -> None:
@@ -302,5 +305,6 @@ class ChangeScribeDock(QgsDockWidget):
         """Undo the connections to QGIS's own objects."""
         self._timer.stop()
         self.packages.shut_down()
+        self.system.weights.shut_down()
         QgsProject.instance().layersAdded.disconnect(self._layers_added)
         self.extent.shut_down()

@@ -50,8 +50,10 @@ def configured_host() -> Host:
     May be called from any thread, before each run.
     """
     from ..engine import routing
+    from ..engine.weights.store import use_folder
 
     settings = Settings()
+    use_folder(settings.weights_folder)
     routing.configure(
         routing.HostOptions(settings.host, settings.worker_python, dependencies.worker_python())
     )

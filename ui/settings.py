@@ -86,6 +86,15 @@ class Settings:
         self._set("worker_python", path)
 
     @property
+    def weights_folder(self) -> str:
+        """Folder of model weights, or an empty text: the environment's, or the usual one."""
+        return self._get("weights_folder", "", str)
+
+    @weights_folder.setter
+    def weights_folder(self, folder: str) -> None:
+        self._set("weights_folder", folder)
+
+    @property
     def threshold(self) -> float:
         """Scores from here on count as change."""
         return self._get("threshold", 0.5, float)

@@ -15,9 +15,11 @@ from qgis.PyQt.QtWidgets import (
     QWidget,
 )
 
+from ..engine.weights.store import use_folder
 from . import dependencies
 from .errors import DetailsDialog, as_change_scribe_error, log
 from .settings import Settings
+from .weights_panel import WeightsPanel
 from .widgets import hint_label, section_title
 
 if TYPE_CHECKING:
@@ -42,10 +44,10 @@ def installed_systems() -> tuple[SystemInfo, ...]:
 
 
 class SystemPanel(QWidget):
-    """Chooses the system and says on what it runs, and under which terms.
+    """Chooses the system and says on what it runs, under which terms, and what it lacks.
 
     Signals:
-        changed(): another system was chosen.
+        changed(): another system was chosen, or its weights have come.
     """
 
     changed = pyqtSignal()
@@ -77,6 +79,9 @@ class SystemPanel(QWidget):
         device_row.addWidget(self.why_button)
         layout.addLayout(device_row)
         layout.addWidget(self.terms_label)
+        self.weights = WeightsPanel()
+        self.weights.changed.connect(self.changed)
+        layout.addWidget(self.weights)
         self.reload()
         self.combo.currentIndexChanged.connect(self._chosen)
 
@@ -101,8 +106,10 @@ class SystemPanel(QWidget):
         return self._systems[index] if 0 <= index < len(self._systems) else None
 
     def refresh(self) -> None:
-        """Show what is known of the chosen system and its device."""
+        """Show what is known of the chosen system, its device, and the weights that it lacks."""
         info = self.info
+        use_folder(self._settings.weights_folder)
+        self.weights.show_for(info)
         if info is None:
             self.device_label.setText(self.tr("No detection system can be used."))
             self.terms_label.hide()

@@ -163,23 +163,11 @@ class WeightsStore:
         if stored.state == DAMAGED:
             raise WeightsError(
                 f'The file "{stored.path}" of {entry.title} is damaged: {stored.reason}.',
-                f"Remove it and get it again. {self.how_to_get(entry)}",
+                f"Remove it and get it again. {how_to_get(entry)}",
             )
         raise WeightsError(
-            f"{entry.title} is missing: {entry.file}, {entry.size_text}.", self.how_to_get(entry)
+            f"{entry.title} is missing: {entry.file}, {entry.size_text}.", how_to_get(entry)
         )
-
-    def how_to_get(self, entry: Entry) -> str:
-        """Say how the file of an entry gets into the store, and under which terms."""
-        terms = f" Terms: {entry.terms}" if entry.terms else ""
-        bring = f'"changescribe models import FILE --id {entry.id}"'
-        if entry.can_be_fetched:
-            return (
-                'Press "Download" in the ChangeScribe panel, or run "changescribe models fetch '
-                f'{entry.id}". Without a network: "Import from folder", or {bring}.{terms}'
-            )
-        origin = f"Get it from {entry.url}" if entry.url else "Get it from who made it"
-        return f'{origin}, then press "Import from folder", or run {bring}.{terms}'
 
     def verify(self, identifier: str, watch: Optional[Watch] = None) -> Stored:
         """Read the files of an entry and compare them with their SHA-256.
@@ -230,7 +218,7 @@ class WeightsStore:
             raise WeightsError(
                 f"{entry.title} cannot be downloaded by ChangeScribe, which does not know its "
                 "SHA-256 and could not verify it.",
-                self.how_to_get(entry),
+                how_to_get(entry),
             )
         with self._writing(entry):
             stored = self.verify(identifier, watch)
@@ -378,6 +366,19 @@ class WeightsStore:
             os.replace(half, path)
         except OSError as error:
             raise could_not_write(path, error) from error
+
+
+def how_to_get(entry: Entry) -> str:
+    """Say how the file of an entry gets into the store, and under which terms."""
+    terms = f" Terms: {entry.terms}" if entry.terms else ""
+    bring = f'"changescribe models import FILE --id {entry.id}"'
+    if entry.can_be_fetched:
+        return (
+            'Press "Download" in the ChangeScribe panel, or run "changescribe models fetch '
+            f'{entry.id}". Without a network: "Import from folder", or {bring}.{terms}'
+        )
+    origin = f"Get it from {entry.url}" if entry.url else "Get it from who made it"
+    return f'{origin}, then press "Import from folder", or run {bring}.{terms}'
 
 
 def _size(path: Path, name: str) -> int:

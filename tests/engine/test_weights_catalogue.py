@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 
 import pytest
 
+from changescribe.engine import systems
 from changescribe.engine.errors import InputError, WeightsError
 from changescribe.engine.weights import catalogue
 from changescribe.engine.weights.catalogue import Entry
@@ -96,6 +97,11 @@ def test_a_damaged_catalogue_is_an_error_not_a_surprise() -> None:
 def test_an_unknown_id_names_the_known_ones() -> None:
     with pytest.raises(InputError, match="sam-vit-l"):
         catalogue.entry("sam3")
+
+
+def test_the_systems_need_only_what_is_in_the_catalogue() -> None:
+    for name in systems.names():
+        assert set(systems.create(name).info.weights) <= set(SHIPPED), name
 
 
 def test_sizes_in_words() -> None:
