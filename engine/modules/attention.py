@@ -7,6 +7,7 @@ import math
 from typing import Optional
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -14,7 +15,8 @@ class MultiHeadAttention(nn.Module):
     """Multi-head attention of queries over keys and values of another width.
 
     Cross-attention (MCA) where the two sequences differ, self-attention (MSA)
-    where they are the same. Written out, so that it exports to plain ONNX.
+    where they are the same. It never holds all the scores at once where torch has a kernel
+    that need not, and exports to plain ONNX.
 
     Args:
         query_width: channels of the queries, and of the output.
@@ -26,7 +28,6 @@ class MultiHeadAttention(nn.Module):
     def __init__(self, query_width: int, key_width: int, inner_width: int, heads: int = 4) -> None:
         super().__init__()
         self.heads = heads
-        self.scale = 1 / math.sqrt(inner_width // heads)
         self.to_query = nn.Linear(query_width, inner_width)
         self.to_key = nn.Linear(key_width, inner_width)
         self.to_value = nn.Linear(key_width, inner_width)
@@ -44,17 +45,17 @@ class MultiHeadAttention(nn.Module):
         Args:
             queries: (B, N, query_width).
             keys: (B, M, key_width), also the values.
-            mask: (B, M), 1 for a real key and 0 for padding.
+            mask: (B, M), 1 for a real key and 0 for padding; every row has a real one.
 
         Returns:
             (B, N, query_width), without the residual.
         """
-        query = self._split(self.to_query(queries) * self.scale)
-        scores = query @ self._split(self.to_key(keys)).transpose(2, 3)
-        if mask is not None:
-            # A large negative number rather than -inf: it survives fp16.
-            scores = scores + (mask[:, None, None, :].to(scores.dtype) - 1) * 1e4
-        mixed = scores.softmax(-1) @ self._split(self.to_value(keys))
+        mixed = F.scaled_dot_product_attention(
+            self._split(self.to_query(queries)),
+            self._split(self.to_key(keys)),
+            self._split(self.to_value(keys)),
+            None if mask is None else mask.bool()[:, None, None, :],
+        )
         return self.to_output(mixed.transpose(1, 2).flatten(2))
 
 

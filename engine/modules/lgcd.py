@@ -1,218 +1,180 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""LG-CD in small: a shared encoder, and a head that answers one query about a pair.
+"""LG-CD (Liu et al., 2025): two dates and a prompt become the mask of what the prompt names.
 
-The text that the head reads is the *object phrase* alone ("houses"). The
-direction is not read from a verb, it is the order of the dates: "appeared" is
-``head(before, after)`` and "removed" is ``head(after, before)`` with the same
-weights. Swapping the dates of a pair therefore swaps appeared and removed
-exactly, and no verb can invent a direction that the pixels do not show.
+A frozen image encoder (:mod:`..backbones.frozen`) and a frozen text tower
+(:mod:`..backbones.clip_text`) feed the parts that are trained: adapters (eq. 1),
+TFAM (eq. 3), V-SFD (eqs. 4-8).
+
+What the text tower reads is the *object phrase* alone ("houses"), and the
+direction is the order of the dates: "houses built" compares (before, after),
+"houses demolished" (after, before), with the same weights. The design notes
+would write the direction into the prompt as a verb and train on time-swapped
+pairs with swapped verbs. That teaches, approximately and for the verbs of the
+training, what the order of the dates gives exactly and for every verb that the
+prompt grammar knows: swapping the dates swaps appeared and removed to the last
+digit, and no prompt can ask for a direction and an order that contradict each
+other. The pairs of the training are time-swapped all the same: that is how a
+"removed" is asked for.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NamedTuple, Optional
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..backbones import mobilenet
-from ..classes import CLASSES
-from .adapter import Adapter, PairFusion
-from .layers import SeparableConv, TopDown
+from ..errors import InputError
+from .adapter import Adapter
 from .tfam import TextFusionAttention
-from .vsfd import VisionSemanticDecoder
-
-NUM_CLASSES = len(CLASSES)
+from .vsfd import PyramidDecoder, VisionSemanticDecoder
 
 
 @dataclass(frozen=True)
-class ModelConfig:
-    """Sizes of the model.
+class LgcdConfig:
+    """Sizes of LG-CD; the defaults are the paper's, with the smallest of its encoders.
 
     Attributes:
-        backbone: ``"mobilenet_v2"`` or ``"tiny"``.
-        width: d, channels of a date after the adapters.
-        text_width: channels of word and sentence embeddings.
+        encoder: see :func:`..backbones.frozen.build`.
+        text: see :func:`..backbones.clip_text.build`.
+        text_file: weights of a text tower that is not in the catalogue.
+        width: d, channels of a date after its adapter; f_v has twice as many.
         heads: of every attention.
-        pretrained: start the backbone from ImageNet.
+        tfam: without it the text is fused in the decoder only (table III).
+        vsfd: without it the decoder is a feature pyramid that reads no text (table III).
+        pretrained: frozen parts with their weights; without, good for measuring only.
     """
 
-    backbone: str = "mobilenet_v2"
-    width: int = 64
-    text_width: int = 128
-    heads: int = 4
+    encoder: str = "sam2.1-hiera-tiny"
+    text: str = "clip-vit-b-16-openai"
+    text_file: str = ""
+    width: int = 128
+    heads: int = 8
+    tfam: bool = True
+    vsfd: bool = True
     pretrained: bool = True
 
+    @classmethod
+    def from_settings(cls, settings: dict[str, Any]) -> LgcdConfig:
+        """Read the section ``model`` of a recipe, or the header of trained weights.
 
-class Encoded(NamedTuple):
-    """What the encoder knows of one date, independent of any query.
-
-    Attributes:
-        stride4: (B, d, H/4, W/4) adapted features.
-        stride8: (B, d, H/8, W/8).
-        stride16: (B, d, H/16, W/16).
-        stride32: (B, d, H/32, W/32).
-        classes: (B, 6, H/4, W/4) logits of the land-cover classes.
-    """
-
-    stride4: Tensor
-    stride8: Tensor
-    stride16: Tensor
-    stride32: Tensor
-    classes: Tensor
-
-    def take(self, rows: Tensor) -> Encoded:
-        """Return the given rows of the batch."""
-        return Encoded(*(part[rows] for part in self))
+        Raises:
+            InputError: a setting is unknown, or the widths do not divide.
+        """
+        settings = dict(settings)
+        start = TINY if settings.pop("tiny", False) else cls()
+        unknown = set(settings) - {part.name for part in fields(cls)}
+        if unknown:
+            raise InputError(f"LG-CD has no setting named {', '.join(sorted(unknown))}.")
+        config = replace(start, **settings)
+        if config.width % 2 or 2 * config.width % config.heads:
+            raise InputError(
+                f"LG-CD cannot divide 2 x {config.width} channels among {config.heads} heads."
+            )
+        return config
 
 
-class SceneEncoder(nn.Module):
-    """Backbone, adapters and the per-date class scores.
-
-    The class branch sums the adapted scales to stride 4 and scores the six
-    land-cover classes of a single date. It is supervised densely by
-    single-date labels, gives from/to classes without another network, and its
-    difference between the dates is evidence for the head.
-    """
-
-    def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
-        self.backbone = mobilenet.build(config.backbone, config.pretrained)
-        self.adapters = nn.ModuleList(
-            Adapter(channels, config.width) for channels in self.backbone.channels[1:]
-        )
-        self.scene = TopDown(config.width)
-        self.classify = nn.Sequential(
-            SeparableConv(config.width, config.width), nn.Conv2d(config.width, NUM_CLASSES, 1)
-        )
-
-    def forward(self, images: Tensor) -> Encoded:
-        """Encode images (B, 3, H, W), float 0 to 255, H and W multiples of 32."""
-        pyramid = [
-            adapter(stage)
-            for adapter, stage in zip(self.adapters, self.backbone(images)[1:], strict=True)
-        ]
-        scene = self.scene(pyramid)
-        # The finest map carries the context of the coarser ones to the head.
-        return Encoded(scene, *pyramid[1:], self.classify(scene))
+#: Needs no download and learns on a CPU within seconds; for the tests.
+TINY = LgcdConfig(encoder="tiny", text="shipped", width=16, heads=2)
 
 
-class ClassPrior(nn.Module):
-    """What the class scores alone say about a query: the plain difference of two dates.
-
-    The sentence is read as one of the land-cover classes, or none of them; the
-    prior is the sum over the classes of that reading times
-    ``p_after (1 - p_before)``. The fusion of text and image then has only to
-    correct this, which it learns in far fewer steps than to find it.
+class LgcdHead(nn.Module):
+    """All of LG-CD that is trained: adapters, TFAM, V-SFD.
 
     Args:
-        text_width: of a sentence embedding.
+        channels: C_0 to C_3 of the encoder, at strides 4, 8, 16, 32.
+        text_width: of a word embedding.
+        sentence_width: of a sentence embedding.
+        config: sizes.
     """
 
-    def __init__(self, text_width: int) -> None:
+    def __init__(
+        self, channels: Sequence[int], text_width: int, sentence_width: int, config: LgcdConfig
+    ) -> None:
         super().__init__()
-        self.read = nn.Linear(text_width, NUM_CLASSES + 1)
-        self.gain = nn.Parameter(torch.tensor(4.0))
-
-    def reading(self, sentence: Tensor) -> Tensor:
-        """Return logits (B, 7) of the classes and, last, of none of them."""
-        return self.read(sentence * sentence.shape[1] ** 0.5)
-
-    def forward(self, sentence: Tensor, difference: Tensor) -> Tensor:
-        """Return logits (B, 1, h, w), within plus and minus the gain.
-
-        Args:
-            sentence: f_g (B, text_width).
-            difference: (B, 6, h, w) p_after (1 - p_before) per class.
-        """
-        weights = self.reading(sentence).softmax(1)[:, :NUM_CLASSES, None, None]
-        return self.gain * (2 * (weights * difference).sum(1, keepdim=True) - 1)
-
-
-class ChangeHead(nn.Module):
-    """Dates compared, TFAM per scale, V-SFD, similarity map plus class prior."""
-
-    def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
-        width = config.width
-        self.pair = nn.ModuleList(PairFusion(width) for _ in range(4))
-        self.fusion = nn.ModuleList(
-            TextFusionAttention(width, config.text_width, width, config.heads) for _ in range(4)
+        joint, heads = 2 * config.width, config.heads
+        self.adapters = nn.ModuleList(Adapter(count, config.width) for count in channels)
+        # Text towers differ in the scale of their words.
+        self.word_norm = nn.LayerNorm(text_width)
+        self.fusion = (
+            nn.ModuleList(TextFusionAttention(joint, text_width, heads) for _ in channels)
+            if config.tfam
+            else None
         )
-        self.decoder = VisionSemanticDecoder(
-            width, config.text_width, config.heads, evidence=3 * NUM_CLASSES
+        self.decoder = (
+            VisionSemanticDecoder(joint, text_width, sentence_width, heads)
+            if config.vsfd
+            else PyramidDecoder(joint)
         )
-        self.prior = ClassPrior(config.text_width)
 
     def forward(
         self,
-        before: Encoded,
-        after: Encoded,
+        features: Sequence[Tensor],
+        first: Tensor,
+        second: Tensor,
         words: Tensor,
         mask: Tensor,
         sentence: Tensor,
-        side_maps: Optional[list[Tensor]] = None,
-    ) -> Tensor:
-        """Say where the object is on ``after`` and was not on ``before``.
+    ) -> list[Tensor]:
+        """Answer R questions about N encoded images: what is on one and was not on the other?
 
         Args:
-            before: features of B earlier images.
-            after: features of B later images.
-            words: f_w (B, T, text_width) of the object phrase of each row.
-            mask: (B, T).
-            sentence: f_g (B, text_width).
-            side_maps: if a list, the five other output maps are appended to it.
+            features: f^i (N, C_i, h_i, w_i) at strides 4, 8, 16, 32.
+            first: (R,) int64, which image each question takes as the earlier one.
+            second: (R,) the later one.
+            words: f_w (R, T, text_width).
+            mask: (R, T), 1 for a word.
+            sentence: f_g (R, sentence_width), unit length.
 
         Returns:
-            (B, 1, H/4, W/4) logits.
+            The output maps, logits (R, 1, h, w), the one that counts last: six with V-SFD,
+            else the five of the pyramid.
         """
-        pyramid = [
-            fusion(pair(first, second), words, mask)
-            for pair, fusion, first, second in zip(
-                self.pair, self.fusion, before[:4], after[:4], strict=True
-            )
-        ]
-        evidence = class_evidence(before.classes, after.classes)
-        similarity = self.decoder(pyramid, words, mask, sentence, evidence, side_maps)
-        return similarity + self.prior(sentence, evidence[:, 2 * NUM_CLASSES :])
+        words = self.word_norm(words)
+        pyramid = []
+        for index, (adapter, stage) in enumerate(zip(self.adapters, features, strict=True)):
+            adapted = adapter(stage)
+            joint = torch.cat([adapted[first], adapted[second]], 1)  # eq. 1
+            if self.fusion is not None:
+                joint = self.fusion[index](joint, words, mask)  # eq. 3
+            pyramid.append(joint)
+        if isinstance(self.decoder, PyramidDecoder):
+            return self.decoder(pyramid)[1]
+        return self.decoder(pyramid, words, mask, sentence)
 
 
-def class_evidence(before: Tensor, after: Tensor) -> Tensor:
-    """Per class: present before, present after, and appeared = p_after (1 - p_before).
+class Lgcd(nn.Module):
+    """LG-CD with its frozen image encoder; the text is embedded outside.
 
     Args:
-        before: (B, 6, h, w) logits.
-        after: the same for the later date.
-
-    Returns:
-        (B, 18, h, w) in [0, 1].
+        encoder: frozen, see :class:`..backbones.frozen.FrozenEncoder`.
+        head: fitting it.
     """
-    was, is_now = before.sigmoid(), after.sigmoid()
-    return torch.cat([was, is_now, is_now * (1 - was)], 1)
 
-
-class ChangeModel(nn.Module):
-    """Encoder and head together, as trained."""
-
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, encoder: nn.Module, head: LgcdHead) -> None:
         super().__init__()
-        self.config = config
-        self.encoder = SceneEncoder(config)
-        self.head = ChangeHead(config)
+        self.encoder = encoder
+        self.head = head
 
     def forward(
-        self, before: Tensor, after: Tensor, words: Tensor, mask: Tensor, sentence: Tensor
-    ) -> Tensor:
-        """Return full-resolution logits (B, 1, H, W) for "the object appeared".
+        self,
+        images: Tensor,
+        first: Tensor,
+        second: Tensor,
+        words: Tensor,
+        mask: Tensor,
+        sentence: Tensor,
+    ) -> list[Tensor]:
+        """Encode images (N, 3, H, W), float 0 to 255, once, and answer R questions about them.
 
-        Args:
-            before: (B, 3, H, W) float, 0 to 255.
-            after: the same for the later date; exchange the two for "removed".
-            words: (B, T, text_width).
-            mask: (B, T).
-            sentence: (B, text_width).
+        See :meth:`LgcdHead.forward`.
         """
-        logits = self.head(self.encoder(before), self.encoder(after), words, mask, sentence)
-        return F.interpolate(logits, scale_factor=4, mode="bilinear", align_corners=False)
+        return self.head(self.encoder(images), first, second, words, mask, sentence)
+
+
+def enlarge(logits: Tensor, height: int, width: int) -> Tensor:
+    """Bring a map (R, 1, h, w) to full resolution (R, height, width), bilinearly."""
+    return F.interpolate(logits, size=(height, width), mode="bilinear", align_corners=False)[:, 0]

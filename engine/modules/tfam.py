@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Text fusion attention module (TFAM) of LG-CD, eqs. 2-3 and figure 2."""
+"""Text fusion attention module (TFAM) of LG-CD, eq. 3 and figure 2."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .attention import MultiHeadAttention, to_map, to_tokens
 
 
 class GlobalSpatialLearning(nn.Module):
-    """Multiplies features by a spatial attention map.
+    """Global spatial learning layer (figure 2): multiplies features by a spatial attention map.
 
     The map is the sigmoid of a 7x7 convolution over the mean and the maximum
     of the channels.
@@ -30,15 +30,14 @@ class TextFusionAttention(nn.Module):
     """Visual features ask the words what to look for.
 
     Args:
-        channels: of f_v, both dates together.
+        channels: C of f_v, both dates together.
         text_width: of a word embedding.
-        inner_width: of the attention.
-        heads: of the attention.
+        heads: of the attention, which is C wide.
     """
 
-    def __init__(self, channels: int, text_width: int, inner_width: int, heads: int) -> None:
+    def __init__(self, channels: int, text_width: int, heads: int) -> None:
         super().__init__()
-        self.cross_attention = MultiHeadAttention(channels, text_width, inner_width, heads)
+        self.cross_attention = MultiHeadAttention(channels, text_width, channels, heads)
         self.spatial = GlobalSpatialLearning()
 
     def forward(self, features: Tensor, words: Tensor, mask: Tensor) -> Tensor:

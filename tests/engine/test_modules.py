@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Shapes and properties of LG-CD's blocks, in the tiny configuration."""
+"""Shapes and properties of the blocks that models share, and of the bundled model in small."""
 
 from __future__ import annotations
 
@@ -14,13 +14,16 @@ from changescribe.engine.modules.attention import (
     to_map,
     to_tokens,
 )
-from changescribe.engine.modules.lgcd import NUM_CLASSES, ChangeModel, ModelConfig, class_evidence
-from changescribe.engine.modules.tfam import TextFusionAttention
-from changescribe.engine.modules.vsfd import VisionSemanticDecoder
+from changescribe.engine.modules.bundled import (
+    NUM_CLASSES,
+    ChangeModel,
+    ModelConfig,
+    class_evidence,
+)
 
 pytestmark = pytest.mark.torch
 
-TINY = ModelConfig(backbone="tiny", width=16, text_width=16, heads=2)
+TINY = ModelConfig(backbone="tiny", width=16, detail=8, text_width=16)
 
 
 @pytest.fixture(autouse=True)
@@ -30,10 +33,6 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-
-
-def _text(rows: int, words: int = 5):
-    return torch.randn(rows, words, 16), torch.ones(rows, words), torch.randn(rows, 16)
 
 
 def test_adapter_and_pair_fusion_keep_the_size_and_set_the_width():
@@ -66,38 +65,14 @@ def test_attention_ignores_what_the_mask_excludes():
     assert not torch.allclose(attention(queries, keys), expected, atol=1e-3)
 
 
-def test_tfam_listens_to_the_words_but_not_to_padding():
-    tfam = TextFusionAttention(16, 16, 16, 2)
-    features = torch.randn(1, 16, 4, 6)
-    words, mask, _ = _text(1)
-    mask[:, 3:] = 0
-    fused = tfam(features, words, mask)
-    assert fused.shape == features.shape
-    padded = words.clone()
-    padded[:, 3:] = 9
-    assert torch.allclose(tfam(features, padded, mask), fused, atol=1e-5)
-    words[:, 0] += 3
-    assert not torch.allclose(tfam(features, words, mask), fused, atol=1e-3)
-
-
-def test_decoder_yields_six_output_maps():
-    decoder = VisionSemanticDecoder(16, 16, 2, evidence=18)
-    pyramid = [torch.randn(2, 16, 32 // s, 48 // s) for s in (1, 2, 4, 8)]
-    side_maps: list = []
-    similarity = decoder(pyramid, *_text(2), torch.rand(2, 18, 32, 48), side_maps)
-    assert similarity.shape == (2, 1, 32, 48)
-    sizes = [tuple(m.shape[2:]) for m in side_maps]
-    assert sizes == [(32, 48), (16, 24), (8, 12), (4, 6), (32, 48)]
-
-
 @pytest.mark.parametrize("size", [(64, 64), (96, 160)])
 def test_model_answers_at_full_resolution_for_any_multiple_of_32(size):
     model = ChangeModel(TINY).eval()
     images = torch.rand(2, 2, 3, *size) * 255
     with torch.no_grad():
-        logits = model(images[0], images[1], *_text(2))
+        logits = model(images[0], images[1], torch.randn(3, 16))
         encoded = model.encoder(images[0])
-    assert logits.shape == (2, 1, *size)
+    assert logits.shape == (2, 3, *size)
     assert encoded.classes.shape == (2, NUM_CLASSES, size[0] // 4, size[1] // 4)
 
 
@@ -111,14 +86,12 @@ def test_evidence_of_appearing_is_after_and_not_before():
 
 def test_everything_gets_a_gradient_but_the_input_text():
     model = ChangeModel(TINY).train()
-    text = _text(2)
+    sentence = torch.randn(3, 16)
     images = torch.rand(2, 2, 3, 64, 64) * 255
-    side_maps: list = []
-    similarity = model.head(model.encoder(images[0]), model.encoder(images[1]), *text, side_maps)
-    (similarity.sum() + sum(m.sum() for m in side_maps)).backward()
+    model(images[0], images[1], sentence).sum().backward()
     silent = [name for name, p in model.named_parameters() if p.grad is None]
     assert not silent
-    assert all(not part.requires_grad for part in text)
+    assert not sentence.requires_grad
 
 
 def test_imagenet_weights_fit_and_the_first_stages_stay_frozen():

@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Frozen text towers: f_w and f_g of LG-CD (eq. 2), cached by phrase.
+
+:class:`ClipText` takes any text tower of open_clip; :class:`ShippedText` is the
+small one that ships with ChangeScribe, for machines that reach no hub.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..errors import InputError
+from ..text_encoder import TextEncoder
+from ..weights import catalogue, loading
+from ..weights.store import WeightsStore
+
+#: Name of the tower that ships with ChangeScribe.
+SHIPPED = "shipped"
+#: Phrases whose embeddings are kept: some megabytes.
+_REMEMBERED = 1024
+
+
+class Text(NamedTuple):
+    """Embedded phrases.
+
+    Attributes:
+        words: f_w (R, T, word_width).
+        mask: (R, T) bool, True for a word, False for padding.
+        sentence: f_g (R, sentence_width), unit length.
+    """
+
+    words: Tensor
+    mask: Tensor
+    sentence: Tensor
+
+
+class TextTower(ABC):
+    """A frozen text encoder with a memory. It is no module: nothing in it is trained or saved.
+
+    Attributes:
+        word_width: channels of f_w.
+        sentence_width: channels of f_g.
+    """
+
+    word_width: int
+    sentence_width: int
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[str, tuple[Tensor, Tensor]] = OrderedDict()
+
+    def encode(self, phrases: Sequence[str], device: torch.device | str = "cpu") -> Text:
+        """Embed phrases; each is computed once.
+
+        Padding that none of them needs is cut off: what attends to f_w masks it in any case,
+        and a phrase has three words where the tower has room for 77.
+
+        Args:
+            phrases: R phrases, at least one.
+            device: for the result.
+        """
+        missing = [phrase for phrase in dict.fromkeys(phrases) if phrase not in self._known]
+        fresh: dict[str, tuple[Tensor, Tensor]] = {}
+        if missing:
+            words, mask, sentence = self.compute(missing)
+            for row, phrase in enumerate(missing):
+                length = int(mask[row].nonzero().max()) + 1
+                fresh[phrase] = (words[row, :length].clone(), sentence[row].clone())
+        rows = [fresh[p] if p in fresh else self._known[p] for p in phrases]
+        self._remember(fresh, phrases)
+        lengths = torch.tensor([len(words) for words, _ in rows])
+        mask = torch.arange(int(lengths.max())) < lengths[:, None]
+        words = nn.utils.rnn.pad_sequence([words for words, _ in rows], batch_first=True)
+        sentence = torch.stack([sentence for _, sentence in rows])
+        return Text(words.to(device), mask.to(device), sentence.to(device))
+
+    def _remember(self, fresh: dict[str, tuple[Tensor, Tensor]], phrases: Sequence[str]) -> None:
+        """Keep what is new, and what was used last."""
+        self._known.update(fresh)
+        for phrase in phrases:
+            self._known.move_to_end(phrase)
+        while len(self._known) > _REMEMBERED:
+            self._known.popitem(last=False)
+
+    @abstractmethod
+    def compute(self, phrases: Sequence[str]) -> Text:
+        """Embed phrases on the CPU, in single precision."""
+
+
+class ClipText(TextTower):
+    """A text tower of open_clip; the paper's is that of CLIP ViT-B/16 (77 words, 512 channels).
+
+    Args:
+        model: an open_clip model; only its text part is used.
+        tokenizer: of the same architecture.
+    """
+
+    def __init__(self, model: nn.Module, tokenizer: Callable[[list[str]], Tensor]) -> None:
+        super().__init__()
+        self._model = model.requires_grad_(False).eval()
+        self._tokenizer = tokenizer
+        probe = self.compute(["a"])
+        self.word_width = probe.words.shape[2]
+        self.sentence_width = probe.sentence.shape[1]
+
+    @torch.no_grad()
+    def compute(self, phrases: Sequence[str]) -> Text:
+        """Eq. 2: words after the tower's last layer, and the sentence that the tower pools."""
+        ids = self._tokenizer(list(phrases))
+        words, sentence = self._run(ids)
+        mask = _is_word(ids, self._tokenizer)
+        # A tower that pools a token of its own in front leaves it out of the words.
+        mask = mask[:, mask.shape[1] - words.shape[1] :]
+        return Text(words.float(), mask, F.normalize(sentence.float(), dim=-1))
+
+    def _run(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Return words (R, T, C) and what the tower makes of them (R, C')."""
+        text = getattr(self._model, "text", None)
+        if text is not None:  # CustomTextCLIP and CoCa: a tower of its own
+            text.output_tokens = True
+            sentence, words = text(ids)
+            return words, sentence
+        # In the class CLIP the layers lie in the model itself, which keeps the words to itself.
+        kept: list[Tensor] = []
+        hook = self._model.ln_final.register_forward_hook(lambda *args: kept.append(args[-1]))
+        try:
+            sentence = self._model.encode_text(ids)
+        finally:
+            hook.remove()
+        return kept[0], sentence
+
+
+class ShippedText(TextTower):
+    """The small text tower that ships with ChangeScribe (16 words, 128 channels)."""
+
+    word_width = 128
+    sentence_width = 128
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._encoder = TextEncoder()
+
+    def compute(self, phrases: Sequence[str]) -> Text:
+        """Embed phrases with onnxruntime."""
+        return Text(*(torch.from_numpy(part) for part in self._encoder.encode(phrases)))
+
+
+def build(
+    name: str, file: str = "", pretrained: bool = True, store: WeightsStore | None = None
+) -> TextTower:
+    """Return a frozen text tower.
+
+    Args:
+        name: :data:`SHIPPED`, an entry of the catalogue of weights in open_clip's format, or with
+            ``file`` an architecture of open_clip ("ViT-L-14").
+        file: weights that are not in the catalogue, as open_clip takes them.
+        pretrained: False leaves the weights random, which is good for measuring only.
+        store: of the weights; None is the usual place.
+
+    Raises:
+        InputError: there is no such tower.
+        WeightsError: the weights are missing.
+        DependencyError: open_clip or onnxruntime is missing.
+    """
+    if name == SHIPPED:
+        return ShippedText()
+    if file:
+        return _clip(name, loading.clip_text(file, name))
+    entry = catalogue.entries().get(name)
+    if entry is None or entry.format != catalogue.OPEN_CLIP:
+        known = [e.id for e in catalogue.entries().values() if e.format == catalogue.OPEN_CLIP]
+        raise InputError(
+            f'There is no text tower named "{name}".',
+            f"Choose one of: {', '.join([SHIPPED, *known])}; or name an architecture of open_clip "
+            "and the file of its weights.",
+        )
+    if not pretrained:
+        import open_clip
+
+        model = open_clip.create_model(entry.architecture, pretrained=None, pretrained_text=False)
+        return _clip(entry.architecture, model)
+    path = (store or WeightsStore()).path(name)
+    return _clip(entry.architecture, loading.clip_text(path, entry.architecture, entry.sha256))
+
+
+def _clip(architecture: str, model: nn.Module) -> ClipText:
+    import open_clip
+
+    model.visual = None  # not needed, and most of the memory
+    return ClipText(model, open_clip.get_tokenizer(architecture))
+
+
+def _is_word(ids: Tensor, tokenizer: Any) -> Tensor:
+    """Tell words, and the signs of beginning and end, from padding: (R, T) bool.
+
+    CLIP pads with 0, which is also the "!" of a word: there the end sign tells.
+    """
+    end = getattr(tokenizer, "eot_token_id", None)
+    if end is None:
+        return ids != tokenizer.tokenizer.pad_token_id
+    last = (ids == end).int().argmax(1, keepdim=True)
+    return torch.arange(ids.shape[1]) <= last

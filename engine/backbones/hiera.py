@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The Hiera image encoder of SAM 2.1, from the package sam2.
+
+Sizes, blocks and windows are those of the package's own files
+``sam2/configs/sam2.1/sam2.1_hiera_{t,s,b+,l}.yaml`` (section
+``model.image_encoder.trunk``); what they leave out is the default of
+``sam2.modeling.backbones.hieradet.Hiera``. Of the paper's "multi-scale pyramid
+features" this takes the trunk's stages, before SAM 2's own pyramid network:
+only they have strides 4 to 32 and widths that differ, as LG-CD says.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ..weights import loading
+from ..weights.store import WeightsStore
+from .mobilenet import IMAGENET_MEAN, IMAGENET_STD
+
+#: Entry of the catalogue of weights -> size.
+SIZES = {
+    "sam2.1-hiera-tiny": "tiny",
+    "sam2.1-hiera-small": "small",
+    "sam2.1-hiera-base-plus": "base_plus",
+    "sam2.1-hiera-large": "large",
+}
+
+
+class HieraPyramid(nn.Module):
+    """Hiera with the normalisation of ``sam2.utils.transforms.SAM2Transforms``.
+
+    Args:
+        trunk: ``sam2.modeling.backbones.hieradet.Hiera``.
+    """
+
+    def __init__(self, trunk: nn.Module) -> None:
+        super().__init__()
+        self.trunk = trunk
+        #: Of the four stages, fine to coarse: 96 to 768 (tiny, small), 112 to 896, 144 to 1152.
+        self.channels = tuple(trunk.channel_list[::-1])
+        mean, std = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
+        self.register_buffer("mean", mean.view(1, 3, 1, 1) * 255, persistent=False)
+        self.register_buffer("std", std.view(1, 3, 1, 1) * 255, persistent=False)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Return features of images.
+
+        Args:
+            images: (B, 3, H, W) float, 0 to 255, H and W multiples of 32.
+
+        Returns:
+            Four maps (B, C_i, H/s, W/s) with strides s = 4, 8, 16, 32.
+        """
+        return self.trunk((images - self.mean) / self.std)
+
+
+def build(name: str, pretrained: bool = True, store: WeightsStore | None = None) -> HieraPyramid:
+    """Return a Hiera encoder.
+
+    Args:
+        name: one of :data:`SIZES`.
+        pretrained: with the weights of SAM 2.1; random ones are good for measuring only.
+        store: where the weights are; None is the usual place.
+
+    Raises:
+        WeightsError: the weights are missing; it says how large they are and how to get them.
+        DependencyError: sam2 is not installed.
+    """
+    if not pretrained:
+        return HieraPyramid(loading.hiera_architecture(SIZES[name]))
+    path = (store or WeightsStore()).path(name)
+    return HieraPyramid(loading.hiera_trunk(path, SIZES[name]))
