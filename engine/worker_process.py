@@ -17,6 +17,7 @@ from collections import deque
 from typing import IO, TYPE_CHECKING, Any, Optional
 
 from .errors import CancelledError, ChangeScribeError, DependencyError
+from .weights import store as weights
 from .worker_link import error_from_message
 
 if TYPE_CHECKING:
@@ -268,6 +269,8 @@ def _environment(python: str) -> dict[str, str]:
     if python != sys.executable:
         for name in _UNSET:
             variables.pop(name, None)
+    # The plugin's setting is known to this process alone.
+    variables[weights.VARIABLE] = str(weights.default_folder())
     # A crash leaves its place in what the worker printed, for the details.
     variables["PYTHONFAULTHANDLER"] = "1"
     return variables

@@ -18,6 +18,7 @@ sys.path.append(str(Path(__file__).parent))
 
 from weights_server import CONTENT, SHA256, Server, make_entry, running
 
+from changescribe.engine import worker_process
 from changescribe.engine.errors import CancelledError, InputError, OutputError, WeightsError
 from changescribe.engine.weights import fetch as fetching
 from changescribe.engine.weights import store as storing
@@ -313,5 +314,7 @@ def test_where_weights_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     use_folder(tmp_path / "setting")
     try:
         assert default_folder() == tmp_path / "setting"
+        worker = worker_process._environment(sys.executable)
+        assert worker["CHANGESCRIBE_WEIGHTS"] == str(tmp_path / "setting")
     finally:
         use_folder(None)
