@@ -64,7 +64,7 @@ package: setup ## build out/changescribe.zip for "Install from ZIP" and check th
 train: setup-full ## train a model (hours): RECIPE=bundled; ARGS="--out FOLDER --data FOLDER"
 	@$(FULL) -m changescribe.engine.cli train $(RECIPE) $(ARGS)
 
-evaluate: setup-full ## measure a model: ARGS="..." as for `changescribe evaluate`
+evaluate: setup-full ## measure the bundled model into out/evaluation (minutes): ARGS="--quick --model FOLDER"
 	@$(FULL) -m changescribe.engine.cli evaluate $(ARGS)
 
 setup: ## QGIS's packages where missing, and .venv (compact tier)

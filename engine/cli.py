@@ -85,6 +85,8 @@ def _parser() -> argparse.ArgumentParser:
     evaluate = commands_.add_parser("evaluate", help="measure the bundled model (real data)")
     evaluate.add_argument("--data", type=Path, help="data folder; default: $CHANGESCRIBE_DATA")
     evaluate.add_argument("--out", type=Path, default=Path("out/evaluation"))
+    evaluate.add_argument("--model", type=Path, metavar="FOLDER", help="default: the shipped one")
+    evaluate.add_argument("--quick", action="store_true", help="without robustness")
     evaluate.set_defaults(run=commands.evaluate)
     _add_synthesise(commands_)
     doctor = commands_.add_parser("doctor", help="say what is installed and what runs where")

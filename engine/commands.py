@@ -104,7 +104,12 @@ def evaluate(arguments: argparse.Namespace) -> int:
     _need_torch()
     from .evaluation.bundled import evaluate as run
 
-    run(data=data_folder(arguments.data), out=arguments.out)
+    run(
+        data=data_folder(arguments.data),
+        out=arguments.out,
+        folder=arguments.model,
+        quick=arguments.quick,
+    )
     return 0
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Measures the bundled model on LEVIR tiles 31-36 and generated scenes, through its tiles."""
+"""``changescribe evaluate``: everything that the bundled model's card reports, in one run."""
 
 from __future__ import annotations
 
@@ -8,133 +8,209 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
 
-from ..classes import CLASSES
+from ..classes import CLASS_NAMES
 from ..request import APPEARED, REMOVED, Query
-from ..systems.base import ChangeSystem
-from ..systems.bundled import BundledSystem
-from ..training.phrases import HELD_OUT_NOUNS
-from ..training.sources import read_rgb
+from ..systems.bundled import MANIFEST, MODEL_FOLDER, BundledSystem
+from ..training.labels import UNKNOWN
+from ..training.roads import distance_to, lines_of, new_roads
+from .baselines import cva_otsu
+from .calibration import RawCounts, raw_scores
+from .elsewhere import AIRCHANGE, OSCD, measure_foreign
+from .generated import EVALUATION_SEEDS, GeneratedFigures, scored_scenes
+from .levir import (
+    VALIDATION_TILES,
+    LevirTile,
+    PromptFigures,
+    ScoredTile,
+    read_tile,
+    score_tiles,
+)
 from .metrics import BinaryCounts
+from .no_text import ClassDifference, DifferenceFigures
 from .pictures import row_of_pictures, write_sheet
-from .whole_image import score_pair
+from .ranking import CropRanking
+from .report import markdown
+from .road_lines import LineMatch
+from .robustness import measure_robustness
+from .speed import measure_size, measure_speed
 
-#: Tiles that training never sees; it is tuned on them, so they are no test set.
-VALIDATION_TILES = range(31, 37)
-SYNONYMS = ("houses", "homes", "building", "residential buildings")
-ABSENT = ("swimming pools", "solar panels", *HELD_OUT_NOUNS[:3])
-#: Generated scenes of the evaluation; training uses seeds from 100,000.
-GENERATED_SEED, GENERATED_SCENES = 900_000, 16
-#: Classes of which LEVIR has no labels, looked at in pictures.
-PICTURED = (("roads", APPEARED), ("trees", REMOVED))
+Calibration = dict[str, dict[str, float]]
+BUILT, ROADS, FELLED = (
+    Query("buildings", APPEARED), Query("roads", APPEARED), Query("trees", REMOVED)
+)
+#: A drawn line is this wide in pictures, to either side, in pixels.
+_DRAWN = 3
 
 
-def evaluate(data: Path, out: Path, folder: Optional[Path] = None) -> dict[str, Any]:
-    """Measure on real and generated pairs; print a table, write ``figures.json`` and pictures.
+def evaluate(
+    data: Path, out: Path, folder: Path | None = None, *, quick: bool = False
+) -> dict[str, Any]:
+    """Measure on real and generated pairs; write ``figures.json``, ``report.md`` and pictures.
 
     Args:
         data: the folder of real data.
         out: for the results.
         folder: with the model files; None is the shipped model.
+        quick: leave out robustness, which is half of the time.
 
     Returns:
-        What was measured.
+        What was measured, as in ``figures.json``.
 
     Raises:
         InputError: the data cannot be read.
         WeightsError: the model cannot.
     """
+    tell = _Teller()
+    folder = folder or MODEL_FOLDER
     system = BundledSystem(folder)
     system.load("cpu")
-    pairs = [levir_pair(data, number) for number in VALIDATION_TILES]
+    calibration = read_calibration(folder)
+    tiles = [read_tile(data, number) for number in VALIDATION_TILES]
     figures: dict[str, Any] = {"model": system.info.revision, "device": system.device}
-    figures.update(measure(system, pairs, out))
-    figures["generated"] = measure_generated(system)
-    figures["seconds_per_1024_pair"] = measure_speed(system, pairs[0])
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "figures.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-    _print(figures)
+    tell("speed")
+    figures["speed"] = measure_speed(system, tiles[0].before, tiles[0].after)
+    figures["megabytes"] = measure_size(folder)
+    levir = LevirFigures(data, calibration)
+    for scored in score_tiles(system, tiles):
+        tell(f"LEVIR tile {scored.tile.number}")
+        levir.add(scored)
+    levir.write_sheets(out)
+    figures["levir_31_36"] = levir.figures()
+    tell("baselines on LEVIR")
+    figures["baselines_on_levir"] = measure_baselines(folder, tiles)
+    generated = GeneratedFigures(calibration)
+    for scene in scored_scenes(system, EVALUATION_SEEDS, tell):
+        generated.add(scene)
+    figures["generated"] = generated.figures()
+    figures["calibration"] = _reliabilities(calibration, levir.raw, generated.raw)
+    for what in (OSCD, AIRCHANGE):
+        figures[what.folder], rows = measure_foreign(system, data, what, tell)
+        write_sheet(rows, out / f"{what.folder}.jpg")
+    if not quick:
+        figures["robustness"] = measure_robustness(system, tiles, tell)
+    figures["seconds_of_evaluation"] = round(tell.seconds)
+    _write(out / "figures.json", json.dumps(figures, indent=1) + "\n")
+    report = markdown(figures)
+    _write(out / "report.md", report)
+    sys.stdout.write(report)
     return figures
 
 
-def levir_pair(data: Path, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Read before, after and label of a LEVIR tile."""
-    folder = data / "levir"
-    before, after, label = (
-        read_rgb(folder / part / f"test_{number}.tif") for part in ("before", "after", "label")
-    )
-    return before, after, label[..., 0]
+def read_calibration(folder: Path) -> Calibration:
+    """Return scale and bias by class name, from the manifest of a model."""
+    table = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["calibration"]
+    return {name: table.get(name, table["other"]) for name in CLASS_NAMES}
 
 
-def measure(
-    system: ChangeSystem, pairs: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]], out: Path
+class LevirFigures:
+    """All that is measured on scored LEVIR tiles, tile after tile.
+
+    Args:
+        data: the folder of real data.
+        calibration: scale and bias by class name.
+    """
+
+    def __init__(self, data: Path, calibration: Calibration) -> None:
+        captions = (data / "levir" / "captions.json").read_text(encoding="utf-8")
+        self.raw = {name: RawCounts() for name in ("building", "road")}
+        self._calibration = calibration
+        self._prompts = PromptFigures()
+        self._ranking = CropRanking(json.loads(captions))
+        self._roads: dict[str, LineMatch] = {}
+        self._rows: dict[str, list[np.ndarray]] = {"buildings": [], "roads": [], "trees": []}
+
+    def add(self, scored: ScoredTile) -> None:
+        """Measure a tile."""
+        tile = scored.tile
+        name = f"test_{tile.number}"
+        self._prompts.add(scored)
+        self._ranking.add(name, scored.forward, scored.backward)
+        self._roads[name] = tile.road_match(scored.forward[ROADS])
+        truths = {
+            "building": (tile.label > 0).astype(np.uint8),
+            "road": new_roads(tile.number, tile.label.shape, tile.geotransform),
+        }
+        for (class_name, truth), query in zip(truths.items(), (BUILT, ROADS), strict=True):
+            known = truth != UNKNOWN
+            raw = raw_scores(scored.forward[query], **self._calibration[class_name])
+            self.raw[class_name].add(raw[known], truth[known] == 1)
+        drawn = distance_to(
+            lines_of(tile.number, "road", tile.geotransform), tile.label.shape
+        ) <= _DRAWN
+        for word, query, truth in (
+            ("buildings", BUILT, tile.label), ("roads", ROADS, drawn), ("trees", FELLED, None)
+        ):
+            title = f"{name}, {word} {query.direction}"
+            self._rows[word].append(
+                row_of_pictures(tile.before, tile.after, scored.forward[query], truth, title)
+            )
+
+    def write_sheets(self, out: Path) -> None:
+        """Write the picture sheets."""
+        for word, rows in self._rows.items():
+            write_sheet(rows, out / f"levir_{word}.jpg")
+
+    def figures(self) -> dict[str, Any]:
+        """Return the figures."""
+        together = LineMatch.together(list(self._roads.values()))
+        return {
+            **self._prompts.figures(),
+            "road_lines": {
+                "all": together.at(0.5).figures(),
+                **{name: match.at(0.5).figures() for name, match in self._roads.items()},
+            },
+            "captions": self._ranking.figures(),
+        }
+
+
+def measure_baselines(folder: Path, tiles: Sequence[LevirTile]) -> dict[str, Any]:
+    """Measure change vector analysis and the network without text on LEVIR."""
+    cva = BinaryCounts()
+    difference = DifferenceFigures(ClassDifference(folder))
+    for tile in tiles:
+        cva.add(cva_otsu(tile.before, tile.after), tile.label)
+        difference.add(tile)
+    return {"cva_otsu": cva.figures(), "class_difference": difference.figures()}
+
+
+def _reliabilities(
+    calibration: Calibration, levir: dict[str, RawCounts], generated: dict[str, RawCounts]
 ) -> dict[str, Any]:
-    """Score all queries on all pairs, in both orders of the dates."""
-    buildings = Query("buildings", APPEARED)
-    queries = [buildings, Query("buildings", REMOVED)]
-    queries += [Query(word, APPEARED) for word in (*SYNONYMS, *ABSENT)]
-    queries += [Query(*pictured) for pictured in PICTURED]
-    counts = {str(query): BinaryCounts() for query in queries}
-    swapped = {APPEARED: BinaryCounts(), REMOVED: BinaryCounts()}
-    rows: dict[str, list[np.ndarray]] = {"buildings": [], "roads": [], "trees": []}
-    for before, after, label in pairs:
-        scores = score_pair(system, before, after, queries)
-        for query, score in zip(queries, scores, strict=True):
-            counts[str(query)].add(score >= 0.5, label)
-            if query == buildings:
-                rows["buildings"].append(row_of_pictures(before, after, score, label))
-            elif (query.object, query.direction) in PICTURED:
-                rows[query.object].append(row_of_pictures(before, after, score))
-        reverse = [Query("buildings", direction) for direction in swapped]
-        for query, score in zip(reverse, score_pair(system, after, before, reverse), strict=True):
-            swapped[query.direction].add(score >= 0.5, label)
-    for name, pictures in rows.items():
-        write_sheet(pictures, out / f"levir_{name}.jpg")
-    result = {name: count.figures() for name, count in counts.items()}
-    result.update({f"dates swapped: buildings|{d}": c.figures() for d, c in swapped.items()})
-    return {"levir_31_36": result}
+    """Return the reliability of each class before and after its calibration."""
+    result = {}
+    for where, by_class in (("LEVIR 31-36", levir), ("generated", generated)):
+        for name, counts in by_class.items():
+            result[f"{name}, {where}"] = {
+                **calibration[name],
+                "before": counts.reliability(),
+                "after": counts.reliability(**calibration[name]),
+            }
+    return result
 
 
-def measure_generated(system: ChangeSystem, count: int = GENERATED_SCENES) -> dict[str, Any]:
-    """Score generated scenes that training has not seen: every class, both directions."""
-    from ..synthesis.scenes import synthesise
+class _Teller:
+    """Says on standard error what is being done, and since when."""
 
-    queries = [Query(c.plural, d) for c in CLASSES for d in (APPEARED, REMOVED)]
-    counts = {str(query): BinaryCounts() for query in queries}
-    for seed in range(GENERATED_SEED, GENERATED_SEED + count):
-        scene = synthesise(seed, 512, 0.5)
-        scores = score_pair(system, scene.before, scene.after, queries)
-        for number, query in enumerate(queries):
-            code = number // 2 + 1
-            was, is_now = scene.labels_before == code, scene.labels_after == code
-            truth = is_now & ~was if query.direction == APPEARED else was & ~is_now
-            counts[str(query)].add(scores[number] >= 0.5, truth)
-    return {name: count.figures() for name, count in counts.items()}
+    def __init__(self) -> None:
+        self._start = time.monotonic()
 
+    @property
+    def seconds(self) -> float:
+        """Since the evaluation began."""
+        return time.monotonic() - self._start
 
-def measure_speed(
-    system: ChangeSystem, pair: tuple[np.ndarray, np.ndarray, np.ndarray]
-) -> float:
-    """Return the seconds for a 1024x1024 pair and one query, as one tile, best of three."""
-    query = [Query("buildings", APPEARED)]
-    best = float("inf")
-    for _ in range(3):
-        start = time.perf_counter()
-        system.predict(pair[0][None], pair[1][None], query)
-        best = min(best, time.perf_counter() - start)
-    return round(best, 3)
+    def __call__(self, what: str) -> None:
+        sys.stderr.write(f"[{self.seconds:5.0f} s] {what}\n")
+        sys.stderr.flush()
 
 
-def _print(figures: dict[str, Any]) -> None:
-    """Print the table."""
-    write = sys.stdout.write
-    write(f"{figures['model']} on {figures['device']}\n")
-    for part, title in (("levir_31_36", "LEVIR 31-36"), ("generated", "generated scenes")):
-        write(f"{title:<42} {'P':>6} {'R':>6} {'F1':>6} {'IoU':>6}  found\n")
-        for name, row in figures[part].items():
-            numbers = " ".join(f"{row[k]:6.3f}" for k in ("precision", "recall", "f1", "iou"))
-            write(f"{name:<42} {numbers} {row['found_share']:7.2%}\n")
-    write(f"seconds for a 1024x1024 pair, one query: {figures['seconds_per_1024_pair']}\n")
+def _write(path: Path, text: str) -> None:
+    """Write a text beside its final name, then rename it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)

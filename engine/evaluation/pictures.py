@@ -5,48 +5,66 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Optional
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 
-#: Colours of hits, false alarms and misses.
-HIT, FALSE_ALARM, MISS = (255, 255, 255), (255, 60, 60), (60, 140, 255)
+#: Colours of hits, false alarms and misses; told apart by colour-blind readers too.
+HIT, FALSE_ALARM, MISS = (255, 255, 255), (255, 90, 40), (40, 130, 255)
+COLUMNS = ("before", "after", "truth", "score", "white: found, orange: too much, blue: missed")
+#: Side of a picture and height of a line of text, in pixels.
+SIDE, LINE = 384, 16
 
 
 def row_of_pictures(
     before: np.ndarray,
     after: np.ndarray,
     score: np.ndarray,
-    truth: Optional[np.ndarray] = None,
-    side: int = 512,
+    truth: np.ndarray | None,
+    title: str,
+    found: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Return one row: before, after, score, after with what was found, errors if truth is known.
+    """Return one row of the sheet, (SIDE + LINE, 5 SIDE, 3) uint8.
 
     Args:
         before: (H, W, 3) uint8.
         after: (H, W, 3) uint8.
         score: (H, W) in [0, 1].
-        truth: (H, W), > 0 is change.
-        side: of each picture in pixels.
+        truth: (H, W), > 0 is change; None where it is not known: what was found is laid over
+            the later date then.
+        title: written above.
+        found: (H, W) bool; None is where the score is at least 0.5.
     """
-    found = score >= 0.5
-    overlay = after.copy()
-    overlay[found] = overlay[found] // 2 + np.array([127, 0, 90], np.uint8)
-    grey = np.repeat((score * 255).astype(np.uint8)[..., None], 3, 2)
-    pictures = [before, after, grey, overlay]
-    if truth is not None:
+    if found is None:
+        found = score >= 0.5
+    grey = np.repeat((np.clip(score, 0, 1) * 255).astype(np.uint8)[..., None], 3, 2)
+    if truth is None:
+        white = np.full_like(before, 127)
+        errors = after.copy()
+        errors[found] = errors[found] // 2 + np.array([127, 0, 90], np.uint8)
+    else:
+        white = np.repeat(((truth > 0) * np.uint8(255))[..., None], 3, 2)
         errors = np.zeros_like(before)
-        changed = truth > 0
-        errors[found & changed] = HIT
-        errors[found & ~changed] = FALSE_ALARM
-        errors[~found & changed] = MISS
-        pictures.append(errors)
-    resized = [np.asarray(Image.fromarray(p).resize((side, side))) for p in pictures]
-    return np.concatenate(resized, 1)
+        errors[found & (truth > 0)] = HIT
+        errors[found & ~(truth > 0)] = FALSE_ALARM
+        errors[~found & (truth > 0)] = MISS
+    images = [np.ascontiguousarray(image) for image in (before, after, white, grey, errors)]
+    small = [np.asarray(Image.fromarray(image).resize((SIDE, SIDE))) for image in images]
+    return np.concatenate([_text_line((title,)), np.concatenate(small, 1)])
 
 
 def write_sheet(rows: Sequence[np.ndarray], path: Path) -> None:
-    """Write rows below each other as a JPEG."""
+    """Write rows below each other, under the names of the columns, as a JPEG."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.concatenate(list(rows))).save(path, quality=88)
+    part = path.with_name(f"{path.stem}.part.jpg")
+    Image.fromarray(np.concatenate([_text_line(COLUMNS), *rows])).save(part, quality=88)
+    part.replace(path)
+
+
+def _text_line(texts: Sequence[str]) -> np.ndarray:
+    """Return a line with a text at the left of each column."""
+    picture = Image.new("RGB", (SIDE * len(COLUMNS), LINE), (30, 30, 30))
+    pen = ImageDraw.Draw(picture)
+    for column, text in enumerate(texts):
+        pen.text((4 + column * SIDE, 2), text, fill=(235, 235, 235))
+    return np.asarray(picture)

@@ -16,26 +16,23 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..classes import CLASS_NAMES, CLASSES
-from ..request import APPEARED, REMOVED, Query
-from ..synthesis.scenes import synthesise
+from ..classes import CLASS_NAMES
+from ..request import APPEARED, Query
 from ..systems.bundled import BundledSystem
 from ..training import export
 from ..training.datasets import data_root
+from ..training.labels import UNKNOWN
 from ..training.loop import WEIGHTS, load_model
 from ..training.recipe import load_recipe
-from .bundled import VALIDATION_TILES, levir_pair
+from ..training.roads import new_roads
+from .calibration import RawCounts, fit_map, raw_scores
+from .generated import CALIBRATION_SEEDS, GeneratedFigures, scored_scenes
+from .levir import VALIDATION_TILES, read_tile
+from .road_lines import LineMatch
 from .whole_image import score_pair
 
 PIXEL_SIZES = (0.5, 1.0)
-#: Generated scenes of the calibration.
-CALIBRATION_SEED, CALIBRATION_SCENES = 800_000, 12
-#: Biases chosen by looking at LEVIR tiles 31-36. Generated roads have pavements and
-#: driveways that are no road; their best bias (-1.5) loses real new streets.
-BY_EYE = {"road": 0.0}
 IDENTITY = {"scale": 1.0, "bias": 0.0}
-#: Raw scores tried as thresholds.
-_CANDIDATES = np.arange(-1.5, 1.51, 0.25)
 
 TERMS = {
     "open": "GPL-3.0-or-later; trained on openly licensed imagery only.",
@@ -82,11 +79,13 @@ def release(run: Path, recipe_name: str, folder: Path) -> dict[str, Any]:
 
 
 def calibrate(folder: Path) -> dict[str, dict[str, float]]:
-    """Find the bias per class that puts its best F1 at a score of 0.5.
+    """Find scale and bias per class, see :func:`.calibration.fit_map`.
 
-    Buildings are measured on LEVIR tiles 31-36, which training does not see, where
-    ``CHANGESCRIBE_DATA`` is set; everything else on generated scenes of seeds that
-    neither training nor evaluation use.
+    Where ``CHANGESCRIBE_DATA`` is set, buildings are measured on the labels of LEVIR tiles
+    31-36, which training does not see, and roads on their centre lines drawn by eye: the F
+    of lines says which threshold is best, the pixels near and far from lines how steep the
+    map is. Everything else is measured on generated scenes of seeds that neither training
+    nor evaluation use.
 
     Args:
         folder: model files with an uncalibrated manifest.
@@ -97,53 +96,42 @@ def calibrate(folder: Path) -> dict[str, dict[str, float]]:
     """
     system = BundledSystem(folder)
     system.load("cpu")
-    raws: dict[str, list[np.ndarray]] = {name: [] for name in CLASS_NAMES}
-    truths: dict[str, list[np.ndarray]] = {name: [] for name in CLASS_NAMES}
-    for seed in range(CALIBRATION_SEED, CALIBRATION_SEED + CALIBRATION_SCENES):
-        scene = synthesise(seed, 512, 0.5)
-        for number, land_cover in enumerate(CLASSES, 1):
-            was, is_now = scene.labels_before == number, scene.labels_after == number
-            truth = {APPEARED: is_now & ~was, REMOVED: was & ~is_now}
-            queries = [Query(land_cover.plural, direction) for direction in truth]
-            scores = score_pair(system, scene.before, scene.after, queries)
-            for query, score in zip(queries, scores, strict=True):
-                raws[land_cover.name].append(_raw(score))
-                truths[land_cover.name].append(truth[query.direction][::2, ::2].ravel())
-    if os.environ.get("CHANGESCRIBE_DATA"):
-        raws["building"], truths["building"] = [], []
-        for tile in VALIDATION_TILES:
-            before, after, label = levir_pair(data_root(), tile)
-            score = score_pair(system, before, after, [Query("buildings", APPEARED)])[0]
-            raws["building"].append(_raw(score))
-            truths["building"].append(label[::2, ::2].ravel() > 0)
+    generated = GeneratedFigures(dict.fromkeys(CLASS_NAMES, IDENTITY))
+    for scene in scored_scenes(system, CALIBRATION_SEEDS, _tell):
+        generated.add(scene)
     table = {"other": dict(IDENTITY)}
-    for name in CLASS_NAMES:
-        if name in BY_EYE:
-            table[name] = {"scale": 1.0, "bias": BY_EYE[name]}
-            continue
-        best = best_threshold(np.concatenate(raws[name]), np.concatenate(truths[name]))
-        table[name] = {"scale": 1.0, "bias": -best}
+    table.update({name: fit_map(counts) for name, counts in generated.raw.items()})
+    if os.environ.get("CHANGESCRIBE_DATA"):
+        table.update(_calibrate_on_levir(system, data_root()))
     return table
 
 
-def _raw(score: np.ndarray) -> np.ndarray:
-    """Every fourth pixel's score, before the sigmoid, (N,)."""
-    clipped = np.clip(score[::2, ::2].ravel(), 1e-6, 1 - 1e-6)
-    return np.log(clipped / (1 - clipped))
+def _calibrate_on_levir(system: BundledSystem, data: Path) -> dict[str, dict[str, float]]:
+    """Fit buildings and roads on tiles 31-36."""
+    queries = (Query("buildings", APPEARED), Query("roads", APPEARED))
+    buildings, roads = RawCounts(), RawCounts()
+    matches = []
+    for number in VALIDATION_TILES:
+        _tell(f"LEVIR tile {number}")
+        tile = read_tile(data, number)
+        raw_buildings, raw_roads = (
+            raw_scores(score) for score in score_pair(system, tile.before, tile.after, queries)
+        )
+        buildings.add(raw_buildings, tile.label > 0)
+        state = new_roads(number, tile.label.shape, tile.geotransform)
+        roads.add(raw_roads[state != UNKNOWN], state[state != UNKNOWN] == 1)
+        matches.append(tile.road_match(raw_roads))
+    lines = LineMatch.together(matches)
+
+    def f_of_lines(thresholds: np.ndarray) -> np.ndarray:
+        return np.array([lines.at(float(threshold)).f for threshold in thresholds])
+
+    return {"building": fit_map(buildings), "road": fit_map(roads, f_of_lines)}
 
 
-def best_threshold(raw: np.ndarray, truth: np.ndarray) -> float:
-    """Return the threshold with the highest F1.
-
-    Args:
-        raw: (N,) scores.
-        truth: (N,) bool.
-    """
-    scores = []
-    for threshold in _CANDIDATES:
-        found = raw >= threshold
-        scores.append(2 * (found & truth).sum() / max(1, found.sum() + truth.sum()))
-    return float(_CANDIDATES[int(np.argmax(scores))])
+def _tell(what: str) -> None:
+    """Say on standard error what is being done."""
+    sys.stderr.write(f"calibration: {what}\n")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a model has to beat: change vector analysis with Otsu's threshold."""
+
+from __future__ import annotations
+
+import numpy as np
+
+#: Bins of the histogram that Otsu's threshold is found in.
+OTSU_BINS = 256
+
+
+def change_magnitude(
+    before: np.ndarray, after: np.ndarray, valid: np.ndarray | None = None
+) -> np.ndarray:
+    """Return the length of the change vector of each pixel.
+
+    Each band of each date is standardised (mean 0, standard deviation 1) over the valid
+    pixels, which takes out a different sun or sensor.
+
+    Args:
+        before: (H, W, C) of any real type.
+        after: the same of the later date.
+        valid: (H, W) bool; None is everywhere.
+
+    Returns:
+        (H, W) float64, 0 where not valid.
+    """
+    if valid is None:
+        valid = np.ones(before.shape[:2], bool)
+    scores = []
+    for image in (before.astype(np.float64), after.astype(np.float64)):
+        pixels = image[valid]
+        spread = pixels.std(0)
+        scores.append((image - pixels.mean(0)) / np.where(spread > 0, spread, 1))
+    return np.linalg.norm(scores[1] - scores[0], axis=2) * valid
+
+
+def otsu_threshold(values: np.ndarray) -> float:
+    """Return the value that parts a sample best into two (Otsu 1979).
+
+    It has the largest variance between the two classes, w0 w1 (m0 - m1)^2, over the borders
+    of a histogram of :data:`OTSU_BINS` bins; the middle of them where several are equal.
+
+    Args:
+        values: any shape, finite.
+    """
+    counts, edges = np.histogram(values, OTSU_BINS)
+    centres = (edges[:-1] + edges[1:]) / 2
+    below = np.cumsum(counts)[:-1]
+    above = counts.sum() - below
+    sums = np.cumsum(counts * centres)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        difference = sums[:-1] / below - (sums[-1] - sums[:-1]) / above
+        between = np.nan_to_num(below * above * difference**2)
+    best = np.flatnonzero(between >= between.max() * (1 - 1e-12))
+    return float(edges[1:-1][best].mean())
+
+
+def cva_otsu(before: np.ndarray, after: np.ndarray, valid: np.ndarray | None = None) -> np.ndarray:
+    """Return where change vector analysis with Otsu's threshold finds change, (H, W) bool."""
+    magnitude = change_magnitude(before, after, valid)
+    inside = magnitude if valid is None else magnitude[valid]
+    return magnitude > otsu_threshold(inside)

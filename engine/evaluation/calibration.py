@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Scores that mean what they say: reliability, and the map from raw to calibrated scores.
+
+Two wishes meet in one number. 0.5 is to be every class's best threshold, and a
+score of 0.7 is to be right seven times in ten. The map is ``sigmoid(s raw + b)``:
+among the thresholds whose F1 is as good as the best, and for each the scale of
+highest likelihood, the pair of highest likelihood is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+#: Bins of the reliability curve.
+BINS = 10
+#: Raw scores are counted in bins of this width, from minus to plus the limit.
+WIDTH, LIMIT = 0.05, 16.0
+#: An F1 this much below the best is as good.
+AS_GOOD = 0.002
+_THRESHOLDS = np.arange(-5.0, 5.001, WIDTH)
+_SCALES = np.geomspace(0.25, 4.0, 49)
+
+
+def raw_scores(score: np.ndarray, scale: float = 1.0, bias: float = 0.0) -> np.ndarray:
+    """Undo ``sigmoid(scale raw + bias)``.
+
+    Args:
+        score: in [0, 1].
+        scale: of the calibration that it went through.
+        bias: of the same.
+    """
+    clipped = np.clip(np.asarray(score, np.float64), 1e-7, 1 - 1e-7)
+    return (np.log(clipped / (1 - clipped)) - bias) / scale
+
+
+def calibrated(raw: np.ndarray, scale: float, bias: float) -> np.ndarray:
+    """Return ``sigmoid(scale raw + bias)``."""
+    return 1 / (1 + np.exp(-np.clip(scale * raw + bias, -30, 30)))
+
+
+@dataclass
+class RawCounts:
+    """How often each raw score was right; add as many pictures as there are.
+
+    Attributes:
+        right: pixels with the change, by bin of the raw score.
+        wrong: pixels without it.
+    """
+
+    right: np.ndarray = field(default_factory=lambda: np.zeros(_bins(), np.int64))
+    wrong: np.ndarray = field(default_factory=lambda: np.zeros(_bins(), np.int64))
+
+    def add(self, raw: np.ndarray, truth: np.ndarray) -> None:
+        """Count pixels.
+
+        Args:
+            raw: any shape.
+            truth: the same shape, bool.
+        """
+        index = np.clip(((raw + LIMIT) / WIDTH).astype(np.int64), 0, _bins() - 1)
+        self.right += np.bincount(index[truth], minlength=_bins())
+        self.wrong += np.bincount(index[~truth], minlength=_bins())
+
+    def f1_at(self, thresholds: np.ndarray) -> np.ndarray:
+        """Return F1 at raw thresholds (N,), which are taken to the next bin's border."""
+        index = np.clip(np.rint((thresholds + LIMIT) / WIDTH).astype(int), 0, _bins() - 1)
+        hits = np.cumsum(self.right[::-1])[::-1][index]
+        alarms = np.cumsum(self.wrong[::-1])[::-1][index]
+        return 2 * hits / np.maximum(1, hits + alarms + self.right.sum())
+
+    def reliability(self, scale: float = 1.0, bias: float = 0.0) -> dict[str, object]:
+        """Compare calibrated scores with how often they are right.
+
+        Returns:
+            ``ece``, the expected calibration error: sum over the bins of their share of the
+            pixels times |share that is right - mean score|; ``ece_unsure``, the same over the
+            pixels with scores from 0.1 to 0.9 alone, since on most pixels nothing changed and
+            nothing is scored; and ``bins``: ``[mean score, share right, pixels]`` or None.
+        """
+        scores = calibrated(_centres(), scale, bias)
+        index = np.minimum((scores * BINS).astype(int), BINS - 1)
+        pixels = np.bincount(index, self.right + self.wrong, BINS)
+        right = np.bincount(index, self.right, BINS) / np.maximum(1, pixels)
+        mean = np.bincount(index, scores * (self.right + self.wrong), BINS) / np.maximum(1, pixels)
+        gaps = np.abs(right - mean) * pixels
+        inner = slice(1, BINS - 1)
+        return {
+            "ece": round(float(gaps.sum() / max(1, pixels.sum())), 5),
+            "ece_unsure": round(float(gaps[inner].sum() / max(1, pixels[inner].sum())), 4),
+            "bins": [
+                [round(float(m), 4), round(float(r), 4), int(n)] if n else None
+                for m, r, n in zip(mean, right, pixels, strict=True)
+            ],
+        }
+
+
+def fit_map(
+    counts: RawCounts, quality: Callable[[np.ndarray], np.ndarray] | None = None
+) -> dict[str, float]:
+    """Find scale and bias.
+
+    Args:
+        counts: raw scores and truths.
+        quality: F of raw thresholds (N,); None is the F1 of ``counts``.
+
+    Returns:
+        ``{"scale": s, "bias": b}``; a raw score of ``-b / s`` becomes 0.5. Without a single
+        pixel of change, which tells nothing, scale 1 and bias 0.
+    """
+    if not counts.right.sum():
+        return {"scale": 1.0, "bias": 0.0}
+    qualities = (quality or counts.f1_at)(_THRESHOLDS)
+    good = _THRESHOLDS[qualities >= qualities.max() - AS_GOOD]
+    inner = _SCALES[:, None, None] * (_centres() - good[:, None])
+    # -log sigmoid(x) = log(1 + e^-x); (scales, thresholds, bins) summed over the bins
+    loss = np.logaddexp(0, -inner) @ counts.right + np.logaddexp(0, inner) @ counts.wrong
+    scale_index, good_index = np.unravel_index(int(loss.argmin()), loss.shape)
+    scale = float(_SCALES[scale_index])
+    return {
+        "scale": round(scale, 4),
+        "bias": round(-scale * float(good[good_index]), 4),
+    }
+
+
+def _bins() -> int:
+    """Number of bins of raw scores."""
+    return round(2 * LIMIT / WIDTH)
+
+
+def _centres() -> np.ndarray:
+    """Raw score in the middle of each bin."""
+    return (np.arange(_bins()) + 0.5) * WIDTH - LIMIT

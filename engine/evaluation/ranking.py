@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Do the scores put the crops that changed before those that did not?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.stats import rankdata
+
+from ..request import APPEARED, REMOVED, Query
+from .sentences import crop_truth
+
+#: Share of a crop's pixels whose mean score is the crop's score.
+TOP_SHARE = 0.01
+#: With fewer positive crops than this, the other direction's crops are used, dates swapped.
+LEAST_POSITIVES = 10
+#: Class names and the words they are asked for with.
+ASKED = {"road": "roads", "building": "buildings", "tree": "trees"}
+_OTHER = {APPEARED: REMOVED, REMOVED: APPEARED}
+
+
+def roc_auc(scores: np.ndarray, truth: np.ndarray) -> float:
+    """Return the chance that a positive scores above a negative; a tie counts one half.
+
+    Args:
+        scores: (N,).
+        truth: (N,) bool.
+
+    Returns:
+        In [0, 1]; NaN without positives or without negatives.
+    """
+    truth = np.asarray(truth, bool)
+    positives, negatives = int(truth.sum()), int((~truth).sum())
+    if not positives or not negatives:
+        return float("nan")
+    ranks = rankdata(scores)
+    return float((ranks[truth].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+
+
+def bootstrap_auc(
+    scores: np.ndarray, truth: np.ndarray, rounds: int = 1000, seed: int = 0
+) -> tuple[float, float]:
+    """Return the 95 % interval of :func:`roc_auc`.
+
+    Positives and negatives are drawn with replacement, each from among themselves, so that no
+    round is without one of them.
+
+    Args:
+        scores: (N,).
+        truth: (N,) bool.
+        rounds: drawings.
+        seed: of the drawings.
+    """
+    rng = np.random.default_rng(seed)
+    kinds = [np.flatnonzero(truth), np.flatnonzero(~np.asarray(truth, bool))]
+    if not all(len(kind) for kind in kinds):
+        return float("nan"), float("nan")
+    areas = []
+    for _ in range(rounds):
+        drawn = np.concatenate([rng.choice(kind, len(kind)) for kind in kinds])
+        areas.append(roc_auc(scores[drawn], truth[drawn]))
+    low, high = np.percentile(areas, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def crop_score(score: np.ndarray, share: float = TOP_SHARE) -> float:
+    """Return the mean of the highest ``share`` of a crop's pixels, at least one.
+
+    Args:
+        score: (H, W) in [0, 1].
+        share: of the pixels.
+    """
+    flat = score.ravel()
+    count = max(1, round(share * flat.size))
+    return float(np.partition(flat, flat.size - count)[-count:].mean())
+
+
+@dataclass
+class CropRanking:
+    """Collects scores and truths of captioned crops, tile after tile.
+
+    Attributes:
+        captions: rows of ``captions.json``: tile, box, captions.
+        rows: per class and direction, (score, truth) of crops with the dates in their order.
+        swapped: the same of the exchanged dates.
+    """
+
+    captions: list[dict]
+    rows: dict[tuple[str, str], list[tuple[float, bool]]] = field(default_factory=dict)
+    swapped: dict[tuple[str, str], list[tuple[float, bool]]] = field(default_factory=dict)
+
+    def add(
+        self, tile: str, forward: dict[Query, np.ndarray], backward: dict[Query, np.ndarray]
+    ) -> None:
+        """Take the crops of a tile.
+
+        Args:
+            tile: its name in the captions.
+            forward: scores (H, W) by query; :data:`ASKED` in both directions.
+            backward: the same for the exchanged dates.
+        """
+        for caption in (c for c in self.captions if c["tile"] == tile):
+            left, top, right, bottom = caption["box"]
+            window = np.s_[top:bottom, left:right]
+            for name, word in ASKED.items():
+                for direction, other in _OTHER.items():
+                    truth = crop_truth(caption["captions"], (name, direction))
+                    if truth is None:
+                        continue
+                    score = crop_score(forward[Query(word, direction)][window])
+                    self.rows.setdefault((name, direction), []).append((score, truth))
+                    score = crop_score(backward[Query(word, other)][window])
+                    self.swapped.setdefault((name, other), []).append((score, truth))
+
+    def figures(self) -> dict[str, dict]:
+        """Return, per ``object|direction``, AUC, its interval, counts, and whether swapped."""
+        result = {}
+        for name, word in ASKED.items():
+            for direction in _OTHER:
+                rows = self.rows.get((name, direction), [])
+                swap = sum(truth for _, truth in rows) < LEAST_POSITIVES
+                if swap:
+                    rows = self.swapped.get((name, direction), [])
+                scores = np.array([score for score, _ in rows])
+                truth = np.array([truth for _, truth in rows], bool)
+                interval = bootstrap_auc(scores, truth)
+                result[f"{word}|{direction}"] = {
+                    "auc": round(roc_auc(scores, truth), 4),
+                    "interval": [round(end, 4) for end in interval],
+                    "positive": int(truth.sum()),
+                    "negative": int((~truth).sum()),
+                    "dates_swapped": swap,
+                }
+        return result
