@@ -34,7 +34,7 @@ from .no_text import ClassDifference, DifferenceFigures
 from .pictures import row_of_pictures, write_sheet
 from .ranking import CropRanking
 from .report import markdown
-from .road_lines import LineMatch
+from .road_lines import PRECISION_REACH, RECALL_REACH, LineMatch
 from .robustness import measure_robustness
 from .speed import measure_size, measure_speed
 
@@ -141,12 +141,15 @@ class LevirFigures:
         drawn = distance_to(
             lines_of(tile.number, "road", tile.geotransform), tile.label.shape
         ) <= _DRAWN
-        for word, query, truth in (
-            ("buildings", BUILT, tile.label), ("roads", ROADS, drawn), ("trees", FELLED, None)
+        for word, query, truth, reach in (
+            ("buildings", BUILT, tile.label, (0, 0)),
+            ("roads", ROADS, drawn, (PRECISION_REACH, RECALL_REACH)),
+            ("trees", FELLED, None, (0, 0)),
         ):
             title = f"{name}, {word} {query.direction}"
+            score = scored.forward[query]
             self._rows[word].append(
-                row_of_pictures(tile.before, tile.after, scored.forward[query], truth, title)
+                row_of_pictures(tile.before, tile.after, score, truth, title, reach=reach)
             )
 
     def write_sheets(self, out: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
+from scipy import ndimage
 
 #: Colours of hits, false alarms and misses; told apart by colour-blind readers too.
 HIT, FALSE_ALARM, MISS = (255, 255, 255), (255, 90, 40), (40, 130, 255)
@@ -23,6 +24,7 @@ def row_of_pictures(
     truth: np.ndarray | None,
     title: str,
     found: np.ndarray | None = None,
+    reach: tuple[int, int] = (0, 0),
 ) -> np.ndarray:
     """Return one row of the sheet, (SIDE + LINE, 5 SIDE, 3) uint8.
 
@@ -34,6 +36,8 @@ def row_of_pictures(
             the later date then.
         title: written above.
         found: (H, W) bool; None is where the score is at least 0.5.
+        reach: pixels within which of the truth a detection is right, and within which of a
+            detection the truth is found.
     """
     if found is None:
         found = score >= 0.5
@@ -43,11 +47,12 @@ def row_of_pictures(
         errors = after.copy()
         errors[found] = errors[found] // 2 + np.array([127, 0, 90], np.uint8)
     else:
-        white = np.repeat(((truth > 0) * np.uint8(255))[..., None], 3, 2)
+        changed = np.asarray(truth) > 0
+        white = np.repeat((changed * np.uint8(255))[..., None], 3, 2)
         errors = np.zeros_like(before)
-        errors[found & (truth > 0)] = HIT
-        errors[found & ~(truth > 0)] = FALSE_ALARM
-        errors[~found & (truth > 0)] = MISS
+        errors[found & ~_near(changed, reach[0])] = FALSE_ALARM
+        errors[changed & ~_near(found, reach[1])] = MISS
+        errors[found & _near(changed, reach[0])] = HIT
     images = [np.ascontiguousarray(image) for image in (before, after, white, grey, errors)]
     small = [np.asarray(Image.fromarray(image).resize((SIDE, SIDE))) for image in images]
     return np.concatenate([_text_line((title,)), np.concatenate(small, 1)])
@@ -59,6 +64,13 @@ def write_sheet(rows: Sequence[np.ndarray], path: Path) -> None:
     part = path.with_name(f"{path.stem}.part.jpg")
     Image.fromarray(np.concatenate([_text_line(COLUMNS), *rows])).save(part, quality=88)
     part.replace(path)
+
+
+def _near(mask: np.ndarray, reach: int) -> np.ndarray:
+    """Return the pixels within ``reach`` of a mask."""
+    if not reach or not mask.any():
+        return mask
+    return ndimage.distance_transform_edt(~mask) <= reach
 
 
 def _text_line(texts: Sequence[str]) -> np.ndarray:

@@ -114,7 +114,10 @@ class CropRanking:
                     self.swapped.setdefault((name, other), []).append((score, truth))
 
     def figures(self) -> dict[str, dict]:
-        """Return, per ``object|direction``, AUC, its interval, counts, and whether swapped."""
+        """Return, per ``object|direction``, AUC, its interval, counts, and whether swapped.
+
+        A change that no crop has, or every crop, is left out.
+        """
         result = {}
         for name, word in ASKED.items():
             for direction in _OTHER:
@@ -124,6 +127,8 @@ class CropRanking:
                     rows = self.swapped.get((name, direction), [])
                 scores = np.array([score for score, _ in rows])
                 truth = np.array([truth for _, truth in rows], bool)
+                if truth.all() or not truth.any():
+                    continue
                 interval = bootstrap_auc(scores, truth)
                 result[f"{word}|{direction}"] = {
                     "auc": round(roc_auc(scores, truth), 4),

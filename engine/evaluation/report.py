@@ -10,6 +10,8 @@ from .disturbances import LIGHT, NOISE_DECIBEL
 
 Figures = dict[str, Any]
 
+_WANTED_AUC = {"buildings|appeared": 0.85, "roads|appeared": 0.80, "trees|removed": 0.70}
+
 
 def markdown(figures: Figures) -> str:
     """Return the report.
@@ -44,9 +46,11 @@ def _bars(figures: Figures) -> list[Sequence[str]]:
         _bar("LEVIR 31-36, buildings built, F1", plain, 0.90),
         _bar("synonyms: largest distance in F1", max(abs(f1 - plain) for f1 in others), 0.02, True),
         _bar("roads built on drawn lines, F", levir["road_lines"]["all"]["f"], 0.85),
-        _bar("captions: buildings built, AUC", captions["buildings|appeared"]["auc"], 0.85),
-        _bar("captions: roads built, AUC", captions["roads|appeared"]["auc"], 0.80),
-        _bar("captions: trees removed, AUC", captions["trees|removed"]["auc"], 0.70),
+        *(
+            _bar(f"captions: {name.replace('|', ' ')}, AUC", captions[name]["auc"], wanted)
+            for name, wanted in _WANTED_AUC.items()
+            if name in captions
+        ),
         _bar("absent objects, mean share of pixels", levir["absent_share_mean"], 0.01, True),
         _bar("dates swapped: distance in F1", abs(swapped - plain), 0.03, True),
         *(
@@ -94,14 +98,14 @@ def _levir(levir: Figures) -> str:
 
 def _roads(lines: Figures) -> str:
     rows = [
-        (name, *(f"{row[key]:.3f}" for key in ("precision", "recall", "f")))
+        (name, f"{row['line_px']}", *(f"{row[key]:.3f}" for key in ("precision", "recall", "f")))
         for name, row in lines.items()
     ]
     return (
         "### Roads built, against centre lines drawn by eye\nRecall: share of the lines with a "
         "detection within 8 px; precision: share of detected pixels within 16 px of a line; "
         "what is near a line in doubt alone does not count.\n"
-        + _table(("tile", "P", "R", "F"), rows)
+        + _table(("tile", "px of lines", "P", "R", "F"), rows)
     )
 
 

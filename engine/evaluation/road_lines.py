@@ -28,15 +28,18 @@ class LineFigures:
         precision: 0 where nothing was found.
         recall: 0 without lines.
         f: their harmonic mean.
+        line_px: length of the lines in pixels.
     """
 
     precision: float
     recall: float
     f: float
+    line_px: int
 
     def figures(self) -> dict[str, float]:
-        """Return all three, rounded to four places."""
+        """Return all of it, rounded to four places."""
         return {
+            "line_px": self.line_px,
             "precision": round(self.precision, 4),
             "recall": round(self.recall, 4),
             "f": round(self.f, 4),
@@ -85,7 +88,8 @@ class LineMatch:
         precision = near / max(1, found)
         recall = int((self.on_line >= threshold).sum()) / max(1, len(self.on_line))
         both = precision + recall
-        return LineFigures(precision, recall, 2 * precision * recall / both if both else 0.0)
+        f = 2 * precision * recall / both if both else 0.0
+        return LineFigures(precision, recall, f, len(self.on_line))
 
 
 def _disc(radius: int) -> np.ndarray:
