@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import sys
 import threading
 import time
@@ -237,3 +238,27 @@ def test_a_missing_file_of_certificates(job: Download, tmp_path: Path) -> None:
     job.network = Network(certificates=str(tmp_path / "none.pem"))
     with pytest.raises(WeightsError, match="certificates"):
         fetch(job)
+
+
+def test_https_with_a_certificate_of_ones_own(job: Download, tmp_path: Path) -> None:
+    program = shutil.which("openssl")
+    if program is None:
+        pytest.skip("no openssl to make a certificate with")
+    folder = tmp_path / "tls"
+    folder.mkdir()
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    subprocess.run(
+        [program, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
+         "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out",
+         certificate],
+        check=True, capture_output=True,
+    )
+    both = folder / "both.pem"
+    both.write_text(key.read_text() + certificate.read_text())
+    with running(both) as server:
+        job.url = server.url("file")
+        with pytest.raises(WeightsError, match=r"certificate of 127\.0\.0\.1 is not trusted"):
+            fetch(job)
+        job.network = Network(certificates=str(certificate))
+        fetch(job)
+    assert job.target.read_bytes() == CONTENT

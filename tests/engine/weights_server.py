@@ -6,8 +6,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import http.server
+import ssl
 import threading
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Optional
 from urllib.parse import urlsplit
 
 from changescribe.engine.weights.catalogue import OPEN_CLIP, Entry
@@ -21,8 +24,14 @@ class Server(http.server.ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self) -> None:
+    def __init__(self, certificate: Optional[Path] = None) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
+        self.scheme = "http"
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            self.socket = context.wrap_socket(self.socket, server_side=True)
+            self.scheme = "https"
         self.requests: list[tuple[str, dict[str, str]]] = []
         #: For each coming request to /file: after so many bytes the connection ends.
         self.breaks: list[int] = []
@@ -30,7 +39,7 @@ class Server(http.server.ThreadingHTTPServer):
         self.release = threading.Event()
 
     def url(self, path: str) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}/{path}"
+        return f"{self.scheme}://127.0.0.1:{self.server_address[1]}/{path}"
 
     @property
     def ranges(self) -> list[str]:
@@ -129,9 +138,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def running() -> Iterator[Server]:
-    """Run a server for the length of a block."""
-    server = Server()
+def running(certificate: Optional[Path] = None) -> Iterator[Server]:
+    """Run a server for the length of a block; with a certificate and key in a file, https."""
+    server = Server(certificate)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:

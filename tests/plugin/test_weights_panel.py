@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -127,7 +128,9 @@ def test_a_download_does_not_outlive_the_dock(needy, server, monkeypatch):
     panel = needy.dock.system.weights
     panel.download_button.click()
     wait_until(lambda: "waiting for" in panel.text.text())
+    begin = time.monotonic()
     panel.shut_down()
+    assert time.monotonic() - begin < fetching.TIMEOUT_S / 2
     assert not panel.is_busy
 
 
