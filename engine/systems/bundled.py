@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The bundled model: LG-CD in small, as ONNX files, on onnxruntime and numpy alone.
+"""The bundled model: ONNX files on onnxruntime and numpy alone; see ``engine/modules/bundled.py``.
 
 The head reads the object phrase only. The direction of a query is the order in
 which it is given the dates, with the same weights: "appeared" is (before,
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from ..classes import CLASS_NAMES, class_of
 from ..errors import DependencyError, WeightsError
-from ..request import CHANGED, REMOVED
+from ..request import APPEARED, CHANGED, REMOVED
 from .base import CLASS_UNKNOWN, ChangeSystem, SystemInfo, TilePrediction
 
 if TYPE_CHECKING:
@@ -133,49 +133,41 @@ class BundledSystem(ChangeSystem):
         batch, height, width = before.shape[:3]
         scores = np.zeros((batch, len(queries), height, width), np.float32)
         classes = np.full((2, batch, height, width), CLASS_UNKNOWN, np.uint8)
-        texts = self._encode_texts(queries)
         for row in range(batch):
             encoded = self._encoder.run(None, {"images": np.stack([before[row], after[row]])})
-            dates = [[part[i : i + 1] for part in encoded] for i in range(2)]
-            for number, query in enumerate(queries):
-                scores[row, number] = self._score(dates, texts[number], query)
+            self._score(encoded, queries, scores[row])
             for date in range(2):
                 classes[date, row] = _likely_class(encoded[-1][date])
         return TilePrediction(scores, classes[0], classes[1])
 
-    def _encode_texts(self, queries: Sequence[Query]) -> list[dict[str, np.ndarray]]:
-        """Return the head's text inputs of every query."""
+    def _score(
+        self, encoded: list[np.ndarray], queries: Sequence[Query], scores: np.ndarray
+    ) -> None:
+        """Write the calibrated scores of a tile pair into ``scores`` (Q, H, W).
+
+        The head runs once for each order of the dates that is asked for; "changed" is the larger
+        of the two directions.
+        """
         import numpy as np
 
         if not queries or self._text is None:
-            return []
-        words, mask, sentences = self._text.encode([query.object for query in queries])
-        return [
-            {
-                "words": words[i : i + 1].astype(np.float32),
-                "mask": mask[i : i + 1].astype(np.float32),
-                "sentence": sentences[i : i + 1].astype(np.float32),
-            }
-            for i in range(len(queries))
-        ]
-
-    def _score(
-        self, dates: list[list[np.ndarray]], text: dict[str, np.ndarray], query: Query
-    ) -> np.ndarray:
-        """Return the calibrated score (H, W) of a query; "changed" is the larger direction."""
-        import numpy as np
-
-        orders = {REMOVED: ((1, 0),), CHANGED: ((0, 1), (1, 0))}.get(query.direction, ((0, 1),))
-        parts = ("stride4", "stride8", "stride16", "stride32", "classes")
-        best: Optional[np.ndarray] = None
-        for first, second in orders:
-            inputs = dict(text)
+            return
+        parts = [output.name for output in self._encoder.get_outputs()]
+        sentences = self._text.encode([query.object for query in queries])[2].astype(np.float32)
+        raw = np.full(scores.shape, -np.inf, np.float32)
+        for first, second, directions in ((0, 1, (APPEARED, CHANGED)), (1, 0, (REMOVED, CHANGED))):
+            rows = [i for i, query in enumerate(queries) if query.direction in directions]
+            if not rows:
+                continue
+            inputs = {"sentence": sentences[rows]}
             for side, date in (("before", first), ("after", second)):
-                inputs.update({f"{side}_{p}": a for p, a in zip(parts, dates[date])})
-            raw = self._head.run(["change"], inputs)[0][0, 0]
-            best = raw if best is None else np.maximum(best, raw)
-        scale, bias = self._calibration(query.object)
-        return 1 / (1 + np.exp(-np.clip(scale * best + bias, -30, 30)))
+                inputs.update({f"{side}_{p}": a[date : date + 1] for p, a in zip(parts, encoded)})
+            answers = self._head.run(["change"], inputs)[0][0]
+            for row, answer in zip(rows, answers):
+                np.maximum(raw[row], answer, out=raw[row])
+        for row, query in enumerate(queries):
+            scale, bias = self._calibration(query.object)
+            scores[row] = 1 / (1 + np.exp(-np.clip(scale * raw[row] + bias, -30, 30)))
 
     def _calibration(self, phrase: str) -> tuple[float, float]:
         """Scale and bias that make 0.5 the default threshold of the phrase's class."""
