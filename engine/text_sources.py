@@ -14,7 +14,6 @@ import hashlib
 import json
 import os
 import re
-import threading
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -300,6 +299,8 @@ class Description:
 class Descriptions:
     """Descriptions of scenes and their embeddings, remembered by the scenes' pixels.
 
+    For one thread at a time; several processes may share a folder.
+
     Args:
         source: describes them.
         tower: name of the text tower that embeds the sentences, see
@@ -326,7 +327,6 @@ class Descriptions:
         self._weights = weights
         self._tower: Any = None
         self._known: OrderedDict[str, Description] = OrderedDict()
-        self._lock = threading.Lock()
 
     def of(self, scene: Scene) -> Description:
         """Return the description of a scene; it is computed once for the same pixels.
@@ -342,15 +342,14 @@ class Descriptions:
         if isinstance(self.source, NoText):
             return self._embed("")
         key = content_key(scene)
-        with self._lock:
-            found = self._known.get(key) or self._read(key)
-            if found is None:
-                found = self._embed(self.source.describe(scene))
-                self._write(key, found)
-            self._known[key] = found
-            self._known.move_to_end(key)
-            while len(self._known) > REMEMBERED:
-                self._known.popitem(last=False)
+        found = self._known.get(key) or self._read(key)
+        if found is None:
+            found = self._embed(self.source.describe(scene))
+            self._write(key, found)
+        self._known[key] = found
+        self._known.move_to_end(key)
+        while len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
         return found
 
     def _embed(self, text: str) -> Description:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from ..weights import loading
+from ..weights.store import WeightsStore
 from .mobilenet import IMAGENET_MEAN, IMAGENET_STD
 
 #: Name -> channels of the five stages: stem, then layers 1 to 4.
@@ -19,8 +20,6 @@ CHANNELS = {
     "resnet50": (64, 256, 512, 1024, 2048),
     "tiny": (8, 8, 12, 16, 16),
 }
-#: Entry of the catalogue of weights that holds a network's ImageNet weights.
-WEIGHTS = "{name}-imagenet"
 
 
 class ResNetPyramid(nn.Module):
@@ -79,6 +78,21 @@ class ResNetPyramid(nn.Module):
             features = layer(features)
             pyramid.append(features)
         return pyramid
+
+
+def imagenet_weights(name: str, store: WeightsStore | None = None) -> Path | None:
+    """Return the file of a network's ImageNet weights, as :class:`ResNetPyramid` takes it.
+
+    Args:
+        name: one of :data:`CHANNELS`, or another backbone, which brings its own.
+        store: of the weights; None is the usual place.
+
+    Raises:
+        WeightsError: the file is missing or damaged.
+    """
+    if not name.startswith("resnet"):
+        return None
+    return (store or WeightsStore()).path(f"{name}-imagenet")
 
 
 def _torchvision(name: str, weights: str | Path | None) -> nn.Module:

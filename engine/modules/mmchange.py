@@ -3,16 +3,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..backbones.mobilenet import MobileNetPyramid
 from ..backbones.resnet import ResNetPyramid
-from ..errors import InputError
 from .mmchange_blocks import (
     ConvNormAct,
     ImageFeatureRefinement,
@@ -23,67 +20,12 @@ from .mmchange_blocks import (
     as_tokens,
     upsample,
 )
+from .mmchange_config import MMChangeConfig
 
 #: Scales that are compared: strides 4, 8, 16, 32. The map at stride 2 is not used.
 SCALES = 4
 #: Strides of the reduced pyramid without that map.
 STRIDES = (4, 8, 16, 32)
-
-
-@dataclass(frozen=True)
-class MMChangeConfig:
-    """Sizes of the network, and what is left out of it for an ablation.
-
-    Attributes:
-        backbone: ``"resnet18"``, ``"resnet34"``, ``"resnet50"`` (the paper's), or
-            ``"mobilenet_v2"``, whose channels are those of the reduced pyramid.
-        width: channels at each scale.
-        reduced: channels of the backbone's maps at strides 4, 8, 16, 32 after reduction.
-        text_width: of a description's embedding, a multiple of ``width``.
-        text: use descriptions; without them there is neither TDE nor ITFF.
-        ifr: with IFR; without, a 1x1 convolution of the difference.
-        tde: with TDE; without, a 1x1 convolution of the difference of the embeddings.
-        itff: with ITFF; without, the sum of image and text.
-    """
-
-    backbone: str = "resnet50"
-    width: int = 64
-    reduced: tuple[int, int, int, int] = (24, 32, 96, 320)
-    text_width: int = 512
-    text: bool = True
-    ifr: bool = True
-    tde: bool = True
-    itff: bool = True
-
-    @classmethod
-    def of(cls, settings: dict[str, Any]) -> MMChangeConfig:
-        """Return the configuration of a recipe's section; ``tiny: true`` is for tests.
-
-        Raises:
-            InputError: a setting is unknown.
-        """
-        settings = dict(settings)
-        base = cls.tiny() if settings.pop("tiny", False) else cls()
-        if "reduced" in settings:
-            settings["reduced"] = tuple(settings["reduced"])
-        try:
-            config = replace(base, **settings)
-        except TypeError as error:
-            raise InputError(
-                "The recipe has a setting of the model that MMChange does not know.",
-                f"It knows: {', '.join(asdict(base))}.",
-                str(error),
-            ) from error
-        if config.text_width % config.width:
-            raise InputError(
-                f"The width of the text, {config.text_width}, is no multiple of {config.width}."
-            )
-        return config
-
-    @classmethod
-    def tiny(cls) -> MMChangeConfig:
-        """Sizes for tests: runs in milliseconds."""
-        return cls("tiny", width=16, reduced=(8, 8, 12, 16), text_width=32)
 
 
 class ImageEncoder(nn.Module):
@@ -94,16 +36,13 @@ class ImageEncoder(nn.Module):
 
     Args:
         config: sizes.
-        weights: file of the backbone's ImageNet weights; None leaves them random.
-        pretrained: load MobileNetV2's weights, which come with a package.
+        weights: file of a ResNet's ImageNet weights; None leaves them random.
     """
 
-    def __init__(
-        self, config: MMChangeConfig, weights: str | Path | None = None, *, pretrained: bool = False
-    ) -> None:
+    def __init__(self, config: MMChangeConfig, weights: str | Path | None = None) -> None:
         super().__init__()
         if config.backbone == "mobilenet_v2":
-            self.backbone: nn.Module = MobileNetPyramid(pretrained)
+            self.backbone: nn.Module = MobileNetPyramid(config.pretrained)
             strides = (2, *STRIDES)
         else:
             resnet = ResNetPyramid(config.backbone, dilated=True, weights=weights)
@@ -244,19 +183,12 @@ class MMChange(nn.Module):
     Args:
         config: sizes and ablations.
         weights: file of a ResNet's ImageNet weights; None leaves them random.
-        pretrained: load MobileNetV2's weights, which come with a package.
     """
 
-    def __init__(
-        self,
-        config: MMChangeConfig,
-        weights: str | Path | None = None,
-        *,
-        pretrained: bool = False,
-    ) -> None:
+    def __init__(self, config: MMChangeConfig, weights: str | Path | None = None) -> None:
         super().__init__()
         self.config = config
-        self.encoder = ImageEncoder(config, weights, pretrained=pretrained)
+        self.encoder = ImageEncoder(config, weights)
         self.head = MMChangeHead(config)
 
     def forward(

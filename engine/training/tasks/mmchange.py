@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Training of MMChange: four masks, each with cross-entropy and Dice.
+
+The descriptions are of whole images of the data set: they are remembered by the
+images' content, which a random crop never has twice. Cut large images into
+patches, as the paper does, for finer ones. They belong to the images, so that
+they are exchanged with the dates.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ... import text_sources
+from ...backbones.resnet import imagenet_weights
+from ...modules.mmchange import MMChange
+from ...modules.mmchange_config import MMChangeConfig
+from ...request import APPEARED
+from ...text_sources import Descriptions
+from ..pairs.base import read_image
+from .base import UNKNOWN, LabelledPair, Task
+
+if TYPE_CHECKING:
+    from ..recipe import Recipe
+
+
+class MmchangeTask(Task):
+    """What MMChange brings to the training loop.
+
+    Args:
+        cache: folder in which descriptions are kept; None is the usual one.
+    """
+
+    name = "mmchange"
+
+    def __init__(self, cache: Path | None = None) -> None:
+        self._cache = cache
+        self._config = MMChangeConfig()
+        self._texts: Descriptions | None = None
+        self._embeddings: dict[str, np.ndarray] = {}
+
+    def build(self, settings: dict[str, Any]) -> nn.Module:
+        """Return the network; the text tower, which is frozen, stays with the task.
+
+        Args:
+            settings: those of :class:`MMChangeConfig`, or ``tiny: true``.
+
+        Raises:
+            InputError: a setting is unknown.
+            WeightsError: the backbone's ImageNet weights are missing.
+        """
+        config = self._config = MMChangeConfig.from_settings(settings)
+        if config.text:
+            self._texts = Descriptions(
+                text_sources.create(config.text_source),
+                config.text_tower,
+                config.text_width,
+                self._cache or text_sources.default_folder(),
+                file=config.text_file,
+            )
+        return MMChange(config, imagenet_weights(config.backbone) if config.pretrained else None)
+
+    def sample(self, pair: LabelledPair, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Return images, target and embedded descriptions.
+
+        Returns:
+            ``before`` and ``after`` (3, H, W) uint8; ``target`` (H, W) uint8: 0, 1 or 255 for
+            unknown; ``text_before`` and ``text_after`` (W,) float32.
+        """
+        before, after = pair.images
+        return {
+            "before": np.ascontiguousarray(pair.before.transpose(2, 0, 1)),
+            "after": np.ascontiguousarray(pair.after.transpose(2, 0, 1)),
+            "target": self._target(pair),
+            "text_before": self._embedding(before, pair.before),
+            "text_after": self._embedding(after, pair.after),
+        }
+
+    def _target(self, pair: LabelledPair) -> np.ndarray:
+        """Return where the object appeared, or else where there is change."""
+        target = pair.change
+        if self._config.direction:
+            target = pair.directions.get((self._config.object, APPEARED))
+        return np.full(pair.before.shape[:2], UNKNOWN, np.uint8) if target is None else target
+
+    def _embedding(self, path: str, crop: np.ndarray) -> np.ndarray:
+        """Return the embedded description of the image file that a crop is from, else of it."""
+        if self._texts is None:
+            return np.zeros(self._config.text_width, np.float32)
+        if not path:
+            return self._texts.of([crop]).embedding
+        if path not in self._embeddings:
+            self._embeddings[path] = self._texts.of([read_image(Path(path))]).embedding
+        return self._embeddings[path]
+
+    def loss(
+        self, model: nn.Module, batch: dict[str, Tensor], step: int
+    ) -> tuple[Tensor, dict[str, float]]:
+        """Return the sum over the four masks of cross-entropy and Dice; see :meth:`Task.loss`."""
+        masks = model(
+            batch["before"].float(),
+            batch["after"].float(),
+            batch["text_before"],
+            batch["text_after"],
+        )
+        with torch.autocast(batch["before"].device.type, enabled=False):
+            parts = [mask_loss(mask[:, 0].float(), batch["target"]) for mask in masks]
+            entropy, dice = (torch.stack(part).sum() for part in zip(*parts, strict=True))
+            total = entropy + dice
+        figures = {"loss": total, "bce": entropy, "dice": dice}
+        return total, {name: float(value.detach()) for name, value in figures.items()}
+
+    def predict(self, model: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return the score of the change; of a directed network that of either direction."""
+        dates = batch["before"].float(), batch["after"].float()
+        texts = batch["text_before"], batch["text_after"]
+        scores = score_pair(model, dates, texts)
+        return {"change": scores.amax(0) if self._config.direction else scores[0]}
+
+    def parameter_groups(self, model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
+        """Return the backbone at its own rate, and the rest."""
+        backbone = list(model.encoder.backbone.parameters())
+        known = {id(parameter) for parameter in backbone}
+        spec = recipe.optimiser
+        return [
+            {
+                "params": [p for p in backbone if p.requires_grad],
+                "lr": spec.encoder_lr or spec.lr,
+            },
+            {"params": [p for p in model.parameters() if id(p) not in known]},
+        ]
+
+
+def mask_loss(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Return cross-entropy and Dice of one mask, over the pixels whose label is known.
+
+    Args:
+        logits: (B, H, W).
+        target: (B, H, W) uint8: 0, 1, or :data:`UNKNOWN`, which does not count.
+    """
+    known = (target != UNKNOWN).float()
+    truth = (target == 1).float()
+    entropy = F.binary_cross_entropy_with_logits(logits, truth, known, reduction="sum")
+    score = logits.sigmoid() * known
+    overlap, total = (score * truth).sum(), score.sum() + truth.sum()
+    return entropy / known.sum().clamp(min=1), 1 - (2 * overlap + 1) / (total + 1)
+
+
+def score_pair(
+    model: nn.Module, dates: tuple[Tensor, Tensor], texts: tuple[Tensor, Tensor]
+) -> Tensor:
+    """Score pairs in both orders of their dates, each image encoded once.
+
+    Args:
+        model: in evaluation mode.
+        dates: earlier and later images, (B, 3, H, W) float, 0 to 255.
+        texts: the embedded descriptions, (B, W).
+
+    Returns:
+        (2, B, H, W) in [0, 1]: first as given, then with the dates exchanged.
+    """
+    count, _, height, width = dates[0].shape
+    encoded = model.encode(torch.cat(dates))
+    exchanged = [torch.cat([m[count:], m[:count]]) for m in encoded]
+    both = torch.cat(texts), torch.cat(texts[::-1])
+    mask = model.head(encoded, exchanged, *both)[0].float()
+    mask = F.interpolate(mask, (height, width), mode="bilinear", align_corners=False)
+    return mask[:, 0].sigmoid().unflatten(0, (2, count))

@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Training of TextSCD: the classes of both dates, the change, and their agreement (eq. 12)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ... import text_sources
+from ...backbones import clip_text
+from ...backbones.resnet import imagenet_weights
+from ...errors import InputError
+from ...modules.textscd import CAPTION_WORDS, TextSCD
+from ...modules.textscd_config import TextSCDConfig
+from ...text_sources import Descriptions
+from ..pairs.base import read_image
+from .base import UNKNOWN, LabelledPair, Task
+
+if TYPE_CHECKING:
+    from ..recipe import Recipe
+
+#: Bytes of a caption in a batch, UTF-8, filled up with zeros: more than the 50 words read.
+_CAPTION_BYTES = 512
+
+
+class TextscdTask(Task):
+    """What TextSCD brings to the training loop.
+
+    Args:
+        cache: folder in which descriptions are kept; None is the usual one.
+    """
+
+    name = "textscd"
+
+    def __init__(self, cache: Path | None = None) -> None:
+        self._cache = cache
+        self._config = TextSCDConfig()
+        self._tower: clip_text.TextTower | None = None
+        self._texts: Descriptions | None = None
+        self._captions: dict[tuple[str, str], str] = {}
+
+    def build(self, settings: dict[str, Any]) -> nn.Module:
+        """Return the network; the text tower, which is frozen, stays with the task.
+
+        Args:
+            settings: those of :class:`TextSCDConfig`, or ``tiny: true``.
+
+        Raises:
+            InputError: a setting is unknown, or the text tower has another width.
+            WeightsError: weights of the backbone or of the text tower are missing.
+        """
+        config = self._config = TextSCDConfig.from_settings(settings)
+        self.classes = config.classes
+        source = text_sources.create(config.text_source, text_sources.PAIR_QUESTION)
+        self._texts = Descriptions(source, folder=self._cache or text_sources.default_folder())
+        if config.text:
+            self._tower = open_tower(config)
+        return TextSCD(config, imagenet_weights(config.backbone) if config.pretrained else None)
+
+    def sample(self, pair: LabelledPair, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Return images, labels and a caption, which is left out at random.
+
+        Returns:
+            ``before`` and ``after`` (3, H, W) uint8; ``semantic_before``, ``semantic_after`` and
+            ``change`` (H, W) uint8, 255 for unknown; ``caption`` (512,) uint8.
+
+        Raises:
+            InputError: a label has an index for which there is no class.
+        """
+        caption = ""
+        if self._config.text and rng.random() >= self._config.text_dropout:
+            known = pair.captions
+            caption = str(rng.choice(known)) if known else self._described(pair)
+        return self._arrays(pair, caption)
+
+    def question(self, pair: LabelledPair) -> dict[str, np.ndarray]:
+        """Return the same with the caption that the text source has, as in use.
+
+        Captions of the data set were written by people who knew what changed.
+        """
+        return self._arrays(pair, self._described(pair) if self._config.text else "")
+
+    def _described(self, pair: LabelledPair) -> str:
+        """Return what the text source says of the whole pair; it is asked once."""
+        if self._texts is None:
+            raise RuntimeError("the task is asked before it is built")
+        if isinstance(self._texts.source, text_sources.NoText):
+            return ""
+        if not all(pair.images):
+            return self._texts.of([pair.before, pair.after]).text
+        if pair.images not in self._captions:
+            whole = [read_image(Path(path)) for path in pair.images]
+            self._captions[pair.images] = self._texts.of(whole).text
+        return self._captions[pair.images]
+
+    def _arrays(self, pair: LabelledPair, caption: str) -> dict[str, np.ndarray]:
+        nothing = np.full(pair.before.shape[:2], UNKNOWN, np.uint8)
+        labels = {
+            name: nothing if getattr(pair, name) is None else getattr(pair, name)
+            for name in ("semantic_before", "semantic_after", "change")
+        }
+        for name in ("semantic_before", "semantic_after"):
+            index = labels[name]
+            if ((index != UNKNOWN) & (index >= len(self._config.classes))).any():
+                raise InputError(
+                    f"The labels have more classes than the {len(self._config.classes)} of "
+                    "the model.",
+                    "Name all classes of the data set in the recipe, in the section model.",
+                )
+        text = np.zeros(_CAPTION_BYTES, np.uint8)
+        encoded = caption.encode()[:_CAPTION_BYTES]
+        text[: len(encoded)] = np.frombuffer(encoded, np.uint8)
+        return {
+            "before": np.ascontiguousarray(pair.before.transpose(2, 0, 1)),
+            "after": np.ascontiguousarray(pair.after.transpose(2, 0, 1)),
+            **labels,
+            "caption": text,
+        }
+
+    def loss(
+        self, model: nn.Module, batch: dict[str, Tensor], step: int
+    ) -> tuple[Tensor, dict[str, float]]:
+        """Return eq. 12 and its parts; see :meth:`Task.loss`."""
+        maps = self._maps(model, batch)
+        with torch.autocast(batch["before"].device.type, enabled=False):
+            before, after = maps.before.float(), maps.after.float()
+            parts = {
+                "semantic": (
+                    semantic_loss(before, batch["semantic_before"])
+                    + semantic_loss(after, batch["semantic_after"])
+                )
+                / 2,
+                "change": change_loss(maps.change[:, 0].float(), batch["change"]),
+                "similarity": similarity_loss(
+                    before.softmax(1), after.softmax(1), batch["change"]
+                ),
+            }
+            total = torch.stack(list(parts.values())).sum()
+        figures = {"loss": total, **parts}
+        return total, {name: float(value.detach()) for name, value in figures.items()}
+
+    def predict(self, model: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return the score of the change and the likeliest class of each date."""
+        maps = self._maps(model, batch)
+        return {
+            "change": maps.change[:, 0].float().sigmoid(),
+            "semantic_before": maps.before.argmax(1),
+            "semantic_after": maps.after.argmax(1),
+        }
+
+    def _maps(self, model: nn.Module, batch: dict[str, Tensor]) -> Any:
+        captions = [
+            bytes(row).rstrip(b"\0").decode(errors="ignore")
+            for row in batch["caption"].cpu().numpy()
+        ]
+        words, mask = caption_words(self._tower, captions, batch["before"].device, self._config)
+        return model(batch["before"].float(), batch["after"].float(), words, mask)
+
+    def parameter_groups(self, model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
+        """Return the backbone at its own rate, and the rest."""
+        spec = recipe.optimiser
+        backbone = [p for p in model.backbone.parameters() if p.requires_grad]
+        return [
+            {"params": backbone, "lr": spec.encoder_lr or spec.lr},
+            {"params": list(model.head.parameters())},
+        ]
+
+
+def open_tower(config: TextSCDConfig) -> clip_text.TextTower:
+    """Return the frozen text tower of a configuration.
+
+    Raises:
+        InputError: its words have another width than the model was built for.
+        WeightsError: its weights are missing.
+    """
+    tower = clip_text.build(config.text_tower, config.text_file)
+    if tower.word_width != config.text_width:
+        raise InputError(
+            f"The text tower {config.text_tower} has {tower.word_width} channels for a word, the "
+            f"model was built for {config.text_width}.",
+            "Set text_width in the recipe's section model.",
+        )
+    return tower
+
+
+def caption_words(
+    tower: clip_text.TextTower | None,
+    captions: list[str],
+    device: torch.device | str,
+    config: TextSCDConfig,
+) -> tuple[Tensor, Tensor]:
+    """Embed captions (eq. 5): words (B, L, text_width) and mask (B, L), L at most 50."""
+    if tower is None:
+        words = torch.zeros(len(captions), 1, config.text_width, device=device)
+        return words, torch.ones(len(captions), 1, device=device)
+    text = tower.encode(captions, device)
+    return text.words[:, :CAPTION_WORDS], text.mask[:, :CAPTION_WORDS].float()
+
+
+def semantic_loss(logits: Tensor, target: Tensor) -> Tensor:
+    """Cross-entropy and Dice (eq. 9) of the classes, where they are known.
+
+    Args:
+        logits: (B, K, H, W).
+        target: (B, H, W) uint8, :data:`UNKNOWN` where nothing changed or nobody knows.
+    """
+    known = target != UNKNOWN
+    index = torch.where(known, target, 0).long()
+    entropy = F.cross_entropy(logits, index, reduction="none")
+    entropy = (entropy * known).sum() / known.sum().clamp(min=1)
+    truth = F.one_hot(index, logits.shape[1]).permute(0, 3, 1, 2).to(logits.dtype)
+    return entropy + dice_loss(logits.softmax(1), truth, known)
+
+
+def change_loss(logits: Tensor, target: Tensor) -> Tensor:
+    """Cross-entropy (eq. 10, natural logarithm) and Dice (eq. 9) of the change.
+
+    Args:
+        logits: (B, H, W).
+        target: (B, H, W) uint8: 0, 1, or :data:`UNKNOWN`, which does not count.
+    """
+    known = target != UNKNOWN
+    truth = (target == 1).to(logits.dtype)
+    entropy = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
+    entropy = (entropy * known).sum() / known.sum().clamp(min=1)
+    return entropy + dice_loss(logits.sigmoid()[:, None], truth[:, None], known)
+
+
+def similarity_loss(before: Tensor, after: Tensor, change: Tensor) -> Tensor:
+    """L_sim (eq. 11): alike classes where nothing changed, unlike ones where something did.
+
+    Args:
+        before: P_1 (B, K, H, W) probabilities of the classes.
+        after: P_2, the same for the later date.
+        change: GT (B, H, W) uint8: 0, 1, or :data:`UNKNOWN`, which does not count.
+
+    Returns:
+        The mean over the known pixels of 1 - cos where unchanged, of cos where changed.
+        Probabilities are not negative, so that cos is between 0 and 1.
+    """
+    alike = F.cosine_similarity(before, after, dim=1)
+    loss = torch.where(change == 1, alike, 1 - alike)
+    known = change != UNKNOWN
+    return (loss * known).sum() / known.sum().clamp(min=1)
+
+
+def dice_loss(probability: Tensor, truth: Tensor, known: Tensor) -> Tensor:
+    """L_dice (eq. 9): 1 - 2 sum(p g) / (sum(p^2) + sum(g^2)), mean over the classes that occur.
+
+    Args:
+        probability: p (B, K, H, W).
+        truth: g (B, K, H, W), 0 or 1.
+        known: (B, H, W) bool: pixels that count.
+    """
+    counted = known[:, None].to(probability.dtype)
+    probability, truth = probability * counted, truth * counted
+    overlap = (probability * truth).sum((0, 2, 3))
+    squares = probability.square().sum((0, 2, 3)) + truth.square().sum((0, 2, 3))
+    # A class that no pixel of the batch has would cost 1 whatever is predicted.
+    present = truth.sum((0, 2, 3)) > 0
+    loss = (1 - 2 * overlap / squares.clamp(min=1e-6)) * present
+    return loss.sum() / present.sum().clamp(min=1)
