@@ -64,6 +64,7 @@ RUN_FIELDS: tuple[tuple[str, int], ...] = (
     ("caption", ogr.OFTString),
     ("prompt", ogr.OFTString),
     ("parse", ogr.OFTString),
+    ("competing", ogr.OFTString),
     ("count", ogr.OFTInteger64),
     ("counts", ogr.OFTString),
     ("areas_m2", ogr.OFTString),
@@ -288,7 +289,10 @@ class ChangesWriter:
         parse = {
             "explanation": info.parsed.explanation,
             "anything": info.parsed.anything,
-            "queries": [asdict(query) for query in info.parsed.queries],
+            "queries": [
+                {"object": query.object, "direction": query.direction}
+                for query in info.parsed.queries
+            ],
         }
         names = (
             "run_id",
@@ -306,6 +310,7 @@ class ChangesWriter:
         )
         row: dict[str, object] = {name: getattr(info, name) for name in names}
         row["parse"] = json.dumps(parse, ensure_ascii=False)
+        row["competing"] = ", ".join(info.parsed.competing) or None
         return row
 
     def _tally(self) -> list[Tally]:

@@ -8,6 +8,7 @@ the label code of the training data: 1 building, 2 road, 3 tree, 4 grass,
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Optional
 
@@ -55,6 +56,12 @@ CLASSES: tuple[LandCoverClass, ...] = (
 )
 
 CLASS_NAMES: tuple[str, ...] = tuple(c.name for c in CLASSES)
+
+
+def listed_names(text: str) -> tuple[str, ...]:
+    """Return the names in a list such as "grass, bare ground": lower case, each once."""
+    names = (" ".join(name.lower().split()) for name in re.split(r"[,;\n]", text))
+    return tuple(dict.fromkeys(name for name in names if name))
 
 
 def class_of(phrase: str) -> Optional[LandCoverClass]:

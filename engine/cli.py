@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
 from . import cli_models, commands, routing, systems
+from .classes import listed_names
 from .errors import ChangeScribeError, InputError
 from .request import ChangeRequest, Extent
 
@@ -118,6 +119,12 @@ def _add_detect(commands_: Any) -> None:
     detect.add_argument("--aoi", metavar="FILE", help="polygon file; all its features")
     detect.add_argument("--min-area", type=float, metavar="M2")
     detect.add_argument("--threshold", type=float, default=0.5, metavar="T")
+    detect.add_argument(
+        "--competing",
+        metavar="LIST",
+        type=listed_names,
+        help='what else the ground may be, for systems that need it: "grass, bare ground, ..."',
+    )
     detect.add_argument("--crs", help="CRS of the polygons; default: that of BEFORE")
     detect.add_argument("--date-before", metavar="DATE")
     detect.add_argument("--date-after", metavar="DATE")
@@ -197,6 +204,7 @@ def _detect(arguments: argparse.Namespace) -> int:
         overwrite=arguments.overwrite,
         date_before=arguments.date_before,
         date_after=arguments.date_after,
+        competing=arguments.competing,
     )
     routing.configure(routing.HostOptions(arguments.host))
     stop = _StopOnInterrupt()

@@ -7,7 +7,6 @@ import json
 import os
 import platform
 import sys
-from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,7 +31,11 @@ def result_as_json(result: ChangeResult) -> dict[str, Any]:
         "parse": {
             "text": result.parse.text,
             "anything": result.parse.anything,
-            "queries": [asdict(query) for query in result.parse.queries],
+            "queries": [
+                {"object": query.object, "direction": query.direction}
+                for query in result.parse.queries
+            ],
+            "competing": list(result.parse.competing),
             "explanation": result.parse.explanation,
         },
         "counts": {"total": result.count, **result.counts},

@@ -134,6 +134,7 @@ class _Run:
         _check(request)
         info = self._host.info(request.system)
         parsed = prompt.resolve(prompt.parse(request.prompt), _plurals(info.classes))
+        parsed = self._against(parsed, info)
         outputs = RunOutputs(request)
         with RasterSource.open(
             request.before, request.bands_before, request.crs_before
@@ -144,7 +145,9 @@ class _Run:
                 grid, pair = self._prepare(before, after, info)
             with self._stage("loading"):
                 device = self._host.load(info.name, request.device, self._cancelled)
-                self._warnings += self._host.notes(info.name, parsed.queries)
+                self._warnings += self._host.notes(
+                    info.name, parsed.queries, self._cancelled
+                )
                 if request.device == "cuda" and not device.upper().startswith("CUDA"):
                     self._warnings.append(f"The graphics card was not used: {device}.")
             with self._stage("detecting"):
@@ -157,6 +160,20 @@ class _Run:
                 outputs.commit()
         self._progress(Progress("done", 1.0))
         return self._result(run, summary, written, device, scored, outputs)
+
+    def _against(self, parsed: ParsedPrompt, info: SystemInfo) -> ParsedPrompt:
+        """Give the queries their competing classes, where the system has such a list."""
+        wanted = self._request.competing
+        if not info.competing:
+            if wanted:
+                self._warnings.append(f'The system "{info.name}" has no use for competing classes.')
+            return parsed
+        names = info.competing if wanted is None else wanted
+        return replace(
+            parsed,
+            queries=tuple(replace(query, competing=names) for query in parsed.queries),
+            explanation=f"{parsed.explanation}; told apart from: {', '.join(names)}",
+        )
 
     @contextlib.contextmanager
     def _stage(self, name: str) -> Iterator[None]:
@@ -391,6 +408,10 @@ def _check(request: ChangeRequest) -> None:
     if request.min_area is not None and not request.min_area >= 0:
         raise InputError(
             f"The minimum area {request.min_area:g} is negative.", "Give it in square metres."
+        )
+    if request.competing is not None and not any(request.competing):
+        raise InputError(
+            "The list of competing classes is empty.", "Name some, or leave it to the system."
         )
     for date in (request.date_before, request.date_after):
         if date and not is_iso_date(date):

@@ -29,10 +29,13 @@ class Query:
     Attributes:
         object: noun phrase as the user wrote it, lower case, without verb ("roads").
         direction: ``"appeared"``, ``"removed"`` or ``"changed"`` (a system without direction).
+        competing: what else the ground may be, for systems that tell the object from such a
+            list; empty for the others.
     """
 
     object: str
     direction: str
+    competing: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.object}|{self.direction}"
@@ -54,6 +57,11 @@ class ParsedPrompt:
     queries: tuple[Query, ...]
     anything: bool = False
     explanation: str = ""
+
+    @property
+    def competing(self) -> tuple[str, ...]:
+        """What the queries are told apart from; empty where the system has no such list."""
+        return self.queries[0].competing if self.queries else ()
 
 
 @dataclass(frozen=True)
@@ -100,6 +108,8 @@ class ChangeRequest:
         date_before: ISO date written to the attributes; None: from the raster's metadata or name.
         date_after: the same for ``after``.
         simplify: tolerance in pixels of the output grid; 0 keeps the pixel outline.
+        competing: names of what else the ground may be, for systems that tell the object from
+            such a list; None is the system's own.
     """
 
     before: str
@@ -123,6 +133,7 @@ class ChangeRequest:
     mask: Optional[str] = None
     score: Optional[str] = None
     simplify: float = 0.7
+    competing: Optional[tuple[str, ...]] = None
 
 
 @dataclass(frozen=True)

@@ -80,10 +80,10 @@ class Worker:
             systems.register(system, entry)
         return {"device": self._host.load(system, device)}
 
-    def _notes(self, system: str, queries: list[list[str]]) -> dict[str, Any]:
+    def _notes(self, system: str, queries: list[Any]) -> dict[str, Any]:
         return {"notes": self._host.notes(system, _queries(queries))}
 
-    def _predict(self, system: str, shape: list[int], queries: list[list[str]]) -> dict[str, Any]:
+    def _predict(self, system: str, shape: list[int], queries: list[Any]) -> dict[str, Any]:
         """Read the tiles from the block and write the answer into it."""
         if self._block is None:
             raise RuntimeError("predict before attach")
@@ -101,8 +101,8 @@ class Worker:
         return {"known": known, "notes": answer.notes}
 
 
-def _queries(pairs: list[list[str]]) -> list[Query]:
-    return [Query(*pair) for pair in pairs]
+def _queries(rows: list[tuple[str, str, list[str]]]) -> list[Query]:
+    return [Query(noun, direction, tuple(competing)) for noun, direction, competing in rows]
 
 
 def _introduce() -> dict[str, Any]:

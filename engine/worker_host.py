@@ -96,7 +96,7 @@ class WorkerHost(Host):
         with self._turn(None), self._explained("while it read the prompt"):
             session = self._with_system(system, None)
             answer = session.process.call(
-                "notes", self._limits.load, system=system, queries=_pairs(queries)
+                "notes", self._limits.load, system=system, queries=_rows(queries)
             )
             return tuple(answer["notes"])
 
@@ -237,7 +237,7 @@ class WorkerHost(Host):
             self._limits.cancel,
             system=system,
             shape=[shape.batch, shape.height, shape.width, shape.queries],
-            queries=_pairs(queries),
+            queries=_rows(queries),
         )
         dates = [
             part.copy() if known else None for part, known in zip(classes, answer["known"])
@@ -257,5 +257,5 @@ class WorkerHost(Host):
         return session.block
 
 
-def _pairs(queries: Sequence[Query]) -> list[list[str]]:
-    return [[query.object, query.direction] for query in queries]
+def _rows(queries: Sequence[Query]) -> list[tuple[str, str, tuple[str, ...]]]:
+    return [(query.object, query.direction, query.competing) for query in queries]

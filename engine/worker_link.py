@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 #: Raised when a call changes; both sides must have the same.
-PROTOCOL = 1
+PROTOCOL = 2
 
 _KINDS = {
     kind.__name__: kind

@@ -41,6 +41,8 @@ class SystemInfo:
         terms: terms of use of the weights, for the user.
         tier: ``"compact"`` (onnxruntime) or ``"full"`` (PyTorch).
         weights: ids in the catalogue of weights, of files that it needs before it can be loaded.
+        competing: what else the ground may be, by default, for a system that tells the object of
+            a query from such a list; users may give their own. Empty where it needs none.
     """
 
     name: str
@@ -55,6 +57,7 @@ class SystemInfo:
     terms: str
     tier: str = "compact"
     weights: tuple[str, ...] = ()
+    competing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
