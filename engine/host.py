@@ -44,7 +44,12 @@ class Host(ABC):
         """Load a system's weights where they are not; return the device used, and why."""
 
     @abstractmethod
-    def notes(self, system: str, queries: Sequence[Query]) -> tuple[str, ...]:
+    def notes(
+        self,
+        system: str,
+        queries: Sequence[Query],
+        cancelled: Optional[CancelledCallback] = None,
+    ) -> tuple[str, ...]:
         """Return a loaded system's warnings about the queries."""
 
     @abstractmethod
@@ -89,7 +94,12 @@ class InProcessHost(Host):
             loaded.load(device)
             return loaded.device
 
-    def notes(self, system: str, queries: Sequence[Query]) -> tuple[str, ...]:
+    def notes(
+        self,
+        system: str,
+        queries: Sequence[Query],
+        cancelled: Optional[CancelledCallback] = None,
+    ) -> tuple[str, ...]:
         """Return a loaded system's warnings about the queries."""
         with self._lock:
             return self._system(system).notes(queries)

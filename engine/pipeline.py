@@ -27,7 +27,7 @@ from .raster.grid import common_grid
 from .raster.radiometry import joint_stretch
 from .raster.reader import RasterSource
 from .raster.writer import RasterWriter, warp_to
-from .regions import build_mask, extract
+from .regions import build_mask, extract, min_area_used
 from .request import (
     DEVICES,
     MASK_NODATA,
@@ -327,7 +327,7 @@ class _Run:
             revision=info.revision,
             pixel_size=grid.output.pixel_size,
             threshold=request.threshold,
-            min_area=request.min_area,
+            min_area=min_area_used(request.min_area, grid.output.pixel_size),
         )
 
     def _regions(

@@ -124,9 +124,14 @@ class RoutingHost(Host):
         with self._lock:
             return self._routes.get(system, self._in_process)
 
-    def notes(self, system: str, queries: Sequence[Query]) -> tuple[str, ...]:
+    def notes(
+        self,
+        system: str,
+        queries: Sequence[Query],
+        cancelled: Optional[CancelledCallback] = None,
+    ) -> tuple[str, ...]:
         """Return a loaded system's warnings about the queries."""
-        return self._route(system).notes(system, queries)
+        return self._route(system).notes(system, queries, cancelled)
 
     def predict(
         self,

@@ -91,12 +91,22 @@ class WorkerHost(Host):
             self._wanted[system] = device
             return self._load(self._running(cancelled), system, cancelled)
 
-    def notes(self, system: str, queries: Sequence[Query]) -> tuple[str, ...]:
+    def notes(
+        self,
+        system: str,
+        queries: Sequence[Query],
+        cancelled: Optional[CancelledCallback] = None,
+    ) -> tuple[str, ...]:
         """Return a loaded system's warnings about the queries."""
-        with self._turn(None), self._explained("while it read the prompt"):
-            session = self._with_system(system, None)
+        with self._turn(cancelled), self._explained("while it read the prompt"):
+            session = self._with_system(system, cancelled)
             answer = session.process.call(
-                "notes", self._limits.load, system=system, queries=_rows(queries)
+                "notes",
+                self._limits.load,
+                cancelled,
+                self._limits.cancel,
+                system=system,
+                queries=_rows(queries),
             )
             return tuple(answer["notes"])
 
@@ -177,6 +187,15 @@ class WorkerHost(Host):
         if dead is not None:
             dead.end(0)
         try:
+            self._greet(session, cancelled)
+        except ChangeScribeError:
+            session.end(0)
+            raise
+        return session
+
+    def _greet(self, session: _Session, cancelled: Optional[CancelledCallback]) -> None:
+        """Wait for a new process to say who it is."""
+        try:
             hello = session.process.answer(self._limits.start, cancelled)
         except WorkerEnded as death:
             raise ChangeScribeError(
@@ -185,13 +204,11 @@ class WorkerHost(Host):
                 death.log,
             ) from death
         if hello.get("protocol") != PROTOCOL:
-            session.end(0)
             raise ChangeScribeError(
                 "The worker process belongs to another version of ChangeScribe.",
                 "Restart QGIS, or install the plugin again.",
                 str(hello),
             )
-        return session
 
     def _with_system(self, system: str, cancelled: Optional[CancelledCallback]) -> _Session:
         """Return the process with a system loaded: a new process has none."""
@@ -247,13 +264,15 @@ class WorkerHost(Host):
     def _block(self, session: _Session, size: int) -> Block:
         """Return shared memory of that size at least, known to the process."""
         if session.block is None or session.block.size < size:
-            if session.block is not None:
-                session.block.close()
-            session.block = Block.create(size)
-            session.process.call(
-                "attach", self._limits.start, path=session.block.path, size=size
-            )
-            session.block.hide()
+            old, session.block = session.block, None
+            if old is not None:
+                old.close()
+            block = Block.create(size)
+            try:
+                session.process.call("attach", self._limits.start, path=block.path, size=size)
+            finally:
+                block.hide()
+            session.block = block
         return session.block
 
 

@@ -33,7 +33,7 @@ from changescribe.engine.errors import (
 from changescribe.engine.host import InProcessHost
 from changescribe.engine.request import APPEARED, REMOVED, Query
 from changescribe.engine.worker_host import Limits, WorkerHost
-from changescribe.engine.worker_link import _MEMORY_FOLDER, Block, Shape
+from changescribe.engine.worker_link import _MEMORY_FOLDER, PROTOCOL, Block, Shape
 from changescribe.engine.worker_process import PYTHON_VARIABLE, WorkerProcess, find_python
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the tests send signals")
@@ -313,6 +313,17 @@ def test_a_program_that_is_no_python_is_told(tmp_path: Path) -> None:
         host.load("plain")
 
 
+def test_a_python_without_numpy_is_told_each_time(tmp_path: Path) -> None:
+    bare = tmp_path / "python"
+    bare.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "$@"\n')
+    bare.chmod(0o755)
+    host = WorkerHost(str(bare), LIMITS)
+    for _ in range(2):
+        with pytest.raises(DependencyError, match="no numpy"):
+            host.load("plain")
+    host.close()
+
+
 def test_another_version_is_told(monkeypatch: pytest.MonkeyPatch, host: WorkerHost) -> None:
     monkeypatch.setattr("changescribe.engine.worker_host.PROTOCOL", 0)
     with pytest.raises(ChangeScribeError, match="another version"):
@@ -334,7 +345,7 @@ def test_the_module_runs_from_a_folder_on_the_path(tmp_path: Path) -> None:
     )
     hello = json.loads(done.stdout.splitlines()[0])
     assert done.returncode == 0, done.stderr
-    assert hello["result"]["protocol"] == 1
+    assert hello["result"]["protocol"] == PROTOCOL
 
 
 def test_the_python_of_the_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
