@@ -103,7 +103,7 @@ class RunInfo:
         pixel_size: of the mask in metres; None without georeference.
         created: ISO time; "" is now.
         threshold: of the mask.
-        min_area: of the mask in m2; None for the default.
+        min_area: of the mask in m2; None without georeference.
     """
 
     run_id: str

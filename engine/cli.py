@@ -234,7 +234,8 @@ def _caption(arguments: argparse.Namespace) -> int:
         bands_after=arguments.bands_after,
     )
     if arguments.json:
-        _print(json.dumps([{"box": list(c.box), "caption": c.caption} for c in captions]))
+        listed = [{"box": list(c.box), "caption": c.caption} for c in captions]
+        _print(json.dumps(listed, ensure_ascii=False))
     else:
         for row in captions:
             _print(row.caption)

@@ -44,7 +44,9 @@ SHAPEFILE_NAMES: dict[str, str] = {
 TEXT_BYTES = 254
 #: Either part of a shapefile (.shp, .dbf) can hold this many bytes.
 _SHAPEFILE_BYTES = 2**31 - 1
-_WIDTHS = {"score": (8, 4), "area_m2": (20, 2), "change_id": (12, 0), "area_px": (15, 0)}
+_WIDTHS = {"score": (8, 4), "area_m2": (20, 1), "change_id": (12, 0), "area_px": (15, 0)}
+#: Digits after the point in formats that are read by people; a GeoPackage keeps all.
+_DIGITS = {"area_m2": 1}
 _DRIVERS = {".shp": "ESRI Shapefile", ".geojson": "GeoJSON", ".json": "GeoJSON", ".gpkg": "GPKG"}
 #: All that belongs to a shapefile: its indices and metadata would be wrong for another.
 _SHAPEFILE_PARTS = (
@@ -213,6 +215,7 @@ def cut_text(text: str, limit: int = TEXT_BYTES) -> str:
 def _shapefile(_source: gdal.Dataset, layer: ogr.Layer, path: Path) -> tuple[str, ...]:
     fields = _fields(layer)
     names = shapefile_names([name for name, _ in fields])
+    widths = _text_widths(layer, fields)
     cut: set[str] = set()
 
     def fill() -> bool:
@@ -222,7 +225,7 @@ def _shapefile(_source: gdal.Dataset, layer: ogr.Layer, path: Path) -> tuple[str
             path.stem, known_crs(layer), ogr.wkbPolygon, options=["ENCODING=UTF-8"]
         )
         for name, kind in fields:
-            made.CreateField(_shapefile_field(names[name], name, kind))
+            made.CreateField(_shapefile_field(names[name], name, kind, widths.get(name)))
         definition = made.GetLayerDefn()
         for feature in _features(layer):
             copy = ogr.Feature(definition)
@@ -255,10 +258,20 @@ def _shapefile(_source: gdal.Dataset, layer: ogr.Layer, path: Path) -> tuple[str
     return (warning,)
 
 
-def _shapefile_field(short: str, name: str, kind: int) -> ogr.FieldDefn:
+def _text_widths(layer: ogr.Layer, fields: Sequence[tuple[str, int]]) -> dict[str, int]:
+    """Return the bytes that each text field needs: every row of a .dbf takes all of them."""
+    widths = {name: 1 for name, kind in fields if kind == ogr.OFTString}
+    for feature in _features(layer):
+        for name, width in widths.items():
+            needed = len((feature.GetField(name) or "").encode("utf-8"))
+            widths[name] = min(max(width, needed), TEXT_BYTES)
+    return widths
+
+
+def _shapefile_field(short: str, name: str, kind: int, text_width: Optional[int]) -> ogr.FieldDefn:
     field = ogr.FieldDefn(short, kind)
-    if kind == ogr.OFTString:
-        field.SetWidth(TEXT_BYTES)
+    if text_width is not None:
+        field.SetWidth(text_width)
     elif name in _WIDTHS:
         width, precision = _WIDTHS[name]
         field.SetWidth(width)
@@ -326,7 +339,7 @@ def _copy(layer: ogr.Layer, driver: str, path: Path, options: Sequence[str]) -> 
     if crs is None and driver == "GPKG":
         crs = undefined_crs()
     made = target.CreateLayer(CHANGES, crs, ogr.wkbMultiPolygon, options=list(options))
-    return _copy_features(layer, made)
+    return _copy_features(layer, made, _DIGITS if driver == "GeoJSON" else None)
 
 
 def _add_runs(runs: ogr.Layer, path: Path) -> bool:
@@ -335,16 +348,27 @@ def _add_runs(runs: ogr.Layer, path: Path) -> bool:
     return _copy_features(runs, made)
 
 
-def _copy_features(layer: ogr.Layer, made: ogr.Layer) -> bool:
+def _copy_features(
+    layer: ogr.Layer, made: ogr.Layer, digits: Optional[dict[str, int]] = None
+) -> bool:
     definition = layer.GetLayerDefn()
     for index in range(definition.GetFieldCount()):
         made.CreateField(definition.GetFieldDefn(index))
+    rounded = {
+        name: places
+        for name, places in (digits or {}).items()
+        if definition.GetFieldIndex(name) >= 0
+    }
     transaction = made.TestCapability(ogr.OLCTransactions)
     if transaction:
         made.StartTransaction()
     for feature in _features(layer):
         copy = ogr.Feature(made.GetLayerDefn())
         copy.SetFrom(feature)
+        for name, places in rounded.items():
+            value = feature.GetField(name)
+            if value is not None:
+                copy.SetField(name, round(value, places))
         if made.CreateFeature(copy) != 0:
             return False
     return not transaction or made.CommitTransaction() == 0

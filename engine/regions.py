@@ -28,7 +28,7 @@ from .region_facts import RegionDescriber, RegionShape
 from .request import MASK_NODATA, MASK_VALUES, SCORE_SCALE, Query
 from .runs import Runs, components, find_runs, label_runs, touching
 
-__all__ = ["MaskSummary", "RegionShape", "build_mask", "extract"]
+__all__ = ["MaskSummary", "RegionShape", "build_mask", "extract", "min_area_used"]
 
 #: A region is never smaller than either of these by default.
 _MIN_AREA_M2 = 20.0
@@ -59,6 +59,18 @@ class MaskSummary:
     changed_px: int
     regions: int
     dropped: int
+
+
+def min_area_used(min_area: Optional[float], pixel_size: Optional[float]) -> Optional[float]:
+    """Return the area in m2 below which :func:`build_mask` leaves a region out.
+
+    Args:
+        min_area: in m2; None for the default.
+        pixel_size: in metres; None without georeference, where only pixels count.
+    """
+    if pixel_size is None:
+        return None
+    return max(_MIN_AREA_M2, _MIN_AREA_PX * pixel_size**2) if min_area is None else min_area
 
 
 def build_mask(

@@ -136,9 +136,11 @@ def test_captions_of_boxes(
         ["caption", *pair, "--boxes", str(boxes), "--system", "brightness", "--json"]
     )
     assert code == 0
-    first, second = json.loads(capsys.readouterr().out)
+    printed = capsys.readouterr().out
+    first, second = json.loads(printed)
     assert first["box"] == [90, 40, 150, 80]
     assert "1 building appeared" in first["caption"]
+    assert "m²" in printed
     assert "No change" in second["caption"]
     with pytest.raises(InputError, match="outside"):
         captioning.caption(*pair, boxes=[(400, 0, 500, 10)], system="brightness")

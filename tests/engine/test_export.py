@@ -268,6 +268,27 @@ def test_long_captions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert next(csv.DictReader(file))["caption"] == caption
 
 
+def test_text_fields_are_as_wide_as_the_texts(gpkg: Path, tmp_path: Path) -> None:
+    export(str(gpkg), str(tmp_path / "a.shp"))
+    source = gdal.OpenEx(str(tmp_path / "a.shp"), gdal.OF_VECTOR)
+    layer = source.GetLayer(0).GetLayerDefn()
+    widths = {layer.GetFieldDefn(i).GetName(): layer.GetFieldDefn(i).GetWidth() for i in range(19)}
+    assert widths["prompt"] == len(PROMPT.encode())
+    assert widths["direction"] == len("appeared")
+    assert widths["date_aft"] == 1  # no date is known
+    assert widths["area_m2"] == 20
+
+
+@pytest.mark.parametrize("name", ["a.shp", "a.geojson"])
+def test_areas_are_written_to_a_tenth(tmp_path: Path, name: str) -> None:
+    with ChangesWriter(str(tmp_path / "out.gpkg"), UTM33, info()) as out:
+        out.add(shape(0, 123.456789))
+        out.finish()
+    export(str(tmp_path / "out.gpkg"), str(tmp_path / name))
+    assert rows(tmp_path / name)[0]["area_m2"] == 123.5
+    assert rows(tmp_path / "out.gpkg", "changes")[0]["area_m2"] == 123.456789
+
+
 def test_cut_text() -> None:
     assert cut_text("äöü", 5) == "äö"
     assert cut_text("äöü", 6) == "äöü"

@@ -90,7 +90,8 @@ def test_areas_directions_and_files(brightness: InProcessHost, request_: ChangeR
     ]
     assert score.GetRasterBand(1).GetScale() == pytest.approx(1 / 254)
     assert score.ReadAsArray()[0, 60, 120] == round(190 / 255 * 254)
-    assert run_row(result.gpkg)["caption"] == result.caption
+    row = run_row(result.gpkg)
+    assert (row["caption"], row["min_area"]) == (result.caption, 20.0)
     assert not [name for name in os.listdir(Path(result.gpkg).parent) if "changescribe-" in name]
     assert not list(Path(result.gpkg).parent.glob("*.aux.xml"))
 
@@ -203,6 +204,7 @@ def test_without_georeference(
     assert row["envelope"] == pytest.approx((100, 140, -70, -50), abs=0.71)
     assert row["area_m2"] is None
     assert row["area_px"] == 800
+    assert run_row(result.gpkg)["min_area"] is None
     assert "m²" not in row["caption"]
 
 
