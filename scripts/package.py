@@ -34,14 +34,8 @@ SHIPPED_FILES = (
     "SECURITY.md",
 )
 SHIPPED_FOLDERS = ("engine/", "ui/", "resources/")
-#: Not used inside QGIS: they make the model, they do not run it.
-LEFT_OUT = (
-    "engine/backbones/",
-    "engine/evaluation/",
-    "engine/modules/",
-    "engine/synthesis/",
-    "engine/training/",
-)
+#: Not used by the plugin or its worker process: they make models, they do not run them.
+LEFT_OUT = ("engine/evaluation/", "engine/synthesis/", "engine/training/")
 #: The zip format's earliest date: the same sources give the same bytes.
 EPOCH = (1980, 1, 1, 0, 0, 0)
 
