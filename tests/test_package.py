@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ast
 import configparser
 import re
 import subprocess
@@ -50,6 +51,23 @@ def test_zip_holds_what_the_plugin_needs_and_nothing_else(built: Path):
         ".venv",
     ):
         assert not [name for name in names if part in name]
+
+
+def test_what_the_shipped_systems_import_is_shipped(built: Path):
+    archive = zipfile.ZipFile(built)
+    names = set(archive.namelist())
+    missing = []
+    for name in sorted(names):
+        if not name.startswith(("changescribe/engine/systems/", "changescribe/engine/modules/")):
+            continue
+        for node in ast.walk(ast.parse(archive.read(name))):
+            if not isinstance(node, ast.ImportFrom) or not node.level or not node.module:
+                continue
+            folder = name.split("/")[: -node.level]
+            target = "/".join([*folder, *node.module.split(".")])
+            if not {f"{target}.py", f"{target}/__init__.py"} & names:
+                missing.append((name, node.module))
+    assert missing == []
 
 
 def test_same_sources_give_the_same_bytes(built: Path, tmp_path: Path):
