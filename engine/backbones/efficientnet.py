@@ -111,7 +111,7 @@ def timm_name(name: str) -> str | None:
     index = int(block[1]) if block else sum(STAGE_BLOCKS)
     for stage, count in enumerate(STAGE_BLOCKS):
         layers = _LATER if stage else _FIRST
-        if index < count and block[2] in layers:
+        if 0 <= index < count and block[2] in layers:
             return f"blocks.{stage}.{index}.{layers[block[2]]}.{block[3]}"
         index -= count
     raise WeightsError(f'"{name}" is no weight of EfficientNet-Lite0.', "Install it again.")

@@ -10,14 +10,8 @@ from ..errors import InputError
 from ..weights.store import WeightsStore
 from . import hiera, mobilenet
 from .efficientnet import EfficientNetPyramid
-
-#: Encoders that installable packages carry, for machines that reach no hub -> title.
-SUBSTITUTES = {
-    "mobilenet_v2": "MobileNetV2 (ImageNet)",
-    "efficientnet_lite0": "EfficientNet-Lite0 (ImageNet)",
-}
-#: For tests: random weights, a few thousand of them.
-TINY = "tiny"
+from .names import HIERA, RESNETS, TINY, encoders
+from .resnet import ResNetPyramid
 
 
 class FrozenEncoder(nn.Module):
@@ -50,39 +44,30 @@ class FrozenEncoder(nn.Module):
         return self.pyramid(images)[-4:]
 
 
-def names() -> tuple[str, ...]:
-    """Return the names that :func:`build` knows, but for the one of the tests."""
-    return (*hiera.SIZES, *SUBSTITUTES)
-
-
-def title(name: str) -> str:
-    """Return an encoder's name for the user, such as "SAM 2.1 Hiera tiny"."""
-    if name in hiera.SIZES:
-        return WeightsStore().entry(name).title
-    return SUBSTITUTES.get(name, name)
-
-
 def build(name: str, pretrained: bool = True, store: WeightsStore | None = None) -> FrozenEncoder:
     """Return a frozen encoder.
 
     Args:
-        name: one of :func:`names`, or :data:`TINY`.
+        name: one of :func:`.names.encoders`, or :data:`.names.TINY`.
         pretrained: False leaves the weights random, which is good for measuring only.
-        store: of the weights of SAM 2.1; None is the usual place.
+        store: of the weights of SAM 2.1 or the ResNet; None is the usual place.
 
     Raises:
         InputError: there is no such encoder.
-        WeightsError: the weights of SAM 2.1 are missing.
+        WeightsError: those weights are missing.
         DependencyError: a package is missing.
     """
-    if name in hiera.SIZES:
+    if name in HIERA:
         pyramid: nn.Module = hiera.build(name, pretrained, store)
+    elif name in RESNETS:
+        weights = (store or WeightsStore()).path(name) if pretrained else None
+        pyramid = ResNetPyramid(RESNETS[name], weights=weights)
     elif name == "efficientnet_lite0":
         pyramid = EfficientNetPyramid(pretrained)
     elif name in {"mobilenet_v2", TINY}:
         pyramid = mobilenet.build(name, pretrained)
     else:
         raise InputError(
-            f'There is no image encoder named "{name}".', f"Choose one of: {', '.join(names())}."
+            f'There is no image encoder named "{name}".', f"Choose one of: {', '.join(encoders())}."
         )
     return FrozenEncoder(pyramid)

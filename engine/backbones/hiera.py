@@ -17,14 +17,7 @@ from torch import Tensor, nn
 from ..weights import loading
 from ..weights.store import WeightsStore
 from .mobilenet import IMAGENET_MEAN, IMAGENET_STD
-
-#: Entry of the catalogue of weights -> size.
-SIZES = {
-    "sam2.1-hiera-tiny": "tiny",
-    "sam2.1-hiera-small": "small",
-    "sam2.1-hiera-base-plus": "base_plus",
-    "sam2.1-hiera-large": "large",
-}
+from .names import HIERA
 
 
 class HieraPyramid(nn.Module):
@@ -59,7 +52,7 @@ def build(name: str, pretrained: bool = True, store: WeightsStore | None = None)
     """Return a Hiera encoder.
 
     Args:
-        name: one of :data:`SIZES`.
+        name: one of :data:`.names.HIERA`.
         pretrained: with the weights of SAM 2.1; random ones are good for measuring only.
         store: where the weights are; None is the usual place.
 
@@ -68,6 +61,6 @@ def build(name: str, pretrained: bool = True, store: WeightsStore | None = None)
         DependencyError: sam2 is not installed.
     """
     if not pretrained:
-        return HieraPyramid(loading.hiera_architecture(SIZES[name]))
+        return HieraPyramid(loading.hiera_architecture(HIERA[name]))
     path = (store or WeightsStore()).path(name)
-    return HieraPyramid(loading.hiera_trunk(path, SIZES[name]))
+    return HieraPyramid(loading.hiera_trunk(path, HIERA[name]))

@@ -19,66 +19,16 @@ other. The pairs of the training are time-swapped all the same: that is how a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import InputError
 from .adapter import Adapter
+from .lgcd_config import LgcdConfig
 from .tfam import TextFusionAttention
 from .vsfd import PyramidDecoder, VisionSemanticDecoder
-
-
-@dataclass(frozen=True)
-class LgcdConfig:
-    """Sizes of LG-CD; the defaults are the paper's, with the smallest of its encoders.
-
-    Attributes:
-        encoder: see :func:`..backbones.frozen.build`.
-        text: see :func:`..backbones.clip_text.build`.
-        text_file: weights of a text tower that is not in the catalogue.
-        width: d, channels of a date after its adapter; f_v has twice as many.
-        heads: of every attention.
-        tfam: without it the text is fused in the decoder only (table III).
-        vsfd: without it the decoder is a feature pyramid that reads no text (table III).
-        pretrained: frozen parts with their weights; without, good for measuring only.
-    """
-
-    encoder: str = "sam2.1-hiera-tiny"
-    text: str = "clip-vit-b-16-openai"
-    text_file: str = ""
-    width: int = 128
-    heads: int = 8
-    tfam: bool = True
-    vsfd: bool = True
-    pretrained: bool = True
-
-    @classmethod
-    def from_settings(cls, settings: dict[str, Any]) -> LgcdConfig:
-        """Read the section ``model`` of a recipe, or the header of trained weights.
-
-        Raises:
-            InputError: a setting is unknown, or the widths do not divide.
-        """
-        settings = dict(settings)
-        start = TINY if settings.pop("tiny", False) else cls()
-        unknown = set(settings) - {part.name for part in fields(cls)}
-        if unknown:
-            raise InputError(f"LG-CD has no setting named {', '.join(sorted(unknown))}.")
-        config = replace(start, **settings)
-        if config.width % 2 or 2 * config.width % config.heads:
-            raise InputError(
-                f"LG-CD cannot divide 2 x {config.width} channels among {config.heads} heads."
-            )
-        return config
-
-
-#: Needs no download and learns on a CPU within seconds; for the tests.
-TINY = LgcdConfig(encoder="tiny", text="shipped", width=16, heads=2)
 
 
 class LgcdHead(nn.Module):
@@ -144,6 +94,19 @@ class LgcdHead(nn.Module):
         if isinstance(self.decoder, PyramidDecoder):
             return self.decoder(pyramid)[1]
         return self.decoder(pyramid, words, mask, sentence)
+
+
+def head_of(state: Mapping[str, Tensor], config: LgcdConfig) -> LgcdHead:
+    """Return a head that weights fit into; what it depends on besides its sizes is in them.
+
+    Args:
+        state: weights of an :class:`LgcdHead`.
+        config: its sizes.
+    """
+    channels = [state[f"adapters.{index}.0.weight"].shape[1] for index in range(4)]
+    sentence = state.get("decoder.language.sentence_in.weight")
+    sentence_width = 1 if sentence is None else sentence.shape[1]
+    return LgcdHead(channels, state["word_norm.weight"].shape[0], sentence_width, config)
 
 
 class Lgcd(nn.Module):

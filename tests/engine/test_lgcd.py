@@ -9,7 +9,8 @@ torch = pytest.importorskip("torch")
 
 from changescribe.engine.backbones import frozen
 from changescribe.engine.errors import InputError
-from changescribe.engine.modules.lgcd import TINY, Lgcd, LgcdConfig, LgcdHead, enlarge
+from changescribe.engine.modules.lgcd import Lgcd, LgcdHead, enlarge, head_of
+from changescribe.engine.modules.lgcd_config import TINY, LgcdConfig
 from changescribe.engine.modules.tfam import GlobalSpatialLearning, TextFusionAttention
 from changescribe.engine.modules.vsfd import (
     KEY_WINDOWS,
@@ -169,6 +170,9 @@ def test_full_size_is_the_papers():
     assert model.adapters[3][0].weight.shape == (128, 768, 1, 1)
     assert model.fusion[0].cross_attention.to_query.in_features == 256
     assert model.fusion[0].cross_attention.to_key.in_features == 512
+    again = head_of(model.state_dict(), config)
+    shapes = [{n: v.shape for n, v in m.state_dict().items()} for m in (model, again)]
+    assert shapes[0] == shapes[1]
     assert (config.text, config.tfam, config.vsfd) == ("clip-vit-b-16-openai", True, True)
 
 

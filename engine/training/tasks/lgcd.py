@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Training of LG-CD: several questions about each pair, six maps, three losses (eq. 9).
+
+Of a constant prompt nothing can be learned, so the questions differ: about an
+object that changed, about one that did not, about the other direction, and
+about things that no label calls changed, to which the answer is an empty mask.
+The text is the object phrase alone; "removed" is asked by giving the model the
+later date first, see :mod:`...modules.lgcd`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ...backbones import clip_text, frozen
+from ...classes import class_of
+from ...modules.lgcd import Lgcd, LgcdHead, enlarge
+from ...modules.lgcd_config import LgcdConfig
+from ...request import APPEARED, REMOVED
+from ..phrases import ABSENT_NOUNS
+from .base import UNKNOWN, LabelledPair, Task
+
+#: Weights of the IoU and the Dice loss (eq. 9); cross-entropy has the rest.
+ALPHA, BETA = 0.2, 0.1
+#: Asked where a data set labels change, but neither what nor in which direction.
+ANYTHING = "anything"
+#: Questions about each pair of a training batch; the encoder runs once for all of them.
+QUESTIONS = 2
+#: Objects of a pair that an evaluation asks for at most.
+MOST_OBJECTS = 6
+#: Share of the questions, after the first one, about things that no label calls changed.
+ABSENT_SHARE = 0.5
+#: Share of the phrases that are another word for the object.
+SYNONYM_SHARE = 0.5
+#: Bytes of a phrase in a batch, UTF-8, filled up with zeros.
+_PHRASE_BYTES = 96
+
+
+class LgcdTask(Task):
+    """What LG-CD brings to the training loop."""
+
+    name = "lgcd"
+
+    def __init__(self) -> None:
+        self._text: clip_text.TextTower | None = None
+
+    def build(self, settings: dict[str, Any]) -> nn.Module:
+        """Return LG-CD with its frozen encoder; the frozen text tower stays with the task.
+
+        Args:
+            settings: those of :class:`LgcdConfig`, or ``tiny: true``.
+
+        Raises:
+            InputError: a setting is unknown.
+            WeightsError: weights of the encoder or the text tower are missing.
+        """
+        config = LgcdConfig.from_settings(settings)
+        self._text = clip_text.build(config.text, config.text_file, config.pretrained)
+        encoder = frozen.build(config.encoder, config.pretrained)
+        widths = (self._text.word_width, self._text.sentence_width)
+        return Lgcd(encoder, LgcdHead(encoder.channels, *widths, config))
+
+    def sample(self, pair: LabelledPair, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Draw questions about a pair.
+
+        Returns:
+            ``before`` and ``after`` (3, H, W) uint8; for K questions ``phrases`` (K, 96) uint8,
+            ``exchanged`` (K,) bool and ``targets`` (K, H, W) uint8: 0, 1 or 255 for unknown.
+        """
+        answers = _answers(pair)
+        changed = [key for key, mask in answers.items() if (mask == 1).any()]
+        asked = [_one_of(changed or list(answers), rng)]
+        asked += [_another(list(answers), rng) for _ in range(QUESTIONS - 1)]
+        empty = np.zeros(pair.before.shape[:2], np.uint8)
+        targets = [answers.get(key, empty) for key in asked]
+        questions = [(_reworded(phrase, rng), direction) for phrase, direction in asked]
+        return {**_arrays(pair, questions), "targets": np.stack(targets)}
+
+    def question(self, pair: LabelledPair) -> dict[str, np.ndarray]:
+        """Ask for every object that the pair's labels name, in both directions."""
+        objects = list(dict.fromkeys(phrase for phrase, _ in _answers(pair)))
+        # One length for all pairs; what is asked twice is computed once.
+        objects = (objects * MOST_OBJECTS)[:MOST_OBJECTS]
+        return _arrays(pair, [(phrase, APPEARED) for phrase in objects])
+
+    def loss(
+        self, model: nn.Module, batch: dict[str, Tensor], step: int
+    ) -> tuple[Tensor, dict[str, float]]:
+        """Return eq. 9 and its three parts; see :meth:`Task.loss`."""
+        pairs, questions = batch["exchanged"].shape
+        rows = torch.arange(pairs, device=batch["exchanged"].device).repeat_interleave(questions)
+        exchanged = batch["exchanged"].flatten().long()
+        first, second = rows + pairs * exchanged, rows + pairs * (1 - exchanged)
+        text = self._tower().encode(_phrases(batch["phrases"].flatten(0, 1)), rows.device)
+        maps = model(_images(batch), first, second, *text)
+        targets = batch["targets"].flatten(0, 1)
+        parts = torch.stack([torch.stack(map_losses(logits, targets)) for logits in maps]).mean(0)
+        weights = parts.new_tensor([1 - ALPHA - BETA, ALPHA, BETA])
+        return (weights * parts).sum(), dict(
+            zip(("ce", "iou", "dice"), parts.tolist(), strict=True)
+        )
+
+    def predict(self, model: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return the largest score of the objects asked for and of both directions."""
+        before = batch["before"]
+        pairs, _, height, width = before.shape
+        asked = [
+            (row, phrase)
+            for row in range(pairs)
+            for phrase in dict.fromkeys(_phrases(batch["phrases"][row]))
+        ]
+        earlier = torch.tensor([row for row, _ in asked], device=before.device)
+        text = self._tower().encode([phrase for _, phrase in asked], before.device)
+        text = clip_text.Text(*(torch.cat([part, part]) for part in text))
+        first = torch.cat([earlier, earlier + pairs])
+        second = torch.cat([earlier + pairs, earlier])
+        logits = model(_images(batch), first, second, *text)[-1]
+        scores = enlarge(logits.float(), height, width).sigmoid()
+        best = torch.zeros(pairs, height, width, device=before.device)
+        index = (first % pairs)[:, None, None].expand_as(scores)
+        return {"change": best.scatter_reduce(0, index, scores, "amax")}
+
+    def _tower(self) -> clip_text.TextTower:
+        if self._text is None:
+            raise RuntimeError("the task is asked before it is built")
+        return self._text
+
+
+def map_losses(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return L_CE, L_IoU and L_Dice of one output map (eq. 9).
+
+    IoU and Dice are those of all questions of the batch together, as the
+    metrics are those of the whole data set: the question about something
+    absent then counts by its false alarms, where alone it would cost the most
+    that these losses can whatever the model says.
+
+    Args:
+        logits: (R, 1, h, w); enlarged bilinearly to the size of the targets.
+        targets: (R, H, W) uint8: 0, 1, or :data:`UNKNOWN`, which does not count.
+    """
+    logits = enlarge(logits.float(), *targets.shape[1:])
+    known = (targets != UNKNOWN).float()
+    truth = (targets == 1).float()
+    entropy = F.binary_cross_entropy_with_logits(logits, truth, known, reduction="sum")
+    score = logits.sigmoid() * known
+    overlap, total = (score * truth).sum(), score.sum() + truth.sum()
+    iou = 1 - (overlap + 1) / (total - overlap + 1)
+    dice = 1 - (2 * overlap + 1) / (total + 1)
+    return entropy / known.sum().clamp(min=1), iou, dice
+
+
+def _answers(pair: LabelledPair) -> dict[tuple[str, str], np.ndarray]:
+    """Return the masks that a pair's labels give, by object phrase and direction."""
+    if pair.directions:
+        return pair.directions
+    change = pair.change
+    if change is None:
+        change = np.full(pair.before.shape[:2], UNKNOWN, np.uint8)
+    return {(ANYTHING, APPEARED): change, (ANYTHING, REMOVED): change}
+
+
+def _one_of(keys: Sequence[tuple[str, str]], rng: np.random.Generator) -> tuple[str, str]:
+    return keys[int(rng.integers(len(keys)))]
+
+
+def _another(keys: Sequence[tuple[str, str]], rng: np.random.Generator) -> tuple[str, str]:
+    """Draw a labelled object and direction, or something that no label calls changed."""
+    # Where only change itself is labelled, nothing is known to be absent.
+    if keys[0][0] == ANYTHING or rng.random() >= ABSENT_SHARE:
+        return _one_of(keys, rng)
+    absent = [noun for noun in ABSENT_NOUNS if noun not in {phrase for phrase, _ in keys}]
+    return str(rng.choice(absent)), str(rng.choice([APPEARED, REMOVED]))
+
+
+def _reworded(phrase: str, rng: np.random.Generator) -> str:
+    """Return the phrase, or another word for what it names."""
+    land_cover = class_of(phrase)
+    if land_cover is None or rng.random() >= SYNONYM_SHARE:
+        return phrase
+    return str(rng.choice(land_cover.words))
+
+
+def _arrays(pair: LabelledPair, asked: Sequence[tuple[str, str]]) -> dict[str, np.ndarray]:
+    """Return images and questions as arrays of one shape for all pairs."""
+    phrases = np.zeros((len(asked), _PHRASE_BYTES), np.uint8)
+    for row, (phrase, _) in enumerate(asked):
+        text = phrase.encode()[:_PHRASE_BYTES]
+        phrases[row, : len(text)] = np.frombuffer(text, np.uint8)
+    return {
+        "before": np.ascontiguousarray(pair.before.transpose(2, 0, 1)),
+        "after": np.ascontiguousarray(pair.after.transpose(2, 0, 1)),
+        "phrases": phrases,
+        "exchanged": np.array([direction == REMOVED for _, direction in asked]),
+    }
+
+
+def _phrases(rows: Tensor) -> list[str]:
+    """Read phrases (R, 96) uint8."""
+    return [bytes(row).rstrip(b"\0").decode(errors="ignore") for row in rows.cpu().numpy()]
+
+
+def _images(batch: dict[str, Tensor]) -> Tensor:
+    """Return all images of a batch, the earlier dates first: (2B, 3, H, W) float."""
+    return torch.cat([batch["before"], batch["after"]]).float()
