@@ -174,7 +174,7 @@ def compare_layers(out: Path, report: dict) -> list[str]:
     return []
 
 
-def parse_arguments() -> argparse.Namespace:
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--out", type=Path, default=ROOT / "out" / "run")
@@ -184,10 +184,12 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--after", type=Path)
     parser.add_argument("--prompt", default=PROMPT)
     parser.add_argument("--timeout", type=float, default=300.0, help="seconds for the whole run")
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
-def prepare(options: argparse.Namespace, home: Path) -> tuple[list[str], dict[str, str]]:
+def prepare(
+    options: argparse.Namespace, home: Path, code: Path
+) -> tuple[list[str], dict[str, str]]:
     """Make a fresh profile; return QGIS's command and environment, less the display."""
     qgis_profile.prepare(options.profiles, fresh=True, package=options.package)
     packages = qgis_profile.link_packages(ROOT / ".venv", home / "packages")
@@ -214,24 +216,38 @@ def prepare(options: argparse.Namespace, home: Path) -> tuple[list[str], dict[st
         XDG_RUNTIME_DIR=str(home / "runtime"),
     )
     (home / "runtime").mkdir(mode=0o700)
-    code = ROOT / "scripts" / "drive_qgis.py"
     return qgis_profile.qgis_command(options.profiles.resolve(), code), variables
+
+
+def drive(
+    options: argparse.Namespace, code: Path = ROOT / "scripts" / "drive_qgis.py"
+) -> tuple[int | None, dict]:
+    """Start QGIS in an empty profile and have it driven.
+
+    Args:
+        options: as of the command line.
+        code: what QGIS runs.
+
+    Returns:
+        QGIS's exit code, None where it had to be ended, and what the driver reported.
+    """
+    shutil.rmtree(options.out, ignore_errors=True)
+    options.out.mkdir(parents=True)
+    with tempfile.TemporaryDirectory(prefix="changescribe-") as folder:
+        command, variables = prepare(options, Path(folder), code)
+        with virtual_screen(options.out / "xvfb.log") as display:
+            say(f"Driving QGIS on display {display}; what happens is in {options.out}/drive.log")
+            variables["DISPLAY"] = display
+            ended = run_qgis(command, variables, options.out / "qgis.log", options.timeout)
+    steps = options.out / "steps.json"
+    return ended, json.loads(steps.read_text(encoding="utf-8")) if steps.is_file() else {}
 
 
 def main() -> int:
     """Run, check, report; return the exit code."""
     options = parse_arguments()
-    shutil.rmtree(options.out, ignore_errors=True)
-    options.out.mkdir(parents=True)
     started = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="changescribe-") as folder:
-        command, variables = prepare(options, Path(folder))
-        with virtual_screen(options.out / "xvfb.log") as display:
-            say(f"Driving QGIS on display {display}; what happens is in {options.out}/drive.log")
-            variables["DISPLAY"] = display
-            code = run_qgis(command, variables, options.out / "qgis.log", options.timeout)
-    steps = options.out / "steps.json"
-    report = json.loads(steps.read_text(encoding="utf-8")) if steps.is_file() else {}
+    code, report = drive(options)
     for step in report.get("steps", []):
         say(f"{step['at_s']:6.1f} s  {step['step']}")
     found = problems_of(options.out, code, report)

@@ -118,6 +118,9 @@ def environment(packages: Optional[Path]) -> dict[str, str]:
         variables.pop(name, None)
     if packages is not None:
         variables["PYTHONPATH"] = str(packages)
+    full = ROOT / ".venv-full" / "bin" / "python"
+    if full.is_file():
+        variables.setdefault("CHANGESCRIBE_WORKER_PYTHON", str(full))
     variables["PYTHONDONTWRITEBYTECODE"] = "1"
     return variables
 

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs inside QGIS (--code): PyTorch through the dock, in a worker process and in QGIS's own.
+
+CHANGESCRIBE_TEST_WORKER holds what the test wants: the folders of the scripts, of the systems and
+of the packages, the worker's Python, and whether to do what ends QGIS instead.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+WANTED = json.loads(os.environ["CHANGESCRIBE_TEST_WORKER"])
+sys.path += [WANTED["scripts"], WANTED["systems"]]
+
+import drive_qgis
+from drive_qgis import DriveError, Wait, detect, fill, find, open_dock, pause, type_text
+from qgis.PyQt.QtCore import QTimer
+from qgis.PyQt.QtWidgets import QComboBox
+from qgis.utils import iface
+
+
+def check(condition, text):
+    if not condition:
+        raise DriveError(text)
+
+
+def use(dock, system):
+    """Choose a system, as if the plugin came with it."""
+    dock.system.reload()
+    combo = find(dock, "systemCombo", QComboBox)
+    combo.setCurrentIndex(combo.findData(system))
+    check(combo.currentData() == system, f"The dock does not offer {system}")
+
+
+def device_of(driver):
+    driver.facts.setdefault("devices", []).append(driver.facts["device"])
+    return driver.facts["device"]
+
+
+def script(driver):
+    """The same run in a worker, in one that is killed, and in QGIS's process."""
+    dock, layers = yield from open_dock(driver)
+    if WANTED["plain_import"]:
+        driver.say("import torchvision as anyone would")
+        sys.path.insert(0, WANTED["packages"])
+        import torchvision  # noqa: F401
+
+        yield pause(2.0)
+        return
+    yield from fill(driver, dock, layers)
+    import worker_systems
+
+    from changescribe.engine import routing
+
+    worker_systems.register_all()
+    use(dock, "with_torch")
+    dock.advanced.setCollapsed(False)
+    yield pause(0.3)
+    type_text(dock.advanced.python, WANTED["python"])
+
+    driver.say("PyTorch in the worker process")
+    yield from detect(driver, dock)
+    worker = routing.shared_host()._worker._session.process
+    check(f"process {worker.pid}" in device_of(driver), driver.facts["device"])
+    check("torch" not in sys.modules, "torch has been imported into QGIS")
+
+    driver.say("kill the worker in mid-run")
+    use(dock, "hangs")
+    mark = Path(os.environ["CHANGESCRIBE_TEST_MARK"])
+
+    def kill():
+        if mark.exists():
+            os.kill(worker.pid, signal.SIGKILL)
+        return mark.exists()
+
+    yield from detect(driver, dock, kill)
+    texts = [item.text() for item in iface.messageBar().items()]
+    driver.facts["messages"] = texts
+    told = any("The worker process ended unexpectedly (signal 9)" in text for text in texts)
+    check(told, f"Nobody was told: {texts}")
+
+    driver.say("PyTorch in QGIS's process")
+    use(dock, "with_torch")
+    sys.path.insert(0, WANTED["packages"])
+    dock.advanced.host.setCurrentIndex(dock.advanced.host.findData(routing.IN_PROCESS))
+    yield from detect(driver, dock)
+    check(f"process {os.getpid()}" in device_of(driver), driver.facts["device"])
+    check("torchvision" in sys.modules, "torchvision was not imported")
+    check(sys.modules["triton"] is None, "triton is not blocked")
+    canvas = iface.mapCanvas()
+    canvas.refreshAllLayers()
+    yield pause(1.0)
+    yield Wait("the map to be drawn", lambda: not canvas.isDrawing(), 60)
+    driver.say("close QGIS")
+
+
+QTimer.singleShot(500, lambda: drive_qgis.start(script))

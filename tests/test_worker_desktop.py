@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""PyTorch in the real QGIS desktop, driven under Xvfb: QGIS survives what kills it otherwise."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import sysconfig
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+
+pytestmark = [
+    pytest.mark.torch,
+    pytest.mark.skipif(
+        not (shutil.which("qgis") and shutil.which("Xvfb")), reason="needs QGIS and Xvfb"
+    ),
+]
+
+TESTS = Path(__file__).resolve().parent
+ROOT = TESTS.parent
+SYSTEMS = TESTS / "engine"
+
+
+@pytest.fixture
+def drive(
+    tmp_path: Path, make_raster: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[int | None, dict[str, Any]]]:
+    """Return a function that drives QGIS and returns its exit code and the report."""
+    headless_run = pytest.importorskip("headless_run")
+    np = pytest.importorskip("numpy")
+    if not (ROOT / ".venv").is_dir():
+        pytest.skip("needs .venv, whose onnxruntime the dock wants: make setup")
+    before = np.full((3, 200, 300), 60, np.uint8)
+    after = before.copy()
+    after[:, 50:70, 100:140] = 250
+    pair = [make_raster("town_2016.tif", before), make_raster("town_2023.tif", after)]
+    # A program that finds the systems of the tests, as an environment with them installed would.
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nPYTHONPATH="{SYSTEMS}" exec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+
+    # PyTorch as somebody would install it into QGIS's Python, which keeps its own numpy.
+    packages = tmp_path / "packages"
+    packages.mkdir()
+    for path in Path(sysconfig.get_path("purelib")).iterdir():
+        if not path.name.startswith("numpy"):
+            (packages / path.name).symlink_to(path)
+
+    def run(*, plain_import: bool = False) -> tuple[int | None, dict[str, Any]]:
+        wanted = {
+            "scripts": str(ROOT / "scripts"),
+            "systems": str(SYSTEMS),
+            "packages": str(packages),
+            "python": str(python),
+            "plain_import": plain_import,
+        }
+        monkeypatch.setenv("CHANGESCRIBE_TEST_WORKER", json.dumps(wanted))
+        monkeypatch.setenv("CHANGESCRIBE_TEST_MARK", str(tmp_path / "mark"))
+        options = headless_run.parse_arguments([
+            "--before", pair[0], "--after", pair[1], "--prompt", "buildings built",
+            "--out", str(tmp_path / "run"), "--profiles", str(tmp_path / "profile"),
+            "--timeout", "240",
+        ])
+        return headless_run.drive(options, TESTS / "drive_worker.py")
+
+    return run
+
+
+def test_pytorch_runs_in_a_worker_and_in_qgis_and_qgis_survives(drive: Callable) -> None:
+    code, report = drive()
+    assert report.get("ok"), report.get("error", f"QGIS ended with {code} before a report")
+    assert code == 0
+    assert len(report["devices"]) == 2
+    assert any("started again" in text for text in report["messages"])
+
+
+@pytest.mark.slow
+def test_the_plain_import_is_what_kills_qgis(drive: Callable) -> None:
+    """Shows the reason for all this, where it exists: Mesa's libLLVM against triton's."""
+    code, report = drive(plain_import=True)
+    if report.get("ok"):
+        pytest.skip("this QGIS survives the plain import of torchvision")
+    assert code != 0
+    assert not report
