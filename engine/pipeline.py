@@ -134,6 +134,7 @@ class _Run:
         _check(request)
         info = self._host.info(request.system)
         parsed = prompt.resolve(prompt.parse(request.prompt), _plurals(info.classes))
+        self._warnings += prompt.notes(parsed)
         parsed = self._against(parsed, info)
         outputs = RunOutputs(request)
         with RasterSource.open(

@@ -13,8 +13,9 @@ Decisions that are not obvious:
   the parse, where the user sees it; a misspelt verb becomes part of the noun.
 - A negation ("no roads", "buildings but not sheds") names what is *not* wanted,
   up to the next comma: that is left out. A prompt with nothing else is an error.
-- Where something happened ("in the forest", "along the river") is left out: the
-  area analysed says where.
+- Where something happened, when and how large it is ("along the river", "since 2015",
+  "larger than 1 ha") is set aside and told: the area analysed says where, the layers
+  when, the minimum area how large.
 - "Flooded fields" are water that appeared, not fields.
 """
 
@@ -29,6 +30,9 @@ from .classes import class_of
 from .errors import InputError
 from .prompt_words import (
     ANYTHING,
+    ASIDES,
+    BESIDE,
+    EMPTY,
     EXCHANGES,
     FILLER,
     FUSED,
@@ -48,6 +52,7 @@ EXAMPLES = ("roads built", "buildings demolished", "trees cleared", "grass repla
 
 _SEPARATOR = re.compile(r"\s*(?:[,;/+&|]|\band\b|\bor\b|\bplus\b|\bthen\b)\s*")
 _WORD = re.compile(r"[^\W_][\w'.-]*")
+_COMPARATIVE = re.compile(r"\w+er|more|less")
 _BARE_EXCHANGE = re.compile(r"^(?:from\s+)?(.+?)\s+(?:in)?to\s+(.+)$")
 
 
@@ -66,14 +71,17 @@ def parse(text: str) -> ParsedPrompt:
     clean = _normalise(text)
     if not _WORD.search(clean):
         raise _error("The prompt is empty.")
-    anything = _anything(clean)
+    rest, aside = _without_asides(clean)
+    anything = _anything(rest, aside)
     if anything is not None:
         words = "any change" if anything == CHANGED else f"anything, {anything}"
-        return ParsedPrompt(text, (), True, f"looks for: {words}")
-    queries = _unique(_read(clean))
+        unused = _in_order(aside, clean)
+        return ParsedPrompt(text, (), True, _explained(f"looks for: {words}", unused), unused)
+    queries = _unique(_read(rest, aside))
     if not queries:
         raise _error(f'The prompt "{text.strip()}" does not say what to look for.')
-    return ParsedPrompt(text, queries, False, explain(queries))
+    unused = _in_order([part for part in aside if _matters(part, queries)], clean)
+    return ParsedPrompt(text, queries, False, _explained(explain(queries), unused), unused)
 
 
 def resolve(parsed: ParsedPrompt, class_plurals: Sequence[str]) -> ParsedPrompt:
@@ -96,16 +104,31 @@ def resolve(parsed: ParsedPrompt, class_plurals: Sequence[str]) -> ParsedPrompt:
         raise InputError(
             "This system has no classes of its own, so it cannot look for any change.", _hint()
         )
-    direction = _anything(_normalise(parsed.text))
+    direction = _anything(_without_asides(_normalise(parsed.text))[0], [])
     ways = (direction,) if direction in (APPEARED, REMOVED) else (APPEARED, REMOVED)
     queries = tuple(Query(name, way) for name in class_plurals for way in ways)
-    listed = ", ".join(class_plurals)
-    return replace(parsed, queries=queries, explanation=f"{parsed.explanation} ({listed})")
+    words = "any change" if len(ways) > 1 else f"anything, {direction}"
+    listed = f"looks for: {words} ({', '.join(class_plurals)})"
+    return replace(parsed, queries=queries, explanation=_explained(listed, parsed.unused))
 
 
 def explain(queries: Iterable[Query]) -> str:
     """Return one line for the user: ``"looks for: trees, removed; buildings, appeared"``."""
     return "looks for: " + "; ".join(f"{query.object}, {query.direction}" for query in queries)
+
+
+def notes(parsed: ParsedPrompt) -> tuple[str, ...]:
+    """Return warnings for the user about what a prompt says and nobody acts upon."""
+    if not parsed.unused:
+        return ()
+    where_else = (
+        "The area analysed says where, the minimum area how large, and the layers when."
+    )
+    return (f"Not used of the prompt: {'; '.join(parsed.unused)}. {where_else}",)
+
+
+def _explained(explanation: str, unused: Sequence[str]) -> str:
+    return f"{explanation} (not used: {'; '.join(unused)})" if unused else explanation
 
 
 def _hint() -> str:
@@ -125,7 +148,7 @@ def _normalise(text: str) -> str:
     """Lower case, plain apostrophes, full stops as commas, two-word verbs as one word."""
     clean = text.lower().replace("\u2019", "'").replace("\u2018", "'").replace("\u2192", "->")
     clean = re.sub(r"\b(that|what|where|which|who|there|it)'s\b", r"\1 is", clean)
-    clean = re.sub(r"[^\w\s'.,;/+&|>-]", " ", clean)
+    clean = re.sub(r"[^\w\s'.,;/+&|<>=%-]", " ", clean)
     clean = re.sub(r"\.(?=\s|$)", " , ", clean)
     clean = re.sub(r"(?<!\w)-(?!>)|-(?![\w>])", " ", clean)
     clean = " ".join(clean.split())
@@ -134,18 +157,50 @@ def _normalise(text: str) -> str:
     return " ".join(clean.split()).strip(" ,;.")
 
 
-def _anything(clean: str) -> Optional[str]:
-    """Return the direction in which anything at all was asked for; None for a real target."""
+def _without_asides(clean: str) -> tuple[str, list[str]]:
+    """Part the prompt from what it says of size, time and compass directions."""
+    aside: list[str] = []
+    for pattern in ASIDES:
+        aside += [" ".join(match.group().split()) for match in pattern.finditer(clean)]
+        clean = pattern.sub(" ", clean)
+    return " ".join(clean.split()).strip(" ,;"), aside
+
+
+def _in_order(aside: Sequence[str], clean: str) -> tuple[str, ...]:
+    """Return parts of the prompt without duplicates, in its order."""
+    return tuple(sorted(dict.fromkeys(aside), key=clean.find))
+
+
+def _matters(aside: str, queries: Sequence[Query]) -> bool:
+    """Tell whether leaving out a part of the prompt can change what is found.
+
+    "Roads, no buildings" looks for roads; "houses, no sheds" finds sheds too, since the model
+    knows them as buildings.
+    """
+    words = aside.split()
+    if words[0] not in NEGATIONS or any(character.isdigit() for character in aside):
+        return True
+    kinds = [class_of(noun) for noun in _nouns(" ".join(words[1:]), [])]
+    wanted = [class_of(query.object) for query in queries]
+    return any(kind is None or kind in wanted for kind in kinds)
+
+
+def _anything(clean: str, aside: list[str]) -> Optional[str]:
+    """Return the direction in which anything at all was asked for; None for a real target.
+
+    Where it was asked for is added to ``aside``.
+    """
     words = _WORD.findall(clean)
     if NEGATIONS & set(words):
         return None
     asks = bool(PRONOUNS & set(words))
     found: list[str] = []
-    for word in words:
+    for index, word in enumerate(words):
         if word in FILLER or word in ANYTHING:
             continue
-        if word in PLACE and asks and found and found[-1] != CHANGED:
-            break  # "what was built in the forest?"
+        if word in PLACE and asks and found and (found[-1] != CHANGED or word in BESIDE):
+            aside.append(" ".join(words[index:]))  # "what was built in the forest?"
+            break
         if word not in VERBS:
             if word not in PLACE:
                 return None
@@ -158,38 +213,42 @@ def _anything(clean: str) -> Optional[str]:
     return CHANGED if (found and not directed) or asks else None
 
 
-def _read(clean: str) -> list[Query]:
-    exchange = _exchange(clean)
+def _read(clean: str, aside: list[str]) -> list[Query]:
+    """Read the queries; what none of them says is added to ``aside``."""
+    exchange = _exchange(clean, aside)
     if exchange:
         return exchange
-    parts = [part for part in _SEPARATOR.split(_wanted(clean)) if part.strip()]
-    return _distribute([_clause(part) for part in parts])
+    parts = [part for part in _SEPARATOR.split(_wanted(clean, aside)) if part.strip()]
+    return _distribute([_clause(part, aside) for part in parts])
 
 
-def _exchange(clean: str) -> list[Query]:
+def _exchange(clean: str, aside: list[str]) -> list[Query]:
     """Read "X replaced by Y", "Y replacing X", "from X to Y", "X -> Y"; else nothing."""
     for pattern, swapped in ((EXCHANGES, False), (REPLACING, True)):
         match = pattern.search(clean)
         if match is not None:
             left, right = clean[: match.start()], clean[match.end() :]
             gone, come = (right, left) if swapped else (left, right)
-            queries = [Query(noun, REMOVED) for noun in _nouns(re.sub(r"^from\s", "", gone))]
-            return queries + [Query(noun, APPEARED) for noun in _nouns(come)]
+            gone_nouns = _nouns(re.sub(r"^from\s", "", gone), aside)
+            queries = [Query(noun, REMOVED) for noun in gone_nouns]
+            return queries + [Query(noun, APPEARED) for noun in _nouns(come, aside)]
     match = _BARE_EXCHANGE.match(clean)
     if match is None or any(VERBS.get(word, CHANGED) != CHANGED for word in clean.split()):
         return []
-    gone_nouns, come_nouns = _nouns(match.group(1)), _nouns(match.group(2))
+    extra: list[str] = []
+    gone_nouns, come_nouns = (_nouns(match.group(side), extra) for side in (1, 2))
     if not gone_nouns or not come_nouns:
         return []
+    aside += extra
     return [Query(n, REMOVED) for n in gone_nouns] + [Query(n, APPEARED) for n in come_nouns]
 
 
-def _nouns(text: str) -> list[str]:
-    nouns = [_clause(part).noun for part in _SEPARATOR.split(_wanted(text))]
+def _nouns(text: str, aside: list[str]) -> list[str]:
+    nouns = [_clause(part, aside).noun for part in _SEPARATOR.split(_wanted(text, aside))]
     return [noun for noun in nouns if noun]
 
 
-def _wanted(clean: str) -> str:
+def _wanted(clean: str, aside: list[str]) -> str:
     """Leave out what a negation says is not wanted, up to the next comma."""
     kept = []
     for part in re.split(r"\s*[,;]\s*", clean):
@@ -199,6 +258,7 @@ def _wanted(clean: str) -> str:
             kept.append(part)
         elif any(word not in FILLER and word not in VERBS for word in words[at + 1 :]):
             kept.append(" ".join(words[:at]))  # "roads built but not sheds" keeps the roads
+            aside.append(" ".join(words[at:]))
         # else "roads not built": the whole clause is negated
     return ", ".join(part for part in kept if part.strip())
 
@@ -213,35 +273,73 @@ class _Clause:
     fused: tuple[Query, ...]
 
 
-def _clause(part: str) -> _Clause:
+def _clause(part: str, aside: list[str]) -> _Clause:
+    """Read a clause; where, when and beside what it happened is added to ``aside``."""
     words = _compounds([word.rstrip(".'-") for word in _WORD.findall(part)])
     content = [word for word in words if word not in FILLER]
     noun: list[str] = []
     verbs: list[str] = []
     fused: tuple[Query, ...] = ()
-    verb_first, elsewhere, link = False, False, ""
-    for word in words:
-        if word in FUSED and (word not in FUSED_ALONE or len(content) == 1):
+    qualifier: list[str] = []
+    verb_first, link = False, ""
+    for index, word in enumerate(words):
+        goes_on = bool(qualifier) and not _is_main_verb(words, index)
+        if goes_on or _opens_qualifier(words, index, bool(noun or fused)):
+            qualifier.append(word)
+        elif word in FUSED and (word not in FUSED_ALONE or len(content) == 1):
             fused += FUSED[word]
         elif word in VERBS:
             verbs.append(word)
             verb_first = verb_first or not noun
             link = ""
-        elif word in PLACE or word == "where":
-            elsewhere = bool(noun)
+            aside += _finished(qualifier)
         elif word in ("of", "with"):
             link = word if noun else ""
-        elif word in FILLER or word in ANYTHING or word.isdigit():
+        elif word in FILLER or word in PLACE or word in ANYTHING or word.isdigit():
             continue
-        elif not elsewhere:
+        else:
             noun += [link, word] if link else [word]
             link = ""
+    aside += _finished(qualifier)
     # "urban sprawl", "flooding of fields": the fused noun says it all.
     phrase = "" if fused else " ".join(noun)
+    if phrase and all(word in EMPTY or _is_letter(word) for word in noun):
+        aside.append(phrase)
+        phrase = ""
     if phrase and {"flooded", "inundated"} & set(verbs):
         land_cover = class_of(phrase)
         phrase = phrase if land_cover is not None and land_cover.name == "water" else "water"
     return _Clause(phrase, _strongest(verbs), verb_first, fused)
+
+
+def _opens_qualifier(words: list[str], index: int, named: bool) -> bool:
+    """Tell whether from here on the clause says where, when or how large."""
+    following = words[index + 1] if index + 1 < len(words) else ""
+    if following == "than" and _COMPARATIVE.fullmatch(words[index]):
+        return True
+    return named and bool(following) and (words[index] in PLACE or words[index] == "where")
+
+
+def _is_main_verb(words: list[str], index: int) -> bool:
+    """Tell a clause's verb ("trees along the river cleared") from "near the cleared forest"."""
+    if words[index] not in VERBS:
+        return False
+    rest = [word for word in words[index + 1 :] if word not in FILLER and word not in VERBS]
+    return not rest or rest[0] in PLACE
+
+
+def _finished(qualifier: list[str]) -> list[str]:
+    """Return a qualifier as one text, if it says anything, and empty it."""
+    says = any(word not in FILLER and word not in PLACE for word in qualifier)
+    while qualifier and qualifier[-1] in FILLER:
+        qualifier.pop()
+    text = " ".join(qualifier)
+    qualifier.clear()
+    return [text] if says else []
+
+
+def _is_letter(word: str) -> bool:
+    return len(word) == 1 and word.isascii()
 
 
 def _compounds(words: list[str]) -> list[str]:

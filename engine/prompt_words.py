@@ -40,7 +40,7 @@ _FUSED_TEXT: tuple[tuple[str, tuple[Query, ...]], ...] = (
     ("deforestation deforested logging clearcut", (Query("trees", REMOVED),)),
     ("reforestation afforestation reforested afforested", (Query("trees", APPEARED),)),
     (
-        "urbanisation urbanization urbanised urbanized sprawl",
+        "urbanisation urbanization urbanised urbanized suburbanisation suburbanization sprawl",
         (Query("buildings", APPEARED), Query("roads", APPEARED)),
     ),
     ("flooding flood floods flooded inundation inundated", (Query("water", APPEARED),)),
@@ -81,6 +81,17 @@ FILLER = frozenset(
 PLACE = frozenset(
     """in on at near along beside around between within inside across by from during before
     after since until through throughout behind under next close outside towards""".split()
+)
+
+#: Prepositions after which a place always follows: "what changed near the river" looks for
+#: any change, while "what changed in the forest" looks for forest.
+BESIDE = frozenset("near along beside around between within behind next close outside".split())
+
+#: Words that name nothing, where no other word stands beside them; so does a single letter.
+EMPTY = frozenset(
+    """he she him her his hers ours yours theirs myself itself themselves whom whose because while
+    than so such only own same very really quite rather still even yes no okay ok hello hi thanks
+    thank other others another else maybe perhaps like about""".split()
 )
 
 NEGATIONS = frozenset(
@@ -147,6 +158,7 @@ REPLACING = re.compile(
     r"(?:built|constructed)\s+over)(?=\s)"
 )
 
+_TOWN = r"(?:cit(?:y|ies)|towns?|urban\s+areas?|built-up\s+areas?)"
 _DOWN = (
     r"(?:torn|tear(?:ing)?|tore|knock(?:ed|ing)?|cut(?:ting)?|chop(?:ped|ping)?|burn(?:ed|t)"
     r"|pull(?:ed|ing)?|taken?)"
@@ -176,6 +188,36 @@ REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             "",
         ),
         (r"\bbefore\s+and\s+after\b", ""),
-        (r"\bbetween\s+\d+\s+and\s+\d+\b", ""),
+        (
+            rf"\b(?:urban|suburban|{_TOWN})\s+(?:growth|expansion|extension|spread|development)\b",
+            "urbanisation",
+        ),
+        (
+            rf"\b(?:growth|expansion|extension|spread)\s+of\s+(?:the\s+)?{_TOWN}\b",
+            "urbanisation",
+        ),
+    )
+)
+
+_COMPASS = r"(?:(?:north|south)(?:[\s-]?(?:east|west))?|east|west|cent(?:re|er)|middle)"
+_NUMBER = r"\d+(?:[.,]\d+)*"
+_MEASURE = (
+    r"(?:\s*(?:m2|m\u00b2|km2|km\u00b2|sqm|ha|hectares?|acres?|square\s+\w+|sq\s+\w+|met(?:re|er)s?"
+    r"|kilomet(?:re|er)s?|m|km|feet|ft|pixels?|px|%|percent|years?|months?|days?)(?!\w))?"
+)
+#: How large, when, and where by the compass: what the prompt cannot say. Read before all else,
+#: since numbers hold commas, and what is left must still be a prompt.
+ASIDES: tuple[re.Pattern[str], ...] = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"\b(?:not?\s+)?(?:\w+er\s+than|more\s+than|less\s+than|at\s+least|at\s+most|over|under"
+        r"|above|below|up\s+to|about)\s+(?:about\s+)?" + _NUMBER + _MEASURE,
+        r"(?<!-)[<>]=?\s*" + _NUMBER + _MEASURE,
+        r"\bwithin\s+" + _NUMBER + _MEASURE + r"(?:\s+(?:of|from)\s+(?:an?\s+|the\s+)?\w+)?",
+        r"\b(?:between|from)\s+\d+\s+(?:and|to)\s+\d+\b" + _MEASURE,
+        r"\b(?:in|since|after|before|until|from|by|during)\s+(?:early\s+|late\s+)?(?:19|20)\d\d\b",
+        r"\b(?:in|at|on|to|towards|near|from)\s+(?:the\s+)?(?:far\s+)?" + _COMPASS + r"(?:ern)?\b"
+        r"(?:\s+(?:part|side|half|corner|end|edge|quarter)s?\b)?"
+        r"(?:\s+of\s+(?:the\s+)?\w+)?",
     )
 )

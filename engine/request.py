@@ -51,12 +51,15 @@ class ParsedPrompt:
             Empty only where ``anything`` is set: the system's own classes take its place.
         anything: the prompt asked for any change at all.
         explanation: one line for the user, such as "looks for: roads, appeared".
+        unused: parts of the prompt that nobody acts upon, such as "near the river"; they are in
+            the explanation too.
     """
 
     text: str
     queries: tuple[Query, ...]
     anything: bool = False
     explanation: str = ""
+    unused: tuple[str, ...] = ()
 
     @property
     def competing(self) -> tuple[str, ...]:

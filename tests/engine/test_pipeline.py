@@ -119,6 +119,17 @@ def test_nothing_found_is_a_result(brightness: InProcessHost, request_: ChangeRe
     assert changes(result.gpkg) == []
 
 
+def test_what_of_the_prompt_is_not_used_is_told(
+    brightness: InProcessHost, request_: ChangeRequest
+) -> None:
+    request = replace(request_, prompt="buildings larger than 1 ha built near the river")
+    result = pipeline.detect(request, brightness)
+    assert result.counts == {"buildings|appeared": 1}
+    (warning,) = result.warnings
+    assert "larger than 1 ha; near the river" in warning
+    assert warning in run_row(result.gpkg)["warnings"]
+
+
 def test_the_same_raster_twice_is_told(
     brightness: InProcessHost, request_: ChangeRequest
 ) -> None:
