@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from ..backbones.mobilenet import MobileNetPyramid
 from ..backbones.resnet import ResNetPyramid
+from ..weights import loading
 from .mmchange_blocks import (
     ConvNormAct,
     ImageFeatureRefinement,
@@ -205,13 +207,66 @@ class MMChange(nn.Module):
         Returns:
             Four masks as logits (B, 1, H, W), the finest first, which is the result.
         """
-        encoded = self.encode(torch.cat([before, after]))
+        encoded = self.encoder(torch.cat([before, after]))
         count = before.shape[0]
         masks = self.head(
             [m[:count] for m in encoded], [m[count:] for m in encoded], text_before, text_after
         )
         return [upsample(mask, before) for mask in masks]
 
-    def encode(self, images: Tensor) -> list[Tensor]:
-        """(B, 3, H, W) float, 0 to 255 -> the four maps that the head takes."""
-        return self.encoder(images)
+
+def score_pair(
+    encoder: Callable[[Tensor], list[Tensor]],
+    head: Callable[..., list[Tensor]],
+    dates: tuple[Tensor, Tensor],
+    texts: tuple[Tensor, Tensor],
+) -> Tensor:
+    """Score pairs in both orders of their dates, each image encoded once.
+
+    Args:
+        encoder: of :class:`MMChange`, in evaluation mode.
+        head: the same, or its ONNX file, see :mod:`.mmchange_onnx`.
+        dates: earlier and later images, (B, 3, H, W) float, 0 to 255.
+        texts: the embedded descriptions, (B, W).
+
+    Returns:
+        (2, B, H, W) in [0, 1]: first as given, then with the dates, and the texts, exchanged.
+    """
+    count = dates[0].shape[0]
+    encoded = encoder(torch.cat(dates))
+    exchanged = [torch.cat([m[count:], m[:count]]) for m in encoded]
+    mask = head(encoded, exchanged, torch.cat(texts), torch.cat(texts[::-1]))[0]
+    mask = upsample(mask.to(dates[0].device).float(), dates[0])
+    return mask[:, 0].sigmoid().unflatten(0, (2, count))
+
+
+def load_trained(path: Path) -> MMChange:
+    """Return what "changescribe train" wrote for MMChange, in evaluation mode on the CPU.
+
+    Raises:
+        WeightsError: it is another file.
+        InputError: it was trained with settings that this version does not know.
+    """
+    tensors, metadata = loading.read_head(path)
+    model = MMChange(MMChangeConfig.from_settings(metadata["config"]))
+    fill_trained(model, tensors, path.name)
+    return model.eval()
+
+
+def fill_trained(model: nn.Module, tensors: dict[str, Tensor], name: str) -> None:
+    """Copy trained weights into a model; its frozen parts, which the file lacks, are kept.
+
+    Raises:
+        WeightsError: the file is that of another model.
+    """
+    frozen = [
+        f"{part}."
+        for part, module in model.named_modules()
+        if list(module.parameters()) and not any(p.requires_grad for p in module.parameters())
+    ]
+    kept = {
+        key: value
+        for key, value in model.state_dict().items()
+        if any(key.startswith(part) for part in frozen)
+    }
+    loading.fill(model, {**kept, **tensors}, name)

@@ -16,9 +16,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..backbones import clip_text
 from ..backbones.mobilenet import MobileNetPyramid
 from ..backbones.resnet import ResNetPyramid
+from ..errors import InputError
+from ..weights import loading
+from ..weights.store import WeightsStore
 from .attention import MultiHeadAttention, to_map, to_tokens
+from .mmchange import fill_trained
 from .textscd_config import TextSCDConfig
 
 #: Words of a caption that are read: L = 50 (section 3.2.2).
@@ -138,6 +143,7 @@ class TextSCDHead(nn.Module):
 
     def __init__(self, config: TextSCDConfig, channels: tuple[int, ...]) -> None:
         super().__init__()
+        self.channels, self.text_width = channels, config.text_width
         self.pair = nn.ModuleList(PairFeatures(width) for width in channels)
         self.guide = nn.ModuleList(
             TextGuidedInteraction(channels[stage], config.text_width, config.heads)
@@ -203,3 +209,51 @@ class TextSCD(nn.Module):
     def encode(self, images: Tensor) -> list[Tensor]:
         """(B, 3, H, W) float, 0 to 255 -> the four maps that the head takes (eqs. 3, 4)."""
         return self.backbone(images)[1:]
+
+
+def load_trained(path: Path) -> TextSCD:
+    """Return what "changescribe train" wrote for TextSCD, in evaluation mode on the CPU.
+
+    Raises:
+        WeightsError: it is another file.
+        InputError: it was trained with settings that this version does not know.
+    """
+    tensors, metadata = loading.read_head(path)
+    model = TextSCD(TextSCDConfig.from_settings(metadata["config"]))
+    fill_trained(model, tensors, path.name)
+    return model.eval()
+
+
+def open_tower(config: TextSCDConfig, store: WeightsStore | None = None) -> clip_text.TextTower:
+    """Return the frozen text tower of a configuration.
+
+    Args:
+        config: names it.
+        store: of the weights; None is the usual place.
+
+    Raises:
+        InputError: its words have another width than the model was built for.
+        WeightsError: its weights are missing.
+    """
+    tower = clip_text.build(config.text_tower, config.text_file, store=store)
+    if tower.word_width != config.text_width:
+        raise InputError(
+            f"The text tower {config.text_tower} has {tower.word_width} channels for a word, the "
+            f"model was built for {config.text_width}.",
+            "Set text_width in the recipe's section model.",
+        )
+    return tower
+
+
+def caption_words(
+    tower: clip_text.TextTower | None,
+    captions: list[str],
+    device: torch.device | str,
+    config: TextSCDConfig,
+) -> tuple[Tensor, Tensor]:
+    """Embed captions (eq. 5): words (B, L, text_width) and mask (B, L), L at most 50."""
+    if tower is None:
+        words = torch.zeros(len(captions), 1, config.text_width, device=device)
+        return words, torch.ones(len(captions), 1, device=device)
+    text = tower.encode(captions, device)
+    return text.words[:, :CAPTION_WORDS], text.mask[:, :CAPTION_WORDS].float()

@@ -11,6 +11,8 @@ from .base import ChangeSystem
 #: name -> (module in this package, class). The first one is the default.
 _SYSTEMS: dict[str, tuple[str, str]] = {
     "bundled": ("bundled", "BundledSystem"),
+    "mmchange": ("mmchange", "MmchangeSystem"),
+    "textscd": ("textscd", "TextscdSystem"),
 }
 #: The same for systems from outside the package, whose modules are found on ``sys.path``.
 _REGISTERED: dict[str, tuple[str, str]] = {}

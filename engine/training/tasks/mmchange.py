@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ... import text_sources
 from ...backbones.resnet import imagenet_weights
-from ...modules.mmchange import MMChange
+from ...modules.mmchange import MMChange, score_pair
 from ...modules.mmchange_config import MMChangeConfig
 from ...request import APPEARED
 from ...text_sources import Descriptions
@@ -120,7 +120,7 @@ class MmchangeTask(Task):
         """Return the score of the change; of a directed network that of either direction."""
         dates = batch["before"].float(), batch["after"].float()
         texts = batch["text_before"], batch["text_after"]
-        scores = score_pair(model, dates, texts)
+        scores = score_pair(model.encoder, model.head, dates, texts)
         return {"change": scores.amax(0) if self._config.direction else scores[0]}
 
     def parameter_groups(self, model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
@@ -150,25 +150,3 @@ def mask_loss(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     score = logits.sigmoid() * known
     overlap, total = (score * truth).sum(), score.sum() + truth.sum()
     return entropy / known.sum().clamp(min=1), 1 - (2 * overlap + 1) / (total + 1)
-
-
-def score_pair(
-    model: nn.Module, dates: tuple[Tensor, Tensor], texts: tuple[Tensor, Tensor]
-) -> Tensor:
-    """Score pairs in both orders of their dates, each image encoded once.
-
-    Args:
-        model: in evaluation mode.
-        dates: earlier and later images, (B, 3, H, W) float, 0 to 255.
-        texts: the embedded descriptions, (B, W).
-
-    Returns:
-        (2, B, H, W) in [0, 1]: first as given, then with the dates exchanged.
-    """
-    count, _, height, width = dates[0].shape
-    encoded = model.encode(torch.cat(dates))
-    exchanged = [torch.cat([m[count:], m[:count]]) for m in encoded]
-    both = torch.cat(texts), torch.cat(texts[::-1])
-    mask = model.head(encoded, exchanged, *both)[0].float()
-    mask = F.interpolate(mask, (height, width), mode="bilinear", align_corners=False)
-    return mask[:, 0].sigmoid().unflatten(0, (2, count))

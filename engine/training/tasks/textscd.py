@@ -15,7 +15,7 @@ from ... import text_sources
 from ...backbones import clip_text
 from ...backbones.resnet import imagenet_weights
 from ...errors import InputError
-from ...modules.textscd import CAPTION_WORDS, TextSCD
+from ...modules.textscd import TextSCD, caption_words, open_tower
 from ...modules.textscd_config import TextSCDConfig
 from ...text_sources import Descriptions
 from ..pairs.base import read_image
@@ -169,37 +169,6 @@ class TextscdTask(Task):
             {"params": backbone, "lr": spec.encoder_lr or spec.lr},
             {"params": list(model.head.parameters())},
         ]
-
-
-def open_tower(config: TextSCDConfig) -> clip_text.TextTower:
-    """Return the frozen text tower of a configuration.
-
-    Raises:
-        InputError: its words have another width than the model was built for.
-        WeightsError: its weights are missing.
-    """
-    tower = clip_text.build(config.text_tower, config.text_file)
-    if tower.word_width != config.text_width:
-        raise InputError(
-            f"The text tower {config.text_tower} has {tower.word_width} channels for a word, the "
-            f"model was built for {config.text_width}.",
-            "Set text_width in the recipe's section model.",
-        )
-    return tower
-
-
-def caption_words(
-    tower: clip_text.TextTower | None,
-    captions: list[str],
-    device: torch.device | str,
-    config: TextSCDConfig,
-) -> tuple[Tensor, Tensor]:
-    """Embed captions (eq. 5): words (B, L, text_width) and mask (B, L), L at most 50."""
-    if tower is None:
-        words = torch.zeros(len(captions), 1, config.text_width, device=device)
-        return words, torch.ones(len(captions), 1, device=device)
-    text = tower.encode(captions, device)
-    return text.words[:, :CAPTION_WORDS], text.mask[:, :CAPTION_WORDS].float()
 
 
 def semantic_loss(logits: Tensor, target: Tensor) -> Tensor:

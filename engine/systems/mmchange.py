@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""MMChange: images and a description of each, with weights that "changescribe train" has made.
+
+The network reads no prompt: it finds the object that it was trained on. A prompt
+that names another one gets no polygons and a warning, except from a network
+trained on any change, which answers every prompt with the same change.
+
+A network that learned what appeared is asked about what was removed by giving it
+the dates, and their descriptions, in the other order. One that learned change
+alone, as in the paper, has no direction: it gives both the same score, and says so.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Callable, Optional
+
+from .. import text_sources
+from ..classes import class_of
+from ..device import Device, choose
+from ..errors import InputError, WeightsError
+from ..modules.mmchange_config import MMChangeConfig
+from ..request import APPEARED, CHANGED, REMOVED
+from ..text_sources import Descriptions
+from ..weights import catalogue, files, loading
+from ..weights.store import WeightsStore
+from .base import ChangeSystem, SystemInfo, TilePrediction
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+
+    from ..request import Query
+
+#: Entry of the catalogue of weights.
+HEAD = "mmchange-head"
+#: What "anything changed" asks a network for that was trained on any change.
+ANYTHING = "land cover"
+#: Rows of :func:`..modules.mmchange.score_pair` that answer a direction.
+_ORDERS = {APPEARED: [0], REMOVED: [1], CHANGED: [0, 1]}
+
+
+class MmchangeSystem(ChangeSystem):
+    """MMChange with the weights in the store.
+
+    Args:
+        store: of weights; None is the usual place.
+        cache: folder for the answers of a vision-language model; None is the usual one.
+    """
+
+    def __init__(
+        self, store: Optional[WeightsStore] = None, cache: Optional[Path] = None
+    ) -> None:
+        self._store = store
+        self._cache = cache
+        self._encoder: Any = None
+        self._head: Optional[Callable[..., Any]] = None
+        self._texts: Optional[Descriptions] = None
+        self._config = MMChangeConfig()
+        self._wanted_device = ""
+        self._used: Optional[Device] = None
+        self._device = "not loaded"
+
+    @property
+    def info(self) -> SystemInfo:
+        """Describe the system; its object, tile size and revision are those of the weights."""
+        config, tile, revision = self._trained()
+        target = config.object or "any change"
+        return SystemInfo(
+            name="mmchange",
+            title=f"MMChange - {target}",
+            description=(
+                f"Finds {target}: what it was trained on, whatever the prompt. It compares the "
+                "images, and descriptions of them."
+            ),
+            pixel_sizes=(0.5,),
+            classes=(config.object or ANYTHING,),
+            tile_size=tile,
+            overlap=tile // 4,
+            batch_size=2,
+            revision=revision,
+            terms="Those of the data that it was trained on.",
+            tier="full",
+            weights=(HEAD, *needed_for_text(config)),
+        )
+
+    def _stored(self) -> WeightsStore:
+        return self._store or WeightsStore()
+
+    def _trained(self) -> tuple[MMChangeConfig, int, str]:
+        """Return settings, tile size and revision of the weights; the paper's without any."""
+        store = self._stored()
+        try:
+            metadata = loading.head_metadata(store.location(store.entry(HEAD)))
+            config = MMChangeConfig.from_settings(metadata["config"])
+            recipe = metadata["recipe"]
+            return config, int(recipe["crop"]), f"{recipe['name']}, step {metadata['step']}"
+        except (WeightsError, InputError, KeyError, TypeError, ValueError):
+            # What is wrong with the file is said when it is loaded.
+            return MMChangeConfig(), 256, "not trained"
+
+    def load(self, device: str = "auto") -> None:
+        """Load network and text source; see the base class."""
+        if self._head is not None and device == self._wanted_device:
+            return
+        chosen = choose(device)
+        from ..modules.mmchange import load_trained
+        from ..modules.mmchange_onnx import OnnxHead
+
+        store = self._stored()
+        path = store.path(HEAD)
+        model = load_trained(path)
+        config = model.config
+        if config.text:
+            _require_texts(store, config)
+            source = text_sources.create(config.text_source, weights=store.folder)
+            self._texts = Descriptions(
+                source,
+                config.text_tower,
+                config.text_width,
+                (self._cache or text_sources.default_folder()) if source.costly else None,
+                store.folder,
+                config.text_file,
+            )
+        exported = path.with_suffix(".onnx")
+        self._device = chosen.text
+        if exported.is_file():
+            self._head = OnnxHead(exported, files.sha256_of(path), chosen.name)
+            self._device += "; fusion and decoder on onnxruntime"
+        else:
+            self._head = model.head.to(chosen.name)
+        self._encoder, self._config = model.encoder.to(chosen.name), config
+        self._used, self._wanted_device = chosen, device
+
+    @property
+    def device(self) -> str:
+        """The device in use and why."""
+        return self._device
+
+    def predict(
+        self, before: np.ndarray, after: np.ndarray, queries: Sequence[Query]
+    ) -> TilePrediction:
+        """Score a batch of tile pairs; every tile is described and encoded once."""
+        import numpy as np
+
+        self.load(self._wanted_device or "auto")
+        count, height, width = before.shape[:3]
+        scores = np.zeros((count, len(queries), height, width), np.float32)
+        asked = [row for row, query in enumerate(queries) if _answers(self._config, query)]
+        if not asked:
+            return TilePrediction(scores)
+        both = self._score(before, after)
+        for row in asked:
+            orders = _ORDERS[queries[row].direction] if self._config.direction else [0]
+            scores[:, row] = both[orders].max(0)
+        return TilePrediction(scores)
+
+    def _score(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+        """Return (2, B, H, W) float32: scores in both orders of the dates."""
+        import torch
+
+        from ..modules.mmchange import score_pair
+
+        if self._used is None or self._head is None:
+            raise RuntimeError("predict before load")
+        place = self._used.name
+        dates = tuple(
+            torch.from_numpy(tiles).to(place).permute(0, 3, 1, 2).float()
+            for tiles in (before, after)
+        )
+        texts = tuple(self._described(tiles).to(place) for tiles in (before, after))
+        with torch.inference_mode(), self._used.autocast():
+            return score_pair(self._encoder, self._head, dates, texts).cpu().numpy()
+
+    def _described(self, tiles: np.ndarray) -> Any:
+        """Return the embedded descriptions of tiles, (B, W)."""
+        import torch
+
+        if self._texts is None:
+            return torch.zeros(len(tiles), self._config.text_width)
+        return torch.stack(
+            [torch.from_numpy(self._texts.of([tile]).embedding) for tile in tiles]
+        )
+
+    def notes(self, queries: Sequence[Query]) -> tuple[str, ...]:
+        """Say what is found for a noun that the network was not trained on."""
+        config = self._trained()[0]
+        asked = list(dict.fromkeys(query.object for query in queries))
+        found = []
+        if not config.object:
+            others = [noun for noun in asked if noun != ANYTHING]
+            found += [
+                f'This MMChange finds any change, and not "{noun}" alone.' for noun in others
+            ]
+        else:
+            wrong = list(dict.fromkeys(q.object for q in queries if not _answers(config, q)))
+            found += [
+                f'This MMChange was trained on {config.object}: nothing was looked for as "{noun}".'
+                for noun in wrong
+            ]
+        if not config.direction and any(query.direction != CHANGED for query in queries):
+            found.append(
+                "This MMChange was trained without direction: what it found may have appeared or "
+                "been removed."
+            )
+        return tuple(found)
+
+    def unload(self) -> None:
+        """Free network and text source."""
+        self._encoder = self._head = self._texts = self._used = None
+        self._device = "not loaded"
+
+
+def needed_for_text(config: Any) -> tuple[str, ...]:
+    """Return the entries of the catalogue that the texts of a configuration need.
+
+    Args:
+        config: of MMChange or of TextSCD.
+    """
+    source = config.text_source.get("source", "none")
+    if not config.text or source == "none":
+        return ()
+    default = {"vlm": "tiny-llava-v1", "labels": "clip-vit-b-32-openai"}.get(source, "")
+    wanted = (config.text_tower, str(config.text_source.get("model", default)))
+    return tuple(dict.fromkeys(name for name in wanted if name in catalogue.entries()))
+
+
+def _require_texts(store: WeightsStore, config: MMChangeConfig) -> None:
+    """Look for what the descriptions need before the first tile does.
+
+    Raises:
+        WeightsError: a file is missing; the hint says how to get it.
+    """
+    for name in needed_for_text(config):
+        store.path(name)
+
+
+def _answers(config: MMChangeConfig, query: Query) -> bool:
+    """Whether a network finds what a query names: the same words, or the same land cover."""
+    if not config.object or query.object == config.object:
+        return True
+    land_cover = class_of(query.object)
+    return land_cover is not None and land_cover == class_of(config.object)

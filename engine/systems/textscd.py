@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""TextSCD: from which class to which, with weights that "changescribe train" has made.
+
+The network answers with the classes of both dates and with the change between
+them. A query's score is the least of three: that something changed, that the
+later date has the class, and that the earlier one has not (for "removed" the
+other way round). Each is 0.5 where the published rule decides, so that at the
+default threshold the result is the paper's: the likeliest class of each date
+where change is more likely than not. The classes of the polygons, before and
+after, come from the same maps.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Callable, Optional
+
+from .. import text_sources
+from ..classes import class_of
+from ..device import Device, choose
+from ..errors import InputError, WeightsError
+from ..modules.textscd_config import TextSCDConfig
+from ..request import APPEARED, REMOVED
+from ..text_sources import Descriptions
+from ..weights import catalogue, files, loading
+from ..weights.store import WeightsStore
+from .base import ChangeSystem, SystemInfo, TilePrediction
+from .mmchange import needed_for_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+
+    from ..request import Query
+
+#: Entry of the catalogue of weights.
+HEAD = "textscd-head"
+
+
+class TextscdSystem(ChangeSystem):
+    """TextSCD with the weights in the store.
+
+    Args:
+        store: of weights; None is the usual place.
+        cache: folder for the answers of a vision-language model; None is the usual one.
+    """
+
+    def __init__(
+        self, store: Optional[WeightsStore] = None, cache: Optional[Path] = None
+    ) -> None:
+        self._store = store
+        self._cache = cache
+        self._encoder: Any = None
+        self._head: Optional[Callable[..., Any]] = None
+        self._tower: Any = None
+        self._texts: Optional[Descriptions] = None
+        self._config = TextSCDConfig()
+        self._wanted_device = ""
+        self._used: Optional[Device] = None
+        self._device = "not loaded"
+
+    @property
+    def info(self) -> SystemInfo:
+        """Describe the system; its classes, tile size and revision are those of the weights."""
+        config, tile, revision = self._trained()
+        return SystemInfo(
+            name="textscd",
+            title="TextSCD - from class to class",
+            description=(
+                "Finds which class the ground had before and after, and tells both with every "
+                f"polygon: {', '.join(config.classes)}."
+            ),
+            pixel_sizes=(0.5, 1.0, 2.0),
+            classes=tuple(shown(name) for name in config.classes),
+            tile_size=tile,
+            overlap=64,
+            batch_size=1,
+            revision=revision,
+            terms="Those of the data that it was trained on, and of the text tower.",
+            tier="full",
+            weights=(HEAD, *_needed(config)),
+        )
+
+    def _stored(self) -> WeightsStore:
+        return self._store or WeightsStore()
+
+    def _trained(self) -> tuple[TextSCDConfig, int, str]:
+        """Return settings, tile size and revision of the weights; the paper's without any."""
+        store = self._stored()
+        try:
+            metadata = loading.head_metadata(store.location(store.entry(HEAD)))
+            config = TextSCDConfig.from_settings(metadata["config"])
+            recipe = metadata["recipe"]
+            tile = max(256, int(recipe["crop"]))
+            return config, tile, f"{recipe['name']}, step {metadata['step']}"
+        except (WeightsError, InputError, KeyError, TypeError, ValueError):
+            # What is wrong with the file is said when it is loaded.
+            return TextSCDConfig(), 512, "not trained"
+
+    def load(self, device: str = "auto") -> None:
+        """Load network, text tower and text source; see the base class."""
+        if self._head is not None and device == self._wanted_device:
+            return
+        chosen = choose(device)
+        from ..modules.textscd import load_trained, open_tower
+        from ..modules.textscd_onnx import OnnxHead
+
+        store = self._stored()
+        path = store.path(HEAD)
+        model = load_trained(path)
+        config = model.config
+        for name in _needed(config):
+            store.path(name)
+        self._tower = open_tower(config, store) if config.text else None
+        source = text_sources.create(
+            config.text_source if config.text else {}, text_sources.PAIR_QUESTION, store.folder
+        )
+        folder = self._cache or text_sources.default_folder()
+        self._texts = Descriptions(source, folder=folder if source.costly else None)
+        exported = path.with_suffix(".onnx")
+        self._device = chosen.text
+        if exported.is_file():
+            self._head = OnnxHead(exported, files.sha256_of(path), chosen.name)
+            self._device += "; fusion and decoders on onnxruntime"
+        else:
+            self._head = model.head.to(chosen.name)
+        self._encoder, self._config = model.backbone.to(chosen.name), config
+        self._used, self._wanted_device = chosen, device
+
+    @property
+    def device(self) -> str:
+        """The device in use and why."""
+        return self._device
+
+    def predict(
+        self, before: np.ndarray, after: np.ndarray, queries: Sequence[Query]
+    ) -> TilePrediction:
+        """Score a batch of tile pairs, and tell the classes of both dates."""
+        import numpy as np
+
+        self.load(self._wanted_device or "auto")
+        earlier, later, change = self._maps(before, after)
+        margins = margin(earlier), margin(later)
+        scores = np.zeros((len(before), len(queries), *change.shape[1:]), np.float32)
+        for row, query in enumerate(queries):
+            index = class_index(query.object, self._config.classes)
+            if index is not None:
+                scores[:, row] = _score(query.direction, index, margins, change)
+        classes = [posterior.argmax(1).astype(np.uint8) for posterior in (earlier, later)]
+        return TilePrediction(scores, *classes)
+
+    def _maps(
+        self, before: np.ndarray, after: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return probabilities: classes of both dates (B, K, H, W), change (B, H, W)."""
+        import torch
+
+        from ..modules.textscd import caption_words
+
+        if self._used is None or self._head is None or self._texts is None:
+            raise RuntimeError("predict before load")
+        place, count = self._used.name, len(before)
+        captions = [self._texts.of([one, two]).text for one, two in zip(before, after)]
+        images = [torch.from_numpy(t).to(place).permute(0, 3, 1, 2) for t in (before, after)]
+        with torch.inference_mode(), self._used.autocast():
+            words, mask = caption_words(self._tower, captions, place, self._config)
+            encoded = self._encoder(torch.cat(images).float())[1:]
+            dates = [m[:count] for m in encoded], [m[count:] for m in encoded]
+            maps = self._head(*dates, words, mask)
+        earlier, later = (logits.float().softmax(1) for logits in (maps.before, maps.after))
+        change = maps.change[:, 0].float().sigmoid()
+        return earlier.cpu().numpy(), later.cpu().numpy(), change.cpu().numpy()
+
+    def notes(self, queries: Sequence[Query]) -> tuple[str, ...]:
+        """Say which nouns are none of the classes."""
+        classes = self._trained()[0].classes
+        unknown = [q.object for q in queries if class_index(q.object, classes) is None]
+        return tuple(
+            f'This TextSCD has no class "{noun}": nothing was looked for as that. '
+            f"It knows {', '.join(classes[:-1])} and {classes[-1]}."
+            for noun in dict.fromkeys(unknown)
+        )
+
+    def unload(self) -> None:
+        """Free network, text tower and text source."""
+        self._encoder = self._head = self._tower = self._texts = self._used = None
+        self._device = "not loaded"
+
+
+def class_index(phrase: str, classes: Sequence[str]) -> Optional[int]:
+    """Return the index of the class that a phrase names: its own name, or the same land cover."""
+    if phrase in classes:
+        return classes.index(phrase)
+    land_cover = class_of(phrase)
+    for index, name in enumerate(classes):
+        if shown(name) == phrase or (land_cover is not None and land_cover == class_of(name)):
+            return index
+    return None
+
+
+def shown(name: str) -> str:
+    """Return the name of a class as attributes have it: "building" for "buildings"."""
+    land_cover = class_of(name)
+    return land_cover.name if land_cover is not None and land_cover.plural == name else name
+
+
+def margin(posterior: np.ndarray) -> np.ndarray:
+    """Return p / (p + the largest other p) of every class: above 0.5 where it is the likeliest.
+
+    Args:
+        posterior: (B, K, H, W) probabilities, K at least 2.
+    """
+    import numpy as np
+
+    ranked = np.partition(posterior, -2, axis=1)
+    largest, second = ranked[:, -1:], ranked[:, -2:-1]
+    rival = np.where(posterior >= largest, second, largest)
+    return posterior / np.maximum(posterior + rival, 1e-12)
+
+
+def _score(
+    direction: str, index: int, margins: tuple[np.ndarray, np.ndarray], change: np.ndarray
+) -> np.ndarray:
+    """Return the score (B, H, W) that a class appeared, was removed, or either."""
+    import numpy as np
+
+    before, after = (part[:, index] for part in margins)
+    appeared = np.minimum(change, np.minimum(after, 1 - before))
+    removed = np.minimum(change, np.minimum(before, 1 - after))
+    return {APPEARED: appeared, REMOVED: removed}.get(direction, np.maximum(appeared, removed))
+
+
+def _needed(config: TextSCDConfig) -> tuple[str, ...]:
+    """Return the entries of the catalogue beside the head: the tower reads empty captions too."""
+    tower = (config.text_tower,) if config.text else ()
+    names = dict.fromkeys((*tower, *needed_for_text(config)))
+    return tuple(name for name in names if name in catalogue.entries())
