@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from ..classes import CLASS_NAMES
 from ..request import APPEARED, Query
@@ -22,9 +21,11 @@ from ..systems.bundled import BundledSystem
 from ..training import export
 from ..training.datasets import data_root
 from ..training.labels import UNKNOWN
-from ..training.loop import WEIGHTS, load_model
 from ..training.recipe import load_recipe
 from ..training.roads import new_roads
+from ..training.tasks.bundled import load_model
+from ..training.trainer import WEIGHTS
+from ..weights.loading import read_head
 from .calibration import RawCounts, fit_map, raw_scores
 from .generated import CALIBRATION_SEEDS, GeneratedFigures, scored_scenes
 from .levir import VALIDATION_TILES, read_tile
@@ -61,14 +62,14 @@ def release(run: Path, recipe_name: str, folder: Path) -> dict[str, Any]:
     for name in ("text.onnx", "vocab.txt"):
         if not (folder / name).exists():
             shutil.copyfile(shipped / name, folder / name)
-    steps = torch.load(run / WEIGHTS, map_location="cpu", weights_only=True)["step"]
+    steps = read_head(run / WEIGHTS)[1]["step"]
     facts = {
         "name": recipe.name,
         "revision": f"{recipe.name}-{datetime.now(tz=timezone.utc):%Y%m%d}-{steps}",
         "terms": TERMS[recipe.terms],
         "pixel_sizes": PIXEL_SIZES,
         "steps": steps,
-        "sources": [f"{source.name} ({source.terms})" for source in recipe.sources],
+        "sources": [f"{source.layout} ({source.terms})" for source in recipe.data],
         "calibration": {"other": dict(IDENTITY)},
     }
     export.export(model, folder)

@@ -5,53 +5,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..errors import InputError
 from . import sources
 from .labels import BARE, BUILDING, ROAD, TREE, WATER
-
-
-@dataclass(frozen=True)
-class SourceSpec:
-    """A data source of a recipe.
-
-    Attributes:
-        name: see :func:`open_source`.
-        terms: ``"open"`` or ``"restricted"``.
-        weight: share of the pairs.
-    """
-
-    name: str
-    terms: str
-    weight: float
-
-
-@dataclass
-class Batch:
-    """A batch of B pairs.
-
-    Attributes:
-        before: (B, 3, H, W) uint8.
-        after: (B, 3, H, W) uint8.
-        state_before: (B, 6, H/4, W/4) uint8.
-        state_after: (B, 6, H/4, W/4) uint8.
-        steady: (B, 6, H/4, W/4) bool: surely no change of that class, whether it is there or not.
-        targets: (B, 2, 6, H/2, W/2) uint8, see :meth:`.sample.PairSample.targets`.
-    """
-
-    before: Tensor
-    after: Tensor
-    state_before: Tensor
-    state_after: Tensor
-    steady: Tensor
-    targets: Tensor
 
 
 def data_root() -> Path:
@@ -120,7 +81,14 @@ class PairDataset(Dataset):
         self.seed = seed
 
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
-        """Return pair number ``index``, augmented, as one row of a :class:`Batch`."""
+        """Return pair number ``index``, augmented.
+
+        Returns:
+            ``before``, ``after``: (3, H, W) uint8. ``state_before``, ``state_after``:
+            (6, H/4, W/4) uint8. ``steady``: (6, H/4, W/4) bool: surely no change of that class,
+            whether it is there or not. ``targets``: (2, 6, H/2, W/2) uint8, see
+            :meth:`.sample.PairSample.targets`.
+        """
         rng = np.random.default_rng((self.seed, index))
         part = self.parts[rng.choice(len(self.parts), p=self.shares)]
         pair = part.draw(rng).augmented(rng)
@@ -132,9 +100,3 @@ class PairDataset(Dataset):
             "steady": (pair.changes[2::4, 2::4] == 0).all(-1).transpose(2, 0, 1),
             "targets": pair.targets(),
         }
-
-
-def collate(items: list[dict[str, np.ndarray]]) -> Batch:
-    """Stack pairs."""
-    stacked = {k: np.stack([item[k] for item in items]) for k in items[0]}
-    return Batch(**{k: torch.from_numpy(np.ascontiguousarray(v)) for k, v in stacked.items()})

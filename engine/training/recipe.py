@@ -3,69 +3,176 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any, Optional
+
+import yaml
+from omegaconf import MISSING, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from ..errors import InputError
-from ..modules.bundled import ModelConfig
-from .datasets import SourceSpec
 
 TERMS = ("open", "restricted")
+OPTIMISERS = ("adamw", "adam", "sgd")
+SCHEDULES = ("cosine", "poly", "constant")
+PRECISIONS = ("auto", "bf16", "fp16", "fp32")
 #: Folder of the recipes that ship.
 RECIPES = Path(__file__).resolve().parent / "recipes"
 
 
-@dataclass(frozen=True)
+@dataclass
+class DataSpec:
+    """A set of labelled pairs.
+
+    Attributes:
+        layout: how its folder is laid out, see :mod:`.pairs`; for the bundled model one of the
+            sources in :mod:`.datasets`.
+        folder: of the set; relative to the data folder.
+        split: part of the set, such as ``"train"``; empty where the folder has no parts.
+        names: text file in ``folder`` with the names of the images to use, one a line (a suffix
+            does not matter); empty: all.
+        folds: number of parts that the names, in alphabetical order, are dealt into one by one;
+            0 does not divide the set.
+        fold: parts to use, from 0.
+        changed: share of the training crops that should hold some change.
+        terms: of use, ``"open"`` or ``"restricted"``.
+        weight: share of the training pairs.
+        options: what only this layout has.
+    """
+
+    layout: str = MISSING
+    folder: str = ""
+    split: str = ""
+    names: str = ""
+    folds: int = 0
+    fold: list[int] = field(default_factory=list)
+    changed: float = 0.0
+    terms: str = "restricted"
+    weight: float = 1.0
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class OptimiserSpec:
+    """The optimiser.
+
+    Attributes:
+        name: ``"adamw"``, ``"adam"`` or ``"sgd"``.
+        lr: peak learning rate.
+        encoder_lr: peak learning rate of a pretrained encoder that is trained; None: ``lr``.
+        weight_decay: of torch's optimiser of that name.
+        betas: of Adam and AdamW.
+        momentum: of SGD.
+    """
+
+    name: str = "adamw"
+    lr: float = 1e-3
+    encoder_lr: Optional[float] = None
+    weight_decay: float = 0.01
+    betas: tuple[float, float] = (0.9, 0.999)
+    momentum: float = 0.9
+
+
+@dataclass
+class ScheduleSpec:
+    """The learning rate over the run: a linear warm-up, then a fall to zero.
+
+    Attributes:
+        name: ``"cosine"``, ``"poly"``: (1 - t)^power, or ``"constant"``.
+        warmup: optimiser steps.
+        power: of ``"poly"``.
+    """
+
+    name: str = "cosine"
+    warmup: int = 100
+    power: float = 0.9
+
+
+@dataclass
+class AugmentSpec:
+    """What is done to training crops; labels, directions and captions follow.
+
+    Attributes:
+        flip: mirror, at random.
+        rotate: turn by a quarter, at random.
+        exchange: probability of exchanging the dates.
+    """
+
+    flip: bool = True
+    rotate: bool = True
+    exchange: float = 0.5
+
+
+@dataclass
 class Recipe:
     """A training run.
 
     Attributes:
-        name: of the variant.
+        name: of the run.
         description: one line.
-        model: sizes.
-        sources: data, with terms and shares.
-        seed: of initial weights and data.
+        task: system that is trained, see :mod:`.tasks`.
+        model: sizes and parts of the model; which there are is the task's business.
+        loss: weights of the parts of its loss; the same.
+        data: training pairs.
+        validation: pairs on which the best weights are chosen; None keeps the last ones only.
+        crop: side of training crops and validation tiles, in pixels.
+        augment: of the crops.
+        seed: of initial weights, crops and dropout.
         steps: optimiser steps.
         stop_at: stop after this step, before the end of the schedule; 0 does not.
-        batch_size: pairs per step, over all processes.
-        lr: peak learning rate of adapters, class branch and head.
-        encoder_lr: peak learning rate of the backbone.
-        weight_decay: of AdamW.
-        warmup: steps of linear warm-up, before a cosine to zero.
-        ema: decay of the averaged weights, which are the result.
-        change_weight: weight of the loss of the change maps.
-        class_weight: weight of the per-date class loss.
-        steady_weight: weight of the loss of class scores that differ where nothing changed.
-        start_from: name of the recipe whose result the run starts from; its run must be in
-            the folder ``start_from`` beside this one's. Empty: from ImageNet.
-        processes: training processes of one thread each; gradients are averaged.
+        batch_size: pairs per optimiser step, over all processes and parts.
+        accumulate: parts in which a step's batch is computed, for little memory.
+        optimiser: see there.
+        schedule: of the learning rate.
+        ema: decay of the averaged weights, which are the result; 0 takes the last ones.
+        clip: largest norm of the gradients; 0 does not clip.
+        precision: ``"auto"``, ``"bf16"``, ``"fp16"`` (with a scaled loss, GPU only) or ``"fp32"``.
+        processes: training processes, on a CPU; gradients are averaged.
+        threads: of each process on a CPU; 0 leaves it to torch.
+        workers: processes per training process that read ahead.
         checkpoint_every: steps.
+        validate_every: steps; 0: at the end.
+        start_from: name of the recipe whose result the run starts from; its run must be in
+            the folder ``start_from`` beside this one's. Empty: from scratch, or the pretrained
+            parts that the model names.
     """
 
-    name: str
-    description: str
-    sources: tuple[SourceSpec, ...]
-    model: ModelConfig = field(default_factory=ModelConfig)
+    name: str = MISSING
+    description: str = ""
+    task: str = MISSING
+    model: dict[str, Any] = field(default_factory=dict)
+    loss: dict[str, float] = field(default_factory=dict)
+    data: list[DataSpec] = field(default_factory=list)
+    validation: Optional[DataSpec] = None
+    crop: int = 256
+    augment: AugmentSpec = field(default_factory=AugmentSpec)
     seed: int = 17
-    steps: int = 2400
+    steps: int = MISSING
     stop_at: int = 0
     batch_size: int = 8
-    lr: float = 1e-3
-    encoder_lr: float = 3e-4
-    weight_decay: float = 0.01
-    warmup: int = 100
-    ema: float = 0.997
-    change_weight: float = 2.0
-    class_weight: float = 1.0
-    steady_weight: float = 2.0
-    start_from: str = ""
-    processes: int = 2
+    accumulate: int = 1
+    optimiser: OptimiserSpec = field(default_factory=OptimiserSpec)
+    schedule: ScheduleSpec = field(default_factory=ScheduleSpec)
+    ema: float = 0.0
+    clip: float = 0.0
+    precision: str = "auto"
+    processes: int = 1
+    threads: int = 0
+    workers: int = 1
     checkpoint_every: int = 200
+    validate_every: int = 0
+    start_from: str = ""
 
     @property
     def terms(self) -> str:
         """``"open"`` if every source is."""
-        return "open" if all(s.terms == "open" for s in self.sources) else "restricted"
+        return "open" if all(s.terms == "open" for s in self.data) else "restricted"
+
+    @property
+    def last_step(self) -> int:
+        """The step at which the run ends."""
+        return min(self.stop_at or self.steps, self.steps)
 
 
 def load_recipe(path: str | Path) -> Recipe:
@@ -75,27 +182,69 @@ def load_recipe(path: str | Path) -> Recipe:
         path: of the YAML file, or the name of a shipped recipe ("bundled").
 
     Raises:
-        InputError: not a recipe: unreadable, unknown key, no source, unknown terms.
+        InputError: not a recipe: unreadable, unknown or missing key, a value of the wrong type
+            or out of its range.
     """
-    import yaml
-
     path = Path(path)
     if not path.suffix:
         path = RECIPES / f"{path.name}.yaml"
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        sources = tuple(SourceSpec(**source) for source in content.pop("sources"))
-        model = ModelConfig(**content.pop("model", {}))
-        recipe = Recipe(sources=sources, model=model, **content)
-    except (OSError, AttributeError, KeyError, TypeError, yaml.YAMLError) as error:
+        content = OmegaConf.create(path.read_text(encoding="utf-8"))
+        recipe = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Recipe), content))
+    except OSError as error:
+        names = ", ".join(sorted(p.stem for p in RECIPES.glob("*.yaml")))
         raise InputError(
-            f"{path.name} is not a training recipe.",
-            "See engine/training/recipes/bundled.yaml for one.",
+            f'There is no recipe "{path.name}".', f"Name a YAML file, or one of: {names}."
+        ) from error
+    except (OmegaConfBaseException, yaml.YAMLError, UnicodeDecodeError) as error:
+        where = getattr(error, "full_key", None)
+        raise InputError(
+            f"{path.name} is not a training recipe: {str(error).splitlines()[0]}"
+            + (f" ({where})." if where else "."),
+            "engine/training/recipe.py describes every key; bundled.yaml beside it is an example.",
             str(error),
         ) from error
-    wrong = [s.name for s in sources if s.terms not in TERMS]
-    if wrong or not sources:
-        raise InputError(
-            f"{path.name}: terms of {', '.join(wrong) or 'no source'} must be open or restricted."
-        )
+    _check(recipe, path.name)
     return recipe
+
+
+def save_recipe(recipe: Recipe, path: Path) -> None:
+    """Write a recipe with all its defaults."""
+    text = OmegaConf.to_yaml(OmegaConf.create(asdict(recipe)))
+    path.write_text(text, encoding="utf-8")
+
+
+def _check(recipe: Recipe, name: str) -> None:
+    """Refuse values out of their range.
+
+    Raises:
+        InputError: there is one.
+    """
+    specs = [*recipe.data, *([recipe.validation] if recipe.validation else [])]
+    choices = [
+        ("optimiser.name", recipe.optimiser.name, OPTIMISERS),
+        ("schedule.name", recipe.schedule.name, SCHEDULES),
+        ("precision", recipe.precision, PRECISIONS),
+        *((f"terms of {s.layout}", s.terms, TERMS) for s in specs),
+    ]
+    for key, value, allowed in choices:
+        if value not in allowed:
+            hint = f"Choose one of: {', '.join(allowed)}."
+            raise InputError(f'{name}: {key} is "{value}".', hint)
+    parts = recipe.processes * recipe.accumulate
+    sizes = (recipe.steps, recipe.batch_size, recipe.crop, recipe.checkpoint_every, parts)
+    rules = {
+        "data names no set of pairs": not recipe.data,
+        "steps, sizes, intervals and parts are at least 1": min(*sizes, recipe.workers) < 1,
+        f"batch_size is no multiple of processes x accumulate = {parts}": (
+            parts > 0 and recipe.batch_size % parts
+        ),
+        "ema is at least 0 and below 1": not 0 <= recipe.ema < 1,
+        "every weight is above 0": any(s.weight <= 0 for s in recipe.data),
+        "fold names parts from 0 to folds - 1": any(
+            s.folds and not set(s.fold) <= set(range(s.folds)) for s in specs
+        ),
+    }
+    for rule, broken in rules.items():
+        if broken:
+            raise InputError(f"{name}: {rule}.", "engine/training/recipe.py describes every key.")

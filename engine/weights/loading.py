@@ -300,13 +300,11 @@ def transformers_part(
         ) from error
 
 
-def save_head(
-    module: torch.nn.Module, path: Union[str, Path], metadata: dict[str, Any]
-) -> None:
+def save_head(state: State, path: Union[str, Path], metadata: dict[str, Any]) -> None:
     """Write trained weights as safetensors; the entry format ``changescribe_safetensors``.
 
     Args:
-        module: what was trained.
+        state: what was trained.
         path: of the file; written beside its name, then renamed.
         metadata: what builds the module again; JSON.
     """
@@ -315,7 +313,7 @@ def save_head(
 
     path = Path(path)
     half = path.with_name(f"{path.name}.part")
-    tensors = {n: value.detach().cpu().contiguous() for n, value in module.state_dict().items()}
+    tensors = {n: value.detach().cpu().contiguous() for n, value in state.items()}
     save_file(tensors, str(half), {"changescribe": json.dumps(metadata)})
     half.replace(path)
 

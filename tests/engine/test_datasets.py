@@ -21,6 +21,7 @@ from changescribe.engine.training import (
     sample,
     sources,
 )
+from changescribe.engine.training.pairs.crops import collate
 
 pytestmark = pytest.mark.torch
 
@@ -189,9 +190,9 @@ def test_items_depend_on_seed_and_index_alone(tmp_path):
     assert all(np.array_equal(data[3][k], again[3][k]) for k in data[3])
     other = datasets.PairDataset(parts, [1.0], seed=6)
     assert not np.array_equal(data[3]["before"], other[3]["before"])
-    batch = datasets.collate([data[0], data[1]])
-    assert batch.targets.shape == (2, 2, 6, sources.CROP // 2, sources.CROP // 2)
-    assert batch.state_after.shape == (2, 6, sources.CROP // 4, sources.CROP // 4)
+    batch = collate([data[0], data[1]])
+    assert batch["targets"].shape == (2, 2, 6, sources.CROP // 2, sources.CROP // 2)
+    assert batch["state_after"].shape == (2, 6, sources.CROP // 4, sources.CROP // 4)
 
 
 def test_missing_data_is_told(tmp_path, monkeypatch):

@@ -93,7 +93,7 @@ def test_keys_and_shapes_must_fit(tmp_path: Path) -> None:
 
 def test_a_trained_head_keeps_what_builds_it_again(tmp_path: Path) -> None:
     module, path = small(), tmp_path / "lg-cd.safetensors"
-    loading.save_head(module, path, {"system": "lg-cd", "width": 128})
+    loading.save_head(module.state_dict(), path, {"system": "lg-cd", "width": 128})
     assert [p.name for p in tmp_path.iterdir()] == ["lg-cd.safetensors"]
     tensors, metadata = loading.read_head(path)
     assert metadata == {"system": "lg-cd", "width": 128}

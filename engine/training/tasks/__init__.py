@@ -12,6 +12,7 @@ __all__ = ["LabelledPair", "Task", "create", "names"]
 
 #: name -> (module in this package, class).
 _TASKS: dict[str, tuple[str, str]] = {
+    "bundled": ("bundled", "BundledTask"),
     "lgcd": ("lgcd", "LgcdTask"),
     "mmchange": ("mmchange", "MmchangeTask"),
     "textscd": ("textscd", "TextscdTask"),

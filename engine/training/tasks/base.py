@@ -11,6 +11,10 @@ import numpy as np
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch.utils.data import Dataset
+
     from ..recipe import Recipe
 
 #: Value of a label that says nothing: no loss, and no count in an evaluation.
@@ -64,13 +68,20 @@ class Task(ABC):
     name: str
     classes: tuple[str, ...] = ()
 
+    def prepare(self, recipe: Recipe, rank: int) -> None:  # noqa: B027 - most need nothing
+        """Take what else of the recipe matters; called once in each process, before the rest.
+
+        Args:
+            recipe: the run.
+            rank: number of the process, from 0.
+        """
+
     @abstractmethod
     def build(self, settings: dict[str, Any]) -> nn.Module:
         """Return the model with its initial weights, frozen parts loaded.
 
-        Parameters that do not require a gradient are frozen: they are neither averaged nor
-        written to the result. The model keeps the batch statistics of its frozen parts itself
-        (``train`` overridden).
+        Parameters that do not require a gradient are frozen, see :meth:`weights`. The model keeps
+        the batch statistics of its frozen parts itself (``train`` overridden).
 
         Args:
             settings: the section ``model`` of the recipe; ``tiny: true`` asks for the tiny
@@ -132,9 +143,44 @@ class Task(ABC):
         """
         return [{"params": [p for p in model.parameters() if p.requires_grad]}]
 
+    def weights(self, model: nn.Module) -> dict[str, Tensor]:
+        """Return what is averaged, kept in checkpoints and written as the result.
+
+        Everything but frozen parts: parameters without gradient, and the buffers of modules that
+        have parameters but none with one.
+        """
+        frozen = [name for name, part in model.named_modules() if _is_frozen(part)]
+        fixed = {name for name, p in model.named_parameters() if not p.requires_grad}
+        return {
+            name: value
+            for name, value in model.state_dict().items()
+            if name not in fixed and not any(name.startswith(f"{part}.") for part in frozen)
+        }
+
+    def dataset(self, recipe: Recipe, root: Path, runs: Path) -> Dataset:
+        """Return the training samples; sample ``i`` depends on the recipe's seed and ``i`` alone.
+
+        Args:
+            recipe: of the run.
+            root: the data folder.
+            runs: folder that the folder of the run is in.
+
+        Raises:
+            InputError: the data cannot be read.
+        """
+        from ..pairs.crops import TrainingCrops
+
+        return TrainingCrops(recipe, root, self.sample)
+
     def state_dict(self) -> dict[str, Any]:
         """Return what the task remembers between steps (tensors and plain values)."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: B027 - most have no state
         """Restore what :meth:`state_dict` returned."""
+
+
+def _is_frozen(module: nn.Module) -> bool:
+    """Whether a module has parameters, and none of them is trained."""
+    trained = [p.requires_grad for p in module.parameters()]
+    return bool(trained) and not any(trained)

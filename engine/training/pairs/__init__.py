@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Sets of labelled pairs in their published folder layouts, by name."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+
+from ...errors import InputError
+from ..recipe import DataSpec
+from .base import PairSet, Window
+
+__all__ = ["PairSet", "Window", "layouts", "open_pairs"]
+
+#: name -> (module in this package, class or function that opens it).
+_LAYOUTS: dict[str, tuple[str, str]] = {
+    "levir_cd": ("binary", "LevirCd"),
+    "whu_cd": ("whu", "whu_cd"),
+    "sysu_cd": ("binary", "SysuCd"),
+    "second": ("second", "Second"),
+    "levir_mci": ("levir", "LevirMci"),
+    "levir_tiles": ("levir", "LevirTiles"),
+    "levir_crops": ("levir", "LevirCrops"),
+    "geotiff": ("geotiff", "GeoTiffPairs"),
+}
+
+
+def layouts() -> tuple[str, ...]:
+    """Return the names of all layouts."""
+    return tuple(_LAYOUTS)
+
+
+def open_pairs(spec: DataSpec, root: Path) -> PairSet:
+    """Open a set of pairs; images are read when they are asked for.
+
+    Args:
+        spec: which set.
+        root: the data folder, against which ``spec.folder`` counts.
+
+    Raises:
+        InputError: unknown layout or option, or the folder is not laid out so.
+    """
+    if spec.layout not in _LAYOUTS:
+        raise InputError(
+            f'There is no data set layout "{spec.layout}".',
+            f"Choose one of: {', '.join(_LAYOUTS)}.",
+        )
+    module, opener = _LAYOUTS[spec.layout]
+    return getattr(import_module(f".{module}", __name__), opener)(spec, root / spec.folder)

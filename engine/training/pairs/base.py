@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a set of labelled pairs can do, and what all of them need."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from ...errors import InputError
+from ..recipe import DataSpec
+from ..tasks.base import LabelledPair
+
+SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
+
+
+class Window(NamedTuple):
+    """A rectangle of pixels; it lies in the image."""
+
+    y: int
+    x: int
+    height: int
+    width: int
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Index of its pixels."""
+        return np.s_[self.y : self.y + self.height, self.x : self.x + self.width]
+
+
+class PairSet(ABC):
+    """A set of labelled pairs of images.
+
+    Args:
+        spec: of the recipe.
+        folder: of the set.
+
+    Attributes:
+        names: of its pairs, in alphabetical order.
+        classes: names of the classes of the semantic labels.
+        prompt: what a system is asked for when it is evaluated on this set.
+
+    Raises:
+        InputError: the folder is not laid out as it should be.
+    """
+
+    classes: tuple[str, ...] = ()
+    prompt: str = "anything changed"
+    #: Options that the layout knows.
+    options: tuple[str, ...] = ()
+
+    def __init__(self, spec: DataSpec, folder: Path) -> None:
+        self.spec = spec
+        self.folder = folder
+        if not folder.is_dir():
+            raise InputError(
+                f'The folder "{folder}" of the data set {spec.layout} does not exist.',
+                "Name it in the recipe as folder, relative to the data folder.",
+            )
+        unknown = sorted(set(spec.options) - set(self.options))
+        if unknown:
+            raise InputError(
+                f"The data set {spec.layout} has no option {', '.join(unknown)}.",
+                f"It knows: {', '.join(self.options) or 'none'}.",
+            )
+        self.names: list[str] = []
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @abstractmethod
+    def size(self, index: int) -> tuple[int, int]:
+        """Return height and width of a pair in pixels."""
+
+    @abstractmethod
+    def read(self, index: int, window: Window | None = None) -> LabelledPair:
+        """Return a pair, or a window of it.
+
+        Raises:
+            InputError: a file is damaged, its size differs from that of the others, or a label
+                has a value that means nothing.
+        """
+
+    def draw(self, rng: np.random.Generator) -> int:
+        """Return the index of a random pair."""
+        return int(rng.integers(len(self)))
+
+    def _keep(self, names: list[str]) -> None:
+        """Keep those of the names that the recipe's ``names`` and ``folds`` ask for, in order.
+
+        Raises:
+            InputError: none is left, or a listed name is not in the folder.
+        """
+        names = sorted(names)
+        if self.spec.names:
+            path = self.folder / self.spec.names
+            if not path.is_file():
+                raise InputError(f'The list of names "{path}" does not exist.')
+            wanted = {Path(line).stem for line in path.read_text(encoding="utf-8").split()}
+            missing = sorted(wanted - set(names))
+            if missing:
+                raise InputError(
+                    f'"{path.name}" names an image that is not in the folder: {missing[0]}.',
+                    "The list holds one file name a line.",
+                )
+            names = [name for name in names if name in wanted]
+        if self.spec.folds:
+            folds, fold = self.spec.folds, set(self.spec.fold)
+            names = [name for number, name in enumerate(names) if number % folds in fold]
+        if not names:
+            raise InputError(
+                f'No image pairs were found in "{self.folder}".',
+                f"{type(self).__doc__.splitlines()[0]} See engine/training/pairs for its layout.",
+            )
+        self.names = names
+
+
+class ImagePairs(PairSet):
+    """Pairs in image files that lie in parallel folders under the same names.
+
+    Subclasses set :attr:`parts` and read the labels.
+
+    Attributes:
+        parts: folders of the two dates and of the labels.
+        base: folder that they are in.
+    """
+
+    parts: tuple[str, ...] = ()
+
+    def __init__(self, spec: DataSpec, folder: Path) -> None:
+        super().__init__(spec, folder)
+        self.base = self._base()
+        self._files = [files_by_name(self.base / part) for part in self.parts]
+        for part, files in zip(self.parts[1:], self._files[1:], strict=True):
+            for name in sorted(set(self._files[0]) ^ set(files))[:1]:
+                raise InputError(
+                    f'"{name}" is in only one of the folders {self.parts[0]} and {part} of '
+                    f'"{self.base}".',
+                    "Images and labels of a pair have the same file name.",
+                )
+        self._keep(list(self._files[0]))
+        self._decoded: tuple[int, list[np.ndarray]] = (-1, [])
+
+    def _base(self) -> Path:
+        """Return the folder that holds :attr:`parts`."""
+        return self.folder / self.spec.split
+
+    def paths(self, index: int) -> list[Path]:
+        """Return the files of a pair, in the order of :attr:`parts`."""
+        return [files[self.names[index]] for files in self._files]
+
+    def size(self, index: int) -> tuple[int, int]:
+        """Return height and width of a pair in pixels."""
+        with open_image(self.paths(index)[0]) as image:
+            return image.height, image.width
+
+    def read(self, index: int, window: Window | None = None) -> LabelledPair:
+        """Return a pair, or a window of it; see :meth:`PairSet.read`."""
+        before, after, *labels = self._arrays(index)
+        if window is not None:
+            before, after = before[window.slices], after[window.slices]
+            labels = [label[window.slices] for label in labels]
+        pair = LabelledPair(before, after)
+        pair.images = (str(self.paths(index)[0]), str(self.paths(index)[1]))
+        self._label(pair, labels, index)
+        return pair
+
+    def _arrays(self, index: int) -> list[np.ndarray]:
+        """Decode the files of a pair; the last pair is kept, since its windows follow."""
+        if self._decoded[0] != index:
+            paths = self.paths(index)
+            arrays = [read_image(path) for path in paths[:2]]
+            arrays += [self._read_label(path) for path in paths[2:]]
+            for path, array in zip(paths, arrays, strict=True):
+                if array.shape[:2] != arrays[0].shape[:2]:
+                    raise InputError(
+                        f'"{path}" has another size than the earlier image: '
+                        f"{_size(array)} instead of {_size(arrays[0])} pixels.",
+                        "Both images and the labels of a pair lie on one grid.",
+                    )
+            self._decoded = (index, arrays)
+        return self._decoded[1]
+
+    def _read_label(self, path: Path) -> np.ndarray:
+        """Return a label image as (H, W) uint8, or as the layout has it."""
+        return read_binary(path)
+
+    @abstractmethod
+    def _label(self, pair: LabelledPair, labels: list[np.ndarray], index: int) -> None:
+        """Set the labels of a pair."""
+
+
+def files_by_name(folder: Path) -> dict[str, Path]:
+    """Return the images of a folder by their names without suffix.
+
+    Raises:
+        InputError: there is no such folder.
+    """
+    if not folder.is_dir():
+        raise InputError(
+            f'The folder "{folder}" is missing.',
+            f'Does the data set lie in another folder, or split, than "{folder.parent}"?',
+        )
+    return {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES}
+
+
+def open_image(path: Path) -> Image.Image:
+    """Open an image file.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        return Image.open(path)
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise InputError(f'The image "{path}" cannot be read.', "", str(error)) from error
+
+
+def read_image(path: Path, mode: str = "RGB") -> np.ndarray:
+    """Read an image as (H, W, 3) uint8, or (H, W) with the mode ``"L"``.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    with open_image(path) as image:
+        try:
+            return np.asarray(image.convert(mode))
+        except OSError as error:
+            raise InputError(
+                f'The image "{path}" cannot be read.', "Was it copied whole?", str(error)
+            ) from error
+
+
+def read_binary(path: Path) -> np.ndarray:
+    """Read a mask of change as (H, W) uint8 of 0 and 1, whether it is stored as 0/1 or 0/255."""
+    values = read_image(path, "L")
+    return (values >= (128 if values.max(initial=0) > 1 else 1)).astype(np.uint8)
+
+
+def both_directions(
+    pair: LabelledPair, phrase: str, appeared: np.ndarray, removed: np.ndarray | None = None
+) -> None:
+    """Add the masks of an object to a pair; None: nothing was removed."""
+    pair.directions[phrase, "appeared"] = appeared
+    pair.directions[phrase, "removed"] = np.zeros_like(appeared) if removed is None else removed
+
+
+def _size(array: np.ndarray) -> str:
+    return f"{array.shape[1]} x {array.shape[0]}"

@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Pairs for the loop: random augmented crops to train on, tiles in order to measure on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from ...errors import ChangeScribeError, InputError
+from ...request import APPEARED, REMOVED
+from ..recipe import AugmentSpec, Recipe
+from ..tasks.base import UNKNOWN, LabelledPair
+from . import open_pairs
+from .base import PairSet, Window
+
+Item = dict[str, np.ndarray]
+#: So often a crop without change is drawn again where one with change is wanted.
+TRIES = 8
+_OTHER = {APPEARED: REMOVED, REMOVED: APPEARED}
+
+
+class TrainingCrops(Dataset):
+    """Random crops of all sets of a recipe; item ``i`` depends on the seed and ``i`` alone.
+
+    Args:
+        recipe: of the run.
+        root: the data folder.
+        sample: :meth:`.tasks.base.Task.sample`.
+
+    Raises:
+        InputError: a set cannot be opened, or its images are smaller than the crops.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        root: Path,
+        sample: Callable[[LabelledPair, np.random.Generator], Item],
+    ) -> None:
+        self.recipe = recipe
+        self.sample = sample
+        self.sets = [open_pairs(spec, root) for spec in recipe.data]
+        weights = np.array([spec.weight for spec in recipe.data], np.float64)
+        self.shares = weights / weights.sum()
+
+    def __getitem__(self, index: int) -> Item | ChangeScribeError:
+        """Return what crop number ``index`` contributes to a batch."""
+        rng = np.random.default_rng((self.recipe.seed, index))
+        try:
+            pairs = self.sets[rng.choice(len(self.sets), p=self.shares)]
+            pair = self._crop(pairs, rng)
+            return self.sample(augmented(pair, self.recipe.augment, rng), rng)
+        except ChangeScribeError as error:
+            return error  # raised by the loop: torch would wrap it in the reader's traceback
+
+    def _crop(self, pairs: PairSet, rng: np.random.Generator) -> LabelledPair:
+        wanted = rng.random() < pairs.spec.changed
+        for _ in range(TRIES if wanted else 1):
+            index = pairs.draw(rng)
+            pair = pairs.read(index, random_window(pairs, index, self.recipe.crop, rng))
+            if pair.change is not None and (pair.change == 1).any():
+                break
+        return pair
+
+
+class Tiles(Dataset):
+    """Tiles that cover every pair of a set once, in order; the last ones may extend past it.
+
+    Args:
+        pairs: the set.
+        size: side of a tile in pixels.
+        question: :meth:`.tasks.base.Task.question`.
+    """
+
+    def __init__(
+        self, pairs: PairSet, size: int, question: Callable[[LabelledPair], Item]
+    ) -> None:
+        self.pairs, self.size, self.question = pairs, size, question
+        self.places = []
+        for index in range(len(pairs)):
+            height, width = pairs.size(index)
+            corners = product(range(0, height, size), range(0, width, size))
+            self.places += [(index, y, x) for y, x in corners]
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, number: int) -> tuple[Item, Item] | ChangeScribeError:
+        """Return the question about a tile, and its labels (unknown past the image)."""
+        try:
+            pair = tile_of(self.pairs, *self.places[number], self.size)
+            labels = {"change": pair.change}
+            for name in ("semantic_before", "semantic_after"):
+                if getattr(pair, name) is not None:
+                    labels[name] = getattr(pair, name)
+            return self.question(pair), labels
+        except ChangeScribeError as error:
+            return error
+
+
+def collate(items: Sequence[Any]) -> Any:
+    """Stack samples to tensors, or hand on the first error among them."""
+    for item in items:
+        if isinstance(item, ChangeScribeError):
+            return item
+    if isinstance(items[0], tuple):
+        return tuple(_stacked(column) for column in zip(*items, strict=True))
+    return _stacked(items)
+
+
+def _stacked(items: Sequence[Item]) -> dict[str, Tensor]:
+    columns = {name: np.stack([item[name] for item in items]) for name in items[0]}
+    # torch takes no array that runs backwards, as mirrored ones do.
+    return {name: torch.from_numpy(np.ascontiguousarray(c)) for name, c in columns.items()}
+
+
+def random_window(pairs: PairSet, index: int, crop: int, rng: np.random.Generator) -> Window:
+    """Return a random square window of a pair.
+
+    Raises:
+        InputError: the pair is smaller.
+    """
+    height, width = pairs.size(index)
+    if min(height, width) < crop:
+        raise InputError(
+            f'The pair "{pairs.names[index]}" of {pairs.spec.layout} has {width} x {height} '
+            f"pixels, but the recipe's crops have {crop}.",
+            f"Set crop to {min(height, width)} or less.",
+        )
+    y, x = rng.integers(height - crop + 1), rng.integers(width - crop + 1)
+    return Window(int(y), int(x), crop, crop)
+
+
+def tile_of(pairs: PairSet, index: int, y: int, x: int, size: int) -> LabelledPair:
+    """Return a square tile of a pair; past the image it is mirrored, with unknown labels."""
+    height, width = pairs.size(index)
+    window = Window(y, x, min(size, height - y), min(size, width - x))
+    pair = pairs.read(index, window)
+    if (window.height, window.width) == (size, size):
+        return pair
+    margin = ((0, size - window.height), (0, size - window.width))
+
+    def image(array: np.ndarray) -> np.ndarray:
+        return np.pad(array, (*margin, (0, 0)), mode="symmetric")
+
+    def label(array: np.ndarray) -> np.ndarray:
+        return np.pad(array, margin, constant_values=UNKNOWN)
+
+    return on_arrays(pair, image, label)
+
+
+def augmented(
+    pair: LabelledPair, settings: AugmentSpec, rng: np.random.Generator
+) -> LabelledPair:
+    """Mirror and turn a crop and exchange its dates, at random."""
+    mirrored = settings.flip and rng.random() < 0.5
+    upside_down = settings.flip and rng.random() < 0.5
+    turns = int(rng.integers(4)) if settings.rotate else 0
+
+    def move(array: np.ndarray) -> np.ndarray:
+        array = array[:, ::-1] if mirrored else array
+        array = array[::-1] if upside_down else array
+        return np.ascontiguousarray(np.rot90(array, turns))
+
+    pair = on_arrays(pair, move, move)
+    return exchanged(pair) if rng.random() < settings.exchange else pair
+
+
+def on_arrays(
+    pair: LabelledPair,
+    image: Callable[[np.ndarray], np.ndarray],
+    label: Callable[[np.ndarray], np.ndarray],
+) -> LabelledPair:
+    """Return a pair whose images and labels went through a function each."""
+
+    def labelled(array: np.ndarray | None) -> np.ndarray | None:
+        return None if array is None else label(array)
+
+    return LabelledPair(
+        image(pair.before),
+        image(pair.after),
+        labelled(pair.change),
+        labelled(pair.semantic_before),
+        labelled(pair.semantic_after),
+        pair.captions,
+        {key: label(mask) for key, mask in pair.directions.items()},
+        pair.images,
+    )
+
+
+def exchanged(pair: LabelledPair) -> LabelledPair:
+    """Return a pair with its dates exchanged: what appeared was removed.
+
+    Its sentences tell of the other order; they stay only where nothing changed.
+    """
+    unchanged = pair.change is not None and not (pair.change == 1).any()
+    return LabelledPair(
+        pair.after,
+        pair.before,
+        pair.change,
+        pair.semantic_after,
+        pair.semantic_before,
+        pair.captions if unchanged else (),
+        {(name, _OTHER[way]): mask for (name, way), mask in pair.directions.items()},
+        (pair.images[1], pair.images[0]),
+    )

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The bundled model as a task of the loop: every pair is asked about every class."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Optional
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from ...errors import InputError
+from ...modules.bundled import NUM_CLASSES, ChangeModel, Encoded, ModelConfig
+from ...weights.loading import read_head
+from ..datasets import PairDataset, open_source
+from ..labels import BUILDING
+from ..losses import UNKNOWN, change_loss, class_loss, steady_loss
+from ..phrases import ABSENT, build_bank
+from ..recipe import Recipe
+from ..sample import CELL
+from ..text_bank import EncodeTexts, embed, shipped_encoder
+from .base import LabelledPair, Task
+
+#: Weight of the loss of reading a phrase as a class; its part of the model is one linear layer.
+READING_WEIGHT = 0.1
+#: Phrases of absent things among the queries of a step.
+ABSENT_QUERIES = 2
+
+
+class BundledTask(Task):
+    """Trains the bundled model.
+
+    Its recipe's section ``loss`` has ``change`` (of the change maps), ``classes`` (of the classes
+    per date) and ``steady`` (of class scores that differ where nothing changed).
+
+    Args:
+        encode: frozen text encoder; None is the shipped one.
+    """
+
+    name = "bundled"
+
+    def __init__(self, encode: Optional[EncodeTexts] = None) -> None:
+        self._encode = encode
+
+    def prepare(self, recipe: Recipe, rank: int) -> None:
+        """Embed the phrases."""
+        self.recipe, self.rank = recipe, rank
+        self.weight = {"change": 2.0, "classes": 1.0, "steady": 2.0, **recipe.loss}
+        self.bank = build_bank()
+        self.text = embed(self.bank.phrases, self._encode or shipped_encoder())
+
+    def build(self, settings: dict[str, Any]) -> ChangeModel:
+        """Return the model, its backbone pretrained on ImageNet."""
+        return ChangeModel(_config(settings)).to(memory_format=torch.channels_last)
+
+    def weights(self, model: nn.Module) -> dict[str, Tensor]:
+        """Return all weights: the ONNX files are made of them."""
+        return model.state_dict()
+
+    def dataset(self, recipe: Recipe, root: Path, runs: Path) -> Dataset:
+        """Return the mix of sources; CHANGESCRIBE_SCENES may name the generated scenes."""
+        scenes = Path(os.environ.get("CHANGESCRIBE_SCENES", runs / "scenes"))
+        parts = [open_source(spec.layout, root, scenes) for spec in recipe.data]
+        return PairDataset(parts, [spec.weight for spec in recipe.data], recipe.seed)
+
+    def parameter_groups(self, model: ChangeModel, recipe: Recipe) -> list[dict[str, Any]]:
+        """Return the backbone at its own rate, and the rest."""
+        backbone = [p for p in model.encoder.backbone.parameters() if p.requires_grad]
+        known = {id(p) for p in model.encoder.backbone.parameters()}
+        others = [p for p in model.parameters() if id(p) not in known]
+        spec = recipe.optimiser
+        return [{"params": backbone, "lr": spec.encoder_lr or spec.lr}, {"params": others}]
+
+    def loss(
+        self, model: nn.Module, batch: dict[str, Tensor], step: int
+    ) -> tuple[Tensor, dict[str, float]]:
+        """Return the loss of a batch and its parts.
+
+        Every pair is asked about every class, and absent things, in both directions.
+        """
+        count = batch["before"].shape[0]
+        images = torch.cat([batch["before"], batch["after"]]).float()
+        images = images.contiguous(memory_format=torch.channels_last)
+        phrases = self.phrases(step)
+        sentences = self.text.sentences[phrases].to(images.device)
+        encoded = model.encoder(images)
+        # The dates of the second half are exchanged: what is asked there is "removed".
+        exchanged = Encoded(*(torch.cat([p[count:], p[:count]]) for p in encoded))
+        logits = model.head(encoded, exchanged, sentences)
+        with torch.autocast(images.device.type, enabled=False):
+            parts = self._losses(logits, encoded, batch)
+            parts["text"] = self._reading_loss(model, phrases, sentences)
+            weight = self.weight
+            total = weight["change"] * parts["change"] + weight["classes"] * parts["classes"]
+            total = total + weight["steady"] * parts["steady"] + READING_WEIGHT * parts["text"]
+        return total, {name: float(value.detach()) for name, value in parts.items()}
+
+    def _losses(
+        self, logits: Tensor, encoded: Encoded, batch: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """Losses of the change maps and of the classes per date."""
+        count = batch["before"].shape[0]
+        targets = torch.cat([batch["targets"][:, 0], batch["targets"][:, 1]])
+        absent = torch.zeros_like(targets[:, :ABSENT_QUERIES])
+        # In the layout of the logits: convolutions are several times slower where the gradients
+        # come back in another one.
+        targets = torch.cat([targets, absent], 1).contiguous(memory_format=torch.channels_last)
+        covered = targets.float().clamp(max=CELL**2) / CELL**2
+        states = torch.cat([batch["state_before"], batch["state_after"]])
+        before, after = encoded.classes[:count], encoded.classes[count:]
+        return {
+            "change": change_loss(logits, covered, targets != UNKNOWN),
+            "classes": class_loss(encoded.classes, states),
+            "steady": steady_loss(before, after, batch["steady"]),
+        }
+
+    def phrases(self, step: int) -> Tensor:
+        """Return rows of the phrase bank: one phrase for each class, then absent things."""
+        rng = np.random.default_rng((self.recipe.seed, step, self.rank))
+        wanted = [*range(NUM_CLASSES), *[ABSENT] * ABSENT_QUERIES]
+        return torch.tensor([self.bank.sample(index, rng) for index in wanted])
+
+    def _reading_loss(self, model: nn.Module, phrases: Tensor, sentences: Tensor) -> Tensor:
+        """Cross-entropy of which class, or none, a phrase names."""
+        named = torch.from_numpy(self.bank.classes)[phrases]
+        target = torch.where(named == ABSENT, torch.full_like(named, NUM_CLASSES), named)
+        return F.cross_entropy(model.head.prior.reading(sentences), target.to(sentences.device))
+
+    def sample(self, pair: LabelledPair, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Return the images alone, to ask about; labels come from :meth:`dataset`."""
+        images = {"before": pair.before, "after": pair.after}
+        return {name: image.transpose(2, 0, 1) for name, image in images.items()}
+
+    def predict(self, model: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return the score of buildings that appeared or were removed, not calibrated."""
+        before, after = batch["before"].float(), batch["after"].float()
+        sentence = self.text.sentences[self.bank.of_class(BUILDING)[:1]].to(before.device)
+        ways = [model(*dates, sentence)[:, 0] for dates in ((before, after), (after, before))]
+        return {"change": torch.stack(ways).amax(0).sigmoid()}
+
+
+def _config(settings: dict[str, Any]) -> ModelConfig:
+    """Return the sizes of a recipe.
+
+    Raises:
+        InputError: a setting is unknown.
+    """
+    try:
+        return ModelConfig(**settings)
+    except TypeError as error:
+        raise InputError(
+            "The recipe's model has a setting that the bundled model does not know.",
+            "engine/modules/bundled.py describes them: ModelConfig.",
+            str(error),
+        ) from error
+
+
+def load_model(path: str | Path) -> ChangeModel:
+    """Load averaged weights written by the loop, in evaluation mode.
+
+    Raises:
+        WeightsError: the file is damaged.
+    """
+    state, metadata = read_head(path)
+    model = ChangeModel(_config({**metadata["config"], "pretrained": False}))
+    model.load_state_dict(state)
+    return model.eval()

@@ -1,0 +1,276 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One training process: model, averaged weights, optimiser, schedule, checkpoint."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from ..device import Device, choose
+from ..errors import InputError
+from ..weights.loading import read_head, save_head
+from .recipe import OptimiserSpec, Recipe
+from .tasks import Task
+
+#: Name of the file with everything that a run needs to go on.
+CHECKPOINT = "checkpoint.pt"
+#: Name of the file with the result: averaged weights, as systems load them.
+WEIGHTS = "model.safetensors"
+#: The same at the step with the best F1 on the validation pairs.
+BEST = "best.safetensors"
+#: torch's names of the types of a recipe's ``precision``.
+_TYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
+
+Batch = dict[str, Tensor]
+
+
+class Trainer:
+    """Model, averaged weights, optimiser and schedule.
+
+    Torch is seeded before every step, so that what a step draws does not depend on how the run
+    came to it.
+
+    Args:
+        recipe: the run.
+        task: what is trained; already prepared.
+        device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
+        rank: number of this process; each draws numbers of its own.
+
+    Attributes:
+        model: in training mode, on the device.
+        device: where and in which precision it computes.
+        best: highest F1 on the validation pairs so far, -1 before the first validation.
+    """
+
+    def __init__(self, recipe: Recipe, task: Task, device: str = "cpu", rank: int = 0) -> None:
+        self.recipe, self.task, self.rank = recipe, task, rank
+        self.device = choose_device(recipe, device)
+        torch.manual_seed(recipe.seed)
+        self.model = task.build(dict(recipe.model)).to(self.device.name).train()
+        self.average = self._current() if recipe.ema else {}
+        groups = task.parameter_groups(self.model, recipe)
+        self.optimiser = make_optimiser(recipe.optimiser, groups)
+        self.schedule = LambdaLR(self.optimiser, self._rate)
+        fp16 = self.device.precision == "float16"
+        self.scaler = torch.amp.GradScaler(self.device.name, enabled=fp16)
+        self.best = -1.0
+
+    def _rate(self, step: int) -> float:
+        """Factor of the learning rate at a step."""
+        schedule = self.recipe.schedule
+        if step < schedule.warmup:
+            return (step + 1) / schedule.warmup
+        done = (step - schedule.warmup) / max(1, self.recipe.steps - schedule.warmup)
+        if schedule.name == "cosine":
+            return 0.5 * (1 + math.cos(math.pi * done))
+        if schedule.name == "poly":
+            return max(0.0, 1 - done) ** schedule.power
+        return 1.0
+
+    def step(self, step: int, parts: Sequence[Batch]) -> dict[str, float]:
+        """Take one optimiser step.
+
+        Args:
+            step: optimiser steps done before.
+            parts: of the batch; their gradients are averaged.
+
+        Returns:
+            The loss, and its parts.
+
+        Raises:
+            InputError: the loss is no longer a number.
+        """
+        seed = np.random.SeedSequence((self.recipe.seed, step, self.rank)).generate_state(1)
+        torch.manual_seed(int(seed[0]))
+        self.optimiser.zero_grad(set_to_none=False)
+        figures: list[dict[str, float]] = []
+        for part in parts:
+            with self.device.autocast():
+                loss, named = self.task.loss(self.model, self.moved(part), step)
+            self.scaler.scale(loss / len(parts)).backward()
+            figures.append({"loss": float(loss.detach()), **named})
+        mean = {name: sum(f[name] for f in figures) / len(figures) for name in figures[0]}
+        if not math.isfinite(mean["loss"]):
+            raise InputError(
+                f"The loss is no longer a number at step {step + 1}.",
+                "Lower optimiser.lr, set clip, or use precision: fp32.",
+            )
+        self.scaler.unscale_(self.optimiser)
+        self._share_gradients()
+        if self.recipe.clip:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        self.schedule.step()
+        self._update_average(step)
+        return mean
+
+    def moved(self, batch: Batch) -> Batch:
+        """Return a batch on the device."""
+        device = self.device.name
+        return {name: value.to(device, non_blocking=True) for name, value in batch.items()}
+
+    def _share_gradients(self) -> None:
+        """Average the gradients over the processes, as one vector."""
+        if not torch.distributed.is_initialized():
+            return
+        parameters = [p for p in self.model.parameters() if p.requires_grad]
+        for parameter in parameters:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        flat = torch.cat([p.grad.reshape(-1) for p in parameters])
+        torch.distributed.all_reduce(flat)
+        flat /= torch.distributed.get_world_size()
+        start = 0
+        for parameter in parameters:
+            part = flat[start : start + parameter.numel()].view(parameter.shape)
+            parameter.grad.copy_(part)
+            start += parameter.numel()
+
+    @torch.no_grad()
+    def _update_average(self, step: int) -> None:
+        """Exponential moving average of weights and of the statistics of batch norm."""
+        if not self.recipe.ema:
+            return
+        decay = min(self.recipe.ema, (1 + step) / (10 + step))
+        current = self.task.weights(self.model)
+        for name, value in self.average.items():
+            if value.dtype.is_floating_point:
+                value.lerp_(current[name], 1 - decay)
+            else:
+                value.copy_(current[name])
+
+    def _current(self) -> dict[str, Tensor]:
+        """Copy of what is trained, as it is now."""
+        return {name: v.detach().clone() for name, v in self.task.weights(self.model).items()}
+
+    @contextmanager
+    def averaged(self) -> Iterator[nn.Module]:
+        """The model with the averaged weights, in evaluation mode; put back afterwards."""
+        kept = self._current()
+        self.model.load_state_dict(self.average or kept, strict=False)
+        self.model.eval()
+        try:
+            yield self.model
+        finally:
+            self.model.load_state_dict(kept, strict=False)
+            self.model.train()
+
+    def save(self, out: Path, step: int) -> None:
+        """Write the checkpoint and the weights, each complete or not at all."""
+        state = {
+            "step": step,
+            "model": self._current(),
+            "average": self.average,
+            "optimiser": self.optimiser.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "task": self.task.state_dict(),
+            "best": self.best,
+        }
+        torch.save(state, out / f"{CHECKPOINT}.part")
+        os.replace(out / f"{CHECKPOINT}.part", out / CHECKPOINT)
+        self.save_weights(out / WEIGHTS, step)
+
+    def save_weights(self, path: Path, step: int, figures: dict[str, float] | None = None) -> None:
+        """Write the averaged weights as a system loads them.
+
+        Args:
+            path: of the file.
+            step: of the run.
+            figures: measured on the validation pairs.
+        """
+        recipe = self.recipe
+        metadata: dict[str, Any] = {
+            "system": self.task.name,
+            "config": recipe.model,
+            "classes": list(self.task.classes),
+            "step": step,
+            "recipe": asdict(recipe),
+        }
+        if figures:
+            metadata["validation"] = figures
+        save_head(self.average or self._current(), path, metadata)
+
+    def start_from(self, path: Path) -> None:
+        """Take the averaged weights of another run.
+
+        Raises:
+            InputError: there is no such run.
+            WeightsError: its weights are damaged.
+        """
+        if not path.exists():
+            raise InputError(
+                f"The run that this recipe starts from is missing: {path.parent.name}.",
+                f"Train it first: changescribe train {path.parent.name} --out {path.parent}",
+            )
+        state, _ = read_head(path)
+        self._load(state)
+        self.average = self._current() if self.recipe.ema else {}
+
+    def resume(self, path: Path) -> int:
+        """Load a checkpoint if there is one; return the number of steps done.
+
+        Raises:
+            InputError: it is that of another model.
+        """
+        if not path.exists():
+            return 0
+        state = torch.load(path, map_location=self.device.name, weights_only=True)
+        self._load(state["model"])
+        self.average = state["average"]
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.task.load_state_dict(state["task"])
+        self.best = state["best"]
+        return int(state["step"])
+
+    def _load(self, state: dict[str, Tensor]) -> None:
+        if set(state) != set(self.task.weights(self.model)):
+            raise InputError(
+                "The weights to go on from are those of another model.",
+                "Was the recipe changed? Use another --out folder.",
+            )
+        self.model.load_state_dict(state, strict=False)
+
+
+def choose_device(recipe: Recipe, wanted: str) -> Device:
+    """Choose where a recipe is trained, and in which precision.
+
+    Raises:
+        InputError: the recipe's precision or processes do not go with the device.
+    """
+    device = choose("cpu" if recipe.processes > 1 else wanted)
+    if recipe.precision == "auto":
+        half = device.name == "cpu" and torch.backends.mkldnn.is_available() and _has_bfloat16()
+        return Device("cpu", "bfloat16", device.text) if half else device
+    if recipe.precision == "fp16" and device.name == "cpu":
+        raise InputError("precision: fp16 needs a GPU.", "Use auto, bf16 or fp32.")
+    return Device(device.name, _TYPES[recipe.precision], device.text)
+
+
+def make_optimiser(spec: OptimiserSpec, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+    """Return torch's optimiser of a recipe."""
+    if spec.name == "sgd":
+        return torch.optim.SGD(
+            groups, lr=spec.lr, momentum=spec.momentum, weight_decay=spec.weight_decay
+        )
+    kind = torch.optim.AdamW if spec.name == "adamw" else torch.optim.Adam
+    return kind(groups, lr=spec.lr, betas=tuple(spec.betas), weight_decay=spec.weight_decay)
+
+
+def _has_bfloat16() -> bool:
+    """Whether the processor multiplies bfloat16 itself: otherwise it is slower, not faster."""
+    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return bool(supported and supported())
