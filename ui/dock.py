@@ -14,6 +14,7 @@ from ..engine.raster.dates import is_iso_date
 from ..engine.request import ChangeRequest
 from . import dependencies
 from .advanced_panel import AdvancedPanel
+from .competing_panel import CompetingPanel
 from .dependency_panel import DependencyPanel
 from .estimates import Estimate, estimate
 from .extent import ExtentPanel, Where
@@ -82,6 +83,7 @@ class ChangeScribeDock(QgsDockWidget):
         self.prompt = PromptPanel(settings)
         self.extent = ExtentPanel(canvas)
         self.system = SystemPanel(settings)
+        self.competing = CompetingPanel(settings)
         self.advanced = AdvancedPanel(settings)
         self.run = RunPanel()
         self.results = ResultsPanel()
@@ -101,8 +103,8 @@ class ChangeScribeDock(QgsDockWidget):
         column.setContentsMargins(10, 8, 10, 8)
         column.setSpacing(10)
         for widget in (
-            self.packages, self.layers, self.prompt, self.extent, self.system, self.advanced,
-            self.run, separator(),
+            self.packages, self.layers, self.prompt, self.extent, self.system, self.competing,
+            self.advanced, self.run, separator(),
         ):
             column.addWidget(widget)
         column.addWidget(self.results, 1)
@@ -123,6 +125,7 @@ class ChangeScribeDock(QgsDockWidget):
             layers.swap_button, self.prompt.combo, *extent.radio_buttons, extent.layer_combo,
             extent.draw_button, self.system.combo, self.system.why_button,
             self.system.weights.download_button, self.system.weights.import_button,
+            self.competing.edit, self.competing.reset_button,
             options.threshold, options.min_area, options.bands_before, options.bands_after,
             options.device, options.host, options.python, options.weights, options.folder,
             self.run.detect_button, self.run.cancel_button, self.results.list,
@@ -134,10 +137,12 @@ class ChangeScribeDock(QgsDockWidget):
 
     def _connect(self) -> None:
         self._timer.timeout.connect(self.refresh)
-        for panel in (self.layers, self.prompt, self.extent, self.system, self.advanced):
+        for panel in (
+            self.layers, self.prompt, self.extent, self.system, self.competing, self.advanced,
+        ):
             panel.changed.connect(self._timer.start)
         self.advanced.device.currentIndexChanged.connect(self.system.refresh)
-        self.advanced.weights.fileChanged.connect(self.system.refresh)
+        self.advanced.weights.fileChanged.connect(self.system.reload)
         self.prompt.accepted.connect(self._detect)
         self.run.detect.connect(self._detect)
         self.run.cancel.connect(self.cancel_requested)
@@ -152,6 +157,7 @@ class ChangeScribeDock(QgsDockWidget):
     def refresh(self) -> None:
         """Look at the whole form: estimate, folder, and whether a run can start."""
         self._timer.stop()
+        self.competing.show_for(self.system.info)
         reason, where = self._check()
         self._show_estimate(where)
         before = self.layers.before
@@ -222,7 +228,7 @@ class ChangeScribeDock(QgsDockWidget):
                 return self.tr("Correct the dates, or leave them empty")
         if self.system.info is None:
             return self.tr("No detection system can be used: see the log messages panel")
-        return self.system.weights.reason
+        return self.system.weights.reason or self.competing.reason
 
     def _show_estimate(self, where: Optional[Where]) -> None:
         before, info = self.layers.before, self.system.info
@@ -264,6 +270,7 @@ class ChangeScribeDock(QgsDockWidget):
             device=self._settings.device,
             date_before=dates[0] or None,
             date_after=dates[1] or None,
+            competing=self.competing.names,
         )
 
     def set_running(self, running: bool) -> None:

@@ -95,6 +95,15 @@ class Settings:
         self._set("weights_folder", folder)
 
     @property
+    def competing(self) -> str:
+        """The user's list of competing classes, or an empty text: the system's own."""
+        return self._get("competing", "", str)
+
+    @competing.setter
+    def competing(self, names: str) -> None:
+        self._set("competing", names)
+
+    @property
     def threshold(self) -> float:
         """Scores from here on count as change."""
         return self._get("threshold", 0.5, float)

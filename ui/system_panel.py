@@ -15,7 +15,8 @@ from qgis.PyQt.QtWidgets import (
     QWidget,
 )
 
-from ..engine.weights.store import use_folder
+from ..engine import systems
+from ..engine.weights.store import WeightsStore, use_folder
 from . import dependencies
 from .errors import DetailsDialog, as_change_scribe_error, log
 from .settings import Settings
@@ -31,8 +32,6 @@ def installed_systems() -> tuple[SystemInfo, ...]:
 
     A system that cannot describe itself is left out, and the log says why.
     """
-    from ..engine import systems
-
     found = []
     for name in systems.names():
         try:
@@ -80,18 +79,30 @@ class SystemPanel(QWidget):
         layout.addLayout(device_row)
         layout.addWidget(self.terms_label)
         self.weights = WeightsPanel()
-        self.weights.changed.connect(self.changed)
+        self.weights.changed.connect(self._weights_changed)
         layout.addWidget(self.weights)
         self.reload()
         self.combo.currentIndexChanged.connect(self._chosen)
 
     def reload(self) -> None:
-        """Read the list of systems again, for instance after an installation."""
+        """Read the list of systems again, for instance after an installation.
+
+        Once its weights are here, the full tier's default comes first and is proposed.
+        """
+        use_folder(self._settings.weights_folder)
+        proposed = systems.FULL_DEFAULT
         self._systems = installed_systems()
+        full = [info for info in self._systems if info.name == proposed]
+        if full and not WeightsStore().missing(full[0].weights):
+            rest = (info for info in self._systems if info.name != proposed)
+            self._systems = (full[0], *rest)
         self.combo.blockSignals(True)
         self.combo.clear()
         for info in self._systems:
-            self.combo.addItem(info.title, info.name)
+            title = info.title
+            if info is self._systems[0] and info.name == proposed:
+                title = self.tr("{title} (proposed)").format(title=title)
+            self.combo.addItem(title, info.name)
             tip = f"{info.description}\n\n{info.terms}".strip()
             self.combo.setItemData(self.combo.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
         index = self.combo.findData(self._settings.system)
@@ -145,6 +156,11 @@ class SystemPanel(QWidget):
         )
         dialog.show()
         return dialog
+
+    def _weights_changed(self) -> None:
+        if not self.weights.is_busy:
+            self.reload()
+        self.changed.emit()
 
     def _chosen(self) -> None:
         info = self.info

@@ -8,9 +8,13 @@ from importlib import import_module
 from ..errors import InputError
 from .base import ChangeSystem
 
+#: The system to propose where the full tier's weights are.
+FULL_DEFAULT = "zero-shot"
 #: name -> (module in this package, class). The first one is the default.
 _SYSTEMS: dict[str, tuple[str, str]] = {
     "bundled": ("bundled", "BundledSystem"),
+    FULL_DEFAULT: ("zeroshot", "ZeroShotSystem"),
+    "zero-shot-remoteclip": ("zeroshot", "ZeroShotRemoteClipSystem"),
     "mmchange": ("mmchange", "MmchangeSystem"),
     "textscd": ("textscd", "TextscdSystem"),
 }

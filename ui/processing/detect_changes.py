@@ -27,6 +27,7 @@ from qgis.core import (
 )
 
 from ...engine import prompt, systems
+from ...engine.classes import listed_names
 from ...engine.errors import CancelledError, InputError
 from ...engine.request import DEVICES, ChangeRequest, ChangeResult, Extent
 from .. import dependencies, styles
@@ -45,6 +46,7 @@ class DetectChanges(EngineAlgorithm):
     MIN_AREA = "MIN_AREA"
     BANDS_BEFORE = "BANDS_BEFORE"
     BANDS_AFTER = "BANDS_AFTER"
+    COMPETING = "COMPETING"
     MASK = "MASK"
     SCORE = "SCORE"
     COUNT = "COUNT"
@@ -83,7 +85,10 @@ class DetectChanges(EngineAlgorithm):
             "out. Without a CRS it is taken in that of the layer Before.\n"
             "<b>Threshold</b>: scores from here on count as change.\n"
             "<b>Minimum area</b>: in square metres; the larger of 20 m\N{SUPERSCRIPT TWO} and "
-            "4 pixels if it is left out.\n\n"
+            "4 pixels if it is left out.\n"
+            "<b>Told apart from</b>: what else the ground may be, for the zero-shot systems, such "
+            "as <i>grass, bare ground, water</i>: a place counts as the object only where nothing "
+            "in the list fits better.\n\n"
             "<b>Changes</b>: a GeoPackage also holds the table <i>runs</i>, with the prompt as "
             "it was understood, the sources and the caption of the whole scene. A shapefile or "
             "GeoJSON file holds the polygons only.\n"
@@ -116,6 +121,8 @@ class DetectChanges(EngineAlgorithm):
         ):
             self.add_advanced(QgsProcessingParameterBand(
                 name, label, parentLayerParameterName=parent, optional=True, allowMultiple=True))
+        self.add_advanced(QgsProcessingParameterString(
+            self.COMPETING, tr("Told apart from (systems that need it)"), optional=True))
         polygons = QgsProcessing.SourceType.TypeVectorPolygon
         self.addParameter(
             QgsProcessingParameterVectorDestination(self.OUTPUT, tr("Changes"), polygons))
@@ -150,6 +157,8 @@ class DetectChanges(EngineAlgorithm):
             overwrite=True,
             date_before=date_of(before) or None,
             date_after=date_of(after) or None,
+            competing=listed_names(
+                self.parameterAsString(parameters, self.COMPETING, context)) or None,
         )
 
     def _extent(

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Zero-shot: SAM 2.1 and CLIP as they are published, for any noun, without training.
+
+The steps are in :mod:`..zeroshot`. CLIP says for both dates how likely each place
+is the object rather than one of the competing classes; SAM 2 outlines what is
+where that changed most; an outline counts where its features have changed and
+the object is in it on one date only. Exchanging the rasters exchanges appeared
+and removed exactly.
+
+What it cannot do: the list of competing classes decides the result; rasters
+that are not well aligned, other seasons, shadows and leaning facades look like
+change; one threshold does not suit every place.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Optional
+
+from ..classes import CLASS_NAMES
+from ..device import choose
+from ..errors import WeightsError
+from ..weights import catalogue, loading
+from ..weights.store import WeightsStore, how_to_get
+from ..zeroshot.vocabulary import COMPETING, TEMPLATES, question
+from .base import CLASS_UNKNOWN, ChangeSystem, SystemInfo, TilePrediction
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+
+    from ..request import Query
+    from ..weights.catalogue import Entry
+
+_SAM2 = "sam2.1-hiera-base-plus"
+
+
+class ZeroShotSystem(ChangeSystem):
+    """SAM 2.1 with OpenAI's CLIP.
+
+    Args:
+        store: of weights; None is the usual place.
+    """
+
+    name = "zero-shot"
+    title = "Zero-shot - any noun, no training"
+    description = (
+        "Finds any object that you can name, with SAM 2.1 and CLIP as they are published. "
+        "It needs a graphics card to be fast."
+    )
+    clip = "clip-vit-b-16-openai"
+
+    def __init__(self, store: Optional[WeightsStore] = None) -> None:
+        self._store = store
+        self._detector: Any = None
+        self._torch_device = "cpu"
+        self._wanted_device = ""
+        self._device = "not loaded"
+        known = [catalogue.entry(identifier) for identifier in (_SAM2, self.clip)]
+        self.info = SystemInfo(
+            name=self.name,
+            title=self.title,
+            description=self.description,
+            pixel_sizes=(0.3, 0.5, 1.0),
+            classes=CLASS_NAMES,
+            tile_size=512,
+            overlap=128,
+            batch_size=1,
+            revision=" + ".join(f"{entry.id} {entry.revision or ''}".strip() for entry in known),
+            terms=" ".join(f"{entry.title}: {entry.terms}" for entry in known if entry.terms),
+            tier="full",
+            weights=(_SAM2, self.clip),
+            competing=COMPETING,
+        )
+
+    def load(self, device: str = "auto") -> None:
+        """Load both models; see the base class."""
+        if self._detector is not None and device == self._wanted_device:
+            return
+        store = self._store or WeightsStore()
+        missing = store.missing(self.info.weights)
+        if missing:
+            raise _weights_error([stored.entry for stored in missing])
+        sam2_path, clip_path = (store.path(identifier) for identifier in self.info.weights)
+        sam2_entry, clip_entry = (store.entry(identifier) for identifier in self.info.weights)
+        chosen = choose(device)
+        from ..zeroshot.dense_clip import DenseClip
+        from ..zeroshot.detector import Detector
+        from ..zeroshot.segment import Segmenter
+
+        size = {name: size for size, name in loading.SAM2_CONFIGURATIONS.items()}
+        sam2 = loading.sam2_model(sam2_path, size[sam2_entry.architecture]).to(chosen.name)
+        architecture = clip_entry.architecture
+        clip = loading.clip(clip_path, architecture, clip_entry.sha256).to(chosen.name)
+        import open_clip  # loading.clip has said so where it is missing
+
+        tokenizer = open_clip.get_tokenizer(architecture)
+        self._detector = Detector(
+            DenseClip(clip, tokenizer, TEMPLATES, chosen), Segmenter(sam2, chosen)
+        )
+        self._torch_device, self._wanted_device = chosen.name, device
+        self._device = chosen.text
+
+    @property
+    def device(self) -> str:
+        """The device in use and why, such as "CPU (2 threads): PyTorch finds no CUDA device"."""
+        return self._device
+
+    def predict(
+        self, before: np.ndarray, after: np.ndarray, queries: Sequence[Query]
+    ) -> TilePrediction:
+        """Score a batch of tile pairs; every tile is encoded once for all queries."""
+        import numpy as np
+        import torch
+
+        self.load(self._wanted_device or "auto")
+        count, height, width = before.shape[:3]
+        scores = np.zeros((count, len(queries), height, width), np.float32)
+        classes = np.full((2, count, height, width), CLASS_UNKNOWN, np.uint8)
+        for row in range(count if queries else 0):
+            tiles = [
+                torch.from_numpy(tile).to(self._torch_device).permute(2, 0, 1).float()
+                for tile in (before[row], after[row])
+            ]
+            found = self._detector.find(*tiles, queries)
+            scores[row] = found.scores.cpu().numpy()
+            for date, best in enumerate((found.classes_before, found.classes_after)):
+                index = best.cpu().numpy()
+                classes[date, row] = np.where(index < 0, CLASS_UNKNOWN, index)
+        return TilePrediction(scores, classes[0], classes[1])
+
+    def notes(self, queries: Sequence[Query]) -> tuple[str, ...]:
+        """Warn where the user's competing classes name nothing but the object."""
+        alone = [q.object for q in queries if question(q.object, q.competing).used_default]
+        return tuple(
+            f'The competing classes name nothing but "{noun}": the list of the system was used.'
+            for noun in dict.fromkeys(alone)
+        )
+
+    def unload(self) -> None:
+        """Free both models."""
+        self._detector = None
+        self._device = "not loaded"
+
+
+class ZeroShotRemoteClipSystem(ZeroShotSystem):
+    """SAM 2.1 with RemoteCLIP, which was trained on aerial and satellite images."""
+
+    name = "zero-shot-remoteclip"
+    title = "Zero-shot with RemoteCLIP - any noun"
+    description = (
+        "As the zero-shot system, with RemoteCLIP, which has seen more aerial and satellite images "
+        "than CLIP but tells places apart less finely (ViT-B/32)."
+    )
+    clip = "remoteclip-vit-b-32"
+
+
+def _weights_error(missing: Sequence[Entry]) -> WeightsError:
+    """Say which files are missing, how large they are, and how to get them."""
+    files = "; ".join(f"{e.title} ({e.file}, {e.size_text})" for e in missing)
+    return WeightsError(
+        f"The zero-shot system lacks weights: {files}.", " ".join(how_to_get(e) for e in missing)
+    )

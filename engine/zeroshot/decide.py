@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From likelihoods and outlines to scores whose decision is at 0.5.
+
+All functions treat the two dates alike: exchanging them exchanges "appeared"
+and "removed" to the last bit. Several conditions that must all hold are joined
+by the smallest of their scores.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+#: By how much the object must be likelier than what it competes with, to be there.
+LEAST_MARGIN = 0.1
+#: Least angle, in degrees, between the features of both dates. AnyChange counts the angle to the
+#: *reversed* feature and keeps what is below 145 to 155 degrees; this is the middle, from 180.
+LEAST_ANGLE = 30.0
+#: Least change of the likelihood of stuff.
+LEAST_DIFFERENCE = 0.3
+#: Peaks lower than this are not worth an outline.
+LEAST_PEAK = 0.1
+#: Peaks nearer than this, in pixels, are one.
+PEAK_DISTANCE = 8
+#: So many of the highest peaks of a tile are looked at.
+MOST_PEAKS = 128
+#: Changes that differ by less than this are a plateau.
+_PLATEAU = 1e-3
+#: Stuff narrower than this, in pixels, is noise.
+OPENING = 3
+#: Stuff up to this many pixels wide, along stuff that stayed, is misregistration.
+SLIVER = 6
+_OTSU_BINS = 64
+
+
+class Scores(NamedTuple):
+    """Scores in [0, 1] of both directions; from 0.5 on it is so."""
+
+    appeared: Tensor
+    removed: Tensor
+
+
+def calibrate(value: Tensor, threshold: float, top: float = 1.0) -> Tensor:
+    """Map 0 to 0, ``threshold`` to 0.5 and ``top`` to 1, linear between them and cut beyond."""
+    below = 0.5 * value / threshold
+    above = 0.5 + 0.5 * (value - threshold) / (top - threshold)
+    return torch.where(value < threshold, below, above).clamp(0, 1)
+
+
+def peaks(before: Tensor, after: Tensor) -> Tensor:
+    """Return where the likelihood changed most, to be looked at by SAM 2.
+
+    The map is coarse: many new houses may be one plateau. Of a plateau each cell has a point.
+
+    Args:
+        before: H_1 (H, W), likelihood of the object.
+        after: H_2.
+
+    Returns:
+        (N, 2) column and row, N up to :data:`MOST_PEAKS`, highest first.
+    """
+    change = (after - before).abs()
+    height, width = change.shape
+    side = 2 * PEAK_DISTANCE + 1
+    highest = F.max_pool2d(change[None], side, 1, PEAK_DISTANCE)[0]
+    is_peak = (change >= highest - _PLATEAU) & (change >= LEAST_PEAK)
+    # Within a cell the highest counts, of equal ones that nearest to the middle.
+    cell = 2 * PEAK_DISTANCE
+    y, x = (torch.arange(n, device=change.device) % cell for n in (height, width))
+    middle = (cell - 1) / 2
+    off = torch.hypot((y - middle)[:, None], (x - middle)[None])
+    rank = torch.where(is_peak, change - _PLATEAU * off / cell, -torch.inf)
+    # A padded border is never chosen: max_pool2d pads with minus infinity.
+    best, index = F.max_pool2d(rank[None, None], cell, cell, ceil_mode=True, return_indices=True)
+    found = index[best > -torch.inf]
+    order = change.flatten()[found].argsort(descending=True, stable=True)[:MOST_PEAKS]
+    found = found[order]
+    return torch.stack([found % width, found // width], 1)
+
+
+def mean_in(masks: Tensor, planes: Tensor) -> Tensor:
+    """Return the mean of planes within masks.
+
+    Args:
+        masks: (M, H, W) bool, none empty.
+        planes: (G, H, W).
+
+    Returns:
+        (M, G).
+    """
+    flat = masks.flatten(1).float()
+    return flat @ planes.flatten(1).T / flat.sum(1, keepdim=True)
+
+
+def margins(masks: Tensor, likelihood: Tensor) -> Tensor:
+    """Return by how much the object is likelier within masks than the best competing class.
+
+    Args:
+        masks: (M, H, W) bool, none empty.
+        likelihood: (G, H, W) of the object, then of the competing classes.
+
+    Returns:
+        (M,) in [-1, 1].
+    """
+    mean = mean_in(masks, likelihood)
+    return mean[:, 0] - mean[:, 1:].amax(1)
+
+
+def centred(features: Tensor) -> Tensor:
+    """Return features (C, h, w) as (h w, C), each place centred, as AnyChange takes SAM's."""
+    return F.layer_norm(features.flatten(1).T, (len(features),))
+
+
+def angle_between(one: Tensor, other: Tensor) -> Tensor:
+    """Return the angle between rows, (N, C) and (N, C), in degrees; 90 where one is zero."""
+    cosine = (F.normalize(one, dim=1) * F.normalize(other, dim=1)).sum(1)
+    return torch.rad2deg(torch.arccos(cosine.clamp(-1, 1)))
+
+
+def change_angles(masks: Tensor, before: Tensor, after: Tensor) -> Tensor:
+    """Return the angle between the mean features of the two dates within masks, in degrees.
+
+    Args:
+        masks: (M, H, W) bool, none empty.
+        before: (s s, C) from :func:`centred`; SAM 2 sees every image as a square.
+        after: the same.
+
+    Returns:
+        (M,) in [0, 180].
+    """
+    side = math.isqrt(len(before))
+    shares = F.adaptive_avg_pool2d(masks.float(), (side, side)).flatten(1)
+    return angle_between(shares @ before, shares @ after)
+
+
+def otsu(values: Tensor) -> float:
+    """Return the value that parts numbers best into two groups (Otsu, 1979).
+
+    Args:
+        values: (N,), at least one.
+
+    Returns:
+        The middle between the two groups; the largest value where all are equal.
+    """
+    low, high = float(values.min()), float(values.max())
+    if high - low < 1e-6:
+        return high
+    counts = torch.histc(values.double().cpu(), _OTSU_BINS, low, high)
+    step = (high - low) / _OTSU_BINS
+    centres = low + step * (torch.arange(_OTSU_BINS, dtype=torch.float64) + 0.5)
+    weight = counts.cumsum(0)
+    total = (counts * centres).cumsum(0)
+    lower, upper = total / weight.clamp(min=1), (total[-1] - total) / (weight[-1] - weight)
+    variance = weight * (weight[-1] - weight) * (lower - upper) ** 2
+    # Between two groups with a gap the variance is flat: the middle of it is meant.
+    best = (variance[:-1] >= variance[:-1].max() * (1 - 1e-9)).nonzero()[:, 0]
+    return low + step * (float(best[0] + best[-1]) / 2 + 1)
+
+
+def decide_masks(
+    before: Tensor, after: Tensor, angle: Tensor, least_angle: float = LEAST_ANGLE
+) -> Scores:
+    """Decide of each outline whether the object in it has come or gone.
+
+    There after and not before is appeared; there before and not after is removed; both need
+    features that have changed.
+
+    Args:
+        before: (M,) margin of the object on the earlier date, from :func:`margins`.
+        after: the same on the later date.
+        angle: (M,) from :func:`change_angles`.
+        least_angle: in degrees, of changed features.
+
+    Returns:
+        (M,) scores.
+    """
+    changed = calibrate(angle, least_angle, 180.0)
+    was, there = calibrate(before, LEAST_MARGIN), calibrate(after, LEAST_MARGIN)
+    return Scores(
+        torch.minimum(torch.minimum(there, 1 - was), changed),
+        torch.minimum(torch.minimum(was, 1 - there), changed),
+    )
+
+
+def paint(masks: Tensor, scores: Tensor) -> Tensor:
+    """Return (H, W): the highest score of the masks (M, H, W), M at least 1, that cover a pixel."""
+    return (masks * scores[:, None, None]).amax(0)
+
+
+def opened(plane: Tensor, side: int) -> Tensor:
+    """Return a grey-value opening of (H, W) by a square: what is narrower goes, at any level.
+
+    Args:
+        plane: (H, W).
+        side: of the square in pixels, odd.
+    """
+    least = -F.max_pool2d(-plane[None], side, 1, side // 2)
+    return F.max_pool2d(least, side, 1, side // 2)[0]
+
+
+def decide_stuff(before: Tensor, after: Tensor) -> Scores:
+    """Decide pixel by pixel for what has no countable objects: trees, grass, water, roads.
+
+    Narrow bands along stuff that is there on both dates are misregistration, not change. A new
+    narrow road that leaves an old one only loses the pixels next to it.
+
+    Args:
+        before: H_1 (H, W), likelihood of the object.
+        after: H_2.
+
+    Returns:
+        (H, W) scores.
+    """
+    stayed = (torch.minimum(before, after) >= 0.5).float()
+    reach = 2 * SLIVER + 1
+    beside = F.max_pool2d(stayed[None], reach, 1, SLIVER)[0] > 0
+    planes = []
+    for difference in (after - before, before - after):
+        score = calibrate(difference, LEAST_DIFFERENCE)
+        planes.append(torch.where(beside, opened(score, SLIVER + 1), opened(score, OPENING)))
+    return Scores(*planes)
