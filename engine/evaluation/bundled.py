@@ -90,14 +90,21 @@ def evaluate(
     for what in (OSCD, AIRCHANGE):
         figures[what.folder], rows = measure_foreign(system, data, what, tell)
         write_sheet(rows, out / f"{what.folder}.jpg")
-    if not quick:
+    report = _write_results(out, figures)
+    if not quick:  # the longer half: whoever stops it has the other one
         figures["robustness"] = measure_robustness(system, tiles, tell)
-    figures["seconds_of_evaluation"] = round(tell.seconds)
-    _write(out / "figures.json", json.dumps(figures, indent=1) + "\n")
-    report = markdown(figures)
-    _write(out / "report.md", report)
+        report = _write_results(out, figures)
+    tell("done")
     sys.stdout.write(report)
     return figures
+
+
+def _write_results(out: Path, figures: dict[str, Any]) -> str:
+    """Write figures and report; return the report."""
+    report = markdown(figures)
+    _write(out / "figures.json", json.dumps(figures, indent=1) + "\n")
+    _write(out / "report.md", report)
+    return report
 
 
 def read_calibration(folder: Path) -> Calibration:
