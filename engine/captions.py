@@ -101,7 +101,12 @@ def scene_caption(
             one = "1 smaller change of another kind"
             clauses.append(one if rest == 1 else f"{rest:,} smaller changes of other kinds")
         if not partial and not parsed.anything:
-            clauses += [_absent(tally.query) for tally in tallies if not tally.count]
+            clauses += [
+                # Of an exchange, what went and what came are the same change twice.
+                _absent(tally.query)
+                for tally in tallies
+                if not tally.count and not tally.query.partners
+            ]
         text = _capital("; ".join(clauses)) + "."
     return f"{text} The run was stopped before it was finished." if partial else text
 
@@ -178,7 +183,7 @@ def _exchange(region: Region, noun: _Noun) -> str:
 
 def _found(tally: Tally, pixel_size: Optional[float]) -> str:
     noun = _Noun(tally.query.object)
-    verb = _VERB.get(tally.query.direction, "changed")
+    verb = _verb(tally.query)
     if noun.countable:
         text = f"{tally.count:,} {noun.one if tally.count == 1 else noun.many} {verb}"
     else:
@@ -188,6 +193,14 @@ def _found(tally: Tally, pixel_size: Optional[float]) -> str:
         text += f" ({format_area(tally.area_m2, pixel_size)})"
     main = _main_position(tally)
     return f"{text}, {main}" if main else text
+
+
+def _verb(query: Query) -> str:
+    """Return what happened to the object: "appeared", or "replaced trees" in an exchange."""
+    if not query.partners:
+        return _VERB.get(query.direction, "changed")
+    others = " or ".join(_Noun(noun).many for noun in query.partners)
+    return f"replaced {others}" if query.direction == APPEARED else f"replaced by {others}"
 
 
 def _main_position(tally: Tally) -> str:

@@ -19,6 +19,7 @@ from . import prompt
 from .changes_layer import ChangesWriter, RunInfo, layer_crs
 from .classes import class_of
 from .errors import InputError
+from .exchange import bind
 from .host import Host
 from .outputs import RunOutputs
 from .raster.area import AreaMask
@@ -27,7 +28,7 @@ from .raster.grid import common_grid
 from .raster.radiometry import joint_stretch
 from .raster.reader import RasterSource
 from .raster.writer import RasterWriter, warp_to
-from .regions import build_mask, extract, min_area_used
+from .regions import ClassMaps, build_mask, extract
 from .request import (
     DEVICES,
     MASK_NODATA,
@@ -39,6 +40,7 @@ from .request import (
 )
 from .routing import shared_host
 from .scoring import Pair, ScoreSink, TileLoop
+from .sieve import min_area_used
 from .systems.base import CLASS_UNKNOWN
 
 if TYPE_CHECKING:
@@ -102,12 +104,13 @@ def detect(
 
 @dataclass(frozen=True)
 class _Scored:
-    """Rasters on the output grid, and whether all tiles are in them."""
+    """Rasters on the output grid, whether all tiles are in them, and whether classes are."""
 
     score: str
     classes_before: str
     classes_after: str
     complete: bool
+    told_classes: bool
 
 
 class _Run:
@@ -153,9 +156,11 @@ class _Run:
                     self._warnings.append(f"The graphics card was not used: {device}.")
             with self._stage("detecting"):
                 scored = self._score(grid, pair, info, parsed, outputs)
+            parsed, unknown = bind(parsed, info.classes if scored.told_classes else ())
+            self._warnings += unknown
             run = self._run_info(before, after, grid, info, parsed)
             with self._stage("outlining"):
-                summary = self._mask(scored, grid.output, parsed, outputs)
+                summary = self._mask(scored, grid.output, parsed, info, outputs)
                 written = self._regions(scored, grid.output, summary, run, device, info, outputs)
             with self._stage("writing"):
                 outputs.commit()
@@ -282,18 +287,34 @@ class _Run:
                     self._warping(number),
                     shown_as=shown_as,
                 )
-        return _Scored(**names, complete=complete)
+        return _Scored(**names, complete=complete, told_classes=loop.told_classes)
 
     def _mask(
-        self, scored: _Scored, grid: Grid, parsed: ParsedPrompt, outputs: RunOutputs
+        self,
+        scored: _Scored,
+        grid: Grid,
+        parsed: ParsedPrompt,
+        info: SystemInfo,
+        outputs: RunOutputs,
     ) -> MaskSummary:
-        with RasterWriter(
-            outputs.work("mask.tif"),
-            grid,
-            nodata=MASK_NODATA,
-            colours=MASK_COLOURS,
-            shown_as=str(outputs.mask),
-        ) as writer:
+        """Write the mask; of an exchange also the scores anew, without what does not fit."""
+        exchange = any(query.partners for query in parsed.queries)
+        with contextlib.ExitStack() as stack:
+            writer = stack.enter_context(
+                RasterWriter(
+                    outputs.work("mask.tif"),
+                    grid,
+                    nodata=MASK_NODATA,
+                    colours=MASK_COLOURS,
+                    shown_as=str(outputs.mask),
+                )
+            )
+            fitting = classes = None
+            if exchange:
+                classes = ClassMaps(scored.classes_before, scored.classes_after, info.classes)
+                fitting = stack.enter_context(
+                    _score_writer(scored.score, grid, parsed.queries, str(outputs.score))
+                )
             summary = build_mask(
                 scored.score,
                 writer,
@@ -301,9 +322,13 @@ class _Run:
                 parsed.queries,
                 threshold=self._request.threshold,
                 min_area=self._request.min_area,
+                classes=classes,
+                fitting=fitting,
                 progress=lambda fraction: self._tell("outlining", 0.4 * fraction),
             )
             writer.commit()
+            if fitting is not None:
+                fitting.commit()
         return summary
 
     def _run_info(

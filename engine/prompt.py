@@ -5,7 +5,8 @@ The grammar is small and generous. A prompt is cut into clauses (commas, "and",
 "or"). A clause is a noun phrase with a verb on either side, a noun phrase alone,
 which takes the verb of its neighbours ("roads and buildings built", "new roads
 and buildings"), or a verb alone, which goes to the nouns before it ("roads built
-or removed"). "X replaced by Y" and its kin are X removed and Y appeared.
+or removed"). "X replaced by Y" and its kin are X removed and Y appeared, each where the
+other is.
 
 Decisions that are not obvious:
 
@@ -113,8 +114,18 @@ def resolve(parsed: ParsedPrompt, class_plurals: Sequence[str]) -> ParsedPrompt:
 
 
 def explain(queries: Iterable[Query]) -> str:
-    """Return one line for the user: ``"looks for: trees, removed; buildings, appeared"``."""
-    return "looks for: " + "; ".join(f"{query.object}, {query.direction}" for query in queries)
+    """Return one line for the user: ``"looks for: roads, appeared; trees, removed"``.
+
+    Of an exchange it begins with "buildings replaced trees".
+    """
+    queries = tuple(queries)
+    listed = "; ".join(f"{query.object}, {query.direction}" for query in queries)
+    come = next((q for q in queries if q.partners and q.direction == APPEARED), None)
+    gone = next((q for q in queries if q.partners and q.direction == REMOVED), None)
+    if come is None or gone is None:
+        return f"looks for: {listed}"
+    what, instead = (" and ".join(query.partners) for query in (gone, come))
+    return f"looks for: {what} replaced {instead} ({listed})"
 
 
 def notes(parsed: ParsedPrompt) -> tuple[str, ...]:
@@ -229,9 +240,7 @@ def _exchange(clean: str, aside: list[str]) -> list[Query]:
         if match is not None:
             left, right = clean[: match.start()], clean[match.end() :]
             gone, come = (right, left) if swapped else (left, right)
-            gone_nouns = _nouns(re.sub(r"^from\s", "", gone), aside)
-            queries = [Query(noun, REMOVED) for noun in gone_nouns]
-            return queries + [Query(noun, APPEARED) for noun in _nouns(come, aside)]
+            return _exchanged(_nouns(re.sub(r"^from\s", "", gone), aside), _nouns(come, aside))
     match = _BARE_EXCHANGE.match(clean)
     if match is None or any(VERBS.get(word, CHANGED) != CHANGED for word in clean.split()):
         return []
@@ -240,7 +249,13 @@ def _exchange(clean: str, aside: list[str]) -> list[Query]:
     if not gone_nouns or not come_nouns:
         return []
     aside += extra
-    return [Query(n, REMOVED) for n in gone_nouns] + [Query(n, APPEARED) for n in come_nouns]
+    return _exchanged(gone_nouns, come_nouns)
+
+
+def _exchanged(gone: Sequence[str], come: Sequence[str]) -> list[Query]:
+    """Return what went and what came, each bound to the other."""
+    removed = [Query(noun, REMOVED, partners=tuple(come)) for noun in gone]
+    return removed + [Query(noun, APPEARED, partners=tuple(gone)) for noun in come]
 
 
 def _nouns(text: str, aside: list[str]) -> list[str]:

@@ -161,16 +161,33 @@ class RegionDescriber:
         return from_class, to_class
 
     def _majority(self, counts: np.ndarray, excluded: Optional[str]) -> Optional[str]:
-        """Return the class of most pixels, None where it is not known well enough."""
-        total = counts.sum()
-        if total == 0:
-            return None
-        known = counts[:-1].copy()
-        if excluded in self._names:
-            known[self._names.index(excluded)] = 0
-        best = int(known.argmax())
-        enough = known[best] >= _MIN_SHARE * total and known[best] > counts[-1]
-        return self._names[best] if enough else None
+        own = self._names.index(excluded) if excluded in self._names else -1
+        most = int(class_of_most(counts[None], np.array([own]))[0])
+        return self._names[most] if most >= 0 else None
+
+
+def class_of_most(counts: np.ndarray, excluded: np.ndarray) -> np.ndarray:
+    """Return the class of most pixels of components.
+
+    Args:
+        counts: (C, K + 1) pixels of each of K classes, and of none.
+        excluded: (C,) class that a component cannot have, -1 for none.
+
+    Returns:
+        (C,) index of the class, -1 where it is not known well enough: of less than a third of
+        the pixels, or of fewer than have no known class.
+    """
+    rows = np.arange(len(counts))
+    if counts.shape[1] == 1:
+        return np.full(len(counts), -1)
+    known = counts[:, :-1].copy()
+    cannot = np.flatnonzero(excluded >= 0)
+    known[cannot, excluded[cannot]] = 0
+    best = known.argmax(axis=1)
+    number = known[rows, best]
+    total = counts.sum(axis=1)
+    enough = (total > 0) & (number >= _MIN_SHARE * total) & (number > counts[:, -1])
+    return np.where(enough, best, -1)
 
 
 def _is_line(phrase: str) -> bool:

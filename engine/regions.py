@@ -20,6 +20,7 @@ import numpy as np
 from osgeo import gdal
 
 from .errors import InputError
+from .exchange import rule_of
 from .geodesy import PixelAreas
 from .raster.grid import Grid
 from .raster.support import checked
@@ -27,12 +28,10 @@ from .raster.writer import RasterWriter
 from .region_facts import RegionDescriber, RegionShape
 from .request import MASK_NODATA, MASK_VALUES, SCORE_SCALE, Query
 from .runs import Runs, components, find_runs, label_runs, touching
+from .sieve import Sieve, ground_area, min_area_used
 
-__all__ = ["MaskSummary", "RegionShape", "build_mask", "extract", "min_area_used"]
+__all__ = ["ClassMaps", "MaskSummary", "RegionShape", "build_mask", "extract", "min_area_used"]
 
-#: A region is never smaller than either of these by default.
-_MIN_AREA_M2 = 20.0
-_MIN_AREA_PX = 4
 _SCORE_NODATA = 255
 #: Pixels that a strip may hold, but it has 256 rows (the height of a tile) at least.
 _STRIP_PIXELS = 1 << 24
@@ -40,6 +39,21 @@ _STRIP_STEP = 256
 
 #: Told the fraction done, in [0, 1]; may raise to stop.
 FractionCallback = Callable[[float], None]
+
+
+@dataclass(frozen=True)
+class ClassMaps:
+    """The class of the ground on both dates: rasters of uint8, an index into ``names``.
+
+    Attributes:
+        before: path of that of the earlier date.
+        after: path of that of the later date.
+        names: classes of the system.
+    """
+
+    before: str
+    after: str
+    names: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -61,18 +75,6 @@ class MaskSummary:
     dropped: int
 
 
-def min_area_used(min_area: Optional[float], pixel_size: Optional[float]) -> Optional[float]:
-    """Return the area in m2 below which :func:`build_mask` leaves a region out.
-
-    Args:
-        min_area: in m2; None for the default.
-        pixel_size: in metres; None without georeference, where only pixels count.
-    """
-    if pixel_size is None:
-        return None
-    return max(_MIN_AREA_M2, _MIN_AREA_PX * pixel_size**2) if min_area is None else min_area
-
-
 def build_mask(
     score_path: str,
     writer: RasterWriter,
@@ -81,12 +83,16 @@ def build_mask(
     *,
     threshold: float = 0.5,
     min_area: Optional[float] = None,
+    classes: Optional[ClassMaps] = None,
+    fitting: Optional[RasterWriter] = None,
     progress: Optional[FractionCallback] = None,
 ) -> MaskSummary:
     """Write the mask of a score raster, without regions that are too small.
 
     A pixel gets the direction of its highest-scoring query where that score reaches the
-    threshold. Pixels of the same query that touch, at corners too, are one region.
+    threshold. Pixels of the same query that touch, at corners too, are one region. Of queries
+    with partners ("X replaced by Y") only regions stay whose class on the other date is one of
+    them; elsewhere their scores become 0, so that mask and scores agree.
 
     Args:
         score_path: uint8 raster on ``grid``, one band per query (output contract).
@@ -96,29 +102,47 @@ def build_mask(
         threshold: in (0, 1).
         min_area: in m2; None is the larger of 20 m2 and 4 pixels. Without georeference the
             smallest region always has 4 pixels.
+        classes: of both dates, on ``grid``; needed for queries with partners.
+        fitting: gets the scores that agree with the mask; as ``writer``, but one band a query.
         progress: see :data:`FractionCallback`.
 
     Raises:
-        InputError: the score raster cannot be read or does not fit.
+        InputError: a raster cannot be read or does not fit.
         OutputError: the mask cannot be written.
     """
-    sieve = _Sieve(PixelAreas(grid), min_area)
+    rule = rule_of(queries, classes.names) if classes is not None else None
+    sieve = Sieve(PixelAreas(grid), min_area, rule)
     strips = list(_strips(grid))
     tell = progress or (lambda _: None)
     lut = np.array([0] + [MASK_VALUES[query.direction] for query in queries], dtype=np.uint8)
     changed = 0
-    with contextlib.closing(_Scores(score_path, grid, queries, threshold)) as scores:
+    with contextlib.ExitStack() as stack:
+
+        def opened(path: str) -> _Band:
+            return stack.enter_context(contextlib.closing(_Band(path, grid)))
+
+        scores = stack.enter_context(
+            contextlib.closing(_Scores(score_path, grid, queries, threshold))
+        )
+        maps = [opened(path) for path in (classes.before, classes.after)] if rule else []
+
+        def other(values: np.ndarray, y: int, height: int) -> Optional[np.ndarray]:
+            return rule.other(values, *(band.read(y, height) for band in maps)) if rule else None
+
         for index, (y, height) in enumerate(strips):
             values, valid = scores.read(y, height)
-            sieve.measure(values, valid, y)
+            sieve.measure(values, valid, y, other(values, y, height))
             tell(0.5 * (index + 1) / len(strips))
         sieve.decide()
         for index, (y, height) in enumerate(strips):
             values, valid = scores.read(y, height)
-            mask = lut[sieve.clean(values, y, index)]
+            cleaned, unfit = sieve.clean(values, y, index, other(values, y, height))
+            mask = lut[cleaned]
             changed += int(np.count_nonzero(mask))
             mask[~valid] = MASK_NODATA
             writer.write(0, y, mask[None])
+            if fitting is not None:
+                fitting.write(0, y, scores.without(unfit, y, height))
             tell(0.5 + 0.5 * (index + 1) / len(strips))
     area = sieve.valid_area if sieve.areas.known else None
     return MaskSummary(sieve.valid_px, area, changed, sieve.kept, sieve.dropped)
@@ -253,119 +277,12 @@ class _Scores:
         self.best = best
         return values, valid
 
-
-class _Sieve:
-    """Decides which components are large enough, strip by strip.
-
-    A component inside one strip is judged in that strip. One that reaches the first or
-    last row of a strip is a node of a graph that joins the strips, and judged at the end.
-    """
-
-    def __init__(self, areas: PixelAreas, min_area: Optional[float]) -> None:
-        self.areas = areas
-        self._min_m2 = _MIN_AREA_M2 if min_area is None else min_area * (1 - 1e-9)
-        self._min_px = _MIN_AREA_PX if min_area is None or not areas.known else 1
-        self.valid_px, self.valid_area = 0, 0.0
-        self.kept, self.dropped = 0, 0
-        self._nodes: list[np.ndarray] = []  # (n, 2) pixels and m2 of border components, by strip
-        self._first: list[int] = []  # number of the first node of each strip
-        self._edges: list[np.ndarray] = []
-        self._count = 0
-        self._open: Optional[tuple[Runs, np.ndarray]] = None  # last row of the strip above
-        self._large = np.zeros(0, dtype=bool)
-
-    def measure(self, values: np.ndarray, valid: np.ndarray, y: int) -> None:
-        """First pass: sizes of components and how they join."""
-        self._measure_valid(valid, y)
-        runs, label, size = self._label(values, y)
-        border = self._border(runs, label, len(size), y, len(values))
-        large = self._is_large(size)
-        inside = border < 0
-        self.kept += int((large & inside).sum())
-        self.dropped += int((~large & inside).sum())
-        self._first.append(self._count)
-        self._nodes.append(size[~inside])
-        if self._open is not None and len(runs):
-            above, node = self._open
-            top = runs.row == y
-            one, other = touching(above, runs.take(top))
-            self._edges.append(
-                np.column_stack([node[one], border[label[top]][other] + self._count])
-            )
-        bottom = runs.row == y + len(values) - 1
-        self._open = runs.take(bottom), border[label[bottom]] + self._count
-        self._count += int((~inside).sum())
-
-    def decide(self) -> None:
-        """Between the passes: judge the components that cross strips."""
-        size = np.concatenate(self._nodes) if self._nodes else np.zeros((0, 2))
-        edges = np.concatenate(self._edges) if self._edges else np.zeros((0, 2), np.int64)
-        root, count = components(len(size), edges[:, 0], edges[:, 1])
-        total = np.column_stack(
-            [np.bincount(root, weights=size[:, i], minlength=count) for i in (0, 1)]
-        )
-        large = self._is_large(total)
-        self.kept += int(large.sum())
-        self.dropped += int((~large).sum())
-        self._large = large[root]
-
-    def clean(self, values: np.ndarray, y: int, strip: int) -> np.ndarray:
-        """Second pass: set the pixels of small components to 0."""
-        runs, label, size = self._label(values, y)
-        border = self._border(runs, label, len(size), y, len(values))
-        large = self._is_large(size)
-        crossing = border >= 0
-        large[crossing] = self._large[border[crossing] + self._first[strip]]
-        flat = values.ravel()
-        flat[_pixels(runs.take(~large[label]), y, values.shape[1])] = 0
-        return flat.reshape(values.shape)
-
-    def _label(self, values: np.ndarray, y: int) -> tuple[Runs, np.ndarray, np.ndarray]:
-        runs = find_runs(values, y)
-        label, count = label_runs(runs)
-        pixels = np.bincount(label, weights=runs.length, minlength=count)
-        area = np.bincount(label, weights=_ground(runs, self.areas), minlength=count)
-        return runs, label, np.column_stack([pixels, area])
-
-    @staticmethod
-    def _border(runs: Runs, label: np.ndarray, count: int, y: int, height: int) -> np.ndarray:
-        """Number the components on the first or last row from 0; -1 for the others."""
-        on_border = np.zeros(count, dtype=bool)
-        on_border[label[(runs.row == y) | (runs.row == y + height - 1)]] = True
-        return np.where(on_border, np.cumsum(on_border) - 1, -1)
-
-    def _is_large(self, size: np.ndarray) -> np.ndarray:
-        large = size[:, 0] >= self._min_px
-        if self.areas.known:
-            large &= size[:, 1] >= self._min_m2
-        return large
-
-    def _measure_valid(self, valid: np.ndarray, y: int) -> None:
-        height, width = valid.shape
-        self.valid_px += int(np.count_nonzero(valid))
-        if not self.areas.known:
-            return
-        edges = np.unique(np.linspace(0, width, min(width, 64) + 1).astype(np.int64))
-        count = np.add.reduceat(valid, edges[:-1], axis=1, dtype=np.int64)
-        columns, rows = np.meshgrid((edges[:-1] + edges[1:]) / 2, y + np.arange(height) + 0.5)
-        self.valid_area += float(
-            (count.ravel() * self.areas.at(columns.ravel(), rows.ravel())).sum()
-        )
-
-
-def _ground(runs: Runs, areas: PixelAreas) -> np.ndarray:
-    """(N,) area in m2 of each run; 0 without georeference."""
-    if not areas.known:
-        return np.zeros(len(runs))
-    return runs.length * areas.at((runs.x0 + runs.x1) / 2, runs.row + 0.5)
-
-
-def _pixels(runs: Runs, y: int, width: int) -> np.ndarray:
-    """Indices of the runs' pixels in a flattened strip that starts at row ``y``."""
-    length = runs.length
-    start = (runs.row - y) * width + runs.x0
-    offset = np.arange(int(length.sum())) - np.repeat(np.cumsum(length) - length, length)
-    return np.repeat(start, length) + offset
+    def without(self, pixels: np.ndarray, y: int, height: int) -> np.ndarray:
+        """Return (queries, height, W) uint8: the scores of a strip, 0 at some of its pixels."""
+        bands = range(1, self._bands + 1)
+        scores = np.stack([self._raster.read(y, height, band) for band in bands])
+        scores.reshape(self._bands, -1)[:, pixels] = 0
+        return scores
 
 
 class _Assembler:
@@ -424,12 +341,12 @@ class _Assembler:
         y: int,
     ) -> np.ndarray:
         width = score.shape[1]
-        pixels = _pixels(runs, y, width)
+        pixels = runs.pixels(y, width)
         owner = np.repeat(label, runs.length)
         middle = (runs.x0 + runs.x1) / 2
         weights = (
             runs.length,
-            _ground(runs, self._areas),
+            ground_area(runs, self._areas),
             None,
             runs.length * middle,
             runs.length * (runs.row + 0.5),

@@ -31,11 +31,14 @@ class Query:
         direction: ``"appeared"``, ``"removed"`` or ``"changed"`` (a system without direction).
         competing: what else the ground may be, for systems that tell the object from such a
             list; empty for the others.
+        partners: of "X replaced by Y" the other side: only regions are kept whose ground was
+            (for what appeared) or became (for what was removed) one of these.
     """
 
     object: str
     direction: str
     competing: tuple[str, ...] = ()
+    partners: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.object}|{self.direction}"

@@ -37,6 +37,13 @@ class Runs:
         """(N,) int64: number of pixels."""
         return self.x1 - self.x0
 
+    def pixels(self, y: int, width: int) -> np.ndarray:
+        """Return the indices of the runs' pixels in a flattened strip that starts at row ``y``."""
+        length = self.length
+        start = (self.row - y) * width + self.x0
+        offset = np.arange(int(length.sum())) - np.repeat(np.cumsum(length) - length, length)
+        return np.repeat(start, length) + offset
+
     def take(self, which: np.ndarray) -> Runs:
         """Return the runs at these indices or where this mask is True."""
         return Runs(self.row[which], self.x0[which], self.x1[which], self.value[which])

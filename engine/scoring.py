@@ -114,6 +114,8 @@ class TileLoop:
         self._cancelled = cancelled
         self._plan: TilePlan = plan(grid.width, grid.height, info.tile_size, info.overlap)
         self._written = False
+        #: Whether the system tells the class of the ground on both dates.
+        self.told_classes = False
         self._notes: dict[str, None] = {}
         # The last plane blends the validity with the weights of the scores.
         self._blender = Blender(self._plan, len(queries) + 1)
@@ -217,6 +219,7 @@ class TileLoop:
             (prediction.classes_after, sink.classes_after),
         ):
             if classes is not None and writer is not None:
+                self.told_classes = True
                 known = np.where(valid, classes[row], CLASS_UNKNOWN).astype(np.uint8)
                 writer.write(x0, y0, known[inside][None])
 

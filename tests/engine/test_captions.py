@@ -172,6 +172,20 @@ def test_what_cannot_be_counted() -> None:
     )
 
 
+def test_an_exchange() -> None:
+    parsed = parse("trees replaced by houses and roads")
+    trees, houses, roads = parsed.queries
+    tallies = [
+        Tally(trees, 4, 12000.0, {"north": 12000.0}),
+        Tally(houses, 2, 900.0, {"centre": 500.0}),
+        Tally(roads),
+    ]
+    assert scene_caption(parsed, tallies, pixel_size=0.5) == (
+        "Trees replaced by houses or roads in 4 places (1.2 ha), all in the north; "
+        "2 houses replaced trees (900 m²), all in the centre."
+    )
+
+
 def test_nothing_found() -> None:
     text = scene_caption(parse("roads  built"), [tally("roads", "appeared")])
     assert text == 'No change matching "roads built" was found in the area analysed.'

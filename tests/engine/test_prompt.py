@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from changescribe.engine.errors import InputError
@@ -144,7 +146,7 @@ def _expected(text: str) -> tuple[Query, ...]:
 @pytest.mark.parametrize(("text", "expected"), CASES, ids=[case[0] for case in CASES])
 def test_queries(text: str, expected: str) -> None:
     parsed = parse(text)
-    assert parsed.queries == _expected(expected)
+    assert tuple(replace(query, partners=()) for query in parsed.queries) == _expected(expected)
     assert parsed.text == text
     assert not parsed.anything
 
@@ -224,10 +226,30 @@ def test_nothing_to_look_for(text: str) -> None:
 
 def test_explanation() -> None:
     assert parse("roads built").explanation == "looks for: roads, appeared"
-    assert (
-        parse("trees replaced by buildings").explanation
-        == "looks for: trees, removed; buildings, appeared"
+    assert parse("trees replaced by houses and roads").explanation == (
+        "looks for: houses and roads replaced trees "
+        "(trees, removed; houses, appeared; roads, appeared)"
     )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "forest replaced by houses and roads",
+        "forest turned into houses and roads",
+        "houses and roads replacing forest",
+        "forest -> houses and roads",
+    ],
+)
+def test_an_exchange_binds_what_went_to_what_came(text: str) -> None:
+    gone, *come = parse(text).queries
+    assert gone.partners == ("houses", "roads")
+    assert [query.partners for query in come] == [("forest",), ("forest",)]
+
+
+def test_targets_side_by_side_are_not_bound() -> None:
+    queries = parse("trees cleared and buildings built").queries
+    assert [query.partners for query in queries] == [(), ()]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Decides which components of a mask stay: those large enough that fit the prompt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional
+
+import numpy as np
+
+from .exchange import ExchangeRule
+from .geodesy import PixelAreas
+from .runs import Runs, components, find_runs, label_runs, touching
+
+#: A region is never smaller than either of these by default.
+_MIN_AREA_M2 = 20.0
+_MIN_AREA_PX = 4
+
+
+def min_area_used(min_area: Optional[float], pixel_size: Optional[float]) -> Optional[float]:
+    """Return the area in m2 below which a region is left out.
+
+    Args:
+        min_area: in m2; None for the default.
+        pixel_size: in metres; None without georeference, where only pixels count.
+    """
+    if pixel_size is None:
+        return None
+    return max(_MIN_AREA_M2, _MIN_AREA_PX * pixel_size**2) if min_area is None else min_area
+
+
+def ground_area(runs: Runs, areas: PixelAreas) -> np.ndarray:
+    """(N,) area in m2 of each run; 0 without georeference."""
+    if not areas.known:
+        return np.zeros(len(runs))
+    return runs.length * areas.at((runs.x0 + runs.x1) / 2, runs.row + 0.5)
+
+
+@dataclass(frozen=True)
+class _Labelled:
+    """The components of a strip.
+
+    Attributes:
+        runs: of the strip.
+        label: (N,) component of each run.
+        facts: (C, 2 + bins) pixels, m2, and pixels of each class on the other date.
+        value: (C,) value of the pixels.
+        border: (C,) number of a component that reaches the first or last row, -1 for others.
+    """
+
+    runs: Runs
+    label: np.ndarray
+    facts: np.ndarray
+    value: np.ndarray
+    border: np.ndarray
+
+
+class Sieve:
+    """Decides which components stay, strip by strip.
+
+    A component inside one strip is judged in that strip. One that reaches the first or
+    last row of a strip is a node of a graph that joins the strips, and judged at the end.
+
+    Args:
+        areas: of the pixels.
+        min_area: in m2; None for the default.
+        rule: of an exchange; None keeps every class.
+    """
+
+    def __init__(
+        self, areas: PixelAreas, min_area: Optional[float], rule: Optional[ExchangeRule] = None
+    ) -> None:
+        self.areas = areas
+        self._rule = rule
+        self._min_m2 = _MIN_AREA_M2 if min_area is None else min_area * (1 - 1e-9)
+        self._min_px = _MIN_AREA_PX if min_area is None or not areas.known else 1
+        self.valid_px, self.valid_area = 0, 0.0
+        self.kept, self.dropped = 0, 0
+        self._columns = 2 + (0 if rule is None else rule.bins)
+        self._nodes: list[np.ndarray] = []  # (n, columns) facts of border components, by strip
+        self._values: list[np.ndarray] = []  # (n,) their values
+        self._first: list[int] = []  # number of the first node of each strip
+        self._edges: list[np.ndarray] = []
+        self._count = 0
+        self._open: Optional[tuple[Runs, np.ndarray]] = None  # last row of the strip above
+        self._large = self._fits = np.zeros(0, dtype=bool)
+
+    def measure(
+        self, values: np.ndarray, valid: np.ndarray, y: int, other: Optional[np.ndarray] = None
+    ) -> None:
+        """First pass: facts of components and how they join.
+
+        Args:
+            values: (H, W) uint8 number of the query from 1, 0 for none.
+            valid: (H, W) bool: analysed.
+            y: row of the raster that the first row is.
+            other: (H, W) uint8 class on the other date; needed where there is a rule.
+        """
+        self._measure_valid(valid, y)
+        found = self._label(values, y, other)
+        runs, label, border = found.runs, found.label, found.border
+        inside = border < 0
+        self._count_kept(found.facts[inside], found.value[inside])
+        self._first.append(self._count)
+        self._nodes.append(found.facts[~inside])
+        self._values.append(found.value[~inside])
+        if self._open is not None and len(runs):
+            above, node = self._open
+            top = runs.row == y
+            one, under = touching(above, runs.take(top))
+            self._edges.append(
+                np.column_stack([node[one], border[label[top]][under] + self._count])
+            )
+        bottom = runs.row == y + len(values) - 1
+        self._open = runs.take(bottom), border[label[bottom]] + self._count
+        self._count += int((~inside).sum())
+
+    def decide(self) -> None:
+        """Between the passes: judge the components that cross strips."""
+        facts = np.concatenate(self._nodes or [np.zeros((0, self._columns))])
+        values = np.concatenate(self._values or [np.zeros(0, dtype=np.int64)])
+        edges = np.concatenate(self._edges or [np.zeros((0, 2), np.int64)])
+        root, count = components(len(facts), edges[:, 0], edges[:, 1])
+        total = np.zeros((count, self._columns))
+        np.add.at(total, root, facts)
+        value = np.zeros(count, dtype=np.int64)
+        value[root] = values
+        large, fits = self._count_kept(total, value)
+        self._large, self._fits = large[root], fits[root]
+
+    def clean(
+        self, values: np.ndarray, y: int, strip: int, other: Optional[np.ndarray] = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Second pass: set the pixels of components that do not stay to 0.
+
+        Returns:
+            (H, W) values; and the indices, in the flattened strip, of the pixels of components
+            that do not fit the rule.
+        """
+        found = self._label(values, y, other)
+        large, fits = self._judge(found.facts, found.value)
+        crossing = found.border >= 0
+        node = found.border[crossing] + self._first[strip]
+        large[crossing], fits[crossing] = self._large[node], self._fits[node]
+        width = values.shape[1]
+        flat = values.ravel()
+        flat[found.runs.take(~(large & fits)[found.label]).pixels(y, width)] = 0
+        return flat.reshape(values.shape), found.runs.take(~fits[found.label]).pixels(y, width)
+
+    def _label(self, values: np.ndarray, y: int, other: Optional[np.ndarray]) -> _Labelled:
+        runs = find_runs(values, y)
+        label, count = label_runs(runs)
+        facts = np.zeros((count, self._columns))
+        facts[:, 0] = np.bincount(label, weights=runs.length, minlength=count)
+        facts[:, 1] = np.bincount(
+            label, weights=ground_area(runs, self.areas), minlength=count
+        )
+        if self._rule is not None and other is not None:
+            bins = self._rule.bins
+            owner = np.repeat(label, runs.length) * bins
+            owner += other.ravel()[runs.pixels(y, values.shape[1])]
+            facts[:, 2:] = np.bincount(owner, minlength=count * bins).reshape(count, bins)
+        value = np.zeros(count, dtype=np.int64)
+        value[label] = runs.value
+        on_border = np.zeros(count, dtype=bool)
+        on_border[label[(runs.row == y) | (runs.row == y + len(values) - 1)]] = True
+        border = np.where(on_border, np.cumsum(on_border) - 1, -1)
+        return _Labelled(runs, label, facts, value, border)
+
+    def _judge(self, facts: np.ndarray, value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(C,) whether components are large enough, and whether they fit the rule."""
+        large = facts[:, 0] >= self._min_px
+        if self.areas.known:
+            large &= facts[:, 1] >= self._min_m2
+        if self._rule is None:
+            return large, np.ones(len(facts), dtype=bool)
+        return large, self._rule.agrees(value, facts[:, 2:])
+
+    def _count_kept(self, facts: np.ndarray, value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        large, fits = self._judge(facts, value)
+        self.kept += int((large & fits).sum())
+        self.dropped += int((~large).sum())
+        return large, fits
+
+    def _measure_valid(self, valid: np.ndarray, y: int) -> None:
+        height, width = valid.shape
+        self.valid_px += int(np.count_nonzero(valid))
+        if not self.areas.known:
+            return
+        edges = np.unique(np.linspace(0, width, min(width, 64) + 1).astype(np.int64))
+        count = np.add.reduceat(valid, edges[:-1], axis=1, dtype=np.int64)
+        columns, rows = np.meshgrid((edges[:-1] + edges[1:]) / 2, y + np.arange(height) + 0.5)
+        self.valid_area += float(
+            (count.ravel() * self.areas.at(columns.ravel(), rows.ravel())).sum()
+        )
