@@ -34,12 +34,16 @@ class Tally:
         count: number of regions.
         area_m2: None without georeference.
         positions: area (m2, or pixels without georeference) at each compass position.
+        along: number of regions that lie along a new line, as their facts say.
+        line: that line, as it was asked for ("roads").
     """
 
     query: Query
     count: int = 0
     area_m2: Optional[float] = None
     positions: Mapping[str, float] = field(default_factory=dict)
+    along: int = 0
+    line: str = ""
 
 
 def region_caption(region: Region, pixel_size: Optional[float] = None) -> str:
@@ -63,6 +67,7 @@ def region_caption(region: Region, pixel_size: Optional[float] = None) -> str:
         _capital(what),
         _size(region, pixel_size),
         _where(region.position),
+        f"along a new {_Noun(region.along).one}" if region.along else "",
         _exchange(region, noun),
     )
     return ", ".join(part for part in parts if part) + "."
@@ -95,7 +100,10 @@ def scene_caption(
     else:
         if parsed.anything:
             found.sort(key=lambda tally: -sum(tally.positions.values()))
-        clauses = [_found(tally, pixel_size) for tally in found[:_MOST_CLAUSES]]
+        lines = {t.query.object: t.count for t in found if t.query.direction == APPEARED}
+        clauses = [
+            _found(tally, pixel_size, lines.get(tally.line, 2)) for tally in found[:_MOST_CLAUSES]
+        ]
         rest = sum(tally.count for tally in found[_MOST_CLAUSES:])
         if rest:
             one = "1 smaller change of another kind"
@@ -181,7 +189,8 @@ def _exchange(region: Region, noun: _Noun) -> str:
     return f"from {_PLURALS.get(before, before)} to {_PLURALS.get(after, after)}"
 
 
-def _found(tally: Tally, pixel_size: Optional[float]) -> str:
+def _found(tally: Tally, pixel_size: Optional[float], lines: int) -> str:
+    """Say what was found for a query; ``lines`` is the number of new lines it may lie along."""
     noun = _Noun(tally.query.object)
     verb = _verb(tally.query)
     if noun.countable:
@@ -189,10 +198,16 @@ def _found(tally: Tally, pixel_size: Optional[float]) -> str:
     else:
         places = "1 place" if tally.count == 1 else f"{tally.count:,} places"
         text = f"{noun.many} {verb} in {places}"
+    line = _Noun(tally.line)
+    one = lines == 1 or tally.along == 1
+    along = f"along a new {line.one}" if one else f"along new {line.many}"
+    if tally.along == tally.count:
+        text += f" {along}"
     if tally.area_m2 is not None:
         text += f" ({format_area(tally.area_m2, pixel_size)})"
     main = _main_position(tally)
-    return f"{text}, {main}" if main else text
+    some = f"{tally.along:,} of them {along}" if 0 < tally.along < tally.count else ""
+    return ", ".join(part for part in (text, main, some) if part)
 
 
 def _verb(query: Query) -> str:

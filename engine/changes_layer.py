@@ -318,13 +318,16 @@ class ChangesWriter:
         georeferenced = self._info.pixel_size is not None
         for index, query in enumerate(self._info.parsed.queries):
             rows = self._run_sql(
-                "SELECT json_extract(facts, '$.position'), COUNT(*), SUM(size) "
+                "SELECT json_extract(facts, '$.position'), COUNT(*), SUM(size), "
+                "SUM(json_extract(facts, '$.along') != ''), MAX(json_extract(facts, '$.along')) "
                 "FROM region WHERE query = ? GROUP BY 1",
                 (index,),
             ).fetchall()
             area = sum(row[2] for row in rows) if georeferenced else None
             positions = {row[0]: row[2] for row in rows}
-            tallies.append(Tally(query, sum(row[1] for row in rows), area, positions))
+            count, along = sum(row[1] for row in rows), sum(row[3] for row in rows)
+            line = max((row[4] for row in rows), default="")
+            tallies.append(Tally(query, count, area, positions, along, line))
         return tallies
 
     def _write(self, run: dict[str, object]) -> list[Region]:

@@ -25,7 +25,7 @@ from .geodesy import PixelAreas
 from .raster.grid import Grid
 from .raster.support import checked
 from .raster.writer import RasterWriter
-from .region_facts import RegionDescriber, RegionShape
+from .region_facts import NewRoads, RegionDescriber, RegionShape
 from .request import MASK_NODATA, MASK_VALUES, SCORE_SCALE, Query
 from .runs import Runs, components, find_runs, label_runs, touching
 from .sieve import Sieve, ground_area, min_area_used
@@ -190,17 +190,29 @@ def extract(
             None if path is None else stack.enter_context(contextlib.closing(_Band(path, grid)))
             for path in (classes_before_path, classes_after_path)
         ]
-        describer = RegionDescriber(grid, queries, class_names, simplify, crs)
+        roads = NewRoads(grid, queries)
+        describer = RegionDescriber(grid, queries, class_names, simplify, crs, roads)
         assembler = _Assembler(PixelAreas(grid), len(class_names))
         strips = list(_strips(grid))
-        for index, (y, height) in enumerate(strips):
-            changed = mask.read(y, height)
-            changed = (changed != 0) & (changed != MASK_NODATA)
+
+        def changed(y: int, height: int) -> np.ndarray:
+            kept = mask.read(y, height)
             values, _ = scores.read(y, height)
-            values[~changed] = 0
+            values[(kept == 0) | (kept == MASK_NODATA)] = 0
+            return values
+
+        def near_roads(y: int, height: int) -> Optional[np.ndarray]:
+            if not roads.name:
+                return None
+            top, bottom = max(0, y - roads.halo), min(grid.height, y + height + roads.halo)
+            return roads.near(changed(top, bottom - top))[y - top : y - top + height]
+
+        for index, (y, height) in enumerate(strips):
+            near = near_roads(y, height)
+            values = changed(y, height)
             read = [None if band is None else band.read(y, height) for band in classes]
             last = index + 1 == len(strips)
-            for runs, label, facts in assembler.add(values, scores.best, read, y, last=last):
+            for runs, label, facts in assembler.add(values, scores.best, read, near, y, last=last):
                 yield from describer.describe(runs, label, facts)
             if progress is not None:
                 progress((index + 1) / len(strips))
@@ -297,14 +309,15 @@ class _Assembler:
 
     @property
     def _columns(self) -> int:
-        """Pixels, m2, score, column, row, then counts of classes and unknown on both dates."""
-        return 5 + 2 * (self._names + 1)
+        """Pixels, m2, score, column, row, counts of classes on both dates, near a new road."""
+        return 5 + 2 * (self._names + 1) + 1
 
     def add(
         self,
         values: np.ndarray,
         score: np.ndarray,
         classes: Sequence[Optional[np.ndarray]],
+        near: Optional[np.ndarray],
         y: int,
         *,
         last: bool,
@@ -312,7 +325,7 @@ class _Assembler:
         """Add a strip and yield complete components as (runs, label from 0, sums (N, columns))."""
         fresh = find_runs(values, y)
         label, count = label_runs(fresh)
-        facts = self._sums(fresh, label, count, score, classes, y)
+        facts = self._sums(fresh, label, count, score, classes, near, y)
         one, other = touching(self._runs.take(self._runs.row == y - 1), fresh.take(fresh.row == y))
         held = len(self._facts)
         above = self._label[self._runs.row == y - 1][one]
@@ -338,6 +351,7 @@ class _Assembler:
         count: int,
         score: np.ndarray,
         classes: Sequence[Optional[np.ndarray]],
+        near: Optional[np.ndarray],
         y: int,
     ) -> np.ndarray:
         width = score.shape[1]
@@ -363,4 +377,6 @@ class _Assembler:
             found = np.minimum(raster.ravel()[pixels], self._names)
             counted = np.bincount(owner * bins + found, minlength=count * bins)
             sums[:, 5 + date * bins : 5 + (date + 1) * bins] = counted.reshape(count, bins)
+        if near is not None:
+            sums[:, -1] = np.bincount(owner, weights=near.ravel()[pixels], minlength=count)
         return sums

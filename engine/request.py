@@ -159,6 +159,7 @@ class Region:
         position: place in the area analysed, a compass point ("north-east") or "centre".
         bounds: xmin, ymin, xmax, ymax in the CRS of the layer.
         caption: one sentence.
+        along: of a building that appeared, what new line it lies along ("roads"); else "".
     """
 
     change_id: int
@@ -173,6 +174,7 @@ class Region:
     position: str
     bounds: tuple[float, float, float, float]
     caption: str = ""
+    along: str = ""
 
 
 @dataclass(frozen=True)

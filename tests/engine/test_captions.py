@@ -63,6 +63,10 @@ def test_region_captions_of_the_design() -> None:
             {"object": "factories", "from_class": None, "length_m": None},
             "New factory, 2,500 m², in the north-east.",
         ),
+        (
+            {"object": "houses", "length_m": None, "along": "streets"},
+            "New house, 2,500 m², in the north-east, along a new street, replacing trees.",
+        ),
         # Nouns that no class knows stay as they are, in the singular or not.
         (
             {"object": "swimming pools", "from_class": None, "length_m": None},
@@ -170,6 +174,26 @@ def test_what_cannot_be_counted() -> None:
         "Trees disappeared in 5 places (1.2 ha); swimming pools appeared in 1 place (120 m²); "
         "no grass disappeared; no tennis courts disappeared."
     )
+
+
+@pytest.mark.parametrize(
+    ("along", "roads", "caption"),
+    [
+        (12, 1, "12 houses appeared along a new road (3.1 ha), all in the north."),
+        (12, 3, "12 houses appeared along new roads (3.1 ha), all in the north."),
+        (9, 3, "12 houses appeared (3.1 ha), all in the north, 9 of them along new roads."),
+        (1, 3, "12 houses appeared (3.1 ha), all in the north, 1 of them along a new road."),
+        (0, 3, "12 houses appeared (3.1 ha), all in the north."),
+    ],
+)
+def test_along_new_roads(along: int, roads: int, caption: str) -> None:
+    parsed = parse("houses and roads built")
+    tallies = [
+        Tally(parsed.queries[0], 12, 31000.0, {"north": 1.0}, along, "roads" if along else ""),
+        tally("roads", "appeared", roads, 900.0),
+    ]
+    text = scene_caption(parsed, tallies, pixel_size=0.5)
+    assert text.split("; ")[0] + "." == caption
 
 
 def test_an_exchange() -> None:

@@ -7,6 +7,7 @@ import csv
 import errno
 import json
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +103,19 @@ def test_regions_are_numbered_by_falling_area(tmp_path: Path) -> None:
         "2 roads appeared (300 m²), all in the north; trees disappeared in 1 place (300 m²), "
         "in the south."
     )
+
+
+def test_what_lies_along_a_new_line_is_counted(tmp_path: Path) -> None:
+    with ChangesWriter(str(tmp_path / "out.gpkg"), UTM33, info()) as out:
+        beside = shape(0, 100.0)
+        out.add(replace(beside, region=replace(beside.region, along="streets")))
+        out.add(shape(0, 200.0))
+        written = out.finish()
+    assert written.caption == (
+        "2 roads appeared (300 m²), all in the north, 1 of them along a new street; "
+        "no trees disappeared."
+    )
+    assert "along a new street" in rows(tmp_path / "out.gpkg", "changes")[1]["caption"]
 
 
 def test_schema_of_the_contract(gpkg: Path) -> None:

@@ -345,6 +345,37 @@ def test_without_classes_only_the_prompt_is_known(tmp_path: Path) -> None:
     assert (region.from_class, region.to_class) == (None, "road")
 
 
+@pytest.mark.usefixtures("small_strips")
+def test_buildings_along_a_new_road(tmp_path: Path) -> None:
+    """One 25 m above a new road, in another strip, one farther off; a road gone says nothing."""
+    buildings, roads, gone = np.zeros((3, 80, 40))
+    buildings[20:25, 4:9] = buildings[4:9, 4:9] = buildings[56:60, 4:9] = 200
+    roads[30:32] = 200
+    gone[62:64] = 200
+    queries = [Query("houses", "appeared"), ROADS, Query("roads", "removed")]
+    case = Case(tmp_path, [buildings, roads, gone], queries)
+    case.build()
+    found = sorted((s.region.bounds[1], s.region.along) for s in case.extract() if s.query == 0)
+    assert [name for _, name in found] == ["", "roads", ""]
+    assert {s.region.along for s in case.extract() if s.query} == {""}
+
+
+@pytest.mark.parametrize(("gap", "near"), [(40, True), (62, False)])
+def test_along_is_said_only_within_30_m(tmp_path: Path, gap: int, near: bool) -> None:
+    """Pixels of half a metre, so that cells hold many: 20 m is told, 31 m is not."""
+    buildings, roads = np.zeros((2, 40, 120))
+    roads[:, 3:10] = 200
+    buildings[10:30, 10 + gap : 30 + gap] = 200
+    queries = [Query("houses", "appeared"), ROADS]
+    case = Case(tmp_path, [buildings, roads], queries, grid_of(120, 40, 0.5))
+    case.build()
+    (house,) = (s.region for s in case.extract() if s.query == 0)
+    assert bool(house.along) == near
+    plain = Case(tmp_path, [buildings], queries[:1], grid_of(120, 40, 0.5))
+    plain.build()
+    assert plain.extract()[0].region.along == ""
+
+
 # ---- errors, progress, size ----
 
 
