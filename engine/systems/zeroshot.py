@@ -56,7 +56,9 @@ class ZeroShotSystem(ChangeSystem):
         self._torch_device = "cpu"
         self._wanted_device = ""
         self._device = "not loaded"
-        known = [catalogue.entry(identifier) for identifier in (_SAM2, self.clip)]
+        needed = (_SAM2, self.clip)
+        # What is not in the catalogue is told when it is loaded: a description always works.
+        known = [entry for entry in map(catalogue.entries().get, needed) if entry is not None]
         self.info = SystemInfo(
             name=self.name,
             title=self.title,
@@ -69,7 +71,7 @@ class ZeroShotSystem(ChangeSystem):
             revision=" + ".join(f"{entry.id} {entry.revision or ''}".strip() for entry in known),
             terms=" ".join(f"{entry.title}: {entry.terms}" for entry in known if entry.terms),
             tier="full",
-            weights=(_SAM2, self.clip),
+            weights=needed,
             competing=COMPETING,
         )
 
