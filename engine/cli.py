@@ -16,7 +16,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
-from . import cli_models, commands, routing, systems
+from . import cli_models, cli_training, commands, routing, systems
 from .classes import listed_names
 from .errors import ChangeScribeError, InputError
 from .request import ChangeRequest, Extent
@@ -78,17 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_caption(commands_)
     _add_export(commands_)
     cli_models.add(commands_)
-    train = commands_.add_parser("train", help="train a system from a recipe (full tier)")
-    train.add_argument("recipe", help="a YAML file, or the name of a shipped one")
-    train.add_argument("--out", type=Path, default=Path("out/train"))
-    train.add_argument("--data", type=Path, help="data folder; default: $CHANGESCRIBE_DATA")
-    train.set_defaults(run=commands.train)
-    evaluate = commands_.add_parser("evaluate", help="measure the bundled model (real data)")
-    evaluate.add_argument("--data", type=Path, help="data folder; default: $CHANGESCRIBE_DATA")
-    evaluate.add_argument("--out", type=Path, default=Path("out/evaluation"))
-    evaluate.add_argument("--model", type=Path, metavar="FOLDER", help="default: the shipped one")
-    evaluate.add_argument("--quick", action="store_true", help="without robustness")
-    evaluate.set_defaults(run=commands.evaluate)
+    cli_training.add(commands_)
     _add_synthesise(commands_)
     doctor = commands_.add_parser("doctor", help="say what is installed and what runs where")
     doctor.set_defaults(run=lambda _: _doctor())

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the command line does beyond calling the pipeline: reading, listing, training."""
+"""What the command line does beyond calling the pipeline: reading, listing, generating."""
 
 from __future__ import annotations
 
 import json
-import os
 import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -78,44 +77,6 @@ def read_boxes(path: str) -> list[tuple[int, int, int, int]]:
     return boxes
 
 
-def data_folder(given: Path | None) -> Path:
-    """Return the folder of real data.
-
-    Raises:
-        InputError: none was given and CHANGESCRIBE_DATA is not set, or it does not exist.
-    """
-    folder = given or Path(os.environ.get("CHANGESCRIBE_DATA", ""))
-    if not folder.name or not folder.is_dir():
-        raise InputError(
-            "The folder of training data was not found.",
-            "Name it with --data or in the variable CHANGESCRIBE_DATA.",
-        )
-    return folder
-
-
-def train(arguments: argparse.Namespace) -> int:
-    """Train a system from a recipe."""
-    _need_torch()
-    from .training.loop import train as run
-
-    run(recipe=arguments.recipe, data=data_folder(arguments.data), out=arguments.out)
-    return 0
-
-
-def evaluate(arguments: argparse.Namespace) -> int:
-    """Measure the bundled model on real data."""
-    _need_torch()
-    from .evaluation.bundled import evaluate as run
-
-    run(
-        data=data_folder(arguments.data),
-        out=arguments.out,
-        folder=arguments.model,
-        quick=arguments.quick,
-    )
-    return 0
-
-
 def synthesise(arguments: argparse.Namespace) -> int:
     """Generate labelled, captioned, georeferenced scene pairs."""
     try:
@@ -134,16 +95,6 @@ def synthesise(arguments: argparse.Namespace) -> int:
         pixel_size=arguments.pixel_size,
     )
     return 0
-
-
-def _need_torch() -> None:
-    try:
-        version("torch")
-    except PackageNotFoundError as error:
-        raise DependencyError(
-            "Training and evaluation need PyTorch, which is not installed here.",
-            "Install the full tier: make setup-full.",
-        ) from error
 
 
 def doctor() -> list[tuple[str, str]]:

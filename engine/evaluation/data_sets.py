@@ -1,0 +1,326 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``changescribe evaluate`` on a labelled data set: any system, or a run of ``changescribe train``.
+
+Two protocols, always named in the result, since they differ by up to a point of
+F1. *Tiles*: images are cut into squares that do not overlap, each is answered
+alone, as in most papers. *Images*: whole images through overlapping tiles that
+are blended, as the product works. Counts are summed over the set in both.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from .. import prompt, systems
+from ..classes import class_of
+from ..device import choose
+from ..errors import InputError
+from ..request import Query
+from ..tiling import Blender, plan
+from ..training import tasks
+from ..training.pairs import PairSet, Window, open_pairs
+from ..training.pairs.crops import collate, tile_of
+from ..training.recipe import DataSpec, load_recipe
+from ..training.tasks.base import UNKNOWN, LabelledPair
+from ..training.trainer import BEST, WEIGHTS
+from ..weights.loading import read_head
+from .metrics import BinaryCounts, SemanticCounts
+
+PROTOCOLS = ("tile", "image")
+#: Pixels that the tiles of a training run share in whole images.
+RUN_OVERLAP = 64
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is said of one tile.
+
+    Attributes:
+        scores: (Q, H, W) float32 per query; change is the largest of them from the threshold on.
+        before: (H, W) index of the class on the earlier date among those of the data set, or None.
+        after: the same for the later date.
+    """
+
+    scores: np.ndarray
+    before: np.ndarray | None = None
+    after: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Examinee:
+    """What is measured.
+
+    Attributes:
+        name: of the system.
+        revision: of its weights.
+        device: where it runs, and why.
+        queries: those of the planes of its scores; empty where it has one plane for any change.
+        tile_size: that it works on in whole images, in pixels.
+        overlap: pixels that its tiles share there.
+        answer: called with a tile.
+    """
+
+    name: str
+    revision: str
+    device: str
+    queries: tuple[Query, ...]
+    tile_size: int
+    overlap: int
+    answer: Callable[[LabelledPair], Answer]
+
+
+def evaluate(
+    spec: DataSpec,
+    data: Path,
+    out: Path,
+    *,
+    system: str = "",
+    run: Path | None = None,
+    protocols: Sequence[str] = PROTOCOLS,
+    tile: int = 256,
+    text: str = "",
+    device: str = "auto",
+    threshold: float = 0.5,
+) -> dict[str, Any]:
+    """Measure a system or a training run; write ``figures.json`` and print a table.
+
+    Args:
+        spec: the data set.
+        data: folder that its folder counts from.
+        out: folder for the results.
+        system: name of a system with its weights in place; or
+        run: folder of a training run, whose best weights are taken, or the last ones.
+        protocols: see the top of this module.
+        tile: side of the tiles of the tile protocol in pixels, a multiple of 32.
+        text: prompt for a system; empty: that of the data set.
+        device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
+        threshold: scores from here on are change.
+
+    Returns:
+        What was measured, as in ``figures.json``.
+
+    Raises:
+        InputError: the data or the run cannot be read, or the prompt is not understood.
+        WeightsError: weights are missing.
+    """
+    if tile < 32 or tile % 32:
+        raise InputError(f"Tiles of {tile} pixels are not possible.", "Use a multiple of 32.")
+    pairs = open_pairs(spec, data)
+    examinee = (
+        _of_run(run, device) if run else _of_system(system, device, text or pairs.prompt, pairs)
+    )
+    figures: dict[str, Any] = {
+        "system": examinee.name,
+        "revision": examinee.revision,
+        "device": examinee.device,
+        "data": {"layout": spec.layout, "split": spec.split, "pairs": len(pairs)},
+        "asked": [str(query) for query in examinee.queries] or "any change",
+        "threshold": threshold,
+    }
+    for protocol in protocols:
+        figures[protocol] = measure(examinee, pairs, protocol, tile, threshold)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "figures.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    print(table(figures))
+    return figures
+
+
+def measure(
+    examinee: Examinee, pairs: PairSet, protocol: str, tile: int, threshold: float = 0.5
+) -> dict[str, Any]:
+    """Measure by one protocol.
+
+    Returns:
+        ``protocol`` in words, ``change`` (binary figures), ``queries`` (the same for each object
+        and direction that is labelled), ``semantic`` for a set with classes, ``seconds``.
+    """
+    figures = _Figures(examinee.queries, pairs, threshold)
+    start = time.monotonic()
+    if protocol == "tile":
+        words = f"tiles of {tile} pixels, each by itself"
+        places = [
+            (index, y, x)
+            for index in range(len(pairs))
+            for y in range(0, pairs.size(index)[0], tile)
+            for x in range(0, pairs.size(index)[1], tile)
+        ]
+        for place in tqdm(places, "tiles"):
+            pair = tile_of(pairs, *place, tile)
+            figures.add(examinee.answer(pair), pair)
+    else:
+        words = (
+            f"whole images, through tiles of {examinee.tile_size} pixels that share "
+            f"{examinee.overlap} and are blended"
+        )
+        for index in tqdm(range(len(pairs)), "images"):
+            for window, answer in _over_image(examinee, pairs, index):
+                figures.add(answer, pairs.read(index, window))
+    return {"protocol": words, **figures.result(), "seconds": round(time.monotonic() - start, 1)}
+
+
+def _over_image(
+    examinee: Examinee, pairs: PairSet, index: int
+) -> Iterator[tuple[Window, Answer]]:
+    """Blend the answers to a whole image; yield windows that cover it once."""
+    height, width = pairs.size(index)
+    tiles = plan(width, height, examinee.tile_size, examinee.overlap)
+    blender = Blender(tiles, max(1, len(examinee.queries)))
+    classes = np.full((2, height, width), UNKNOWN, np.uint8) if pairs.classes else None
+    for tile in tiles:
+        answer = examinee.answer(tile_of(pairs, index, tile.y, tile.x, tile.width))
+        core = tiles.core(tile)
+        if answer.before is None or answer.after is None:
+            classes = None
+        if classes is not None and core is not None:
+            x0, y0, x1, y1 = core
+            inside = np.s_[y0 - tile.y : y1 - tile.y, x0 - tile.x : x1 - tile.x]
+            classes[:, y0:y1, x0:x1] = answer.before[inside], answer.after[inside]
+        for block in blender.add(tile, answer.scores.astype(np.float32)):
+            window = Window(block.y, block.x, *block.array.shape[1:])
+            told = (None, None) if classes is None else classes[(slice(None), *window.slices)]
+            yield window, Answer(block.array, *told)
+
+
+class _Figures:
+    """Sums over a data set."""
+
+    def __init__(self, queries: Sequence[Query], pairs: PairSet, threshold: float) -> None:
+        self.queries, self.threshold = queries, threshold
+        self.change = BinaryCounts()
+        self.asked: dict[str, BinaryCounts] = {}
+        self.semantic = SemanticCounts(len(pairs.classes)) if pairs.classes else None
+
+    def add(self, answer: Answer, pair: LabelledPair) -> None:
+        """Count a part of a pair where its labels are known."""
+        if pair.change is None:
+            raise InputError("This data set has no labels of change.", "Choose another layout.")
+        known = pair.change != UNKNOWN
+        changed = answer.scores.max(0) >= self.threshold
+        self.change.add(changed[known], pair.change[known])
+        for query, scores in zip(self.queries, answer.scores, strict=False):
+            truth = pair.directions.get((query.object, query.direction))
+            if truth is not None:
+                told = known & (truth != UNKNOWN)
+                counts = self.asked.setdefault(str(query), BinaryCounts())
+                counts.add(scores[told] >= self.threshold, truth[told])
+        if answer.before is None or answer.after is None:
+            self.semantic = None
+        if self.semantic is not None:
+            dates = (answer.before, pair.semantic_before), (answer.after, pair.semantic_after)
+            for found, truth in dates:
+                self.semantic.add(changed[known], found[known], truth[known])
+
+    def result(self) -> dict[str, Any]:
+        """Return all figures."""
+        result: dict[str, Any] = {"change": self.change.figures()}
+        result["queries"] = {name: counts.figures() for name, counts in self.asked.items()}
+        if self.semantic is not None:
+            result["semantic"] = self.semantic.figures()
+        return result
+
+
+def _of_system(name: str, device: str, text: str, pairs: PairSet) -> Examinee:
+    """Load a system that answers a prompt."""
+    system = systems.create(name)
+    system.load(device)
+    info = system.info
+    plurals = [found.plural if (found := class_of(c)) else c for c in info.classes]
+    queries = prompt.resolve(prompt.parse(text), plurals).queries
+    table_ = _class_table(info.classes, pairs.classes)
+
+    def answer(pair: LabelledPair) -> Answer:
+        told = system.predict(pair.before[None], pair.after[None], queries)
+        classes = (told.classes_before, told.classes_after)
+        if table_ is None or classes[0] is None or classes[1] is None:
+            return Answer(told.scores[0])
+        return Answer(told.scores[0], *(table_[c[0]] for c in classes if c is not None))
+
+    return Examinee(
+        info.name, info.revision, system.device, queries, info.tile_size, info.overlap, answer
+    )
+
+
+def _class_table(own: Sequence[str], wanted: Sequence[str]) -> np.ndarray | None:
+    """Return the index among the data set's classes for each of a system's.
+
+    None where the system lacks one of them: its classes are then not comparable.
+    """
+
+    def same(one: str, other: str) -> bool:
+        return one == other or (class_of(one) is not None and class_of(one) == class_of(other))
+
+    table_ = np.full(256, UNKNOWN, np.uint8)
+    for index, name in enumerate(wanted):
+        found = [number for number, known in enumerate(own) if same(known, name)]
+        if not found:
+            return None
+        table_[found] = index
+    return table_ if wanted and len(own) == len(wanted) else None
+
+
+def _of_run(run: Path, device: str) -> Examinee:
+    """Load the weights of a training run."""
+    recipe = load_recipe(run / "recipe.yaml")
+    path = run / (BEST if (run / BEST).exists() else WEIGHTS)
+    state, header = read_head(path)
+    chosen = choose(device)
+    task = tasks.create(recipe.task)
+    task.prepare(recipe, 0)
+    model = task.build(dict(recipe.model)).to(chosen.name)
+    if set(state) != set(task.weights(model)):
+        raise InputError(
+            f'The weights of "{run.name}" are not those of its recipe.',
+            "Train it again.",
+            str(path),
+        )
+    model.load_state_dict(state, strict=False)
+    model.eval()
+
+    @torch.inference_mode()
+    def answer(pair: LabelledPair) -> Answer:
+        question = collate([task.question(pair)])
+        batch = {name: value.to(chosen.name) for name, value in question.items()}
+        with chosen.autocast():
+            told = task.predict(model, batch)
+        found = {name: value[0].float().cpu().numpy() for name, value in told.items()}
+        classes = [found.get(name) for name in ("semantic_before", "semantic_after")]
+        return Answer(found["change"][None], *classes)
+
+    size = max(64, recipe.crop // 32 * 32)
+    revision = f"{recipe.name}, step {header['step']}"
+    return Examinee(task.name, revision, chosen.text, (), size, min(RUN_OVERLAP, size // 4), answer)
+
+
+def table(figures: dict[str, Any]) -> str:
+    """Return the figures as text."""
+    data, asked = figures["data"], figures["asked"]
+    asked = asked if isinstance(asked, str) else ", ".join(asked)
+    lines = [
+        f"{figures['system']} ({figures['revision']}) on {figures['device']}",
+        f"{data['layout']} {data['split']}: {data['pairs']} pairs; asked for {asked}",
+    ]
+    keys = {"precision": "P", "recall": "R", "f1": "F1", "iou": "IoU", "accuracy": "OA"}
+    head = f"{'':<32}" + "".join(f"{title:>7}" for title in keys.values())
+    for protocol in PROTOCOLS:
+        part = figures.get(protocol)
+        if part is None:
+            continue
+        lines += ["", f"{part['protocol']}:", head]
+        for name, row in {"change": part["change"], **part["queries"]}.items():
+            lines.append(f"{name:<32}" + "".join(f"{row[key]:7.3f}" for key in keys))
+        if "semantic" in part:
+            row = part["semantic"]
+            lines.append(
+                f"mIoU {row['miou']:.4f}  SeK {row['sek']:.4f}  Fscd {row['fscd']:.4f}  "
+                f"OA {row['accuracy']:.4f}"
+            )
+    return "\n".join(lines)
