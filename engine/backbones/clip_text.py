@@ -113,7 +113,9 @@ class ClipText(TextTower):
     def compute(self, phrases: Sequence[str]) -> Text:
         """Eq. 2: words after the tower's last layer, and the sentence that the tower pools."""
         ids = self._tokenizer(list(phrases))
-        words, sentence = self._run(ids)
+        # What is remembered must not depend on the precision of who asked first.
+        with torch.autocast("cpu", enabled=False):
+            words, sentence = self._run(ids)
         mask = _is_word(ids, self._tokenizer)
         # A tower that pools a token of its own in front leaves it out of the words.
         mask = mask[:, mask.shape[1] - words.shape[1] :]

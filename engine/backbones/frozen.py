@@ -64,8 +64,13 @@ def build(name: str, pretrained: bool = True, store: WeightsStore | None = None)
         pyramid = ResNetPyramid(RESNETS[name], weights=weights)
     elif name == "efficientnet_lite0":
         pyramid = EfficientNetPyramid(pretrained)
-    elif name in {"mobilenet_v2", TINY}:
+    elif name == "mobilenet_v2":
         pyramid = mobilenet.build(name, pretrained)
+    elif name == TINY:
+        # Frozen weights are not saved with what is trained: they are the same each time.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            pyramid = mobilenet.build(name)
     else:
         raise InputError(
             f'There is no image encoder named "{name}".', f"Choose one of: {', '.join(encoders())}."

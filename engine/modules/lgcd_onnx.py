@@ -15,20 +15,16 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..errors import WeightsError
 from ..weights import files, loading
 from .lgcd import LgcdHead, head_of
 from .lgcd_config import LgcdConfig
+from .onnx_head import Session, write
 
-OPSET = 17
 STAGES = ("stride4", "stride8", "stride16", "stride32")
 INPUTS = (*STAGES, "first", "second", "words", "mask", "sentence")
 OUTPUT = "change"
-#: Key of the file's metadata: SHA-256 of the weights that it was made from.
-MADE_FROM = "made_from"
 #: Of the weights of a head in a file of trained weights.
 PREFIX = "head."
-_MAKE_AGAIN = "Export it again, or delete it: the head then runs on PyTorch."
 
 
 class HeadForExport(nn.Module):
@@ -73,8 +69,6 @@ def export(head: LgcdHead, path: Path, made_from: str = "") -> None:
         path: of the file; written beside its name, then renamed.
         made_from: SHA-256 of the weights.
     """
-    import onnx
-
     channels = [adapter[0].in_channels for adapter in head.adapters]
     stages = [
         torch.randn(2, count, 64 // stride, 96 // stride)
@@ -92,59 +86,16 @@ def export(head: LgcdHead, path: Path, made_from: str = "") -> None:
     axes |= {name: {0: "questions"} for name in ("first", "second", "sentence")}
     axes |= {name: {0: "questions", 1: "length"} for name in ("words", "mask")}
     axes[OUTPUT] = {0: "questions", 2: "height", 3: "width"}
-    half = path.with_name(f"{path.name}.part")
-    torch.onnx.export(
-        HeadForExport(head).eval(), (*stages, *questions, *text), str(half),
-        input_names=list(INPUTS), output_names=[OUTPUT], dynamic_axes=axes,
-        opset_version=OPSET, dynamo=False,
-    )
-    model = onnx.load(str(half))
-    model.metadata_props.add(key=MADE_FROM, value=made_from)
-    onnx.checker.check_model(model)
-    onnx.save(model, str(half))
-    half.replace(path)
+    inputs = (*stages, *questions, *text)
+    write(HeadForExport(head), inputs, INPUTS, (OUTPUT,), axes, path, made_from)
 
 
-class OnnxHead:
-    """The trained part of LG-CD on onnxruntime; called like :class:`.lgcd.LgcdHead`.
-
-    Args:
-        path: what :func:`export` wrote.
-        made_from: SHA-256 of the weights that it must have been made from.
-        device: ``"cuda"``: it runs there where this onnxruntime can.
-
-    Raises:
-        WeightsError: it is damaged, or older than the weights.
-    """
-
-    def __init__(self, path: Path, made_from: str, device: str = "cpu") -> None:
-        import onnxruntime
-
-        providers = ["CUDAExecutionProvider", "CPUExecutionProvider"]
-        available = onnxruntime.get_available_providers()
-        wanted = [name for name in providers if name in available]
-        try:
-            self._session = onnxruntime.InferenceSession(
-                str(path), providers=wanted if device == "cuda" else providers[1:]
-            )
-            stated = self._session.get_modelmeta().custom_metadata_map.get(MADE_FROM)
-        except Exception as error:  # onnxruntime's own exceptions share no public base class
-            raise WeightsError(f'"{path.name}" cannot be read.', _MAKE_AGAIN, str(error)) from error
-        if stated != made_from:
-            raise WeightsError(f'"{path.name}" was made from other weights.', _MAKE_AGAIN)
-        # Without a text in the decoder, the export leaves out the inputs that nothing reads.
-        self._inputs = [entry.name for entry in self._session.get_inputs()]
+class OnnxHead(Session):
+    """The trained part of LG-CD on onnxruntime; called like :class:`.lgcd.LgcdHead`."""
 
     def __call__(self, features: Sequence[Tensor], *questions: Tensor) -> list[Tensor]:
-        """Return the map of logits (R, 1, H/4, W/4) as the only one of the maps."""
-        values = dict(zip(INPUTS, (*features, *questions), strict=True))
-        inputs = {
-            name: (v.float() if v.is_floating_point() else v).cpu().numpy()
-            for name, v in values.items()
-            if name in self._inputs
-        }
-        (answer,) = self._session.run(None, inputs)
-        return [torch.from_numpy(answer)]
+        """Return the map of logits (R, 1, H/4, W/4), on the CPU, as the only one of the maps."""
+        return self.run(INPUTS, (*features, *questions))
 
 
 def main(path: str) -> None:

@@ -3,8 +3,7 @@
 
 ``python -m changescribe.engine.modules.mmchange_onnx mmchange.safetensors`` writes
 ``mmchange.onnx`` beside the weights; the system runs that file in the place of the
-head as long as it was made from them. :func:`write` and :class:`Session` serve
-TextSCD as well.
+head as long as it was made from them. :func:`write` serves TextSCD as well.
 """
 
 from __future__ import annotations
@@ -16,18 +15,14 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..errors import WeightsError
 from ..weights import files
+from . import onnx_head
 from .mmchange import STRIDES, MMChangeHead, load_trained
 
-OPSET = 17
 #: Inputs of a head: four maps of each date.
 MAPS = tuple(f"{date}_stride{stride}" for date in ("before", "after") for stride in STRIDES)
 TEXTS = ("text_before", "text_after")
 OUTPUT = "change"
-#: Key of the file's metadata: SHA-256 of the weights that it was made from.
-MADE_FROM = "made_from"
-_MAKE_AGAIN = "Export it again, or delete it: the head then runs on PyTorch."
 
 
 class HeadForExport(nn.Module):
@@ -78,7 +73,7 @@ def write(
     path: Path,
     made_from: str,
 ) -> None:
-    """Trace a head to an ONNX file.
+    """Trace a head over maps of two dates to an ONNX file; see :func:`.onnx_head.write`.
 
     Args:
         module: answers ``outputs``, all maps.
@@ -89,64 +84,13 @@ def write(
         path: of the file; written beside its name, then renamed.
         made_from: SHA-256 of the weights.
     """
-    import onnx
-
     axes = dict(axes)
     for name in (*MAPS, *outputs):
         axes[name] = {0: "pairs", 2: f"height_{name}", 3: f"width_{name}"}
-    half = path.with_name(f"{path.name}.part")
-    torch.onnx.export(
-        module.eval(), inputs, str(half), input_names=list(names), output_names=list(outputs),
-        dynamic_axes=axes, opset_version=OPSET, dynamo=False,
-    )
-    model = onnx.load(str(half))
-    model.metadata_props.add(key=MADE_FROM, value=made_from)
-    onnx.checker.check_model(model)
-    onnx.save(model, str(half))
-    half.replace(path)
+    onnx_head.write(module, inputs, names, outputs, axes, path, made_from)
 
 
-class Session:
-    """A head on onnxruntime.
-
-    Args:
-        path: what :func:`write` wrote.
-        made_from: SHA-256 of the weights that it must have been made from.
-        device: ``"cuda"``: it runs there where this onnxruntime can.
-
-    Raises:
-        WeightsError: it is damaged, or older than the weights.
-    """
-
-    def __init__(self, path: Path, made_from: str, device: str = "cpu") -> None:
-        import onnxruntime
-
-        providers = ["CUDAExecutionProvider", "CPUExecutionProvider"]
-        available = onnxruntime.get_available_providers()
-        wanted = [name for name in providers if name in available]
-        try:
-            self._session = onnxruntime.InferenceSession(
-                str(path), providers=wanted if device == "cuda" else providers[1:]
-            )
-            stated = self._session.get_modelmeta().custom_metadata_map.get(MADE_FROM)
-        except Exception as error:  # onnxruntime's own exceptions share no public base class
-            raise WeightsError(f'"{path.name}" cannot be read.', _MAKE_AGAIN, str(error)) from error
-        if stated != made_from:
-            raise WeightsError(f'"{path.name}" was made from other weights.', _MAKE_AGAIN)
-        # Without text the export leaves out the inputs that nothing reads.
-        self._inputs = [entry.name for entry in self._session.get_inputs()]
-
-    def run(self, names: Sequence[str], values: Sequence[Tensor]) -> list[Tensor]:
-        """Return the outputs, on the CPU, of inputs by name."""
-        inputs = {
-            name: value.float().cpu().numpy()
-            for name, value in zip(names, values, strict=True)
-            if name in self._inputs
-        }
-        return [torch.from_numpy(answer) for answer in self._session.run(None, inputs)]
-
-
-class OnnxHead(Session):
+class OnnxHead(onnx_head.Session):
     """MMChange's head on onnxruntime; called like :class:`.mmchange.MMChangeHead`."""
 
     def __call__(

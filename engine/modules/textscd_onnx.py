@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from ..weights import files
-from .mmchange_onnx import MAPS, Session, example_maps, write
+from .mmchange_onnx import MAPS, example_maps, write
+from .onnx_head import Session
 from .textscd import Maps, TextSCDHead, load_trained
 
 CAPTION = ("words", "mask")

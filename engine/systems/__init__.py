@@ -15,6 +15,7 @@ _SYSTEMS: dict[str, tuple[str, str]] = {
     "bundled": ("bundled", "BundledSystem"),
     FULL_DEFAULT: ("zeroshot", "ZeroShotSystem"),
     "zero-shot-remoteclip": ("zeroshot", "ZeroShotRemoteClipSystem"),
+    "lgcd": ("lgcd", "LgcdSystem"),
     "mmchange": ("mmchange", "MmchangeSystem"),
     "textscd": ("textscd", "TextscdSystem"),
 }

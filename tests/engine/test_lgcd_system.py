@@ -31,12 +31,20 @@ def one_thread():
 @pytest.fixture
 def trained(tmp_path, store, one_thread):
     """A store with the head of a tiny LG-CD, as training writes it."""
+    import torch
+
     from changescribe.engine.training.tasks import create
     from changescribe.engine.weights.loading import save_head
 
     task = create("lgcd")
     model = task.build({"tiny": True})
     # An untrained head says about the same everywhere, which would hide mistakes.
+    for module in model.head.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = 1.0
+    images = torch.rand(2, 3, 64, 64) * torch.tensor([100.0, 255.0])[:, None, None, None]
+    dates = torch.tensor([0, 1]), torch.tensor([1, 0])
+    model.train()(images, *dates, *task._text.encode(["roads", "trees"]))
     model.head.decoder.project[-1].weight.data.mul_(30)
     settings = {"tiny": True, "objects": ["buildings", "roads"]}
     metadata = {"system": "lgcd", "config": settings, "step": 3, "recipe": {"name": "small"}}

@@ -9,8 +9,10 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from changescribe.engine.classes import class_of
+from changescribe.engine.errors import InputError
 from changescribe.engine.modules.lgcd import enlarge
 from changescribe.engine.training.phrases import ABSENT_NOUNS
+from changescribe.engine.training.recipe import Recipe
 from changescribe.engine.training.tasks import create
 from changescribe.engine.training.tasks.base import LabelledPair
 from changescribe.engine.training.tasks.lgcd import ANYTHING, QUESTIONS, _phrases, map_losses
@@ -61,6 +63,16 @@ def test_losses_of_a_map_by_hand():
     assert entropy.item() == pytest.approx(np.log(2), abs=1e-5)
     assert iou.item() == pytest.approx(1 - (0.5 + 1) / (1.5 + 1), abs=1e-5)
     assert dice.item() == pytest.approx(1 - (1 + 1) / (2 + 1), abs=1e-5)
+
+
+def test_recipe_sets_the_weights_of_the_losses():
+    task = create("lgcd")
+    recipe = Recipe(name="x", task="lgcd", steps=1, loss={"dice": 1.0})
+    task.prepare(recipe, 0)
+    assert task._weights == {"ce": 0.7, "iou": 0.2, "dice": 1.0}
+    recipe.loss = {"focal": 1.0}
+    with pytest.raises(InputError, match="no loss named focal"):
+        task.prepare(recipe, 0)
 
 
 def test_questions_are_about_what_changed_what_did_not_and_what_is_absent():

@@ -20,14 +20,16 @@ from torch import Tensor, nn
 
 from ...backbones import clip_text, frozen
 from ...classes import class_of
+from ...errors import InputError
 from ...modules.lgcd import Lgcd, LgcdHead, enlarge
 from ...modules.lgcd_config import LgcdConfig
 from ...request import APPEARED, REMOVED
 from ..phrases import ABSENT_NOUNS
+from ..recipe import Recipe
 from .base import UNKNOWN, LabelledPair, Task
 
-#: Weights of the IoU and the Dice loss (eq. 9); cross-entropy has the rest.
-ALPHA, BETA = 0.2, 0.1
+#: Weights of the losses (eq. 9 with alpha 0.2 and beta 0.1), unless the recipe says otherwise.
+WEIGHTS = {"ce": 0.7, "iou": 0.2, "dice": 0.1}
 #: Asked where a data set labels change, but neither what nor in which direction.
 ANYTHING = "anything"
 #: Questions about each pair of a training batch; the encoder runs once for all of them.
@@ -49,6 +51,21 @@ class LgcdTask(Task):
 
     def __init__(self) -> None:
         self._text: clip_text.TextTower | None = None
+        self._weights = WEIGHTS
+
+    def prepare(self, recipe: Recipe, rank: int) -> None:
+        """Take the weights of the losses.
+
+        Raises:
+            InputError: there is no such loss.
+        """
+        unknown = set(recipe.loss) - set(WEIGHTS)
+        if unknown:
+            raise InputError(
+                f"LG-CD has no loss named {', '.join(sorted(unknown))}.",
+                f"It has: {', '.join(WEIGHTS)}.",
+            )
+        self._weights = {**WEIGHTS, **recipe.loss}
 
     def build(self, settings: dict[str, Any]) -> nn.Module:
         """Return LG-CD with its frozen encoder; the frozen text tower stays with the task.
@@ -101,10 +118,8 @@ class LgcdTask(Task):
         maps = model(_images(batch), first, second, *text)
         targets = batch["targets"].flatten(0, 1)
         parts = torch.stack([torch.stack(map_losses(logits, targets)) for logits in maps]).mean(0)
-        weights = parts.new_tensor([1 - ALPHA - BETA, ALPHA, BETA])
-        return (weights * parts).sum(), dict(
-            zip(("ce", "iou", "dice"), parts.tolist(), strict=True)
-        )
+        total = (parts.new_tensor(list(self._weights.values())) * parts).sum()
+        return total, dict(zip(self._weights, parts.tolist(), strict=True))
 
     def predict(self, model: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return the largest score of the objects asked for and of both directions."""

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Trained heads as ONNX files, and on onnxruntime, beside their frozen encoders in torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import WeightsError
+
+OPSET = 17
+#: Key of the file's metadata: SHA-256 of the weights that it was made from.
+MADE_FROM = "made_from"
+_MAKE_AGAIN = "Export it again, or delete it: the head then runs on PyTorch."
+
+
+def write(
+    module: nn.Module,
+    inputs: tuple[Tensor, ...],
+    names: Sequence[str],
+    outputs: Sequence[str],
+    axes: dict[str, dict[int, str]],
+    path: Path,
+    made_from: str,
+) -> None:
+    """Trace a head to an ONNX file.
+
+    Args:
+        module: from the inputs, one by one, to the outputs.
+        inputs: example values.
+        names: of the inputs.
+        outputs: names of the outputs.
+        axes: dynamic axes of inputs and outputs.
+        path: of the file; written beside its name, then renamed.
+        made_from: SHA-256 of the weights.
+    """
+    import onnx
+
+    half = path.with_name(f"{path.name}.part")
+    torch.onnx.export(
+        module.eval(), inputs, str(half), input_names=list(names), output_names=list(outputs),
+        dynamic_axes=axes, opset_version=OPSET, dynamo=False,
+    )
+    model = onnx.load(str(half))
+    model.metadata_props.add(key=MADE_FROM, value=made_from)
+    onnx.checker.check_model(model)
+    onnx.save(model, str(half))
+    half.replace(path)
+
+
+class Session:
+    """A head on onnxruntime.
+
+    Args:
+        path: what :func:`write` wrote.
+        made_from: SHA-256 of the weights that it must have been made from.
+        device: ``"cuda"``: it runs there where this onnxruntime can.
+
+    Raises:
+        WeightsError: it is damaged, or older than the weights.
+    """
+
+    def __init__(self, path: Path, made_from: str, device: str = "cpu") -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        # The encoder's threads rest while these work, and the other way round.
+        options.intra_op_num_threads = torch.get_num_threads()
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        providers = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+        available = onnxruntime.get_available_providers()
+        wanted = [name for name in providers if name in available]
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(path), options, wanted if device == "cuda" else providers[1:]
+            )
+            stated = self._session.get_modelmeta().custom_metadata_map.get(MADE_FROM)
+        except Exception as error:  # onnxruntime's own exceptions share no public base class
+            raise WeightsError(f'"{path.name}" cannot be read.', _MAKE_AGAIN, str(error)) from error
+        if stated != made_from:
+            raise WeightsError(f'"{path.name}" was made from other weights.', _MAKE_AGAIN)
+        # The export leaves out the inputs that nothing reads, as the text where it is not used.
+        self._inputs = [entry.name for entry in self._session.get_inputs()]
+
+    def run(self, names: Sequence[str], values: Sequence[Tensor]) -> list[Tensor]:
+        """Return the outputs, on the CPU, of inputs by name."""
+        inputs = {
+            name: (value.float() if value.is_floating_point() else value).cpu().numpy()
+            for name, value in zip(names, values, strict=True)
+            if name in self._inputs
+        }
+        return [torch.from_numpy(answer) for answer in self._session.run(None, inputs)]
