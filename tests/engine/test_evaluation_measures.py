@@ -174,8 +174,15 @@ def test_fitted_map_follows_a_quality_of_its_own_and_survives_no_change():
     counts.add(RNG.normal(0, 1, 100), np.zeros(100, bool))
     assert fit_map(counts) == {"scale": 1.0, "bias": 0.0}
     counts.add(np.array([1.0]), np.array([True]))
-    table = fit_map(counts, lambda thresholds: 1.0 * np.isclose(thresholds, 2))
-    assert -table["bias"] / table["scale"] == pytest.approx(2, abs=0.01)
+    table = fit_map(counts, lambda thresholds: 1.0 * np.isclose(thresholds, 1.2))
+    assert -table["bias"] / table["scale"] == pytest.approx(1.2, abs=0.01)
+
+
+def test_fitted_threshold_stays_near_the_networks_own():
+    counts = RawCounts()
+    counts.add(np.array([-4.0, -4.0, -6.0]), np.array([True, True, False]))
+    table = fit_map(counts)
+    assert abs(table["bias"] / table["scale"]) <= 1.55
 
 
 def test_threshold_sweep_finds_the_best_f1():
