@@ -72,7 +72,7 @@ class TextscdSystem(ChangeSystem):
                 f"polygon: {', '.join(config.classes)}."
             ),
             pixel_sizes=(0.5, 1.0, 2.0),
-            classes=tuple(shown(name) for name in config.classes),
+            classes=shown(config.classes),
             tile_size=tile,
             overlap=64,
             batch_size=1,
@@ -194,15 +194,24 @@ def class_index(phrase: str, classes: Sequence[str]) -> Optional[int]:
         return classes.index(phrase)
     land_cover = class_of(phrase)
     for index, name in enumerate(classes):
-        if shown(name) == phrase or (land_cover is not None and land_cover == class_of(name)):
+        if land_cover is not None and land_cover == class_of(name):
             return index
     return None
 
 
-def shown(name: str) -> str:
-    """Return the name of a class as attributes have it: "building" for "buildings"."""
-    land_cover = class_of(name)
-    return land_cover.name if land_cover is not None and land_cover.plural == name else name
+def shown(classes: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of classes as attributes, and the rest of the engine, have them.
+
+    "buildings" is "building" there, and "low vegetation" is "grass": under that name the engine
+    binds "low vegetation turned into buildings" to its polygons. Where two classes would get the
+    same name, the later one keeps its own.
+    """
+    names: list[str] = []
+    for phrase in classes:
+        land_cover = class_of(phrase)
+        name = phrase if land_cover is None else land_cover.name
+        names.append(phrase if name in names else name)
+    return tuple(names)
 
 
 def margin(posterior: np.ndarray) -> np.ndarray:

@@ -8,10 +8,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from PIL import Image
+
 from changescribe.engine import systems
 from changescribe.engine.errors import InputError, WeightsError
 from changescribe.engine.modules import mmchange_onnx
-from changescribe.engine.modules.mmchange import MMChange, load_trained
+from changescribe.engine.modules.mmchange import MMChange, load_trained, score_pair
 from changescribe.engine.modules.mmchange_blocks import (
     ImageFeatureRefinement,
     ImageTextFeatureFusion,
@@ -25,6 +27,8 @@ from changescribe.engine.modules.mmchange_blocks import (
 from changescribe.engine.modules.mmchange_config import MMChangeConfig
 from changescribe.engine.request import APPEARED, CHANGED, REMOVED, Query
 from changescribe.engine.systems.mmchange import HEAD, MmchangeSystem
+from changescribe.engine.training.loop import train
+from changescribe.engine.training.recipe import load_recipe
 from changescribe.engine.training.tasks.base import LabelledPair
 from changescribe.engine.training.tasks.mmchange import MmchangeTask, mask_loss
 from changescribe.engine.weights import loading
@@ -174,6 +178,19 @@ def test_texts_of_a_pair_come_from_the_source(tmp_path):
     assert list(tmp_path.rglob("*.json"))
 
 
+def test_the_other_order_of_the_dates_has_the_texts_in_the_other_order():
+    model = tiny()
+    dates, texts = torch.rand(2, 1, 3, 64, 64) * 255, torch.randn(2, 1, 128)
+    with torch.no_grad():
+        found = score_pair(model.encoder, model.head, tuple(dates), tuple(texts))
+        given = model(*dates, *texts)[0].sigmoid()[:, 0]
+        exchanged = model(*dates.flip(0), *texts.flip(0))[0].sigmoid()[:, 0]
+        stuck = model(*dates.flip(0), *texts)[0].sigmoid()[:, 0]
+    assert torch.allclose(found[0], given, atol=1e-5)
+    assert torch.allclose(found[1], exchanged, atol=1e-5)
+    assert not torch.allclose(exchanged, stuck, atol=1e-4)
+
+
 def test_a_setting_that_is_wrong_is_named():
     with pytest.raises(InputError, match="colour"):
         MMChangeConfig.from_settings({"colour": 1})
@@ -232,6 +249,34 @@ def test_system_without_direction_or_object_says_so(tmp_path):
     notes = " ".join(system.notes(asked))
     assert "any change" in notes
     assert "without direction" in notes
+
+
+def test_what_the_loop_writes_is_what_the_system_loads(tmp_path):
+    one = pair()
+    for name, pixels in (("A", one.before), ("B", one.after), ("label", one.change * 255)):
+        folder = tmp_path / "data" / "train" / name
+        folder.mkdir(parents=True)
+        Image.fromarray(pixels).save(folder / "1.png")
+    recipe = tmp_path / "small.yaml"
+    recipe.write_text(
+        "{name: small, task: mmchange, steps: 2, batch_size: 2, crop: 64, precision: fp32, "
+        "model: {tiny: true, object: buildings}, "
+        "data: [{layout: levir_cd, folder: data, split: train}]}"
+    )
+    weights = train(recipe, tmp_path / "run", data=tmp_path, device="cpu")
+    store = WeightsStore(tmp_path / "store")
+    store.import_from(weights, [HEAD])
+    system = MmchangeSystem(store)
+    assert system.info.revision == "small, step 2"
+    found = system.predict(one.before[None], one.after[None], [Query("houses", APPEARED)])
+    assert found.scores.shape == (1, 1, 64, 64)
+
+
+@pytest.mark.parametrize("name", ["mmchange", "mmchange_substitute"])
+def test_the_recipes_that_ship_are_read(name):
+    recipe = load_recipe(name)
+    assert recipe.task == "mmchange"
+    assert MMChangeConfig.from_settings(recipe.model).object == "buildings"
 
 
 def test_system_names_what_is_missing(tmp_path):

@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pytest
 
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
 
 from changescribe.engine import text_sources
 from changescribe.engine.errors import InputError, WeightsError
@@ -111,3 +111,69 @@ def test_labels_are_those_near_the_likeliest(monkeypatch):
     monkeypatch.setattr(source, "_scores", lambda _: [0.5, 0.05, 0.45])
     assert source.describe([image(1)]) == "roofs and trees"
     assert source.describe([image(1), image(2)]) == "roofs and trees changed to roofs and trees"
+
+
+def test_clip_picks_the_label_whose_text_is_nearest_to_the_image(monkeypatch):
+    open_clip = pytest.importorskip("open_clip")
+    torch.manual_seed(0)
+    model = open_clip.CLIP(
+        16,
+        {"image_size": 32, "layers": 1, "width": 64, "patch_size": 16},
+        {"context_length": 77, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1},
+    ).eval()
+    model.visual.image_mean, model.visual.image_std = (0.5,) * 3, (0.5,) * 3
+    monkeypatch.setattr(text_sources.loading, "clip", lambda *args: model)
+    source = text_sources.ClipLabels("ViT-B-32", ("roofs", "ships", "trees"), file="tiny.pt")
+    scores = source._scores(image(90, 48))
+    assert sum(scores) == pytest.approx(1, abs=1e-4)
+    with torch.no_grad():  # the text of one label is made that of the image
+        pixels = torch.full((1, 3, 32, 32), (90 / 255 - 0.5) / 0.5)
+        source._texts[1] = model.encode_image(pixels, normalize=True)[0]
+    assert source.describe([image(90, 48)]).startswith("ships")
+
+
+@pytest.mark.slow
+def test_a_vision_language_model_answers_from_a_folder_of_transformers(tmp_path):
+    folder = tiny_llava(tmp_path / "tiny-llava")
+    source = create({"source": "vlm", "model": str(folder)})
+    one, two = source.describe([image(20)]), source.describe([image(20)])
+    assert one == two
+    assert isinstance(one, str)
+    # Two images and a question of their own, as TextSCD asks.
+    pair = create({"source": "vlm", "model": str(folder)}, text_sources.PAIR_QUESTION)
+    assert isinstance(pair.describe([image(20), image(200)]), str)
+    assert source._model.config.model_type == "llava"
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(WeightsError, match="tiny-llava"):
+        create({"source": "vlm", "model": str(folder)}).describe([image(20)])
+
+
+def tiny_llava(folder):
+    """Write a LLaVA of a few thousand random weights as transformers saves it."""
+    import transformers as tf
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    words = ["<unk>", "<s>", "</s>", "<pad>", "<image>", "roofs", "trees", "roads", ":"]
+    tokenizer = Tokenizer(models.WordLevel({w: i for i, w in enumerate(words)}, "<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    marks = {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>"}
+    fast = tf.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, additional_special_tokens=["<image>"], **marks
+    )
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2,
+             "num_attention_heads": 2}
+    torch.manual_seed(0)
+    model = tf.LlavaForConditionalGeneration(tf.LlavaConfig(
+        vision_config=tf.CLIPVisionConfig(image_size=32, patch_size=16, **sizes),
+        text_config=tf.LlamaConfig(vocab_size=len(words), num_key_value_heads=2, **sizes),
+        image_token_id=words.index("<image>"),
+    ))
+    model.generation_config.pad_token_id = words.index("<pad>")
+    images = tf.CLIPImageProcessor(size={"shortest_edge": 32}, crop_size=32)
+    processor = tf.LlavaProcessor(
+        images, fast, patch_size=16, vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+    )
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder

@@ -8,7 +8,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from PIL import Image
+
 from changescribe.engine.errors import InputError, WeightsError
+from changescribe.engine.exchange import bind
 from changescribe.engine.modules import textscd_onnx
 from changescribe.engine.modules.textscd import (
     CAPTION_WORDS,
@@ -23,8 +26,10 @@ from changescribe.engine.modules.textscd import (
 from changescribe.engine.modules.textscd_config import SECOND_CLASSES, TextSCDConfig
 from changescribe.engine.prompt import parse
 from changescribe.engine.request import APPEARED, CHANGED, REMOVED, Query
-from changescribe.engine.systems.textscd import HEAD, TextscdSystem, class_index, margin
-from changescribe.engine.training.pairs.second import Second
+from changescribe.engine.systems.textscd import HEAD, TextscdSystem, class_index, margin, shown
+from changescribe.engine.training.loop import train
+from changescribe.engine.training.pairs.second import CLASSES, UNCHANGED, Second
+from changescribe.engine.training.recipe import load_recipe
 from changescribe.engine.training.tasks.base import UNKNOWN, LabelledPair
 from changescribe.engine.training.tasks.textscd import (
     TextscdTask,
@@ -198,8 +203,9 @@ def test_margin_is_above_half_only_for_the_likeliest_class():
 
 def test_class_to_class_queries_follow_the_published_rule(tmp_path):
     system = TextscdSystem(store_with(tmp_path))
-    assert "low vegetation" in system.info.classes
-    assert "building" in system.info.classes
+    assert system.info.classes == (
+        "water", "bare ground", "grass", "tree", "building", "playgrounds",
+    )
     assert system.info.tile_size == 512
     system.load("cpu")
     # Four pixels: low vegetation to buildings, the same but unchanged, trees to buildings, and
@@ -210,8 +216,13 @@ def test_class_to_class_queries_follow_the_published_rule(tmp_path):
     change = torch.tensor([3.0, -3, 3, 3]).view(1, 1, 1, 4)
     system._head = lambda *_: Maps(logits[:1], logits[1:], change)
     tiles = np.zeros((1, 32, 32, 3), np.uint8)
-    queries = parse("low vegetation turned into buildings").queries
-    assert queries == (Query("low vegetation", REMOVED), Query("buildings", APPEARED))
+    # The engine binds the two sides of the exchange by the classes of this system.
+    parsed, warnings = bind(parse("low vegetation turned into buildings"), system.info.classes)
+    queries = parsed.queries
+    assert not warnings
+    assert [(q.object, q.direction, q.partners) for q in queries] == [
+        ("low vegetation", REMOVED, ("buildings",)), ("buildings", APPEARED, ("low vegetation",)),
+    ]
     found = system.predict(tiles, tiles, [*queries, Query("buildings", CHANGED)])
     high = found.scores[0, :, 0] > 0.5
     assert high[0].tolist() == [True, False, False, True]
@@ -230,6 +241,8 @@ def test_nouns_find_their_class_and_others_are_named():
     assert class_index("grass", SECOND_CLASSES) == 2
     assert class_index("roads", SECOND_CLASSES) is None
     assert class_index("paddy", ("paddy", "town")) == 0
+    assert class_index("low vegetation", ("grass", "low vegetation")) == 1
+    assert shown(("grass", "low vegetation")) == ("grass", "low vegetation")
     (note,) = TextscdSystem().notes([Query("roads", APPEARED), Query("trees", REMOVED)])
     assert '"roads"' in note
 
@@ -247,6 +260,37 @@ def test_system_runs_with_the_users_classes_and_its_onnx_head(tmp_path):
     onnx.load("cpu")
     assert "onnxruntime" in onnx.device
     assert np.abs(onnx.predict(*tiles, queries).scores - found.scores).max() < 1e-3
+
+
+def test_what_the_loop_writes_is_what_the_system_loads(tmp_path):
+    one = pair()
+    colours = np.array([*CLASSES.values(), UNCHANGED], np.uint8)
+    labels = [
+        colours[np.where(part == UNKNOWN, len(CLASSES), part)]
+        for part in (one.semantic_before, one.semantic_after)
+    ]
+    for name, pixels in zip(("im1", "im2", "label1", "label2"), (one.before, one.after, *labels)):
+        folder = tmp_path / "data" / "train" / name
+        folder.mkdir(parents=True)
+        Image.fromarray(pixels).save(folder / "1.png")
+    recipe = tmp_path / "small.yaml"
+    recipe.write_text(
+        "{name: small, task: textscd, steps: 2, batch_size: 2, crop: 64, precision: fp32, "
+        "model: {tiny: true}, data: [{layout: second, folder: data, split: train}]}"
+    )
+    weights = train(recipe, tmp_path / "run", data=tmp_path, device="cpu")
+    store = WeightsStore(tmp_path / "store")
+    store.import_from(weights, [HEAD])
+    system = TextscdSystem(store)
+    assert system.info.revision == "small, step 2"
+    found = system.predict(one.before[None], one.after[None], [Query("houses", APPEARED)])
+    assert found.classes_after.shape == (1, 64, 64)
+
+
+def test_the_recipe_that_ships_is_read():
+    recipe = load_recipe("textscd")
+    assert recipe.optimiser.name == "sgd"
+    assert TextSCDConfig.from_settings(recipe.model).classes == SECOND_CLASSES
 
 
 def test_system_names_what_is_missing(tmp_path):
