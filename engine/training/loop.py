@@ -17,7 +17,6 @@ from typing import Optional
 
 import torch
 from torch.utils.data import DataLoader
-from torchmetrics.classification import BinaryStatScores
 
 from ..errors import ChangeScribeError
 from . import tasks
@@ -141,7 +140,7 @@ def _finish_step(
     if tiles is not None and due:
         figures = validate(trainer, tiles)
         log.validation(done, figures)
-        if figures["f1"] > trainer.best:
+        if figures["f1"] >= trainer.best:  # of equals the later
             trainer.best = figures["f1"]
             trainer.save_weights(job.out / BEST, done, figures)
     if last or done % recipe.checkpoint_every == 0:
@@ -196,6 +195,8 @@ def validate(trainer: Trainer, tiles: Tiles) -> dict[str, float]:
     Returns:
         Precision, recall, F1 and IoU of the change class, summed over the set.
     """
+    from torchmetrics.classification import BinaryStatScores  # takes longer than torch itself
+
     recipe = trainer.recipe
     loader = DataLoader(
         tiles,

@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch")
 from PIL import Image
 from torch import nn
 
+from changescribe.engine.device import Device
 from changescribe.engine.errors import ChangeScribeError, InputError
 from changescribe.engine.training import loop, trainer
 from changescribe.engine.training.recipe import OptimiserSpec, Recipe, ScheduleSpec, load_recipe
@@ -261,6 +262,28 @@ def test_half_precision_on_a_cpu():
     assert np.isfinite(run.step(0, [_batch(2)])["loss"])
     with pytest.raises(InputError, match="fp16 needs a GPU"):
         trainer.choose_device(Recipe("t", task="tiny", steps=1, precision="fp16"), "cpu")
+
+
+def test_a_scaled_loss_is_scaled_back_and_its_scale_resumed(tmp_path, monkeypatch):
+    # The scaler of fp16, which recipes allow on a GPU only, here on the CPU.
+    half = Device("cpu", "float16", "CPU")
+    monkeypatch.setattr(trainer, "choose_device", lambda recipe, wanted: half)
+    run, before = _trainer(), TinyModel()
+    assert run.scaler.is_enabled()
+    before.load_state_dict(run.model.state_dict())
+    run.step(0, [_batch(2)])
+    monkeypatch.undo()
+    plain = _trainer()
+    plain.step(0, [_batch(2)])
+    weights = [model.head.weight.detach() for model in (run.model, plain.model, before)]
+    moved = (weights[1] - weights[2]).norm()
+    assert 0 < (weights[0] - weights[1]).norm() < 0.05 * moved
+    run.scaler.update(512.0)
+    run.save(tmp_path, 1)
+    monkeypatch.setattr(trainer, "choose_device", lambda recipe, wanted: half)
+    again = _trainer()
+    assert again.resume(tmp_path / "checkpoint.pt") == 1
+    assert again.scaler.get_scale() == 512.0
 
 
 def test_errors_of_readers_reach_the_user(tmp_path, data):

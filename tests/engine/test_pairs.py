@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -121,6 +123,7 @@ def test_second(tmp_path):
     assert set(np.unique(pair.semantic_before)) == {4, UNKNOWN}
     assert pair.semantic_after[5, 5] == 2
     assert pair.directions["buildings", "removed"].sum() == 16  # not the building replaced
+    assert not pair.directions["buildings", "appeared"].any()
     assert pair.directions["low vegetation", "appeared"].sum() == 16
     assert not pair.directions["water", "appeared"].any()
 
@@ -202,6 +205,21 @@ def test_files_that_do_not_fit_are_told(tmp_path):
         open_pairs(DataSpec("levir_cd", options={"layer": "x"}), tmp_path)
     with pytest.raises(InputError, match="no data set layout"):
         open_pairs(DataSpec("nothing"), tmp_path)
+
+
+@pytest.mark.real_data
+def test_the_real_tiles_are_laid_out_so():
+    data = os.environ.get("CHANGESCRIBE_DATA", "")
+    if not (Path(data) / "levir").is_dir():
+        pytest.skip("needs the folder of imagery named by CHANGESCRIBE_DATA")
+    counts = {s: len(open_pairs(DataSpec("levir_tiles", "levir", s), Path(data)))
+              for s in ("train", "val")}
+    assert counts == {"train": 30, "val": 6}
+    crops_ = open_pairs(DataSpec("levir_crops", "levir", "val"), Path(data))
+    pair = crops_.read(0)
+    assert pair.before.shape == (256, 256, 3)
+    assert len(pair.captions) == 5
+    assert set(np.unique(pair.change)) <= {0, 1}
 
 
 def _pair() -> LabelledPair:
