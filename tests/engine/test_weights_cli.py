@@ -97,6 +97,7 @@ def test_a_system_stands_for_all_that_it_needs(
         return system
 
     monkeypatch.setattr(systems, "create", with_weights)
+    monkeypatch.setattr(systems, "names", lambda: ("bundled",))
     assert cli.main(["models"]) == 0
     assert "needs: small-clip (288 kB), absent" in capsys.readouterr().out
     assert cli.main(["models", "--json"]) == 0
