@@ -90,7 +90,7 @@ class TextTower(ABC):
 
     @abstractmethod
     def compute(self, phrases: Sequence[str]) -> Text:
-        """Embed phrases on the CPU, in single precision."""
+        """Embed phrases on the CPU, in single precision; what follows the last word is padding."""
 
 
 class ClipText(TextTower):
@@ -201,10 +201,8 @@ def _clip(architecture: str, model: nn.Module) -> ClipText:
 def _is_word(ids: Tensor, tokenizer: Any) -> Tensor:
     """Tell words, and the signs of beginning and end, from padding: (R, T) bool.
 
-    CLIP pads with 0, which is also the "!" of a word: there the end sign tells.
+    CLIP's tokenizer pads with 0, which is also the "!" inside a word; :meth:`TextTower.encode`
+    takes all up to the last word.
     """
-    end = getattr(tokenizer, "eot_token_id", None)
-    if end is None:
-        return ids != tokenizer.tokenizer.pad_token_id
-    last = (ids == end).int().argmax(1, keepdim=True)
-    return torch.arange(ids.shape[1]) <= last
+    inner = getattr(tokenizer, "tokenizer", None)
+    return ids != (0 if inner is None else inner.pad_token_id)
