@@ -31,4 +31,4 @@ def encoders() -> tuple[str, ...]:
 def title(name: str) -> str:
     """Return the name of an encoder or text tower for the user, such as "SAM 2.1 Hiera tiny"."""
     known = catalogue.entries().get(name)
-    return known.title if known else SUBSTITUTES.get(name, name)
+    return known.title if known else {**SUBSTITUTES, "shipped": "of ChangeScribe"}.get(name, name)
