@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Optional
 
 from qgis.gui import QgsCollapsibleGroupBox, QgsDoubleSpinBox, QgsFileWidget
 from qgis.PyQt.QtCore import pyqtSignal
-from qgis.PyQt.QtWidgets import QComboBox, QFormLayout, QLineEdit, QWidget
+from qgis.PyQt.QtWidgets import QComboBox, QFormLayout, QLineEdit, QPushButton, QWidget
 
 from ..engine.request import DEVICES
 from ..engine.routing import AUTO, IN_PROCESS
+from . import dependencies
 from .settings import Settings
 from .widgets import plain_tip
 
@@ -27,9 +28,11 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
 
     Signals:
         changed(): an option is another.
+        remove_requested(): the packages that the plugin installed for PyTorch are to go.
     """
 
     changed = pyqtSignal()
+    remove_requested = pyqtSignal()
 
     def __init__(self, settings: Settings, parent: Optional[QWidget] = None) -> None:
         super().__init__(parent)
@@ -44,6 +47,11 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
         self.device = self._build_device()
         self.host = self._build_host()
         self.python = self._build_python()
+        self.base = self._build_base()
+        self.remove_button = QPushButton(self.tr("Remove\N{HORIZONTAL ELLIPSIS}"))
+        self.remove_button.setObjectName("removePackages")
+        self.remove_button.setToolTip(self.tr("Deletes what the plugin installed for PyTorch"))
+        self.remove_button.clicked.connect(self.remove_requested)
         self.weights = self._build_weights()
         self.folder = self._build_folder()
         form = QFormLayout(self)
@@ -56,6 +64,8 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
         form.addRow(self.tr("R&un on"), self.device)
         form.addRow(self.tr("PyTorch runs in"), self.host)
         form.addRow(self.tr("Python program"), self.python)
+        form.addRow(self.tr("Install PyTorch with"), self.base)
+        form.addRow(self.tr("Installed PyTorch"), self.remove_button)
         form.addRow(self.tr("Weights in"), self.weights)
         form.addRow(self.tr("Output &folder"), self.folder)
         self._form = form
@@ -137,6 +147,19 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
         python.fileChanged.connect(self._python_changed)
         return python
 
+    def _build_base(self) -> QgsFileWidget:
+        base = QgsFileWidget()
+        base.setObjectName("environmentPython")
+        base.setDialogTitle(self.tr("Python program to install PyTorch with"))
+        base.setFilePath(self._settings.environment_python)
+        base.lineEdit().setPlaceholderText(self.tr("QGIS's Python"))
+        base.setToolTip(
+            self.tr("Python 3.10 or later, which makes the environment that PyTorch is installed "
+                    "into; it stays as it is itself")
+        )
+        base.fileChanged.connect(self._base_changed)
+        return base
+
     def _build_weights(self) -> QgsFileWidget:
         weights = QgsFileWidget()
         weights.setObjectName("weightsFolder")
@@ -151,8 +174,10 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
     def show_tier(self, tier: str) -> None:
         """Show what matters for a system of a tier: only PyTorch has a choice of process."""
         full = tier == "full"
+        own_process = full and self.host.currentData() != IN_PROCESS
         for widget, shown in (
-            (self.host, full), (self.python, full and self.host.currentData() != IN_PROCESS),
+            (self.host, full), (self.python, own_process), (self.base, own_process),
+            (self.remove_button, own_process and bool(dependencies.worker_python())),
             (self.weights, full),
         ):
             widget.setVisible(shown)
@@ -218,6 +243,11 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
 
     def _python_changed(self, path: str) -> None:
         self._settings.worker_python = path.strip()
+        self.changed.emit()
+
+    def _base_changed(self, path: str) -> None:
+        self._settings.environment_python = path.strip()
+        self.changed.emit()
 
     def _weights_changed(self, folder: str) -> None:
         self._settings.weights_folder = folder.strip()

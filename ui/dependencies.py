@@ -6,6 +6,9 @@ model. It is installed into a folder of the user's cache that belongs to this
 plugin and to QGIS's Python version: an update of the plugin does not delete it,
 and another QGIS with another Python does not trip over it. The folder comes
 last on ``sys.path``, so that QGIS's own packages always win.
+
+PyTorch and what goes with it are in a virtual environment beside that folder, for
+the worker process; nothing of it comes onto QGIS's path.
 """
 
 from __future__ import annotations
@@ -23,7 +26,13 @@ from dataclasses import dataclass
 from qgis.PyQt.QtCore import QT_VERSION_STR, QStandardPaths
 
 from ..engine.errors import DependencyError
+from ..engine.routing import IN_PROCESS
+from ..engine.worker_process import PYTHON_VARIABLE, find_python
+from .settings import Settings
 from .translation import tr
+
+#: Written into an environment when all else is in it: what it was made of, a line each.
+MARKER = "changescribe-packages.txt"
 
 
 @dataclass(frozen=True)
@@ -33,9 +42,14 @@ class Tier:
     Attributes:
         name: name of the folder.
         modules: modules that must be importable.
-        requirements: what pip is asked for, without their own dependencies.
+        requirements: what pip is asked for, as wheels; without their own dependencies where the
+            tier is a plain folder.
         download_mb: size of the download in megabytes, for the user.
         disk_mb: size on disk in megabytes.
+        title: what it is called in messages.
+        environment: it is a virtual environment for the worker process, not a folder for QGIS.
+        built: packages that may be built where they are offered as source only. Installed after
+            the others, which they may need for it, and without their own dependencies.
     """
 
     name: str
@@ -43,11 +57,41 @@ class Tier:
     requirements: tuple[str, ...]
     download_mb: int
     disk_mb: int
+    title: str = ""
+    environment: bool = False
+    built: tuple[str, ...] = ()
 
 
 #: onnxruntime imports nothing but numpy, so numpy stays QGIS's and nothing else is fetched.
 #: From 1.19 on one wheel works with numpy 1 and numpy 2, and 1.19 still has Python 3.9.
-COMPACT = Tier("compact", ("onnxruntime",), ("onnxruntime>=1.19,<2",), 24, 70)
+COMPACT = Tier("compact", ("onnxruntime",), ("onnxruntime>=1.19,<2",), 24, 70, "onnxruntime")
+
+#: PyTorch's wheels for Linux bring CUDA's libraries; elsewhere they are small.
+_FULL_MB = (3000, 6200) if sys.platform.startswith("linux") else (600, 2000)
+FULL = Tier(
+    "full",
+    ("torch", "torchvision", "transformers", "open_clip", "sam2"),
+    (
+        # To build the packages below with; torch refuses 82.
+        "setuptools>=64,<82", "wheel",
+        "torch>=2.12,<3", "torchvision>=0.27,<1", "transformers>=5.23,<6",
+        "open_clip_torch>=3.3,<4", "timm>=1.0.31,<2", "accelerate>=1.15,<2", "gguf>=0.19,<1",
+        "jinja2>=3.1,<4", "psutil>=7,<8", "numpy>=1.26,<3", "onnx>=1.21,<2",
+        "onnxruntime>=1.19,<2",
+        # What the packages below need.
+        "packaging", "pillow", "portalocker", "pyyaml", "tqdm",
+    ),
+    *_FULL_MB,
+    title="PyTorch",
+    environment=True,
+    built=("antlr4-python3-runtime==4.9.*", "omegaconf>=2.3,<2.4", "hydra-core>=1.3.2,<1.4",
+           "iopath>=0.1.10,<0.2", "sam2>=1.1,<2"),
+)
+
+
+def tier_of(system_tier: str) -> Tier:
+    """Return what systems need whose ``SystemInfo.tier`` is ``"compact"`` or ``"full"``."""
+    return FULL if system_tier == FULL.name else COMPACT
 
 
 def abi_tag() -> str:
@@ -69,12 +113,24 @@ def folder(tier: Tier = COMPACT) -> str:
 def worker_python() -> str:
     """Return the Python of the environment for the worker process; empty where there is none.
 
-    It has a folder of its own beside those of the tiers: its Python may be another than QGIS's,
-    and what is in it never comes onto QGIS's path.
+    An environment that is not whole, or was made for a version of the plugin that needed less,
+    does not count.
     """
+    environment = folder(FULL)
+    path = environment_python(environment)
+    try:
+        with open(os.path.join(environment, MARKER), encoding="utf-8") as stream:
+            present = set(stream.read().splitlines())
+    except OSError:
+        return ""
+    whole = present.issuperset((*FULL.requirements, *FULL.built))
+    return path if whole and os.path.isfile(path) else ""
+
+
+def environment_python(environment: str) -> str:
+    """Return the Python program of a virtual environment."""
     parts = ("Scripts", "python.exe") if os.name == "nt" else ("bin", "python")
-    path = os.path.join(os.path.dirname(folder()), "full", *parts)
-    return path if os.path.isfile(path) else ""
+    return os.path.join(environment, *parts)
 
 
 def activate(tier: Tier = COMPACT) -> bool:
@@ -100,9 +156,25 @@ def deactivate(tier: Tier = COMPACT) -> None:
 
 
 def missing(tier: Tier = COMPACT) -> tuple[str, ...]:
-    """Return the modules of a tier that cannot be imported, without importing any."""
+    """Return the modules of a tier that cannot be imported, without importing any.
+
+    Of a tier that is an environment: all or none, whether or not there is a Python for the worker.
+    In QGIS's own process the systems say for themselves what they lack: it is not installed here.
+    """
+    if tier.environment:
+        return () if Settings().host == IN_PROCESS or _has_worker() else tier.modules
     activate(tier)
     return tuple(name for name in tier.modules if not _importable(name))
+
+
+def _has_worker() -> bool:
+    # A program that the user names is taken as it is: the run says what is wrong with it.
+    if Settings().worker_python or os.environ.get(PYTHON_VARIABLE):
+        return True
+    try:
+        return bool(find_python(installed=worker_python()))
+    except DependencyError:
+        return False
 
 
 def is_available(tier: Tier = COMPACT) -> bool:
@@ -117,13 +189,20 @@ def require(tier: Tier = COMPACT) -> None:
         DependencyError: it is not installed.
     """
     names = missing(tier)
-    if names:
+    if not names:
+        return
+    if tier.environment:
         raise DependencyError(
-            tr("QGIS's Python does not have {packages}, which the bundled model needs.").format(
-                packages=", ".join(names)
-            ),
-            tr("Open the ChangeScribe panel and press Install."),
+            tr("This system needs {title} and its packages, which are not installed.").format(
+                title=tier.title),
+            tr("Open the ChangeScribe panel, choose the system there and press Install."),
         )
+    raise DependencyError(
+        tr("QGIS's Python does not have {packages}, which the bundled model needs.").format(
+            packages=", ".join(names)
+        ),
+        tr("Open the ChangeScribe panel and press Install."),
+    )
 
 
 def _importable(name: str) -> bool:
@@ -161,6 +240,7 @@ def facts() -> tuple[tuple[str, str], ...]:
     rows.append((tr("onnxruntime"), _onnxruntime()))
     rows.append((tr("Processors"), _processors()))
     rows.append((tr("Plugin's packages"), folder(COMPACT)))
+    rows.append((tr("PyTorch"), worker_python() or tr("not installed by the plugin")))
     return tuple(rows)
 
 

@@ -80,6 +80,7 @@ class InstallPlan:
         tier: what to install.
         wheels: folder of wheels to install from without the network; None is the package index.
         network: proxy and certificates as environment variables.
+        python: program that makes the environment of a tier that is one; empty is QGIS's own.
         runtime: facts about QGIS's Python.
     """
 
@@ -87,6 +88,7 @@ class InstallPlan:
     tier: Tier = COMPACT
     wheels: Optional[str] = None
     network: dict[str, str] = field(default_factory=dict)
+    python: str = ""
     runtime: Runtime = field(default_factory=Runtime.current)
 
 
@@ -109,7 +111,10 @@ def install(
         OutputError: the folder cannot be written.
         CancelledError: the user cancelled; nothing is left behind.
     """
-    return _Installation(plan, progress or _ignore, cancelled or _never).run()
+    from .dependency_environment import EnvironmentInstallation  # built on what is below
+
+    kind = EnvironmentInstallation if plan.tier.environment else Installation
+    return kind(plan, progress or _ignore, cancelled or _never).run()
 
 
 def _ignore(_step: InstallStep) -> None:
@@ -120,8 +125,14 @@ def _never() -> bool:
     return False
 
 
-class _Installation:
-    """One run of the installer: the steps share the temporary folder and the log."""
+class Installation:
+    """One run of the installer: the steps share the temporary folder and the log.
+
+    Args:
+        plan: what to install.
+        progress: called with each step.
+        cancelled: asked several times a second.
+    """
 
     def __init__(
         self, plan: InstallPlan, progress: StepCallback, cancelled: CancelledCallback
@@ -135,24 +146,37 @@ class _Installation:
         self.fraction = 0.0
 
     def run(self) -> str:
-        self._step(tr("Looking for QGIS's Python"), 0.01)
+        """Install, and return the final folder; see :func:`install`."""
+        self._step(tr("Looking for Python"), 0.01)
         _check_wheels(self.plan)
-        interpreter = find(self.plan.runtime, self._probe)
-        pip = pip_command(interpreter, self.plan.wheels)
-        parent = os.path.dirname(self.plan.target)
-        temporary = self._make_temporary(parent)
+        interpreter = self._find()
+        temporary = self._make_temporary(os.path.dirname(self.plan.target))
         try:
-            packages = os.path.join(temporary, "packages")
-            self._run_pip(interpreter, pip, temporary, packages)
-            _remove_qgis_own(packages)
-            self._try_import(interpreter, packages)
+            finished = self._make(interpreter, temporary)
             self._stop_if_cancelled()
-            _publish(packages, self.plan.target)
+            _publish(finished, self.plan.target)
             importlib.invalidate_caches()
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         self._step(tr("Installed"), 1.0)
         return self.plan.target
+
+    def _find(self) -> Interpreter:
+        """Return the Python to install with."""
+        return find(self.plan.runtime, self._probe)
+
+    def _make(self, interpreter: Interpreter, temporary: str) -> str:
+        """Make the folder that is to be published, inside the temporary one; return its path."""
+        packages = os.path.join(temporary, "packages")
+        pip = [interpreter.path, *pip_command(interpreter, self.plan.wheels)]
+        # --no-deps: the tier lists all that is needed, so that pip never brings a second numpy.
+        self._step(tr("Looking for {names}").format(names=", ".join(self.plan.tier.modules)), 0.05)
+        arguments = ["--target", packages, "--only-binary", ":all:", "--no-deps",
+                     *self.plan.tier.requirements]
+        self._run_pip(pip, arguments, temporary, interpreter.environment)
+        _remove_qgis_own(packages)
+        self._try_import(interpreter, packages)
+        return packages
 
     def _make_temporary(self, parent: str) -> str:
         try:
@@ -178,21 +202,18 @@ class _Installation:
         return temporary
 
     def _run_pip(
-        self, interpreter: Interpreter, pip: list[str], temporary: str, packages: str
+        self, pip: list[str], arguments: list[str], temporary: str, environment: dict[str, str]
     ) -> None:
+        """Run ``pip install``; ``pip`` is the program and what makes it run pip."""
         work = os.path.join(temporary, "work")
-        os.makedirs(work)
-        # --no-deps: the tier lists all that is needed, so that pip never brings a second numpy.
-        arguments = [*pip, "install", "--target", packages, "--only-binary", ":all:", "--no-deps",
-                     "--no-input", "--no-compile", "--no-cache-dir", "--progress-bar", "off",
-                     "--disable-pip-version-check", "--retries", "2"]
+        os.makedirs(work, exist_ok=True)
+        options = ["install", "--no-input", "--no-compile", "--no-cache-dir",
+                   "--progress-bar", "off", "--disable-pip-version-check", "--retries", "2"]
         if self.plan.wheels:
-            arguments += ["--isolated", "--no-index", "--find-links", self.plan.wheels]
-        arguments += self.plan.tier.requirements
-        environment = {**interpreter.environment, **self.plan.network}
-        environment.update({"TMPDIR": work, "TEMP": work, "TMP": work})
-        self._step(tr("Looking for {names}").format(names=", ".join(self.plan.tier.modules)), 0.05)
-        code = self._child(interpreter.path, arguments, environment, self._pip_line,
+            options += ["--isolated", "--no-index", "--find-links", self.plan.wheels]
+        environment = {**environment, **self.plan.network, "TMPDIR": work, "TEMP": work,
+                       "TMP": work}
+        code = self._child(pip[0], [*pip[1:], *options, *arguments], environment, self._pip_line,
                            lambda: self._download_fraction(work))
         if code != 0:
             raise explain_failure(self.plan, "\n".join(self.log))
@@ -264,7 +285,8 @@ class _Installation:
         found = re.search(r"Downloading (\S+?)-([\d.]+)\S*\.whl.*?\(([\d.]+) MB\)", line)
         if found:
             name, version, size = found.group(1).rsplit("/", 1)[-1], found.group(2), found.group(3)
-            self.total_mb = float(size)
+            if len(self.plan.tier.requirements) == 1:
+                self.total_mb = float(size)
             self._step(tr("Downloading {name} {version} ({size} MB)").format(
                 name=name, version=version, size=size), 0.1)
         elif line.startswith("Installing collected packages"):
@@ -346,10 +368,14 @@ def _check_wheels(plan: InstallPlan) -> None:
 
 def _offline_hint(plan: InstallPlan) -> str:
     major, minor = plan.runtime.version
-    command = (
-        f"python -m pip download --no-deps --only-binary :all: --python-version {major}.{minor} "
-        f'-d wheels "{plan.tier.requirements[0]}"'
-    )
+    if plan.tier.environment:
+        names = " ".join(f'"{name}"' for name in (*plan.tier.requirements, *plan.tier.built))
+        command = f"python -m pip wheel -w wheels {names}"
+    else:
+        command = (
+            "python -m pip download --no-deps --only-binary :all: "
+            f'--python-version {major}.{minor} -d wheels "{plan.tier.requirements[0]}"'
+        )
     return tr("On a machine of the same kind with a network, run: {command}").format(
         command=command
     )
@@ -376,16 +402,22 @@ def _publish(packages: str, target: str) -> None:
     Raises:
         OutputError: the older one is in use (its libraries are loaded, on Windows).
     """
+    _set_aside(target, packages)
+
+
+def _set_aside(target: str, successor: Optional[str] = None) -> None:
+    """Rename a folder, put its successor in its place, and delete it."""
     old = None
     try:
         if os.path.isdir(target):
             old = tempfile.mkdtemp(prefix="old.", suffix=".tmp", dir=os.path.dirname(target))
             os.replace(target, os.path.join(old, "packages"))
-        os.replace(packages, target)
+        if successor is not None:
+            os.replace(successor, target)
     except OSError as error:
         raise OutputError(
             tr("The folder {folder} is in use.").format(folder=target),
-            tr("Restart QGIS and install again."),
+            tr("Restart QGIS and try again."),
             str(error),
         ) from error
     finally:
@@ -393,16 +425,39 @@ def _publish(packages: str, target: str) -> None:
             shutil.rmtree(old, ignore_errors=True)
 
 
+def remove(
+    plan: InstallPlan,
+    progress: Optional[StepCallback] = None,
+    cancelled: Optional[CancelledCallback] = None,  # noqa: ARG001 - called as install() is
+) -> str:
+    """Delete what :func:`install` has installed, and return the folder that is gone.
+
+    The folder is renamed first: what is half deleted never looks installed.
+
+    Raises:
+        OutputError: it is in use.
+    """
+    (progress or _ignore)(InstallStep(tr("Removing"), 0.5))
+    _set_aside(plan.target)
+    return plan.target
+
+
 class InstallThread(QThread):
-    """Runs an installation; nothing escapes :meth:`run`, the outcome comes as a signal."""
+    """Runs an installation or a removal; nothing escapes :meth:`run`, the outcome is a signal.
+
+    Args:
+        plan: what to install, and where.
+        work: :func:`install` or :func:`remove`.
+    """
 
     stepped = pyqtSignal(str, float)
     #: None when it is installed, else the ChangeScribeError.
     ended = pyqtSignal(object)
 
-    def __init__(self, plan: InstallPlan) -> None:
+    def __init__(self, plan: InstallPlan, work: Callable[..., str] = install) -> None:
         super().__init__()
         self._plan = plan
+        self._work = work
         self._cancelled = False
 
     def cancel(self) -> None:
@@ -410,10 +465,10 @@ class InstallThread(QThread):
         self._cancelled = True
 
     def run(self) -> None:
-        """Install; called by Qt in the new thread."""
+        """Do the work; called by Qt in the new thread."""
         error: Optional[ChangeScribeError] = None
         try:
-            install(
+            self._work(
                 self._plan,
                 lambda step: self.stepped.emit(step.text, step.fraction),
                 lambda: self._cancelled,

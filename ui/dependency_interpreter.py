@@ -21,6 +21,9 @@ from typing import Callable, Optional
 from ..engine.errors import DependencyError
 from .translation import tr
 
+#: The oldest Python that PyTorch and its packages still support.
+ENVIRONMENT_VERSION = (3, 10)
+
 #: Printed as the last line by the interpreter asked; it may print anything before.
 PROBE = """
 import glob, importlib.util, json, os, platform, sys
@@ -203,6 +206,56 @@ def find(runtime: Runtime, run: Runner) -> Interpreter:
         tr("Install onnxruntime into QGIS's Python yourself, then restart QGIS."),
         "\n".join(tried) or "\n".join(runtime.prefixes),
     )
+
+
+def find_base(runtime: Runtime, named: str, run: Runner) -> Interpreter:
+    """Return the interpreter that makes the virtual environment.
+
+    Args:
+        runtime: facts about QGIS's Python.
+        named: a program that the user has chosen, or empty: QGIS's own.
+        run: starts a program.
+
+    Raises:
+        DependencyError: it is too old, does not start, or is tied to QGIS.
+    """
+    if not named:
+        check_version(runtime.version)
+        try:
+            found = find(runtime, run)
+        except DependencyError as error:
+            raise DependencyError(error.message, _name_another(), error.details) from error
+        if found.environment:
+            raise DependencyError(
+                tr("QGIS's Python cannot make a virtual environment."), _name_another(), found.path
+            )
+        return found
+    answer = _ask(named, {}, run)
+    if answer is None:
+        raise DependencyError(
+            tr('"{program}" is no Python program that starts.').format(program=named),
+            _name_another(),
+        )
+    check_version(tuple(answer["version"]))
+    return Interpreter(named, {}, bool(answer["pip"]), answer["bundled"])
+
+
+def check_version(version: tuple[int, ...]) -> None:
+    """Refuse a Python that is too old for PyTorch.
+
+    Raises:
+        DependencyError: it is.
+    """
+    if version < ENVIRONMENT_VERSION:
+        raise DependencyError(
+            tr("PyTorch needs Python {needed} or later; this is Python {found}.").format(
+                needed=".".join(map(str, ENVIRONMENT_VERSION)), found=".".join(map(str, version))),
+            _name_another(),
+        )
+
+
+def _name_another() -> str:
+    return tr('Name another Python under Advanced, "Install PyTorch with".')
 
 
 def _ask(path: str, environment: dict[str, str], run: Runner) -> Optional[dict]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import html
 import os
 import tempfile
-from typing import Optional
+from typing import Callable, Optional
 
 from qgis.core import QgsApplication
 from qgis.PyQt.QtCore import QStandardPaths, Qt, pyqtSignal
@@ -23,12 +23,14 @@ from qgis.PyQt.QtWidgets import (
     QWidget,
 )
 
-from ..engine.errors import CancelledError, ChangeScribeError
+from ..engine.errors import CancelledError, ChangeScribeError, DependencyError
 from . import dependencies
 from .dependencies import COMPACT, Tier
-from .dependency_install import InstallPlan, InstallThread
+from .dependency_install import InstallPlan, InstallThread, install, remove
+from .dependency_interpreter import Runtime, check_version
 from .dependency_network import network_environment
 from .errors import DetailsDialog
+from .settings import Settings
 from .translation import tr
 
 _STEPS = 1000
@@ -37,12 +39,13 @@ _STEPS = 1000
 class DependencyPanel(QFrame):
     """Says what is missing, installs it on a click, and shows how far it is.
 
-    Call :meth:`refresh` to show or hide it, and :meth:`shut_down` before the plugin is unloaded.
+    Call :meth:`show_for` or :meth:`refresh` to show or hide it, and :meth:`shut_down` before the
+    plugin is unloaded.
     """
 
-    #: The packages can be imported now, without a restart.
+    #: The packages can be used now, without a restart.
     installed = pyqtSignal()
-    #: An installation has begun (True) or ended (False).
+    #: An installation or a removal has begun (True) or ended (False).
     busy_changed = pyqtSignal(bool)
 
     def __init__(self, parent: Optional[QWidget] = None, tier: Tier = COMPACT) -> None:
@@ -52,7 +55,8 @@ class DependencyPanel(QFrame):
         self._tier = tier
         self._thread: Optional[InstallThread] = None
         self._folder: Optional[tempfile.TemporaryDirectory[str]] = None
-        self._error: Optional[ChangeScribeError] = None
+        #: What went wrong last, by tier: it is shown again when the tier is.
+        self._errors: dict[str, ChangeScribeError] = {}
         self._build()
         self.refresh()
 
@@ -117,13 +121,23 @@ class DependencyPanel(QFrame):
 
     @property
     def is_busy(self) -> bool:
-        """An installation is running."""
+        """An installation or a removal is running."""
         return self._thread is not None
 
     @property
     def is_needed(self) -> bool:
         """Something is missing."""
         return not dependencies.is_available(self._tier)
+
+    @property
+    def _error(self) -> Optional[ChangeScribeError]:
+        return self._errors.get(self._tier.name)
+
+    def show_for(self, tier: Tier) -> None:
+        """Show what a tier lacks; while another is being installed, that stays."""
+        if not self.is_busy:
+            self._tier = tier
+        self.refresh()
 
     def refresh(self) -> None:
         """Show what is missing, or hide the panel where nothing is."""
@@ -137,26 +151,40 @@ class DependencyPanel(QFrame):
         self._install.setText(tr("&Try again") if self._error is not None else tr("&Install"))
         if not needed:
             return
-        text = tr(
-            "QGIS's Python has no <b>{names}</b>, which runs the bundled model. "
-            "The download is about {download} MB ({disk} MB on disk), into a folder of the "
-            "plugin's own; QGIS's packages stay as they are."
-        ).format(
-            names=", ".join(dependencies.missing(self._tier)),
-            download=self._tier.download_mb,
-            disk=self._tier.disk_mb,
-        )
         if self._error is not None:
             text = f"<b>{_html(self._error.message)}</b><br>{_html(self._error.hint)}"
+        elif self._tier.environment:
+            text = _environment_words(self._tier)
+        else:
+            text = tr(
+                "QGIS's Python has no <b>{names}</b>, which runs the bundled model. "
+                "The download is about {download} MB ({disk} MB on disk), into a folder of the "
+                "plugin's own; QGIS's packages stay as they are."
+            ).format(
+                names=", ".join(dependencies.missing(self._tier)),
+                download=self._tier.download_mb,
+                disk=self._tier.disk_mb,
+            )
         self._text.setText(text)
 
     def install_from_index(self) -> None:
         """Install from the package index, with QGIS's proxy and certificates."""
-        self._start(None)
+        if self.is_busy:
+            return
+        # Taken here: QGIS's network manager belongs to the main thread.
+        self._folder = tempfile.TemporaryDirectory(prefix="changescribe-")
+        self._start(install, network=network_environment(self._folder.name))
 
     def install_from_wheels(self, folder: str) -> None:
         """Install from a folder of wheels, without the network."""
-        self._start(folder)
+        self._start(install, wheels=folder)
+
+    def remove(self, tier: Tier) -> None:
+        """Delete what was installed for a tier, in the background."""
+        self.show_for(tier)
+        self._start(remove)
+        # Also a removal shows how far it is, in a panel that was hidden.
+        self.show()
 
     def cancel(self) -> None:
         """Stop the installation that is running, if one is."""
@@ -178,15 +206,20 @@ class DependencyPanel(QFrame):
         if folder:
             self.install_from_wheels(folder)
 
-    def _start(self, wheels: Optional[str]) -> None:
+    def _start(
+        self,
+        work: Callable[..., str],
+        wheels: Optional[str] = None,
+        network: Optional[dict[str, str]] = None,
+    ) -> None:
         if self.is_busy:
             return
-        self._error = None
-        # Taken here: QGIS's network manager belongs to the main thread.
-        self._folder = tempfile.TemporaryDirectory(prefix="changescribe-")
-        network = {} if wheels else network_environment(self._folder.name)
-        plan = InstallPlan(dependencies.folder(self._tier), self._tier, wheels, network)
-        self._thread = InstallThread(plan)
+        self._errors.pop(self._tier.name, None)
+        plan = InstallPlan(
+            dependencies.folder(self._tier), self._tier, wheels, network or {},
+            python=Settings().environment_python,
+        )
+        self._thread = InstallThread(plan, work)
         self._thread.stepped.connect(self._on_step)
         self._thread.ended.connect(self._on_ended)
         self._bar.setValue(0)
@@ -205,7 +238,7 @@ class DependencyPanel(QFrame):
     def _on_ended(self, error: Optional[ChangeScribeError]) -> None:
         self._forget_thread()
         if error is not None and not isinstance(error, CancelledError):
-            self._error = error
+            self._errors[self._tier.name] = error
         self.refresh()
         self.busy_changed.emit(False)
         if error is None and not self.is_needed:
@@ -226,6 +259,26 @@ class DependencyPanel(QFrame):
                 tr("ChangeScribe: details"), str(self._error), self._error.details, self
             )
             dialog.show()
+
+
+def _environment_words(tier: Tier) -> str:
+    """Say what the environment of a tier takes, and whether QGIS's Python can make it."""
+    text = tr(
+        "This system needs <b>{title} and its packages</b>: a download of about {download} GB, "
+        "{disk} GB on disk, into an environment of the plugin's own; QGIS's packages stay as they "
+        "are. Or name a Python that has them under Advanced."
+    ).format(
+        title=tier.title,
+        download=f"{tier.download_mb / 1000:.2g}",
+        disk=f"{tier.disk_mb / 1000:.2g}",
+    )
+    if Settings().environment_python:
+        return text
+    try:
+        check_version(Runtime.current().version)
+    except DependencyError as error:
+        return f"{text}<br><b>{_html(error.message)}</b> {_html(error.hint)}"
+    return text
 
 
 def _html(text: str) -> str:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Optional
 from qgis.core import QgsProject
 from qgis.gui import QgsDockWidget
 from qgis.PyQt.QtCore import QSize, Qt, QTimer, pyqtSignal
-from qgis.PyQt.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
+from qgis.PyQt.QtWidgets import QFrame, QMessageBox, QScrollArea, QVBoxLayout, QWidget
 
 from ..engine.raster.dates import is_iso_date
 from ..engine.request import ChangeRequest
+from ..engine.routing import close_shared_host
 from . import dependencies
 from .advanced_panel import AdvancedPanel
 from .competing_panel import CompetingPanel
@@ -127,7 +128,8 @@ class ChangeScribeDock(QgsDockWidget):
             self.system.weights.download_button, self.system.weights.import_button,
             self.competing.edit, self.competing.reset_button,
             options.threshold, options.min_area, options.bands_before, options.bands_after,
-            options.device, options.host, options.python, options.weights, options.folder,
+            options.device, options.host, options.python, options.base,
+            options.remove_button, options.weights, options.folder,
             self.run.detect_button, self.run.cancel_button, self.results.list,
             results_filter.score, results_filter.area, results_filter.reset_button,
             self.results.zoom_button, self.results.captions_button, self.results.export_button,
@@ -146,7 +148,9 @@ class ChangeScribeDock(QgsDockWidget):
         self.prompt.accepted.connect(self._detect)
         self.run.detect.connect(self._detect)
         self.run.cancel.connect(self.cancel_requested)
+        self.advanced.remove_requested.connect(self._remove_packages)
         self.packages.installed.connect(self._packages_installed)
+        self.packages.busy_changed.connect(lambda _busy: self.refresh())
         QgsProject.instance().layersAdded.connect(self._layers_added)
 
     @property
@@ -158,12 +162,19 @@ class ChangeScribeDock(QgsDockWidget):
         """Look at the whole form: estimate, folder, and whether a run can start."""
         self._timer.stop()
         self.competing.show_for(self.system.info)
+        self.packages.show_for(self._tier)
         reason, where = self._check()
         self._show_estimate(where)
         before = self.layers.before
         self.advanced.show_automatic_folder(automatic_folder(before) if before else "")
         self.advanced.show_tier(self.system.info.tier if self.system.info else "")
+        self.advanced.remove_button.setEnabled(not self._running and not self.packages.is_busy)
         self.run.set_reason(reason)
+
+    @property
+    def _tier(self) -> dependencies.Tier:
+        """What the chosen system needs."""
+        return dependencies.tier_of(self.system.info.tier if self.system.info else "")
 
     def reason(self) -> str:
         """Return why a run cannot start; empty where it can."""
@@ -182,8 +193,9 @@ class ChangeScribeDock(QgsDockWidget):
             reason = self.advanced.bands_problem(before, after) or self._form_reason()
         if self._running:
             reason = self.tr("A run is in progress")
-        elif not dependencies.is_available():
-            reason = self.tr("The package onnxruntime is missing: install it above")
+        elif not dependencies.is_available(self._tier):
+            reason = self.tr("The package {name} is missing: install it above").format(
+                name=self._tier.title)
         return reason, where
 
     def _layers_reason(
@@ -291,8 +303,21 @@ class ChangeScribeDock(QgsDockWidget):
         if self.isVisible():
             self.layers.offer_layers()
 
+    def _remove_packages(self) -> None:
+        buttons = QMessageBox.StandardButton
+        answer = QMessageBox.question(
+            self,
+            self.tr("Remove PyTorch"),
+            self.tr("Delete the environment that the plugin made for PyTorch? Weights stay."),
+            buttons.Yes | buttons.No,
+            buttons.No,
+        )
+        if answer == buttons.Yes and not self._running:
+            # The worker runs from what is deleted; the next run starts another.
+            close_shared_host()
+            self.packages.remove(dependencies.FULL)
+
     def _packages_installed(self) -> None:
-        self.packages.refresh()
         self.system.reload()
         self.refresh()
 

@@ -86,6 +86,15 @@ class Settings:
         self._set("worker_python", path)
 
     @property
+    def environment_python(self) -> str:
+        """Python program that the environment for PyTorch is made with; empty: QGIS's own."""
+        return self._get("environment_python", "", str)
+
+    @environment_python.setter
+    def environment_python(self, path: str) -> None:
+        self._set("environment_python", path)
+
+    @property
     def weights_folder(self) -> str:
         """Folder of model weights, or an empty text: the environment's, or the usual one."""
         return self._get("weights_folder", "", str)

@@ -146,11 +146,15 @@ def test_the_rows_of_the_worker_are_shown_where_they_matter(desk):
 
 
 def test_the_environment_of_the_plugin_is_offered_to_the_worker(desk, monkeypatch, tmp_path):
-    monkeypatch.setattr(dependencies, "folder", lambda: str(tmp_path / "compact"))
+    monkeypatch.setattr(dependencies, "folder", lambda tier: str(tmp_path / tier.name))
     assert dependencies.worker_python() == ""
     python = tmp_path / "full" / "bin" / "python"
     python.parent.mkdir(parents=True)
     python.touch()
+    assert dependencies.worker_python() == ""
+    full = dependencies.FULL
+    marker = tmp_path / "full" / dependencies.MARKER
+    marker.write_text("\n".join((*full.requirements, *full.built)))
     assert dependencies.worker_python() == str(python)
     configured_host()
     assert routing._options == routing.HostOptions("auto", sys.executable, str(python))

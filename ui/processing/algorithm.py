@@ -137,12 +137,37 @@ class EngineAlgorithm(ChangeScribeAlgorithm):
     """An algorithm that runs a model, and so needs what the plugin installs."""
 
     def canExecute(self) -> tuple[bool, str]:
-        """Say whether the packages are there, and where to get them."""
+        """Say where to get the packages, where those of no system at all are there."""
+        if any(dependencies.is_available(tier) for tier in (
+            dependencies.COMPACT, dependencies.FULL
+        )):
+            return True, ""
         try:
             dependencies.require()
         except ChangeScribeError as error:
             return False, str(error)
         return True, ""
+
+    def checkParameterValues(
+        self, parameters: dict[str, object], context: QgsProcessingContext
+    ) -> tuple[bool, str]:
+        """Say also what the chosen system needs and is not installed."""
+        try:
+            self.require_packages(parameters, context)
+        except ChangeScribeError as error:
+            return False, str(error)
+        return super().checkParameterValues(parameters, context)
+
+    def require_packages(
+        self, parameters: dict[str, object], context: QgsProcessingContext
+    ) -> None:
+        """Refuse a system whose packages are missing.
+
+        Raises:
+            DependencyError: they are.
+        """
+        info = systems.create(self.system(parameters, context)).info
+        dependencies.require(dependencies.tier_of(info.tier))
 
 
 @contextlib.contextmanager

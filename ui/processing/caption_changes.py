@@ -30,7 +30,6 @@ from qgis.core import (
 from ...engine import systems
 from ...engine.errors import CancelledError, InputError
 from ...engine.request import DEVICES, Progress
-from .. import dependencies
 from ..compat import FIELD_INTEGER, FIELD_TEXT
 from ..engine_thread import configured_host
 from ..layer_source import assigned_crs, source_path
@@ -112,7 +111,7 @@ class CaptionChanges(EngineAlgorithm):
     ) -> dict[str, object]:
         """Describe; in a thread of Processing's."""
         with explained(feedback):
-            dependencies.require()
+            self.require_packages(parameters, context)
             from ...engine.raster.reader import RasterSource
 
             with RasterSource.open(self._before, crs=self._assigned[0]) as source:

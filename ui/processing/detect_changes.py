@@ -30,7 +30,7 @@ from ...engine import prompt, systems
 from ...engine.classes import listed_names
 from ...engine.errors import CancelledError, InputError
 from ...engine.request import DEVICES, ChangeRequest, ChangeResult, Extent
-from .. import dependencies, styles
+from .. import styles
 from ..engine_thread import configured_host
 from ..layer_source import assigned_crs, date_of, source_path
 from ..translation import tr
@@ -189,6 +189,7 @@ class DetectChanges(EngineAlgorithm):
     ) -> dict[str, object]:
         """Run the engine; in a thread of Processing's."""
         with explained(feedback), contextlib.ExitStack() as stack:
+            self.require_packages(parameters, context)
             output = self.parameterAsOutputLayer(parameters, self.OUTPUT, context)
             mask = self.parameterAsOutputLayer(parameters, self.MASK, context)
             score = self.parameterAsOutputLayer(parameters, self.SCORE, context)
@@ -226,7 +227,6 @@ def _choice(name: str, label: str, options: list[str]) -> QgsProcessingParameter
 
 
 def _detect(request: ChangeRequest, feedback: QgsProcessingFeedback) -> ChangeResult:
-    dependencies.require()
     from ...engine import pipeline
 
     return pipeline.detect(
