@@ -329,6 +329,16 @@ class _Run:
             writer.commit()
             if fitting is not None:
                 fitting.commit()
+        if summary.narrowest > 1:
+            self._warnings.append(
+                f"The scores are noisy: parts of changes narrower than {summary.narrowest} pixels "
+                "were left out. Raise the threshold, or say less generally what to look for."
+            )
+        if summary.least_px:
+            self._warnings.append(
+                f"There were too many changes: those of less than {summary.least_px} pixels were "
+                "left out. Raise the threshold or the minimum area."
+            )
         return summary
 
     def _run_info(
@@ -383,8 +393,14 @@ class _Run:
         with contextlib.closing(shapes), ChangesWriter(
             outputs.work("changes.gpkg"), crs, run, shown_as=str(outputs.gpkg)
         ) as writer:
+            written = 0
             for shape in shapes:
                 writer.add(shape)
+                written += 1
+            if written > summary.regions:
+                self._warnings.append(
+                    "A change with millions of corners was cut into several; its scores are noisy."
+                )
             return writer.finish(
                 device=device,
                 seconds=round(time.monotonic() - self._started, 3),

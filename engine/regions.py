@@ -5,7 +5,9 @@ Rasters are read in strips of full width. Components are joined across the borde
 strips, so that where a strip ends leaves no trace. What is held in memory is one
 strip, one number per component that crosses a border (:func:`build_mask`), and the
 runs of the components that are not yet closed (:func:`extract`): memory follows the
-width of the raster and the largest region, not the height.
+width of the raster, not the height. Noise is bounded: where a strip has more runs or
+regions than any real change, the smallest are left out (:class:`Sieve`), and a region
+with millions of runs is cut.
 """
 
 from __future__ import annotations
@@ -36,6 +38,8 @@ _SCORE_NODATA = 255
 #: Pixels that a strip may hold, but it has 256 rows (the height of a tile) at least.
 _STRIP_PIXELS = 1 << 24
 _STRIP_STEP = 256
+#: Runs of unclosed components that are held; with more, regions end where the strip does.
+_MOST_HELD = 1 << 20
 
 #: Told the fraction done, in [0, 1]; may raise to stop.
 FractionCallback = Callable[[float], None]
@@ -66,6 +70,10 @@ class MaskSummary:
         changed_px: pixels of the mask that changed.
         regions: components that stayed.
         dropped: components smaller than the minimum area.
+        narrowest: parts of regions narrower than this many pixels were left out, since there
+            was too much noise; 1 where nothing was.
+        least_px: pixels to which the minimum area was raised, since there were too many regions;
+            0 where it was not.
     """
 
     valid_px: int
@@ -73,6 +81,8 @@ class MaskSummary:
     changed_px: int
     regions: int
     dropped: int
+    narrowest: int = 1
+    least_px: int = 0
 
 
 def build_mask(
@@ -145,7 +155,15 @@ def build_mask(
                 fitting.write(0, y, scores.without(unfit, y, height))
             tell(0.5 + 0.5 * (index + 1) / len(strips))
     area = sieve.valid_area if sieve.areas.known else None
-    return MaskSummary(sieve.valid_px, area, changed, sieve.kept, sieve.dropped)
+    return MaskSummary(
+        sieve.valid_px,
+        area,
+        changed,
+        sieve.kept,
+        sieve.dropped,
+        sieve.narrowest,
+        sieve.least_px,
+    )
 
 
 def extract(
@@ -335,7 +353,7 @@ class _Assembler:
         runs = Runs.join(self._runs, fresh)
         label = root[np.concatenate([self._label, label + held])]
         going_on = np.zeros(total, dtype=bool)
-        if not last:
+        if not last and len(runs) <= _MOST_HELD:
             going_on[label[runs.row == y + len(values) - 1]] = True
         number = np.where(going_on, np.cumsum(going_on), np.cumsum(~going_on)) - 1
         stays = going_on[label]

@@ -15,6 +15,13 @@ from .runs import Runs, components, find_runs, label_runs, touching
 #: A region is never smaller than either of these by default.
 _MIN_AREA_M2 = 20.0
 _MIN_AREA_PX = 4
+#: A strip (16 million pixels) with more runs is noise, whose outlines would take gigabytes: the
+#: shortest are left out. A dense town, or the ragged edge of a forest, has a tenth of that.
+_MOST_RUNS = 1 << 20
+#: With more regions a strip the minimum area is raised: their outlines would take minutes.
+_MOST_REGIONS = 100_000
+#: Regions are counted by size up to this many pixels.
+_COUNTED_PX = 1 << 16
 
 
 def min_area_used(min_area: Optional[float], pixel_size: Optional[float]) -> Optional[float]:
@@ -65,6 +72,12 @@ class Sieve:
         areas: of the pixels.
         min_area: in m2; None for the default.
         rule: of an exchange; None keeps every class.
+
+    Attributes:
+        narrowest: pixels along a row below which parts of regions were left out as noise; 1
+            where nothing was.
+        least_px: pixels to which the minimum area was raised, since there were too many regions;
+            0 where it was not.
     """
 
     def __init__(
@@ -76,6 +89,8 @@ class Sieve:
         self._min_px = _MIN_AREA_PX if min_area is None or not areas.known else 1
         self.valid_px, self.valid_area = 0, 0.0
         self.kept, self.dropped = 0, 0
+        self.narrowest, self.least_px = 1, 0
+        self._sizes = np.zeros(_COUNTED_PX + 1, dtype=np.int64)  # regions that stay, by pixels
         self._columns = 2 + (0 if rule is None else rule.bins)
         self._nodes: list[np.ndarray] = []  # (n, columns) facts of border components, by strip
         self._values: list[np.ndarray] = []  # (n,) their values
@@ -125,8 +140,20 @@ class Sieve:
         np.add.at(total, root, facts)
         value = np.zeros(count, dtype=np.int64)
         value[root] = values
-        large, fits = self._count_kept(total, value)
+        self._count_kept(total, value)
+        self._raise_minimum(_MOST_REGIONS * len(self._first))
+        large, fits = self._judge(total, value)
         self._large, self._fits = large[root], fits[root]
+
+    def _raise_minimum(self, most: int) -> None:
+        """Leave the smallest regions out where there are too many."""
+        at_least = np.cumsum(self._sizes[::-1])[::-1]  # regions of so many pixels or more
+        if self.kept > most:
+            fewer = np.flatnonzero(at_least <= most)
+            self.least_px = int(fewer[0]) if len(fewer) else _COUNTED_PX
+            self._min_px = max(self._min_px, self.least_px)
+            self.dropped += self.kept - int(at_least[self.least_px])
+            self.kept = int(at_least[self.least_px])
 
     def clean(
         self, values: np.ndarray, y: int, strip: int, other: Optional[np.ndarray] = None
@@ -143,12 +170,13 @@ class Sieve:
         node = found.border[crossing] + self._first[strip]
         large[crossing], fits[crossing] = self._large[node], self._fits[node]
         width = values.shape[1]
-        flat = values.ravel()
-        flat[found.runs.take(~(large & fits)[found.label]).pixels(y, width)] = 0
+        kept = found.runs.take((large & fits)[found.label])
+        flat = np.zeros(values.size, dtype=np.uint8)
+        flat[kept.pixels(y, width)] = np.repeat(kept.value, kept.length)
         return flat.reshape(values.shape), found.runs.take(~fits[found.label]).pixels(y, width)
 
     def _label(self, values: np.ndarray, y: int, other: Optional[np.ndarray]) -> _Labelled:
-        runs = find_runs(values, y)
+        runs = self._without_noise(find_runs(values, y))
         label, count = label_runs(runs)
         facts = np.zeros((count, self._columns))
         facts[:, 0] = np.bincount(label, weights=runs.length, minlength=count)
@@ -167,6 +195,14 @@ class Sieve:
         border = np.where(on_border, np.cumsum(on_border) - 1, -1)
         return _Labelled(runs, label, facts, value, border)
 
+    def _without_noise(self, runs: Runs) -> Runs:
+        shortest = 1
+        while len(runs) > _MOST_RUNS:
+            shortest *= 2
+            runs = runs.take(runs.length >= shortest)
+        self.narrowest = max(self.narrowest, shortest)
+        return runs
+
     def _judge(self, facts: np.ndarray, value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(C,) whether components are large enough, and whether they fit the rule."""
         large = facts[:, 0] >= self._min_px
@@ -176,11 +212,12 @@ class Sieve:
             return large, np.ones(len(facts), dtype=bool)
         return large, self._rule.agrees(value, facts[:, 2:])
 
-    def _count_kept(self, facts: np.ndarray, value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _count_kept(self, facts: np.ndarray, value: np.ndarray) -> None:
         large, fits = self._judge(facts, value)
-        self.kept += int((large & fits).sum())
+        pixels = facts[large & fits, 0].astype(np.int64)
+        self._sizes += np.bincount(np.minimum(pixels, _COUNTED_PX), minlength=_COUNTED_PX + 1)
+        self.kept += len(pixels)
         self.dropped += int((~large).sum())
-        return large, fits
 
     def _measure_valid(self, valid: np.ndarray, y: int) -> None:
         height, width = valid.shape
