@@ -227,6 +227,7 @@ def test_the_tier_asks_for_what_the_tests_run_with() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_real_environment_runs_where_it_was_moved_to(target, tmp_path) -> None:
     """A real Python and pip, with wheels written by hand."""
     base = f"/usr/bin/python{sys.version_info.major}.{sys.version_info.minor}"
