@@ -19,7 +19,7 @@ _MIN_AREA_PX = 4
 #: shortest are left out. A dense town, or the ragged edge of a forest, has a tenth of that.
 _MOST_RUNS = 1 << 20
 #: With more regions a strip the minimum area is raised: their outlines would take minutes.
-_MOST_REGIONS = 100_000
+_MOST_REGIONS = 50_000
 #: Regions are counted by size up to this many pixels.
 _COUNTED_PX = 1 << 16
 

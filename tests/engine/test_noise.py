@@ -79,10 +79,9 @@ def test_a_region_with_too_many_runs_is_cut(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("share", [0.3, 0.5, 0.7])
-def test_pure_noise_is_bounded(tmp_path: Path, share: float) -> None:
+def test_pure_noise_is_bounded(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    plane = np.where(rng.random((4000, 4000), dtype=np.float32) < share, 200, 0).astype(np.uint8)
+    plane = np.where(rng.random((4000, 4000), dtype=np.float32) < 0.5, 200, 0).astype(np.uint8)
     case = Case(tmp_path, [plane], [ROADS])
     used, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
     summary = case.build()
