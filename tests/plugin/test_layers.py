@@ -8,6 +8,7 @@ import os
 import random
 
 import fake_engine
+import numpy as np
 import pytest
 from qgis.core import (
     QgsAnnotationLayer,
@@ -69,6 +70,55 @@ def test_polygon_symbols(desk):
         assert fill.strokeWidth() == 0.5
         assert halo.width() > fill.strokeWidth()
         assert halo.color().lightness() > 240
+
+
+def test_objects_of_a_direction_have_shades_of_its_colour():
+    kinds = [("roads", "appeared"), ("roads", "removed"), ("houses", "appeared"),
+             ("trees", "appeared"), ("pools", "appeared"), ("houses", "removed")]
+    renderer = styles.region_renderer(kinds)  # kept, since it owns the symbols
+    found = [
+        (category.symbol().symbolLayer(1).strokeColor().name(),
+         category.symbol().symbolLayer(1).strokeStyle())
+        for category in renderer.categories()
+    ]
+    colours = [colour for colour, _pen in found]
+    assert colours[:2] == ["#0072b2", "#d55e00"]
+    assert len(set(colours)) == 5  # the fourth object that appeared has the first one's colour
+    assert colours[4] == colours[0]
+    assert found[4][1] != found[0][1]
+
+
+#: Linear RGB as seen without red, green or blue receptors (Machado, Oliveira and Fernandes 2009).
+SIGHTS = (
+    np.eye(3),
+    [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.098216],
+     [-0.003882, -0.048116, 1.051998]],
+    [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413],
+     [-0.011820, 0.042940, 0.968881]],
+    [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602],
+     [0.004733, 0.691367, 0.303900]],
+)
+
+
+def lab(name, sight):
+    """CIE L*a*b* of a colour as it is seen."""
+    value = np.array([int(name[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    linear = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
+    linear = np.clip(np.array(sight) @ linear, 0, 1)
+    xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722],
+                    [0.0193, 0.1192, 0.9505]]) @ linear / np.array([0.95047, 1, 1.08883])
+    f = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
+
+
+def test_shades_differ_for_every_kind_of_sight():
+    """A difference of 2.3 is just noticeable; outlines on imagery need several times that."""
+    names = [styles.shade_of(way, i) for way in ("appeared", "removed", "changed")
+             for i in range(3)]
+    for sight in SIGHTS:
+        seen = [lab(name, sight) for name in names]
+        for i, one in enumerate(seen):
+            assert all(np.linalg.norm(one - other) > 12 for other in seen[:i])
 
 
 def test_every_feature_falls_into_a_category(desk):
