@@ -132,9 +132,11 @@ def _add_caption(commands_: Any) -> None:
 
 
 def _add_export(commands_: Any) -> None:
-    export = commands_.add_parser("export", help="write the changes as shapefile or GeoJSON")
+    export = commands_.add_parser(
+        "export", help="write the changes as shapefile, GeoPackage or GeoJSON"
+    )
     export.add_argument("gpkg", metavar="OUT.gpkg")
-    export.add_argument("out", metavar="OUT.shp")
+    export.add_argument("out", metavar="OUT", help="its ending is the format: .shp .gpkg .geojson")
     export.add_argument("--overwrite", action="store_true")
     export.set_defaults(run=_export)
 

@@ -28,6 +28,7 @@ from qgis.PyQt.QtCore import QT_VERSION_STR, QStandardPaths
 from ..engine.errors import DependencyError
 from ..engine.routing import IN_PROCESS
 from ..engine.worker_process import PYTHON_VARIABLE, find_python
+from .dependency_interpreter import Runtime, candidates
 from .settings import Settings
 from .translation import tr
 
@@ -64,7 +65,7 @@ class Tier:
 
 #: onnxruntime imports nothing but numpy, so numpy stays QGIS's and nothing else is fetched.
 #: From 1.19 on one wheel works with numpy 1 and numpy 2, and 1.19 still has Python 3.9.
-COMPACT = Tier("compact", ("onnxruntime",), ("onnxruntime>=1.19,<2",), 24, 70, "onnxruntime")
+COMPACT = Tier("compact", ("onnxruntime",), ("onnxruntime>=1.19,<2",), 17, 70, "onnxruntime")
 
 #: PyTorch's wheels for Linux bring CUDA's libraries; elsewhere they are small.
 _FULL_MB = (3000, 6200) if sys.platform.startswith("linux") else (600, 2000)
@@ -201,8 +202,18 @@ def require(tier: Tier = COMPACT) -> None:
         tr("QGIS's Python does not have {packages}, which the bundled model needs.").format(
             packages=", ".join(names)
         ),
-        tr("Open the ChangeScribe panel and press Install."),
+        tr("Open the ChangeScribe panel and press Install, or run: {command}").format(
+            command=install_command(tier)
+        ),
     )
+
+
+def install_command(tier: Tier = COMPACT) -> str:
+    """Return what installs a tier from a terminal, where there is no panel (qgis_process)."""
+    found = candidates(Runtime.current())
+    python = found[0] if found else "python"
+    wanted = " ".join(f'"{requirement}"' for requirement in tier.requirements)
+    return f'"{python}" -m pip install --no-deps --target "{folder(tier)}" {wanted}'
 
 
 def _importable(name: str) -> bool:

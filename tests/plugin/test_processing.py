@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 import numpy as np
 import pytest
@@ -30,6 +31,7 @@ from qgis.core import (
 from qgis.PyQt.QtCore import QEventLoop, QTimer
 
 from changescribe.engine import routing, systems
+from changescribe.engine.errors import DependencyError
 from changescribe.engine.host import InProcessHost
 from changescribe.engine.request import APPEARED
 from changescribe.engine.systems.base import ChangeSystem, SystemInfo, TilePrediction
@@ -146,6 +148,17 @@ def test_without_onnxruntime_the_algorithm_says_so(provider, monkeypatch) -> Non
         able, message = outcome if isinstance(outcome, tuple) else (outcome, "")
         assert able is expected
         assert ("onnxruntime" in message) is not expected
+    # The command works in a terminal, where there is no panel.
+    python, rest = re.search('run: "(.+?)" -m pip install (.+)', dependencies_hint()).groups()
+    assert os.path.isfile(python)
+    assert f'--target "{dependencies.folder()}"' in rest
+    assert '"onnxruntime>=1.19,<2"' in rest
+
+
+def dependencies_hint() -> str:
+    with pytest.raises(DependencyError) as caught:
+        dependencies.require()
+    return caught.value.hint
 
 
 # --- detect ----------------------------------------------------------------------------------
