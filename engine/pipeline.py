@@ -65,7 +65,7 @@ _STAGES = {
     "reading": (0.0, 0.02),
     "loading": (0.02, 0.03),
     "detecting": (0.03, 0.85),
-    "returning": (0.85, 0.9),
+    "resampling": (0.85, 0.9),
     "outlining": (0.9, 0.98),
     "writing": (0.98, 1.0),
 }
@@ -205,7 +205,7 @@ class _Run:
         """Return what is told of the warp of one of the three rasters."""
 
         def tell(fraction: float) -> bool:
-            self._tell("returning", (number + fraction) / 3)
+            self._tell("resampling", (number + fraction) / 3)
             return True
 
         return tell

@@ -128,6 +128,15 @@ def explain(queries: Iterable[Query]) -> str:
     return f"looks for: {what} replaced {instead} ({listed})"
 
 
+def compose(queries: Sequence[Query]) -> str:
+    """Return a prompt that is read as these queries, "" for none: the inverse of :func:`parse`."""
+    gone = [query.object for query in queries if query.direction == REMOVED and query.partners]
+    come = [query.object for query in queries if query.direction == APPEARED and query.partners]
+    if gone and come:
+        return f"{' and '.join(gone)} replaced by {' and '.join(come)}"
+    return ", ".join(f"{query.object} {query.direction}" for query in queries)
+
+
 def notes(parsed: ParsedPrompt) -> tuple[str, ...]:
     """Return warnings for the user about what a prompt says and nobody acts upon."""
     if not parsed.unused:

@@ -182,8 +182,8 @@ class Progress:
     """How far a run is.
 
     Attributes:
-        stage: words for the user: "reading", "loading", "detecting", "returning" (to the
-            grid of the results), "outlining", "writing", "done".
+        stage: words for the user: "reading", "loading", "detecting", "resampling" (to the
+            pixels of BEFORE), "outlining", "writing", "done".
         fraction: of the whole run, in [0, 1].
         tile: number of the tile in work, from 1; 0 outside the tile loop.
         tiles: number of tiles; 0 outside the tile loop.

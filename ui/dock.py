@@ -123,15 +123,16 @@ class ChangeScribeDock(QgsDockWidget):
         results_filter = self.results.filter
         order = [
             layers.before_combo, layers.before_date, layers.after_combo, layers.after_date,
-            layers.swap_button, self.prompt.combo, *extent.radio_buttons, extent.layer_combo,
-            extent.draw_button, self.system.combo, self.system.why_button,
+            layers.swap_button, self.prompt.combo, self.prompt.chips, *extent.radio_buttons,
+            extent.layer_combo, extent.draw_button, self.system.combo, self.system.why_button,
             self.system.weights.download_button, self.system.weights.import_button,
             self.competing.edit, self.competing.reset_button,
             options.threshold, options.min_area, options.bands_before, options.bands_after,
             options.device, options.host, options.python, options.base,
             options.remove_button, options.weights, options.folder,
             self.run.detect_button, self.run.cancel_button, self.results.list,
-            results_filter.score, results_filter.area, results_filter.reset_button,
+            results_filter.slider, results_filter.score, results_filter.area,
+            results_filter.reset_button,
             self.results.zoom_button, self.results.captions_button, self.results.export_button,
         ]
         for first, second in zip(order, order[1:]):

@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+import html
 from typing import TYPE_CHECKING, Optional
 
 from qgis.PyQt.QtCore import QEvent, QObject, Qt, pyqtSignal
-from qgis.PyQt.QtGui import QKeyEvent
+from qgis.PyQt.QtGui import QKeyEvent, QPalette
 from qgis.PyQt.QtWidgets import QComboBox, QCompleter, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from ..engine.errors import ChangeScribeError
@@ -37,12 +38,14 @@ class PromptPanel(QWidget):
         self._problem = ""
         self.combo = self._build_combo()
         self.parse_label: QLabel = hint_label(name="parseLabel")
+        self.chips: QLabel = self._build_chips()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
         layout.addWidget(section_title(self.tr("&What changed?"), self.combo))
         layout.addWidget(self.combo)
         layout.addWidget(self.parse_label)
+        layout.addWidget(self.chips)
         self.refresh_history()
         self.combo.setEditText("")
         self.combo.editTextChanged.connect(self._text_changed)
@@ -66,6 +69,18 @@ class PromptPanel(QWidget):
         combo.completer().setCompletionMode(QCompleter.CompletionMode.PopupCompletion)
         combo.installEventFilter(self)
         return combo
+
+    def _build_chips(self) -> QLabel:
+        """One piece of text for each thing looked for, with a cross that leaves it out."""
+        chips = hint_label(name="promptChips")
+        chips.setTextFormat(Qt.TextFormat.RichText)
+        chips.setTextInteractionFlags(
+            Qt.TextInteractionFlag.LinksAccessibleByMouse
+            | Qt.TextInteractionFlag.LinksAccessibleByKeyboard
+        )
+        chips.setToolTip(self.tr("The cross takes it out of the prompt"))
+        chips.linkActivated.connect(self._leave_out)
+        return chips
 
     @property
     def text(self) -> str:
@@ -126,7 +141,36 @@ class PromptPanel(QWidget):
             )
         else:
             self._understand()
+        self._show_chips()
         self.changed.emit()
+
+    def _show_chips(self) -> None:
+        """Show the chips where there is more than one: the field itself is cleared for the rest."""
+        queries = self._parse.queries if self._parse is not None else ()
+        if len(queries) < 2:
+            queries = ()
+        palette = self.palette()
+        shade = palette.color(QPalette.ColorRole.AlternateBase).darker(112).name()
+        cross = palette.color(QPalette.ColorRole.Link).name()
+        self.chips.setText(
+            "\N{NO-BREAK SPACE} ".join(
+                f'<span style="background-color: {shade}">\N{NO-BREAK SPACE}'
+                f"{html.escape(query.object)}, {self.tr(query.direction)}\N{NO-BREAK SPACE}"
+                f'<a href="{index}" style="text-decoration: none; color: {cross}">'
+                "\N{MULTIPLICATION X}</a>\N{NO-BREAK SPACE}</span>"
+                for index, query in enumerate(queries)
+            )
+        )
+        self.chips.setVisible(bool(queries))
+
+    def _leave_out(self, index: str) -> None:
+        from ..engine.prompt import compose
+
+        if self._parse is None:
+            return
+        queries = list(self._parse.queries)
+        del queries[int(index)]
+        self.set_text(compose(queries))
 
     def _understand(self) -> None:
         # Imported here: the dock must open even where the engine is damaged.

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from changescribe.engine.errors import InputError
-from changescribe.engine.prompt import notes, parse, resolve
+from changescribe.engine.prompt import compose, notes, parse, resolve
 from changescribe.engine.request import Query
 
 # "+" appeared, "-" removed, "*" both
@@ -149,6 +149,21 @@ def test_queries(text: str, expected: str) -> None:
     assert tuple(replace(query, partners=()) for query in parsed.queries) == _expected(expected)
     assert parsed.text == text
     assert not parsed.anything
+
+
+@pytest.mark.parametrize("text", [case[0] for case in CASES])
+def test_queries_make_a_prompt_that_is_read_as_them(text: str) -> None:
+    queries = parse(text).queries
+    assert parse(compose(queries)).queries == queries
+    if len(queries) > 1 and not queries[0].partners:
+        assert parse(compose(queries[1:])).queries == queries[1:]
+
+
+def test_of_an_exchange_one_side_may_be_left_out() -> None:
+    forest, houses, roads = parse("forest replaced by houses and roads").queries
+    assert compose((forest, houses)) == "forest replaced by houses"
+    assert compose((houses, roads)) == "houses appeared, roads appeared"
+    assert compose(()) == ""
 
 
 @pytest.mark.parametrize(

@@ -33,8 +33,8 @@ NAMES = (
     "beforeLayer afterLayer swapButton beforeDate afterDate prompt parseLabel extentGroup "
     "estimateLabel systemCombo deviceLabel thresholdSpin minAreaSpin bandsBefore bandsAfter "
     "outputFolder detectButton reasonLabel cancelButton progressBar progressLabel resultsList "
-    "exportButton captionsButton zoomButton whyButton filterScore filterArea filterReset "
-    "filterCount"
+    "exportButton captionsButton zoomButton whyButton filterScoreSlider filterScore filterArea "
+    "filterReset filterCount promptChips"
 ).split()
 WGS84 = QgsCoordinateReferenceSystem("EPSG:4326")
 
@@ -64,7 +64,8 @@ def test_tab_key_follows_the_column(desk):
         "beforeLayer", "beforeDate", "afterLayer", "afterDate", "swapButton", "prompt",
         "systemCombo", "whyButton", "thresholdSpin", "minAreaSpin", "bandsBefore", "bandsAfter",
         "outputFolder", "detectButton", "cancelButton", "resultsList",
-        "filterScore", "filterArea", "filterReset", "zoomButton", "captionsButton", "exportButton",
+        "filterScoreSlider", "filterScore", "filterArea", "filterReset", "zoomButton",
+        "captionsButton", "exportButton",
     ]
     assert [name for name in order if name in expected] == expected
 
