@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Optional
 
 from qgis.core import QgsVectorLayer
 from qgis.gui import QgsDoubleSpinBox
-from qgis.PyQt.QtCore import QTimer, pyqtSignal
-from qgis.PyQt.QtWidgets import QGridLayout, QToolButton, QWidget
+from qgis.PyQt.QtCore import Qt, QTimer, pyqtSignal
+from qgis.PyQt.QtWidgets import QGridLayout, QSlider, QToolButton, QWidget
 
 from .widgets import hint_label, note_label
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .layers import Run
 
 _SETTLE_MS = 150
+_STEPS = 100
 _NUMBER = r'"{field}" >= ([0-9.e+-]+)'
 
 
@@ -33,6 +34,13 @@ class ResultFilter(QWidget):
         super().__init__(parent)
         self._run: Optional[Run] = None
         self.score = self._spin("filterScore", 1.0, 2, 0.05)
+        self.slider = QSlider(Qt.Orientation.Horizontal)
+        self.slider.setObjectName("filterScoreSlider")
+        self.slider.setRange(0, _STEPS)
+        self.slider.setPageStep(5)
+        self.slider.setMinimumWidth(60)
+        self.slider.valueChanged.connect(lambda step: self.score.setValue(step / _STEPS))
+        self.score.valueChanged.connect(lambda _value: self._follow())
         self.area = self._spin("filterArea", 1e9, 0, 10.0)
         self.reset_button = QToolButton()
         self.reset_button.setObjectName("filterReset")
@@ -44,14 +52,14 @@ class ResultFilter(QWidget):
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setHorizontalSpacing(4)
-        row = (note_label(self.tr("score \N{GREATER-THAN OR EQUAL TO}")), self.score,
-               note_label(self.tr("area \N{GREATER-THAN OR EQUAL TO}")), self.area,
-               self.reset_button)
-        for column, widget in enumerate(row):
-            grid.addWidget(widget, 0, column)
+        grid.addWidget(note_label(self.tr("score \N{GREATER-THAN OR EQUAL TO}")), 0, 0)
+        grid.addWidget(self.slider, 0, 1)
+        grid.addWidget(self.score, 0, 2)
+        grid.addWidget(note_label(self.tr("area \N{GREATER-THAN OR EQUAL TO}")), 1, 0)
+        grid.addWidget(self.area, 1, 1)
+        grid.addWidget(self.reset_button, 1, 2)
         grid.setColumnStretch(1, 1)
-        grid.setColumnStretch(3, 2)
-        grid.addWidget(self.count_label, 1, 0, 1, len(row))
+        grid.addWidget(self.count_label, 2, 0, 1, 3)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(_SETTLE_MS)
@@ -68,6 +76,12 @@ class ResultFilter(QWidget):
         spin.valueChanged.connect(lambda _value: self._timer.start())
         return spin
 
+    def _follow(self) -> None:
+        """Put the slider where the number is, without rounding the number to its steps."""
+        self.slider.blockSignals(True)
+        self.slider.setValue(round(self.score.value() * _STEPS))
+        self.slider.blockSignals(False)
+
     def set_run(self, run: Optional[Run]) -> None:
         """Show the filter of another run; a project keeps it with the layer."""
         if self._timer.isActive():  # for the run before
@@ -81,6 +95,7 @@ class ResultFilter(QWidget):
             spin.blockSignals(True)
             spin.setValue(float(found.group(1)) if found else 0.0)
             spin.blockSignals(False)
+        self._follow()
         unit = self.tr("m\N{SUPERSCRIPT TWO}") if self._area_field() == "area_m2" else "px"
         self.area.setSuffix(f" {unit}")
         self._show()
@@ -118,6 +133,6 @@ class ResultFilter(QWidget):
         text = self.tr("{n} of {all} shown").format(n=layer.featureCount(), all=self._run.count)
         if layer.isEditable():  # QGIS filters no layer that is being edited
             text = self.tr("Save the edits of the layer to filter it")
-        self.score.setEnabled(not layer.isEditable())
-        self.area.setEnabled(not layer.isEditable())
+        for widget in (self.score, self.slider, self.area):
+            widget.setEnabled(not layer.isEditable())
         self.count_label.setText(text)

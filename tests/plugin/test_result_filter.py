@@ -36,8 +36,28 @@ def test_score_and_area_are_applied_live(desk, filtered):
     assert (filtered.score.value(), filtered.area.value()) == (0.0, 0.0)
 
 
+def test_the_slider_and_the_number_are_one(desk, filtered):
+    filtered.slider.setValue(80)
+    assert filtered.score.value() == 0.8
+    wait_until(lambda: shown(desk) == [1, 2, 3])
+    filtered.score.setValue(0.89)
+    assert filtered.slider.value() == 89
+    filtered.reset_button.click()
+    assert filtered.slider.value() == 0
+    filtered.slider.setValue(85)
+    desk.run()
+    assert filtered.slider.value() == 0
+    desk.dock.results.list.setCurrentRow(1)
+    assert filtered.slider.value() == 85
+
+
 def test_captions_follow(desk, filtered):
     run = desk.dock.results.current
+    desk.canvas.setMinimumSize(1000, 800)  # captions need room
+    desk.canvas.window().show()
+    desk.canvas.show()
+    wait_until(lambda: desk.canvas.mapSettings().outputSize().width() >= 990)
+    desk.controller.set_captions(run, True)
     before = len(run.layer("captions").items())
     filtered.score.setValue(0.89)
     filtered.apply()
