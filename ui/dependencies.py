@@ -68,7 +68,7 @@ class Tier:
 COMPACT = Tier("compact", ("onnxruntime",), ("onnxruntime>=1.19,<2",), 17, 70, "onnxruntime")
 
 #: PyTorch's wheels for Linux bring CUDA's libraries; elsewhere they are small.
-_FULL_MB = (3000, 6200) if sys.platform.startswith("linux") else (600, 2000)
+_FULL_MB = (3000, 6000) if sys.platform.startswith("linux") else (600, 2000)
 FULL = Tier(
     "full",
     ("torch", "torchvision", "transformers", "open_clip", "sam2"),

@@ -17,7 +17,7 @@ pytest.importorskip("qgis.core")
 
 import fake_engine
 from packaging.requirements import Requirement
-from qgis.core import QgsApplication
+from qgis.core import QgsApplication, QgsProcessingContext, QgsProcessingFeedback
 from qgis.PyQt.QtWidgets import QMessageBox
 from test_dependencies import make_wheel
 from waiting import wait_until
@@ -360,11 +360,13 @@ def test_processing_asks_for_what_the_system_needs(qgis_app, monkeypatch, lackin
                 able, words = algorithm.checkParameterValues({"SYSTEM": system}, _context())
                 assert able is False
                 assert ("press Install" in words) is (system == refused), words
+                feedback = QgsProcessingFeedback(False)
+                assert not algorithm.create().prepare({"SYSTEM": system}, _context(), feedback)
+                told = "press Install" in feedback.textLog()
+                assert told is (system == refused), feedback.textLog()
     finally:
         QgsApplication.processingRegistry().removeProvider(provider)
 
 
-def _context():
-    from qgis.core import QgsProcessingContext
-
+def _context() -> QgsProcessingContext:
     return QgsProcessingContext()

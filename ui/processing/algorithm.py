@@ -158,6 +158,17 @@ class EngineAlgorithm(ChangeScribeAlgorithm):
             return False, str(error)
         return super().checkParameterValues(parameters, context)
 
+    def prepareAlgorithm(
+        self,
+        parameters: dict[str, object],
+        context: QgsProcessingContext,
+        feedback: QgsProcessingFeedback,
+    ) -> bool:
+        """Look for the packages here too: a model runs its steps without checking their values."""
+        with explained(feedback):
+            self.require_packages(parameters, context)
+        return super().prepareAlgorithm(parameters, context, feedback)
+
     def require_packages(
         self, parameters: dict[str, object], context: QgsProcessingContext
     ) -> None:

@@ -111,7 +111,6 @@ class CaptionChanges(EngineAlgorithm):
     ) -> dict[str, object]:
         """Describe; in a thread of Processing's."""
         with explained(feedback):
-            self.require_packages(parameters, context)
             from ...engine.raster.reader import RasterSource
 
             with RasterSource.open(self._before, crs=self._assigned[0]) as source:

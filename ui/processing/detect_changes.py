@@ -189,7 +189,6 @@ class DetectChanges(EngineAlgorithm):
     ) -> dict[str, object]:
         """Run the engine; in a thread of Processing's."""
         with explained(feedback), contextlib.ExitStack() as stack:
-            self.require_packages(parameters, context)
             output = self.parameterAsOutputLayer(parameters, self.OUTPUT, context)
             mask = self.parameterAsOutputLayer(parameters, self.MASK, context)
             score = self.parameterAsOutputLayer(parameters, self.SCORE, context)
