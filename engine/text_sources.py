@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -21,8 +20,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from .classes import CLASSES
-from .errors import DependencyError, InputError, OutputError, WeightsError
-from .weights import catalogue, loading, store
+from .errors import InputError, OutputError
+from .weights import loading, store
+from .weights.hub import model_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,9 +55,6 @@ LEAST_SHARE, LARGE_SHARE = 0.02, 0.3
 ANSWER_TOKENS = 70
 #: Descriptions that are kept in memory: some megabytes.
 REMEMBERED = 4096
-_COMMIT = re.compile(r"[0-9a-f]{40}")
-#: Files of a model's folder on a hub that are fetched: no code, no pickles.
-_HUB_FILES = ("*.json", "*.txt", "*.model", "*.safetensors", "*.jinja")
 
 
 class TextSource(ABC):
@@ -255,32 +252,11 @@ class VisionLanguageModel(TextSource):
     def _load(self) -> None:
         from . import device
 
-        folder = self._folder()
+        folder = model_folder(self._wanted, self._store)
         self._processor = loading.transformers_part(folder, "AutoProcessor")
         model = loading.transformers_part(folder, "AutoModelForImageTextToText")
         self._device = device.choose(self._device_wanted)
         self._model = model.to(self._device.name).eval()
-
-    def _folder(self) -> Path:
-        """Return the folder of the model.
-
-        Raises:
-            WeightsError: it is missing.
-            InputError: it is named in a way that means nothing.
-        """
-        if Path(self._wanted).is_dir():
-            return Path(self._wanted)
-        if self._wanted in catalogue.entries():
-            return self._store.path(self._wanted)
-        name, _, commit = self._wanted.partition("@")
-        if name.count("/") != 1 or not _COMMIT.fullmatch(commit):
-            known = [e.id for e in catalogue.entries().values() if e.is_folder]
-            raise InputError(
-                f'"{self._wanted}" names no model that describes images.',
-                f"Give a folder, one of {', '.join(known)}, or owner/name@commit with all 40 "
-                "digits of the commit.",
-            )
-        return _from_hub(name, commit)
 
 
 @dataclass(frozen=True)
@@ -455,26 +431,6 @@ def create(
     raise InputError(
         f'There is no text source "{kind}".', "Choose one of: none, bundled, labels, vlm."
     )
-
-
-def _from_hub(name: str, commit: str) -> Path:
-    """Return the folder of a model, fetched from the hub where it is not in its cache."""
-    try:
-        from huggingface_hub import snapshot_download
-    except ImportError as error:
-        raise DependencyError(
-            "This text source needs the package huggingface_hub, which is not installed here.",
-            "Install the full tier: make setup-full.",
-            str(error),
-        ) from error
-    try:
-        return Path(snapshot_download(name, revision=commit, allow_patterns=list(_HUB_FILES)))
-    except Exception as error:  # its errors share no public base class
-        raise WeightsError(
-            f"The model {name} cannot be fetched.",
-            "Get its folder on another machine and give its path.",
-            repr(error),
-        ) from error
 
 
 def _listed(names: Sequence[str]) -> str:

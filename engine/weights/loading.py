@@ -224,14 +224,19 @@ def clip(
         WeightsError: the file holds other weights.
         DependencyError: open_clip is not installed.
     """
-    open_clip = _need("open_clip", "open_clip_torch")
+    model = clip_architecture(architecture)
     state = state_dict(path, pinned_sha256=pinned_sha256)
     for name in _OPENAI_EXTRAS:
         state.pop(name, None)
-    # Without its own text or image weights, which open_clip would fetch.
-    model = open_clip.create_model(architecture, pretrained=None, pretrained_text=False)
     fill(model, state, Path(path).name)
     return model.eval()
+
+
+def clip_architecture(architecture: str) -> torch.nn.Module:
+    """Return a CLIP of open_clip with random weights; see :func:`clip`."""
+    open_clip = _need("open_clip", "open_clip_torch")
+    # Without its own text or image weights, which open_clip would fetch.
+    return open_clip.create_model(architecture, pretrained=None, pretrained_text=False)
 
 
 def clip_text(
@@ -281,7 +286,8 @@ def transformers_part(
     """
     transformers = _need("transformers")
     folder = Path(folder)
-    if not (folder / "config.json").is_file():
+    # A GGUF file has the configuration in it.
+    if not (folder / options.get("gguf_file", "config.json")).is_file():
         raise WeightsError(f'"{folder}" is not a folder of transformers.', _GET_AGAIN)
     try:
         return getattr(transformers, part).from_pretrained(

@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A frozen causal language model that reads embeddings of images and writes sentences."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from transformers import GenerationConfig
+
+from ..errors import CancelledError, InputError
+
+#: What the embeddings of an image replace in an instruction.
+IMAGE = "<image>"
+#: Label of a token that costs nothing.
+IGNORED = -100
+#: Tokens of a caption. The longest of LEVIR-CC has 39 words.
+LONGEST = 60
+
+#: Is given the sentence as far as it is written.
+WordsCallback = Callable[[str], None]
+CancelledCallback = Callable[[], bool]
+
+
+@dataclass
+class Inputs:
+    """What a model reads, and what it should answer.
+
+    Prompts are padded on the left and answers on the right, so that all answers begin at one
+    place.
+
+    Attributes:
+        embeddings: (B, L, W).
+        mask: (B, L) int64, 0 for padding.
+        labels: (B, A) int64 tokens of the answers, which are the last A of the L places;
+            :data:`IGNORED` for padding. A is 0 without answers.
+    """
+
+    embeddings: Tensor
+    mask: Tensor
+    labels: Tensor
+
+
+class LanguageModel:
+    """A frozen causal language model that reads embeddings of images.
+
+    It is no module itself: what trains or moves it registers :attr:`model`.
+
+    Args:
+        model: of transformers.
+        tokenizer: that belongs to it.
+        name: for the user.
+        notes: what the user should know of it.
+
+    Attributes:
+        model: may be exchanged for one with an adapter around it.
+        tokenizer: of transformers.
+        width: W, length of a token's embedding.
+        notes: what the user should know of it, such as that it is slow here.
+    """
+
+    def __init__(
+        self, model: Any, tokenizer: Any, name: str = "", notes: tuple[str, ...] = ()
+    ) -> None:
+        self.model = model.requires_grad_(False).eval()
+        self.tokenizer = tokenizer
+        self.name = name
+        self.notes = notes
+        self.width = int(model.get_input_embeddings().weight.shape[1])
+        self._known = set(inspect.signature(model.forward).parameters)
+        self._stops = _stops(model, tokenizer)
+        # What its makers recommend for chats, such as a penalty on repeated words, is not wanted.
+        model.generation_config = GenerationConfig()
+
+    def prompt(self, instruction: str) -> tuple[list[int], list[int]]:
+        """Return the tokens before and after the image.
+
+        Args:
+            instruction: with one :data:`IMAGE`.
+
+        Raises:
+            InputError: it has none.
+        """
+        if IMAGE not in instruction:
+            raise InputError(f"The instruction has no {IMAGE}: {instruction}")
+        chat = getattr(self.tokenizer, "chat_template", None) is not None
+        text = f"{instruction}\n"
+        if chat:
+            text = self.tokenizer.apply_chat_template(
+                [{"role": "user", "content": instruction}],
+                tokenize=False,
+                add_generation_prompt=True,
+                enable_thinking=False,  # of templates that know it, such as Qwen3's
+            )
+        before, _, after = text.partition(IMAGE)
+        return (
+            # A template has the mark of the beginning in its text.
+            list(self.tokenizer(before, add_special_tokens=not chat).input_ids),
+            list(self.tokenizer(after, add_special_tokens=False).input_ids),
+        )
+
+    def inputs(
+        self,
+        images: Tensor,
+        instructions: Sequence[str],
+        answers: Sequence[str] | None = None,
+    ) -> Inputs:
+        """Put images into instructions, and answers behind them.
+
+        Args:
+            images: (B, N, W) embeddings; gradients flow back into them.
+            instructions: B, with :data:`IMAGE`.
+            answers: B sentences to learn; None to write some.
+        """
+        embed = self.model.get_input_embeddings()
+        place, dtype = embed.weight.device, embed.weight.dtype
+
+        def embedded(ids: list[int]) -> Tensor:
+            return embed(torch.tensor(ids, dtype=torch.long, device=place))
+
+        prompts = []
+        for image, instruction in zip(images, instructions, strict=True):
+            before, after = self.prompt(instruction)
+            prompts.append(torch.cat([embedded(before), image.to(dtype), embedded(after)]))
+        targets: list[list[int]] = [[] for _ in prompts]
+        if answers is not None:
+            targets = [
+                [*self.tokenizer(text, add_special_tokens=False).input_ids, self._stops[0]]
+                for text in answers
+            ]
+        long, last = max(map(len, prompts)), max(map(len, targets))
+        labels = torch.full((len(prompts), last), IGNORED, dtype=torch.long, device=place)
+        mask = torch.zeros(len(prompts), long + last, dtype=torch.long, device=place)
+        rows = []
+        for row, (prompt, ids) in enumerate(zip(prompts, targets, strict=True)):
+            labels[row, : len(ids)] = torch.tensor(ids, dtype=torch.long)
+            mask[row, long - len(prompt) : long + len(ids)] = 1
+            row_of = torch.cat([prompt, embedded(ids)])
+            rows.append(F.pad(row_of, (0, 0, long - len(prompt), last - len(ids))))
+        return Inputs(torch.stack(rows), mask, labels)
+
+    def loss(self, inputs: Inputs) -> Tensor:
+        """Return the mean cross-entropy of the answers' tokens, the mark of the end among them."""
+        count = inputs.labels.shape[1]
+        more = {
+            "position_ids": (inputs.mask.cumsum(1) - 1).clamp(min=0),
+            "logits_to_keep": count + 1,
+        }
+        logits = self.model(
+            inputs_embeds=inputs.embeddings,
+            attention_mask=inputs.mask,
+            use_cache=False,
+            **{name: value for name, value in more.items() if name in self._known},
+        ).logits
+        # Each place foretells the token behind it.
+        foretold = logits[:, -count - 1 : -1].float()
+        wanted = inputs.labels.flatten()
+        return F.cross_entropy(foretold.flatten(0, 1), wanted, ignore_index=IGNORED)
+
+    def write(
+        self,
+        images: Tensor,
+        instructions: Sequence[str],
+        *,
+        beams: int = 1,
+        longest: int = LONGEST,
+        told: WordsCallback | None = None,
+        cancelled: CancelledCallback | None = None,
+    ) -> list[str]:
+        """Write a sentence about each image, always the same for the same image.
+
+        Args:
+            images: (B, N, W) embeddings.
+            instructions: B, with :data:`IMAGE`.
+            beams: 1 takes the likeliest token each time; more search among so many sentences.
+            longest: tokens of a sentence.
+            told: given the sentence as it grows, where there is one image and one beam.
+            cancelled: asked after every token.
+
+        Returns:
+            B sentences, each up to the first line's end; empty where there is nothing to say.
+
+        Raises:
+            CancelledError: the user does not want to go on.
+        """
+        import torch
+        watch = _Watch(self.tokenizer, told, cancelled)
+        with torch.inference_mode():
+            inputs = self.inputs(images, instructions)
+            written = self.model.generate(
+                inputs_embeds=inputs.embeddings,
+                attention_mask=inputs.mask,
+                generation_config=GenerationConfig(
+                    max_new_tokens=longest,
+                    num_beams=beams,
+                    do_sample=False,
+                    eos_token_id=self._stops,
+                    pad_token_id=self.tokenizer.pad_token_id,
+                ),
+                stopping_criteria=[watch.stops],
+                streamer=watch if told is not None and beams == len(images) == 1 else None,
+            )
+        if cancelled is not None and cancelled():
+            raise CancelledError
+        return [_sentence(self.tokenizer, row) for row in written]
+
+
+class _Watch:
+    """Tells what is written, and stops a sentence at the end of its line, or all when cancelled."""
+
+    def __init__(
+        self,
+        tokenizer: Any,
+        told: WordsCallback | None,
+        cancelled: CancelledCallback | None,
+    ) -> None:
+        self._tokenizer = tokenizer
+        self._told = told
+        self._cancelled = cancelled
+        self._written: list[int] = []
+
+    def put(self, value: Tensor) -> None:
+        """Take tokens as they come; the first call has those of the prompt, here none."""
+        self._written += value.flatten().tolist()
+        if self._told is not None and self._written:
+            self._told(_sentence(self._tokenizer, self._written))
+
+    def end(self) -> None:
+        """Do nothing: the sentence is returned."""
+
+    def stops(self, tokens: Tensor, scores: Any, **options: Any) -> Tensor:
+        """Return which of the sentences are at their end, (B,) bool."""
+        cancelled = self._cancelled is not None and self._cancelled()
+        last = self._tokenizer.batch_decode(tokens[:, -1:])
+        return torch.tensor([cancelled or "\n" in text for text in last], device=tokens.device)
+
+
+def _sentence(tokenizer: Any, tokens: Any) -> str:
+    text = tokenizer.decode(tokens, skip_special_tokens=True).strip()
+    return " ".join(text.split("\n")[0].split())
+
+
+def _stops(model: Any, tokenizer: Any) -> list[int]:
+    """Return the tokens that end an answer, first the one that is learned."""
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    theirs = getattr(model.generation_config, "eos_token_id", None)
+    listed = theirs if isinstance(theirs, list) else [theirs]
+    found = [tokenizer.eos_token_id, *listed]
+    return list(dict.fromkeys(token for token in found if token is not None))
