@@ -64,6 +64,18 @@ class Host(ABC):
         """Score a batch of tile pairs; see :meth:`ChangeSystem.predict`."""
 
     @abstractmethod
+    def describe(
+        self,
+        system: str,
+        before: np.ndarray,
+        after: np.ndarray,
+        queries: Sequence[Query],
+        regions: np.ndarray,
+        cancelled: Optional[CancelledCallback] = None,
+    ) -> TilePrediction:
+        """Score a batch and write sentences about it; see :meth:`ChangeSystem.describe`."""
+
+    @abstractmethod
     def close(self) -> None:
         """Free all weights."""
 
@@ -115,6 +127,19 @@ class InProcessHost(Host):
         """Score a batch of tile pairs."""
         with self._lock:
             return self._system(system).predict(before, after, queries)
+
+    def describe(
+        self,
+        system: str,
+        before: np.ndarray,
+        after: np.ndarray,
+        queries: Sequence[Query],
+        regions: np.ndarray,
+        cancelled: Optional[CancelledCallback] = None,
+    ) -> TilePrediction:
+        """Score a batch and write sentences about it."""
+        with self._lock:
+            return self._system(system).describe(before, after, queries, regions)
 
     def close(self) -> None:
         """Free all weights."""

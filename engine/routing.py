@@ -144,6 +144,19 @@ class RoutingHost(Host):
         """Score a batch of tile pairs."""
         return self._route(system).predict(system, before, after, queries, cancelled)
 
+    def describe(
+        self,
+        system: str,
+        before: np.ndarray,
+        after: np.ndarray,
+        queries: Sequence[Query],
+        regions: np.ndarray,
+        cancelled: Optional[CancelledCallback] = None,
+    ) -> TilePrediction:
+        """Score a batch and write sentences about it."""
+        route = self._route(system)
+        return route.describe(system, before, after, queries, regions, cancelled)
+
     def close(self) -> None:
         """Free all weights and end the worker."""
         with self._lock:

@@ -17,13 +17,18 @@ import platform
 import queue
 import sys
 import threading
-from typing import IO, Any, Callable, Optional
+from typing import IO, TYPE_CHECKING, Any, Callable, Optional
 
 from . import systems
 from .errors import DependencyError
 from .host import InProcessHost
 from .request import Query
 from .worker_link import PROTOCOL, Block, Shape, error_to_message
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from .systems.base import TilePrediction
 
 
 class Worker:
@@ -45,6 +50,7 @@ class Worker:
             "load": self._load,
             "notes": self._notes,
             "predict": self._predict,
+            "describe": self._describe,
         }
 
     def run(self) -> None:
@@ -85,20 +91,37 @@ class Worker:
 
     def _predict(self, system: str, shape: list[int], queries: list[Any]) -> dict[str, Any]:
         """Read the tiles from the block and write the answer into it."""
+        scores, before, after, _, classes = self._views(shape)
+        answer = self._host.predict(system, before, after, _queries(queries))
+        return _answered(system, answer, scores, classes)
+
+    def _describe(self, system: str, shape: list[int], queries: list[Any]) -> dict[str, Any]:
+        """Do the same with sentences about the regions in the block."""
+        scores, before, after, regions, classes = self._views(shape)
+        answer = self._host.describe(system, before, after, _queries(queries), regions)
+        return _answered(system, answer, scores, classes)
+
+    def _views(self, shape: list[int]) -> tuple[np.ndarray, ...]:
         if self._block is None:
             raise RuntimeError("predict before attach")
-        scores, before, after, classes = self._block.views(Shape(*shape))
+        scores, *given, classes = self._block.views(Shape(*shape))
         # Copies: a system may keep its input, and the next batch comes to the same place.
-        answer = self._host.predict(system, before.copy(), after.copy(), _queries(queries))
-        if answer.scores.shape != scores.shape:
-            raise ValueError(f"{system} answered {answer.scores.shape}, not {scores.shape}")
-        scores[:] = answer.scores
-        known = []
-        for target, dates in zip(classes, (answer.classes_before, answer.classes_after)):
-            known.append(dates is not None)
-            if dates is not None:
-                target[:] = dates
-        return {"known": known, "notes": answer.notes}
+        return (scores, *(part.copy() for part in given), classes)
+
+
+def _answered(
+    system: str, answer: TilePrediction, scores: np.ndarray, classes: np.ndarray
+) -> dict[str, Any]:
+    """Write an answer's arrays into the block; return the rest."""
+    if answer.scores.shape != scores.shape:
+        raise ValueError(f"{system} answered {answer.scores.shape}, not {scores.shape}")
+    scores[:] = answer.scores
+    known = []
+    for target, dates in zip(classes, (answer.classes_before, answer.classes_after)):
+        known.append(dates is not None)
+        if dates is not None:
+            target[:] = dates
+    return {"known": known, "notes": answer.notes, "captions": answer.captions}
 
 
 def _queries(rows: list[tuple[str, str, list[str]]]) -> list[Query]:

@@ -124,13 +124,37 @@ class WorkerHost(Host):
             CancelledError: the batch did not end soon after the run was cancelled.
             ChangeScribeError: the process died twice, or did not answer.
         """
+        return self._answer(system, before, after, queries, None, cancelled)
+
+    def describe(
+        self,
+        system: str,
+        before: np.ndarray,
+        after: np.ndarray,
+        queries: Sequence[Query],
+        regions: np.ndarray,
+        cancelled: Optional[CancelledCallback] = None,
+    ) -> TilePrediction:
+        """Score a batch and write sentences about it, as :meth:`predict` does."""
+        return self._answer(system, before, after, queries, regions, cancelled)
+
+    def _answer(
+        self,
+        system: str,
+        before: np.ndarray,
+        after: np.ndarray,
+        queries: Sequence[Query],
+        regions: Optional[np.ndarray],
+        cancelled: Optional[CancelledCallback],
+    ) -> TilePrediction:
+        """Ask the process, and another one where it dies; without regions for scores alone."""
         with self._turn(cancelled):
             try:
-                return self._predict(system, before, after, queries, cancelled)
+                return self._ask(system, before, after, queries, regions, cancelled)
             except WorkerEnded as death:
                 how = death.how
             with self._explained("twice over the same tile"):
-                prediction = self._predict(system, before, after, queries, cancelled)
+                prediction = self._ask(system, before, after, queries, regions, cancelled)
             tiles = "tile was" if len(before) == 1 else "tiles in work were"
             note = (
                 f"The worker process ended unexpectedly ({how}) and was started again; the {tiles} "
@@ -232,12 +256,13 @@ class WorkerHost(Host):
         session.loaded[system] = answer["device"]
         return answer["device"]
 
-    def _predict(
+    def _ask(
         self,
         system: str,
         before: np.ndarray,
         after: np.ndarray,
         queries: Sequence[Query],
+        regions: Optional[np.ndarray],
         cancelled: Optional[CancelledCallback],
     ) -> TilePrediction:
         """Send a batch through the shared memory, and take the answer out of it."""
@@ -245,10 +270,11 @@ class WorkerHost(Host):
         shape = Shape(*before.shape[:3], len(queries))
         block = self._block(session, shape.size)
         scores, *tiles, classes = block.views(shape)
-        for target, source in zip(tiles, (before, after)):
-            target[:] = source
+        for target, source in zip(tiles, (before, after, regions)):
+            if source is not None:
+                target[:] = source
         answer = session.process.call(
-            "predict",
+            "predict" if regions is None else "describe",
             self._limits.predict,
             cancelled,
             self._limits.cancel,
@@ -259,7 +285,9 @@ class WorkerHost(Host):
         dates = [
             part.copy() if known else None for part, known in zip(classes, answer["known"])
         ]
-        return TilePrediction(scores.copy(), dates[0], dates[1], tuple(answer["notes"]))
+        return TilePrediction(
+            scores.copy(), dates[0], dates[1], tuple(answer["notes"]), tuple(answer["captions"])
+        )
 
     def _block(self, session: _Session, size: int) -> Block:
         """Return shared memory of that size at least, known to the process."""

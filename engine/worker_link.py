@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 #: Raised when a call changes; both sides must have the same.
-PROTOCOL = 2
+PROTOCOL = 3
 
 _KINDS = {
     kind.__name__: kind
@@ -86,7 +86,7 @@ class Shape:
     def size(self) -> int:
         """Bytes that tiles and answer take together."""
         pixels = self.batch * self.height * self.width
-        return pixels * (4 * self.queries + 2 * 3 + 2)
+        return pixels * (4 * self.queries + 2 * 3 + 2 + 1)
 
 
 class Block:
@@ -159,12 +159,12 @@ class Block:
         if file is not None:
             file.close()
 
-    def views(self, shape: Shape) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    def views(self, shape: Shape) -> tuple[np.ndarray, ...]:
         """Return the parts of the block, not copied.
 
         Returns:
-            scores (B, Q, H, W) float32; before and after (B, H, W, 3) uint8; classes of both
-            dates (2, B, H, W) uint8.
+            scores (B, Q, H, W) float32; before and after (B, H, W, 3) uint8; regions to describe
+            (B, H, W) uint8; classes of both dates (2, B, H, W) uint8.
         """
         import numpy as np
 
@@ -175,12 +175,13 @@ class Block:
             (np.float32, (b, shape.queries, h, w)),  # first, where it is aligned
             (np.uint8, (b, h, w, 3)),
             (np.uint8, (b, h, w, 3)),
+            (np.uint8, (b, h, w)),
             (np.uint8, (2, b, h, w)),
         ):
             part = np.ndarray(dimensions, dtype, self._map, offset)
             parts.append(part)
             offset += part.nbytes
-        return parts[0], parts[1], parts[2], parts[3]
+        return tuple(parts)
 
     def close(self) -> None:
         """Give up the memory and the name."""

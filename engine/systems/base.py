@@ -12,6 +12,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Optional
 
+from ..errors import InputError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -43,6 +45,7 @@ class SystemInfo:
         weights: ids in the catalogue of weights, of files that it needs before it can be loaded.
         competing: what else the ground may be, by default, for a system that tells the object of
             a query from such a list; users may give their own. Empty where it needs none.
+        writes: it writes sentences of its own, see :meth:`ChangeSystem.describe`.
     """
 
     name: str
@@ -58,6 +61,7 @@ class SystemInfo:
     tier: str = "compact"
     weights: tuple[str, ...] = ()
     competing: tuple[str, ...] = ()
+    writes: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,12 +75,14 @@ class TilePrediction:
             class on the earlier date, :data:`CLASS_UNKNOWN` where none is likely; or None.
         classes_after: the same for the later date.
         notes: what happened in this batch that the user should know; become warnings of the run.
+        captions: of :meth:`ChangeSystem.describe`, one sentence per tile pair; else none.
     """
 
     scores: np.ndarray
     classes_before: Optional[np.ndarray] = None
     classes_after: Optional[np.ndarray] = None
     notes: tuple[str, ...] = ()
+    captions: tuple[str, ...] = ()
 
 
 class ChangeSystem(ABC):
@@ -115,6 +121,34 @@ class ChangeSystem(ABC):
         Returns:
             Scores per query, and classes per date where the system knows them.
         """
+
+    def describe(
+        self,
+        before: np.ndarray,
+        after: np.ndarray,
+        queries: Sequence[Query],
+        regions: np.ndarray,
+    ) -> TilePrediction:
+        """Score a batch of tile pairs and write a sentence about each, from one pass.
+
+        Callers who want sentences as they are ready give one pair at a time.
+
+        Args:
+            before: (B, H, W, 3) uint8, H and W multiples of 32.
+            after: the same for the later date.
+            queries: what to look for; may be empty.
+            regions: (B, H, W) uint8, 1 where the sentence is to be about.
+
+        Returns:
+            What :meth:`predict` does, with ``captions``.
+
+        Raises:
+            InputError: the system writes none (``SystemInfo.writes``).
+        """
+        raise InputError(
+            f'The system "{self.info.name}" writes no sentences of its own.',
+            "Choose another one, or leave the captions to the facts of the detection.",
+        )
 
     def notes(self, queries: Sequence[Query]) -> tuple[str, ...]:
         """Warnings about the queries, such as a noun that the system was not trained on."""

@@ -12,6 +12,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,22 @@ class Plain(ChangeSystem):
         planes = [rise if query.direction == APPEARED else -rise for query in queries]
         bright = [(tiles.mean(-1) < 128).astype(np.uint8) for tiles in (before, after)]
         return TilePrediction(np.clip(np.stack(planes, 1), 0, 1), *bright)
+
+
+class Writes(Plain):
+    """Tells how many of the region's pixels became brighter."""
+
+    name = "writes"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.info = replace(self.info, writes=True, classes=("building",))
+
+    def describe(self, before, after, queries, regions):
+        answer = self.predict(before, after, [Query(q.object, APPEARED) for q in queries])
+        brighter = (after.mean(3) > before.mean(3)) & (regions == 1)
+        captions = [f"{n} pixels are brighter." if n else "nothing" for n in brighter.sum((1, 2))]
+        return replace(answer, captions=tuple(captions))
 
 
 class Compact(Plain):
@@ -163,7 +180,8 @@ class WithTorch(Plain):
 
 
 SYSTEMS = (
-    Plain, Compact, Printing, DiesOnce, Dies, DiesLoading, Hangs, Refuses, Breaks, WithTorch,
+    Plain, Writes, Compact, Printing, DiesOnce, Dies, DiesLoading, Hangs, Refuses, Breaks,
+    WithTorch,
 )
 
 
