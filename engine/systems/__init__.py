@@ -18,6 +18,7 @@ _SYSTEMS: dict[str, tuple[str, str]] = {
     "lgcd": ("lgcd", "LgcdSystem"),
     "mmchange": ("mmchange", "MmchangeSystem"),
     "textscd": ("textscd", "TextscdSystem"),
+    "kcfi": ("kcfi", "KcfiSystem"),
 }
 #: The same for systems from outside the package, whose modules are found on ``sys.path``.
 _REGISTERED: dict[str, tuple[str, str]] = {}

@@ -147,7 +147,7 @@ class MmchangeSystem(ChangeSystem):
         self.load(self._wanted_device or "auto")
         count, height, width = before.shape[:3]
         scores = np.zeros((count, len(queries), height, width), np.float32)
-        asked = [row for row, query in enumerate(queries) if _answers(self._config, query)]
+        asked = [row for row, query in enumerate(queries) if answers(self._config.object, query)]
         if not asked:
             return TilePrediction(scores)
         both = self._score(before, after)
@@ -194,7 +194,7 @@ class MmchangeSystem(ChangeSystem):
                 f'This MMChange finds any change, and not "{noun}" alone.' for noun in others
             ]
         else:
-            wrong = list(dict.fromkeys(q.object for q in queries if not _answers(config, q)))
+            wrong = list(dict.fromkeys(q.object for q in queries if not answers(config.object, q)))
             found += [
                 f'This MMChange was trained on {config.object}: nothing was looked for as "{noun}".'
                 for noun in wrong
@@ -236,9 +236,14 @@ def _require_texts(store: WeightsStore, config: MMChangeConfig) -> None:
         store.path(name)
 
 
-def _answers(config: MMChangeConfig, query: Query) -> bool:
-    """Whether a network finds what a query names: the same words, or the same land cover."""
-    if not config.object or query.object == config.object:
+def answers(target: str, query: Query) -> bool:
+    """Whether a network that learned one object finds what a query names.
+
+    Args:
+        target: what it was trained on, as an object phrase; empty: any change.
+        query: names the same words, or the same land cover, or not.
+    """
+    if not target or query.object == target:
         return True
     land_cover = class_of(query.object)
-    return land_cover is not None and land_cover == class_of(config.object)
+    return land_cover is not None and land_cover == class_of(target)

@@ -16,6 +16,7 @@ _TASKS: dict[str, tuple[str, str]] = {
     "lgcd": ("lgcd", "LgcdTask"),
     "mmchange": ("mmchange", "MmchangeTask"),
     "textscd": ("textscd", "TextscdTask"),
+    "kcfi": ("kcfi", "KcfiTask"),
 }
 
 

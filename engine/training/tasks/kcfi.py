@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Training of KCFI: captions and change together, weighed by how fast each is learned (eq. 10).
+
+The language model is frozen; its loss reaches the projector, the perceivers and the
+encoder through the embeddings in the place of ``<image>``. Sentences tell places ("in
+the top left corner") and an order of the dates: a recipe for captions neither mirrors,
+turns nor exchanges.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from ... import language
+from ...device import choose
+from ...modules.kcfi import INSTRUCTIONS, Kcfi, build
+from ...modules.kcfi_config import KcfiConfig
+from ..dynamic_weights import TEMPERATURE, DynamicWeights
+from .base import UNKNOWN, LabelledPair, Task
+
+if TYPE_CHECKING:
+    from ..recipe import Recipe
+
+#: Bytes of a sentence in a batch, UTF-8, filled up with zeros; the longest of LEVIR-CC has 230.
+_CAPTION_BYTES = 384
+#: Steps that are an epoch for the weights, where the size of the data set does not say.
+_EPOCH = 100
+
+
+class KcfiTask(Task):
+    """What KCFI brings to the training loop.
+
+    Of the recipe's section ``loss`` it reads ``temperature`` and ``epoch``, see
+    :class:`..dynamic_weights.DynamicWeights`; an epoch is one pass over the data unless given.
+    """
+
+    name = "kcfi"
+
+    def __init__(self) -> None:
+        self._weights = DynamicWeights(2, _EPOCH)
+        self._settings: dict[str, float] = {}
+
+    def prepare(self, recipe: Recipe, rank: int) -> None:
+        """Take the settings of the weights."""
+        self._settings = dict(recipe.loss)
+        self._weights = self._dynamic(_EPOCH)
+
+    def _dynamic(self, epoch: int) -> DynamicWeights:
+        settings = self._settings
+        temperature = settings.get("temperature", TEMPERATURE)
+        return DynamicWeights(2, int(settings.get("epoch", epoch)), temperature)
+
+    def build(self, settings: dict[str, Any]) -> nn.Module:
+        """Return KCFI with its encoder and its frozen language model.
+
+        Args:
+            settings: those of :class:`KcfiConfig`, or ``tiny: true``.
+
+        Raises:
+            InputError: a setting is unknown, or the language model does not fit.
+            WeightsError: weights of the encoder or the language model are missing.
+        """
+        config = KcfiConfig.from_settings(settings)
+        written = language.load(config.language, choose(), precision=config.precision)
+        return build(config, written)
+
+    def dataset(self, recipe: Recipe, root: Path, runs: Path) -> Dataset:
+        """Return the training samples, and learn how many steps are an epoch."""
+        crops = super().dataset(recipe, root, runs)
+        pairs = sum(len(part) for part in crops.sets)
+        state = self._weights.state_dict()
+        self._weights = self._dynamic(max(1, round(pairs / recipe.batch_size)))
+        self._weights.load_state_dict(state)
+        return crops
+
+    def sample(self, pair: LabelledPair, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Return images, the change, one of the sentences and one of the instructions.
+
+        Returns:
+            ``before`` and ``after`` (3, H, W) uint8; ``change`` (H, W) uint8, 255 for unknown;
+            ``caption`` (384,) uint8, empty where there is none; ``instruction`` () int64.
+        """
+        caption = str(rng.choice(pair.captions)) if pair.captions else ""
+        text = np.zeros(_CAPTION_BYTES, np.uint8)
+        encoded = caption.encode()[:_CAPTION_BYTES]
+        text[: len(encoded)] = np.frombuffer(encoded, np.uint8)
+        change = pair.change
+        if change is None:
+            change = np.full(pair.before.shape[:2], UNKNOWN, np.uint8)
+        return {
+            **_images(pair),
+            "change": change,
+            "caption": text,
+            "instruction": np.int64(rng.integers(len(INSTRUCTIONS))),
+        }
+
+    def question(self, pair: LabelledPair) -> dict[str, np.ndarray]:
+        """Return the images."""
+        return _images(pair)
+
+    def loss(
+        self, model: nn.Module, batch: dict[str, Tensor], step: int
+    ) -> tuple[Tensor, dict[str, float]]:
+        """Return L_tot (eq. 10), its two parts and their weights; see :meth:`Task.loss`."""
+        features = model(batch["before"].float(), batch["after"].float())
+        caption = caption_loss(model, features.key, batch)
+        change = change_loss(features.change, batch["change"])
+        weights = self._weights.at(step)
+        parts = [None if part is None else float(part.detach()) for part in (caption, change)]
+        self._weights.add(parts)
+        total = features.change.sum() * 0.0  # of a batch that teaches nothing
+        for weight, part in zip(weights, (caption, change), strict=True):
+            total = total if part is None else total + weight * part
+        figures = {"caption": parts[0] or 0.0, "change": parts[1] or 0.0}
+        return total, {**figures, "weight_caption": weights[0], "weight_change": weights[1]}
+
+    def predict(self, model: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return the probability of change."""
+        features = model(batch["before"].float(), batch["after"].float())
+        return {"change": features.change.float().softmax(1)[:, 1]}
+
+    def parameter_groups(self, model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
+        """Return encoder and projector at the encoder's rate, and the rest."""
+        spec = recipe.optimiser
+        slow = [*model.encoder.parameters(), *model.projector.parameters()]
+        return [
+            {"params": [p for p in slow if p.requires_grad], "lr": spec.encoder_lr or spec.lr},
+            {"params": [*model.extractor.parameters(), *model.detector.parameters()]},
+        ]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the losses that the weights come from."""
+        return self._weights.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what :meth:`state_dict` returned."""
+        self._weights.load_state_dict(state)
+
+
+def caption_loss(model: Kcfi, key: Tensor, batch: dict[str, Tensor]) -> Tensor | None:
+    """Return L_cap (eq. 8), the mean over the tokens of the answers; None without any.
+
+    Args:
+        model: as built.
+        key: F_kc (B, 4C, h, w).
+        batch: with ``caption`` and ``instruction``.
+    """
+    sentences = [
+        bytes(row).rstrip(b"\0").decode(errors="ignore") for row in batch["caption"].cpu().numpy()
+    ]
+    told = [row for row, sentence in enumerate(sentences) if sentence]
+    if not told:
+        return None
+    asked = batch["instruction"].tolist()
+    inputs = model.language.inputs(
+        model.projector(key[told]),
+        [INSTRUCTIONS[asked[row]] for row in told],
+        [sentences[row] for row in told],
+    )
+    return model.language.loss(inputs)
+
+
+def change_loss(logits: Tensor, target: Tensor) -> Tensor | None:
+    """Return L_det (eq. 9): Y_i is the softmax of the two classes; None without labels.
+
+    Args:
+        logits: (B, 2, H, W).
+        target: (B, H, W) uint8: 0, 1, or 255, which does not count.
+    """
+    if not (target != UNKNOWN).any():
+        return None
+    return F.cross_entropy(logits.float(), target.long(), ignore_index=UNKNOWN)
+
+
+def _images(pair: LabelledPair) -> dict[str, np.ndarray]:
+    return {
+        "before": np.ascontiguousarray(pair.before.transpose(2, 0, 1)),
+        "after": np.ascontiguousarray(pair.after.transpose(2, 0, 1)),
+    }
