@@ -18,6 +18,7 @@ _LAYOUTS: dict[str, tuple[str, str]] = {
     "whu_cd": ("whu", "whu_cd"),
     "sysu_cd": ("binary", "SysuCd"),
     "second": ("second", "Second"),
+    "levir_cc": ("levir", "LevirCc"),
     "levir_mci": ("levir", "LevirMci"),
     "levir_tiles": ("levir", "LevirTiles"),
     "levir_crops": ("levir", "LevirCrops"),

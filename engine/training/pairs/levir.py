@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""LEVIR with captions: LEVIR-MCI as published, and the project's own georeferenced tiles."""
+"""LEVIR with captions: LEVIR-CC and LEVIR-MCI as published, and the project's own tiles."""
 
 from __future__ import annotations
 
@@ -35,16 +35,14 @@ def _read_json(path: Path) -> Any:
         ) from error
 
 
-class LevirMci(ImagePairs):
-    """LEVIR-MCI: 10077 pairs of 256 x 256 pixels, 0.5 m; roads, buildings and five captions.
+class LevirCc(ImagePairs):
+    """LEVIR-CC: 10077 pairs of 256 x 256 pixels, 0.5 m, with five captions each.
 
-    ``images / SPLIT / A, B, label / NAME.png`` and ``LevirCCcaptions.json``; a label is 0, 128
-    for roads or 255 for buildings that changed (Liu et al., TGRS 2024;
-    github.com/Chen-Yang-Liu/Change-Agent). The labels do not tell the direction; nearly all
-    change is new, so all counts as appeared.
+    ``images / SPLIT / A, B / NAME.png`` and ``LevirCCcaptions.json`` (Liu et al., TGRS 2022;
+    github.com/Chen-Yang-Liu/RSICC). Nothing else is labelled.
     """
 
-    parts = ("A", "B", "label")
+    parts: tuple[str, ...] = ("A", "B")
 
     def __init__(self, spec: DataSpec, folder: Path) -> None:
         super().__init__(spec, folder)
@@ -64,6 +62,21 @@ class LevirMci(ImagePairs):
     def _base(self) -> Path:
         return self.folder / "images" / self.spec.split
 
+    def _label(self, pair: LabelledPair, labels: list[np.ndarray], index: int) -> None:
+        pair.captions = self._captions.get(self.names[index], ())
+
+
+class LevirMci(LevirCc):
+    """LEVIR-MCI: the pairs and captions of LEVIR-CC, and roads and buildings that changed.
+
+    ``images / SPLIT / A, B, label / NAME.png`` and ``LevirCCcaptions.json``; a label is 0, 128
+    for roads or 255 for buildings that changed (Liu et al., TGRS 2024;
+    github.com/Chen-Yang-Liu/Change-Agent). The labels do not tell the direction; nearly all
+    change is new, so all counts as appeared.
+    """
+
+    parts = ("A", "B", "label")
+
     def _read_label(self, path: Path) -> np.ndarray:
         label = read_image(path, "L")
         strange = sorted(set(np.unique(label).tolist()) - {0, 128, 255})
@@ -75,10 +88,10 @@ class LevirMci(ImagePairs):
         return label
 
     def _label(self, pair: LabelledPair, labels: list[np.ndarray], index: int) -> None:
+        super()._label(pair, labels, index)
         pair.change = (labels[0] > 0).astype(np.uint8)
         both_directions(pair, ROADS, (labels[0] == 128).astype(np.uint8))
         both_directions(pair, BUILDINGS, (labels[0] == 255).astype(np.uint8))
-        pair.captions = self._captions.get(self.names[index], ())
 
 
 class LevirTiles(ImagePairs):
