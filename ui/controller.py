@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING, Optional
 
 from qgis.core import QgsProject
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 #: Runs shorter than this say little about the speed of long ones.
 _WORTH_MEASURING_S = 0.5
 _SHOWN_S = 30
+#: Of a caption in the message bar, which has one line.
+_MESSAGE_LENGTH = 88
 
 
 class RunController(QObject):
@@ -157,7 +160,11 @@ class RunController(QObject):
         if result.warnings:
             self.messenger.warning(result.warnings[0], "\n".join(result.warnings[1:]))
         if run.count:
-            self.messenger.info(result.caption, LEVEL_SUCCESS, _SHOWN_S, (export, folder))
+            # The whole of it is the tool tip of the line in the list of results.
+            caption = textwrap.shorten(
+                result.caption, _MESSAGE_LENGTH, placeholder=" \N{HORIZONTAL ELLIPSIS}"
+            )
+            self.messenger.info(caption, LEVEL_SUCCESS, _SHOWN_S, (export, folder))
         else:
             hint = self.tr('Lower "Score at least" under Advanced, or ask for something else.')
             self.messenger.info(f"{result.caption} {hint}", LEVEL_INFO, _SHOWN_S, (folder,))

@@ -35,12 +35,12 @@ _OUTLINE_MM = 0.5
 _HALO_MM = 1.2
 _HALO_COLOUR = QColor(255, 255, 255, 190)
 _MASK_ALPHA = 150
-#: Colours of the second and third object of a direction, a light and a dark shade of its own:
+#: Colours of the second and third object of a direction, a dark and a light shade of its own:
 #: the nine stay apart under each kind of colour blindness (a test measures it).
 _SHADES = {
-    APPEARED: ("#6cc0f5", "#08264d"),
-    REMOVED: ("#f5b041", "#6b1f00"),
-    CHANGED: ("#f0c3dc", "#7d2a5b"),
+    APPEARED: ("#08264d", "#6cc0f5"),
+    REMOVED: ("#6b1f00", "#f5b041"),
+    CHANGED: ("#7d2a5b", "#f0c3dc"),
 }
 #: Outlines that tell further objects of the same direction apart, three by three.
 _PEN_STYLES = (

@@ -449,6 +449,21 @@ def test_run_without_findings(desk):
     assert "Lower" in text
 
 
+def test_the_message_is_one_line(desk):
+    caption = "; ".join(["12 buildings appeared (3.1 ha), most in the north-east"] * 4) + "."
+
+    def find_much(*args, **kwargs):
+        return dataclasses.replace(fake_engine.FakeEngine()(*args, **kwargs), caption=caption)
+
+    desk.controller.thread_._detect = find_much
+    desk.run()
+    text = desk.bar.currentItem().text()
+    assert text.endswith("\N{HORIZONTAL ELLIPSIS}")
+    assert caption.startswith(text[:-2])
+    assert 60 < len(text) < 90
+    assert caption in desk.dock.results.list.item(0).toolTip()
+
+
 def test_warnings_are_shown_below_the_result(desk):
     def warn(*args, **kwargs):
         result = fake_engine.FakeEngine()(*args, **kwargs)
