@@ -35,7 +35,10 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="the stand-in is a sc
 TIER = Tier("full", ("torch_like",), ("torch-like>=1,<2",), 1, 1, "PyTorch", True, ("built-one",))
 
 #: Answers what the installer asks a Python; FAIL names the call that fails or hangs.
-FAKE = """#!{python} -I
+#: Its first lines are shell and Python at once: the path of a Python may have spaces.
+FAKE = """#!/bin/sh
+'''exec' "{python}" -I "$0" "$@"
+' '''
 import json, os, shutil, sys, time
 here = os.path.abspath(sys.argv[0])
 arguments = sys.argv[1:]
