@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _WORTH_MEASURING_S = 0.5
 _SHOWN_S = 30
 #: Of a caption in the message bar, which has one line.
-_MESSAGE_LENGTH = 88
+_MESSAGE_LENGTH = 78
 
 
 class RunController(QObject):

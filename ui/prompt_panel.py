@@ -154,11 +154,12 @@ class PromptPanel(QWidget):
         cross = palette.color(QPalette.ColorRole.Link).name()
         self.chips.setText(
             "\N{NO-BREAK SPACE} ".join(
-                f'<span style="background-color: {shade}">\N{NO-BREAK SPACE}'
-                f"{html.escape(query.object)}, {self.tr(query.direction)}\N{NO-BREAK SPACE}"
+                f'<span style="background-color: {shade}">{_unbroken(text)}'
                 f'<a href="{index}" style="text-decoration: none; color: {cross}">'
                 "\N{MULTIPLICATION X}</a>\N{NO-BREAK SPACE}</span>"
-                for index, query in enumerate(queries)
+                for index, text in enumerate(
+                    f" {query.object}, {self.tr(query.direction)} " for query in queries
+                )
             )
         )
         self.chips.setVisible(bool(queries))
@@ -183,3 +184,8 @@ class PromptPanel(QWidget):
             self.parse_label.setText(str(error))
         else:
             self.parse_label.setText(self._parse.explanation)
+
+
+def _unbroken(text: str) -> str:
+    """Return a text for HTML that is not wrapped within."""
+    return html.escape(text).replace(" ", "\N{NO-BREAK SPACE}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Optional
 
-from qgis.PyQt.QtCore import QSize, Qt, pyqtSignal
+from qgis.PyQt.QtCore import QRect, QSize, Qt, pyqtSignal
 from qgis.PyQt.QtWidgets import (
     QAbstractItemView,
     QHBoxLayout,
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _LINES_SHOWN = 4
 _PADDING = 6
+_LEAST_WIDTH = 240
 
 
 class ResultsPanel(QWidget):
@@ -115,11 +116,16 @@ class ResultsPanel(QWidget):
         self._runs.insert(0, run)
         item = QListWidgetItem(line_of(run))
         item.setToolTip(plain_tip("\n".join(part for part in (run.caption, run.gpkg) if part)))
-        height = 2 * self.list.fontMetrics().height() + _PADDING
-        item.setSizeHint(QSize(0, height))
+        item.setSizeHint(QSize(0, self._height_of(item.text())))
         self.list.insertItem(0, item)
         self.list.setCurrentRow(0)
         self._refresh()
+
+    def _height_of(self, text: str) -> int:
+        """Return the height of a line that wraps at the present width of the list."""
+        room = QRect(0, 0, max(self.list.viewport().width() - 2 * _PADDING, _LEAST_WIDTH), 10_000)
+        flags = int(Qt.TextFlag.TextWordWrap)
+        return self.list.fontMetrics().boundingRect(room, flags, text).height() + _PADDING
 
     def remove(self, gpkg: str) -> None:
         """Take a run off the list."""

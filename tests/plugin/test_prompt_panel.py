@@ -12,6 +12,7 @@ def test_each_thing_looked_for_can_be_left_out(desk):
     panel.set_text("new roads, trees cleared and buildings demolished")
     assert panel.chips.isVisibleTo(panel)
     assert re.findall(r'href="(.)"', panel.chips.text()) == ["0", "1", "2"]
+    assert "trees,\N{NO-BREAK SPACE}removed" in panel.chips.text()  # not wrapped within
     panel.chips.linkActivated.emit("1")
     assert panel.text == "roads appeared, buildings removed"
     assert panel.parse_label.text() == "looks for: roads, appeared; buildings, removed"
@@ -38,3 +39,14 @@ def test_what_is_not_used_is_told(desk):
     assert "roads built" in desk.dock.prompt.parse_label.text()
     desk.dock.refresh()
     assert not desk.dock.run.detect_button.isEnabled()
+
+
+def test_a_long_prompt_does_not_hide_what_was_found(desk):
+    desk.dock.prompt.set_text("buildings built")
+    desk.run()
+    desk.dock.prompt.set_text(", ".join(f"{noun} built" for noun in (
+        "buildings", "roads", "swimming pools", "tennis courts", "warehouses", "car parks")))
+    desk.run()
+    lines = desk.dock.results.list
+    assert "found" in lines.item(0).text()
+    assert lines.item(0).sizeHint().height() > lines.item(1).sizeHint().height()
