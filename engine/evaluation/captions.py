@@ -45,7 +45,7 @@ NO_CHANGE = (
 _FACTUAL_NO_CHANGE = ("no", "change", "matching")
 #: A word of a vocabulary occurs so often, as in the programs that score ids.
 LEAST_COUNT = 5
-NEEDS_JAVA = "METEOR and S*m are left out: they need Java (java on the path)."
+NEEDS_JAVA = "METEOR and S*m are left out: they need Java (java on the path) and 2 GB of memory."
 _WORD = re.compile(r"[^\W_]+(?:[-'][^\W_]+)*")
 
 Vocabulary = Mapping[str, int]
@@ -228,15 +228,20 @@ def _scorer(name: str) -> Any:
 
 
 def _meteor(references: Any, answers: Any) -> float | None:
-    """Return METEOR in per cent; None without Java."""
+    """Return METEOR in per cent; None without Java, or where it ends early (lack of memory)."""
     if shutil.which("java") is None:
         return None
     from pycocoevalcap.meteor.meteor import Meteor
 
+    scorer = Meteor()
     try:
-        return 100 * float(Meteor().compute_score(references, answers)[0])
-    except (OSError, ValueError):  # it could not be started, or said something else than numbers
+        return 100 * float(scorer.compute_score(references, answers)[0])
+    except (OSError, ValueError):  # the program ended, or said something else than numbers
         return None
+    finally:
+        # After an error the scorer still holds its lock, for which its own end would wait for ever.
+        if scorer.lock.locked():
+            scorer.lock.release()
 
 
 def main() -> None:

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 import torch
 from torch.utils.data import DataLoader
@@ -74,10 +75,7 @@ def train(
     if loaded.processes == 1:
         _run(0, job)
     else:
-        meeting = folder / f"meeting_{os.getpid()}"
-        meeting.unlink(missing_ok=True)
-        torch.multiprocessing.spawn(_run_process, (job, str(meeting)), nprocs=loaded.processes)
-        meeting.unlink(missing_ok=True)
+        _run_several(job)
     return folder / WEIGHTS
 
 
@@ -94,12 +92,33 @@ class Job:
     task: Optional[Task]
 
 
-def _run_process(rank: int, job: Job, meeting: str) -> None:
+def _run_several(job: Job) -> None:
+    """Run in several processes; raise what went wrong in one of them."""
+    meeting = job.out / f"meeting_{os.getpid()}"
+    meeting.unlink(missing_ok=True)
+    errors = torch.multiprocessing.get_context("spawn").SimpleQueue()
+    try:
+        torch.multiprocessing.spawn(
+            _run_process, (job, str(meeting), errors), nprocs=job.recipe.processes
+        )
+    except torch.multiprocessing.ProcessExitedException:
+        if errors.empty():
+            raise
+        raise errors.get() from None
+    finally:
+        meeting.unlink(missing_ok=True)
+
+
+def _run_process(rank: int, job: Job, meeting: str, errors: Any) -> None:
     """Join the group of training processes, and run."""
     torch.distributed.init_process_group(
         "gloo", init_method=f"file://{meeting}", rank=rank, world_size=job.recipe.processes
     )
-    _run(rank, job)
+    try:
+        _run(rank, job)
+    except ChangeScribeError as error:
+        errors.put(error)
+        sys.exit(error.exit_code)
     torch.distributed.destroy_process_group()
 
 
@@ -205,7 +224,8 @@ def validate(trainer: Trainer, tiles: Tiles) -> dict[str, float]:
         num_workers=recipe.workers,
         multiprocessing_context=_how_to_start(),
     )
-    counts = BinaryStatScores(ignore_index=UNKNOWN)
+    # The first process alone measures: the others do not wait here.
+    counts = BinaryStatScores(ignore_index=UNKNOWN, sync_on_compute=False)
     with trainer.averaged() as model:
         for batch in loader:
             question, labels = _checked(batch)

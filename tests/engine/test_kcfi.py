@@ -169,7 +169,7 @@ def test_losses_by_hand_and_of_what_is_labelled_only():
 
 @pytest.mark.parametrize("train_encoder", [True, False])
 def test_tiny_model_learns_both_tasks_and_frozen_parts_stay(train_encoder):
-    task, pair = create("kcfi"), square_pair()
+    task, pair = create("kcfi"), replace(square_pair(), captions=("a house",))
     settings = {"tiny": True, "residual": "other", "train_encoder": train_encoder}
     model = task.build(settings).train()
     assert not model.network.training
@@ -186,11 +186,11 @@ def test_tiny_model_learns_both_tasks_and_frozen_parts_stay(train_encoder):
         optimiser.zero_grad()
         total.backward()
         optimiser.step()
-        figures.append((total.item(), parts))
-    assert np.mean([t for t, _ in figures[-3:]]) < 0.95 * np.mean([t for t, _ in figures[:3]])
-    for name in ("caption", "change"):
-        assert figures[-1][1][name] < figures[0][1][name]
-    assert figures[0][1]["weight_caption"] == 1
+        figures.append({"loss": total.item(), **parts})
+    # A random language model can be led to little, but to something.
+    for name, share in (("caption", 0.95), ("change", 0.5), ("loss", 0.9)):
+        assert figures[-1][name] < share * figures[0][name]
+    assert figures[0]["weight_caption"] == 1
     changed = {n for n, value in model.state_dict().items() if not torch.equal(value, started[n])}
     assert not any(name.startswith("network.") for name in changed)
     assert any(name.startswith("encoder.") for name in changed) is train_encoder

@@ -294,6 +294,16 @@ def test_errors_of_readers_reach_the_user(tmp_path, data):
     assert error.value.hint == "Set crop to 24 or less."
 
 
+@pytest.mark.slow
+def test_errors_of_several_processes_reach_the_user(tmp_path, data):
+    text = RECIPE.replace("accumulate: 2", "processes: 2\nthreads: 1")
+    text = text.replace("crop: 16", "crop: 64")
+    recipe = _recipe(tmp_path, text + "model: {tiny: true}\n")
+    with pytest.raises(InputError, match="24 x 24 pixels"):
+        loop.train(recipe, tmp_path / "run", data=data)
+    assert not list((tmp_path / "run").glob("meeting*"))
+
+
 def test_weights_of_another_model_are_refused(tmp_path, data):
     loop.train(_recipe(tmp_path), tmp_path / "run", data=data, task=TinyTask(), steps=1)
     run = _trainer()

@@ -55,7 +55,7 @@ class BundledTask(Task):
 
     def build(self, settings: dict[str, Any]) -> ChangeModel:
         """Return the model, its backbone pretrained on ImageNet."""
-        return ChangeModel(_config(settings)).to(memory_format=torch.channels_last)
+        return ChangeModel(_config(settings))
 
     def weights(self, model: nn.Module) -> dict[str, Tensor]:
         """Return all weights: the ONNX files are made of them."""
