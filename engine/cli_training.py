@@ -35,6 +35,10 @@ def add(commands: Any) -> None:
     _add_data_set(evaluate)
     bundled = evaluate.add_argument_group("the bundled model, on all that its card reports")
     bundled.add_argument("--model", type=Path, metavar="FOLDER", help="default: the shipped one")
+    bundled.add_argument(
+        "--folds", type=Path, metavar="FOLDER", default=Path("out/folds"),
+        help="models that left out places of OSCD and AirChange",
+    )
     bundled.add_argument("--quick", action="store_true", help="without robustness")
     evaluate.set_defaults(run=_evaluate)
 
@@ -84,7 +88,9 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         )
     from .evaluation.bundled import evaluate
 
-    evaluate(data, arguments.out, arguments.model, quick=arguments.quick)
+    evaluate(
+        data, arguments.out, arguments.model, quick=arguments.quick, folds=arguments.folds
+    )
     return 0
 
 

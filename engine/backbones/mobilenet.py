@@ -27,16 +27,17 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 class MobileNetPyramid(nn.Module):
     """The trunk of MobileNetV2, returning one feature map per stage.
 
-    The first two stages (strides 1 to 4: edges and colours) keep their ImageNet
-    weights and statistics: training them would cost a third of a step on a CPU.
+    The first stages (strides 1 to 4: edges and colours) may keep their ImageNet
+    weights and statistics: training them costs a third of a step on a CPU.
 
     Args:
         pretrained: load the ImageNet weights; without them every stage is trained.
+        frozen: how many stages keep them.
     """
 
     channels = STAGE_CHANNELS
 
-    def __init__(self, pretrained: bool = True) -> None:
+    def __init__(self, pretrained: bool = True, frozen: int = FROZEN_STAGES) -> None:
         super().__init__()
         from torchvision.models import mobilenet_v2
 
@@ -47,17 +48,15 @@ class MobileNetPyramid(nn.Module):
         self.stages = nn.ModuleList(
             network.features[start : end + 1] for start, end in zip(starts, STAGE_ENDS, strict=True)
         )
-        self.frozen = pretrained
-        if pretrained:
-            self.stages[:FROZEN_STAGES].requires_grad_(False)
+        self.frozen = frozen if pretrained else 0
+        self.stages[: self.frozen].requires_grad_(False)
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1) * 255)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1) * 255)
 
     def train(self, mode: bool = True) -> MobileNetPyramid:
         """Switch between training and evaluation; frozen stages stay in evaluation."""
         super().train(mode)
-        if self.frozen:
-            self.stages[:FROZEN_STAGES].eval()
+        self.stages[: self.frozen].eval()
         return self
 
     def forward(self, images: Tensor) -> list[Tensor]:
@@ -121,14 +120,19 @@ def imagenet_weights() -> dict[str, Tensor]:
     return torch.load(files[0], map_location="cpu", weights_only=True)
 
 
-def build(name: str, pretrained: bool = True) -> nn.Module:
+def build(name: str, pretrained: bool = True, frozen: int = FROZEN_STAGES) -> nn.Module:
     """Return the backbone called ``name``: ``"mobilenet_v2"`` or ``"tiny"``.
+
+    Args:
+        name: of the backbone.
+        pretrained: see :class:`MobileNetPyramid`.
+        frozen: the same.
 
     Raises:
         ValueError: no such backbone.
     """
     if name == "mobilenet_v2":
-        return MobileNetPyramid(pretrained)
+        return MobileNetPyramid(pretrained, frozen)
     if name == "tiny":
         return TinyPyramid()
     raise ValueError(f"unknown backbone {name!r}")

@@ -20,6 +20,7 @@ from ..training.roads import distance_to, lines_of, new_roads
 from .baselines import cva_otsu
 from .calibration import RawCounts, raw_scores
 from .elsewhere import AIRCHANGE, OSCD, measure_foreign
+from .folds import system_chooser
 from .generated import EVALUATION_SEEDS, GeneratedFigures, scored_scenes
 from .levir import (
     VALIDATION_TILES,
@@ -47,7 +48,12 @@ _DRAWN = 3
 
 
 def evaluate(
-    data: Path, out: Path, folder: Path | None = None, *, quick: bool = False
+    data: Path,
+    out: Path,
+    folder: Path | None = None,
+    *,
+    quick: bool = False,
+    folds: Path | None = None,
 ) -> dict[str, Any]:
     """Measure on real and generated pairs; write ``figures.json``, ``report.md`` and pictures.
 
@@ -56,6 +62,8 @@ def evaluate(
         out: for the results.
         folder: with the model files; None is the shipped model.
         quick: leave out robustness, which is half of the time.
+        folds: models that :mod:`.folds` wrote. A model that was trained on OSCD and AirChange is
+            not measured on them without.
 
     Returns:
         What was measured, as in ``figures.json``.
@@ -87,8 +95,9 @@ def evaluate(
         generated.add(scene)
     figures["generated"] = generated.figures()
     figures["calibration"] = _reliabilities(calibration, levir.raw, generated.raw)
-    for what in (OSCD, AIRCHANGE):
-        figures[what.folder], rows = measure_foreign(system, data, what, tell)
+    choose = system_chooser(system, folder, folds)
+    for what in (OSCD, AIRCHANGE) if choose else ():
+        figures[what.folder], rows = measure_foreign(choose, data, what, tell)
         write_sheet(rows, out / f"{what.folder}.jpg")
     report = _write_results(out, figures)
     if not quick:  # the longer half: whoever stops it has the other one

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Data sets that training does not use: OSCD (Sentinel-2) and AirChange, as a user runs them."""
+"""OSCD (Sentinel-2) and AirChange as a user runs them: other sensors, and places not trained on."""
 
 from __future__ import annotations
 
@@ -78,12 +78,16 @@ class ThresholdSweep:
 
 
 def measure_foreign(
-    system: ChangeSystem, data: Path, what: ForeignSet, tell: Callable[[str], None]
+    system_for: Callable[[str], ChangeSystem],
+    data: Path,
+    what: ForeignSet,
+    tell: Callable[[str], None],
 ) -> tuple[dict[str, object], list[np.ndarray]]:
     """Detect through the pipeline, and compare any mask value > 0 with the labels.
 
     Args:
-        system: loaded.
+        system_for: gives the loaded system that a place is measured with, by the place's name:
+            one whose training left that place out.
         data: the folder of real data.
         what: which data set.
         tell: is told of every place.
@@ -100,11 +104,11 @@ def measure_foreign(
     sweep = ThresholdSweep()
     places: dict[str, object] = {}
     rows = []
-    host = OneSystemHost(system)
     for folder in sorted(path for path in (data / what.folder).iterdir() if path.is_dir()):
         tell(f"{what.folder}: {folder.name}")
         label = read_rgb(folder / "label.tif")[..., 0] > 0
-        mask, score = _detect(host, system.info.name, folder, what.prompt)
+        system = system_for(folder.name)
+        mask, score = _detect(OneSystemHost(system), system.info.name, folder, what.prompt)
         known = mask != MASK_NODATA
         found = {"model": (mask > 0) & known, "cva_otsu": _baseline(folder, known)}
         figures = {}

@@ -43,6 +43,7 @@ class ModelConfig:
         detail: channels of the half-resolution map that carries outlines.
         text_width: channels of a sentence embedding.
         pretrained: start the backbone from ImageNet.
+        frozen: how many of its stages keep those weights.
     """
 
     backbone: str = "mobilenet_v2"
@@ -50,6 +51,7 @@ class ModelConfig:
     detail: int = 32
     text_width: int = 128
     pretrained: bool = True
+    frozen: int = mobilenet.FROZEN_STAGES
 
 
 class Encoded(NamedTuple):
@@ -83,7 +85,7 @@ class SceneEncoder(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.backbone = mobilenet.build(config.backbone, config.pretrained)
+        self.backbone = mobilenet.build(config.backbone, config.pretrained, config.frozen)
         self.adapters = nn.ModuleList(
             Adapter(channels, config.width) for channels in self.backbone.channels[1:]
         )

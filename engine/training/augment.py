@@ -30,7 +30,8 @@ def photometric(image: np.ndarray, rng: np.random.Generator, strength: float = 1
         image = _haze_or_shadow(image, rng, strength)
     draw = rng.random()
     if draw < 0.15:
-        picture = Image.fromarray(image).filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 1.2)))
+        blur = ImageFilter.GaussianBlur(rng.uniform(0.3, 0.6 + strength))
+        picture = Image.fromarray(image).filter(blur)
         image = np.asarray(picture)
     elif draw < 0.30:
         noise = rng.normal(0, rng.uniform(2, 10) * strength, image.shape).astype(np.float32)
@@ -58,10 +59,12 @@ def _tone(image: np.ndarray, rng: np.random.Generator, strength: float) -> np.nd
 
 
 def _mix_channels(image: np.ndarray, rng: np.random.Generator, strength: float) -> np.ndarray:
-    """Saturation and a slight hue rotation, as one 3x3 matrix (sometimes grey)."""
+    """Saturation and a slight hue rotation, as one 3x3 matrix; sometimes grey."""
     if rng.random() < 0.3:
         return image
     saturation = rng.uniform(1 - 0.6 * strength, 1 + 0.4 * strength)
+    if rng.random() < 0.1 * strength:  # aerial photographs of the last century
+        saturation = 0.0
     angle = rng.normal(0, 0.12) * strength
     luma = np.full((3, 3), 1 / 3, np.float32)
     # Rotation about the grey axis (Rodrigues), scaled in the chroma plane.

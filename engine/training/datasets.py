@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 
 from ..errors import InputError
 from . import sources
+from .foreign import FOREIGN, ForeignPairs
 from .labels import BARE, BUILDING, ROAD, TREE, WATER
 
 
@@ -34,8 +35,9 @@ def open_source(name: str, root: Path, generated: Path) -> sources.Source:
     """Load a source into memory.
 
     Args:
-        name: ``levir``, ``naip_trees``, ``generated``, a set of ``segmentation``, or one of
-            these after ``same:`` (the same image twice).
+        name: ``levir``, ``oscd``, ``airchange``, ``naip_trees``, ``generated``, a set of
+            ``segmentation``, or one of these after ``same:`` (the same image twice). After ``-``
+            may come a place that is left out: ``oscd-bercy``, ``airchange-Szada``.
         root: the data folder.
         generated: folder of the cache of generated scenes.
 
@@ -46,6 +48,9 @@ def open_source(name: str, root: Path, generated: Path) -> sources.Source:
         return sources.SameImage(open_source(name[5:], root, generated))
     if name == "levir":
         return sources.LevirPairs(root, (1, 30))
+    folder, _, left_out = name.partition("-")
+    if folder in FOREIGN:
+        return ForeignPairs(root / folder, FOREIGN[folder], left_out)
     if name == "naip_trees":
         return sources.NaipTrees(root)
     if name == "generated":
@@ -71,14 +76,20 @@ class PairDataset(Dataset):
         parts: sources.
         weights: share of each.
         seed: of the whole run.
+        strength: of the augmentation, see :meth:`.sample.PairSample.augmented`.
     """
 
     def __init__(
-        self, parts: Sequence[sources.Source], weights: Sequence[float], seed: int
+        self,
+        parts: Sequence[sources.Source],
+        weights: Sequence[float],
+        seed: int,
+        strength: float = 1.0,
     ) -> None:
         self.parts = list(parts)
         self.shares = np.asarray(weights, np.float64) / np.sum(weights)
         self.seed = seed
+        self.strength = strength
 
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
         """Return pair number ``index``, augmented.
@@ -91,7 +102,7 @@ class PairDataset(Dataset):
         """
         rng = np.random.default_rng((self.seed, index))
         part = self.parts[rng.choice(len(self.parts), p=self.shares)]
-        pair = part.draw(rng).augmented(rng)
+        pair = part.draw(rng).augmented(rng, self.strength)
         return {
             "before": pair.before.transpose(2, 0, 1),
             "after": pair.after.transpose(2, 0, 1),

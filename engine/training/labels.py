@@ -13,6 +13,8 @@ import numpy as np
 from ..classes import CLASSES
 
 UNKNOWN = 255
+#: Of a change: this class or another one that has the same code here, nobody said which.
+SOME = 254
 NUM_CLASSES = len(CLASSES)
 BUILDING, ROAD, TREE, GRASS, WATER, BARE = range(NUM_CLASSES)
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-#: Target value of a pixel about which nothing is known.
-UNKNOWN = 255
+from .labels import SOME, UNKNOWN
+
 #: Weight of Dice beside the cross-entropy of a land-cover class.
 SCENE_DICE_WEIGHT = 0.5
 
@@ -43,6 +43,30 @@ def _per_map(logits: Tensor, truth: Tensor, known: Tensor, dice_weight: float) -
     dice = dice * (truth.sum((0, 2, 3)) > 0)
     seen = (counts > 0).float()
     return ((entropy + dice_weight * dice) * seen).sum() / seen.sum().clamp(min=1)
+
+
+def some_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """Cross-entropy + Dice of "one of these changed", where labels do not say which.
+
+    The questions that have the code :data:`.labels.SOME` anywhere in a pair are one question
+    there, whose answer is the highest of theirs.
+
+    Args:
+        logits: (B, Q, h, w) of all questions about a pair, whatever the direction.
+        targets: the same shape, uint8, with counts of changed pixels, UNKNOWN, or SOME.
+
+    Returns:
+        A scalar, 0 where no pair has the code.
+    """
+    asked = (targets == SOME).any(-1).any(-1)
+    pairs = asked.any(1)
+    if not pairs.any():
+        return logits.sum() * 0
+    logits, targets, asked = logits[pairs], targets[pairs], asked[pairs][:, :, None, None]
+    highest = logits.float().masked_fill(~asked, -1e4).amax(1, keepdim=True)
+    some = (targets == SOME).any(1, keepdim=True)
+    none = ((targets == 0) | ~asked).all(1, keepdim=True)
+    return _per_map(highest, some.float(), some | none, 1.0)
 
 
 def steady_loss(before: Tensor, after: Tensor, steady: Tensor) -> Tensor:

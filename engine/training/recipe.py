@@ -97,11 +97,14 @@ class AugmentSpec:
         flip: mirror, at random.
         rotate: turn by a quarter, at random.
         exchange: probability of exchanging the dates.
+        colour: strength of the differences in light, colour and register between the dates; of
+            the bundled model's training alone.
     """
 
     flip: bool = True
     rotate: bool = True
     exchange: float = 0.5
+    colour: float = 1.0
 
 
 @dataclass

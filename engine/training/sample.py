@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import augment
-from .labels import NUM_CLASSES, UNKNOWN, appeared
+from .labels import NUM_CLASSES, SOME, UNKNOWN, appeared
 
 #: Indices of a direction: the order in which the head is given the dates.
 APPEARED, REMOVED = 0, 1
@@ -25,7 +25,8 @@ class PairSample:
         after: (H, W, 3) uint8.
         state_before: (H, W, 6) uint8, see :mod:`.labels`.
         state_after: the same of the later date.
-        changes: (H, W, 6, 2) uint8: per class, appeared and removed (0, 1, unknown).
+        changes: (H, W, 6, 2) uint8: per class, appeared and removed (0, 1, unknown, or
+            :data:`.labels.SOME`: one or more of those with this code).
     """
 
     before: np.ndarray
@@ -61,13 +62,18 @@ class PairSample:
             mixed.append(array)
         return PairSample(*mixed)
 
-    def augmented(self, rng: np.random.Generator) -> PairSample:
-        """Flip, turn, misregister, recolour each date by itself, exchange the dates."""
+    def augmented(self, rng: np.random.Generator, strength: float = 1.0) -> PairSample:
+        """Flip, turn, misregister, recolour each date by itself, exchange the dates.
+
+        Args:
+            rng: source of randomness.
+            strength: of the change of colours, and of how often the dates are misregistered.
+        """
         arrays = [self.before, self.after, self.state_before, self.state_after, self.changes]
         pair = PairSample(*augment.symmetry(arrays, rng))
-        if rng.random() < 0.5:
+        if rng.random() < 0.5 * strength:
             pair = pair.misregistered(rng)
-        strength = float(rng.choice([0.3, 0.7, 1.0]))
+        strength *= float(rng.choice([0.3, 0.7, 1.0]))
         pair.before = augment.photometric(pair.before, rng, strength)
         pair.after = augment.photometric(pair.after, rng, strength)
         return pair.swapped() if rng.random() < 0.5 else pair
@@ -88,12 +94,13 @@ class PairSample:
 
         Returns:
             (2, 6, H/2, W/2) uint8: by direction and class, how many of a cell's four pixels
-            changed; unknown where that of any of them is.
+            changed; unknown where that of any of them is, :data:`.labels.SOME` where any says so.
         """
         height, width = self.changes.shape[:2]
         cells = self.changes.reshape(height // CELL, CELL, width // CELL, CELL, NUM_CLASSES, 2)
         count = (cells == 1).sum((1, 3), dtype=np.uint8)
         count[(cells == UNKNOWN).any((1, 3))] = UNKNOWN
+        count[(cells == SOME).any((1, 3))] = SOME
         return count.transpose(3, 2, 0, 1)
 
 

@@ -15,6 +15,7 @@ from changescribe.engine.errors import InputError
 from changescribe.engine.training import (
     augment,
     datasets,
+    foreign,
     labels,
     phrases,
     roads,
@@ -108,6 +109,48 @@ def test_targets_count_the_changed_pixels_of_a_cell():
     assert targets.shape == (2, 6, 2, 2)
     assert targets[sample.APPEARED, labels.ROAD].tolist() == [[2, 1], [0, labels.UNKNOWN]]
     assert not targets[sample.REMOVED].any()
+
+
+def test_a_cell_with_some_change_says_so():
+    pair = _house_built()
+    pair.changes[:2, :2] = 0
+    pair.changes[0, 0, labels.ROAD, sample.APPEARED] = labels.SOME
+    assert pair.targets()[sample.APPEARED, labels.ROAD, 0, 0] == labels.SOME
+    assert pair.swapped().targets()[sample.REMOVED, labels.ROAD, 0, 0] == labels.SOME
+
+
+def test_foreign_labels_say_that_something_changed_but_not_what(tmp_path):
+    rng = np.random.default_rng(4)
+    for place in ("a_1", "a_2", "b_1"):
+        label = np.zeros((300, 320), np.uint8)
+        label[100:200, 100:200] = 1
+        for name in ("before", "after"):
+            _write(tmp_path / place / f"{name}.tif", rng.integers(0, 255, (300, 320, 3)))
+        _write(tmp_path / place / "label.tif", label[..., None])
+    source = foreign.ForeignPairs(tmp_path, foreign.FOREIGN["oscd"], "a")
+    assert len(source.pairs) == 1
+    crops = [source.draw(rng) for _ in range(8)]
+    asked = np.concatenate([
+        p.changes[..., [labels.BUILDING, labels.ROAD], sample.APPEARED].ravel() for p in crops
+    ])
+    assert set(asked) == {0, labels.SOME}
+    assert 0.05 < (asked == labels.SOME).mean() < 0.5
+    for pair in crops:
+        assert pair.before.shape == (256, 256, 3)
+        assert (pair.changes[..., sample.REMOVED] == labels.UNKNOWN).all()
+        assert (pair.changes[..., labels.TREE, :] == labels.UNKNOWN).all()
+    with pytest.raises(InputError, match="No pairs"):
+        foreign.ForeignPairs(tmp_path / "none", foreign.FOREIGN["oscd"])
+
+
+def _write(path: Path, array: np.ndarray) -> None:
+    from osgeo import gdal
+
+    path.parent.mkdir(exist_ok=True)
+    height, width, bands = array.shape
+    raster = gdal.GetDriverByName("GTiff").Create(str(path), width, height, bands)
+    for band in range(bands):
+        raster.GetRasterBand(band + 1).WriteArray(array[..., band].astype(np.uint8))
 
 
 def test_parts_of_another_pair_are_taken_on_both_dates():

@@ -13,13 +13,15 @@ pytest.importorskip("scipy")
 
 from osgeo import gdal
 
-from changescribe.engine.evaluation import bundled
+from changescribe.engine.errors import InputError
+from changescribe.engine.evaluation import bundled, folds
 from changescribe.engine.evaluation.elsewhere import ForeignSet, measure_foreign
 from changescribe.engine.evaluation.generated import GeneratedFigures, ScoredScene
 from changescribe.engine.evaluation.levir import ABSENT, LevirTile, PromptFigures, score_tiles
 from changescribe.engine.evaluation.robustness import measure_robustness
 from changescribe.engine.request import APPEARED
 from changescribe.engine.systems.base import ChangeSystem, SystemInfo, TilePrediction
+from changescribe.engine.training.recipe import load_recipe
 
 SIDE = 128
 
@@ -89,12 +91,60 @@ def test_foreign_pairs_go_through_the_pipeline_onto_the_grid_of_the_labels(tmp_p
     _write(folder / "label.tif", label, 5000.0)
     _write(folder / "after.tif", after[:, 8:], 5008.0)  # starts 8 pixels further east
     what = ForeignSet("set", "buildings built")
-    figures, rows = measure_foreign(_Brighter(), tmp_path, what, lambda _: None)
+    figures, rows = measure_foreign(lambda _: _Brighter(), tmp_path, what, lambda _: None)
     assert figures["model"]["f1"] == 1
     assert figures["cva_otsu"]["f1"] == 1
     assert figures["best_f1"] == 1
     assert figures["places"]["place"]["model"]["iou"] == 1
     assert len(rows) == 1
+
+
+def test_a_place_is_measured_with_a_model_that_has_not_seen_it(tmp_path, monkeypatch):
+    shipped, out = tmp_path / "shipped", tmp_path / "folds"
+    names = {"one": ["bercy", "Szada"], "two": ["nantes"]}
+    for name, places in names.items():
+        (out / name).mkdir(parents=True)
+        left_out = dict(zip(("oscd", "airchange"), places))
+        (out / name / "manifest.json").write_text(json.dumps({"left_out": left_out}))
+    shipped.mkdir()
+    manifest = shipped / "manifest.json"
+    manifest.write_text(json.dumps({"sources": ["levir (restricted)"]}))
+    monkeypatch.setattr(folds, "BundledSystem", _Named)
+    assert folds.system_chooser("shipped", shipped, out)("bercy") == "shipped"
+    manifest.write_text(json.dumps({"sources": ["levir (restricted)", "oscd (restricted)"]}))
+    choose = folds.system_chooser("shipped", shipped, out)
+    chosen = [choose(place).name for place in ("nantes", "bercy", "Szada_3")]
+    assert chosen == ["two", "one", "one"]
+    with pytest.raises(InputError, match="paris"):
+        choose("paris")
+    assert folds.system_chooser("shipped", shipped, None) is None
+    assert folds.system_chooser("shipped", shipped, tmp_path / "none") is None
+
+
+class _Named:
+    """Stands for the model in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.name = folder.name
+
+    def load(self, device: str) -> None:
+        """Open nothing."""
+
+
+def test_folds_leave_out_every_place_once(tmp_path):
+    for place in ("oscd/bercy", "oscd/nantes", "oscd/abudhabi", "airchange/Szada_1",
+                  "airchange/Szada_2", "airchange/Tiszadob_1"):
+        (tmp_path / place).mkdir(parents=True)
+    found = list(folds.folds(tmp_path))
+    assert found == [
+        {"oscd": "abudhabi", "airchange": "Szada"},
+        {"oscd": "bercy", "airchange": "Tiszadob"},
+        {"oscd": "nantes"},
+    ]
+    fold = folds.without(load_recipe("bundled_elsewhere"), found[0])
+    layouts = {spec.layout for spec in fold.data}
+    assert {"oscd-abudhabi", "airchange-Szada", "levir"} <= layouts
+    assert not {"oscd", "airchange"} & layouts
 
 
 def test_robustness_of_a_system_that_looks_at_nothing_but_brightness(monkeypatch):

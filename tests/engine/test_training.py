@@ -105,6 +105,18 @@ def test_unknown_pixels_do_not_count():
     assert float(losses.class_loss(torch.randn(1, 6, 2, 2), state)) == 0
 
 
+def test_one_of_several_changed_and_nobody_said_which():
+    targets = torch.tensor([[[[254, 0, 255]], [[254, 0, 0]], [[0, 0, 0]]]], dtype=torch.uint8)
+    logits = torch.tensor([[[[-9.0, -9.0, 5.0]], [[9.0, -9.0, 5.0]], [[9.0, 9.0, 9.0]]]])
+    # The second question found it; the third one was none of those asked about, and where a
+    # member is unknown nothing counts: cross-entropy and Dice are 0.
+    assert float(losses.some_loss(logits, targets)) == pytest.approx(0, abs=1e-3)
+    # Nobody found it: cross-entropy (9 + 0) / 2, Dice 1 - 1 / (1 + 1).
+    logits[0, 1, 0, 0] = -9
+    assert float(losses.some_loss(logits, targets)) == pytest.approx(4.5 + 0.5, abs=1e-2)
+    assert float(losses.some_loss(logits, targets.clamp(max=4))) == 0
+
+
 def test_steady_classes_should_score_alike():
     before, after = torch.zeros(1, 6, 2, 2), torch.zeros(1, 6, 2, 2)
     after[0, 0] = 20

@@ -17,8 +17,8 @@ from ...errors import InputError
 from ...modules.bundled import NUM_CLASSES, ChangeModel, Encoded, ModelConfig
 from ...weights.loading import read_head
 from ..datasets import PairDataset, open_source
-from ..labels import BUILDING
-from ..losses import UNKNOWN, change_loss, class_loss, steady_loss
+from ..labels import BUILDING, SOME
+from ..losses import change_loss, class_loss, some_loss, steady_loss
 from ..phrases import ABSENT, build_bank
 from ..recipe import Recipe
 from ..sample import CELL
@@ -34,8 +34,9 @@ ABSENT_QUERIES = 2
 class BundledTask(Task):
     """Trains the bundled model.
 
-    Its recipe's section ``loss`` has ``change`` (of the change maps), ``classes`` (of the classes
-    per date) and ``steady`` (of class scores that differ where nothing changed).
+    Its recipe's section ``loss`` has ``change`` (of the change maps), ``some`` (of changes whose
+    class nobody told), ``classes`` (of the classes per date) and ``steady`` (of class scores that
+    differ where nothing changed); ``augment.colour`` scales the augmentation.
 
     Args:
         encode: frozen text encoder; None is the shipped one.
@@ -49,7 +50,7 @@ class BundledTask(Task):
     def prepare(self, recipe: Recipe, rank: int) -> None:
         """Embed the phrases."""
         self.recipe, self.rank = recipe, rank
-        self.weight = {"change": 2.0, "classes": 1.0, "steady": 2.0, **recipe.loss}
+        self.weight = {"change": 2.0, "some": 1.0, "classes": 1.0, "steady": 2.0, **recipe.loss}
         self.bank = build_bank()
         self.text = embed(self.bank.phrases, self._encode or shipped_encoder())
 
@@ -65,7 +66,8 @@ class BundledTask(Task):
         """Return the mix of sources; CHANGESCRIBE_SCENES may name the generated scenes."""
         scenes = Path(os.environ.get("CHANGESCRIBE_SCENES", runs / "scenes"))
         parts = [open_source(spec.layout, root, scenes) for spec in recipe.data]
-        return PairDataset(parts, [spec.weight for spec in recipe.data], recipe.seed)
+        weights = [spec.weight for spec in recipe.data]
+        return PairDataset(parts, weights, recipe.seed, recipe.augment.colour)
 
     def parameter_groups(self, model: ChangeModel, recipe: Recipe) -> list[dict[str, Any]]:
         """Return the backbone at its own rate, and the rest."""
@@ -96,7 +98,8 @@ class BundledTask(Task):
             parts["text"] = self._reading_loss(model, phrases, sentences)
             weight = self.weight
             total = weight["change"] * parts["change"] + weight["classes"] * parts["classes"]
-            total = total + weight["steady"] * parts["steady"] + READING_WEIGHT * parts["text"]
+            total = total + weight["steady"] * parts["steady"] + weight["some"] * parts["some"]
+            total = total + READING_WEIGHT * parts["text"]
         return total, {name: float(value.detach()) for name, value in parts.items()}
 
     def _losses(
@@ -113,7 +116,10 @@ class BundledTask(Task):
         states = torch.cat([batch["state_before"], batch["state_after"]])
         before, after = encoded.classes[:count], encoded.classes[count:]
         return {
-            "change": change_loss(logits, covered, targets != UNKNOWN),
+            "change": change_loss(logits, covered, targets < SOME),
+            # Both directions of a pair side by side: what changed may have gone or come.
+            "some": some_loss(torch.cat([logits[:count], logits[count:]], 1),
+                              torch.cat([targets[:count], targets[count:]], 1)),
             "classes": class_loss(encoded.classes, states),
             "steady": steady_loss(before, after, batch["steady"]),
         }

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Models whose last training stage left out a city of OSCD and a site of AirChange.
+
+The model that ships has seen all of them, so each place is measured with a model that has not:
+the same recipe, started from the same earlier stage, without that place.
+
+``python -m changescribe.engine.evaluation.folds RUNS RECIPE MODEL_FOLDER OUT``
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from ..errors import InputError
+from ..systems.base import ChangeSystem
+from ..systems.bundled import MANIFEST, BundledSystem
+from ..training import export
+from ..training.datasets import data_root
+from ..training.foreign import FOREIGN
+from ..training.loop import train
+from ..training.recipe import Recipe, load_recipe, save_recipe
+from ..training.tasks.bundled import load_model
+
+LeftOut = dict[str, str]
+
+
+def folds(data: Path) -> Iterator[LeftOut]:
+    """Say what each model leaves out: a place of each data set, until all have been left out.
+
+    Args:
+        data: the folder of real data.
+
+    Yields:
+        Beginnings of the names of places by data set; of AirChange they are sites, several
+        pictures of which overlap.
+    """
+    names = {
+        folder: sorted({path.name.split("_")[0] for path in (data / folder).iterdir()})
+        for folder in FOREIGN
+    }
+    for index in range(max(len(places) for places in names.values())):
+        yield {folder: places[index] for folder, places in names.items() if index < len(places)}
+
+
+def without(recipe: Recipe, left_out: LeftOut) -> Recipe:
+    """Return a recipe whose data leave places out; see :func:`..training.datasets.open_source`."""
+    data = [
+        replace(spec, layout=f"{spec.layout}-{left_out[spec.layout]}")
+        if spec.layout in left_out
+        else spec
+        for spec in recipe.data
+    ]
+    return replace(recipe, name=f"{recipe.name}-{'-'.join(left_out.values())}", data=data)
+
+
+def train_folds(runs: Path, recipe: Recipe, shipped: Path, out: Path) -> None:
+    """Train and export the models; a run that is there already goes on.
+
+    Args:
+        runs: folder with the run that the recipe starts from; the new runs go there too.
+        recipe: of the last stage of the model that ships.
+        shipped: its model files, whose calibration and texts are taken over.
+        out: for a folder of model files per fold.
+    """
+    manifest = json.loads((shipped / MANIFEST).read_text(encoding="utf-8"))
+    for left_out in folds(data_root()):
+        fold = without(recipe, left_out)
+        folder = out / fold.name
+        folder.mkdir(parents=True, exist_ok=True)
+        save_recipe(fold, folder / "recipe.yaml")
+        weights = train(folder / "recipe.yaml", runs / fold.name, data=data_root())
+        for name in ("text.onnx", "vocab.txt"):
+            shutil.copyfile(shipped / name, folder / name)
+        export.export(load_model(weights), folder)
+        facts = {key: value for key, value in manifest.items() if key not in ("sha256", "phrases")}
+        facts.update(revision=fold.name, left_out=left_out)
+        export.write_manifest(folder, facts)
+
+
+def system_chooser(
+    system: ChangeSystem, shipped: Path, out: Path | None
+) -> Callable[[str], ChangeSystem] | None:
+    """Say with which system a place is measured.
+
+    Args:
+        system: the one that ships, loaded.
+        shipped: its model files.
+        out: model files of the folds.
+
+    Returns:
+        A function from the name of a place to a system that has not seen it; None where there
+        are no such systems.
+    """
+    manifest = json.loads((shipped / MANIFEST).read_text(encoding="utf-8"))
+    if not any(source.split(" ")[0] in FOREIGN for source in manifest.get("sources", ())):
+        return lambda _: system
+    found = sorted(out.glob(f"*/{MANIFEST}")) if out else []
+    if not found:
+        return None
+    systems: dict[Path, BundledSystem] = {}
+    left_out = {
+        path.parent: tuple(json.loads(path.read_text(encoding="utf-8"))["left_out"].values())
+        for path in found
+    }
+
+    def choose(place: str) -> ChangeSystem:
+        for folder, names in left_out.items():
+            if place.startswith(names):
+                if folder not in systems:
+                    systems[folder] = BundledSystem(folder)
+                    systems[folder].load("cpu")
+                return systems[folder]
+        raise InputError(f"No model left out {place}.", "Run the folds again.")
+
+    return choose
+
+
+if __name__ == "__main__":
+    train_folds(Path(sys.argv[1]), load_recipe(sys.argv[2]), Path(sys.argv[3]), Path(sys.argv[4]))
