@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a LEVIR-CC sentence says: which object appeared, and which disappeared.
+"""What a sentence like those of LEVIR-CC says: which object appeared, and which disappeared.
 
 The sentences are short and their grammar is loose ("trees are removed and a turning
 road with villas built along appears"), so they are read word by word: nouns wait for
@@ -16,10 +16,11 @@ a verb, and a preposition of place takes the nouns behind it out of the account.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Optional
 
-from ..request import APPEARED, REMOVED
+from .request import APPEARED, REMOVED
 
 #: What a sentence can speak of: (class name, direction).
 Event = tuple[str, str]
@@ -135,8 +136,26 @@ _ADJECTIVES = {"completed", "paved", "running", "abandoned", "planted", "extende
 _AND = {"and", ",", ";", "while", "but", "then", "ans"}
 _NEW = {"new", "another", "additional", "extra"}
 
+#: Words before a noun that may belong to it: "a large number of new houses".
+_MOST_BEFORE = 6
+
 # What the nouns ahead are: the subject of a verb to come, what came, what went, or a place.
 _SUBJECT, _COME, _GONE, _IN_PLACE = range(4)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One statement of a sentence.
+
+    Attributes:
+        event: what it says.
+        noun: the word for its object.
+        before: words in front of it that belong to it, such as "two", "new".
+    """
+
+    event: Event
+    noun: str
+    before: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -146,24 +165,33 @@ class Reading:
     Attributes:
         says: events that it states.
         hints: further events that it may mean.
+        unchanged: it says that nothing changed.
+        claims: the statements, in their order; those of ``says``.
     """
 
     says: frozenset[Event]
     hints: frozenset[Event]
+    unchanged: bool = False
+    claims: tuple[Claim, ...] = ()
 
 
-def read_sentence(sentence: str) -> Reading:
-    """Read one English sentence about the change between two images."""
+def read_sentence(sentence: str, nouns: Optional[Mapping[str, str]] = None) -> Reading:
+    """Read one English sentence about the change between two images.
+
+    Args:
+        sentence: with or without capitals and a full stop.
+        nouns: further words, lower case, to the name of what they mean.
+    """
     text = " ".join(sentence.lower().replace("\u2019", "'").split())
     if _UNCHANGED.search(text):
-        return Reading(frozenset(), frozenset())
+        return Reading(frozenset(), frozenset(), unchanged=True)
     for pattern, instead in _REWRITES:
         text = pattern.sub(instead, text)
-    reader = _Reader(re.findall(r"[a-z]+(?:-[a-z]+)*|[,;]", text))
-    return reader.read()
+    words = re.findall(r"[a-z]+(?:-[a-z]+)*|[0-9]+|[,;]", text)
+    return _Reader(words, {**(nouns or {}), **_CLASS_OF}).read()
 
 
-def crop_truth(sentences: Sequence[str], event: Event, least: int = 3) -> bool | None:
+def crop_truth(sentences: Sequence[str], event: Event, least: int = 3) -> Optional[bool]:
     """Say whether a crop's sentences report an event.
 
     Args:
@@ -184,10 +212,11 @@ def crop_truth(sentences: Sequence[str], event: Event, least: int = 3) -> bool |
 
 @dataclass
 class _Noun:
-    """A noun: its class, and whether it only hints."""
+    """A noun: its class, whether it only hints, and where it stands."""
 
     name: str
     unsure: bool
+    at: int
 
 
 @dataclass
@@ -195,7 +224,8 @@ class _Reader:
     """Goes through the words of a sentence once."""
 
     words: list[str]
-    says: set[Event] = field(default_factory=set)
+    nouns: Mapping[str, str]
+    claims: list[Claim] = field(default_factory=list)
     hints: set[Event] = field(default_factory=set)
     waiting: list[_Noun] = field(default_factory=list)
     in_place: list[_Noun] = field(default_factory=list)
@@ -208,7 +238,7 @@ class _Reader:
     def read(self) -> Reading:
         """Return what the sentence says."""
         for at, word in enumerate(self.words):
-            if word in _CLASS_OF or word in _PERHAPS_TREES:
+            if word in self.nouns or word in _PERHAPS_TREES:
                 self._noun(at, word)
             elif word in _AND:
                 self._and(at)
@@ -228,11 +258,12 @@ class _Reader:
                 self.place_first = at == 0 or self.words[at - 1] in _AND
                 self.mode, self.pairs = _IN_PLACE, word == "between"
         self._end()
-        return Reading(frozenset(self.says), frozenset(self.hints - self.says))
+        says = frozenset(claim.event for claim in self.claims)
+        return Reading(says, frozenset(self.hints - says), claims=tuple(self.claims))
 
     def _noun(self, at: int, word: str) -> None:
         rebuilt = bool(_HINT & set(self.words[max(0, at - 1) : at]))
-        noun = _Noun(_CLASS_OF.get(word, "tree"), word in _PERHAPS_TREES or rebuilt)
+        noun = _Noun(self.nouns.get(word, "tree"), word in _PERHAPS_TREES or rebuilt, at)
         new = bool(_NEW & set(self.words[max(0, at - 3) : at]))
         if self.mode == _SUBJECT:
             self.waiting.append(noun)
@@ -246,7 +277,7 @@ class _Reader:
         word = self.words[at]
         if word not in _VERBS:
             return False
-        before_noun = bool(_CLASS_OF.keys() & set(self.words[at + 1 : at + 2]))
+        before_noun = bool(self.nouns.keys() & set(self.words[at + 1 : at + 2]))
         return not (before_noun and word in _ADJECTIVES)
 
     def _verb(self, word: str) -> None:
@@ -298,10 +329,23 @@ class _Reader:
 
     def _state(self, nouns: list[_Noun], direction: str) -> None:
         for noun in nouns:
-            (self.hints if noun.unsure else self.says).add((noun.name, direction))
+            if noun.unsure:
+                self.hints.add((noun.name, direction))
+            else:
+                self._claim((noun.name, direction), noun.at)
+
+    def _claim(self, event: Event, at: int) -> None:
+        start = at
+        while start and at - start < _MOST_BEFORE and self._describes(self.words[start - 1]):
+            start -= 1
+        self.claims.append(Claim(event, self.words[at], tuple(self.words[start:at])))
+
+    def _describes(self, word: str) -> bool:
+        """Tell a word that can stand before a noun from one that ends what belongs to it."""
+        return word not in _AND and word not in _VERBS and word not in _PLACE
 
     def _end(self) -> None:
         """Nouns without a verb are there now, unless they may belong to a place."""
         for noun in self.waiting:
-            unsure = noun.unsure or self.after_place or self.last_verb in _REMOVE
-            (self.hints if unsure else self.says).add((noun.name, APPEARED))
+            noun.unsure |= self.after_place or self.last_verb in _REMOVE
+        self._state(self.waiting, APPEARED)

@@ -5,9 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-pytest.importorskip("scipy")
-
-from changescribe.engine.evaluation.sentences import crop_truth, read_sentence
+from changescribe.engine.sentences import crop_truth, read_sentence
 
 _WAYS = {"+": "appeared", "-": "removed"}
 
