@@ -9,6 +9,7 @@ imports freeze the window for a second, and one of them can end it, see
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from .errors import DependencyError
 from .host import Host, InProcessHost
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import numpy as np
 
@@ -72,13 +73,20 @@ def block_triton() -> None:
 
 
 class RoutingHost(Host):
-    """Gives each system to the host that suits it. The choice is made when a run loads it."""
+    """Gives each system to the host that suits it. The choice is made when a run loads it.
+
+    There is a worker for each Python that was named. That of a former one goes on with what was
+    loaded there, and ends when all of that has been loaded elsewhere and no call is in it.
+    """
 
     def __init__(self, options: Optional[HostOptions] = None) -> None:
         self._options = options or HostOptions()
         self._in_process = InProcessHost()
         self._worker: Optional[WorkerHost] = None
+        self._former: list[WorkerHost] = []
         self._routes: dict[str, Host] = {}
+        #: The host of every call that is under way.
+        self._busy: list[Host] = []
         self._lock = threading.Lock()
 
     def configure(self, options: HostOptions) -> None:
@@ -98,13 +106,13 @@ class RoutingHost(Host):
         with self._lock:
             mode = self._options.mode
             if mode == WORKER or (mode == AUTO and full):
-                host: Host = self._worker_host()
+                self._routes[system] = self._worker_host()
             else:
-                host = self._in_process
                 if full:
                     block_triton()
-            self._routes[system] = host
-        return host.load(system, device, cancelled)
+                self._routes[system] = self._in_process
+        with self._used(system) as host:
+            return host.load(system, device, cancelled)
 
     def _worker_host(self) -> WorkerHost:
         """Return the worker's host; another one where the options name another Python."""
@@ -114,15 +122,28 @@ class RoutingHost(Host):
         options = self._options
         python = find_python(options.python, options.installed)
         if self._worker is not None and self._worker.python != python:
-            self._worker.close()
+            self._former.append(self._worker)
             self._worker = None
         if self._worker is None:
             self._worker = WorkerHost(python)
         return self._worker
 
-    def _route(self, system: str) -> Host:
+    @contextlib.contextmanager
+    def _used(self, system: str) -> Iterator[Host]:
+        """Yield the host of a system; it is not closed meanwhile. Close those of no use after."""
         with self._lock:
-            return self._routes.get(system, self._in_process)
+            host = self._routes.get(system, self._in_process)
+            self._busy.append(host)
+        try:
+            yield host
+        finally:
+            with self._lock:
+                self._busy.remove(host)
+                needed = {*self._routes.values(), *self._busy}
+                idle = [worker for worker in self._former if worker not in needed]
+                self._former = [worker for worker in self._former if worker in needed]
+            for worker in idle:
+                worker.close()
 
     def notes(
         self,
@@ -131,7 +152,8 @@ class RoutingHost(Host):
         cancelled: Optional[CancelledCallback] = None,
     ) -> tuple[str, ...]:
         """Return a loaded system's warnings about the queries."""
-        return self._route(system).notes(system, queries, cancelled)
+        with self._used(system) as host:
+            return host.notes(system, queries, cancelled)
 
     def predict(
         self,
@@ -142,7 +164,8 @@ class RoutingHost(Host):
         cancelled: Optional[CancelledCallback] = None,
     ) -> TilePrediction:
         """Score a batch of tile pairs."""
-        return self._route(system).predict(system, before, after, queries, cancelled)
+        with self._used(system) as host:
+            return host.predict(system, before, after, queries, cancelled)
 
     def describe(
         self,
@@ -154,15 +177,16 @@ class RoutingHost(Host):
         cancelled: Optional[CancelledCallback] = None,
     ) -> TilePrediction:
         """Score a batch and write sentences about it."""
-        route = self._route(system)
-        return route.describe(system, before, after, queries, regions, cancelled)
+        with self._used(system) as host:
+            return host.describe(system, before, after, queries, regions, cancelled)
 
     def close(self) -> None:
-        """Free all weights and end the worker."""
+        """Free all weights and end the workers."""
         with self._lock:
-            worker, self._worker = self._worker, None
+            workers = [*self._former, *([] if self._worker is None else [self._worker])]
+            self._worker, self._former = None, []
             self._routes.clear()
-        if worker is not None:
+        for worker in workers:
             worker.close()
         self._in_process.close()
 

@@ -9,6 +9,8 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -107,6 +109,47 @@ def test_another_python_gets_another_process(host: RoutingHost, tmp_path: Path) 
     host.configure(replace(OPTIONS, python=str(tmp_path / "none")))
     with pytest.raises(DependencyError, match="was not found"):
         host.load("plain")
+
+
+def test_another_python_does_not_disturb_what_another_thread_runs(
+    host: RoutingHost, tmp_path: Path, mark: Path
+) -> None:
+    tiles = np.zeros((1, 64, 64, 3), np.uint8)
+    for system in ("hangs", "plain"):
+        host.load(system)
+    former = host._worker
+    program = tmp_path / "python"
+    program.write_text(
+        f'#!/bin/sh\nPYTHONPATH="{worker_systems.FOLDER}" exec "{sys.executable}" "$@"\n'
+    )
+    program.chmod(0o755)
+    host.configure(replace(OPTIONS, python=str(program)))
+    leave = threading.Event()
+    ends: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            host.predict("hangs", tiles, tiles, [Query("roads", "appeared")], leave.is_set)
+        except CancelledError as error:
+            ends.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    while not mark.exists():
+        time.sleep(0.05)
+    pid = former._session.process.pid
+    # All is loaded elsewhere while a call is under way: that one goes on.
+    for system in ("hangs", "plain"):
+        assert f"process {pid}" not in host.load(system)
+    assert former._session.process.pid == pid
+    assert former._session.process.alive
+    assert not ends
+    process, former._limits = former._session.process, replace(former._limits, cancel=0.2)
+    leave.set()
+    thread.join(60)
+    assert len(ends) == 1
+    assert not process.alive
+    assert host._former == []
 
 
 def test_a_closed_host_can_be_used_again(host: RoutingHost) -> None:
