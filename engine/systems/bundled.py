@@ -15,6 +15,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
+from ..captioner import BundledCaptioner, CaptionerFacts, read_facts
 from ..classes import CLASS_NAMES, class_of
 from ..errors import DependencyError, WeightsError
 from ..request import APPEARED, CHANGED, REMOVED
@@ -53,6 +54,8 @@ class BundledSystem(ChangeSystem):
         self._encoder: Any = None
         self._head: Any = None
         self._text: Optional[TextEncoder] = None
+        self._captioner: Optional[BundledCaptioner] = None
+        self._captioner_facts = self._fitting_captioner()
         self._trained_phrases: Optional[np.ndarray] = None
         self._wanted_device = ""
         self._device = "not loaded"
@@ -69,7 +72,16 @@ class BundledSystem(ChangeSystem):
             batch_size=1,
             revision=self._manifest["revision"],
             terms=self._manifest["terms"],
+            writes=self._captioner_facts is not None,
         )
+
+    def _fitting_captioner(self) -> Optional[CaptionerFacts]:
+        """Return the manifest of the captioner; None without one for these very features."""
+        facts = read_facts(self._folder)
+        if facts is None:
+            return None
+        fits = all(self.digests.get(name) == known for name, known in facts.belongs_to.items())
+        return facts if fits else None
 
     def load(self, device: str = "auto") -> None:
         """Open the model files; see the base class. Each is verified by its SHA-256."""
@@ -129,16 +141,81 @@ class BundledSystem(ChangeSystem):
         """Score a batch of tile pairs; every tile is encoded once for all queries."""
         import numpy as np
 
-        self.load(self._wanted_device or "auto")
         batch, height, width = before.shape[:3]
         scores = np.zeros((batch, len(queries), height, width), np.float32)
         classes = np.full((2, batch, height, width), CLASS_UNKNOWN, np.uint8)
         for row in range(batch):
-            encoded = self._encoder.run(None, {"images": np.stack([before[row], after[row]])})
-            self._score(encoded, queries, scores[row])
+            parts, scores[row] = self.look(before[row], after[row], queries)
             for date in range(2):
-                classes[date, row] = _likely_class(encoded[-1][date])
+                classes[date, row] = _likely_class(parts["classes"][date])
         return TilePrediction(scores, classes[0], classes[1])
+
+    def describe(
+        self,
+        before: np.ndarray,
+        after: np.ndarray,
+        queries: Sequence[Query],
+        regions: np.ndarray,
+    ) -> TilePrediction:
+        """Score a batch of tile pairs and write about their regions; see the base class."""
+        if self._captioner_facts is None:
+            return super().describe(before, after, queries, regions)
+        import numpy as np
+
+        from .. import change_features
+
+        asked = [*queries, *change_features.QUERIES]
+        batch, height, width = before.shape[:3]
+        scores = np.zeros((batch, len(queries), height, width), np.float32)
+        sentences = []
+        for row in range(batch):
+            parts, found = self.look(before[row], after[row], asked)
+            scores[row] = found[: len(queries)]
+            seen = change_features.features(parts, found[len(queries) :], regions[row])
+            sentences.append(self.captioner().write(*seen))
+        return TilePrediction(scores, captions=tuple(sentences))
+
+    def captioner(self) -> BundledCaptioner:
+        """Open the captioner when it is first needed; it runs on one thread of the CPU."""
+        import onnxruntime
+
+        facts = self._captioner_facts
+        if self._captioner is None and facts is not None:
+            self._captioner = BundledCaptioner(
+                self._folder,
+                facts,
+                lambda path: self._open(onnxruntime, path.name, ["CPUExecutionProvider"], 1),
+            )
+        if self._captioner is None:
+            raise RuntimeError("there is no captioner")
+        return self._captioner
+
+    def look(
+        self, before: np.ndarray, after: np.ndarray, queries: Sequence[Query]
+    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """Return all that the model knows of a pair of tiles.
+
+        Args:
+            before: (H, W, 3) uint8, H and W multiples of 32.
+            after: the same for the later date.
+            queries: what to look for.
+
+        Returns:
+            The parts of the encoder's output by name, each (2, C, h, w), the earlier date first;
+            and the calibrated scores (Q, H, W) float32.
+        """
+        import numpy as np
+
+        self.load(self._wanted_device or "auto")
+        encoded = self._encoder.run(None, {"images": np.stack([before, after])})
+        scores = np.zeros((len(queries), *before.shape[:2]), np.float32)
+        self._score(encoded, queries, scores)
+        return dict(zip([part.name for part in self._encoder.get_outputs()], encoded)), scores
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of the model's files by name, as its manifest has them."""
+        return dict(self._manifest["sha256"])
 
     def _score(
         self, encoded: list[np.ndarray], queries: Sequence[Query], scores: np.ndarray
@@ -197,6 +274,7 @@ class BundledSystem(ChangeSystem):
     def unload(self) -> None:
         """Close the sessions."""
         self._encoder = self._head = self._text = self._trained_phrases = None
+        self._captioner = None
         self._device = "not loaded"
 
 

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the captioner learns from: features of the captioned crops, by the bundled model's files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import change_features
+from ..change_features import QUERIES
+from ..systems.bundled import MANIFEST, MODEL_FOLDER, BundledSystem
+from .augment import photometric
+from .sources import read_rgb
+
+#: Tiles that are trained on; the others validate.
+TRAINING_TILES = range(1, 31)
+_SEED = 7
+
+_Features = tuple[np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Crops:
+    """The captioned crops.
+
+    Attributes:
+        tiles: (N,) number of the tile that each is from.
+        boxes: (N, 4) x0, y0, x1, y1 in the tile.
+        captions: five sentences of each.
+        changed: (N,) bool, as people say.
+        grid: (looks, N, C, 8, 8) float16, see :func:`..change_features.features`.
+        summary: (looks, N, S) float32.
+    """
+
+    tiles: np.ndarray
+    boxes: np.ndarray
+    captions: tuple[tuple[str, ...], ...]
+    changed: np.ndarray
+    grid: np.ndarray
+    summary: np.ndarray
+
+    @property
+    def training(self) -> np.ndarray:
+        """(N,) bool: of a tile that is trained on."""
+        return np.isin(self.tiles, list(TRAINING_TILES))
+
+
+def read_crops(
+    data: Path,
+    cache: Path,
+    models: Path | None = None,
+    looks: Sequence[str] = ("crop", "tile", "mirrored"),
+    tell: Callable[[str], None] = lambda _: None,
+) -> Crops:
+    """Read crops and features; what was computed once with the same files is kept.
+
+    Args:
+        data: the folder of real data.
+        cache: folder for the features.
+        models: with the bundled model's files; None is the shipped model.
+        looks: names from :data:`LOOKS`, each another view of the same crops.
+        tell: is told of every tile.
+    """
+    rows = json.loads((data / "levir" / "captions.json").read_text(encoding="utf-8"))
+    system = BundledSystem(models)
+    system.load("cpu")
+    tiles = np.array([int(row["tile"].rpartition("_")[2]) for row in rows])
+    boxes = np.array([row["box"] for row in rows])
+    folder = cache / f"features_{_digest(models or MODEL_FOLDER)}"
+    folder.mkdir(parents=True, exist_ok=True)
+    grids: list[list[Any]] = [[None] * len(rows) for _ in looks]
+    summaries: list[list[Any]] = [[None] * len(rows) for _ in looks]
+    for look, name in enumerate(looks):
+        for number in np.unique(tiles):
+            members = np.flatnonzero(tiles == number)
+            path = folder / f"{name}_{number}.npz"
+            if not path.exists():
+                tell(f"features of tile {number}, {name}")
+                _write(path, LOOKS[name](system, data / "levir", int(number), boxes[members]))
+            with np.load(path) as kept:
+                for place, member in enumerate(members):
+                    grids[look][member] = kept["grid"][place]
+                    summaries[look][member] = kept["summary"][place]
+    return Crops(
+        tiles,
+        boxes,
+        tuple(tuple(row["captions"]) for row in rows),
+        np.array([bool(row["changed"]) for row in rows]),
+        np.stack([np.stack(look) for look in grids]),
+        np.stack([np.stack(look) for look in summaries]),
+    )
+
+
+def _digest(models: Path) -> str:
+    """Return what changes with the model's files, its calibration, or the way it is pooled."""
+    manifest = json.loads((models / MANIFEST).read_text(encoding="utf-8"))
+    known = repr((manifest["sha256"], manifest["calibration"])).encode()
+    return hashlib.sha256(known + Path(change_features.__file__).read_bytes()).hexdigest()[:12]
+
+
+def _dates(folder: Path, number: int) -> list[np.ndarray]:
+    return [read_rgb(folder / date / f"test_{number}.tif") for date in ("before", "after")]
+
+
+def _alone(system: BundledSystem, folder: Path, number: int, boxes: np.ndarray) -> list[_Features]:
+    """Look at each crop of a tile by itself, as the evaluation does."""
+    found = []
+    dates = _dates(folder, number)
+    for x0, y0, x1, y1 in boxes:
+        before, after = (date[y0:y1, x0:x1] for date in dates)
+        inside = np.ones(before.shape[:2], np.uint8)
+        found.append(change_features.features(*system.look(before, after, QUERIES), inside))
+    return found
+
+
+def _in_tile(
+    system: BundledSystem, folder: Path, number: int, boxes: np.ndarray
+) -> list[_Features]:
+    """Look at the tile, and at each crop in it."""
+    return _within(system, _dates(folder, number), boxes)
+
+
+def _mirrored(
+    system: BundledSystem, folder: Path, number: int, boxes: np.ndarray
+) -> list[_Features]:
+    """Look at the mirrored tile, both dates in another light; the grids are mirrored back."""
+    rng = np.random.default_rng((_SEED, number))
+    dates = [
+        photometric(np.ascontiguousarray(date[:, ::-1]), rng, 0.6)
+        for date in _dates(folder, number)
+    ]
+    there = boxes.copy()
+    there[:, [0, 2]] = dates[0].shape[1] - boxes[:, [2, 0]]
+    return [(grid[..., ::-1], summary) for grid, summary in _within(system, dates, there)]
+
+
+def _within(
+    system: BundledSystem, dates: list[np.ndarray], boxes: np.ndarray
+) -> list[_Features]:
+    seen = system.look(*dates, QUERIES)
+    found = []
+    for x0, y0, x1, y1 in boxes:
+        inside = np.zeros(dates[0].shape[:2], np.uint8)
+        inside[y0:y1, x0:x1] = 1
+        found.append(change_features.features(*seen, inside))
+    return found
+
+
+def _write(path: Path, found: list[_Features]) -> None:
+    grid, summary = (np.stack(part) for part in zip(*found, strict=True))
+    part = path.with_suffix(".part")
+    with part.open("wb") as file:
+        np.savez_compressed(file, grid=grid.astype(np.float16), summary=summary)
+    part.replace(path)
+
+
+#: Ways to look at the crops of a tile. The second and third see the ground around a crop.
+LOOKS: dict[str, Callable[[BundledSystem, Path, int, np.ndarray], list[_Features]]] = {
+    "crop": _alone,
+    "tile": _in_tile,
+    "mirrored": _mirrored,
+}
