@@ -134,6 +134,7 @@ _PLACE = set(
 #: Participles that stand before a noun as often as behind one.
 _ADJECTIVES = {"completed", "paved", "running", "abandoned", "planted", "extended", *_HINT}
 _AND = {"and", ",", ";", "while", "but", "then", "ans"}
+_WITH = ("with", "including", "plus")
 _NEW = {"new", "another", "additional", "extra"}
 
 #: Words before a noun that may belong to it: "a large number of new houses".
@@ -248,7 +249,7 @@ class _Reader:
                 self._exchange(REMOVED, _COME)
             elif word in _ACTIVE:
                 self.mode = _COME
-            elif word in ("with", "including", "plus"):
+            elif word in _WITH:
                 self._with(at)
             elif self._is_verb(at):
                 self._verb(word)
@@ -342,7 +343,8 @@ class _Reader:
 
     def _describes(self, word: str) -> bool:
         """Tell a word that can stand before a noun from one that ends what belongs to it."""
-        return word not in _AND and word not in _VERBS and word not in _PLACE
+        ends = word in _AND or word in _VERBS or word in _PLACE or word in _WITH
+        return not ends and word not in self.nouns
 
     def _end(self) -> None:
         """Nouns without a verb are there now, unless they may belong to a place."""
