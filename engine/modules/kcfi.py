@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ..backbones import vit
 from ..backbones.causal import IMAGE, LanguageModel
+from ..backbones.remembered import Remembered
 from ..backbones.vit import ViTTaps
 from ..weights import loading
 from ..weights.store import WeightsStore
@@ -213,6 +214,8 @@ class Kcfi(nn.Module):
         super().__init__()
         self.config = config
         self.encoder = encoder if config.train_encoder else encoder.requires_grad_(False)
+        remembers = config.remember and not config.train_encoder
+        self._remembered = Remembered(encoder, config.remember * 1_000_000) if remembers else None
         channels, taps = encoder.channels, len(encoder.taps)
         self.extractor = ChangeFeatureExtractor(channels, taps, config.residual)
         self.projector = Projector(taps * channels, language.width, config.tokens)
@@ -237,7 +240,7 @@ class Kcfi(nn.Module):
             after: the same for the later date.
         """
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.config.train_encoder):
-            taps = self.encoder(torch.cat([before, after]))  # eq. 1
+            taps = (self._remembered or self.encoder)(torch.cat([before, after]))  # eq. 1
         dates = zip(*(tap.chunk(2) for tap in taps), strict=True)
         key = self.extractor(*dates)
         return KcfiFeatures(key, self.detector(key, *before.shape[2:]))
@@ -263,8 +266,9 @@ def load_trained(path: Path, language: LanguageModel, store: WeightsStore | None
     """
     tensors, metadata = loading.read_head(path)
     config = KcfiConfig.from_settings(metadata["config"])
-    # An encoder that has learned is in the file.
-    start = replace(config, pretrained=config.pretrained and not config.train_encoder)
+    # An encoder that has learned is in the file. What is used sees no image twice.
+    pretrained = config.pretrained and not config.train_encoder
+    start = replace(config, pretrained=pretrained, remember=0)
     model = build(start, language, store)
     fill_trained(model, tensors, path.name)
     return model.eval()

@@ -33,6 +33,8 @@ class KcfiConfig:
         tokens: side of the grid that the key change features are averaged to before the language
             model reads them, for slow computers; 0 leaves them as they are, as in the paper.
         beams: sentences that are kept while one is written.
+        remember: megabytes for the features of a frozen encoder while it is trained, so that a
+            crop which comes again, neither moved nor mirrored, is not encoded again.
         object: what the labels of change mark, as an object phrase; empty: any change.
         pretrained: the encoder begins with its weights; without, good for measuring only.
     """
@@ -46,6 +48,7 @@ class KcfiConfig:
     precision: str = "auto"
     tokens: int = 0
     beams: int = 1
+    remember: int = 0
     object: str = "buildings"
     pretrained: bool = True
 

@@ -264,9 +264,10 @@ def fill_trained(model: nn.Module, tensors: dict[str, Tensor], name: str) -> Non
         for part, module in model.named_modules()
         if list(module.parameters()) and not any(p.requires_grad for p in module.parameters())
     ]
+    fixed = {key for key, value in model.named_parameters() if not value.requires_grad}
     kept = {
         key: value
         for key, value in model.state_dict().items()
-        if any(key.startswith(part) for part in frozen)
+        if key in fixed or any(key.startswith(part) for part in frozen)
     }
     loading.fill(model, {**kept, **tensors}, name)

@@ -19,6 +19,7 @@ _SYSTEMS: dict[str, tuple[str, str]] = {
     "mmchange": ("mmchange", "MmchangeSystem"),
     "textscd": ("textscd", "TextscdSystem"),
     "kcfi": ("kcfi", "KcfiSystem"),
+    "semantic-cc": ("semantic_cc", "SemanticCcSystem"),
 }
 #: The same for systems from outside the package, whose modules are found on ``sys.path``.
 _REGISTERED: dict[str, tuple[str, str]] = {}

@@ -95,6 +95,14 @@ class Trainer:
         seed = np.random.SeedSequence((self.recipe.seed, step, self.rank)).generate_state(1)
         torch.manual_seed(int(seed[0]))
         self.optimiser.zero_grad(set_to_none=False)
+        with self._learning(step):
+            mean = self._learn(step, parts)
+        self.schedule.step()
+        self._update_average(step)
+        return mean
+
+    def _learn(self, step: int, parts: Sequence[Batch]) -> dict[str, float]:
+        """Compute the gradients and change the weights; return the loss and its parts."""
         figures: list[dict[str, float]] = []
         for part in parts:
             with self.device.autocast():
@@ -113,9 +121,24 @@ class Trainer:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
         self.scaler.step(self.optimiser)
         self.scaler.update()
-        self.schedule.step()
-        self._update_average(step)
         return mean
+
+    @contextmanager
+    def _learning(self, step: int) -> Iterator[None]:
+        """Freeze the parameters that do not learn at a step, as the task says."""
+        chosen = self.task.learning(self.model, step)
+        known = {id(p) for p in chosen or ()}
+        frozen = [] if chosen is None else [
+            p for p in self.model.parameters() if p.requires_grad and id(p) not in known
+        ]
+        for parameter in frozen:
+            parameter.requires_grad_(False)
+            parameter.grad = None  # a gradient of zero would still move what has momentum
+        try:
+            yield
+        finally:
+            for parameter in frozen:
+                parameter.requires_grad_(True)
 
     def moved(self, batch: Batch) -> Batch:
         """Return a batch on the device."""

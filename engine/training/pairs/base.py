@@ -126,9 +126,11 @@ class ImagePairs(PairSet):
     Attributes:
         parts: folders of the two dates and of the labels.
         base: folder that they are in.
+        keeps: number of files of a date that stay decoded, since their windows follow.
     """
 
     parts: tuple[str, ...] = ()
+    keeps = 1
 
     def __init__(self, spec: DataSpec, folder: Path) -> None:
         super().__init__(spec, folder)
@@ -142,7 +144,7 @@ class ImagePairs(PairSet):
                     "Images and labels of a pair have the same file name.",
                 )
         self._keep(list(self._files[0]))
-        self._decoded: tuple[int, list[np.ndarray]] = (-1, [])
+        self._decoded: dict[Path, list[np.ndarray]] = {}
 
     def _base(self) -> Path:
         """Return the folder that holds :attr:`parts`."""
@@ -169,9 +171,9 @@ class ImagePairs(PairSet):
         return pair
 
     def _arrays(self, index: int) -> list[np.ndarray]:
-        """Decode the files of a pair; the last pair is kept, since its windows follow."""
-        if self._decoded[0] != index:
-            paths = self.paths(index)
+        """Decode the files of a pair, unless they are."""
+        paths = self.paths(index)
+        if paths[0] not in self._decoded:
             arrays = [read_image(path) for path in paths[:2]]
             arrays += [self._read_label(path) for path in paths[2:]]
             for path, array in zip(paths, arrays, strict=True):
@@ -181,8 +183,10 @@ class ImagePairs(PairSet):
                         f"{_size(array)} instead of {_size(arrays[0])} pixels.",
                         "Both images and the labels of a pair lie on one grid.",
                     )
-            self._decoded = (index, arrays)
-        return self._decoded[1]
+            if len(self._decoded) == self.keeps:
+                self._decoded.pop(next(iter(self._decoded)))  # the oldest
+            self._decoded[paths[0]] = arrays
+        return self._decoded[paths[0]]
 
     def _read_label(self, path: Path) -> np.ndarray:
         """Return a label image as (H, W) uint8, or as the layout has it."""

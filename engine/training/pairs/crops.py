@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 
 from ...errors import ChangeScribeError, InputError
 from ...request import APPEARED, REMOVED
-from ..recipe import AugmentSpec, Recipe
+from ..recipe import AugmentSpec, DataSpec, Recipe
 from ..tasks.base import UNKNOWN, LabelledPair
 from . import open_pairs
 from .base import PairSet, Window
@@ -33,6 +33,7 @@ class TrainingCrops(Dataset):
         recipe: of the run.
         root: the data folder.
         sample: :meth:`.tasks.base.Task.sample`.
+        specs: of the sets; None is all of the recipe.
 
     Raises:
         InputError: a set cannot be opened, or its images are smaller than the crops.
@@ -43,11 +44,13 @@ class TrainingCrops(Dataset):
         recipe: Recipe,
         root: Path,
         sample: Callable[[LabelledPair, np.random.Generator], Item],
+        specs: Sequence[DataSpec] | None = None,
     ) -> None:
         self.recipe = recipe
         self.sample = sample
-        self.sets = [open_pairs(spec, root) for spec in recipe.data]
-        weights = np.array([spec.weight for spec in recipe.data], np.float64)
+        chosen = recipe.data if specs is None else specs
+        self.sets = [open_pairs(spec, root) for spec in chosen]
+        weights = np.array([spec.weight for spec in chosen], np.float64)
         self.shares = weights / weights.sum()
 
     def __getitem__(self, index: int) -> Item | ChangeScribeError:

@@ -17,6 +17,7 @@ _TASKS: dict[str, tuple[str, str]] = {
     "mmchange": ("mmchange", "MmchangeTask"),
     "textscd": ("textscd", "TextscdTask"),
     "kcfi": ("kcfi", "KcfiTask"),
+    "semantic_cc": ("semantic_cc", "SemanticCcTask"),
 }
 
 

@@ -143,6 +143,17 @@ class Task(ABC):
         """
         return [{"params": [p for p in model.parameters() if p.requires_grad]}]
 
+    def learning(self, model: nn.Module, step: int) -> list[nn.Parameter] | None:
+        """Return the parameters that learn at a step; None is all that require a gradient.
+
+        The others keep their values and their optimiser's state.
+
+        Args:
+            model: as built.
+            step: optimiser steps done before this one.
+        """
+        return None
+
     def weights(self, model: nn.Module) -> dict[str, Tensor]:
         """Return what is averaged, kept in checkpoints and written as the result.
 

@@ -65,7 +65,10 @@ class BundledTask(Task):
     def dataset(self, recipe: Recipe, root: Path, runs: Path) -> Dataset:
         """Return the mix of sources; CHANGESCRIBE_SCENES may name the generated scenes."""
         scenes = Path(os.environ.get("CHANGESCRIBE_SCENES", runs / "scenes"))
-        parts = [open_source(spec.layout, root, scenes) for spec in recipe.data]
+        parts = [
+            open_source(spec.layout, root, scenes, spec.options.get("scales"))
+            for spec in recipe.data
+        ]
         weights = [spec.weight for spec in recipe.data]
         return PairDataset(parts, weights, recipe.seed, recipe.augment.colour)
 

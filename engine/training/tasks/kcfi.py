@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
@@ -22,13 +21,12 @@ from ...device import choose
 from ...modules.kcfi import INSTRUCTIONS, Kcfi, build
 from ...modules.kcfi_config import KcfiConfig
 from ..dynamic_weights import TEMPERATURE, DynamicWeights
-from .base import UNKNOWN, LabelledPair, Task
+from . import captioned
+from .base import LabelledPair, Task
 
 if TYPE_CHECKING:
     from ..recipe import Recipe
 
-#: Bytes of a sentence in a batch, UTF-8, filled up with zeros; the longest of LEVIR-CC has 230.
-_CAPTION_BYTES = 384
 #: Steps that are an epoch for the weights, where the size of the data set does not say.
 _EPOCH = 100
 
@@ -38,6 +36,8 @@ class KcfiTask(Task):
 
     Of the recipe's section ``loss`` it reads ``temperature`` and ``epoch``, see
     :class:`..dynamic_weights.DynamicWeights`; an epoch is one pass over the data unless given.
+    ``consensus`` is the share of the samples that have :func:`..caption_targets.consensus` for a
+    sentence and not any of them; 0 unless given.
     """
 
     name = "kcfi"
@@ -80,37 +80,22 @@ class KcfiTask(Task):
         return crops
 
     def sample(self, pair: LabelledPair, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """Return images, the change, one of the sentences and one of the instructions.
-
-        Returns:
-            ``before`` and ``after`` (3, H, W) uint8; ``change`` (H, W) uint8, 255 for unknown;
-            ``caption`` (384,) uint8, empty where there is none; ``instruction`` () int64.
-        """
-        caption = str(rng.choice(pair.captions)) if pair.captions else ""
-        text = np.zeros(_CAPTION_BYTES, np.uint8)
-        encoded = caption.encode()[:_CAPTION_BYTES]
-        text[: len(encoded)] = np.frombuffer(encoded, np.uint8)
-        change = pair.change
-        if change is None:
-            change = np.full(pair.before.shape[:2], UNKNOWN, np.uint8)
-        return {
-            **_images(pair),
-            "change": change,
-            "caption": text,
-            "instruction": np.int64(rng.integers(len(INSTRUCTIONS))),
-        }
+        """Return what one pair contributes, see :func:`.captioned.sample`."""
+        return captioned.sample(
+            pair, rng, len(INSTRUCTIONS), self._settings.get("consensus", 0.0)
+        )
 
     def question(self, pair: LabelledPair) -> dict[str, np.ndarray]:
         """Return the images."""
-        return _images(pair)
+        return captioned.images(pair)
 
     def loss(
         self, model: nn.Module, batch: dict[str, Tensor], step: int
     ) -> tuple[Tensor, dict[str, float]]:
-        """Return L_tot (eq. 10), its two parts and their weights; see :meth:`Task.loss`."""
+        """Return L_tot (eq. 10), L_cap and L_det (eq. 9) and their weights; see the base class."""
         features = model(batch["before"].float(), batch["after"].float())
         caption = caption_loss(model, features.key, batch)
-        change = change_loss(features.change, batch["change"])
+        change = captioned.change_loss(features.change, batch["change"])
         weights = self._weights.at(step)
         parts = [None if part is None else float(part.detach()) for part in (caption, change)]
         self._weights.add(parts)
@@ -151,35 +136,6 @@ def caption_loss(model: Kcfi, key: Tensor, batch: dict[str, Tensor]) -> Tensor |
         key: F_kc (B, 4C, h, w).
         batch: with ``caption`` and ``instruction``.
     """
-    sentences = [
-        bytes(row).rstrip(b"\0").decode(errors="ignore") for row in batch["caption"].cpu().numpy()
-    ]
-    told = [row for row, sentence in enumerate(sentences) if sentence]
-    if not told:
-        return None
-    asked = batch["instruction"].tolist()
-    inputs = model.language.inputs(
-        model.projector(key[told]),
-        [INSTRUCTIONS[asked[row]] for row in told],
-        [sentences[row] for row in told],
+    return captioned.answer_loss(
+        model.language, lambda rows: model.projector(key[rows]), batch, INSTRUCTIONS
     )
-    return model.language.loss(inputs)
-
-
-def change_loss(logits: Tensor, target: Tensor) -> Tensor | None:
-    """Return L_det (eq. 9): Y_i is the softmax of the two classes; None without labels.
-
-    Args:
-        logits: (B, 2, H, W).
-        target: (B, H, W) uint8: 0, 1, or 255, which does not count.
-    """
-    if not (target != UNKNOWN).any():
-        return None
-    return F.cross_entropy(logits.float(), target.long(), ignore_index=UNKNOWN)
-
-
-def _images(pair: LabelledPair) -> dict[str, np.ndarray]:
-    return {
-        "before": np.ascontiguousarray(pair.before.transpose(2, 0, 1)),
-        "after": np.ascontiguousarray(pair.after.transpose(2, 0, 1)),
-    }

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Sentences in training: which of several is learned, and how it travels in a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import pairwise
+
+import numpy as np
+from torch import Tensor
+
+#: Bytes of a sentence in a batch, UTF-8, filled up with zeros; the longest of LEVIR-CC has 230.
+_BYTES = 384
+
+
+def drawn(captions: Sequence[str], rng: np.random.Generator, agreed: float = 0.0) -> str:
+    """Return one of the sentences about a pair, empty where there is none.
+
+    Args:
+        captions: of people, about the same pair.
+        rng: the only source of random numbers.
+        agreed: probability of the one that agrees best with the others.
+    """
+    if not captions:
+        return ""
+    one = str(rng.choice(captions))
+    return consensus(tuple(captions)) if agreed and rng.random() < agreed else one
+
+
+@lru_cache(maxsize=4096)
+def consensus(captions: tuple[str, ...]) -> str:
+    """Return the sentence that shares most with the others, in words and pairs of words.
+
+    Args:
+        captions: at least one; of equals the first is taken.
+    """
+    parts = [_parts(text) for text in captions]
+
+    def shared(row: int) -> float:
+        return sum(
+            2 * len(parts[row] & other) / max(1, len(parts[row]) + len(other))
+            for number, other in enumerate(parts)
+            if number != row
+        )
+
+    return captions[max(range(len(captions)), key=shared)]
+
+
+def _parts(text: str) -> set[tuple[str, ...]]:
+    words = text.lower().split()
+    return {(word,) for word in words} | set(pairwise(words))
+
+
+def encoded(sentence: str) -> np.ndarray:
+    """Return a sentence as it is stacked in batches, (384,) uint8."""
+    text = np.zeros(_BYTES, np.uint8)
+    cut = sentence.encode()[:_BYTES]
+    text[: len(cut)] = np.frombuffer(cut, np.uint8)
+    return text
+
+
+def decoded(batch: Tensor) -> list[str]:
+    """Return the sentences of a batch (B, 384) uint8."""
+    return [bytes(row).rstrip(b"\0").decode(errors="ignore") for row in batch.cpu().numpy()]

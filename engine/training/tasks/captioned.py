@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the tasks have in common that learn a mask and a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..caption_targets import decoded, drawn, encoded
+from .base import UNKNOWN, LabelledPair
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ...backbones.causal import LanguageModel
+
+
+def sample(
+    pair: LabelledPair, rng: np.random.Generator, instructions: int, agreed: float
+) -> dict[str, np.ndarray]:
+    """Return images, the change, one of the sentences and one of the instructions.
+
+    Args:
+        pair: cropped and augmented.
+        rng: the only source of random numbers.
+        instructions: number of them.
+        agreed: see :func:`..caption_targets.drawn`.
+
+    Returns:
+        ``before`` and ``after`` (3, H, W) uint8; ``change`` (H, W) uint8, 255 for unknown;
+        ``caption`` (384,) uint8, empty where there is none; ``instruction`` () int64.
+    """
+    change = pair.change
+    if change is None:
+        change = np.full(pair.before.shape[:2], UNKNOWN, np.uint8)
+    return {
+        **images(pair),
+        "change": change,
+        "caption": encoded(drawn(pair.captions, rng, agreed)),
+        "instruction": np.int64(rng.integers(instructions)),
+    }
+
+
+def images(pair: LabelledPair) -> dict[str, np.ndarray]:
+    """Return ``before`` and ``after``, (3, H, W) uint8."""
+    return {
+        "before": np.ascontiguousarray(pair.before.transpose(2, 0, 1)),
+        "after": np.ascontiguousarray(pair.after.transpose(2, 0, 1)),
+    }
+
+
+def answer_loss(
+    language: LanguageModel,
+    embed: Callable[[list[int]], Tensor],
+    batch: dict[str, Tensor],
+    instructions: Sequence[str],
+) -> Tensor | None:
+    """Return the mean cross-entropy over the tokens of the sentences; None without any.
+
+    Args:
+        language: that writes them.
+        embed: returns the embeddings (K, N, W) for K rows of the batch.
+        batch: with ``caption`` and ``instruction``.
+        instructions: of the system.
+    """
+    sentences = decoded(batch["caption"])
+    told = [row for row, sentence in enumerate(sentences) if sentence]
+    if not told:
+        return None
+    asked = batch["instruction"].tolist()
+    inputs = language.inputs(
+        embed(told),
+        [instructions[asked[row]] for row in told],
+        [sentences[row] for row in told],
+    )
+    return language.loss(inputs)
+
+
+def change_loss(logits: Tensor, target: Tensor) -> Tensor | None:
+    """Return the mean cross-entropy of no change and change; None without labels.
+
+    Args:
+        logits: (B, 2, H, W).
+        target: (B, H, W) uint8: 0, 1, or 255, which does not count.
+    """
+    if not (target != UNKNOWN).any():
+        return None
+    return F.cross_entropy(logits.float(), target.long(), ignore_index=UNKNOWN)

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Training of Semantic-CC: three stages in every epoch (section III-F).
+
+1. Change detection, on the pairs with a mask: encoder, neck and detection decoder learn.
+2. Captioning, on the pairs with sentences: neck and caption decoder learn, the encoder is
+   frozen.
+3. Both, on the pairs with mask and sentences: the neck alone learns, L = L_cc + 0.5 L_cd.
+
+A part that does not learn keeps its values and its optimiser's state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from ... import language
+from ...device import choose
+from ...errors import InputError
+from ...modules.semantic_cc import SemanticCc, SemanticCcFeatures, build
+from ...modules.semantic_cc_config import INSTRUCTIONS, SemanticCcConfig
+from ..pairs import open_pairs
+from ..pairs.crops import TrainingCrops
+from . import captioned
+from .base import LabelledPair, Task
+
+if TYPE_CHECKING:
+    from ..recipe import DataSpec, Recipe
+
+DETECT, CAPTION, BOTH = range(3)
+#: lambda of eq. 9.
+BALANCE = 0.5
+#: Names of the settings of a stage's length in the recipe's section ``loss``.
+_LENGTHS = ("detect_steps", "caption_steps", "both_steps")
+
+
+def stage_of(step: int, lengths: Sequence[int]) -> int:
+    """Return the stage that a step is in.
+
+    Args:
+        step: optimiser steps done before it.
+        lengths: steps of the three stages in an epoch.
+    """
+    place = step % sum(lengths)
+    for stage, length in enumerate(lengths):
+        if place < length:
+            return stage
+        place -= length
+    raise ValueError(lengths)
+
+
+class SemanticCcTask(Task):
+    """What Semantic-CC brings to the training loop.
+
+    Of the recipe's section ``loss`` it reads ``balance`` (lambda of eq. 9); ``detect_steps``,
+    ``caption_steps`` and ``both_steps``, the lengths of the stages, one pass over their pairs
+    unless given; and ``consensus``, the share of the samples that have
+    :func:`..caption_targets.consensus` for a sentence and not any of them.
+    """
+
+    name = "semantic_cc"
+
+    def __init__(self) -> None:
+        self._settings: dict[str, float] = {}
+        self._lengths = (1, 1, 1)
+
+    def prepare(self, recipe: Recipe, rank: int) -> None:
+        """Take the settings of the stages."""
+        self._settings = dict(recipe.loss)
+        lengths = [int(self._settings.get(name, 1)) for name in _LENGTHS]
+        self._lengths = lengths[0], lengths[1], lengths[2]
+
+    def build(self, settings: dict[str, Any]) -> nn.Module:
+        """Return Semantic-CC with its encoder and its language model.
+
+        Args:
+            settings: those of :class:`SemanticCcConfig`, or ``tiny: true``.
+
+        Raises:
+            InputError: a setting is unknown, or the language model does not fit.
+            WeightsError: weights of the encoder or the language model are missing.
+            DependencyError: a package is missing.
+        """
+        config = SemanticCcConfig.from_settings(settings)
+        written = language.load(config.language, choose(), precision=config.precision)
+        return build(config, written)
+
+    def dataset(self, recipe: Recipe, root: Path, runs: Path) -> Dataset:
+        """Return the training samples, each of a pair with the labels of its step's stage.
+
+        Raises:
+            InputError: the data cannot be read, or no set has masks, or none sentences.
+        """
+        stages = _specs_of_stages(recipe.data, root)
+        parts = [
+            TrainingCrops(recipe, root, self.sample, specs) if specs else None for specs in stages
+        ]
+        for number, name in enumerate(_LENGTHS):
+            part = parts[number]
+            pairs = sum(len(pairs) for pairs in part.sets) if part else 0
+            length = max(1, round(pairs / recipe.batch_size)) if part else 0
+            chosen = int(self._settings.get(name, length)) if part else 0
+            self._lengths = (*self._lengths[:number], chosen, *self._lengths[number + 1 :])
+        if not sum(self._lengths):
+            raise InputError("The stages of Semantic-CC have no steps.", "Lengthen one of them.")
+        return _StagedCrops(parts, self._lengths, recipe.batch_size)
+
+    def sample(self, pair: LabelledPair, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Return what one pair contributes, see :func:`.captioned.sample`."""
+        agreed = self._settings.get("consensus", 0.0)
+        return captioned.sample(pair, rng, len(INSTRUCTIONS), agreed)
+
+    def question(self, pair: LabelledPair) -> dict[str, np.ndarray]:
+        """Return the images."""
+        return captioned.images(pair)
+
+    def learning(self, model: nn.Module, step: int) -> list[nn.Parameter]:
+        """Return what learns in the stage of a step."""
+        parts = {
+            DETECT: (model.encoder, model.norm, model.neck, model.detector),
+            CAPTION: (model.neck, model.captioner, model.network),
+            BOTH: (model.neck,),
+        }[stage_of(step, self._lengths)]
+        return [p for part in parts for p in part.parameters() if p.requires_grad]
+
+    def loss(
+        self, model: nn.Module, batch: dict[str, Tensor], step: int
+    ) -> tuple[Tensor, dict[str, float]]:
+        """Return the loss of the stage (eq. 9), and both parts; see :meth:`Task.loss`."""
+        stage = stage_of(step, self._lengths)
+        features = model(batch["before"].float(), batch["after"].float())
+        caption = caption_loss(model, features, batch) if stage != DETECT else None
+        change = None
+        if stage != CAPTION:
+            change = captioned.change_loss(features.change, batch["change"])
+        balance = self._settings.get("balance", BALANCE) if stage == BOTH else 1.0
+        # With every part of the neck, also where a batch teaches nothing.
+        total = 0.0 * (features.change.sum() + features.caption.sum())
+        total = total if caption is None else total + caption
+        total = total if change is None else total + balance * change
+        parts = {"caption": caption, "change": change}
+        figures = {name: 0.0 if p is None else float(p.detach()) for name, p in parts.items()}
+        return total, {**figures, "stage": float(stage)}
+
+    def predict(self, model: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return the probability of change."""
+        features = model(batch["before"].float(), batch["after"].float())
+        return {"change": features.change.float().softmax(1)[:, 1]}
+
+
+def caption_loss(
+    model: SemanticCc, features: SemanticCcFeatures, batch: dict[str, Tensor]
+) -> Tensor | None:
+    """Return L_cc (eq. 9), the mean over the tokens of the answers; None without any."""
+    count = len(batch["before"])
+
+    def embed(rows: list[int]) -> Tensor:
+        return model.captioner(features.caption[[*rows, *(row + count for row in rows)]])
+
+    return captioned.answer_loss(model.language, embed, batch, INSTRUCTIONS)
+
+
+def _specs_of_stages(specs: Sequence[DataSpec], root: Path) -> list[list[DataSpec]]:
+    """Return the sets with masks, those with sentences, and those with both.
+
+    Raises:
+        InputError: a set cannot be opened, or there is none with masks or none with sentences.
+    """
+    stages: list[list[DataSpec]] = [[], [], []]
+    for spec in specs:
+        pair = open_pairs(spec, root).read(0)
+        masks, sentences = pair.change is not None, bool(pair.captions)
+        for stage, fits in enumerate((masks, sentences, masks and sentences)):
+            if fits:
+                stages[stage].append(spec)
+    if not stages[DETECT] or not stages[CAPTION]:
+        raise InputError(
+            "Semantic-CC learns from pairs with masks and from pairs with sentences.",
+            "Name a set of each in the recipe, or one with both, such as levir_mci.",
+        )
+    return stages
+
+
+class _StagedCrops(Dataset):
+    """Crops of the sets of the stage that a sample's step is in."""
+
+    def __init__(
+        self, parts: Sequence[TrainingCrops | None], lengths: Sequence[int], batch: int
+    ) -> None:
+        self._parts, self._lengths, self._batch = parts, lengths, batch
+
+    def __getitem__(self, index: int) -> Any:
+        part = self._parts[stage_of(index // self._batch, self._lengths)]
+        if part is None:
+            raise IndexError(index)
+        return part[index]
