@@ -57,6 +57,14 @@ CLASSES: tuple[LandCoverClass, ...] = (
 
 CLASS_NAMES: tuple[str, ...] = tuple(c.name for c in CLASSES)
 
+#: Nouns that have a length though no class of the model says so.
+LINE_WORDS = frozenset(
+    """railway railways railroad railroads rails runway runways canal canals river rivers stream
+    streams ditch ditches fence fences wall walls hedge hedges hedgerow hedgerows pipeline pipelines
+    trail trails footpath footpaths dike dikes dyke dykes dam dams bridge bridges footway footways
+    cycleway cycleways firebreak firebreaks""".split()
+)
+
 
 def listed_names(text: str) -> tuple[str, ...]:
     """Return the names in a list such as "grass, bare ground": lower case, each once."""
@@ -77,3 +85,10 @@ def class_of(phrase: str) -> Optional[LandCoverClass]:
             if candidate in land_cover.words:
                 return land_cover
     return None
+
+
+def is_line(phrase: str) -> bool:
+    """Tell whether what a phrase names has a length ("roads", "railway") and not only an area."""
+    land_cover = class_of(phrase)
+    head = phrase.rsplit(" ", 1)[-1]
+    return head in LINE_WORDS or (land_cover is not None and land_cover.kind == "line")

@@ -11,9 +11,14 @@ other is.
 Decisions that are not obvious:
 
 - Nothing is corrected. A misspelt noun is passed on as it is written and shown in
-  the parse, where the user sees it; a misspelt verb becomes part of the noun.
+  the parse, where the user sees it; a misspelt verb becomes part of the noun. Where one
+  letter makes it a word that is understood, the prompt that may have been meant is suggested.
+- The usual words of German, French, Spanish and Portuguese are put into English first.
+- "Houses on former forest" are houses that appeared and whose ground was forest; "houses on
+  grass" are houses, and "on grass" is set aside.
 - A negation ("no roads", "buildings but not sheds") names what is *not* wanted,
-  up to the next comma: that is left out. A prompt with nothing else is an error.
+  up to the next comma: that is left out. A prompt with nothing else is an error, but
+  "everything except water" is every class without water.
 - Where something happened, when and how large it is ("along the river", "since 2015",
   "larger than 1 ha") is set aside and told: the area analysed says where, the layers
   when, the minimum area how large.
@@ -27,33 +32,37 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Optional
 
-from .classes import class_of
+from .classes import class_of, is_line
 from .errors import InputError
+from .prompt_clauses import WORD, Clause, names_of, nouns_of, read_clauses, without_unwanted
+from .prompt_explain import compose, explain, line_of, notes
+from .prompt_languages import in_english
+from .prompt_typos import suggestion
 from .prompt_words import (
     ANYTHING,
     ASIDES,
     BESIDE,
-    EMPTY,
     EXCHANGES,
     FILLER,
-    FUSED,
-    FUSED_ALONE,
+    FORMERLY,
+    GROUPS,
     NEGATIONS,
-    NOUN_COMPOUNDS,
     PLACE,
     PRONOUNS,
     REPLACING,
     REWRITES,
     VERBS,
-    WEAK,
+    WHERE,
 )
 from .request import APPEARED, CHANGED, REMOVED, ParsedPrompt, Query
 
+__all__ = ["EXAMPLES", "compose", "explain", "notes", "parse", "resolve"]
+
 EXAMPLES = ("roads built", "buildings demolished", "trees cleared", "grass replaced by buildings")
 
-_SEPARATOR = re.compile(r"\s*(?:[,;/+&|]|\band\b|\bor\b|\bplus\b|\bthen\b)\s*")
-_WORD = re.compile(r"[^\W_][\w'.-]*")
-_COMPARATIVE = re.compile(r"\w+er|more|less")
+_EXCEPTION = re.compile(
+    r"^(.*?)[\s,]*\b(?:except(?:\s+for)?|excluding|excl|without|ignoring|ignore|not)\s+(.+)$"
+)
 _BARE_EXCHANGE = re.compile(r"^(?:from\s+)?(.+?)\s+(?:in)?to\s+(.+)$")
 
 
@@ -61,7 +70,7 @@ def parse(text: str) -> ParsedPrompt:
     """Read a prompt.
 
     Args:
-        text: what the user typed, in English.
+        text: what the user typed, in English; of a few other languages the usual words.
 
     Returns:
         The queries in the order of the prompt, without duplicates; or ``anything``.
@@ -69,20 +78,24 @@ def parse(text: str) -> ParsedPrompt:
     Raises:
         InputError: the prompt is empty, or names nothing that could be looked for.
     """
-    clean = _normalise(text)
-    if not _WORD.search(clean):
+    english = in_english(text)
+    clean = _normalise(english or text)
+    if not WORD.search(clean):
         raise _error("The prompt is empty.")
     rest, aside = _without_asides(clean)
+    meant = "" if english else suggestion(clean)
+    parsed = ParsedPrompt(text, (), suggestion=meant, english=english)
     anything = _anything(rest, aside)
     if anything is not None:
-        words = "any change" if anything == CHANGED else f"anything, {anything}"
-        unused = _in_order(aside, clean)
-        return ParsedPrompt(text, (), True, _explained(f"looks for: {words}", unused), unused)
+        parsed = replace(parsed, anything=True, unused=_in_order(aside, clean))
+        return replace(parsed, explanation=line_of(parsed, f"looks for: {anything}"))
     queries = _unique(_read(rest, aside))
     if not queries:
-        raise _error(f'The prompt "{text.strip()}" does not say what to look for.')
+        hint = f'Did you mean "{meant}"?' if meant else _hint()
+        raise InputError(f'The prompt "{text.strip()}" does not say what to look for.', hint)
     unused = _in_order([part for part in aside if _matters(part, queries)], clean)
-    return ParsedPrompt(text, queries, False, _explained(explain(queries), unused), unused)
+    parsed = replace(parsed, queries=queries, unused=unused)
+    return replace(parsed, explanation=line_of(parsed, explain(queries)))
 
 
 def resolve(parsed: ParsedPrompt, class_plurals: Sequence[str]) -> ParsedPrompt:
@@ -97,7 +110,8 @@ def resolve(parsed: ParsedPrompt, class_plurals: Sequence[str]) -> ParsedPrompt:
         direction (one direction for prompts such as "what was built?").
 
     Raises:
-        InputError: the prompt asks for anything and the system knows no classes.
+        InputError: the prompt asks for anything, and the system knows no classes, or the prompt
+            leaves none of them.
     """
     if not parsed.anything:
         return parsed
@@ -105,50 +119,17 @@ def resolve(parsed: ParsedPrompt, class_plurals: Sequence[str]) -> ParsedPrompt:
         raise InputError(
             "This system has no classes of its own, so it cannot look for any change.", _hint()
         )
-    direction = _anything(_without_asides(_normalise(parsed.text))[0], [])
-    ways = (direction,) if direction in (APPEARED, REMOVED) else (APPEARED, REMOVED)
-    queries = tuple(Query(name, way) for name in class_plurals for way in ways)
-    words = "any change" if len(ways) > 1 else f"anything, {direction}"
-    listed = f"looks for: {words} ({', '.join(class_plurals)})"
-    return replace(parsed, queries=queries, explanation=_explained(listed, parsed.unused))
-
-
-def explain(queries: Iterable[Query]) -> str:
-    """Return one line for the user: ``"looks for: roads, appeared; trees, removed"``.
-
-    Of an exchange it begins with "buildings replaced trees".
-    """
-    queries = tuple(queries)
-    listed = "; ".join(f"{query.object}, {query.direction}" for query in queries)
-    come = next((q for q in queries if q.partners and q.direction == APPEARED), None)
-    gone = next((q for q in queries if q.partners and q.direction == REMOVED), None)
-    if come is None or gone is None:
-        return f"looks for: {listed}"
-    what, instead = (" and ".join(query.partners) for query in (gone, come))
-    return f"looks for: {what} replaced {instead} ({listed})"
-
-
-def compose(queries: Sequence[Query]) -> str:
-    """Return a prompt that is read as these queries, "" for none: the inverse of :func:`parse`."""
-    gone = [query.object for query in queries if query.direction == REMOVED and query.partners]
-    come = [query.object for query in queries if query.direction == APPEARED and query.partners]
-    if gone and come:
-        return f"{' and '.join(gone)} replaced by {' and '.join(come)}"
-    return ", ".join(f"{query.object} {query.direction}" for query in queries)
-
-
-def notes(parsed: ParsedPrompt) -> tuple[str, ...]:
-    """Return warnings for the user about what a prompt says and nobody acts upon."""
-    if not parsed.unused:
-        return ()
-    where_else = (
-        "The area analysed says where, the minimum area how large, and the layers when."
-    )
-    return (f"Not used of the prompt: {'; '.join(parsed.unused)}. {where_else}",)
-
-
-def _explained(explanation: str, unused: Sequence[str]) -> str:
-    return f"{explanation} (not used: {'; '.join(unused)})" if unused else explanation
+    anything = _anything(_without_asides(_normalise(parsed.english or parsed.text))[0], [])
+    names = [name for name in class_plurals if _class_name(name) not in anything.without]
+    if not names:
+        raise InputError(
+            f'The prompt "{parsed.text.strip()}" leaves nothing to look for.',
+            f"This system knows {', '.join(class_plurals)}.",
+        )
+    ways = (APPEARED, REMOVED) if anything.direction == CHANGED else (anything.direction,)
+    queries = tuple(Query(name, way) for name in names for way in ways)
+    listed = f"looks for: {anything} ({', '.join(names)})"
+    return replace(parsed, queries=queries, explanation=line_of(parsed, listed))
 
 
 def _hint() -> str:
@@ -182,7 +163,7 @@ def _without_asides(clean: str) -> tuple[str, list[str]]:
     aside: list[str] = []
     for pattern in ASIDES:
         aside += [" ".join(match.group().split()) for match in pattern.finditer(clean)]
-        clean = pattern.sub(" ", clean)
+        clean = re.sub(r"^\s*of\s|(?<=,)\s*of\s", " ", pattern.sub(" ", clean))
     return " ".join(clean.split()).strip(" ,;"), aside
 
 
@@ -200,20 +181,53 @@ def _matters(aside: str, queries: Sequence[Query]) -> bool:
     words = aside.split()
     if words[0] not in NEGATIONS or any(character.isdigit() for character in aside):
         return True
-    kinds = [class_of(noun) for noun in _nouns(" ".join(words[1:]), [])]
+    kinds = [class_of(noun) for noun in nouns_of(" ".join(words[1:]), [])]
     wanted = [class_of(query.object) for query in queries]
     return any(kind is None or kind in wanted for kind in kinds)
 
 
-def _anything(clean: str, aside: list[str]) -> Optional[str]:
-    """Return the direction in which anything at all was asked for; None for a real target.
+@dataclass(frozen=True)
+class _Anything:
+    """Any change at all, in one direction or both ("changed"), but not of these classes."""
 
-    Where it was asked for is added to ``aside``.
+    direction: str
+    without: tuple[str, ...] = ()
+    named: str = ""
+
+    def __str__(self) -> str:
+        words = "any change" if self.direction == CHANGED else f"anything, {self.direction}"
+        return f"{words}, except {self.named}" if self.named else words
+
+
+def _anything(clean: str, aside: list[str]) -> Optional[_Anything]:
+    """Tell whether anything at all was asked for; None for a real target.
+
+    Where it was asked for, and what cannot be left out, is added to ``aside``.
     """
-    words = _WORD.findall(clean)
+    match = _EXCEPTION.match(clean)
+    if match is None or match.group(1).split()[-1:] == ["nothing"]:
+        direction = _any_direction(clean, aside)
+        return None if direction is None else _Anything(direction)
+    direction = _any_direction(match.group(1), aside)
+    if direction is None:
+        return None
+    nouns = [noun for name in nouns_of(match.group(2), aside) for noun in GROUPS.get(name, (name,))]
+    known = [noun for noun in nouns if class_of(noun) is not None]
+    aside += [f"except {noun}" for noun in nouns if noun not in known]
+    return _Anything(direction, tuple(_class_name(n) for n in known), " and ".join(known))
+
+
+def _class_name(noun: str) -> str:
+    land_cover = class_of(noun)
+    return noun if land_cover is None else land_cover.name
+
+
+def _any_direction(clean: str, aside: list[str]) -> Optional[str]:
+    """Return the direction in which anything at all was asked for; None for a real target."""
+    words = WORD.findall(clean)
     if NEGATIONS & set(words):
         return None
-    asks = bool(PRONOUNS & set(words))
+    asks = bool(PRONOUNS & set(words)) or (bool(words) and set(words) <= ANYTHING)
     found: list[str] = []
     for index, word in enumerate(words):
         if word in FILLER or word in ANYTHING:
@@ -235,30 +249,71 @@ def _anything(clean: str, aside: list[str]) -> Optional[str]:
 
 def _read(clean: str, aside: list[str]) -> list[Query]:
     """Read the queries; what none of them says is added to ``aside``."""
-    exchange = _exchange(clean, aside)
-    if exchange:
-        return exchange
-    parts = [part for part in _SEPARATOR.split(_wanted(clean, aside)) if part.strip()]
-    return _distribute([_clause(part, aside) for part in parts])
+    parts = [part for part in re.split(r"\s*[,;]\s*", clean) if part]
+    whole = [bool(_bound(part, [])) or _is_whole(part) for part in parts]
+    if len(parts) > 1 and all(whole) and any(_bound(part, []) for part in parts):
+        return [query for part in parts for query in _read(part, aside)]
+    return _bound(clean, aside) or _distribute(read_clauses(without_unwanted(clean, aside), aside))
 
 
-def _exchange(clean: str, aside: list[str]) -> list[Query]:
-    """Read "X replaced by Y", "Y replacing X", "from X to Y", "X -> Y"; else nothing."""
+def _is_whole(part: str) -> bool:
+    """Tell a clause with noun and verb, or a negation, from a noun that needs its neighbours."""
+    words = part.split()
+    if words[0] in NEGATIONS:
+        return True
+    return any(c.fused or (c.noun and c.direction) for c in read_clauses(part, []))
+
+
+def _bound(clean: str, aside: list[str]) -> list[Query]:
+    """Read "X replaced by Y", "Y replacing X", "X -> Y", "Y on former X"; else nothing."""
     for pattern, swapped in ((EXCHANGES, False), (REPLACING, True)):
         match = pattern.search(clean)
         if match is not None:
             left, right = clean[: match.start()], clean[match.end() :]
             gone, come = (right, left) if swapped else (left, right)
-            return _exchanged(_nouns(re.sub(r"^from\s", "", gone), aside), _nouns(come, aside))
+            extra: list[str] = []
+            gone_nouns = nouns_of(re.sub(r"^from\s", "", gone), extra)
+            come_nouns = nouns_of(come, extra)
+            if come_nouns and (gone_nouns or not swapped):  # "replaced roofs" is no exchange
+                aside += extra
+                return _exchanged(gone_nouns, come_nouns)
+    return _formerly(clean, aside) or _bare_exchange(clean, aside)
+
+
+def _bare_exchange(clean: str, aside: list[str]) -> list[Query]:
+    """Read "from X to Y", "X to Y"; but "the road to the airport" is a road."""
     match = _BARE_EXCHANGE.match(clean)
     if match is None or any(VERBS.get(word, CHANGED) != CHANGED for word in clean.split()):
         return []
     extra: list[str] = []
-    gone_nouns, come_nouns = (_nouns(match.group(side), extra) for side in (1, 2))
-    if not gone_nouns or not come_nouns:
+    gone, come = (nouns_of(match.group(side), extra) for side in (1, 2))
+    leads = re.match(r"(?:the|an?)\s", match.group(2)) or not all(map(class_of, come))
+    if not gone or not come or match.group(1).split()[-1] in PLACE:
+        return []
+    if leads and is_line(gone[-1]) and not clean.startswith("from "):
         return []
     aside += extra
-    return _exchanged(gone_nouns, come_nouns)
+    return _exchanged(gone, come)
+
+
+def _formerly(clean: str, aside: list[str]) -> list[Query]:
+    """Read "Y on former X", "Y where X was cleared": Y that appeared on what was X."""
+    match = FORMERLY.search(clean)
+    sides = (clean[: match.start()], clean[match.end() :]) if match is not None else None
+    if sides is None:
+        match = WHERE.match(clean)
+        sides = match.groups() if match is not None else None
+    if sides is None:
+        return []
+    extra: list[str] = []
+    clauses = read_clauses(without_unwanted(sides[0], extra), extra)
+    was = nouns_of(sides[1], extra)
+    if not was or any(clause.direction == REMOVED for clause in clauses):
+        return []
+    nouns = [noun for clause in clauses for noun in names_of(clause)]
+    if nouns:
+        aside += extra
+    return [Query(noun, APPEARED, partners=tuple(was)) for noun in nouns]
 
 
 def _exchanged(gone: Sequence[str], come: Sequence[str]) -> list[Query]:
@@ -267,131 +322,7 @@ def _exchanged(gone: Sequence[str], come: Sequence[str]) -> list[Query]:
     return removed + [Query(noun, APPEARED, partners=tuple(gone)) for noun in come]
 
 
-def _nouns(text: str, aside: list[str]) -> list[str]:
-    nouns = [_clause(part, aside).noun for part in _SEPARATOR.split(_wanted(text, aside))]
-    return [noun for noun in nouns if noun]
-
-
-def _wanted(clean: str, aside: list[str]) -> str:
-    """Leave out what a negation says is not wanted, up to the next comma."""
-    kept = []
-    for part in re.split(r"\s*[,;]\s*", clean):
-        words = part.split()
-        at = next((i for i, word in enumerate(words) if word in NEGATIONS), None)
-        if at is None:
-            kept.append(part)
-        elif any(word not in FILLER and word not in VERBS for word in words[at + 1 :]):
-            kept.append(" ".join(words[:at]))  # "roads built but not sheds" keeps the roads
-            aside.append(" ".join(words[at:]))
-        # else "roads not built": the whole clause is negated
-    return ", ".join(part for part in kept if part.strip())
-
-
-@dataclass
-class _Clause:
-    """Noun phrase ("" for none), direction, whether the verb stood first, fused queries."""
-
-    noun: str
-    direction: Optional[str]
-    verb_first: bool
-    fused: tuple[Query, ...]
-
-
-def _clause(part: str, aside: list[str]) -> _Clause:
-    """Read a clause; where, when and beside what it happened is added to ``aside``."""
-    words = _compounds([word.rstrip(".'-") for word in _WORD.findall(part)])
-    content = [word for word in words if word not in FILLER]
-    noun: list[str] = []
-    verbs: list[str] = []
-    fused: tuple[Query, ...] = ()
-    qualifier: list[str] = []
-    verb_first, link = False, ""
-    for index, word in enumerate(words):
-        goes_on = bool(qualifier) and not _is_main_verb(words, index)
-        if goes_on or _opens_qualifier(words, index, bool(noun or fused)):
-            qualifier.append(word)
-        elif word in FUSED and (word not in FUSED_ALONE or len(content) == 1):
-            fused += FUSED[word]
-        elif word in VERBS:
-            verbs.append(word)
-            verb_first = verb_first or not noun
-            link = ""
-            aside += _finished(qualifier)
-        elif word in ("of", "with"):
-            link = word if noun else ""
-        elif word in FILLER or word in PLACE or word in ANYTHING or word.isdigit():
-            continue
-        else:
-            noun += [link, word] if link else [word]
-            link = ""
-    aside += _finished(qualifier)
-    # "urban sprawl", "flooding of fields": the fused noun says it all.
-    phrase = "" if fused else " ".join(noun)
-    if phrase and all(word in EMPTY or _is_letter(word) for word in noun):
-        aside.append(phrase)
-        phrase = ""
-    if phrase and {"flooded", "inundated"} & set(verbs):
-        land_cover = class_of(phrase)
-        phrase = phrase if land_cover is not None and land_cover.name == "water" else "water"
-    return _Clause(phrase, _strongest(verbs), verb_first, fused)
-
-
-def _opens_qualifier(words: list[str], index: int, named: bool) -> bool:
-    """Tell whether from here on the clause says where, when or how large."""
-    following = words[index + 1] if index + 1 < len(words) else ""
-    if following == "than" and _COMPARATIVE.fullmatch(words[index]):
-        return True
-    return named and bool(following) and (words[index] in PLACE or words[index] == "where")
-
-
-def _is_main_verb(words: list[str], index: int) -> bool:
-    """Tell a clause's verb ("trees along the river cleared") from "near the cleared forest"."""
-    if words[index] not in VERBS:
-        return False
-    rest = [word for word in words[index + 1 :] if word not in FILLER and word not in VERBS]
-    return not rest or rest[0] in PLACE
-
-
-def _finished(qualifier: list[str]) -> list[str]:
-    """Return a qualifier as one text, if it says anything, and empty it."""
-    says = any(word not in FILLER and word not in PLACE for word in qualifier)
-    while qualifier and qualifier[-1] in FILLER:
-        qualifier.pop()
-    text = " ".join(qualifier)
-    qualifier.clear()
-    return [text] if says else []
-
-
-def _is_letter(word: str) -> bool:
-    return len(word) == 1 and word.isascii()
-
-
-def _compounds(words: list[str]) -> list[str]:
-    """Join words that are one noun though one looks like a verb; part "tree-felling"."""
-    joined: list[str] = []
-    for word in words:
-        pieces = word.split("-")
-        if (
-            len(pieces) > 1
-            and word not in NOUN_COMPOUNDS
-            and any(piece in VERBS for piece in pieces)
-        ):
-            joined.extend(pieces)  # "tree-felling"
-            continue
-        if joined and f"{joined[-1]} {word}" in NOUN_COMPOUNDS:
-            joined[-1] += f" {word}"
-        else:
-            joined.append(word)
-    return joined
-
-
-def _strongest(verbs: list[str]) -> Optional[str]:
-    """Rank verbs: what happened outranks "new", and both outrank "changed"."""
-    ranked = [(VERBS[verb] != CHANGED, verb not in WEAK, i) for i, verb in enumerate(verbs)]
-    return VERBS[verbs[max(ranked)[2]]] if ranked else None
-
-
-def _distribute(clauses: list[_Clause]) -> list[Query]:
+def _distribute(clauses: list[Clause]) -> list[Query]:
     """Give every noun its verb, and a verb that stands alone the nouns before it."""
     queries: list[Query] = []
     group: list[str] = []  # nouns that a verb alone would go to
@@ -414,7 +345,7 @@ def _distribute(clauses: list[_Clause]) -> list[Query]:
     return queries
 
 
-def _borrowed(clauses: list[_Clause], index: int) -> str:
+def _borrowed(clauses: list[Clause], index: int) -> str:
     """Direction for a noun without verb: of the verb after it, else of the one before it."""
     for clause in clauses[index + 1 :]:
         if clause.direction is not None:

@@ -11,7 +11,7 @@ from typing import Optional
 import numpy as np
 from osgeo import ogr, osr
 
-from .classes import class_of
+from .classes import class_of, is_line
 from .geodesy import Compass
 from .outline import Polygon, perimeter, simplify, to_wkb, trace
 from .raster.grid import Grid
@@ -19,13 +19,6 @@ from .raster.support import checked, same_crs, spatial_reference
 from .request import APPEARED, REMOVED, SCORE_SCALE, Query, Region
 from .runs import Runs
 
-#: Nouns that have a length though no class of the model says so.
-LINE_WORDS = frozenset(
-    """railway railways railroad railroads rails runway runways canal canals river rivers stream
-    streams ditch ditches fence fences wall walls hedge hedges hedgerow hedgerows pipeline pipelines
-    trail trails footpath footpaths dike dikes dyke dykes dam dams bridge bridges footway footways
-    cycleway cycleways firebreak firebreaks""".split()
-)
 #: A region is line-like from this ratio of length to width.
 _MIN_ELONGATION = 3.0
 #: The class that a region replaced is said only where it has this share of its pixels.
@@ -154,7 +147,7 @@ class RegionDescriber:
         self._compass = Compass(grid)
         self._transform = _transformation(grid, crs)
         self._classes = [class_of(query.object) for query in queries]
-        self._lines = [_is_line(query.object) for query in queries]
+        self._lines = [is_line(query.object) for query in queries]
         g = grid.geotransform
         self._mirrored = g[1] * g[5] - g[2] * g[4] > 0
 
@@ -268,12 +261,6 @@ def class_of_most(counts: np.ndarray, excluded: np.ndarray) -> np.ndarray:
     total = counts.sum(axis=1)
     enough = (total > 0) & (number >= _MIN_SHARE * total) & (number > counts[:, -1])
     return np.where(enough, best, -1)
-
-
-def _is_line(phrase: str) -> bool:
-    land_cover = class_of(phrase)
-    head = phrase.rsplit(" ", 1)[-1]
-    return head in LINE_WORDS or (land_cover is not None and land_cover.kind == "line")
 
 
 def _transformation(grid: Grid, crs: Optional[str]) -> Optional[osr.CoordinateTransformation]:

@@ -56,6 +56,8 @@ class ParsedPrompt:
         explanation: one line for the user, such as "looks for: roads, appeared".
         unused: parts of the prompt that nobody acts upon, such as "near the river"; they are in
             the explanation too.
+        suggestion: the prompt that may have been meant where words are misspelt; "" where none is.
+        english: the prompt in English where it was in another language; else "".
     """
 
     text: str
@@ -63,6 +65,8 @@ class ParsedPrompt:
     anything: bool = False
     explanation: str = ""
     unused: tuple[str, ...] = ()
+    suggestion: str = ""
+    english: str = ""
 
     @property
     def competing(self) -> tuple[str, ...]:

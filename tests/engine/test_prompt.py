@@ -131,7 +131,74 @@ CASES = [
     ("buildngs demolished", "-buildngs"),
     ("roads bulit", "*roads bulit"),
     ("tennis courts removed", "-tennis courts"),
-    ("Straße built", "+straße"),
+    ("Straßenbahn built", "+straßenbahn"),
+    # sizes
+    ("roads at least 100 m long", "*roads"),
+    ("new roads at least 10 m wide", "+roads"),
+    ("1 ha of trees cleared", "-trees"),
+    ("more than 2 ha of forest removed", "-forest"),
+    ("trees cleared, 2 ha or more", "-trees"),
+    ("100 new houses", "+houses"),
+    ("big new buildings", "+buildings"),
+    ("clearings over 2 ha", "-trees"),
+    ("houses built 2012-2019", "+houses"),
+    # where something leads, stands and is
+    ("road to the airport", "*road"),
+    ("new road to the airport", "+road"),
+    ("path leading to the school", "*path"),
+    ("roads connecting the villages", "*roads"),
+    ("road to buildings", "-road +buildings"),
+    ("houses next to the lake", "*houses"),
+    ("houses north of the river", "*houses"),
+    ("bridge built over the river", "+bridge"),
+    ("new buildings along the road and in the forest", "+buildings"),
+    ("trees lost to fire", "-trees"),
+    ("trees lost because of drought", "-trees"),
+    ("damage to buildings", "-buildings"),
+    # what was there before
+    ("new buildings on former forest", "+buildings"),
+    ("buildings on former farmland", "+buildings"),
+    ("new houses on what used to be forest", "+houses"),
+    ("buildings built where forest was cleared", "+buildings"),
+    ("houses that were forest before", "+houses"),
+    ("houses demolished where forest was", "-houses"),
+    ("what was forest and is now houses", "-forest +houses"),
+    ("loss of farmland to buildings", "-farmland +buildings"),
+    ("farmland lost to urbanisation", "-farmland +buildings +roads"),
+    ("forest to farmland conversion", "-forest +farmland"),
+    ("trees => buildings", "-trees +buildings"),
+    ("replaced roofs", "*roofs"),
+    ("trees replaced by buildings; new roads", "-trees +buildings +roads"),
+    ("new roads, trees replaced by buildings", "+roads -trees +buildings"),
+    ("from forest to grass and from grass to houses", "-forest +grass -grass +houses"),
+    # questions
+    ("where were houses built?", "+houses"),
+    ("can you show where trees were cleared", "-trees"),
+    ("how much forest was lost?", "-forest"),
+    ("has the river moved?", "*river"),
+    # one word, and words that stand for another
+    ("new construction", "+buildings"),
+    ("demolition", "-buildings"),
+    ("new-builds near the station", "+houses"),
+    ("collapsed buildings", "-buildings"),
+    ("flood damage", "+water"),
+    ("glacier retreat", "-glacier"),
+    ("high-rise buildings built", "+high-rise buildings"),
+    ("swimming-pools built", "+swimming pools"),
+    ("only new buildings", "+buildings"),
+    # other languages
+    ("neue Gebäude", "+buildings"),
+    ("Haeuser abgerissen", "-houses"),
+    ("Wo wurden Straßen gebaut?", "+roads"),
+    ("Wald durch Häuser ersetzt", "-forest +houses"),
+    ("arbres abattus et routes construites", "-trees +roads"),
+    ("batiments demolis", "-buildings"),
+    ("nuevas carreteras", "+roads"),
+    ("árboles talados cerca del río", "-trees"),
+    ("bosque reemplazado por casas", "-forest +houses"),
+    ("novos edifícios", "+buildings"),
+    ("desmatamento", "-trees"),
+    ("routes", "*routes"),
 ]
 
 
@@ -162,7 +229,9 @@ def test_queries_make_a_prompt_that_is_read_as_them(text: str) -> None:
 def test_of_an_exchange_one_side_may_be_left_out() -> None:
     forest, houses, roads = parse("forest replaced by houses and roads").queries
     assert compose((forest, houses)) == "forest replaced by houses"
-    assert compose((houses, roads)) == "houses appeared, roads appeared"
+    assert compose((houses, roads)) == (
+        "houses appeared on former forest, roads appeared on former forest"
+    )
     assert compose(()) == ""
 
 
@@ -225,6 +294,7 @@ def test_anything_in_one_direction(text: str, direction: str) -> None:
         "roads not built",
         "nothing but not roads",
         "no change",
+        "unchanged forest",
         "x",
         "a b",
         "he",
@@ -285,11 +355,18 @@ def test_targets_side_by_side_are_not_bound() -> None:
         ("trees on slopes replaced by houses near the lake", ["on slopes", "near the lake"]),
         ("buildings demolished except sheds", ["except sheds"]),
         ("roads and x built", ["x"]),
+        ("roads at least 100 m long", ["at least 100 m long"]),
+        ("1 ha of trees cleared", ["1 ha"]),
+        ("new road to the airport", ["to the airport"]),
+        ("big new buildings", ["big"]),
+        ("buildings built in the last 5 years", ["in the last 5 years"]),
+        ("Häuser nahe dem Fluss gebaut", ["near river"]),
         # What is acted upon, or says nothing, is not mentioned.
         ("roads built, no buildings", []),
         ("roads built but not sheds", []),
         ("roads built in this image", []),
         ("show me all changes in the forest", []),
+        ("new buildings on former forest", []),
         ("trees cleared between the two dates", []),
         ("houses with red roofs built", []),
     ],
@@ -319,3 +396,88 @@ def test_resolve_leaves_a_target_alone() -> None:
 def test_resolve_without_classes() -> None:
     with pytest.raises(InputError, match="no classes"):
         resolve(parse("any change"), [])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "new houses on former forest",
+        "houses built where forest was cleared",
+        "houses on land that used to be forest",
+    ],
+)
+def test_what_was_there_before_binds_what_came(text: str) -> None:
+    parsed = parse(text)
+    assert parsed.queries == (Query("houses", "appeared", partners=("forest",)),)
+    assert parsed.explanation == "looks for: houses, appeared on former forest"
+
+
+def test_exchanges_side_by_side_are_bound_each_for_itself() -> None:
+    parsed = parse("trees replaced by buildings, grass replaced by roads, new houses")
+    assert [(q.object, q.partners) for q in parsed.queries] == [
+        ("trees", ("buildings",)), ("buildings", ("trees",)),
+        ("grass", ("roads",)), ("roads", ("grass",)), ("houses", ()),
+    ]
+    assert parsed.explanation.startswith(
+        "looks for: buildings replaced trees, roads replaced grass (trees, removed; "
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "names", "explanation"),
+    [
+        ("everything except water", ["roads", "trees"], "any change, except water"),
+        ("anything but water", ["roads", "trees"], "any change, except water"),
+        ("what changed apart from vegetation?", ["roads", "water"],
+         "any change, except trees and grass"),
+        ("everything new except roads", ["trees", "water"], "anything, appeared, except roads"),
+        ("alles außer Wasser", ["roads", "trees"], "any change, except water"),
+    ],
+)
+def test_everything_except(text: str, names: list[str], explanation: str) -> None:
+    parsed = parse(text)
+    assert parsed.explanation.startswith(f"looks for: {explanation}")
+    resolved = resolve(parsed, ["roads", "trees", "water"])
+    assert list(dict.fromkeys(query.object for query in resolved.queries)) == names
+
+
+def test_everything_except_all_is_nothing() -> None:
+    with pytest.raises(InputError, match="leaves nothing"):
+        resolve(parse("everything except roads"), ["roads"])
+
+
+def test_what_cannot_be_left_out_of_everything_is_told() -> None:
+    assert parse("everything except cars").unused == ("except cars",)
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("buldings demolished", "buildings demolished"),
+        ("raods built", "roads built"),
+        ("Tress cleared", "trees cleared"),
+        ("roads buitl", "roads built"),
+        ("forst loss", "forest loss"),
+        # right, or not for us to say
+        ("trucks", ""),
+        ("power lines", ""),
+        ("tennis courts removed", ""),
+        ("horses", ""),
+        ("culverts built", ""),
+    ],
+)
+def test_one_wrong_letter(text: str, meant: str) -> None:
+    parsed = parse(text)
+    assert parsed.suggestion == meant
+    assert (f'did you mean "{meant}"?' in parsed.explanation) == bool(meant)
+    assert (f'Did you mean "{meant}"?' in notes(parsed)) == bool(meant)
+
+
+def test_another_language_is_told() -> None:
+    parsed = parse("neue Gebäude")
+    assert parsed.explanation == 'looks for: buildings, appeared (read as "new buildings")'
+    assert parse("¿qué cambió?").anything
+    assert parse("Was hat sich verändert?").anything
+    assert parse("qu'est-ce qui a changé").anything
+    assert parse("o que mudou?").anything
+    assert not parse("new roads").english

@@ -28,7 +28,7 @@ def test_an_exchange_in_words(desk):
     panel.set_text("trees replaced by buildings")
     assert "buildings replaced trees" in panel.parse_label.text()
     panel.chips.linkActivated.emit("0")
-    assert panel.text == "buildings appeared"
+    assert panel.text == "buildings appeared on former trees"
 
 
 def test_what_is_not_used_is_told(desk):
