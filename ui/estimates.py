@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Optional
 from qgis.PyQt.QtCore import QLocale
 
 from ..engine.captions import format_area
+from ..engine.raster.grid import working_size
 from .layer_source import area_m2
 from .translation import tr
 
@@ -58,8 +59,8 @@ def estimate(
     Args:
         before: the earlier layer.
         rectangle: what is analysed, in the CRS of ``before``.
-        pixel_sizes: in metres, that the system was trained on; a finer raster is reduced
-            to the nearest of them.
+        pixel_sizes: in metres, that the system was trained on; other rasters are brought
+            towards the nearest of them.
         speed: working pixels per second; None where it has not been measured.
     """
     width, height = before.rasterUnitsPerPixelX(), before.rasterUnitsPerPixelY()
@@ -69,9 +70,7 @@ def estimate(
     area = area_m2(rectangle, before.crs())
     working = float(pixels)
     if area and pixels and pixel_sizes:
-        size = math.sqrt(area / pixels)
-        if size < min(pixel_sizes):
-            working = area / min(pixel_sizes) ** 2
+        working = area / working_size(math.sqrt(area / pixels), pixel_sizes) ** 2
     return Estimate(area, pixels, working, working / speed if speed else None)
 
 

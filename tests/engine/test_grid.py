@@ -339,22 +339,23 @@ def test_finer_pixels_are_processed_at_the_nearest_trained_size(pair):
 
 @pytest.mark.parametrize(
     ("pixel", "size"),
-    [(0.5, 0.5), (0.42, 0.42), (0.6, 0.6), (0.39, 0.5), (1.0, 0.5), (8.5, 8.5), (4.0, 10.0)],
+    [(0.5, 0.5), (0.46, 0.46), (0.55, 0.55), (0.39, 0.5), (0.6, 0.5), (1.0, 0.5), (2.0, 0.8),
+     (9.5, 9.5), (4.0, 10.0), (12.0, 10.0), (25.0, 10.0)],
 )
-def test_sizes_within_the_trained_range(pair, pixel, size):
+def test_systems_run_at_the_sizes_they_know(pair, pixel, size):
     common = working(pair, pixel, (0.5, 10.0))
     assert common.working.pixel_size == pytest.approx(size, rel=1e-3)
     assert (common.working == common.output) == (pixel == size)
     assert common.warnings == ()
 
 
-def test_coarser_pixels_are_kept_with_a_warning(pair):
+def test_much_coarser_pixels_are_magnified_so_far_only_with_a_warning(pair):
     common = working(pair, 30.0, (0.5, 10.0))
-    assert common.working == common.output
+    assert common.working.pixel_size == pytest.approx(12.0, rel=1e-3)
     (warning,) = common.warnings
     assert "30 m" in warning
     assert "10 m" in warning
-    assert working(pair, 12.0, (0.5, 10.0)).warnings == ()
+    assert working(pair, 27.0, (0.5, 10.0)).warnings == ()
 
 
 def test_degrees_far_north_get_a_metric_grid(pair):
