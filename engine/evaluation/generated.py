@@ -44,7 +44,8 @@ def scored_scenes(
     for seed in seeds:
         tell(f"generated scene {seed}")
         scene = synthesise(seed, SIDE, PIXEL_SIZE)
-        yield ScoredScene(score_pair(system, scene.before, scene.after, QUERIES), _truths(scene))
+        scores = score_pair(system, scene.before, scene.after, QUERIES, PIXEL_SIZE)
+        yield ScoredScene(scores, _truths(scene))
 
 
 def _truths(scene: ScenePair) -> np.ndarray:

@@ -20,6 +20,8 @@ from .ranking import ASKED
 from .road_lines import LineMatch
 from .whole_image import score_pair
 
+#: Metres. The tiles are in degrees: 0.52 m wide and 0.59 m high on the ground.
+PIXEL_SIZE = 0.554
 #: Tiles that training never sees; it is tuned on them, so they are no test set.
 VALIDATION_TILES = range(31, 37)
 #: What "buildings built" is asked with, first its plain form.
@@ -98,8 +100,8 @@ def score_tiles(system: ChangeSystem, tiles: Iterable[LevirTile]) -> Iterator[Sc
     asked = [query for text in texts for query in prompt.parse(text).queries]
     queries = list(dict.fromkeys([*CLASS_QUERIES, *asked]))
     for tile in tiles:
-        forward = score_pair(system, tile.before, tile.after, queries)
-        backward = score_pair(system, tile.after, tile.before, CLASS_QUERIES)
+        forward = score_pair(system, tile.before, tile.after, queries, PIXEL_SIZE)
+        backward = score_pair(system, tile.after, tile.before, CLASS_QUERIES, PIXEL_SIZE)
         yield ScoredTile(
             tile,
             dict(zip(queries, forward, strict=True)),

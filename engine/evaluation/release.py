@@ -28,11 +28,12 @@ from ..training.trainer import WEIGHTS
 from ..weights.loading import read_head
 from .calibration import RawCounts, fit_map, raw_scores
 from .generated import CALIBRATION_SEEDS, GeneratedFigures, scored_scenes
-from .levir import VALIDATION_TILES, read_tile
+from .levir import PIXEL_SIZE, VALIDATION_TILES, read_tile
 from .road_lines import LineMatch
 from .whole_image import score_pair
 
-PIXEL_SIZES = (0.5, 1.0)
+#: Metres: pixels of 0.3 to 1 m were magnified or reduced to about this in the last two stages.
+PIXEL_SIZES = (0.44,)
 IDENTITY = {"scale": 1.0, "bias": 0.0}
 
 TERMS = {
@@ -116,7 +117,8 @@ def _calibrate_on_levir(system: BundledSystem, data: Path) -> dict[str, dict[str
         _tell(f"LEVIR tile {number}")
         tile = read_tile(data, number)
         raw_buildings, raw_roads = (
-            raw_scores(score) for score in score_pair(system, tile.before, tile.after, queries)
+            raw_scores(score)
+            for score in score_pair(system, tile.before, tile.after, queries, PIXEL_SIZE)
         )
         buildings.add(raw_buildings, tile.label > 0)
         state = new_roads(number, tile.label.shape, tile.geotransform)

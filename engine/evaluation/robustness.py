@@ -11,7 +11,7 @@ from PIL import Image
 from ..request import APPEARED, Query
 from ..systems.base import ChangeSystem
 from .disturbances import DISTURBANCES, resized
-from .levir import LevirTile
+from .levir import PIXEL_SIZE, LevirTile
 from .metrics import BinaryCounts
 from .whole_image import score_pair
 
@@ -40,7 +40,7 @@ def measure_robustness(
         counts = BinaryCounts()
         for tile in tiles:
             pair = disturb(tile.before, tile.after, np.random.default_rng(tile.number))
-            counts.add(score_pair(system, *pair, _BUILT)[0] >= 0.5, tile.label)
+            counts.add(score_pair(system, *pair, _BUILT, PIXEL_SIZE)[0] >= 0.5, tile.label)
         result[name] = counts.figures()
     for factor in RESOLUTIONS:
         name = f"{factor:g} x resolution"
@@ -48,7 +48,8 @@ def measure_robustness(
         counts = BinaryCounts()
         for tile in tiles:
             pair = (resized(image, factor) for image in (tile.before, tile.after))
-            score = _back(score_pair(system, *pair, _BUILT)[0], tile.label.shape)
+            score = score_pair(system, *pair, _BUILT, PIXEL_SIZE / factor)[0]
+            score = _back(score, tile.label.shape)
             counts.add(score >= 0.5, tile.label)
         result[name] = counts.figures()
     return result

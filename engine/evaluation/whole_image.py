@@ -3,29 +3,59 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
+from PIL import Image
 
+from ..raster.grid import working_size
 from ..request import Query
 from ..systems.base import ChangeSystem
 from ..tiling import Blender, plan
 
 
 def score_pair(
-    system: ChangeSystem, before: np.ndarray, after: np.ndarray, queries: Sequence[Query]
+    system: ChangeSystem,
+    before: np.ndarray,
+    after: np.ndarray,
+    queries: Sequence[Query],
+    pixel_size: float,
 ) -> np.ndarray:
-    """Score a pair of whole images.
+    """Score a pair of whole images, at the pixel size that the product would choose.
 
     Args:
         system: loaded.
         before: (H, W, 3) uint8, at least as large as a tile of the system.
         after: the same of the later date.
         queries: what to look for.
+        pixel_size: metres.
 
     Returns:
         (Q, H, W) float32 in [0, 1].
     """
+    factor = pixel_size / working_size(pixel_size, system.info.pixel_sizes)
+    if factor == 1:
+        return _score(system, before, after, queries)
+    images = (magnified(image, factor) for image in (before, after))
+    scores = _score(system, *images, queries)
+    size = before.shape[1::-1]
+    return np.stack([
+        np.asarray(Image.fromarray(score).resize(size, Image.Resampling.BILINEAR))
+        for score in scores
+    ])
+
+
+def magnified(image: np.ndarray, factor: float) -> np.ndarray:
+    """Bring an image (H, W, 3) uint8 to another size, bilinearly."""
+    size = [math.ceil(side * factor) for side in image.shape[1::-1]]
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
+
+
+def _score(
+    system: ChangeSystem, before: np.ndarray, after: np.ndarray, queries: Sequence[Query]
+) -> np.ndarray:
+    """Score a pair, tile by tile."""
     height, width = before.shape[:2]
     tiles = plan(width, height, system.info.tile_size, system.info.overlap)
     blender = Blender(tiles, len(queries))

@@ -57,6 +57,14 @@ class _Redness(ChangeSystem):
 
 def test_whole_image_score_equals_the_score_of_its_pixels():
     after = np.random.default_rng(0).integers(0, 256, (150, 210, 3)).astype(np.uint8)
-    scores = score_pair(_Redness(), after, after, [Query("roads", "appeared")])
+    scores = score_pair(_Redness(), after, after, [Query("roads", "appeared")], 1.0)
     assert scores.shape == (1, 150, 210)
     assert np.allclose(scores[0], after[..., 0] / 255, atol=1e-5)
+
+
+def test_a_pair_is_scored_at_the_pixel_size_that_the_system_knows():
+    after = np.zeros((100, 120, 3), np.uint8)
+    after[20:60, 40:80] = 200
+    scores = score_pair(_Redness(), after, after, [Query("roads", "appeared")], 2.0)
+    assert scores.shape == (1, 100, 120)
+    assert abs(scores[0] - after[..., 0] / 255).mean() < 0.01
