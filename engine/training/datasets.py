@@ -31,7 +31,9 @@ def data_root() -> Path:
     return root
 
 
-def open_source(name: str, root: Path, generated: Path) -> sources.Source:
+def open_source(
+    name: str, root: Path, generated: Path, scales: tuple[float, float] | None = None
+) -> sources.Source:
     """Load a source into memory.
 
     Args:
@@ -40,21 +42,23 @@ def open_source(name: str, root: Path, generated: Path) -> sources.Source:
             may come a place that is left out: ``oscd-bercy``, ``airchange-Szada``.
         root: the data folder.
         generated: folder of the cache of generated scenes.
+        scales: smallest and largest magnification; None are those of the source. The places of
+            ``naip_trees`` are never scaled.
 
     Raises:
         InputError: unknown name or no data.
     """
     if name.startswith("same:"):
-        return sources.SameImage(open_source(name[5:], root, generated))
+        return sources.SameImage(open_source(name[5:], root, generated, scales))
     if name == "levir":
-        return sources.LevirPairs(root, (1, 30))
+        return sources.LevirPairs(root, (1, 30), scales or (0.7, 1.5))
     folder, _, left_out = name.partition("-")
     if folder in FOREIGN:
-        return ForeignPairs(root / folder, FOREIGN[folder], left_out)
+        return ForeignPairs(root / folder, FOREIGN[folder], left_out, scales)
     if name == "naip_trees":
         return sources.NaipTrees(root)
     if name == "generated":
-        return sources.GeneratedPairs(generated)
+        return sources.GeneratedPairs(generated, scales or (0.8, 1.25))
     labelled = {
         "dubai": ((BUILDING, ROAD, WATER, BARE), (0.9, 2.0)),
         "epfl_roads": ((ROAD,), (0.7, 1.3)),
@@ -64,9 +68,9 @@ def open_source(name: str, root: Path, generated: Path) -> sources.Source:
     }
     if name not in labelled:
         raise InputError(f"Unknown data source: {name}.")
-    classes, scales = labelled[name]
+    classes, usual = labelled[name]
     mosaic = 3.0 if name == "dronedeploy" else 0.0
-    return sources.PseudoPairs(root, name, classes, scales, mosaic)
+    return sources.PseudoPairs(root, name, classes, scales or usual, mosaic)
 
 
 class PairDataset(Dataset):

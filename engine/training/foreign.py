@@ -47,13 +47,21 @@ class ForeignPairs:
         folder: of the data set.
         meaning: of its labels.
         left_out: beginning of the names of places that are not used; "" leaves out none.
+        scales: smallest and largest magnification; None are those of the meaning.
 
     Raises:
         InputError: there is nothing to read.
     """
 
-    def __init__(self, folder: Path, meaning: Meaning, left_out: str = "") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        meaning: Meaning,
+        left_out: str = "",
+        scales: tuple[float, float] | None = None,
+    ) -> None:
         self.meaning = meaning
+        self.scales = scales or meaning.scales
         names = sorted(path for path in folder.glob("*") if (path / "label.tif").exists())
         self.pairs = [
             _read(path) for path in names if not (left_out and path.name.startswith(left_out))
@@ -66,7 +74,7 @@ class ForeignPairs:
         arrays = self.pairs[rng.integers(len(self.pairs))]
         if rng.random() < 0.5:
             arrays = _around(arrays, arrays[2] == 1, rng)
-        before, after, label = crop_scaled(arrays, rng, *self.meaning.scales)
+        before, after, label = crop_scaled(arrays, rng, *self.scales)
         pair = PairSample(
             before, after, nothing_known(*label.shape), nothing_known(*label.shape),
             np.full((*label.shape, NUM_CLASSES, 2), UNKNOWN, np.uint8),

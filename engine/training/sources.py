@@ -128,9 +128,13 @@ class LevirPairs:
     Args:
         root: the data folder.
         tiles: first and last tile number.
+        scales: smallest and largest magnification.
     """
 
-    def __init__(self, root: Path, tiles: tuple[int, int]) -> None:
+    def __init__(
+        self, root: Path, tiles: tuple[int, int], scales: tuple[float, float] = (0.7, 1.5)
+    ) -> None:
+        self.scales = scales
         folder = root / "levir"
         captions = json.loads((folder / "captions.json").read_text(encoding="utf-8"))
         self.pairs = []
@@ -156,7 +160,7 @@ class LevirPairs:
         arrays = self.pairs[rng.integers(len(self.pairs))]
         if rng.random() < 0.8:
             arrays = self._around_change(arrays, rng)
-        return self._sample(*crop_scaled(list(arrays), rng, 0.7, 1.5))
+        return self._sample(*crop_scaled(list(arrays), rng, *self.scales))
 
     def _around_change(
         self, arrays: tuple[np.ndarray, ...], rng: np.random.Generator
@@ -363,9 +367,11 @@ class GeneratedPairs:
     Args:
         folder: with files that hold ``before``, ``after`` (H, W, 3) and their label codes
             ``label_before``, ``label_after`` (H, W).
+        scales: smallest and largest magnification.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, scales: tuple[float, float] = (0.8, 1.25)) -> None:
+        self.scales = scales
         self.files = sorted(folder.glob("*.npz"))
         if not self.files:
             raise InputError(
@@ -378,5 +384,5 @@ class GeneratedPairs:
         """Return a crop of a scene pair."""
         with np.load(self.files[rng.integers(len(self.files))]) as scene:
             arrays = [scene[k] for k in ("before", "after", "label_before", "label_after")]
-        before, after, was, is_now = crop_scaled(arrays, rng, 0.8, 1.25)
+        before, after, was, is_now = crop_scaled(arrays, rng, *self.scales)
         return PairSample.from_states(before, after, self.table[was], self.table[is_now])
