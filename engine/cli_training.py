@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
-from .errors import DependencyError, InputError
+from .errors import InputError, missing_package
 
 if TYPE_CHECKING:
     import argparse
@@ -137,7 +137,6 @@ def _need_torch() -> None:
     try:
         version("torch")
     except PackageNotFoundError as error:
-        raise DependencyError(
-            "Training and evaluation need PyTorch, which is not installed here.",
-            "Install the full tier: make setup-full.",
+        raise missing_package(
+            "Training and evaluation need PyTorch, which is not installed here.", error
         ) from error

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import DependencyError, InputError
+from .errors import DependencyError, InputError, missing_package
 from .worker_process import find_python
 
 if TYPE_CHECKING:
@@ -82,10 +82,8 @@ def synthesise(arguments: argparse.Namespace) -> int:
     try:
         from .synthesis.output import write_pairs
     except ImportError as error:
-        raise DependencyError(
-            "The scene generator needs the packages scipy and Pillow.",
-            "Install the full tier: make setup-full.",
-            str(error),
+        raise missing_package(
+            "The scene generator needs the packages scipy and Pillow.", error
         ) from error
     write_pairs(
         arguments.out,

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import DependencyError
+from .errors import missing_package
 
 #: Compute capability of the first NVIDIA cards with bfloat16 arithmetic (Ampere).
 _BFLOAT16_CAPABILITY = (8, 0)
@@ -47,10 +47,8 @@ def choose(wanted: str = "auto") -> Device:
     try:
         import torch
     except ImportError as error:
-        raise DependencyError(
-            "This system needs PyTorch, which is not installed here.",
-            "Install the full tier: make setup-full.",
-            str(error),
+        raise missing_package(
+            "This system needs PyTorch, which is not installed here.", error
         ) from error
     if wanted != "cpu" and torch.cuda.is_available():
         properties = torch.cuda.get_device_properties(0)

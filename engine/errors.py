@@ -42,6 +42,22 @@ class DependencyError(ChangeScribeError):
     exit_code = 2
 
 
+def missing_package(message: str, error: object = "") -> DependencyError:
+    """Return the error for a package of the PyTorch systems, with the ways to install it.
+
+    Args:
+        message: names the package and what needs it.
+        error: what its import raised, for the details.
+    """
+    return DependencyError(
+        message,
+        "In QGIS: choose the system in the ChangeScribe panel and press Install; under Advanced, "
+        "PyTorch then runs in a worker process, with no Python program named. In a checkout of "
+        "ChangeScribe: make setup-full.",
+        str(error),
+    )
+
+
 class WeightsError(ChangeScribeError):
     """Model weights are missing, or differ from what their catalogue entry says."""
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
 from .device import Device
-from .errors import DependencyError, InputError
+from .errors import DependencyError, InputError, missing_package
 from .weights import loading
 from .weights.hub import model_folder
 from .weights.store import WeightsStore
@@ -45,7 +45,6 @@ _BYTES_PER_SECOND = 8e9
 _PRODUCTS_PER_SECOND = 15e9
 #: Bytes of a number that bitsandbytes keeps in four bits, with its share of the scales.
 _BYTES_OF_FOUR_BITS = 0.56
-_INSTALL = "Install the full tier: make setup-full."
 
 
 @dataclass(frozen=True)
@@ -209,10 +208,8 @@ def free_memory(device: Device) -> int:
     try:
         import psutil
     except ImportError as error:
-        raise DependencyError(
-            "Language models need the package psutil, which is not installed here.",
-            _INSTALL,
-            str(error),
+        raise missing_package(
+            "Language models need the package psutil, which is not installed here.", error
         ) from error
     return int(psutil.virtual_memory().available)
 
@@ -309,10 +306,8 @@ def _need(package: str, what: str) -> None:
     try:
         import_module(package)
     except Exception as error:  # bitsandbytes raises what its search for CUDA meets
-        raise DependencyError(
-            f"{what} needs the package {package}, which does not load here.",
-            "Install it into the environment of the full tier (make setup-full).",
-            repr(error),
+        raise missing_package(
+            f"{what} needs the package {package}, which does not load here.", repr(error)
         ) from error
 
 

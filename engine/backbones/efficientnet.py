@@ -9,7 +9,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from ..errors import DependencyError, WeightsError
+from ..errors import DependencyError, WeightsError, missing_package
 from ..weights import loading
 
 #: Package that carries the ImageNet weights, for machines that reach no model hub.
@@ -49,9 +49,8 @@ class EfficientNetPyramid(nn.Module):
     def __init__(self, pretrained: bool = True) -> None:
         super().__init__()
         if util.find_spec("timm") is None:
-            raise DependencyError(
-                "EfficientNet needs the package timm, which is not installed here.",
-                "Install the full tier: make setup-full.",
+            raise missing_package(
+                "EfficientNet needs the package timm, which is not installed here."
             )
         import timm
 

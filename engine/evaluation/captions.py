@@ -26,7 +26,7 @@ import numpy as np
 from tqdm import tqdm
 
 from .. import systems
-from ..errors import DependencyError, InputError
+from ..errors import InputError, missing_package
 from ..systems.base import ChangeSystem
 from ..training.datasets import data_root
 from ..training.pairs import PairSet, open_pairs
@@ -218,10 +218,9 @@ def _scorer(name: str) -> Any:
         from pycocoevalcap.cider.cider import Cider
         from pycocoevalcap.rouge.rouge import Rouge
     except ImportError as error:
-        raise DependencyError(
+        raise missing_package(
             "Captions are measured with the package pycocoevalcap, which is not installed here.",
-            "Install the full tier: make setup-full.",
-            str(error),
+            error,
         ) from error
     # What is called Cider there is CIDEr-D: clipped counts, and a penalty on other lengths.
     return {"Bleu": Bleu, "Cider": Cider, "Rouge": Rouge}[name]()

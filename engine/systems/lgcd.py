@@ -56,6 +56,7 @@ class LgcdSystem(ChangeSystem):
         """Describe the system; its encoder, objects and revision are those of the head's file."""
         config, revision = self._trained()
         encoder = names.title(config.encoder)
+        frozen = (config.encoder, config.text) if config.pretrained else ()
         return SystemInfo(
             name="lgcd",
             title=f"LG-CD - {encoder}",
@@ -71,7 +72,7 @@ class LgcdSystem(ChangeSystem):
             revision=revision,
             terms="Those of the data that the head was trained on, and of the encoders' weights.",
             tier="full",
-            weights=(HEAD, *(n for n in (config.encoder, config.text) if n in catalogue.entries())),
+            weights=(HEAD, *(name for name in frozen if name in catalogue.entries())),
         )
 
     def _stored(self) -> WeightsStore:
@@ -92,11 +93,12 @@ class LgcdSystem(ChangeSystem):
         """Load encoders and head; see the base class."""
         if self._head is not None and device == self._wanted_device:
             return
+        store = self._stored()
+        store.require("LG-CD", self.info.weights)
         chosen = choose(device)
         from ..backbones import clip_text, frozen
         from ..modules.lgcd_onnx import OnnxHead, load_head
 
-        store = self._stored()
         path = store.path(HEAD)
         head, config = load_head(path)
         text = clip_text.build(config.text, config.text_file, config.pretrained, store)

@@ -104,16 +104,16 @@ class MmchangeSystem(ChangeSystem):
         """Load network and text source; see the base class."""
         if self._head is not None and device == self._wanted_device:
             return
+        store = self._stored()
+        store.require("MMChange", self.info.weights)
         chosen = choose(device)
         from ..modules.mmchange import load_trained
         from ..modules.mmchange_onnx import OnnxHead
 
-        store = self._stored()
         path = store.path(HEAD)
         model = load_trained(path)
         config = model.config
         if config.text:
-            _require_texts(store, config)
             source = text_sources.create(config.text_source, weights=store.folder)
             self._texts = Descriptions(
                 source,
@@ -224,16 +224,6 @@ def needed_for_text(config: Any) -> tuple[str, ...]:
     default = {"vlm": "tiny-llava-v1", "labels": "clip-vit-b-32-openai"}.get(source, "")
     wanted = (config.text_tower, str(config.text_source.get("model", default)))
     return tuple(dict.fromkeys(name for name in wanted if name in catalogue.entries()))
-
-
-def _require_texts(store: WeightsStore, config: MMChangeConfig) -> None:
-    """Look for what the descriptions need before the first tile does.
-
-    Raises:
-        WeightsError: a file is missing; the hint says how to get it.
-    """
-    for name in needed_for_text(config):
-        store.path(name)
 
 
 def answers(target: str, query: Query) -> bool:

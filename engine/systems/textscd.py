@@ -102,16 +102,15 @@ class TextscdSystem(ChangeSystem):
         """Load network, text tower and text source; see the base class."""
         if self._head is not None and device == self._wanted_device:
             return
+        store = self._stored()
+        store.require("TextSCD", self.info.weights)
         chosen = choose(device)
         from ..modules.textscd import load_trained, open_tower
         from ..modules.textscd_onnx import OnnxHead
 
-        store = self._stored()
         path = store.path(HEAD)
         model = load_trained(path)
         config = model.config
-        for name in _needed(config):
-            store.path(name)
         self._tower = open_tower(config, store) if config.text else None
         source = text_sources.create(
             config.text_source if config.text else {}, text_sources.PAIR_QUESTION, store.folder

@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from ..classes import CLASS_NAMES
 from ..device import choose
-from ..errors import WeightsError
 from ..weights import catalogue, loading
-from ..weights.store import WeightsStore, how_to_get
+from ..weights.store import WeightsStore
 from ..zeroshot.vocabulary import COMPETING, TEMPLATES, question
 from .base import CLASS_UNKNOWN, ChangeSystem, SystemInfo, TilePrediction
 
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ..request import Query
-    from ..weights.catalogue import Entry
 
 _SAM2 = "sam2.1-hiera-base-plus"
 
@@ -80,9 +78,7 @@ class ZeroShotSystem(ChangeSystem):
         if self._detector is not None and device == self._wanted_device:
             return
         store = self._store or WeightsStore()
-        missing = store.missing(self.info.weights)
-        if missing:
-            raise _weights_error([stored.entry for stored in missing])
+        store.require("The zero-shot system", self.info.weights)
         sam2_path, clip_path = (store.path(identifier) for identifier in self.info.weights)
         sam2_entry, clip_entry = (store.entry(identifier) for identifier in self.info.weights)
         chosen = choose(device)
@@ -155,11 +151,3 @@ class ZeroShotRemoteClipSystem(ZeroShotSystem):
         "than CLIP but tells places apart less finely (ViT-B/32)."
     )
     clip = "remoteclip-vit-b-32"
-
-
-def _weights_error(missing: Sequence[Entry]) -> WeightsError:
-    """Say which files are missing, how large they are, and how to get them."""
-    files = "; ".join(f"{e.title} ({e.file}, {e.size_text})" for e in missing)
-    return WeightsError(
-        f"The zero-shot system lacks weights: {files}.", " ".join(how_to_get(e) for e in missing)
-    )

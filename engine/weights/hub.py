@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Optional
 
-from ..errors import DependencyError, InputError, WeightsError
+from ..errors import InputError, WeightsError, missing_package
 from . import catalogue
 from .store import WeightsStore
 
@@ -49,10 +49,8 @@ def _from_hub(name: str, commit: str) -> Path:
     try:
         from huggingface_hub import snapshot_download
     except ImportError as error:
-        raise DependencyError(
-            "This model needs the package huggingface_hub, which is not installed here.",
-            "Install the full tier: make setup-full.",
-            str(error),
+        raise missing_package(
+            "This model needs the package huggingface_hub, which is not installed here.", error
         ) from error
     try:
         return Path(snapshot_download(name, revision=commit, allow_patterns=list(_HUB_FILES)))

@@ -17,7 +17,7 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, Union
 
-from ..errors import DependencyError, WeightsError
+from ..errors import WeightsError, missing_package
 from . import files
 
 if TYPE_CHECKING:
@@ -388,10 +388,9 @@ def _need(module: str, package: str = "") -> Any:
     try:
         return import_module(module)
     except ImportError as error:
-        raise DependencyError(
+        raise missing_package(
             f"This system needs the package {package or module}, which is not installed here.",
-            "Install the full tier: make setup-full.",
-            str(error),
+            error,
         ) from error
 
 

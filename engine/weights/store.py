@@ -169,6 +169,25 @@ class WeightsStore:
             f"{entry.title} is missing: {entry.file}, {entry.size_text}.", how_to_get(entry)
         )
 
+    def require(self, title: str, identifiers: Iterable[str]) -> None:
+        """See that weights are there, before hours are spent to learn that the last one is not.
+
+        Args:
+            title: of what needs them, for the message.
+            identifiers: entries that it needs.
+
+        Raises:
+            WeightsError: names all that are missing, their sizes, and how to get them. What is
+                damaged is told by :meth:`path`.
+            InputError: there is no such entry.
+        """
+        lacking = [s.entry for s in self.missing(identifiers) if s.state == ABSENT]
+        if lacking:
+            listed = "; ".join(f"{e.title} ({e.file}, {e.size_text})" for e in lacking)
+            raise WeightsError(
+                f"{title} lacks weights: {listed}.", " ".join(how_to_get(e) for e in lacking)
+            )
+
     def verify(self, identifier: str, watch: Optional[Watch] = None) -> Stored:
         """Read the files of an entry and compare them with their SHA-256.
 

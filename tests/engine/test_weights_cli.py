@@ -4,18 +4,21 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Callable
 
+import numpy as np
 import pytest
 
 sys.path.append(str(Path(__file__).parent))
 
 from weights_server import CONTENT, SHA256, Server, make_entry, running
 
-from changescribe.engine import cli, systems
+from changescribe.engine import cli, routing, systems
 from changescribe.engine.systems.base import ChangeSystem
 from changescribe.engine.weights import catalogue
 from changescribe.engine.weights import fetch as fetching
@@ -84,6 +87,33 @@ def test_errors_say_what_to_do(
     assert "Choose one of: small-clip, head." in capsys.readouterr().err
     assert cli.main(["models", "import", str(tmp_path)]) == 2
     assert "Looked for: weights.pt, head.pt" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "name", ["lgcd", "mmchange", "textscd", "zero-shot", "zero-shot-remoteclip"]
+)
+def test_a_run_without_weights_names_every_file_its_size_and_how_to_get_it(
+    name: str, capsys: pytest.CaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    make_raster: Callable[..., str],
+) -> None:
+    """Before PyTorch is needed: the machine that fetches them may not have it."""
+    monkeypatch.setenv("CHANGESCRIBE_WEIGHTS", str(tmp_path / "store"))
+    monkeypatch.setitem(sys.modules, "triton", None)  # what running in this process blocks
+    monkeypatch.setattr(routing, "_options", routing.HostOptions())
+    pair = [make_raster(f"{date}.tif", np.zeros((3, 64, 64), np.uint8)) for date in "ab"]
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    assert cli.main(["detect", *pair, "--prompt", "buildings built", "--system", name,
+                     "--host", "in-process", "--out", str(tmp_path / "out.gpkg")]) == 2
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+    said = capsys.readouterr().err
+    needed = systems.create(name).info.weights
+    assert needed
+    for entry in (catalogue.entry(identifier) for identifier in needed):
+        assert f"({entry.file}, {entry.size_text})" in said
+        way = f"models fetch {entry.id}" if entry.can_be_fetched else f"FILE --id {entry.id}"
+        assert way in said
+    assert not (tmp_path / "out.gpkg").exists()
 
 
 def test_a_system_stands_for_all_that_it_needs(

@@ -35,6 +35,7 @@ from changescribe.engine.errors import DependencyError
 from changescribe.engine.host import InProcessHost
 from changescribe.engine.request import APPEARED
 from changescribe.engine.systems.base import ChangeSystem, SystemInfo, TilePrediction
+from changescribe.engine.weights import catalogue
 from changescribe.ui import dependencies
 from changescribe.ui.processing.caption_changes import box_geometry, pixel_box
 from changescribe.ui.processing.provider import ChangeScribeProvider
@@ -159,6 +160,29 @@ def dependencies_hint() -> str:
     with pytest.raises(DependencyError) as caught:
         dependencies.require()
     return caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["lgcd", "mmchange", "textscd", "zero-shot"])
+def test_a_system_without_its_weights_names_them(
+    qgis_app, qgis_processing, pair, monkeypatch, tmp_path, name
+) -> None:
+    """The engine's own words reach the log of the algorithm, from the system as it is."""
+    monkeypatch.setenv("CHANGESCRIBE_WEIGHTS", str(tmp_path / "store"))
+    monkeypatch.setattr(dependencies, "missing", lambda tier=None: ())
+    host = InProcessHost()
+    monkeypatch.setattr(routing, "shared_host", lambda: host)
+    provider = ChangeScribeProvider()
+    QgsApplication.processingRegistry().addProvider(provider)
+    try:
+        with pytest.raises(QgsProcessingException) as caught:
+            detect(pair, SYSTEM=name, OUTPUT=str(tmp_path / "out.gpkg"))
+    finally:
+        QgsApplication.processingRegistry().removeProvider("changescribe")
+    words = str(caught.value)
+    for entry in map(catalogue.entry, systems.create(name).info.weights):
+        assert f"({entry.file}, {entry.size_text})" in words
+        assert f"--id {entry.id}" in words
+    assert "Import from folder" in words
 
 
 # --- detect ----------------------------------------------------------------------------------
