@@ -35,7 +35,11 @@ class Remembered:
             A map (B, C, h, w) per tap.
         """
         rows = [self._features(image) for image in images]
-        return [torch.stack(part).to(images.device).float() for part in zip(*rows, strict=True)]
+        # First single: a CPU's autocast knows nothing of half precision.
+        return [
+            torch.stack([one.float() for one in part]).to(images.device)
+            for part in zip(*rows, strict=True)
+        ]
 
     def _features(self, image: Tensor) -> list[Tensor]:
         """Return features of an image (3, H, W) on the CPU, a map (C, h, w) per tap."""

@@ -223,3 +223,60 @@ def test_a_gguf_file_becomes_a_model_that_writes(tmp_path):
     loaded.tokenizer.chat_template = None
     (answer,) = loaded.write(embed(text)[None].detach(), ["<image>"], longest=4)
     assert answer
+
+
+@pytest.fixture
+def card(monkeypatch):
+    """A graphics card that is not there: what is asked of it, and what is moved to it."""
+    real = language.loading.transformers_part
+    asked: list[dict] = []
+
+    def part(place, kind="AutoModelForCausalLM", **options):
+        wanted = dict(options)
+        for name in ("quantization_config", "device_map"):
+            options.pop(name, None)
+        found = real(place, kind, **options)
+        if kind == "AutoModelForCausalLM":
+            found.to = lambda name: asked.append({"moved": name}) or found
+            asked.append(wanted)
+        return found
+
+    monkeypatch.setattr(language.loading, "transformers_part", part)
+    monkeypatch.setattr(language, "free_memory", lambda device: 10**12)
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("own", "precision", "expected"),
+    [
+        ("bfloat16", "auto", torch.bfloat16),
+        ("float16", "auto", torch.float16),  # a card without bfloat16
+        ("bfloat16", "fp16", torch.float16),
+    ],
+)
+def test_half_precision_on_a_graphics_card(folder, card, own, precision, expected):
+    loaded = language.load(str(folder), Device("cuda", own, "CUDA"), precision=precision)
+    assert card == [{"dtype": expected}, {"moved": "cuda"}]
+    assert loaded.model.dtype == expected
+    assert loaded.notes == ()  # no warning about time
+
+
+def test_four_bits_on_a_graphics_card(folder, card, monkeypatch):
+    modules = __import__("sys").modules
+    for package in ("bitsandbytes", "accelerate"):
+        monkeypatch.setitem(modules, package, modules["changescribe"])
+    transformers = pytest.importorskip("transformers")
+    monkeypatch.setattr(transformers, "BitsAndBytesConfig", lambda **options: options)
+    language.load(str(folder), Device("cuda", "bfloat16", "CUDA"), precision="int4")
+    (options,) = card  # where it is loaded is where it stays
+    assert options["device_map"] == {"": 0}
+    assert options["quantization_config"]["load_in_4bit"]
+    assert options["quantization_config"]["bnb_4bit_compute_dtype"] == torch.bfloat16
+
+
+def test_a_caller_that_computes_in_half_precision_changes_no_answer(model):
+    given = images()
+    inputs = model.inputs(given, ["<image>"] * 2, ["ab", "c"])
+    plain = model.loss(inputs)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(model.loss(inputs), plain)

@@ -25,7 +25,13 @@ from changescribe.engine.modules.semantic_cc_encoder import (
 )
 from changescribe.engine.request import APPEARED, REMOVED, Query
 from changescribe.engine.systems.semantic_cc import HEAD, SemanticCcSystem
-from changescribe.engine.training.recipe import DataSpec, OptimiserSpec, Recipe, load_recipe
+from changescribe.engine.training.recipe import (
+    AugmentSpec,
+    DataSpec,
+    OptimiserSpec,
+    Recipe,
+    load_recipe,
+)
 from changescribe.engine.training.tasks import create
 from changescribe.engine.training.tasks.base import LabelledPair
 from changescribe.engine.training.tasks.semantic_cc import (
@@ -245,6 +251,7 @@ def small_recipe() -> Recipe:
     return Recipe(
         name="small", task="semantic_cc", model={"tiny": True}, steps=40, batch_size=2, crop=32,
         precision="fp32", optimiser=OptimiserSpec(lr=1e-2, weight_decay=0.1),
+        augment=AugmentSpec(flip=False, rotate=False, exchange=0.0),
     )
 
 
