@@ -243,8 +243,9 @@ def _export(arguments: argparse.Namespace) -> int:
 
 
 def _doctor() -> int:
-    for name, value in commands.doctor():
-        _print(f"{name}: {value}")
+    for part in (commands.doctor, commands.doctor_worker, commands.doctor_systems):
+        for name, value in part():
+            _print(f"{name}: {value}")
     return 0
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from osgeo import ogr
 
-from changescribe.engine import captioning, cli, pipeline
+from changescribe.engine import captioning, cli, commands, pipeline, systems
 from changescribe.engine.errors import InputError
 from changescribe.engine.host import InProcessHost
 from changescribe.engine.request import Extent
@@ -159,11 +159,28 @@ def test_export_writes_a_shapefile(pair: tuple[str, str], tmp_path: Path) -> Non
     assert cli.main(["export", str(tmp_path / "no.gpkg"), str(tmp_path / "x.shp")]) == 2
 
 
-def test_models_and_doctor(capsys: pytest.CaptureFixture) -> None:
+def test_models_and_doctor(
+    capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     assert cli.main(["models", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)[0]["name"] == "bundled"
+    monkeypatch.setenv("CHANGESCRIBE_WEIGHTS", str(tmp_path / "weights"))
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\necho 2.12 on CUDA \\(a card\\)\n")
+    python.chmod(0o755)
+    monkeypatch.setenv("CHANGESCRIBE_WORKER_PYTHON", str(python))
     assert cli.main(["doctor"]) == 0
-    assert "GDAL" in capsys.readouterr().out
+    rows = dict(line.split(": ", 1) for line in capsys.readouterr().out.splitlines())
+    assert rows["GDAL"]
+    assert rows["PyTorch there"] == "2.12 on CUDA (a card)"
+    ours = "runs in this process (onnxruntime); has all its weights"
+    assert rows["system bundled"] == ours
+    zero_shot = rows["system zero-shot"]
+    assert zero_shot.startswith("runs in a worker process (PyTorch); lacks sam2.1_hiera_base_plus")
+    assert "(324 MB)" in zero_shot
+    assert set(systems.names()) == {name[7:] for name in rows if name.startswith("system ")}
+    python.write_text("#!/bin/sh\necho 'ImportError: no torch' >&2\nexit 1\n")
+    assert commands.doctor_worker()[1] == ("PyTorch there", "none: ImportError: no torch")
 
 
 def test_extent() -> None:

@@ -262,6 +262,8 @@ def test_facts_name_what_runs_here(qgis_app) -> None:
         assert "CPUExecutionProvider" in rows["Processors"]
         assert "onnxruntime" in rows["onnxruntime"]
     assert sys.prefix in rows["Python"]
+    assert rows["system bundled"].endswith("has all its weights")
+    assert "lacks" in rows["system mmchange"]
 
 
 def test_a_graphics_card_needs_the_provider_beside_onnxruntime(tmp_path, monkeypatch) -> None:
