@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Models whose last training stage left out a city of OSCD and a site of AirChange.
+"""Models whose last training stage left out half of the places of OSCD and AirChange.
 
 The model that ships has seen all of them, so each place is measured with a model that has not:
-the same recipe, started from the same earlier stage, without that place.
+the same recipe, started from the same earlier stage, without that place and some others.
 
 ``python -m changescribe.engine.evaluation.folds RUNS RECIPE MODEL_FOLDER OUT``
 """
@@ -14,6 +14,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from ..errors import InputError
@@ -26,11 +27,13 @@ from ..training.loop import train
 from ..training.recipe import Recipe, load_recipe, save_recipe
 from ..training.tasks.bundled import load_model
 
-LeftOut = dict[str, str]
+#: Of two models; the other half of the places is what each has seen.
+NAMES = ("one", "other")
+LeftOut = dict[str, list[str]]
 
 
 def folds(data: Path) -> Iterator[LeftOut]:
-    """Say what each model leaves out: a place of each data set, until all have been left out.
+    """Say what each of two models leaves out: every other place of each data set.
 
     Args:
         data: the folder of real data.
@@ -39,23 +42,23 @@ def folds(data: Path) -> Iterator[LeftOut]:
         Beginnings of the names of places by data set; of AirChange they are sites, several
         pictures of which overlap.
     """
-    names = {
+    places = {
         folder: sorted({path.name.split("_")[0] for path in (data / folder).iterdir()})
         for folder in FOREIGN
     }
-    for index in range(max(len(places) for places in names.values())):
-        yield {folder: places[index] for folder, places in names.items() if index < len(places)}
+    for start in range(2):
+        yield {folder: names[start::2] for folder, names in places.items()}
 
 
-def without(recipe: Recipe, left_out: LeftOut) -> Recipe:
+def without(recipe: Recipe, left_out: LeftOut, name: str) -> Recipe:
     """Return a recipe whose data leave places out; see :func:`..training.datasets.open_source`."""
     data = [
-        replace(spec, layout=f"{spec.layout}-{left_out[spec.layout]}")
+        replace(spec, layout=f"{spec.layout}-{'+'.join(left_out[spec.layout])}")
         if spec.layout in left_out
         else spec
         for spec in recipe.data
     ]
-    return replace(recipe, name=f"{recipe.name}-{'-'.join(left_out.values())}", data=data)
+    return replace(recipe, name=f"{recipe.name}_{name}", data=data)
 
 
 def train_folds(runs: Path, recipe: Recipe, shipped: Path, out: Path) -> None:
@@ -68,14 +71,14 @@ def train_folds(runs: Path, recipe: Recipe, shipped: Path, out: Path) -> None:
         out: for a folder of model files per fold.
     """
     manifest = json.loads((shipped / MANIFEST).read_text(encoding="utf-8"))
-    for left_out in folds(data_root()):
-        fold = without(recipe, left_out)
+    for name, left_out in zip(NAMES, folds(data_root()), strict=True):
+        fold = without(recipe, left_out, name)
         folder = out / fold.name
         folder.mkdir(parents=True, exist_ok=True)
         save_recipe(fold, folder / "recipe.yaml")
         weights = train(folder / "recipe.yaml", runs / fold.name, data=data_root())
-        for name in ("text.onnx", "vocab.txt"):
-            shutil.copyfile(shipped / name, folder / name)
+        for part in ("text.onnx", "vocab.txt"):
+            shutil.copyfile(shipped / part, folder / part)
         export.export(load_model(weights), folder)
         facts = {key: value for key, value in manifest.items() if key not in ("sha256", "phrases")}
         facts.update(revision=fold.name, left_out=left_out)
@@ -103,10 +106,10 @@ def system_chooser(
     if not found:
         return None
     systems: dict[Path, BundledSystem] = {}
-    left_out = {
-        path.parent: tuple(json.loads(path.read_text(encoding="utf-8"))["left_out"].values())
-        for path in found
-    }
+    left_out = {}
+    for path in found:
+        names = json.loads(path.read_text(encoding="utf-8"))["left_out"]
+        left_out[path.parent] = tuple(chain.from_iterable(names.values()))
 
     def choose(place: str) -> ChangeSystem:
         for folder, names in left_out.items():

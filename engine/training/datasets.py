@@ -39,7 +39,7 @@ def open_source(
     Args:
         name: ``levir``, ``oscd``, ``airchange``, ``naip_trees``, ``generated``, a set of
             ``segmentation``, or one of these after ``same:`` (the same image twice). After ``-``
-            may come a place that is left out: ``oscd-bercy``, ``airchange-Szada``.
+            may come places that are left out: ``oscd-bercy+nantes``, ``airchange-Szada``.
         root: the data folder.
         generated: folder of the cache of generated scenes.
         scales: smallest and largest magnification; None are those of the source. The places of

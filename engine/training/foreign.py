@@ -46,7 +46,8 @@ class ForeignPairs:
     Args:
         folder: of the data set.
         meaning: of its labels.
-        left_out: beginning of the names of places that are not used; "" leaves out none.
+        left_out: beginnings of the names of places that are not used, joined by "+"; "" leaves
+            out none.
         scales: smallest and largest magnification; None are those of the meaning.
 
     Raises:
@@ -62,10 +63,9 @@ class ForeignPairs:
     ) -> None:
         self.meaning = meaning
         self.scales = scales or meaning.scales
+        unused = tuple(filter(None, left_out.split("+")))
         names = sorted(path for path in folder.glob("*") if (path / "label.tif").exists())
-        self.pairs = [
-            _read(path) for path in names if not (left_out and path.name.startswith(left_out))
-        ]
+        self.pairs = [_read(path) for path in names if not path.name.startswith(unused)]
         if not self.pairs:
             raise InputError(f"No pairs of {folder.name}.", "Is CHANGESCRIBE_DATA right?")
 

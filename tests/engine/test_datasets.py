@@ -127,7 +127,7 @@ def test_foreign_labels_say_that_something_changed_but_not_what(tmp_path):
         for name in ("before", "after"):
             _write(tmp_path / place / f"{name}.tif", rng.integers(0, 255, (300, 320, 3)))
         _write(tmp_path / place / "label.tif", label[..., None])
-    source = foreign.ForeignPairs(tmp_path, foreign.FOREIGN["oscd"], "a")
+    source = foreign.ForeignPairs(tmp_path, foreign.FOREIGN["oscd"], "a_1+a_2")
     assert len(source.pairs) == 1
     crops = [source.draw(rng) for _ in range(8)]
     asked = np.concatenate([

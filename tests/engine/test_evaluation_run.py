@@ -101,7 +101,7 @@ def test_foreign_pairs_go_through_the_pipeline_onto_the_grid_of_the_labels(tmp_p
 
 def test_a_place_is_measured_with_a_model_that_has_not_seen_it(tmp_path, monkeypatch):
     shipped, out = tmp_path / "shipped", tmp_path / "folds"
-    names = {"one": ["bercy", "Szada"], "two": ["nantes"]}
+    names = {"one": [["bercy"], ["Szada"]], "two": [["nantes"], []]}
     for name, places in names.items():
         (out / name).mkdir(parents=True)
         left_out = dict(zip(("oscd", "airchange"), places))
@@ -131,19 +131,19 @@ class _Named:
         """Open nothing."""
 
 
-def test_folds_leave_out_every_place_once(tmp_path):
+def test_two_folds_leave_out_every_place_once(tmp_path):
     for place in ("oscd/bercy", "oscd/nantes", "oscd/abudhabi", "airchange/Szada_1",
                   "airchange/Szada_2", "airchange/Tiszadob_1"):
         (tmp_path / place).mkdir(parents=True)
     found = list(folds.folds(tmp_path))
     assert found == [
-        {"oscd": "abudhabi", "airchange": "Szada"},
-        {"oscd": "bercy", "airchange": "Tiszadob"},
-        {"oscd": "nantes"},
+        {"oscd": ["abudhabi", "nantes"], "airchange": ["Szada"]},
+        {"oscd": ["bercy"], "airchange": ["Tiszadob"]},
     ]
-    fold = folds.without(load_recipe("bundled_elsewhere"), found[0])
+    fold = folds.without(load_recipe("bundled_elsewhere"), found[0], "one")
+    assert fold.name == "bundled_elsewhere_one"
     layouts = {spec.layout for spec in fold.data}
-    assert {"oscd-abudhabi", "airchange-Szada", "levir"} <= layouts
+    assert {"oscd-abudhabi+nantes", "airchange-Szada", "levir"} <= layouts
     assert not {"oscd", "airchange"} & layouts
 
 
