@@ -1,20 +1,24 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Describe the change in a pair of rasters, or in boxes of it.
 
-A system that writes sentences (``SystemInfo.writes``) is asked for its own; of any other
-one the captions are made from the facts of a detection.
+A system that writes sentences (``SystemInfo.writes``) is asked for its own, which are checked
+against the facts of a detection and followed by them; of any other system the captions are
+made from the facts alone.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable, Optional
 
 from . import pipeline
-from .caption_writer import CaptionWriter
+from .caption_guard import Guard
+from .caption_writer import NO_DATA, CaptionWriter, place_of
+from .checked_writer import ANYTHING, CHECKED_BY, NOT_CHECKED, CheckedWriter, detect_everything
 from .errors import CancelledError, InputError
 from .raster.reader import RasterSource
 from .request import Area, ChangeRequest
@@ -26,9 +30,10 @@ if TYPE_CHECKING:
     from .host import Host
     from .raster.grid import Grid
     from .request import CancelledCallback, ProgressCallback
+    from .systems.base import SystemInfo
 
-#: Of a caption request: every class that the system knows, in both directions.
-ANYTHING = "anything changed"
+#: Source of a caption that no system wrote.
+FACTS = "facts"
 
 
 @dataclass(frozen=True)
@@ -37,11 +42,13 @@ class BoxCaption:
 
     Attributes:
         box: x0, y0, x1, y1 in pixels of BEFORE; x1 and y1 are not part of it.
-        caption: one or two sentences.
+        caption: one sentence or a few.
+        source: name of the system that wrote the first of them, or :data:`FACTS`.
     """
 
     box: tuple[int, int, int, int]
     caption: str
+    source: str = FACTS
 
 
 #: Is given each caption as soon as it is ready.
@@ -63,6 +70,9 @@ def caption(
     progress: Optional[ProgressCallback] = None,
     cancelled: Optional[CancelledCallback] = None,
     told: Optional[CaptionCallback] = None,
+    warned: Optional[Callable[[str], None]] = None,
+    outlines: Optional[Sequence[Area]] = None,
+    checked_by: str = CHECKED_BY,
 ) -> list[BoxCaption]:
     """Caption a pair, or boxes of it.
 
@@ -80,6 +90,9 @@ def caption(
         progress: told of each box in turn.
         cancelled: True stops and returns the captions that are there.
         told: given each caption as soon as it is ready.
+        warned: given what the user should know, such as how many sentences were not true.
+        outlines: one for each box, where the captions are to be about polygons in them.
+        checked_by: the system whose detection written sentences are checked against.
 
     Raises:
         InputError: a raster cannot be read, or a box lies outside the overlap.
@@ -103,56 +116,112 @@ def caption(
     with RasterSource.open(before, bands_before, crs_before) as source:
         grid = source.grid
     wanted = list(boxes) if boxes is not None else [(0, 0, grid.width, grid.height)]
+    areas = [_area(_cut(box, grid.width, grid.height), grid) for box in wanted]
     captions: list[BoxCaption] = []
+    guard = Guard()
     try:
-        with _describer(request, host, progress, cancelled) as describe:
-            for box in wanted:
+        with _describer(
+            request, host, areas, guard, checked_by, progress, cancelled, warned
+        ) as describe:
+            for box, area in zip(wanted, outlines or areas):
                 if cancelled is not None and cancelled():
                     break
-                area = _area(_cut(box, grid.width, grid.height), grid)
-                captions.append(BoxCaption(tuple(box), describe(area)))
+                captions.append(BoxCaption(tuple(box), *describe(area)))
                 if told is not None:
                     told(captions[-1])
     except CancelledError:
         # While the system was loaded, or in the middle of a box: what is there is kept.
         return captions
+    finally:
+        if warned is not None and guard.warning:
+            warned(guard.warning)
     return captions
+
+
+def tile_boxes(grid: Grid, info: SystemInfo) -> list[tuple[int, int, int, int]]:
+    """Cut a raster into boxes of the size that a system looks at in one piece.
+
+    Args:
+        grid: of BEFORE.
+        info: of the system.
+
+    Returns:
+        Boxes in pixels of BEFORE, row by row; those at the right and lower edge may be smaller.
+    """
+    side = info.tile_size
+    if grid.pixel_size and info.pixel_sizes:
+        trained = min(info.pixel_sizes, key=lambda size: abs(math.log(size / grid.pixel_size)))
+        side = max(1, round(side * trained / grid.pixel_size))
+    return [
+        (x, y, min(x + side, grid.width), min(y + side, grid.height))
+        for y in range(0, grid.height, side)
+        for x in range(0, grid.width, side)
+    ]
 
 
 @contextlib.contextmanager
 def _describer(
     request: ChangeRequest,
     host: Host,
+    areas: Sequence[Area],
+    guard: Guard,
+    checked_by: str,
     progress: Optional[ProgressCallback],
     cancelled: Optional[CancelledCallback],
-) -> Iterator[Callable[[Area], str]]:
-    """Open what is needed to describe areas, and give the function that does it."""
+    warned: Optional[Callable[[str], None]],
+) -> Iterator[Callable[[Area], tuple[str, str]]]:
+    """Open what is needed to describe areas; give a function: area -> caption and its source."""
     info = host.info(request.system)
-    if info.writes:
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="changescribe-"))
+        if not info.writes:
+            whole = replace(request, output=str(Path(folder) / "caption.gpkg"), overwrite=True)
+            yield lambda area: (
+                pipeline.detect(replace(whole, area=area), host, progress, cancelled).caption,
+                FACTS,
+            )
+            return
+        everything = detect_everything(
+            replace(request, system=checked_by, area=_union(areas)),
+            host,
+            folder,
+            progress,
+            cancelled,
+        )
+        if everything is None and warned is not None:
+            warned(NOT_CHECKED)
         host.load(info.name, request.device, cancelled)
-        with RasterSource.open(
-            request.before, request.bands_before, request.crs_before
-        ) as before, RasterSource.open(
-            request.after, request.bands_after, request.crs_after
-        ) as after:
-            yield CaptionWriter(before, after, host, info, progress, cancelled).describe
-        return
-    with tempfile.TemporaryDirectory(prefix="changescribe-") as folder:
-        whole = replace(request, output=str(Path(folder) / "caption.gpkg"), overwrite=True)
+        sources = [
+            stack.enter_context(RasterSource.open(path, bands, crs))
+            for path, bands, crs in (
+                (request.before, request.bands_before, request.crs_before),
+                (request.after, request.bands_after, request.crs_after),
+            )
+        ]
+        writer = CaptionWriter(*sources, host, info, progress, cancelled)
+        checked = CheckedWriter(writer, [everything] if everything else [], guard)
 
-        def facts(area: Area) -> str:
-            return pipeline.detect(replace(whole, area=area), host, progress, cancelled).caption
+        def describe(area: Area) -> tuple[str, str]:
+            sentence = checked.about(area)
+            facts = everything.describe(area) if everything is not None else ""
+            if sentence:
+                return f"{sentence} {facts}".strip(), info.name
+            # Nothing was written where one of the dates has no data.
+            nothing = everything.nothing_found if everything is not None else NO_DATA
+            return facts or nothing, FACTS
 
-        yield facts
+        yield describe
 
 
 def _area(box: tuple[int, int, int, int], grid: Grid) -> Area:
-    """Return a box of pixels as a polygon; on a rotated grid it is no rectangle of the map."""
     x0, y0, x1, y1 = box
-    corners = [(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)]
-    points = [grid.pixel_to_map(*corner) for corner in corners]
-    ring = ", ".join(f"{float(x)!r} {float(y)!r}" for x, y in points)
-    return Area(f"POLYGON (({ring}))", grid.crs_wkt or None)
+    return place_of(grid, x0, y0, x1 - x0, y1 - y0)
+
+
+def _union(areas: Sequence[Area]) -> Area:
+    """Return areas that are polygons of one CRS as one; they may overlap."""
+    rings = ", ".join(area.wkt[len("POLYGON ") :] for area in areas)
+    return Area(f"MULTIPOLYGON ({rings})", areas[0].crs)
 
 
 def _cut(box: tuple[int, int, int, int], width: int, height: int) -> tuple[int, int, int, int]:

@@ -111,7 +111,8 @@ class ChangeRequest:
         crs_before: CRS assigned to ``before`` where that in the file is wrong or missing.
         crs_after: the same for ``after``.
         threshold: scores from here on count as change, in (0, 1).
-        min_area: smallest region in m2; None: the larger of 20 m2 and 4 pixels.
+        min_area: smallest region in m2; None: the larger of 20 m2 and 4 pixels. Unless it is 0,
+            roads, paths and other lines shorter than 25 m are left out too.
         crs: CRS of the polygons; None is that of BEFORE.
         device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
         overwrite: replace existing outputs.
@@ -187,9 +188,9 @@ class Progress:
 
     Attributes:
         stage: words for the user: "reading", "loading", "detecting", "resampling" (to the
-            pixels of BEFORE), "outlining", "writing", "done".
+            pixels of BEFORE), "outlining", "writing", "captioning", "done".
         fraction: of the whole run, in [0, 1].
-        tile: number of the tile in work, from 1; 0 outside the tile loop.
+        tile: number of the tile (or caption) in work, from 1; 0 outside the tile loop.
         tiles: number of tiles; 0 outside the tile loop.
         seconds_left: estimate, or None while none can be made.
     """

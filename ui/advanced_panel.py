@@ -13,6 +13,7 @@ from qgis.PyQt.QtWidgets import QComboBox, QFormLayout, QLineEdit, QPushButton, 
 from ..engine.request import DEVICES
 from ..engine.routing import AUTO, IN_PROCESS
 from . import dependencies
+from .caption_options import CaptionOptions
 from .settings import Settings
 from .widgets import plain_tip
 
@@ -52,6 +53,7 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
         self.remove_button.setObjectName("removePackages")
         self.remove_button.setToolTip(self.tr("Deletes what the plugin installed for PyTorch"))
         self.remove_button.clicked.connect(self.remove_requested)
+        self.captions = CaptionOptions(settings)
         self.weights = self._build_weights()
         self.folder = self._build_folder()
         form = QFormLayout(self)
@@ -62,6 +64,7 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
         form.addRow(self.tr("Bands, before"), self.bands_before)
         form.addRow(self.tr("Bands, after"), self.bands_after)
         form.addRow(self.tr("R&un on"), self.device)
+        form.addRow(self.tr("Captions by"), self.captions)
         form.addRow(self.tr("PyTorch runs in"), self.host)
         form.addRow(self.tr("Python program"), self.python)
         form.addRow(self.tr("Install PyTorch with"), self.base)
@@ -95,7 +98,8 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
         spin.setClearValue(0.0, self.tr("automatic"))
         spin.setValue(self._settings.min_area)
         spin.setToolTip(
-            self.tr("Smaller regions are dropped. Automatic: 20 m\N{SUPERSCRIPT TWO}, or four "
+            self.tr("Smaller regions are dropped, and roads, paths and other lines shorter than "
+                    "25 m. Automatic: 20 m\N{SUPERSCRIPT TWO}, or four "
                     "pixels where that is more.")
         )
         spin.valueChanged.connect(self._min_area_changed)

@@ -3,7 +3,8 @@
 
 An annotation layer is part of the project, so captions come back when it is
 opened again. They are rebuilt from the layer ``changes`` whenever they are
-switched on, for the scale of the map at that moment.
+switched on, for the scale of the map at that moment. Captions of tiles and of the
+scene, where a run has them, stand inside their outlines.
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ from .placement import Box, Item, place
 from .translation import tr
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from qgis.gui import QgsMapCanvas
 
     from .layers import Run
@@ -56,6 +59,9 @@ LARGEST = 10
 _NOT_TO_BE_COVERED = 100
 _LINE_LENGTH = 34
 _LINES = 3
+#: Of a caption of two sentences: what a system wrote, and the facts.
+_LINES_OF_TWO = 5
+_LEVELS_INSIDE = ("scene", "tiles")
 _POINTS = 8.5
 _PADDING_MM = 1.0
 _VIEW_MARGIN = 6.0
@@ -64,15 +70,36 @@ _HIDE_BEYOND = 2.5
 
 
 @dataclass(frozen=True)
+class PlaceCaption:
+    """A caption of a tile or of the scene.
+
+    Attributes:
+        level: "tiles" or "scene".
+        caption: one sentence or a few.
+        bounds: of the place, in the CRS of the layer ``changes``.
+    """
+
+    level: str
+    caption: str
+    bounds: QgsRectangle
+
+
+@dataclass(frozen=True)
 class _Caption:
     lines: tuple[str, ...]
     anchor: QgsPointXY
     bounds: QgsRectangle
     direction: str
+    inside: bool = False
 
 
-def show_captions(run: Run, canvas: QgsMapCanvas) -> int:
+def show_captions(run: Run, canvas: QgsMapCanvas, places: Sequence[PlaceCaption] = ()) -> int:
     """Place the run's largest captions for the map as it is now, in place of earlier ones.
+
+    Args:
+        run: whose layers are in the project.
+        canvas: the map.
+        places: further captions, of tiles and of the scene.
 
     Returns:
         How many captions are shown.
@@ -93,7 +120,7 @@ def show_captions(run: Run, canvas: QgsMapCanvas) -> int:
     settings = _settings_for(canvas, changes)
     layer.setScaleBasedVisibility(True)
     layer.setMinimumScale(settings.scale() * _HIDE_BEYOND)
-    shown = _fill(layer, changes, settings)
+    shown = _fill(layer, changes, settings, places)
     node = group.findLayer(layer.id())
     if node is not None:
         node.setItemVisibilityChecked(True)
@@ -112,9 +139,10 @@ def hide_captions(run: Run) -> None:
 
 def shorten(caption: str) -> tuple[str, ...]:
     """Wrap a caption into a few short lines, with an ellipsis where it is cut."""
+    text = caption.strip().rstrip(".")
     return tuple(
         textwrap.wrap(
-            caption.strip().rstrip("."), _LINE_LENGTH, max_lines=_LINES,
+            text, _LINE_LENGTH, max_lines=_LINES_OF_TWO if ". " in text else _LINES,
             placeholder=" \N{HORIZONTAL ELLIPSIS}", break_long_words=True,
         )
     )
@@ -142,11 +170,17 @@ def _settings_for(canvas: QgsMapCanvas, changes: QgsVectorLayer) -> QgsMapSettin
     return settings
 
 
-def _fill(layer: QgsAnnotationLayer, changes: QgsVectorLayer, settings: QgsMapSettings) -> int:
+def _fill(
+    layer: QgsAnnotationLayer, changes: QgsVectorLayer, settings: QgsMapSettings,
+    places: Sequence[PlaceCaption],
+) -> int:
     context = QgsRenderContext.fromMapSettings(settings)
     text_format = _text_format()
     regions = _largest(changes, settings)
     captions = [region for region in regions if region.lines][:LARGEST]
+    # The scene first, which has one place; tiles take what the regions leave.
+    captions[:0] = _inside_of(places, _LEVELS_INSIDE[0])
+    captions += _inside_of(places, _LEVELS_INSIDE[1])
     to_map = QgsCoordinateTransform(
         changes.crs(), settings.destinationCrs(), QgsProject.instance()
     )
@@ -168,7 +202,7 @@ def _fill(layer: QgsAnnotationLayer, changes: QgsVectorLayer, settings: QgsMapSe
         items.append(
             Item(
                 (anchor.x(), anchor.y()), on_screen(caption.bounds),
-                width + 2 * padding, height + 2 * padding,
+                width + 2 * padding, height + 2 * padding, caption.inside,
             )
         )
     size = settings.outputSize()
@@ -191,7 +225,7 @@ def _add(
     descent: float, text_format: QgsTextFormat, settings: QgsMapSettings,
     to_map: QgsCoordinateTransform,
 ) -> None:
-    """Add a leader line, and the text on top of it."""
+    """Add a leader line, or the outline of a tile, and the text on top of it."""
 
     def to_layer(x: float, y: float) -> QgsPointXY:
         point = settings.mapToPixel().toMapCoordinates(round(x), round(y))
@@ -200,9 +234,19 @@ def _add(
     # Ends a little inside the box, which is drawn on top.
     inner = Box(box.x + padding, box.y + padding, box.width - 2 * padding,
                 box.height - 2 * padding)
-    end = to_layer(*inner.nearest(*item.anchor))
-    leader = QgsAnnotationLineItem(QgsLineString([QgsPoint(caption.anchor), QgsPoint(end)]))
-    leader.setSymbol(_leader_symbol(caption.direction))
+    points = [caption.anchor, to_layer(*inner.nearest(*item.anchor))]
+    if caption.inside:
+        bounds = caption.bounds
+        points = [
+            QgsPointXY(x, y)
+            for x, y in (
+                (bounds.xMinimum(), bounds.yMinimum()), (bounds.xMaximum(), bounds.yMinimum()),
+                (bounds.xMaximum(), bounds.yMaximum()), (bounds.xMinimum(), bounds.yMaximum()),
+                (bounds.xMinimum(), bounds.yMinimum()),
+            )
+        ]
+    leader = QgsAnnotationLineItem(QgsLineString([QgsPoint(point) for point in points]))
+    leader.setSymbol(_outline_symbol() if caption.inside else _leader_symbol(caption.direction))
     leader.setZIndex(0)
     layer.addItem(leader)
     # The point of a text is the left end of its last line's base line.
@@ -228,6 +272,15 @@ def _largest(changes: QgsVectorLayer, settings: QgsMapSettings) -> list[_Caption
         if caption is not None:
             captions.append(caption)
     return captions
+
+
+def _inside_of(places: Sequence[PlaceCaption], level: str) -> list[_Caption]:
+    """Return the captions of a level as they are placed."""
+    return [
+        _Caption(shorten(place.caption), place.bounds.center(), place.bounds, "", inside=True)
+        for place in places
+        if place.level == level
+    ]
 
 
 def _view_in(changes: QgsVectorLayer, settings: QgsMapSettings) -> Optional[QgsRectangle]:
@@ -264,6 +317,16 @@ def _text_format() -> QgsTextFormat:
     buffer.setEnabled(False)  # the background is enough
     text.setBuffer(buffer)
     return text
+
+
+def _outline_symbol() -> QgsLineSymbol:
+    """Return a thin broken line, which shows on light and dark ground."""
+    symbol = QgsLineSymbol.createSimple({"line_color": "255,255,255,150", "line_width": "0.5"})
+    top = QgsLineSymbol.createSimple(
+        {"line_color": "22,32,42,200", "line_width": "0.2", "line_style": "dash"}
+    )
+    symbol.appendSymbolLayer(top.symbolLayer(0).clone())
+    return symbol
 
 
 def _leader_symbol(direction: str) -> QgsLineSymbol:

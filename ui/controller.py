@@ -11,7 +11,7 @@ from qgis.PyQt.QtCore import QObject, pyqtSignal
 from qgis.PyQt.QtWidgets import QPushButton
 
 from ..engine.errors import ChangeScribeError
-from . import annotations, layers
+from . import annotations, layers, run_captions
 from .compat import LEVEL_INFO, LEVEL_SUCCESS
 from .engine_thread import EngineThread
 from .errors import Messenger, as_change_scribe_error, log
@@ -20,6 +20,7 @@ from .export_dialog import ExportDialog, open_folder
 if TYPE_CHECKING:
     from qgis.gui import QgisInterface
 
+    from ..engine.map_captions import MapCaption, MapCaptions
     from ..engine.request import ChangeRequest, ChangeResult
     from .dock import ChangeScribeDock
     from .estimates import Estimate
@@ -53,6 +54,9 @@ class RunController(QObject):
         self._request: Optional[ChangeRequest] = None
         self._estimate: Optional[Estimate] = None
         self._exports: list[ExportDialog] = []
+        #: The run whose captions are being written, and those of tiles and scenes by run.
+        self._describing: Optional[Run] = None
+        self._places: dict[str, list[annotations.PlaceCaption]] = {}
         self.last_error: Optional[ChangeScribeError] = None
         self.last_run: Optional[Run] = None
         self._connect()
@@ -63,6 +67,8 @@ class RunController(QObject):
         self.thread_.finished_run.connect(self._finished)
         self.thread_.failed.connect(self._failed)
         self.thread_.cancelled.connect(self._cancelled)
+        self.thread_.captioned.connect(self._captioned)
+        self.thread_.finished_captions.connect(self._captions_finished)
         self._dock.detect_requested.connect(self.start)
         self._dock.cancel_requested.connect(self.thread_.cancel)
         self._dock.results.export.connect(self.open_export)
@@ -76,7 +82,7 @@ class RunController(QObject):
     @property
     def busy(self) -> bool:
         """A run is in progress."""
-        return self._request is not None
+        return self._request is not None or self._describing is not None
 
     def start(self) -> None:
         """Start a run for the dock's form as it is."""
@@ -110,12 +116,60 @@ class RunController(QObject):
         self._announce(run, result)
         if self._settings.captions_shown and run.count:
             self._show_captions(run)
+        choice = self._dock.advanced.captions.choice
+        if choice is not None and run.count and not result.partial:
+            self._describe(run, request, *choice)
+        else:
+            self.run_ended.emit("finished")
+
+    def _describe(
+        self, run: Run, request: ChangeRequest, system: str, levels: tuple[str, ...]
+    ) -> None:
+        """Have captions written; the run ends with them."""
+        from ..engine.map_captions import MapCaptionRequest
+
+        self._describing = run
+        self._dock.set_running(True)
+        self.thread_.submit_captions(MapCaptionRequest(request, run.run_id, system, levels))
+
+    def _captioned(self, captions: list[MapCaption]) -> None:
+        """Show captions that have come, beside those that are there."""
+        run = self._describing
+        if run is None:
+            return
+        try:
+            places = run_captions.take(run, captions)
+        except Exception as error:  # noqa: BLE001 - the one error path: shown, not lost
+            self.messenger.error(as_change_scribe_error(error))
+            return
+        self._places.setdefault(run.run_id, []).extend(places)
+        if self._settings.captions_shown:
+            self._show_captions(run)
+
+    def _captions_finished(self, outcome: MapCaptions) -> None:
+        self._captions_ended()
+        if outcome.warnings:
+            self.messenger.warning(outcome.warnings[0], "\n".join(outcome.warnings[1:]))
+        if outcome.partial:
+            self.messenger.info(
+                self.tr("Cancelled: {n} captions are kept.").format(n=len(outcome.captions))
+            )
+        elif outcome.scene:
+            self.messenger.info(outcome.scene, LEVEL_SUCCESS, _SHOWN_S)
         self.run_ended.emit("finished")
+
+    def _captions_ended(self) -> None:
+        self._describing = None
+        self._dock.set_running(False)
+        self._dock.refresh()
 
     def _show_captions(self, run: Run) -> int:
         """Show captions; a problem with them is told, but the run's results stand."""
         try:
-            shown = annotations.show_captions(run, self._iface.mapCanvas())
+            places = self._places.get(run.run_id)
+            if places is None:
+                places = self._places[run.run_id] = run_captions.stored(run)
+            shown = annotations.show_captions(run, self._iface.mapCanvas(), places)
         except Exception as error:  # noqa: BLE001 - the one error path: shown, not lost
             self.messenger.error(as_change_scribe_error(error))
             shown = 0
@@ -123,6 +177,13 @@ class RunController(QObject):
         return shown
 
     def _failed(self, error: ChangeScribeError) -> None:
+        if self._describing is not None:
+            # The run stands, with the captions that it had.
+            self._captions_ended()
+            self.messenger.error(error)
+            self.last_error = error
+            self.run_ended.emit("finished")
+            return
         self._end()
         self._fail(error)
 
@@ -132,6 +193,10 @@ class RunController(QObject):
         self.run_ended.emit("failed")
 
     def _cancelled(self) -> None:
+        if self._describing is not None:
+            self._captions_ended()
+            self.run_ended.emit("finished")
+            return
         self._end()
         self.messenger.info(self.tr("Cancelled before any result was finished."))
         self.run_ended.emit("cancelled")

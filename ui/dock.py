@@ -86,6 +86,7 @@ class ChangeScribeDock(QgsDockWidget):
         self.system = SystemPanel(settings)
         self.competing = CompetingPanel(settings)
         self.advanced = AdvancedPanel(settings)
+        self.advanced.captions.offer(self.system.systems)
         self.run = RunPanel()
         self.results = ResultsPanel()
         self.packages = DependencyPanel()
@@ -128,7 +129,8 @@ class ChangeScribeDock(QgsDockWidget):
             self.system.weights.download_button, self.system.weights.import_button,
             self.competing.edit, self.competing.reset_button,
             options.threshold, options.min_area, options.bands_before, options.bands_after,
-            options.device, options.host, options.python, options.base,
+            options.device, options.captions.system, *options.captions.boxes.values(),
+            options.host, options.python, options.base,
             options.remove_button, options.weights, options.folder,
             self.run.detect_button, self.run.cancel_button, self.results.list,
             results_filter.slider, results_filter.score, results_filter.area,
@@ -320,6 +322,7 @@ class ChangeScribeDock(QgsDockWidget):
 
     def _packages_installed(self) -> None:
         self.system.reload()
+        self.advanced.captions.offer(self.system.systems)
         self.refresh()
 
     def showEvent(self, event: QShowEvent) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Callable, Optional
 
@@ -22,18 +23,25 @@ from .settings import Settings
 
 if TYPE_CHECKING:
     from ..engine.host import Host
+    from ..engine.map_captions import MapCaption, MapCaptionRequest, MapCaptions
     from ..engine.request import ChangeRequest, ChangeResult
 
     Detect = Callable[..., ChangeResult]
+    Work = Callable[["_Job"], tuple[object, tuple[object, ...]]]
 
 #: Threads that did not end in time. Deleting a running QThread aborts QGIS, so they are kept.
 _RUNAWAYS: list[EngineThread] = []
 _STACK_BYTES = 16 * 1024 * 1024
+#: Captions are handed over this many seconds apart at least: each time the map is drawn anew.
+_BATCH_S = 1.0
 
 
 @dataclass
 class _Job:
-    request: ChangeRequest
+    """A request, and the method that carries it out."""
+
+    request: object
+    work: Work
     cancelled: threading.Event = field(default_factory=threading.Event)
 
 
@@ -42,6 +50,12 @@ def _detect(request: ChangeRequest, host: Host, **callbacks: object) -> ChangeRe
     from ..engine import pipeline
 
     return pipeline.detect(request, host, **callbacks)
+
+
+def _describe(request: MapCaptionRequest, host: Host, **callbacks: object) -> MapCaptions:
+    from ..engine.map_captions import caption_map
+
+    return caption_map(request, host, **callbacks)
 
 
 def configured_host() -> Host:
@@ -74,6 +88,8 @@ class EngineThread(QThread):
         finished_run(ChangeResult): files are written; ``partial`` where it was cancelled.
         failed(ChangeScribeError): the run ended without a result.
         cancelled(): cancelled before anything was finished that could be kept.
+        captioned(list[MapCaption]): captions that have come since the last ones.
+        finished_captions(MapCaptions): all are written, or those before it was cancelled.
     """
 
     started_run = pyqtSignal(object)
@@ -81,6 +97,8 @@ class EngineThread(QThread):
     finished_run = pyqtSignal(object)
     failed = pyqtSignal(object)
     cancelled = pyqtSignal()
+    captioned = pyqtSignal(object)
+    finished_captions = pyqtSignal(object)
 
     def __init__(
         self,
@@ -111,9 +129,19 @@ class EngineThread(QThread):
         Raises:
             RuntimeError: the thread has been shut down.
         """
+        self._enter(_Job(request, self._detected))
+
+    def submit_captions(self, request: MapCaptionRequest) -> None:
+        """Queue captions of a finished run.
+
+        Raises:
+            RuntimeError: the thread has been shut down.
+        """
+        self._enter(_Job(request, self._described))
+
+    def _enter(self, job: _Job) -> None:
         if self._closing:
             raise RuntimeError("The engine thread has been shut down.")
-        job = _Job(request)
         with self._lock:
             self._jobs.append(job)
         self._queue.put(job)
@@ -159,19 +187,48 @@ class EngineThread(QThread):
         """Carry out a job; return the signal that tells of its end, and what it carries."""
         if job.cancelled.is_set():
             return self.cancelled, ()
-        self._emit(self.started_run, job.request)
         try:
-            result = self._detect(
-                job.request,
-                self._host(),
-                progress=lambda progress: self._emit(self.progressed, progress),
-                cancelled=job.cancelled.is_set,
-            )
+            return job.work(job)
         except CancelledError:
             return self.cancelled, ()
         except BaseException as error:  # noqa: BLE001 - nothing may escape a thread's run()
             return self.failed, (as_change_scribe_error(error),)
+
+    def _detected(self, job: _Job) -> tuple[object, tuple[object, ...]]:
+        self._emit(self.started_run, job.request)
+        result = self._detect(
+            job.request,
+            self._host(),
+            progress=lambda progress: self._emit(self.progressed, progress),
+            cancelled=job.cancelled.is_set,
+        )
         return self.finished_run, (result,)
+
+    def _described(self, job: _Job) -> tuple[object, tuple[object, ...]]:
+        """Hand captions over in batches while they are being written."""
+        waiting: list[MapCaption] = []
+        last = 0.0
+
+        def told(caption: MapCaption) -> None:
+            nonlocal last
+            waiting.append(caption)
+            if time.monotonic() - last >= _BATCH_S:
+                self._emit(self.captioned, list(waiting))
+                waiting.clear()
+                last = time.monotonic()
+
+        try:
+            captions = _describe(
+                job.request,
+                self._host(),
+                progress=lambda progress: self._emit(self.progressed, progress),
+                cancelled=job.cancelled.is_set,
+                told=told,
+            )
+        finally:
+            if waiting:
+                self._emit(self.captioned, waiting)
+        return self.finished_captions, (captions,)
 
     def _emit(self, signal: object, *payload: object) -> None:
         # After shutdown() the receivers may be gone.

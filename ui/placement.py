@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 _DIRECTIONS = 16
+#: Places tried along each side of a region whose caption belongs into it.
+_STEPS = 7
 #: Distances between a region's outline and its caption.
 _GAPS = (14.0, 34.0, 60.0, 95.0, 140.0, 190.0)
 _MARGIN = 5.0
@@ -63,12 +65,14 @@ class Item:
         region: its bounding box.
         width: of the text block.
         height: of the text block.
+        inside: it belongs into its region, without a leader.
     """
 
     anchor: tuple[float, float]
     region: Box
     width: float
     height: float
+    inside: bool = False
 
 
 def place(
@@ -90,12 +94,14 @@ def place(
         taken = [box for box in placed if box is not None]
         best: Optional[Box] = None
         best_cost = math.inf
-        for distance, box in _candidates(item):
+        for distance, box in _within(item) if item.inside else _candidates(item):
             if distance >= best_cost or not box.inside(view):
                 continue
             if any(box.overlaps(other, _MARGIN) for other in taken):
                 continue
             leader = (*item.anchor, *box.nearest(*item.anchor))
+            if item.inside:
+                leader = (box.x, box.y, box.x, box.y)
             if any(_passes(line, box) for line in leaders) or any(
                 _passes(leader, other) for other in taken
             ):
@@ -105,7 +111,7 @@ def place(
             if cost < best_cost:
                 best, best_cost = box, cost
         placed.append(best)
-        if best is not None:
+        if best is not None and not item.inside:
             leaders.append((*item.anchor, *best.nearest(*item.anchor)))
     return placed
 
@@ -125,6 +131,19 @@ def _candidates(item: Item) -> Iterable[tuple[float, Box]]:
             end = box.nearest(*item.anchor)
             cost = math.hypot(end[0] - item.anchor[0], end[1] - item.anchor[1]) + 0.01 * step
             yield cost, box
+
+
+def _within(item: Item) -> Iterable[tuple[float, Box]]:
+    """Yield (cost, box) inside a region, from its upper left to its lower right corner."""
+    room_x = item.region.width - item.width - 2 * _MARGIN
+    room_y = item.region.height - item.height - 2 * _MARGIN
+    if room_x < 0 or room_y < 0:
+        return
+    for row in range(_STEPS):
+        for column in range(_STEPS):
+            x = item.region.x + _MARGIN + room_x * column / (_STEPS - 1)
+            y = item.region.y + _MARGIN + room_y * row / (_STEPS - 1)
+            yield 1.0 + row + 0.1 * column, Box(x, y, item.width, item.height)
 
 
 def _square(value: float) -> float:

@@ -91,11 +91,15 @@ class RunPanel(QWidget):
     def progress_text(self, progress: Progress) -> str:
         """Return the line for a progress, such as "tile 31 of 120 - detecting - 9 s left"."""
         parts = []
-        if progress.tiles:
+        if progress.stage == "captioning":
+            text = self.tr("writing caption {n} of {all}")
+            parts.append(text.format(n=progress.tile, all=progress.tiles))
+        elif progress.tiles:
             parts.append(
                 self.tr("tile {n} of {all}").format(n=progress.tile, all=progress.tiles)
             )
-        parts.append(self.tr(progress.stage))
+        if progress.stage != "captioning":
+            parts.append(self.tr(progress.stage))
         if progress.seconds_left is not None:
             parts.append(
                 self.tr("{time} left").format(time=duration_text(progress.seconds_left))

@@ -149,6 +149,24 @@ class Settings:
         self._set("captions_shown", shown)
 
     @property
+    def caption_system(self) -> str:
+        """Name of the system that writes captions, or an empty text: the facts alone."""
+        return self._get("caption_system", "", str)
+
+    @caption_system.setter
+    def caption_system(self, name: str) -> None:
+        self._set("caption_system", name)
+
+    @property
+    def caption_levels(self) -> tuple[str, ...]:
+        """What captions are about: regions, tiles, scene."""
+        return tuple(filter(None, self._get("caption_levels", "regions", str).split(",")))
+
+    @caption_levels.setter
+    def caption_levels(self, levels: tuple[str, ...]) -> None:
+        self._set("caption_levels", ",".join(levels))
+
+    @property
     def export_folder(self) -> str:
         """Folder of the last export, or an empty text."""
         return self._get("export_folder", "", str)

@@ -111,6 +111,11 @@ class SystemPanel(QWidget):
         self.refresh()
 
     @property
+    def systems(self) -> tuple[SystemInfo, ...]:
+        """All that can be chosen."""
+        return self._systems
+
+    @property
     def info(self) -> Optional[SystemInfo]:
         """The system chosen; None where there is none."""
         index = self.combo.currentIndex()

@@ -15,9 +15,12 @@ sys.path.append(str(Path(__file__).resolve().parent))
 import worker_systems
 
 from changescribe.engine import captioning
+from changescribe.engine.caption_writer import CaptionWriter, place_of
 from changescribe.engine.captioning import BoxCaption
+from changescribe.engine.checked_writer import NOT_CHECKED
 from changescribe.engine.errors import InputError
 from changescribe.engine.host import InProcessHost
+from changescribe.engine.raster.reader import RasterSource
 from changescribe.engine.request import APPEARED, Query
 from changescribe.engine.worker_host import WorkerHost
 
@@ -42,25 +45,50 @@ def pair(make_raster: MakeRaster) -> tuple[str, str]:
     return make_raster("before.tif", before), make_raster("after.tif", after)
 
 
-def test_boxes_are_captioned_in_the_systems_words(host: InProcessHost, pair) -> None:
+#: In place of the bundled model: "plain" finds as buildings what became brighter.
+SYSTEMS = {"system": "writes", "checked_by": "plain"}
+
+
+def test_boxes_are_captioned_in_the_systems_words_and_by_the_facts(host, pair) -> None:
     told: list[BoxCaption] = []
+    warned: list[str] = []
     boxes = [(0, 0, 64, 64), (64, 0, 128, 64), (0, 64, 64, 128), (15, 5, 60, 64)]
-    answers = captioning.caption(*pair, boxes=boxes, system="writes", host=host, told=told.append)
-    assert [answer.caption for answer in answers] == [
-        "200 pixels are brighter.",
-        "600 pixels are brighter.",
-        "nothing",
-        "150 pixels are brighter.",  # the tile is larger than the box
+    answers = captioning.caption(
+        *pair, boxes=boxes, **SYSTEMS, host=host, told=told.append, warned=warned.append
+    )
+    assert [(answer.caption, answer.source) for answer in answers] == [
+        ("A building of 200 pixels is built. 1 building appeared (50 m²).", "writes"),
+        ("A building of 600 pixels is built. 1 building appeared (150 m²).", "writes"),
+        ("The scene is the same as before.", "writes"),
+        # 150 of them, said to be removed.
+        ("1 building appeared (40 m²).", "facts"),
     ]
     assert [answer.box for answer in answers] == boxes
     assert told == answers
+    assert warned == [
+        "1 of 4 written captions was replaced by the facts of the detection: 1 mixed up what "
+        "appeared and what was removed."
+    ]
+
+
+def test_without_a_detection_the_form_alone_is_checked(host, pair) -> None:
+    warned: list[str] = []
+    answers = captioning.caption(
+        *pair, boxes=[(15, 5, 60, 64)], system="writes", checked_by="refuses", host=host,
+        warned=warned.append,
+    )
+    assert answers[0].caption == "A building of 150 pixels is removed."
+    assert warned == [NOT_CHECKED]
 
 
 def test_a_large_area_is_told_by_what_changed_most(host: InProcessHost, pair) -> None:
-    (answer,) = captioning.caption(*pair, system="writes", host=host)
-    assert answer.caption == "600 pixels are brighter. 200 pixels are brighter."
-    unchanged = captioning.caption(pair[0], pair[0], system="writes", host=host)
-    assert unchanged[0].caption == "nothing"
+    (answer,) = captioning.caption(*pair, **SYSTEMS, host=host)
+    assert answer.caption == (
+        "A building of 600 pixels is built. A building of 200 pixels is built. "
+        "2 buildings appeared (200 m²)."
+    )
+    unchanged = captioning.caption(pair[0], pair[0], **SYSTEMS, host=host)
+    assert unchanged[0].caption == "The scene is the same as before."
 
 
 def test_cancelling_keeps_the_captions_that_are_there(host: InProcessHost, pair) -> None:
@@ -69,7 +97,7 @@ def test_cancelling_keeps_the_captions_that_are_there(host: InProcessHost, pair)
     answers = captioning.caption(
         *pair,
         boxes=boxes,
-        system="writes",
+        **SYSTEMS,
         host=host,
         told=told.append,
         cancelled=lambda: len(told) == 2,
@@ -81,8 +109,25 @@ def test_cancelling_keeps_the_captions_that_are_there(host: InProcessHost, pair)
 def test_progress_goes_from_nothing_to_done_for_each_box(host: InProcessHost, pair) -> None:
     seen = []
     boxes = [(0, 0, 128, 128), (64, 0, 128, 64)]
-    captioning.caption(*pair, boxes=boxes, system="writes", host=host, progress=seen.append)
-    assert [p.fraction for p in seen] == [0, 0.25, 0.5, 0.75, 1, 0, 1]
+    captioning.caption(*pair, boxes=boxes, **SYSTEMS, host=host, progress=seen.append)
+    of_boxes = [p.fraction for p in seen if p.stage in ("captioning", "done")]
+    while of_boxes[1] == 0:  # what is told of the detection before
+        del of_boxes[0]
+    assert of_boxes == [0, 0.25, 0.5, 0.75, 1, 0, 1]
+    assert {p.fraction for p in seen if p.stage == "detecting"} == {0}
+
+
+def test_a_region_lies_in_the_middle_of_what_is_shown(host, pair) -> None:
+    with RasterSource.open(pair[0]) as before, RasterSource.open(pair[1]) as after:
+        writer = CaptionWriter(before, after, host, host.info("writes"))
+        for box, corner in (((70, 50, 90, 70), (48, 28)), ((0, 100, 10, 128), (0, 64)),
+                            ((180, 3, 192, 9), (128, 0))):
+            x0, y0, x1, y1 = box
+            (view,) = writer.views(place_of(before.grid, x0, y0, x1 - x0, y1 - y0))
+            assert view.window == before.grid.window(*corner, 64, 64)
+            assert view.inside.sum() == (x1 - x0) * (y1 - y0)
+        with pytest.raises(InputError, match="lies outside"):
+            list(writer.views(place_of(before.grid, 500, 500, 10, 10)))
 
 
 def test_a_system_without_words_says_so(host: InProcessHost) -> None:
@@ -104,7 +149,7 @@ def test_a_worker_describes_as_this_process_does(
         there = worker.describe("writes", *tiles, queries, regions)
         here = host.describe("writes", *tiles, queries, regions)
         assert there.captions == here.captions
-        assert "pixels are brighter" in there.captions[1]
+        assert "a building of" in there.captions[1]
         assert np.array_equal(there.scores, here.scores)
         assert worker.predict("writes", *tiles, queries).captions == ()
     finally:

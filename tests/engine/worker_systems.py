@@ -70,7 +70,7 @@ class Plain(ChangeSystem):
 
 
 class Writes(Plain):
-    """Tells how many of the region's pixels became brighter."""
+    """Says "buildings" of what became brighter, more often than is true: see ``describe``."""
 
     name = "writes"
 
@@ -81,8 +81,36 @@ class Writes(Plain):
     def describe(self, before, after, queries, regions):
         answer = self.predict(before, after, [Query(q.object, APPEARED) for q in queries])
         brighter = (after.mean(3) > before.mean(3)) & (regions == 1)
-        captions = [f"{n} pixels are brighter." if n else "nothing" for n in brighter.sum((1, 2))]
-        return replace(answer, captions=tuple(captions))
+        return replace(answer, captions=tuple(map(self.sentence, brighter.sum((1, 2)))))
+
+    @staticmethod
+    def sentence(pixels):
+        """Small ones are wrongly said to be gone."""
+        if not pixels:
+            return "the scene is the same as before"
+        verb = "removed" if pixels < 160 else "built"
+        return f"a building of {pixels} pixels is {verb} in the top left corner"
+
+
+class SlowWrites(Writes):
+    """Writes two sentences a second apart, then waits for the file CHANGESCRIBE_TEST_GATE."""
+
+    name = "slow_writes"
+    said = 0
+
+    def describe(self, before, after, queries, regions):
+        gate = Path(os.environ["CHANGESCRIBE_TEST_GATE"])
+        end = time.monotonic() + 600
+        while self.said >= 2 and not gate.exists() and time.monotonic() < end:
+            time.sleep(0.05)
+        time.sleep(0 if gate.exists() else 1.1)
+        self.said += 1
+        return super().describe(before, after, queries, regions)
+
+
+class SlowCompact(SlowWrites):
+    name = "slow_compact"
+    tier = "compact"
 
 
 class Compact(Plain):
@@ -180,8 +208,8 @@ class WithTorch(Plain):
 
 
 SYSTEMS = (
-    Plain, Writes, Compact, Printing, DiesOnce, Dies, DiesLoading, Hangs, Refuses, Breaks,
-    WithTorch,
+    Plain, Writes, SlowWrites, SlowCompact, Compact, Printing, DiesOnce, Dies, DiesLoading, Hangs,
+    Refuses, Breaks, WithTorch,
 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Optional
+from typing import TYPE_CHECKING, Optional
 
 from qgis.core import (
     QgsFeature,
@@ -29,20 +29,26 @@ from qgis.core import (
 
 from ...engine import systems
 from ...engine.errors import CancelledError, InputError
-from ...engine.request import DEVICES, Progress
+from ...engine.request import DEVICES, Area, Progress
 from ..compat import FIELD_INTEGER, FIELD_TEXT
 from ..engine_thread import configured_host
 from ..layer_source import assigned_crs, source_path
 from ..translation import tr
 from .algorithm import EngineAlgorithm, FeedbackProgress, explained
 
+if TYPE_CHECKING:
+    from ...engine.captioning import BoxCaption
+
 Box = tuple[int, int, int, int]
+#: What LEVEL may be.
+BOXES, TILES, REGIONS = LEVELS = ("boxes", "tiles", "regions")
 
 
 class CaptionChanges(EngineAlgorithm):
     """Describes the change between two rasters."""
 
     BOXES = "BOXES"
+    LEVEL = "LEVEL"
 
     def __init__(self) -> None:
         super().__init__()
@@ -73,9 +79,14 @@ class CaptionChanges(EngineAlgorithm):
             "Describes in words what changed between two rasters of the same place: one "
             "sentence or two for each box, or for the whole pair.\n\n"
             "<b>Boxes</b>: polygons whose bounding boxes, in whole pixels of the layer Before, "
-            "are described; the whole pair if it is left out.\n\n"
+            "are described; the whole pair if it is left out.\n"
+            "<b>Level</b>: <i>boxes</i>; <i>tiles</i>: the whole pair, tile by tile; "
+            "<i>regions</i>: the polygons themselves, such as those of a layer of changes, in "
+            "place of their bounding boxes.\n\n"
             "Every statement comes from the changes that were found and measured; where nothing "
-            "was found, the caption says so."
+            "was found, the caption says so. A system that writes sentences puts one in front, "
+            "where it agrees with what was found; how many did not is told, and the field "
+            "<i>source</i> names the system, or <i>facts</i>."
         )
 
     def initAlgorithm(self, config: Optional[dict[str, object]] = None) -> None:
@@ -87,6 +98,8 @@ class CaptionChanges(EngineAlgorithm):
         names = list(systems.names())
         self.addParameter(QgsProcessingParameterEnum(
             self.SYSTEM, tr("System"), names, defaultValue=names[0], usesStaticStrings=True))
+        self.addParameter(QgsProcessingParameterEnum(
+            self.LEVEL, tr("Level"), list(LEVELS), defaultValue=BOXES, usesStaticStrings=True))
         self.add_advanced(QgsProcessingParameterEnum(
             self.DEVICE, tr("Device"), list(DEVICES), defaultValue=DEVICES[0],
             usesStaticStrings=True))
@@ -121,8 +134,7 @@ class CaptionChanges(EngineAlgorithm):
                 feedback.pushWarning(str(cancelled))
                 return {}
             destination = self._write(parameters, context, grid, captions)
-        text = "\n".join(caption for _, caption in captions)
-        feedback.pushInfo(text)
+        text = "\n".join(item.caption for item in captions)
         return {self.OUTPUT: destination, self.CAPTION: text}
 
     def _captions(
@@ -131,24 +143,36 @@ class CaptionChanges(EngineAlgorithm):
         context: QgsProcessingContext,
         feedback: QgsProcessingFeedback,
         grid: object,
-    ) -> list[tuple[Box, str]]:
+    ) -> list[BoxCaption]:
         """Ask the engine; the boxes come back in the order in which they were given."""
         from ...engine import captioning
 
-        boxes = self._boxes(parameters, context, feedback, grid)
-        answer = captioning.caption(
+        level = self.parameterAsString(parameters, self.LEVEL, context) or BOXES
+        system = self.system(parameters, context)
+        host = configured_host()
+        boxes = outlines = None
+        if level == TILES:
+            boxes = captioning.tile_boxes(grid, host.info(system))
+        else:
+            found = self._boxes(parameters, context, feedback, grid)
+            if found is not None:
+                boxes = [box for box, _ in found]
+                outlines = [area for _, area in found] if level == REGIONS else None
+        return captioning.caption(
             self._before,
             self._after,
             boxes=boxes,
-            system=self.system(parameters, context),
+            system=system,
             device=self.parameterAsString(parameters, self.DEVICE, context) or DEVICES[0],
             crs_before=self._assigned[0],
             crs_after=self._assigned[1],
-            host=configured_host(),
+            host=host,
             progress=_BoxProgress(feedback, 1 if boxes is None else len(boxes)),
             cancelled=feedback.isCanceled,
+            told=lambda item: feedback.pushInfo(item.caption),
+            warned=feedback.pushWarning,
+            outlines=outlines,
         )
-        return [(tuple(item.box), item.caption) for item in answer]
 
     def _boxes(
         self,
@@ -156,8 +180,11 @@ class CaptionChanges(EngineAlgorithm):
         context: QgsProcessingContext,
         feedback: QgsProcessingFeedback,
         grid: object,
-    ) -> Optional[list[Box]]:
-        """Return the features' bounding boxes in pixels of BEFORE; None for the whole pair."""
+    ) -> Optional[list[tuple[Box, Area]]]:
+        """Return the features' bounding boxes in pixels of BEFORE; None for the whole pair.
+
+        With each box comes the feature itself.
+        """
         source = self.parameterAsSource(parameters, self.BOXES, context)
         if source is None:
             return None
@@ -173,7 +200,7 @@ class CaptionChanges(EngineAlgorithm):
             if box is None:
                 outside += 1
             else:
-                boxes.append(box)
+                boxes.append((box, Area(feature.geometry().asWkt(9))))
         if outside:
             feedback.pushWarning(
                 tr("{count} boxes lie outside the layer Before and are left out.").format(
@@ -190,21 +217,22 @@ class CaptionChanges(EngineAlgorithm):
         parameters: dict[str, object],
         context: QgsProcessingContext,
         grid: object,
-        captions: list[tuple[Box, str]],
+        captions: list[BoxCaption],
     ) -> str:
         fields = QgsFields()
         fields.append(QgsField("box_id", FIELD_INTEGER))
         fields.append(QgsField("caption", FIELD_TEXT))
         for name in ("x0", "y0", "x1", "y1"):
             fields.append(QgsField(name, FIELD_INTEGER))
+        fields.append(QgsField("source", FIELD_TEXT))
         sink, destination = self.parameterAsSink(
             parameters, self.OUTPUT, context, fields, QgsWkbTypes.Type.Polygon, self._crs)
         if sink is None:
             raise QgsProcessingException(self.invalidSinkError(parameters, self.OUTPUT))
-        for number, (box, caption) in enumerate(captions, 1):
+        for number, item in enumerate(captions, 1):
             feature = QgsFeature(fields)
-            feature.setGeometry(box_geometry(grid, box))
-            feature.setAttributes([number, caption, *box])
+            feature.setGeometry(box_geometry(grid, item.box))
+            feature.setAttributes([number, item.caption, *item.box, item.source])
             if not sink.addFeature(feature, QgsFeatureSink.Flag.FastInsert):
                 raise QgsProcessingException(self.writeFeatureError(sink, parameters, self.OUTPUT))
         return destination
