@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Optional, Union
 from osgeo import ogr, osr
 
 from .captions import Tally, region_caption, scene_caption
-from .errors import InputError
+from .errors import ExistsError
 from .raster.support import checked, spatial_reference, thread_options
 from .request import MAX_REGIONS_IN_RESULT, ParsedPrompt, Region
 from .writing import could_not_write
@@ -195,9 +195,7 @@ class ChangesWriter:
         created = info.created or datetime.now(timezone.utc).isoformat(timespec="seconds")
         self._info = replace(info, created=created)
         if os.path.exists(self._path) and not overwrite:
-            raise InputError(
-                f'"{self._shown_as}" exists already.', "Choose another name, or allow overwriting."
-            )
+            raise ExistsError(self._shown_as)
         try:
             self._folder = tempfile.mkdtemp(
                 prefix=".changescribe-", dir=os.path.dirname(self._path)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from . import cli_models, cli_training, commands, routing, systems
 from .classes import listed_names
-from .errors import ChangeScribeError, InputError
+from .errors import ChangeScribeError, ExistsError, InputError
 from .request import ChangeRequest, Extent
 
 if TYPE_CHECKING:
@@ -36,7 +36,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         return int(arguments.run(arguments))
     except ChangeScribeError as error:
         _say(f"Error: {error.message}")
-        if error.hint:
+        if isinstance(error, ExistsError):
+            _say("Choose another name, or add --overwrite.")
+        elif error.hint:
             _say(error.hint)
         if error.details and arguments.verbose:
             _say(error.details)
@@ -214,7 +216,15 @@ def _detect(arguments: argparse.Namespace) -> int:
 def _caption(arguments: argparse.Namespace) -> int:
     from .captioning import caption
 
-    boxes = commands.read_boxes(arguments.boxes) if arguments.boxes else None
+    boxes = None
+    if arguments.boxes:
+        from .raster.reader import RasterSource
+
+        boxes = commands.read_boxes(arguments.boxes)
+        with RasterSource.open(arguments.before, arguments.bands_before) as source:
+            width, height = source.grid.width, source.grid.height
+        for note in commands.notes_on_boxes(boxes, width, height):
+            _say(f"Note: {note}")
     routing.configure(routing.HostOptions(arguments.host))
     captions = caption(
         arguments.before,

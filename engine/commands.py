@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import math
 import platform
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from .worker_process import find_python
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
     from .request import ChangeResult
 
@@ -81,11 +83,37 @@ def read_boxes(path: str) -> list[tuple[int, int, int, int]]:
     for row in rows if isinstance(rows, list) else [None]:
         if not isinstance(row, list) or len(row) != BOX_NUMBERS:
             raise InputError(f'"{path}" is not a list of boxes.', hint)
+        if not all(isinstance(value, (int, float)) and math.isfinite(value) for value in row):
+            raise InputError(f"The box {row} does not consist of numbers.", hint)
         x0, y0, x1, y1 = (round(value) for value in row)
         if x0 >= x1 or y0 >= y1:
             raise InputError(f"The box {row} is empty.", hint)
         boxes.append((x0, y0, x1, y1))
     return boxes
+
+
+def notes_on_boxes(
+    boxes: Sequence[tuple[int, int, int, int]], width: int, height: int
+) -> list[str]:
+    """Return a note for each box that is cut at the edge of a raster, before any work is done.
+
+    Raises:
+        InputError: a box lies outside the raster.
+    """
+    notes = []
+    for box in boxes:
+        x0, y0, x1, y1 = box
+        if x0 >= width or y0 >= height or x1 <= 0 or y1 <= 0:
+            raise InputError(
+                f"The box {list(box)} lies outside the raster of {width} x {height} pixels.",
+                "Give boxes as [x0, y0, x1, y1] in pixels of BEFORE.",
+            )
+        if x0 < 0 or y0 < 0 or x1 > width or y1 > height:
+            notes.append(
+                f"The box {list(box)} reaches beyond the raster of {width} x {height} pixels: "
+                "only what lies within is described."
+            )
+    return notes
 
 
 def synthesise(arguments: argparse.Namespace) -> int:

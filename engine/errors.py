@@ -36,6 +36,19 @@ class InputError(ChangeScribeError):
     exit_code = 2
 
 
+class ExistsError(InputError):
+    """An output exists already and may not be replaced.
+
+    Args:
+        path: of the output.
+    """
+
+    def __init__(self, path: object) -> None:
+        super().__init__(
+            f'"{path}" exists already.', "Choose another name, or allow overwriting."
+        )
+
+
 class DependencyError(ChangeScribeError):
     """A Python package that the chosen system needs is not installed."""
 

@@ -13,7 +13,7 @@ from typing import Callable, Optional
 from osgeo import gdal, ogr
 
 from .changes_layer import CHANGES, RUNS, known_crs, undefined_crs
-from .errors import InputError, OutputError
+from .errors import ExistsError, InputError, OutputError
 from .raster.support import checked, thread_options
 from .writing import could_not_write
 
@@ -109,9 +109,7 @@ def export(
         raise InputError("The export would replace its own source.", "Choose another name.")
     existing = [part for part in _parts(target) if part.exists()]
     if existing and not overwrite:
-        raise InputError(
-            f'"{existing[0]}" exists already.', "Choose another name, or overwrite it."
-        )
+        raise ExistsError(existing[0])
     layer = source.GetLayerByName(CHANGES)
     layer.SetAttributeFilter(_filter(min_score, statuses))
     try:

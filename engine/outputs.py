@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
-from .errors import InputError
+from .errors import ExistsError, InputError
 from .writing import could_not_write
 
 if TYPE_CHECKING:
@@ -116,9 +116,7 @@ class RunOutputs:
                     "Choose another name.",
                 )
             if path.exists() and not overwrite:
-                raise InputError(
-                    f'"{path}" exists already.', "Choose another name, or allow overwriting."
-                )
+                raise ExistsError(path)
 
 
 #: Files that GDAL and SQLite keep beside a raster or a GeoPackage; they go with it.

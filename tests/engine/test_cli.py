@@ -81,6 +81,7 @@ def test_bad_input_exits_with_2(
     assert not out.exists()
     assert detect(pair, out) == 0
     assert detect(pair, out) == 2
+    assert "add --overwrite" in capsys.readouterr().err
     assert detect(pair, out, "--overwrite") == 0
 
 
@@ -189,3 +190,26 @@ def test_extent() -> None:
     for text in ("", "1,2,3", "3,2,1,4", "a,b,c,d"):
         with pytest.raises(InputError):
             cli.parse_extent(text)
+
+
+def test_boxes_at_the_edge_are_told_and_those_outside_refused(
+    pair: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    asked = []
+    monkeypatch.setattr(captioning, "caption", lambda *a, boxes, **k: asked.append(boxes) or [])
+    path = tmp_path / "boxes.json"
+    path.write_text("[[0, 0, 50, 50], [250, 150, 400, 400]]")
+    assert cli.main(["caption", *pair, "--boxes", str(path)]) == 0
+    told = capsys.readouterr().err
+    assert "The box [250, 150, 400, 400] reaches beyond the raster of 300 x 200 pixels" in told
+    assert "[0, 0, 50, 50]" not in told
+    for text, problem in (
+        ("[[0, 0, 9, 9], [300, 0, 310, 10]]", "lies outside the raster"),
+        ('[[0, 0, "a", 9]]', "does not consist of numbers"),
+        ("[[0, 0, NaN, 9]]", "does not consist of numbers"),
+    ):
+        path.write_text(text)
+        assert cli.main(["caption", *pair, "--boxes", str(path)]) == 2
+        assert problem in capsys.readouterr().err
+    assert len(asked) == 1
