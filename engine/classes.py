@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Optional
+from typing import TYPE_CHECKING, Optional
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,17 @@ def class_of(phrase: str) -> Optional[LandCoverClass]:
         for land_cover in CLASSES:
             if candidate in land_cover.words:
                 return land_cover
+    return None
+
+
+def index_among(phrase: str, names: Sequence[str]) -> Optional[int]:
+    """Return which of the names a phrase means: itself, or the first of the same class."""
+    if phrase in names:
+        return list(names).index(phrase)
+    land_cover = class_of(phrase)
+    for index, name in enumerate(names):
+        if land_cover is not None and land_cover == class_of(name):
+            return index
     return None
 
 

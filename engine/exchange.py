@@ -15,7 +15,7 @@ from typing import Optional
 
 import numpy as np
 
-from .classes import class_of
+from .classes import index_among
 from .region_facts import class_of_most
 from .request import APPEARED, ParsedPrompt, Query
 
@@ -128,6 +128,5 @@ def _partners(query: Query, names: Sequence[str]) -> tuple[int, ...]:
 
 def _index(noun: str, names: Sequence[str]) -> int:
     """Return the class of a noun among those of a system, -1 for none."""
-    land_cover = class_of(noun)
-    name = noun if land_cover is None else land_cover.name
-    return list(names).index(name) if name in names else -1
+    index = index_among(noun, names)
+    return -1 if index is None else index

@@ -11,7 +11,7 @@ from typing import Optional
 import numpy as np
 from osgeo import ogr, osr
 
-from .classes import class_of, is_line
+from .classes import class_of, index_among, is_line
 from .geodesy import Compass
 from .outline import Polygon, perimeter, simplify, to_wkb, trace
 from .raster.grid import Grid
@@ -225,13 +225,20 @@ class RegionDescriber:
     def _change_of_class(self, query: int, sums: np.ndarray) -> tuple[Optional[str], Optional[str]]:
         """Class on both dates; what appeared cannot be what was there, nor the reverse."""
         bins = len(self._names) + 1
-        own = None if self._classes[query] is None else self._classes[query].name
+        own = self._own_class(query)
         direction = self._queries[query].direction
         before, after = sums[5 : 5 + bins], sums[5 + bins : 5 + 2 * bins]
         came, went = direction == APPEARED, direction == REMOVED
         from_class = own if went and own else self._majority(before, own if came else None)
         to_class = own if came and own else self._majority(after, own if went else None)
         return from_class, to_class
+
+    def _own_class(self, query: int) -> Optional[str]:
+        """Return the class of a query's object, under the system's name where it has one."""
+        index = index_among(self._queries[query].object, self._names)
+        if index is not None:
+            return self._names[index]
+        return None if self._classes[query] is None else self._classes[query].name
 
     def _majority(self, counts: np.ndarray, excluded: Optional[str]) -> Optional[str]:
         own = self._names.index(excluded) if excluded in self._names else -1

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from .. import text_sources
-from ..classes import class_of
+from ..classes import class_of, index_among
 from ..device import Device, choose
 from ..errors import InputError, WeightsError
 from ..modules.textscd_config import TextSCDConfig
@@ -143,7 +143,7 @@ class TextscdSystem(ChangeSystem):
         margins = margin(earlier), margin(later)
         scores = np.zeros((len(before), len(queries), *change.shape[1:]), np.float32)
         for row, query in enumerate(queries):
-            index = class_index(query.object, self._config.classes)
+            index = index_among(query.object, self._config.classes)
             if index is not None:
                 scores[:, row] = _score(query.direction, index, margins, change)
         classes = [posterior.argmax(1).astype(np.uint8) for posterior in (earlier, later)]
@@ -174,7 +174,7 @@ class TextscdSystem(ChangeSystem):
     def notes(self, queries: Sequence[Query]) -> tuple[str, ...]:
         """Say which nouns are none of the classes."""
         classes = self._trained()[0].classes
-        unknown = [q.object for q in queries if class_index(q.object, classes) is None]
+        unknown = [q.object for q in queries if index_among(q.object, classes) is None]
         return tuple(
             f'This TextSCD has no class "{noun}": nothing was looked for as that. '
             f"It knows {', '.join(classes[:-1])} and {classes[-1]}."
@@ -187,29 +187,17 @@ class TextscdSystem(ChangeSystem):
         self._device = "not loaded"
 
 
-def class_index(phrase: str, classes: Sequence[str]) -> Optional[int]:
-    """Return the index of the class that a phrase names: its own name, or the same land cover."""
-    if phrase in classes:
-        return classes.index(phrase)
-    land_cover = class_of(phrase)
-    for index, name in enumerate(classes):
-        if land_cover is not None and land_cover == class_of(name):
-            return index
-    return None
-
-
 def shown(classes: Sequence[str]) -> tuple[str, ...]:
-    """Return the names of classes as attributes, and the rest of the engine, have them.
+    """Return the names of classes as attributes have them: "building" for "buildings".
 
-    "buildings" is "building" there, and "low vegetation" is "grass": under that name the engine
-    binds "low vegetation turned into buildings" to its polygons. Where two classes would get the
-    same name, the later one keeps its own.
+    Other words for a class that the engine knows, such as "low vegetation", stay what they are.
     """
     names: list[str] = []
     for phrase in classes:
         land_cover = class_of(phrase)
-        name = phrase if land_cover is None else land_cover.name
-        names.append(phrase if name in names else name)
+        same = land_cover is not None and phrase == land_cover.plural
+        name = land_cover.name if same else phrase
+        names.append(phrase if name in classes or name in names else name)
     return tuple(names)
 
 
