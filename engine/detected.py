@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Optional
 
-from osgeo import gdal, ogr
+from osgeo import ogr
 
 from .caption_guard import Facts, Found
 from .captions import Tally, scene_caption
@@ -54,8 +54,12 @@ class Detected:
     """
 
     def __init__(self, gpkg: str) -> None:
-        flags = gdal.OF_VECTOR | gdal.OF_READONLY
-        self._source, problem = checked(lambda: gdal.OpenEx(gpkg, flags))
+        file, problem = checked(lambda: ogr.Open(gpkg))
+        # A copy in memory: QGIS may write into the file while this is being asked.
+        memory = ogr.GetDriverByName("Memory")
+        self._source = None
+        if file is not None:
+            self._source, problem = checked(lambda: memory.CopyDataSource(file, "detected"))
         layer = None if self._source is None else self._source.GetLayerByName(CHANGES)
         runs = None if self._source is None else self._source.GetLayerByName(RUNS)
         run = None if runs is None else runs.GetNextFeature()

@@ -31,7 +31,6 @@ from .raster.grid import common_grid
 from .raster.reader import RasterSource
 from .raster.support import checked, spatial_reference, thread_options
 from .request import Area, ChangeRequest, Extent, Progress
-from .tiling import plan
 from .writing import could_not_write
 
 if TYPE_CHECKING:
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
     from .host import Host
     from .raster.grid import Grid
     from .request import CancelledCallback, ProgressCallback
+    from .systems.base import SystemInfo
 
 SCENE, TILES, REGIONS = "scene", "tiles", "regions"
 #: What captions can be about, in the order in which they are written.
@@ -214,11 +214,7 @@ class _Run:
         regions = list(results.regions(MOST_REGIONS)) if REGIONS in request.levels else []
         tiles = []
         if {TILES, SCENE} & set(request.levels):
-            tiles = [
-                place_of(grid, tile.x, tile.y, tile.width, tile.height)
-                for tile in plan(grid.width, grid.height, info.tile_size, 0)
-            ]
-            tiles = [place for place in tiles if results.describe(place)]
+            tiles = [place for place in _cells(grid, info) if results.describe(place)]
             if len(tiles) > MOST_TILES:
                 self._notes.append(
                     f"Captions of tiles: the first {MOST_TILES:,} of {len(tiles):,} were written."
@@ -301,6 +297,17 @@ class _Run:
     ) -> MapCaption:
         source = self._request.system if sentence else FACTS
         return MapCaption(level, f"{sentence} {facts}".strip(), source, place, change_id)
+
+
+def _cells(grid: Grid, info: SystemInfo) -> Iterator[Area]:
+    """Cut a grid evenly into parts that are no larger than a tile, and do not overlap."""
+    ends = []
+    for size in (grid.width, grid.height):
+        count = -(-size // info.tile_size)
+        ends.append([round(size * number / count) for number in range(count + 1)])
+    for y0, y1 in zip(ends[1], ends[1][1:]):
+        for x0, x1 in zip(ends[0], ends[0][1:]):
+            yield place_of(grid, x0, y0, x1 - x0, y1 - y0)
 
 
 def _write(request: MapCaptionRequest, captions: list[MapCaption]) -> str:

@@ -61,6 +61,8 @@ _LINE_LENGTH = 34
 _LINES = 3
 #: Of a caption of two sentences: what a system wrote, and the facts.
 _LINES_OF_TWO = 5
+#: Behind captions of regions, and of tiles and scenes: alpha, red, green, blue.
+_REGION_FILL, _PLACE_FILL = "#e1ffffff", "#f0dbe6f0"
 _LEVELS_INSIDE = ("scene", "tiles")
 _POINTS = 8.5
 _PADDING_MM = 1.0
@@ -137,12 +139,17 @@ def hide_captions(run: Run) -> None:
             node.setItemVisibilityChecked(False)
 
 
-def shorten(caption: str) -> tuple[str, ...]:
-    """Wrap a caption into a few short lines, with an ellipsis where it is cut."""
+def shorten(caption: str, lines: int = _LINES) -> tuple[str, ...]:
+    """Wrap a caption into a few short lines, with an ellipsis where it is cut.
+
+    Args:
+        caption: one sentence, or a few, which get more lines.
+        lines: as many at most for one sentence.
+    """
     text = caption.strip().rstrip(".")
     return tuple(
         textwrap.wrap(
-            text, _LINE_LENGTH, max_lines=_LINES_OF_TWO if ". " in text else _LINES,
+            text, _LINE_LENGTH, max_lines=_LINES_OF_TWO if ". " in text else lines,
             placeholder=" \N{HORIZONTAL ELLIPSIS}", break_long_words=True,
         )
     )
@@ -215,7 +222,8 @@ def _fill(
     for caption, item, box in zip(captions, items, placed):
         if box is None:
             continue
-        _add(layer, caption, item, box, padding, descent, text_format, settings, to_map)
+        style = _text_format(_PLACE_FILL) if caption.inside else text_format
+        _add(layer, caption, item, box, padding, descent, style, settings, to_map)
         shown += 1
     return shown
 
@@ -277,7 +285,10 @@ def _largest(changes: QgsVectorLayer, settings: QgsMapSettings) -> list[_Caption
 def _inside_of(places: Sequence[PlaceCaption], level: str) -> list[_Caption]:
     """Return the captions of a level as they are placed."""
     return [
-        _Caption(shorten(place.caption), place.bounds.center(), place.bounds, "", inside=True)
+        _Caption(
+            shorten(place.caption, _LINES_OF_TWO), place.bounds.center(), place.bounds, "",
+            inside=True,
+        )
         for place in places
         if place.level == level
     ]
@@ -300,7 +311,7 @@ def _caption_of(feature: QgsFeature) -> Optional[_Caption]:
     )
 
 
-def _text_format() -> QgsTextFormat:
+def _text_format(fill: str = _REGION_FILL) -> QgsTextFormat:
     text = styles.text_format(_POINTS)
     background = QgsTextBackgroundSettings()
     background.setEnabled(True)
@@ -308,7 +319,7 @@ def _text_format() -> QgsTextFormat:
     background.setSizeType(BACKGROUND_SIZE_BUFFER)
     background.setSize(QSizeF(_PADDING_MM, _PADDING_MM))
     background.setSizeUnit(UNIT_MILLIMETERS)
-    background.setFillColor(QColor(255, 255, 255, 225))
+    background.setFillColor(QColor(fill))
     background.setStrokeColor(QColor(22, 32, 42, 120))
     background.setStrokeWidth(0.2)
     background.setStrokeWidthUnit(UNIT_MILLIMETERS)

@@ -154,8 +154,6 @@ class RunController(QObject):
             self.messenger.info(
                 self.tr("Cancelled: {n} captions are kept.").format(n=len(outcome.captions))
             )
-        elif outcome.scene:
-            self.messenger.info(outcome.scene, LEVEL_SUCCESS, _SHOWN_S)
         self.run_ended.emit("finished")
 
     def _captions_ended(self) -> None:
