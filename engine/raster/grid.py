@@ -36,6 +36,9 @@ SIZE_TOLERANCE = 1.12
 SIDE_TOLERANCE = 1.25
 #: Coarser pixels are magnified at most this many times: what is not in them cannot be had so.
 MOST_MAGNIFIED = 2.5
+#: From this many times the trained size on they are read as they are: on NAIP of 5 m (eleven
+#: times) the bundled model took fields for water once they were magnified.
+TOO_COARSE = 6.0
 #: The two rasters' pixel sizes may differ by this factor before the user is warned.
 PAIR_TOLERANCE = 2.0
 #: Offsets of less than this fraction of a pixel are rounding, not a shift.
@@ -325,7 +328,8 @@ def working_size(size: float, trained: tuple[float, ...]) -> float:
     if not trained:
         return size
     nearest = min(trained, key=lambda value: abs(math.log(value / size)))
-    if 1 / SIZE_TOLERANCE <= size / nearest <= SIZE_TOLERANCE:
+    ratio = size / nearest
+    if 1 / SIZE_TOLERANCE <= ratio <= SIZE_TOLERANCE or ratio > TOO_COARSE:
         return size
     return max(nearest, size / MOST_MAGNIFIED)
 

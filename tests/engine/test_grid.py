@@ -356,6 +356,9 @@ def test_much_coarser_pixels_are_magnified_so_far_only_with_a_warning(pair):
     assert "30 m" in warning
     assert "10 m" in warning
     assert working(pair, 27.0, (0.5, 10.0)).warnings == ()
+    common = working(pair, 70.0, (0.5, 10.0))
+    assert common.working == common.output
+    assert common.warnings
 
 
 def test_degrees_far_north_get_a_metric_grid(pair):
