@@ -318,7 +318,8 @@ def test_the_loss_of_sentences_is_of_those_that_have_one():
     features = model(batch["before"].float(), batch["after"].float())
     alone = batch_of([told])
     seen = model(alone["before"].float(), alone["after"].float())
-    assert torch.isclose(caption_loss(model, features, batch), caption_loss(model, seen, alone))
+    expected = caption_loss(model, seen, alone)
+    assert torch.isclose(caption_loss(model, features, batch), expected, atol=1e-3)
     assert caption_loss(model, features, batch_of([silent, silent])) is None
 
 
