@@ -109,7 +109,12 @@ def _add_detect(commands_: Any) -> None:
     detect.add_argument("--out", required=True, metavar="OUT.gpkg")
     detect.add_argument("--extent", metavar="xmin,ymin,xmax,ymax[,CRS]")
     detect.add_argument("--aoi", metavar="FILE", help="polygon file; all its features")
-    detect.add_argument("--min-area", type=float, metavar="M2")
+    detect.add_argument(
+        "--min-area",
+        type=float,
+        metavar="M2",
+        help="smallest region; 0 also keeps roads and other lines shorter than 25 m",
+    )
     detect.add_argument("--threshold", type=float, default=0.5, metavar="T")
     detect.add_argument(
         "--competing",

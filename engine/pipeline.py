@@ -40,7 +40,7 @@ from .request import (
 )
 from .routing import shared_host
 from .scoring import Pair, ScoreSink, TileLoop
-from .sieve import min_area_used
+from .sieve import MIN_LENGTH_M, min_area_used
 from .systems.base import CLASS_UNKNOWN
 
 if TYPE_CHECKING:
@@ -338,6 +338,11 @@ class _Run:
             self._warnings.append(
                 f"There were too many changes: those of less than {summary.least_px} pixels were "
                 "left out. Raise the threshold or the minimum area."
+            )
+        if summary.short and not summary.regions:
+            self._warnings.append(
+                f"Pieces shorter than {MIN_LENGTH_M:.0f} m were left out ({summary.short}). Set "
+                "the minimum area to 0 to keep them."
             )
         return summary
 

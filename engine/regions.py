@@ -30,7 +30,7 @@ from .raster.writer import RasterWriter
 from .region_facts import NewRoads, RegionDescriber, RegionShape
 from .request import MASK_NODATA, MASK_VALUES, SCORE_SCALE, Query
 from .runs import Runs, components, find_runs, label_runs, touching
-from .sieve import Sieve, ground_area, min_area_used
+from .sieve import LeastLength, Sieve, ground_area, min_area_used
 
 __all__ = ["ClassMaps", "MaskSummary", "RegionShape", "build_mask", "extract", "min_area_used"]
 
@@ -74,6 +74,7 @@ class MaskSummary:
             was too much noise; 1 where nothing was.
         least_px: pixels to which the minimum area was raised, since there were too many regions;
             0 where it was not.
+        short: lines (roads, paths, railways) that were left out as too short.
     """
 
     valid_px: int
@@ -83,6 +84,7 @@ class MaskSummary:
     dropped: int
     narrowest: int = 1
     least_px: int = 0
+    short: int = 0
 
 
 def build_mask(
@@ -111,7 +113,8 @@ def build_mask(
         queries: one per band.
         threshold: in (0, 1).
         min_area: in m2; None is the larger of 20 m2 and 4 pixels. Without georeference the
-            smallest region always has 4 pixels.
+            smallest region always has 4 pixels. Unless it is 0, lines (roads, paths, railways)
+            shorter than 25 m are left out too.
         classes: of both dates, on ``grid``; needed for queries with partners.
         fitting: gets the scores that agree with the mask; as ``writer``, but one band a query.
         progress: see :data:`FractionCallback`.
@@ -121,7 +124,7 @@ def build_mask(
         OutputError: the mask cannot be written.
     """
     rule = rule_of(queries, classes.names) if classes is not None else None
-    sieve = Sieve(PixelAreas(grid), min_area, rule)
+    sieve = Sieve(PixelAreas(grid), min_area, rule, LeastLength(grid, queries, min_area))
     strips = list(_strips(grid))
     tell = progress or (lambda _: None)
     lut = np.array([0] + [MASK_VALUES[query.direction] for query in queries], dtype=np.uint8)
@@ -163,6 +166,7 @@ def build_mask(
         sieve.dropped,
         sieve.narrowest,
         sieve.least_px,
+        sieve.short,
     )
 
 

@@ -1,20 +1,26 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Decides which components of a mask stay: those large enough that fit the prompt."""
+"""Decides which components of a mask stay: those large and long enough that fit the prompt."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Optional
 
 import numpy as np
 
+from .classes import is_line
 from .exchange import ExchangeRule
 from .geodesy import PixelAreas
+from .raster.grid import Grid
+from .request import Query
 from .runs import Runs, components, find_runs, label_runs, touching
 
 #: A region is never smaller than either of these by default.
 _MIN_AREA_M2 = 20.0
 _MIN_AREA_PX = 4
+#: Roads, paths, railways are never shorter by default: shorter pieces are driveways and shadows.
+MIN_LENGTH_M = 25.0
 #: A strip (16 million pixels) with more runs is noise, whose outlines would take gigabytes: the
 #: shortest are left out. A dense town, or the ragged edge of a forest, has a tenth of that.
 _MOST_RUNS = 1 << 20
@@ -36,6 +42,35 @@ def min_area_used(min_area: Optional[float], pixel_size: Optional[float]) -> Opt
     return max(_MIN_AREA_M2, _MIN_AREA_PX * pixel_size**2) if min_area is None else min_area
 
 
+class LeastLength:
+    """The length below which what is line-like (roads, paths, railways) is left out.
+
+    A region counts as long as the diagonal of its bounding box; a winding one is longer.
+
+    Args:
+        grid: of the mask.
+        queries: one per value of a strip, from 1.
+        min_area: in m2, as asked for; an explicit 0 keeps the shortest pieces too.
+    """
+
+    def __init__(self, grid: Grid, queries: Sequence[Query], min_area: Optional[float]) -> None:
+        self._lines = np.array([False, *(is_line(query.object) for query in queries)])
+        self._sides = grid.ground_sides
+        self.used = bool(self._lines.any()) and self._sides is not None and min_area != 0
+
+    def reaches(self, value: np.ndarray, box: np.ndarray) -> np.ndarray:
+        """Tell which components are long enough.
+
+        Args:
+            value: (C,) number of the query from 1.
+            box: (C, 4) first column and row, and the last ones with a minus sign.
+        """
+        if not self.used or self._sides is None:
+            return np.ones(len(value), dtype=bool)
+        across, down = (1 - box[:, :2] - box[:, 2:]).T * np.array(self._sides)[:, None]
+        return ~self._lines[value] | (np.hypot(across, down) >= MIN_LENGTH_M)
+
+
 def ground_area(runs: Runs, areas: PixelAreas) -> np.ndarray:
     """(N,) area in m2 of each run; 0 without georeference."""
     if not areas.known:
@@ -51,6 +86,7 @@ class _Labelled:
         runs: of the strip.
         label: (N,) component of each run.
         facts: (C, 2 + bins) pixels, m2, and pixels of each class on the other date.
+        box: (C, 4) first column and row, and the last ones with a minus sign.
         value: (C,) value of the pixels.
         border: (C,) number of a component that reaches the first or last row, -1 for others.
     """
@@ -58,6 +94,7 @@ class _Labelled:
     runs: Runs
     label: np.ndarray
     facts: np.ndarray
+    box: np.ndarray
     value: np.ndarray
     border: np.ndarray
 
@@ -72,8 +109,10 @@ class Sieve:
         areas: of the pixels.
         min_area: in m2; None for the default.
         rule: of an exchange; None keeps every class.
+        least_length: of lines; None keeps every length.
 
     Attributes:
+        short: regions that are large enough, but were left out since they are short lines.
         narrowest: pixels along a row below which parts of regions were left out as noise; 1
             where nothing was.
         least_px: pixels to which the minimum area was raised, since there were too many regions;
@@ -81,10 +120,16 @@ class Sieve:
     """
 
     def __init__(
-        self, areas: PixelAreas, min_area: Optional[float], rule: Optional[ExchangeRule] = None
+        self,
+        areas: PixelAreas,
+        min_area: Optional[float],
+        rule: Optional[ExchangeRule] = None,
+        least_length: Optional[LeastLength] = None,
     ) -> None:
         self.areas = areas
         self._rule = rule
+        self._least_length = least_length
+        self.short = 0
         self._min_m2 = _MIN_AREA_M2 if min_area is None else min_area * (1 - 1e-9)
         self._min_px = _MIN_AREA_PX if min_area is None or not areas.known else 1
         self.valid_px, self.valid_area = 0, 0.0
@@ -93,6 +138,7 @@ class Sieve:
         self._sizes = np.zeros(_COUNTED_PX + 1, dtype=np.int64)  # regions that stay, by pixels
         self._columns = 2 + (0 if rule is None else rule.bins)
         self._nodes: list[np.ndarray] = []  # (n, columns) facts of border components, by strip
+        self._boxes: list[np.ndarray] = []  # (n, 4) their bounding boxes
         self._values: list[np.ndarray] = []  # (n,) their values
         self._first: list[int] = []  # number of the first node of each strip
         self._edges: list[np.ndarray] = []
@@ -115,9 +161,10 @@ class Sieve:
         found = self._label(values, y, other)
         runs, label, border = found.runs, found.label, found.border
         inside = border < 0
-        self._count_kept(found.facts[inside], found.value[inside])
+        self._count_kept(found.facts[inside], found.box[inside], found.value[inside])
         self._first.append(self._count)
         self._nodes.append(found.facts[~inside])
+        self._boxes.append(found.box[~inside])
         self._values.append(found.value[~inside])
         if self._open is not None and len(runs):
             above, node = self._open
@@ -133,16 +180,19 @@ class Sieve:
     def decide(self) -> None:
         """Between the passes: judge the components that cross strips."""
         facts = np.concatenate(self._nodes or [np.zeros((0, self._columns))])
+        boxes = np.concatenate(self._boxes or [np.zeros((0, 4), dtype=np.int64)])
         values = np.concatenate(self._values or [np.zeros(0, dtype=np.int64)])
         edges = np.concatenate(self._edges or [np.zeros((0, 2), np.int64)])
         root, count = components(len(facts), edges[:, 0], edges[:, 1])
         total = np.zeros((count, self._columns))
         np.add.at(total, root, facts)
+        box = np.full((count, 4), np.iinfo(np.int64).max)
+        np.minimum.at(box, root, boxes)
         value = np.zeros(count, dtype=np.int64)
         value[root] = values
-        self._count_kept(total, value)
+        self._count_kept(total, box, value)
         self._raise_minimum(_MOST_REGIONS * len(self._first))
-        large, fits = self._judge(total, value)
+        large, fits = self._judge(total, box, value)
         self._large, self._fits = large[root], fits[root]
 
     def _raise_minimum(self, most: int) -> None:
@@ -165,7 +215,7 @@ class Sieve:
             that do not fit the rule.
         """
         found = self._label(values, y, other)
-        large, fits = self._judge(found.facts, found.value)
+        large, fits = self._judge(found.facts, found.box, found.value)
         crossing = found.border >= 0
         node = found.border[crossing] + self._first[strip]
         large[crossing], fits[crossing] = self._large[node], self._fits[node]
@@ -188,12 +238,17 @@ class Sieve:
             owner = np.repeat(label, runs.length) * bins
             owner += other.ravel()[runs.pixels(y, values.shape[1])]
             facts[:, 2:] = np.bincount(owner, minlength=count * bins).reshape(count, bins)
+        box = np.zeros((count, 4), dtype=np.int64)
+        if count and self._least_length is not None and self._least_length.used:
+            order = np.argsort(label, kind="stable")
+            sides = np.column_stack([runs.x0, runs.row, 1 - runs.x1, -runs.row])[order]
+            box = np.minimum.reduceat(sides, np.searchsorted(label[order], np.arange(count)))
         value = np.zeros(count, dtype=np.int64)
         value[label] = runs.value
         on_border = np.zeros(count, dtype=bool)
         on_border[label[(runs.row == y) | (runs.row == y + len(values) - 1)]] = True
         border = np.where(on_border, np.cumsum(on_border) - 1, -1)
-        return _Labelled(runs, label, facts, value, border)
+        return _Labelled(runs, label, facts, box, value, border)
 
     def _without_noise(self, runs: Runs) -> Runs:
         shortest = 1
@@ -203,17 +258,27 @@ class Sieve:
         self.narrowest = max(self.narrowest, shortest)
         return runs
 
-    def _judge(self, facts: np.ndarray, value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(C,) whether components are large enough, and whether they fit the rule."""
-        large = facts[:, 0] >= self._min_px
-        if self.areas.known:
-            large &= facts[:, 1] >= self._min_m2
+    def _judge(
+        self, facts: np.ndarray, box: np.ndarray, value: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """(C,) whether components are large and long enough, and whether they fit the rule."""
+        large = self._has_area(facts) & self._has_length(box, value)
         if self._rule is None:
             return large, np.ones(len(facts), dtype=bool)
         return large, self._rule.agrees(value, facts[:, 2:])
 
-    def _count_kept(self, facts: np.ndarray, value: np.ndarray) -> None:
-        large, fits = self._judge(facts, value)
+    def _has_area(self, facts: np.ndarray) -> np.ndarray:
+        large = facts[:, 0] >= self._min_px
+        return large & (facts[:, 1] >= self._min_m2) if self.areas.known else large
+
+    def _has_length(self, box: np.ndarray, value: np.ndarray) -> np.ndarray:
+        if self._least_length is None:
+            return np.ones(len(value), dtype=bool)
+        return self._least_length.reaches(value, box)
+
+    def _count_kept(self, facts: np.ndarray, box: np.ndarray, value: np.ndarray) -> None:
+        large, fits = self._judge(facts, box, value)
+        self.short += int((self._has_area(facts) & ~self._has_length(box, value)).sum())
         pixels = facts[large & fits, 0].astype(np.int64)
         self._sizes += np.bincount(np.minimum(pixels, _COUNTED_PX), minlength=_COUNTED_PX + 1)
         self.kept += len(pixels)

@@ -19,7 +19,7 @@ from region_case import Case
 from changescribe.engine import regions, sieve
 from changescribe.engine.request import Query
 
-ROADS = Query("roads", "appeared")
+HOUSES = Query("houses", "appeared")
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_the_shortest_pieces_of_noise_are_left_out(
     plane = np.zeros((24, 40))
     plane[::2, 0:3] = plane[8:16, 10::2] = 200
     plane[9:13, 20:30] = 200
-    case = Case(tmp_path, [plane], [ROADS])
+    case = Case(tmp_path, [plane], [HOUSES])
     summary = case.build(min_area=0.0)
     assert summary.narrowest == 2
     mask = case.values()
@@ -56,7 +56,7 @@ def test_too_many_regions_raise_the_minimum_area(
     plane = np.zeros((24, 60))
     plane[::2, ::2] = 200  # 360 specks of one pixel
     plane[4:10, 4:20] = plane[12:14, 30:50] = 200
-    case = Case(tmp_path, [plane], [ROADS])
+    case = Case(tmp_path, [plane], [HOUSES])
     assert case.build(min_area=0.0).least_px == 0
     monkeypatch.setattr(sieve, "_MOST_REGIONS", 5)  # of three strips: 15
     summary = case.build(min_area=0.0)
@@ -71,7 +71,7 @@ def test_a_region_with_too_many_runs_is_cut(
 ) -> None:
     monkeypatch.setattr(regions, "_MOST_HELD", 10)
     plane = np.full((32, 6), 200)
-    case = Case(tmp_path, [plane], [ROADS])
+    case = Case(tmp_path, [plane], [HOUSES])
     assert case.build().regions == 1
     parts = case.extract(simplify=0)
     assert [part.region.area_px for part in parts] == [96, 96]
@@ -82,7 +82,7 @@ def test_a_region_with_too_many_runs_is_cut(
 def test_pure_noise_is_bounded(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     plane = np.where(rng.random((4000, 4000), dtype=np.float32) < 0.5, 200, 0).astype(np.uint8)
-    case = Case(tmp_path, [plane], [ROADS])
+    case = Case(tmp_path, [plane], [HOUSES])
     used, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
     summary = case.build()
     found = sum(1 for _ in regions.extract(case.mask, case.score, case.grid, case.queries))
@@ -97,7 +97,7 @@ def test_noise_takes_seconds_and_little_memory(tmp_path: Path) -> None:
     tick = time.process_time
     rng = np.random.default_rng(0)
     plane = np.where(rng.random((4000, 4000), dtype=np.float32) < 0.04, 200, 0).astype(np.uint8)
-    case = Case(tmp_path, [plane], [ROADS])
+    case = Case(tmp_path, [plane], [HOUSES])
     used, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, tick()
     summary = case.build()
     assert tick() - start < 30

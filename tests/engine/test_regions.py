@@ -26,6 +26,8 @@ from changescribe.engine.request import Query
 #: On the central meridian of UTM, map metres are 1 / 0.9996 m long.
 SCALE = 1 / 0.9996**2
 ROADS, TREES = Query("roads", "appeared"), Query("trees", "removed")
+#: Unlike roads they have no least length.
+HOUSES = Query("houses", "appeared")
 
 
 @pytest.fixture
@@ -84,7 +86,7 @@ def test_sieve_counts_square_metres(tmp_path: Path) -> None:
     plane = np.zeros((12, 12))
     plane[1:3, 1:3] = 200  # 4 pixels of 25 m² = 100 m²
     plane[6:9, 6:9] = 200  # 9 pixels = 225 m²
-    case = Case(tmp_path, [plane], [ROADS])
+    case = Case(tmp_path, [plane], [HOUSES])
     assert case.build().regions == 2  # default: 4 pixels
     assert case.build(min_area=99.0).regions == 2
     summary = case.build(min_area=150.0)
@@ -97,11 +99,11 @@ def test_default_minimum_is_20_m2_or_4_pixels(tmp_path: Path) -> None:
     plane = np.zeros((20, 20))
     plane[2:5, 2:8] = 200  # 18 pixels
     plane[10:14, 2:7] = 200  # 20 pixels
-    case = Case(tmp_path, [plane], [ROADS], grid_of(20, 20, 1.0))
+    case = Case(tmp_path, [plane], [HOUSES], grid_of(20, 20, 1.0))
     assert case.build().regions == 1
     plane[:] = 0
     plane[0, :3] = 200  # 3 pixels of 25 m² are more than 20 m², but too few
-    case = Case(tmp_path, [plane], [ROADS])
+    case = Case(tmp_path, [plane], [HOUSES])
     assert case.build().regions == 0
 
 
@@ -118,12 +120,12 @@ def test_queries_do_not_merge(tmp_path: Path) -> None:
     left, right = np.zeros((6, 6)), np.zeros((6, 6))
     left[1:4, 1:3] = 200
     right[1:4, 3:5] = 200
-    queries = [ROADS, Query("buildings", "appeared")]
+    queries = [Query("trees", "appeared"), Query("buildings", "appeared")]
     case = Case(tmp_path, [left, right], queries)
     assert case.build(min_area=7 * 25.0).regions == 0  # 6 pixels each, 12 together
     case.build()
     found = case.extract()
-    assert [shape.region.object for shape in found] == ["roads", "buildings"]
+    assert [shape.region.object for shape in found] == ["trees", "buildings"]
     assert [shape.region.area_px for shape in found] == [6, 6]
 
 
@@ -166,7 +168,7 @@ def test_against_flood_fill(tmp_path: Path, share: float) -> None:
         np.where(rng.random((37, 41)) < share, rng.integers(130, 250, (37, 41)), 0)
         for _ in range(2)
     ]
-    case = Case(tmp_path, planes, [ROADS, TREES])
+    case = Case(tmp_path, planes, [HOUSES, TREES])
     best = np.where(planes[1] > planes[0], 2, 1) * (np.maximum(*planes) > 0)
     expected = [item for item in flood_fill(best) if item[1] >= 4]
     summary = case.build()
@@ -259,7 +261,7 @@ def test_other_crs(tmp_path: Path) -> None:
 def test_score_and_position(tmp_path: Path) -> None:
     plane = np.zeros((30, 30))
     plane[1:3, 26:28] = [[127, 254], [254, 254]]
-    case = Case(tmp_path, [plane], [ROADS])
+    case = Case(tmp_path, [plane], [HOUSES])
     case.build()
     (found,) = case.extract()
     assert found.region.score == pytest.approx((127 + 3 * 254) / 4 / 254, abs=1e-4)
@@ -361,15 +363,15 @@ def test_buildings_along_a_new_road(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("gap", "near"), [(40, True), (62, False)])
 def test_along_is_said_only_within_30_m(tmp_path: Path, gap: int, near: bool) -> None:
     """Pixels of half a metre, so that cells hold many: 20 m is told, 31 m is not."""
-    buildings, roads = np.zeros((2, 40, 120))
+    buildings, roads = np.zeros((2, 60, 120))
     roads[:, 3:10] = 200
     buildings[10:30, 10 + gap : 30 + gap] = 200
     queries = [Query("houses", "appeared"), ROADS]
-    case = Case(tmp_path, [buildings, roads], queries, grid_of(120, 40, 0.5))
+    case = Case(tmp_path, [buildings, roads], queries, grid_of(120, 60, 0.5))
     case.build()
     (house,) = (s.region for s in case.extract() if s.query == 0)
     assert bool(house.along) == near
-    plain = Case(tmp_path, [buildings], queries[:1], grid_of(120, 40, 0.5))
+    plain = Case(tmp_path, [buildings], queries[:1], grid_of(120, 60, 0.5))
     plain.build()
     assert plain.extract()[0].region.along == ""
 
@@ -426,7 +428,7 @@ def test_closing_lets_go_of_the_files(tmp_path: Path) -> None:
     """An open file cannot be removed on Windows."""
     plane = np.zeros((40, 20))
     plane[0:3, 0:3] = plane[20:23, 0:3] = 200
-    case = Case(tmp_path, [plane], [ROADS])
+    case = Case(tmp_path, [plane], [HOUSES])
     case.build()
     classes = case.raster("classes.tif", plane)
     shapes = regions.extract(
