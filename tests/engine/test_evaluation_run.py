@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("scipy")
+pytest.importorskip("torch")
 
 from osgeo import gdal
 
@@ -22,6 +22,8 @@ from changescribe.engine.evaluation.robustness import measure_robustness
 from changescribe.engine.request import APPEARED
 from changescribe.engine.systems.base import ChangeSystem, SystemInfo, TilePrediction
 from changescribe.engine.training.recipe import load_recipe
+
+pytestmark = pytest.mark.torch
 
 SIDE = 128
 
