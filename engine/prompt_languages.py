@@ -40,8 +40,8 @@ bau; roadbuilding: straßenbau; housebuilding: wohnungsbau; appeared: entstanden
 aufgetaucht hinzugekommen; former: ehemaligem ehemaligen ehemaliger frühere früherem; and: und
 sowie; or: oder; near: nahe neben bei; on: auf; in: in im; by: durch; except: außer ohne; not:
 nicht keine kein; everything: alles; what: was; where: wo; which: welche; since: seit; all: alle;
--: der die das den dem des ein eine einen einer hat haben sich wurde wurden worden ist sind am an
-zeige mir bitte finde von vom zum zur
+-: der die das den dem des ein eine einen einer hat haben gibt es sich wurde wurden worden ist
+sind am an zeige mir bitte finde von vom zum zur
 """
 _FRENCH = """
 building: bâtiment édifice immeuble; buildings: bâtiments édifices immeubles constructions; house:

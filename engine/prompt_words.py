@@ -17,7 +17,7 @@ _APPEARED = """built build builds constructed construct construction constructin
     established arrived formed laid rebuilt more recent recently widen widens widened widening
     broadened broadening lengthened lengthening reforested afforested constructs erects erecting
     expanding extending enlarge enlarges enlarging enlargement increasing installs installing
-    creates creating rise rises rose risen rising dug excavated filled replanted
+    creates creating rise rises rose risen rising dug excavated filled reclaimed replanted
     replanting regrown regrew regrowth newbuild asphalted tarmacked surfaced dumped deposited"""
 _REMOVED = """demolished demolish demolition demolitions demolishing removed remove removes removal
     removals removing destroyed destroy destruction destroying cleared clearing clearance
@@ -109,7 +109,7 @@ FILLER = frozenset(
     got get gets became become as up down any all of with place places exist exists existed
     stand stands stood visible seen completely entirely partly both if ever yet whether tell
     anywhere somewhere everywhere evidence signs only just solely merely detection detections
-    detecting detected mapping""".split()
+    detecting detected mapping existing""".split()
 )
 
 #: Prepositions after which a place or a date follows, not the target.
@@ -284,10 +284,10 @@ REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\b(?:took|taken|take|takes|taking)\s+place\b", "happened"),
         (r"\b(?:a\s+)?lots?\s+of\b", ""),
         (
-            r"\b(?:conversion|transformation|transition|change|shift)s?\s+(?:of|from)\s+(?=.+\sto\s)",
+            r"\b(?:conversion|transformation|transition|change|shift)s?\s+(?:of|from)\s+(?!\d)(?=.+\sto\s)",
             "from ",
         ),
-        (r"^from\s+(.+?)\s+(?:in)?to\s+", r"\1 -> "),
+        (r"^from\s+(?!\d)(.+?)\s+(?:in)?to\s+", r"\1 -> "),
         (r"^(.+?)\s+to\s+(.+?)\s+(?:conversion|transformation|transition)s?$", r"\1 -> \2"),
         (
             r"\bbetween\s+(?:the\s+)?(?:two\s+)?(?:dates|images|years|layers)\b",
@@ -315,7 +315,7 @@ _MEASURED = (
     r"|(?:or|and)\s+(?:more|less|larger|longer|smaller|shorter|bigger))(?!\w))*"
 )
 _COMPASS = r"(?:(?:north|south)(?:[\s-]?(?:east|west))?|east|west|cent(?:re|er)|middle)"
-_NUMBER = r"\d+(?:[.,]\d+)*"
+_NUMBER = r"(?:\d+(?:[.,]\d+)*|\b(?:one|two|three|four|five|six|seven|eight|nine|ten)\b)"
 _MEASURE = rf"(?:\s*{_UNIT})?{_MEASURED}"
 #: How large, when, and where by the compass: what the prompt cannot say. Read before all else,
 #: since numbers hold commas, and what is left must still be a prompt.
@@ -333,6 +333,7 @@ ASIDES: tuple[re.Pattern[str], ...] = tuple(
         (r"\b(?:(?:in|since|after|before|until|from|by|during)\s+)?(?:early\s+|late\s+)?(?:19|20)\d\d"
         r"(?:\s*(?:-|to|and|until)\s*(?:19|20)\d\d)?(?![\w.,]\d|\w)"),
         _NUMBER + r"\s*" + _UNIT + _MEASURED,
+        _NUMBER + r"[\s-]?(?:lanes?|storeys?|story|stories|floors?)\b",
         r"\b(?:in|at|on|to|towards|near|from)\s+(?:the\s+)?(?:far\s+)?" + _COMPASS + r"(?:ern)?\b"
         r"(?:\s+(?:part|side|half|corner|end|edge|quarter)s?\b)?"
         r"(?:\s+of\s+(?:the\s+)?\w+)?",

@@ -142,6 +142,9 @@ CASES = [
     ("big new buildings", "+buildings"),
     ("clearings over 2 ha", "-trees"),
     ("houses built 2012-2019", "+houses"),
+    ("more than one new house", "+house"),
+    ("new 2-lane roads", "+roads"),
+    ("no longer existing buildings", "-buildings"),
     # where something leads, stands and is
     ("road to the airport", "*road"),
     ("new road to the airport", "+road"),
@@ -190,6 +193,7 @@ CASES = [
     ("neue Gebäude", "+buildings"),
     ("Haeuser abgerissen", "-houses"),
     ("Wo wurden Straßen gebaut?", "+roads"),
+    ("Gibt es neue Straßen?", "+roads"),
     ("Wald durch Häuser ersetzt", "-forest +houses"),
     ("arbres abattus et routes construites", "-trees +roads"),
     ("batiments demolis", "-buildings"),
@@ -247,6 +251,9 @@ def test_of_an_exchange_one_side_may_be_left_out() -> None:
         "show me everything that changed",
         "everything",
         "differences",
+        "all",
+        "land use changes",
+        "change detection",
     ],
 )
 def test_anything(text: str) -> None:
@@ -350,6 +357,7 @@ def test_targets_side_by_side_are_not_bound() -> None:
         ("new houses within 100 m of the river", ["within 100 m of the river"]),
         ("roads built between 2012 and 2019", ["between 2012 and 2019"]),
         ("changes since 2015", ["since 2015"]),
+        ("changes from 2012 to 2019", ["from 2012 to 2019"]),
         ("what changed near the river?", ["near the river"]),
         ("what was demolished in the forest?", ["in the forest"]),
         ("trees on slopes replaced by houses near the lake", ["on slopes", "near the lake"]),
