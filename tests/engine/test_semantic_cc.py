@@ -293,7 +293,7 @@ def test_tiny_model_learns_in_three_stages_and_what_is_frozen_stays():
                 assert "lora_" in name
         assert figures["stage"] == stage
         (last if stage in first else first)[stage] = figures
-    assert last[DETECT]["change"] < 0.6 * first[DETECT]["change"]
+    assert last[DETECT]["change"] < 0.75 * first[DETECT]["change"]
     assert last[CAPTION]["caption"] < 0.95 * first[CAPTION]["caption"]
     assert last[BOTH]["loss"] < first[BOTH]["loss"]
     both = last[BOTH]
