@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 #: Custom properties by which a run is found again in a project. They are set on the nodes of
 #: the layer tree, since QGIS 3.22 does not save those of annotation layers.
+#: Systems whose answer is which class became which: their polygons are labelled so.
+_TELLS_CLASSES = ("textscd",)
 RUN_PROPERTY = "changescribe/run_id"
 RESULT_PROPERTY = "changescribe/result"
 _STORED = ("title", "gpkg", "mask", "caption", "count", "area_m2", "partial")
@@ -209,7 +211,8 @@ def _style_changes(layer: QgsVectorLayer, result: ChangeResult) -> None:
     kinds += sorted(known - set(kinds))
     layer.setRenderer(styles.region_renderer([kind for kind in kinds if len(kind) == 2]))
     areas = [region.area_m2 for region in result.regions if region.area_m2]
-    layer.setLabeling(styles.caption_labels(statistics.median(areas) if areas else None))
+    layer.setLabeling(styles.caption_labels(
+        statistics.median(areas) if areas else None, classes=result.system in _TELLS_CLASSES))
     layer.setLabelsEnabled(True)
     layer.setMapTipTemplate(styles.map_tip())
     layer.setDisplayExpression('"caption"')

@@ -148,16 +148,25 @@ def region_renderer(kinds: Sequence[tuple[str, str]]) -> QgsCategorizedSymbolRen
     return QgsCategorizedSymbolRenderer("\"object\" || '|' || \"direction\"", categories)
 
 
-def caption_labels(median_area_m2: Optional[float]) -> QgsRuleBasedLabeling:
+#: Is the caption where a class is not known.
+_CLASSES_OR_CAPTION = (
+    "coalesce(\"from_class\" || ' \N{RIGHTWARDS ARROW} ' || \"to_class\", \"caption\")"
+)
+
+
+def caption_labels(
+    median_area_m2: Optional[float], *, classes: bool = False
+) -> QgsRuleBasedLabeling:
     """Return labels with the captions, shown at large scales only.
 
     Args:
+        classes: label with the classes of both dates where both are known: "grass -> building".
         median_area_m2: area of a typical region, which decides from which scale on; None
             where areas are not known: then always.
     """
     settings = QgsPalLayerSettings()
-    settings.fieldName = "caption"
-    settings.isExpression = False
+    settings.fieldName = _CLASSES_OR_CAPTION if classes else "caption"
+    settings.isExpression = classes
     settings.placement = LABEL_OUTSIDE_POLYGONS
     settings.autoWrapLength = _CAPTION_LINE
     settings.setFormat(text_format(8.0))

@@ -209,6 +209,22 @@ def test_captions_label_at_large_scales_only(desk):
     assert not styles.caption_labels(None).rootRule().children()[0].minimumScale()
 
 
+def test_classes_label_the_polygons_of_a_system_that_tells_them(desk):
+    layer = desk.run().layer("changes")
+    layer.setLabeling(styles.caption_labels(None, classes=True))
+    settings = layer.labeling().rootRule().children()[0].settings()
+    assert settings.isExpression
+    expression = QgsExpression(settings.fieldName)
+    context = QgsExpressionContext(QgsExpressionContextUtils.globalProjectLayerScopes(layer))
+    feature = next(layer.getFeatures())
+    feature["from_class"], feature["to_class"] = "low vegetation", "building"
+    context.setFeature(feature)
+    assert expression.evaluate(context) == "low vegetation \N{RIGHTWARDS ARROW} building"
+    feature["from_class"] = None
+    context.setFeature(feature)
+    assert expression.evaluate(context) == feature["caption"]
+
+
 def test_ten_largest_captions_are_annotated(desk):
     desk.engine.count = 12
     show_canvas(desk, 1400, 1000)
