@@ -50,8 +50,8 @@ _GONE = ("demolished", "removed", "cleared", "disappeared")
 _REGION = re.compile(rf"^(?:New (?P<new>[a-z ]+)|(?P<old>[A-Z][a-z ]*?) (?:{'|'.join(_GONE)})),")
 _REPLACED = re.compile(r"\b(?:replacing|now) ([a-z ]+)\.")
 _COUNT = re.compile(
-    r"(?P<n>[\d,]+|no) (?P<noun>[a-z ]+?) (?P<verb>appeared|disappeared)"
-    r"|(?P<stuff>[a-z ]+?) (?P<way>appeared|disappeared) in (?P<places>[\d,]+) places?"
+    r"(?P<n>\d[\d,]*|no) (?P<noun>[a-z ]+?) (?P<verb>appeared|disappeared)"
+    r"|(?P<stuff>[a-z ]+?) (?P<way>appeared|disappeared) in (?P<places>\d[\d,]*) places?"
 )
 
 

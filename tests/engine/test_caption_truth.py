@@ -31,6 +31,8 @@ def test_the_words_are_read() -> None:
         ("building", "appeared"): 12, ("building", "removed"): 1, ("road", "appeared"): 0,
         ("tree", "removed"): 1005, ("water", "appeared"): 1,
     }
+    nothing = 'No change matching "new roads, water appeared" was found in the area analysed.'
+    assert dict(_counts(nothing)) == {}
 
 
 def test_a_false_caption_is_counted_as_such() -> None:
