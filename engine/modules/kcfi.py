@@ -162,10 +162,14 @@ class Projector(nn.Module):
         channels: 4C.
         width: of the language model's embeddings.
         tokens: side of the grid that the features are averaged to; 0 leaves them as they are.
+        standardise: see :class:`.kcfi_config.KcfiConfig`.
     """
 
-    def __init__(self, channels: int, width: int, tokens: int = 0) -> None:
+    def __init__(
+        self, channels: int, width: int, tokens: int = 0, *, standardise: bool = False
+    ) -> None:
         super().__init__()
+        self.norm = nn.BatchNorm2d(channels) if standardise else nn.Identity()
         self.linear = nn.Linear(channels, width)
         self.tokens = tokens
 
@@ -173,7 +177,7 @@ class Projector(nn.Module):
         """Return F_v2l (B, N, width) of F_kc (B, 4C, h, w); N is h w, or the square of tokens."""
         if self.tokens:
             key = F.adaptive_avg_pool2d(key, self.tokens)
-        return self.linear(key.flatten(2).transpose(1, 2))
+        return self.linear(self.norm(key).flatten(2).transpose(1, 2))
 
 
 class ChangeDetectionBranch(nn.Module):
@@ -218,7 +222,9 @@ class Kcfi(nn.Module):
         self._remembered = Remembered(encoder, config.remember * 1_000_000) if remembers else None
         channels, taps = encoder.channels, len(encoder.taps)
         self.extractor = ChangeFeatureExtractor(channels, taps, config.residual)
-        self.projector = Projector(taps * channels, language.width, config.tokens)
+        self.projector = Projector(
+            taps * channels, language.width, config.tokens, standardise=config.standardise
+        )
         self.detector = ChangeDetectionBranch(taps * channels, config.width)
         self.language = language
         self.network = language.model

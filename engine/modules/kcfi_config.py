@@ -32,6 +32,8 @@ class KcfiConfig:
         precision: of the language model, see :data:`..language.PRECISIONS`.
         tokens: side of the grid that the key change features are averaged to before the language
             model reads them, for slow computers; 0 leaves them as they are, as in the paper.
+        standardise: a batch norm before the projector, with which it learns in hundreds of steps;
+            the paper has none.
         beams: sentences that are kept while one is written.
         remember: megabytes for the features of a frozen encoder while it is trained, so that a
             crop which comes again, neither moved nor mirrored, is not encoded again.
@@ -47,6 +49,7 @@ class KcfiConfig:
     language: str = "qwen2-0.5b-instruct"
     precision: str = "auto"
     tokens: int = 0
+    standardise: bool = False
     beams: int = 1
     remember: int = 0
     object: str = "buildings"

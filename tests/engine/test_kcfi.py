@@ -78,6 +78,8 @@ def test_sizes_are_those_of_the_paper():
     assert model.projector(features.key).shape == (2, 48, 16)
     few = kcfi.Projector(64, 16, tokens=2)
     assert few(features.key).shape == (2, 4, 16)
+    standard = kcfi.Projector(64, 16, tokens=2, standardise=True).train()
+    assert torch.allclose(standard(features.key), standard(7 * features.key + 3), atol=1e-2)
     assert len(set(kcfi.INSTRUCTIONS)) == 5
     assert all(text.count("<image>") == 1 for text in kcfi.INSTRUCTIONS)
 
