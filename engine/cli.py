@@ -239,6 +239,7 @@ def _caption(arguments: argparse.Namespace) -> int:
         device=arguments.device,
         bands_before=arguments.bands_before,
         bands_after=arguments.bands_after,
+        warned=lambda text: _say(f"Note: {text}"),
     )
     if arguments.json:
         listed = [{"box": list(c.box), "caption": c.caption} for c in captions]
