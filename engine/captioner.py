@@ -146,6 +146,7 @@ def decode(
         changed = float(flag[0])
         likely = likely.astype(np.float64)
         likely[:, [PAD, START, UNKNOWN]] = -np.inf
+        likely[np.arange(len(tokens)), tokens[:, -1]] = -np.inf  # no word twice in a row
         if length == 1:
             likely[:, END] = -np.inf  # there is no empty sentence
         if length == longest - 1:
@@ -157,8 +158,9 @@ def decode(
             mean = sums[best[place]] / length
             done.append((mean, tokens[rows[place], 1:].tolist()))
         going = (words != END) & np.isfinite(sums[best])
-        # A sentence that goes on can win only while its mean may still be higher.
-        if len(done) >= beams or not going.any():
+        if not going.any():
+            break
+        if len(done) >= beams and max(done)[0] >= sums[best[going]].max() / length:
             break
         tokens = np.concatenate([tokens[rows[going]], words[going, None]], 1)
         total = sums[best[going]]

@@ -24,8 +24,9 @@ QUERIES = tuple(Query(c.plural, way) for way in (APPEARED, REMOVED) for c in CLA
 PARTS = ("stride16", "stride32", "classes")
 #: Side of the grid of cells.
 GRID = 8
-#: Least side in pixels of the ground around a region that is looked at: that of LEVIR-CC's crops.
-CONTEXT = 256
+#: Least side in pixels of the ground around a region that is looked at: that of LEVIR-CC's crops
+#: at the pixels of 0.44 m that the model works at.
+CONTEXT = 320
 #: A score from which a pixel counts as changed.
 CHANGED_FROM = 0.5
 #: Components smaller than this many pixels are not counted.

@@ -8,7 +8,7 @@ What a caption has to beat:
   frequent one about a change;
 - the captions of the nearest training crop by the bundled model's features, of which the one
   that is most like the others is taken, which favours the baseline;
-- the factual captions: what ``changescribe detect`` says of the crop.
+- the factual captions: what the detection of "anything changed" says of the crop.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from typing import Any
 
 import numpy as np
 
-from .. import pipeline
-from ..captioning import ANYTHING
+from ..caption_writer import place_of
+from ..checked_writer import ANYTHING, detect_everything
 from ..host import InProcessHost
 from ..raster.reader import RasterSource
-from ..request import ChangeRequest, Extent
+from ..request import ChangeRequest
 from ..systems.bundled import BundledSystem
 from ..training.captioner_features import Crops, read_crops
 from ..training.consensus import Consensus
@@ -99,34 +99,31 @@ def nearest(
 
 
 def factual(data: Path, crops: Crops, which: np.ndarray) -> list[str]:
-    """Return what the detection says of crops: the caption of "anything changed"."""
-    found = []
+    """Return what the detection says of crops: "anything changed" is asked of their tiles."""
+    found: dict[int, str] = {}
     with tempfile.TemporaryDirectory(prefix="changescribe-") as folder:
         host = InProcessHost()
-        for crop in which:
+        for tile in np.unique(crops.tiles[which]):
             before, after = (
-                str(data / "levir" / date / f"test_{crops.tiles[crop]}.tif")
-                for date in ("before", "after")
+                str(data / "levir" / date / f"test_{tile}.tif") for date in ("before", "after")
             )
-            x0, y0, x1, y1 = (int(edge) for edge in crops.boxes[crop])
-            with RasterSource.open(before) as source:
-                left, top = source.grid.pixel_to_map(x0, y0)
-                right, bottom = source.grid.pixel_to_map(x1, y1)
             request = ChangeRequest(
-                before=before,
-                after=after,
-                prompt=ANYTHING,
-                output=str(Path(folder) / "facts.gpkg"),
-                extent=Extent(left, bottom, right, top),
-                overwrite=True,
+                before=before, after=after, prompt=ANYTHING, output="", overwrite=True
             )
-            found.append(pipeline.detect(request, host).caption)
+            known = detect_everything(request, host, folder)
+            with RasterSource.open(before) as source:
+                grid = source.grid
+            for crop in which[crops.tiles[which] == tile]:
+                x0, y0, x1, y1 = (int(edge) for edge in crops.boxes[crop])
+                if known is not None:
+                    place = place_of(grid, x0, y0, x1 - x0, y1 - y0)
+                    found[int(crop)] = known.describe(place) or known.nothing_found
         host.close()
-    return found
+    return [found[int(crop)] for crop in which]
 
 
 def features_of(crops: Crops) -> np.ndarray:
-    """Return (N, F) features of crops by themselves: the encoder's, averaged to 2 x 2 cells."""
+    """Return (N, F) features of crops: the encoder's, averaged to 2 x 2 cells, and the summary."""
     grid = crops.grid[0].astype(np.float32)
     count, channels, side, _ = grid.shape
     cells = grid.reshape(count, channels, 2, side // 2, 2, side // 2).mean((3, 5))
@@ -238,7 +235,7 @@ def baseline_answers(
 
 
 def bundled_answers(crops: Crops, asked: np.ndarray, system: BundledSystem) -> list[str]:
-    """Return what the bundled captioner writes about crops by themselves."""
+    """Return what the bundled captioner writes about crops, seen as the product sees them."""
     captioner = system.captioner()
     return [
         captioner.write(crops.grid[0, n].astype(np.float32), crops.summary[0, n]) for n in asked
@@ -264,7 +261,7 @@ def main() -> None:
     chosen = parser.parse_args()
     data = data_root()
     chosen.out.mkdir(parents=True, exist_ok=True)
-    crops = read_crops(data, chosen.cache, chosen.model, ("crop",))
+    crops = read_crops(data, chosen.cache, chosen.model, ("tile",))
     asked = np.flatnonzero(~crops.training)
     text = (data / "levir" / "caption_sentences_train.txt").read_text(encoding="utf-8")
     sentences = text.splitlines()

@@ -78,7 +78,7 @@ class Eye(nn.Module):
             grid: (B, C, 8, 8), standardised.
             summary: (B, S), standardised.
         """
-        cells = F.adaptive_avg_pool2d(self.cell(grid), self.grid).flatten(1)
+        cells = self.cell(F.adaptive_avg_pool2d(grid, self.grid)).flatten(1)
         read = self.read(torch.cat([cells, summary], 1))
         return read[:, 1:], read[:, 0]
 

@@ -171,6 +171,9 @@ class BundledSystem(ChangeSystem):
         for row in range(batch):
             parts, found = self.look(before[row], after[row], asked)
             scores[row] = found[: len(queries)]
+            if not regions[row].any():
+                sentences.append("")
+                continue
             seen = change_features.features(parts, found[len(queries) :], regions[row])
             sentences.append(self.captioner().write(*seen))
         return TilePrediction(scores, captions=tuple(sentences))

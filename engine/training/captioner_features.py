@@ -14,6 +14,7 @@ import numpy as np
 
 from .. import change_features
 from ..change_features import QUERIES
+from ..evaluation.whole_image import magnified
 from ..systems.bundled import MANIFEST, MODEL_FOLDER, BundledSystem
 from .augment import photometric
 from .sources import read_rgb
@@ -21,6 +22,9 @@ from .sources import read_rgb
 #: Tiles that are trained on; the others validate.
 TRAINING_TILES = range(1, 31)
 _SEED = 7
+#: Side of a tile in pixels, and what makes its pixels of 0.55 m those of 0.44 m that the product
+#: works at, as a multiple of 32.
+_SIDE, _MAGNIFIED = 1024, 1280
 
 _Features = tuple[np.ndarray, np.ndarray]
 
@@ -55,7 +59,7 @@ def read_crops(
     data: Path,
     cache: Path,
     models: Path | None = None,
-    looks: Sequence[str] = ("crop", "tile", "mirrored"),
+    looks: Sequence[str] = ("tile", "mirrored"),
     tell: Callable[[str], None] = lambda _: None,
 ) -> Crops:
     """Read crops and features; what was computed once with the same files is kept.
@@ -84,9 +88,9 @@ def read_crops(
                 tell(f"features of tile {number}, {name}")
                 _write(path, LOOKS[name](system, data / "levir", int(number), boxes[members]))
             with np.load(path) as kept:
-                for place, member in enumerate(members):
-                    grids[look][member] = kept["grid"][place]
-                    summaries[look][member] = kept["summary"][place]
+                parts = zip(members, kept["grid"], kept["summary"], strict=True)
+            for member, grid, summary in parts:
+                grids[look][member], summaries[look][member] = grid, summary
     return Crops(
         tiles,
         boxes,
@@ -108,21 +112,10 @@ def _dates(folder: Path, number: int) -> list[np.ndarray]:
     return [read_rgb(folder / date / f"test_{number}.tif") for date in ("before", "after")]
 
 
-def _alone(system: BundledSystem, folder: Path, number: int, boxes: np.ndarray) -> list[_Features]:
-    """Look at each crop of a tile by itself, as the evaluation does."""
-    found = []
-    dates = _dates(folder, number)
-    for x0, y0, x1, y1 in boxes:
-        before, after = (date[y0:y1, x0:x1] for date in dates)
-        inside = np.ones(before.shape[:2], np.uint8)
-        found.append(change_features.features(*system.look(before, after, QUERIES), inside))
-    return found
-
-
 def _in_tile(
     system: BundledSystem, folder: Path, number: int, boxes: np.ndarray
 ) -> list[_Features]:
-    """Look at the tile, and at each crop in it."""
+    """Look at each crop in its tile, as the product does."""
     return _within(system, _dates(folder, number), boxes)
 
 
@@ -143,10 +136,12 @@ def _mirrored(
 def _within(
     system: BundledSystem, dates: list[np.ndarray], boxes: np.ndarray
 ) -> list[_Features]:
+    """Look at the magnified tile once, and at each crop in it."""
+    dates = [magnified(date, _MAGNIFIED / _SIDE) for date in dates]
     seen = system.look(*dates, QUERIES)
     found = []
-    for x0, y0, x1, y1 in boxes:
-        inside = np.zeros(dates[0].shape[:2], np.uint8)
+    for x0, y0, x1, y1 in np.rint(boxes * (_MAGNIFIED / _SIDE)).astype(int):
+        inside = np.zeros((_MAGNIFIED, _MAGNIFIED), np.uint8)
         inside[y0:y1, x0:x1] = 1
         found.append(change_features.features(*seen, inside))
     return found
@@ -160,9 +155,8 @@ def _write(path: Path, found: list[_Features]) -> None:
     part.replace(path)
 
 
-#: Ways to look at the crops of a tile. The second and third see the ground around a crop.
+#: Ways to look at the crops of a tile, with the ground around each.
 LOOKS: dict[str, Callable[[BundledSystem, Path, int, np.ndarray], list[_Features]]] = {
-    "crop": _alone,
     "tile": _in_tile,
     "mirrored": _mirrored,
 }

@@ -53,11 +53,11 @@ class Schedule:
 
     epochs: int = 3
     rate: float = 1e-3
-    eye_steps: int = 400
+    eye_steps: int = 300
     eye_rate: float = 1e-3
-    folds: int = 5
-    reward_steps: int = 250
-    reward_rate: float = 2e-4
+    folds: int = 4
+    reward_steps: int = 200
+    reward_rate: float = 6e-4
     groups: int = 16
     crops: int = 16
     samples: int = 5
@@ -279,7 +279,7 @@ def train_on_reward(
     optimiser, rates = _optimiser(writer, schedule.reward_rate, schedule.reward_steps)
     pool = torch.from_numpy(which)
     rewards: list[float] = []
-    writer.train()
+    writer.eval()  # what is judged is what it will write, without dropout
     for step in range(schedule.reward_steps):
         mirror = int(torch.randint(len(_MIRRORS), (1,), generator=generator))
         place = torch.randint(len(pool), (schedule.crops,), generator=generator)
@@ -303,7 +303,6 @@ def train_on_reward(
         rewards.append(float(np.mean(got)))
         if (step + 1) % 25 == 0:
             tell(f"reward, step {step + 1}: {np.mean(rewards[-25:]):.3f}")
-    writer.eval()
     return rewards
 
 
