@@ -238,8 +238,8 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=MODEL_FOLDER, help="with the model's files")
     parser.add_argument("--out", type=Path, default=MODEL_FOLDER, help="for the captioner's files")
     parser.add_argument("--cache", type=Path, default=Path("out/captioner"))
-    parser.add_argument("--looks", default=",".join(LOOKS), help="at each crop")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--looks", default="tile", help=f"at each crop: {', '.join(LOOKS)}")
+    parser.add_argument("--threads", type=int, default=1)
     for name, default in asdict(Schedule()).items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default)
     chosen = parser.parse_args()

@@ -59,7 +59,7 @@ def read_crops(
     data: Path,
     cache: Path,
     models: Path | None = None,
-    looks: Sequence[str] = ("tile", "mirrored"),
+    looks: Sequence[str] = ("tile",),
     tell: Callable[[str], None] = lambda _: None,
 ) -> Crops:
     """Read crops and features; what was computed once with the same files is kept.

@@ -53,14 +53,14 @@ class Schedule:
 
     epochs: int = 3
     rate: float = 1e-3
-    eye_steps: int = 300
+    eye_steps: int = 450
     eye_rate: float = 1e-3
-    folds: int = 4
-    reward_steps: int = 200
+    folds: int = 2
+    reward_steps: int = 110
     reward_rate: float = 6e-4
-    groups: int = 16
-    crops: int = 16
-    samples: int = 5
+    groups: int = 6
+    crops: int = 12
+    samples: int = 4
     batch: int = 96
     temperature: float = 0.7
     seed: int = 11
