@@ -48,6 +48,8 @@ class LgcdSystem(ChangeSystem):
         self._text: Any = None
         self._head: Optional[Callable[..., Any]] = None
         self._wanted_device = ""
+        #: Of the trained file that is loaded: another one may be imported at any time.
+        self._stamp: Optional[tuple[int, int]] = None
         self._used: Optional[Device] = None
         self._device = "not loaded"
 
@@ -91,9 +93,10 @@ class LgcdSystem(ChangeSystem):
 
     def load(self, device: str = "auto") -> None:
         """Load encoders and head; see the base class."""
-        if self._head is not None and device == self._wanted_device:
-            return
         store = self._stored()
+        stamp = store.stamp(HEAD)
+        if self._head is not None and (device, stamp) == (self._wanted_device, self._stamp):
+            return
         store.require("LG-CD", self.info.weights)
         chosen = choose(device)
         from ..backbones import clip_text, frozen
@@ -113,6 +116,7 @@ class LgcdSystem(ChangeSystem):
             self._head = head.to(chosen.name)
         self._encoder, self._text = encoder.to(chosen.name), text
         self._used, self._wanted_device = chosen, device
+        self._stamp = stamp
 
     @property
     def device(self) -> str:
@@ -125,7 +129,8 @@ class LgcdSystem(ChangeSystem):
         """Score a batch of tile pairs; every tile is encoded once for all queries."""
         import numpy as np
 
-        self.load(self._wanted_device or "auto")
+        if self._head is None:
+            self.load(self._wanted_device or "auto")
         count, height, width = before.shape[:3]
         asked = list(dict.fromkeys((q.object, o) for q in queries for o in _ORDERS[q.direction]))
         planes = self._score(before, after, asked) if asked else np.zeros((count, 0, 0, 0))

@@ -59,6 +59,8 @@ class MmchangeSystem(ChangeSystem):
         self._texts: Optional[Descriptions] = None
         self._config = MMChangeConfig()
         self._wanted_device = ""
+        #: Of the trained file that is loaded: another one may be imported at any time.
+        self._stamp: Optional[tuple[int, int]] = None
         self._used: Optional[Device] = None
         self._device = "not loaded"
 
@@ -102,9 +104,10 @@ class MmchangeSystem(ChangeSystem):
 
     def load(self, device: str = "auto") -> None:
         """Load network and text source; see the base class."""
-        if self._head is not None and device == self._wanted_device:
-            return
         store = self._stored()
+        stamp = store.stamp(HEAD)
+        if self._head is not None and (device, stamp) == (self._wanted_device, self._stamp):
+            return
         store.require("MMChange", self.info.weights)
         chosen = choose(device)
         from ..modules.mmchange import load_trained
@@ -113,6 +116,7 @@ class MmchangeSystem(ChangeSystem):
         path = store.path(HEAD)
         model = load_trained(path)
         config = model.config
+        self._texts = None
         if config.text:
             source = text_sources.create(config.text_source, weights=store.folder)
             self._texts = Descriptions(
@@ -132,6 +136,7 @@ class MmchangeSystem(ChangeSystem):
             self._head = model.head.to(chosen.name)
         self._encoder, self._config = model.encoder.to(chosen.name), config
         self._used, self._wanted_device = chosen, device
+        self._stamp = stamp
 
     @property
     def device(self) -> str:
@@ -144,7 +149,8 @@ class MmchangeSystem(ChangeSystem):
         """Score a batch of tile pairs; every tile is described and encoded once."""
         import numpy as np
 
-        self.load(self._wanted_device or "auto")
+        if self._head is None:
+            self.load(self._wanted_device or "auto")
         count, height, width = before.shape[:3]
         scores = np.zeros((count, len(queries), height, width), np.float32)
         asked = [row for row, query in enumerate(queries) if answers(self._config.object, query)]

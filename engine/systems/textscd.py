@@ -57,6 +57,8 @@ class TextscdSystem(ChangeSystem):
         self._texts: Optional[Descriptions] = None
         self._config = TextSCDConfig()
         self._wanted_device = ""
+        #: Of the trained file that is loaded: another one may be imported at any time.
+        self._stamp: Optional[tuple[int, int]] = None
         self._used: Optional[Device] = None
         self._device = "not loaded"
 
@@ -100,9 +102,10 @@ class TextscdSystem(ChangeSystem):
 
     def load(self, device: str = "auto") -> None:
         """Load network, text tower and text source; see the base class."""
-        if self._head is not None and device == self._wanted_device:
-            return
         store = self._stored()
+        stamp = store.stamp(HEAD)
+        if self._head is not None and (device, stamp) == (self._wanted_device, self._stamp):
+            return
         store.require("TextSCD", self.info.weights)
         chosen = choose(device)
         from ..modules.textscd import load_trained, open_tower
@@ -126,6 +129,7 @@ class TextscdSystem(ChangeSystem):
             self._head = model.head.to(chosen.name)
         self._encoder, self._config = model.backbone.to(chosen.name), config
         self._used, self._wanted_device = chosen, device
+        self._stamp = stamp
 
     @property
     def device(self) -> str:
@@ -138,7 +142,8 @@ class TextscdSystem(ChangeSystem):
         """Score a batch of tile pairs, and tell the classes of both dates."""
         import numpy as np
 
-        self.load(self._wanted_device or "auto")
+        if self._head is None:
+            self.load(self._wanted_device or "auto")
         earlier, later, change = self._maps(before, after)
         margins = margin(earlier), margin(later)
         scores = np.zeros((len(before), len(queries), *change.shape[1:]), np.float32)

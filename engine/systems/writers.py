@@ -54,6 +54,8 @@ class WritingSystem(ChangeSystem):
         self._store = store
         self._model: Any = None
         self._wanted_device = ""
+        #: Of the trained file that is loaded: another one may be imported at any time.
+        self._stamp: Optional[tuple[int, int]] = None
         self._used: Optional[Device] = None
         self._device = "not loaded"
 
@@ -126,9 +128,10 @@ class WritingSystem(ChangeSystem):
 
     def load(self, device: str = "auto") -> None:
         """Load encoder, head and language model; see the base class."""
-        if self._model is not None and device == self._wanted_device:
-            return
         store = self._stored()
+        stamp = store.stamp(self.head)
+        if self._model is not None and (device, stamp) == (self._wanted_device, self._stamp):
+            return
         store.require(self.label, self.info.weights)
         chosen = choose(device)
         from .. import language
@@ -145,6 +148,7 @@ class WritingSystem(ChangeSystem):
         self._model = self._load_trained(path, written, store).to(chosen.name)
         self._device = f"{chosen.text}; sentences by {written.name}"
         self._used, self._wanted_device = chosen, device
+        self._stamp = stamp
 
     @property
     def device(self) -> str:
@@ -191,7 +195,8 @@ class WritingSystem(ChangeSystem):
         """Return what the model says of both dates."""
         import torch
 
-        self.load(self._wanted_device or "auto")
+        if self._model is None:
+            self.load(self._wanted_device or "auto")
         device = self._device_in_use()
         dates = (
             torch.from_numpy(tiles).to(device.name).permute(0, 3, 1, 2).float()

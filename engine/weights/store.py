@@ -120,6 +120,14 @@ class WeightsStore:
         """Return where the file or folder of an entry is kept; it need not exist."""
         return self.folder / entry.id / entry.file
 
+    def stamp(self, identifier: str) -> Optional[tuple[int, int]]:
+        """Return what differs once the file of an entry is replaced; None where there is none."""
+        try:
+            status = self.location(self.entry(identifier)).stat()
+        except OSError:
+            return None
+        return status.st_size, status.st_mtime_ns
+
     def states(self) -> tuple[Stored, ...]:
         """Return the state of every entry, by a look at sizes; :meth:`verify` reads the files."""
         return tuple(self.state(identifier) for identifier in self.entries)

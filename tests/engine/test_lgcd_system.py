@@ -126,6 +126,29 @@ def test_queries_share_one_pass_of_the_encoder_however_they_are_divided(trained,
 
 
 @pytest.mark.torch
+def test_a_head_that_is_imported_later_is_used_by_the_next_run(trained, tmp_path):
+    from changescribe.engine.weights.loading import read_head, save_head
+
+    system = LgcdSystem(trained)
+    system.load("cpu")
+    before, after = tiles(1)
+    queries = [Query("buildings", "appeared")]
+    first = system.predict(before, after, queries).scores
+    loaded = system._head
+    system.load("cpu")
+    assert system._head is loaded  # nothing new: nothing is read again
+    state, metadata = read_head(trained.path(HEAD))
+    state = {name: -v if "decoder.project.1" in name else v for name, v in state.items()}
+    save_head(state, tmp_path / "model.safetensors", {**metadata, "step": 9})
+    trained.import_from(tmp_path / "model.safetensors", [HEAD])
+    # A run that is under way goes on with what it began with.
+    assert np.array_equal(system.predict(before, after, queries).scores, first)
+    system.load("cpu")
+    assert system.info.revision == "small, step 9"
+    assert np.abs(system.predict(before, after, queries).scores - first).max() > 0.05
+
+
+@pytest.mark.torch
 def test_it_tells_what_it_was_trained_on(trained):
     system = LgcdSystem(trained)
     assert system.info.revision == "small, step 3"
