@@ -24,7 +24,7 @@ from typing import Any, Optional, Union
 
 from ..errors import WeightsError
 from ..writing import could_not_write
-from . import catalogue, files
+from . import catalogue, files, loading
 from .catalogue import Entry
 from .fetch import Download, Network, fetch
 from .files import CancelledCallback, StepCallback, Watch
@@ -347,6 +347,7 @@ class WeightsStore:
                     "": (source.stat().st_size, files.copy(source, part, watch))
                 }
                 _check(entry, source, known)
+                _check_system(entry, source, part)
                 # The record first: a file without one would not be known for what it is.
                 self._write_record(entry, known, f"imported from {source.name}")
                 _delete(target)
@@ -454,6 +455,32 @@ def _copy_folder(source: Path, target: Path, watch: Watch) -> dict[str, tuple[in
         sha256 = files.copy(source / name, target / name, watch)
         known[name] = ((target / name).stat().st_size, sha256)
     return known
+
+
+def _check_system(entry: Entry, source: Path, part: Path) -> None:
+    """See that a file of "changescribe train" is one, and of the system that it is given to.
+
+    Raises:
+        WeightsError: it is something else.
+    """
+    if entry.format != catalogue.CHANGESCRIBE:
+        return
+    try:
+        system = loading.head_metadata(part).get("system")
+    except WeightsError as error:
+        error.message = error.message.replace(part.name, source.name)
+        raise
+    if system and _plain(system) != _plain(entry.architecture or ""):
+        raise WeightsError(
+            f'"{source}" was trained for the system "{system}", not for {entry.title}; it was not '
+            "imported.",
+            "Choose the entry of that system.",
+        )
+
+
+def _plain(name: str) -> str:
+    """Return "lgcd" for "lg-cd": recipes and the catalogue spell systems differently."""
+    return str(name).replace("-", "").replace("_", "")
 
 
 def _check(entry: Entry, source: Path, known: dict[str, tuple[int, str]]) -> None:

@@ -318,3 +318,22 @@ def test_where_weights_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         assert worker["CHANGESCRIBE_WEIGHTS"] == str(tmp_path / "setting")
     finally:
         use_folder(None)
+
+
+def test_a_head_is_imported_only_for_the_system_that_it_was_trained_for(tmp_path: Path) -> None:
+    def head(system: str) -> Path:
+        path = tmp_path / "model.safetensors"
+        metadata = json.dumps({"system": system})
+        header = json.dumps({"__metadata__": {"changescribe": metadata}}).encode()
+        path.write_bytes(len(header).to_bytes(8, "little") + header)
+        return path
+
+    store = WeightsStore(tmp_path / "store")
+    (stored,) = store.import_from(head("lgcd"), ["lg-cd-head"])
+    with pytest.raises(WeightsError, match=r'model\.safetensors" was trained for .*"textscd"'):
+        store.import_from(head("textscd"), ["lg-cd-head"])
+    (tmp_path / "model.safetensors").write_text("nothing of the kind")
+    with pytest.raises(WeightsError, match=r'"model\.safetensors" was not made by'):
+        store.import_from(tmp_path / "model.safetensors", ["lg-cd-head"])
+    # What was there stays.
+    assert store.verify("lg-cd-head") == stored
