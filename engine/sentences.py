@@ -22,6 +22,18 @@ from typing import Optional
 
 from .request import APPEARED, REMOVED
 
+#: The sentences that LEVIR-CC has for pairs in which nothing changed.
+NO_CHANGE = (
+    "the scene is the same as before",
+    "there is no difference",
+    "the two scenes seem identical",
+    "no change has occurred",
+    "almost nothing has changed",
+)
+#: How the product's factual caption begins where nothing was found.
+_FACTUAL_NO_CHANGE = ("no", "change", "matching")
+_WORD = re.compile(r"[^\W_]+(?:[-'][^\W_]+)*")
+
 #: What a sentence can speak of: (class name, direction).
 Event = tuple[str, str]
 
@@ -351,3 +363,14 @@ class _Reader:
         for noun in self.waiting:
             noun.unsure |= self.after_place or self.last_verb in _REMOVE
         self._state(self.waiting, APPEARED)
+
+
+def words(sentence: str) -> list[str]:
+    """Return the words of a sentence, lower-case, without punctuation."""
+    return _WORD.findall(sentence.lower())
+
+
+def says_no_change(sentence: str) -> bool:
+    """Whether a sentence is one of :data:`NO_CHANGE`, or the product's own for that."""
+    found = words(sentence)
+    return " ".join(found) in NO_CHANGE or tuple(found[:3]) == _FACTUAL_NO_CHANGE

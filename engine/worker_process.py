@@ -95,8 +95,9 @@ def find_python(setting: str = "", installed: str = "") -> str:
         return sys.executable
     raise DependencyError(
         "This system needs PyTorch, and no Python that has it was found.",
-        "In QGIS: choose the system in the ChangeScribe panel and press Install. Or name the Python "
-        "program of an environment with PyTorch, under Advanced in the panel or in the variable "
+        "In QGIS: choose the system in the ChangeScribe panel and press Install. Or name the "
+        "Python program of an environment with PyTorch, under Advanced in the panel or in the "
+        "variable "
         f"{PYTHON_VARIABLE}.",
     )
 

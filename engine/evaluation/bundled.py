@@ -17,6 +17,7 @@ from ..request import APPEARED, REMOVED, Query
 from ..systems.bundled import MANIFEST, MODEL_FOLDER, BundledSystem
 from ..training.labels import UNKNOWN
 from ..training.roads import distance_to, lines_of, new_roads
+from ..training.sources import magnified
 from .baselines import cva_otsu
 from .calibration import RawCounts, raw_scores
 from .elsewhere import AIRCHANGE, OSCD, measure_foreign
@@ -38,7 +39,6 @@ from .report import markdown
 from .road_lines import PRECISION_REACH, RECALL_REACH, LineMatch
 from .robustness import measure_robustness
 from .speed import measure_size, measure_speed
-from .whole_image import magnified
 
 Calibration = dict[str, dict[str, float]]
 BUILT, ROADS, FELLED = (

@@ -29,6 +29,7 @@ from ..checked_writer import ANYTHING, detect_everything
 from ..host import InProcessHost
 from ..raster.reader import RasterSource
 from ..request import ChangeRequest
+from ..sentences import says_no_change, words
 from ..systems.bundled import BundledSystem
 from ..training.captioner_features import Crops, read_crops
 from ..training.consensus import Consensus
@@ -38,9 +39,7 @@ from .captions import (
     cider_of_each,
     interval,
     report,
-    says_no_change,
     vocabulary,
-    words,
 )
 
 FREQUENT = "most frequent sentence"

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -27,26 +26,16 @@ from tqdm import tqdm
 
 from .. import systems
 from ..errors import InputError, missing_package
+from ..sentences import says_no_change, words
 from ..systems.base import ChangeSystem
 from ..training.datasets import data_root
 from ..training.pairs import PairSet, open_pairs
 from ..training.recipe import DataSpec
 from ..training.tasks.base import LabelledPair
 
-#: The sentences that LEVIR-CC has for pairs in which nothing changed.
-NO_CHANGE = (
-    "the scene is the same as before",
-    "there is no difference",
-    "the two scenes seem identical",
-    "no change has occurred",
-    "almost nothing has changed",
-)
-#: How the product's factual caption begins where nothing was found.
-_FACTUAL_NO_CHANGE = ("no", "change", "matching")
 #: A word of a vocabulary occurs so often, as in the programs that score ids.
 LEAST_COUNT = 5
 NEEDS_JAVA = "METEOR and S*m are left out: they need Java (java on the path) and 2 GB of memory."
-_WORD = re.compile(r"[^\W_]+(?:[-'][^\W_]+)*")
 
 Vocabulary = Mapping[str, int]
 #: Writes a sentence about a pair.
@@ -71,17 +60,6 @@ class Answered:
     def changed(self) -> bool:
         """Whether people say that anything changed: LEVIR-CC's own flag says the same."""
         return not all(says_no_change(text) for text in self.references)
-
-
-def words(sentence: str) -> list[str]:
-    """Return the words of a sentence, lower-case, without punctuation."""
-    return _WORD.findall(sentence.lower())
-
-
-def says_no_change(sentence: str) -> bool:
-    """Whether a sentence is one of :data:`NO_CHANGE`, or the product's own for that."""
-    found = words(sentence)
-    return " ".join(found) in NO_CHANGE or tuple(found[:3]) == _FACTUAL_NO_CHANGE
 
 
 def vocabulary(sentences: Iterable[str], least: int = LEAST_COUNT) -> dict[str, int]:

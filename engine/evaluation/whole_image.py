@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,6 +12,7 @@ from ..raster.grid import working_size
 from ..request import Query
 from ..systems.base import ChangeSystem
 from ..tiling import Blender, plan
+from ..training.sources import magnified
 
 
 def score_pair(
@@ -44,12 +44,6 @@ def score_pair(
         np.asarray(Image.fromarray(score).resize(size, Image.Resampling.BILINEAR))
         for score in scores
     ])
-
-
-def magnified(image: np.ndarray, factor: float) -> np.ndarray:
-    """Bring an image (H, W, 3) uint8 to another size, bilinearly."""
-    size = [math.ceil(side * factor) for side in image.shape[1::-1]]
-    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
 
 
 def _score(

@@ -25,8 +25,8 @@ from torch import Tensor
 
 from .. import captioner as runtime
 from ..captioner import CaptionerFacts
-from ..evaluation.captions import NO_CHANGE, words
 from ..modules.captioner import START, Captioner, CaptionerConfig
+from ..sentences import NO_CHANGE, words
 from ..systems.bundled import MODEL_FOLDER, BundledSystem
 from ..weights.files import sha256_of
 from .captioner_features import LOOKS, Crops, read_crops

@@ -7,6 +7,7 @@ Every source is ``draw(rng) -> PairSample`` and knows nothing of augmentation.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -115,6 +116,12 @@ def _resize(window: np.ndarray) -> np.ndarray:
         return np.asarray(picture.resize((CROP, CROP), Image.Resampling.BILINEAR))
     index = ((np.arange(CROP) + 0.5) * window.shape[0] / CROP).astype(int)
     return window[index][:, index]
+
+
+def magnified(image: np.ndarray, factor: float) -> np.ndarray:
+    """Bring an image (H, W, 3) uint8 to another size, bilinearly."""
+    size = [math.ceil(side * factor) for side in image.shape[1::-1]]
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
 
 
 class LevirPairs:

@@ -20,7 +20,8 @@ from PIL import Image
 
 from changescribe.engine.errors import InputError
 from changescribe.engine.evaluation import captions
-from changescribe.engine.evaluation.captions import NO_CHANGE, Answered
+from changescribe.engine.evaluation.captions import Answered
+from changescribe.engine.sentences import NO_CHANGE
 from changescribe.engine.training.pairs import open_pairs
 from changescribe.engine.training.recipe import DataSpec
 

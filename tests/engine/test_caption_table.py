@@ -21,7 +21,8 @@ from changescribe.engine.evaluation.caption_table import (
     most_frequent,
     nearest,
 )
-from changescribe.engine.evaluation.captions import NO_CHANGE, Answered
+from changescribe.engine.evaluation.captions import Answered
+from changescribe.engine.sentences import NO_CHANGE
 from changescribe.engine.training.captioner_features import Crops
 
 _ROADS = ("a road appears", "a new road appears", "a road is built", "the road appears", "a path")

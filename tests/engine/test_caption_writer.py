@@ -66,8 +66,10 @@ def test_boxes_are_captioned_in_the_systems_words_and_by_the_facts(host, pair) -
     assert [answer.box for answer in answers] == boxes
     assert told == answers
     assert warned == [
-        "1 of 4 written captions was replaced by the facts of the detection: 1 mixed up what "
-        "appeared and what was removed."
+        (
+            "1 of 4 written captions was replaced by the facts of the detection: 1 mixed up what "
+            "appeared and what was removed."
+        )
     ]
 
 

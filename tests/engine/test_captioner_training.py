@@ -12,8 +12,8 @@ torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.torch
 
 from changescribe.engine.captioner import START, BundledCaptioner, read_facts
-from changescribe.engine.evaluation.captions import NO_CHANGE
 from changescribe.engine.modules.captioner import SPECIAL, Captioner, CaptionerConfig
+from changescribe.engine.sentences import NO_CHANGE
 from changescribe.engine.training.captioner import best_threshold, export, train
 from changescribe.engine.training.captioner_features import Crops
 from changescribe.engine.training.captioner_language import Language, mirrored, read_groups
