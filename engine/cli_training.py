@@ -52,7 +52,10 @@ def _add_data_set(parser: argparse.ArgumentParser) -> None:
     part = parser.add_argument_group("a system, or a training run, on a labelled data set")
     part.add_argument("--system", metavar="NAME", help="its weights must be in place")
     part.add_argument("--run", dest="trained", type=Path, metavar="FOLDER", help="of train --out")
-    part.add_argument("--layout", metavar="NAME", help="levir_cd, whu_cd, second, geotiff, ...")
+    part.add_argument(
+        "--layout", metavar="NAME",
+        help="levir_cd, whu_cd, second, ...; default: the validation of the run's recipe",
+    )
     part.add_argument("--folder", default="", help="of the data set, in the data folder")
     part.add_argument("--split", default="", help="such as test")
     part.add_argument("--protocol", default=PROTOCOLS[0], choices=PROTOCOLS)
@@ -80,9 +83,9 @@ def _train(arguments: argparse.Namespace) -> int:
 def _evaluate(arguments: argparse.Namespace) -> int:
     data = _data_folder(arguments.data)
     _need_torch()
-    if arguments.layout:
+    if arguments.layout or arguments.trained:
         return _evaluate_on_data_set(arguments, data)
-    if arguments.system or arguments.trained:
+    if arguments.system:
         raise InputError(
             "There is no data set to measure on.", "Name its layout, such as --layout levir_cd."
         )
@@ -100,11 +103,19 @@ def _evaluate_on_data_set(arguments: argparse.Namespace, data: Path) -> int:
             "Name what is to be measured.", "Either --system NAME, or --run FOLDER of a training."
         )
     from .evaluation.data_sets import evaluate
-    from .training.recipe import DataSpec
+    from .training.recipe import DataSpec, load_recipe
 
+    spec: Optional[DataSpec] = DataSpec(arguments.layout, arguments.folder, arguments.split)
+    if not arguments.layout:
+        spec = load_recipe(arguments.trained / "recipe.yaml").validation
+    if spec is None:
+        raise InputError(
+            "There is no data set to measure on: the recipe of the run has no validation.",
+            "Name a layout, such as --layout levir_cd.",
+        )
     protocols = PROTOCOLS[1:] if arguments.protocol == "both" else (arguments.protocol,)
     evaluate(
-        DataSpec(arguments.layout, arguments.folder, arguments.split),
+        spec,
         data,
         arguments.out,
         system=arguments.system or "",

@@ -18,9 +18,10 @@ sys.path += [WANTED["scripts"], WANTED["systems"]]
 
 import drive_qgis
 from drive_qgis import DriveError, Wait, detect, fill, find, open_dock, pause, type_text
+from qgis.core import QgsExpression, QgsExpressionContext, QgsExpressionContextUtils
 from qgis.PyQt.QtCore import QTimer
 from qgis.PyQt.QtWidgets import QComboBox
-from qgis.utils import iface
+from qgis.utils import iface, plugins
 
 
 def check(condition, text):
@@ -67,6 +68,17 @@ def script(driver):
     worker = routing.shared_host()._worker._session.process
     check(f"process {worker.pid}" in device_of(driver), driver.facts["device"])
     check("torch" not in sys.modules, "torch has been imported into QGIS")
+
+    driver.say("TextSCD: from which class to which")
+    use(dock, "textscd")
+    yield from detect(driver, dock)
+    layer = plugins["changescribe"].controller.last_run.layer("changes")
+    labels = layer.labeling().rootRule().children()[0].settings()
+    context = QgsExpressionContext(QgsExpressionContextUtils.globalProjectLayerScopes(layer))
+    for feature in layer.getFeatures():
+        context.setFeature(feature)
+        text = QgsExpression(labels.fieldName).evaluate(context)
+        driver.facts.setdefault("labels", []).append(text)
 
     driver.say("kill the worker in mid-run")
     use(dock, "hangs")

@@ -24,6 +24,43 @@ ROOT = TESTS.parent
 SYSTEMS = TESTS / "engine"
 
 
+def store_textscd(folder: Path, before: Any, after: Any) -> None:
+    """Keep a tiny TextSCD of random weights, whose last layer tells this pair's dates apart.
+
+    It calls what is like the block on the earlier date low vegetation, and what is like it on
+    the later one buildings; that anything changed it says everywhere.
+    """
+    import torch
+
+    from changescribe.engine.modules.textscd import TextSCD
+    from changescribe.engine.modules.textscd_config import SECOND_CLASSES, TextSCDConfig
+    from changescribe.engine.weights import loading
+    from changescribe.engine.weights.store import WeightsStore
+
+    settings = {"tiny": True, "text": False}
+    torch.manual_seed(0)
+    model = TextSCD(TextSCDConfig.from_settings(settings)).eval()
+    found: list[Any] = []
+    semantic, change = model.head.semantic.classify, model.head.change.classify
+    semantic.register_forward_pre_hook(lambda _module, given: found.append(given[0]))
+    images = [torch.from_numpy(i[None, :, :192, :288].astype("float32")) for i in (before, after)]
+    with torch.no_grad():
+        model(*images, torch.zeros(1, 1, 128), torch.ones(1, 1))
+        was, is_now = (maps[0, :, 52:68, 102:138].mean((1, 2)) for maps in found)
+        apart = 8 * (is_now - was) / (is_now - was).square().sum()
+        for layer, bias in ((semantic, -50.0), (change, 4.0)):
+            layer.weight.zero_()
+            layer.bias.fill_(bias)
+        for name, sign in (("low vegetation", -1), ("buildings", 1)):
+            index = SECOND_CLASSES.index(name)
+            semantic.weight[index, :, 1, 1] = sign * apart
+            semantic.bias[index] = -sign * (apart @ (was + is_now)) / 2
+    weights = folder / "textscd.safetensors"
+    metadata = {"config": settings, "recipe": {"name": "tiny", "crop": 256}, "step": 1}
+    loading.save_head(model.state_dict(), weights, metadata)
+    WeightsStore(folder / "weights").import_from(weights, ["textscd-head"])
+
+
 @pytest.fixture
 def drive(
     tmp_path: Path, make_raster: Callable[..., str], monkeypatch: pytest.MonkeyPatch
@@ -36,6 +73,8 @@ def drive(
     before = np.full((3, 200, 300), 60, np.uint8)
     after = before.copy()
     after[:, 50:70, 100:140] = 250
+    store_textscd(tmp_path, before, after)
+    monkeypatch.setenv("CHANGESCRIBE_WEIGHTS", str(tmp_path / "weights"))
     pair = [make_raster("town_2016.tif", before), make_raster("town_2023.tif", after)]
     # A program that finds the systems of the tests, as an environment with them installed would.
     python = tmp_path / "python"
@@ -62,7 +101,7 @@ def drive(
         options = headless_run.parse_arguments([
             "--before", pair[0], "--after", pair[1], "--prompt", "buildings built",
             "--out", str(tmp_path / "run"), "--profiles", str(tmp_path / "profile"),
-            "--timeout", "240",
+            "--timeout", "600",  # a busy machine takes minutes to import PyTorch twice
         ])
         return headless_run.drive(options, TESTS / "drive_worker.py")
 
@@ -74,6 +113,7 @@ def test_pytorch_runs_in_a_worker_and_in_qgis_and_qgis_survives(drive: Callable)
     assert report.get("ok"), report.get("error", f"QGIS ended with {code} before a report")
     assert code == 0
     assert len(report["devices"]) == 2
+    assert "low vegetation \N{RIGHTWARDS ARROW} building" in report["labels"]
     assert any("started again" in text for text in report["messages"])
 
 

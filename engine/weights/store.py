@@ -484,11 +484,7 @@ def _plain(name: str) -> str:
 
 
 def _check(entry: Entry, source: Path, known: dict[str, tuple[int, str]]) -> None:
-    """Compare what was copied with what the catalogue knows.
-
-    Raises:
-        WeightsError: it is another file.
-    """
+    """Compare what was copied with what the catalogue knows; raise if it is another file."""
     if entry.is_folder:
         return
     size, sha256 = known[""]

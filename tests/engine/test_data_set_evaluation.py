@@ -193,6 +193,26 @@ def test_a_training_run_is_measured(tmp_path, second, monkeypatch):
 
 
 @pytest.mark.torch
+def test_a_run_is_measured_on_the_validation_pairs_of_its_recipe(tmp_path, monkeypatch, capsys):
+    from changescribe.engine.cli import main
+    from changescribe.engine.evaluation import data_sets
+    from changescribe.engine.training.recipe import DataSpec, load_recipe, save_recipe
+
+    asked = []
+    monkeypatch.setattr(data_sets, "evaluate", lambda spec, *_, **__: asked.append(spec))
+    recipe = load_recipe("own_data")
+    save_recipe(recipe, tmp_path / "recipe.yaml")
+    assert main(["evaluate", "--data", str(tmp_path), "--run", str(tmp_path)]) == 0
+    assert asked == [recipe.validation]
+    assert recipe.validation.options["class_field"] == "object"
+    recipe.validation = None
+    recipe.data = [DataSpec("second")]
+    save_recipe(recipe, tmp_path / "recipe.yaml")
+    assert main(["evaluate", "--data", str(tmp_path), "--run", str(tmp_path)]) == 2
+    assert "no validation" in capsys.readouterr().err
+
+
+@pytest.mark.torch
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
