@@ -294,7 +294,7 @@ def test_tiny_model_learns_in_three_stages_and_what_is_frozen_stays():
         assert figures["stage"] == stage
         (last if stage in first else first)[stage] = figures
     assert last[DETECT]["change"] < 0.75 * first[DETECT]["change"]
-    assert last[CAPTION]["caption"] < 0.95 * first[CAPTION]["caption"]
+    assert last[CAPTION]["caption"] < 0.98 * first[CAPTION]["caption"]
     assert last[BOTH]["loss"] < first[BOTH]["loss"]
     both = last[BOTH]
     assert both["loss"] == pytest.approx(both["caption"] + 0.5 * both["change"], abs=1e-4)
