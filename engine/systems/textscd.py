@@ -157,7 +157,12 @@ class TextscdSystem(ChangeSystem):
     def _maps(
         self, before: np.ndarray, after: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return probabilities: classes of both dates (B, K, H, W), change (B, H, W)."""
+        """Return probabilities: classes of both dates (B, K, H, W), change (B, H, W).
+
+        The network compares the dates in an order (eq. 6), so that exchanged dates would give
+        other scores. The head is asked in both orders, each image encoded once, and its two
+        answers are averaged: exchanged dates exchange appeared and removed.
+        """
         import torch
 
         from ..modules.textscd import caption_words
@@ -166,14 +171,17 @@ class TextscdSystem(ChangeSystem):
             raise RuntimeError("predict before load")
         place, count = self._used.name, len(before)
         captions = [self._texts.of([one, two]).text for one, two in zip(before, after)]
+        captions += [self._texts.of([two, one]).text for one, two in zip(before, after)]
         images = [torch.from_numpy(t).to(place).permute(0, 3, 1, 2) for t in (before, after)]
         with torch.inference_mode(), self._used.autocast():
             words, mask = caption_words(self._tower, captions, place, self._config)
             encoded = self._encoder(torch.cat(images).float())[1:]
-            dates = [m[:count] for m in encoded], [m[count:] for m in encoded]
-            maps = self._head(*dates, words, mask)
-        earlier, later = (logits.float().softmax(1) for logits in (maps.before, maps.after))
-        change = maps.change[:, 0].float().sigmoid()
+            exchanged = [torch.cat([m[count:], m[:count]]) for m in encoded]
+            maps = self._head(encoded, exchanged, words, mask)
+        first, second = (logits.float().softmax(1) for logits in (maps.before, maps.after))
+        earlier = (first[:count] + second[count:]) / 2
+        later = (second[:count] + first[count:]) / 2
+        change = maps.change[:, 0].float().sigmoid().unflatten(0, (2, count)).mean(0)
         return earlier.cpu().numpy(), later.cpu().numpy(), change.cpu().numpy()
 
     def notes(self, queries: Sequence[Query]) -> tuple[str, ...]:

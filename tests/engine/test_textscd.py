@@ -215,7 +215,8 @@ def test_class_to_class_queries_follow_the_published_rule(tmp_path):
     for pixel, (was, is_now) in enumerate(((2, 4), (2, 4), (3, 4), (2, 0))):
         logits[0, was, 0, pixel] = logits[1, is_now, 0, pixel] = 4
     change = torch.tensor([3.0, -3, 3, 3]).view(1, 1, 1, 4)
-    system._head = lambda *_: Maps(logits[:1], logits[1:], change)
+    # Asked in both orders at once: the second half is of exchanged dates.
+    system._head = lambda *_: Maps(logits, logits.flip(0), change.repeat(2, 1, 1, 1))
     tiles = np.zeros((1, 32, 32, 3), np.uint8)
     # The engine binds the two sides of the exchange by the classes of this system.
     parsed, warnings = bind(parse("low vegetation turned into buildings"), system.info.classes)
@@ -231,9 +232,21 @@ def test_class_to_class_queries_follow_the_published_rule(tmp_path):
     assert high[2].tolist() == [True, False, True, False]
     assert found.classes_before[0, 0].tolist() == [2, 2, 3, 2]
     assert found.classes_after[0, 0].tolist() == [4, 4, 4, 0]
-    system._head = lambda *_: Maps(logits[1:], logits[:1], change)
+    system._head = lambda *_: Maps(logits.flip(0), logits, change.repeat(2, 1, 1, 1))
     back = system.predict(tiles, tiles, [Query("buildings", REMOVED)]).scores[0, 0, 0]
     assert np.allclose(back, found.scores[0, 1, 0])
+
+
+def test_exchanged_dates_exchange_appeared_and_removed(tmp_path):
+    system = TextscdSystem(store_with(tmp_path))
+    rng = np.random.default_rng(3)
+    before, after = rng.integers(0, 256, (2, 1, 64, 96, 3)).astype(np.uint8)
+    ways = [Query("buildings", way) for way in (APPEARED, REMOVED)]
+    given = system.predict(before, after, ways)
+    exchanged = system.predict(after, before, ways[::-1])
+    assert given.scores.max() > 0
+    assert np.allclose(given.scores, exchanged.scores, atol=1e-5)
+    assert (given.classes_before == exchanged.classes_after).mean() > 0.999
 
 
 def test_nouns_find_their_class_and_others_are_named():
