@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from typing import Any
 
 from ..errors import InputError
+from .settings import read_settings
 
 #: What is subtracted from a warped date: itself, as in eq. 3, or the other date.
 RESIDUALS = ("own", "other")
@@ -62,13 +63,7 @@ class KcfiConfig:
         Raises:
             InputError: a setting is unknown or out of its range.
         """
-        settings = dict(settings)
-        start = TINY if settings.pop("tiny", False) else cls()
-        unknown = set(settings) - {part.name for part in fields(cls)}
-        if unknown:
-            raise InputError(f"KCFI has no setting named {', '.join(sorted(unknown))}.")
-        config = replace(start, **settings)
-        config = replace(config, taps=tuple(config.taps))
+        config = read_settings("KCFI", cls(), TINY, settings)
         if config.taps and (len(config.taps) != TAPS or sorted(set(config.taps)) != [*config.taps]):
             raise InputError(f"KCFI needs {TAPS} taps in ascending order.")
         if config.residual not in RESIDUALS:

@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from typing import Any
 
 from ..errors import InputError
+from .settings import read_settings
 
 
 @dataclass(frozen=True)
@@ -43,13 +44,7 @@ class LgcdConfig:
         Raises:
             InputError: a setting is unknown, or the widths do not divide.
         """
-        settings = dict(settings)
-        start = TINY if settings.pop("tiny", False) else cls()
-        unknown = set(settings) - {part.name for part in fields(cls)}
-        if unknown:
-            raise InputError(f"LG-CD has no setting named {', '.join(sorted(unknown))}.")
-        config = replace(start, **settings)
-        config = replace(config, objects=tuple(config.objects))
+        config = read_settings("LG-CD", cls(), TINY, settings)
         if config.width % 2 or 2 * config.width % config.heads:
             raise InputError(
                 f"LG-CD cannot divide 2 x {config.width} channels among {config.heads} heads."

@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import InputError
+from .settings import read_settings
 
 
 @dataclass(frozen=True)
@@ -55,13 +56,7 @@ class MMChangeConfig:
         Raises:
             InputError: a setting is unknown, or the widths do not divide.
         """
-        settings = dict(settings)
-        start = TINY if settings.pop("tiny", False) else cls()
-        unknown = set(settings) - {part.name for part in fields(cls)}
-        if unknown:
-            raise InputError(f"MMChange has no setting named {', '.join(sorted(unknown))}.")
-        config = replace(start, **settings)
-        config = replace(config, reduced=tuple(config.reduced))
+        config = read_settings("MMChange", cls(), TINY, settings)
         if config.text_width % config.width or config.width % 8:
             raise InputError(
                 f"MMChange cannot divide a text of {config.text_width} numbers into rows of "

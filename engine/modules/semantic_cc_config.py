@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from typing import Any
 
 from ..errors import InputError
+from .settings import read_settings
 
 #: What the embeddings of an image replace in an instruction.
 _IMAGE = "<image>"
@@ -85,13 +86,7 @@ class SemanticCcConfig:
         Raises:
             InputError: a setting is unknown or out of its range.
         """
-        settings = dict(settings)
-        start = TINY if settings.pop("tiny", False) else cls()
-        unknown = set(settings) - {part.name for part in fields(cls)}
-        if unknown:
-            raise InputError(f"Semantic-CC has no setting named {', '.join(sorted(unknown))}.")
-        config = replace(start, **settings)
-        config = replace(config, globals=tuple(config.globals))
+        config = read_settings("Semantic-CC", cls(), TINY, settings)
         if list(config.globals) != sorted(set(config.globals)):
             raise InputError("Semantic-CC needs its global layers in ascending order.")
         if config.query_width % config.query_heads or config.reduced % config.heads:

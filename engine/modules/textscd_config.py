@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..errors import InputError
+from .settings import read_settings
 
 #: The six classes of SECOND, in the order of the indices of its labels as they are read here.
 SECOND_CLASSES = (
@@ -52,12 +53,7 @@ class TextSCDConfig:
         Raises:
             InputError: a setting is unknown or out of its range.
         """
-        settings = dict(settings)
-        start = TINY if settings.pop("tiny", False) else cls()
-        unknown = set(settings) - {part.name for part in fields(cls)}
-        if unknown:
-            raise InputError(f"TextSCD has no setting named {', '.join(sorted(unknown))}.")
-        config = replace(start, **settings)
+        config = read_settings("TextSCD", cls(), TINY, settings)
         config = replace(config, classes=tuple(str(name) for name in config.classes))
         if not 2 <= len(set(config.classes)) == len(config.classes) < 255:
             raise InputError("TextSCD needs at least two classes, each of its own name.")
