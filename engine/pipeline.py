@@ -136,7 +136,9 @@ class _Run:
         request = self._request
         _check(request)
         info = self._host.info(request.system)
-        parsed = prompt.resolve(prompt.parse(request.prompt), _plurals(info.classes))
+        parsed = prompt.resolve(
+            prompt.parse(request.prompt), _plurals(info.classes), info.directed
+        )
         self._warnings += prompt.notes(parsed)
         parsed = self._against(parsed, info)
         outputs = RunOutputs(request)

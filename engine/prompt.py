@@ -98,16 +98,20 @@ def parse(text: str) -> ParsedPrompt:
     return replace(parsed, explanation=line_of(parsed, explain(queries)))
 
 
-def resolve(parsed: ParsedPrompt, class_plurals: Sequence[str]) -> ParsedPrompt:
+def resolve(
+    parsed: ParsedPrompt, class_plurals: Sequence[str], directed: bool = True
+) -> ParsedPrompt:
     """Put a system's classes in the place of "anything".
 
     Args:
         parsed: a parsed prompt.
         class_plurals: names of the classes that the system knows, as used in captions.
+        directed: whether the system tells what appeared from what was removed.
 
     Returns:
         ``parsed`` itself unless it asks for anything; else a query for each class and
-        direction (one direction for prompts such as "what was built?").
+        direction (one direction for prompts such as "what was built?", and none for a system
+        that knows none).
 
     Raises:
         InputError: the prompt asks for anything, and the system knows no classes, or the prompt
@@ -126,7 +130,8 @@ def resolve(parsed: ParsedPrompt, class_plurals: Sequence[str]) -> ParsedPrompt:
             f'The prompt "{parsed.text.strip()}" leaves nothing to look for.',
             f"This system knows {', '.join(class_plurals)}.",
         )
-    ways = (APPEARED, REMOVED) if anything.direction == CHANGED else (anything.direction,)
+    either = directed and anything.direction == CHANGED
+    ways = (APPEARED, REMOVED) if either else (anything.direction,)
     queries = tuple(Query(name, way) for name in names for way in ways)
     listed = f"looks for: {anything} ({', '.join(names)})"
     return replace(parsed, queries=queries, explanation=line_of(parsed, listed))

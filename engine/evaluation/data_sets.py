@@ -234,7 +234,7 @@ def _of_system(name: str, device: str, text: str, pairs: PairSet) -> Examinee:
     system.load(device)
     info = system.info
     plurals = [found.plural if (found := class_of(c)) else c for c in info.classes]
-    queries = prompt.resolve(prompt.parse(text), plurals).queries
+    queries = prompt.resolve(prompt.parse(text), plurals, info.directed).queries
     table_ = _class_table(info.classes, pairs.classes)
 
     def answer(pair: LabelledPair) -> Answer:

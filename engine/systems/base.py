@@ -46,6 +46,8 @@ class SystemInfo:
         competing: what else the ground may be, by default, for a system that tells the object of
             a query from such a list; users may give their own. Empty where it needs none.
         writes: it writes sentences of its own, see :meth:`ChangeSystem.describe`.
+        directed: it tells what appeared from what was removed; otherwise "anything changed" asks
+            it for what changed, and no direction is put into its mouth.
     """
 
     name: str
@@ -62,6 +64,7 @@ class SystemInfo:
     weights: tuple[str, ...] = ()
     competing: tuple[str, ...] = ()
     writes: bool = False
+    directed: bool = True
 
 
 @dataclass(frozen=True)

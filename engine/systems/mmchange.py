@@ -85,6 +85,7 @@ class MmchangeSystem(ChangeSystem):
             terms="Those of the data that it was trained on.",
             tier="full",
             weights=(HEAD, *needed_for_text(config)),
+            directed=config.direction,
         )
 
     def _stored(self) -> WeightsStore:

@@ -104,6 +104,7 @@ class WritingSystem(ChangeSystem):
             tier="full",
             weights=(self.head, *self._needed(config)),
             writes=True,
+            directed=False,
         )
 
     def _stored(self) -> WeightsStore:

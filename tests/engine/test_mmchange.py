@@ -241,6 +241,7 @@ def test_system_answers_its_object_and_exchanges_directions_with_the_dates(tmp_p
 
 def test_system_without_direction_or_object_says_so(tmp_path):
     system = MmchangeSystem(store_with(tmp_path, direction=False, object="", text=False))
+    assert not system.info.directed
     system.load("cpu")
     asked = [Query("roads", APPEARED), Query("roads", REMOVED)]
     one = pair()

@@ -264,6 +264,13 @@ def test_anything(text: str) -> None:
     assert resolve(parsed, ["roads", "trees"]).queries == _expected("*roads *trees")
 
 
+def test_no_direction_is_put_into_the_mouth_of_a_system_that_knows_none() -> None:
+    (query,) = resolve(parse("anything changed"), ["buildings"], directed=False).queries
+    assert query == Query("buildings", "changed")
+    (query,) = resolve(parse("what was built?"), ["buildings"], directed=False).queries
+    assert query == Query("buildings", "appeared")  # as asked
+
+
 @pytest.mark.parametrize(
     ("text", "direction"),
     [
