@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from .. import change_features
 from ..change_features import QUERIES
 from ..systems.bundled import MANIFEST, MODEL_FOLDER, BundledSystem
 from .augment import photometric
-from .sources import read_rgb
+from .sources import magnified, read_rgb
 
 #: Tiles that are trained on; the others validate.
 TRAINING_TILES = range(1, 31)
@@ -137,7 +136,7 @@ def _within(
     system: BundledSystem, dates: list[np.ndarray], boxes: np.ndarray
 ) -> list[_Features]:
     """Look at the magnified tile once, and at each crop in it."""
-    dates = [_magnified(date) for date in dates]
+    dates = [magnified(date, _MAGNIFIED / _SIDE) for date in dates]
     seen = system.look(*dates, QUERIES)
     found = []
     for x0, y0, x1, y1 in np.rint(boxes * (_MAGNIFIED / _SIDE)).astype(int):
@@ -145,12 +144,6 @@ def _within(
         inside[y0:y1, x0:x1] = 1
         found.append(change_features.features(*seen, inside))
     return found
-
-
-def _magnified(image: np.ndarray) -> np.ndarray:
-    """Bring a tile (H, W, 3) to the pixels that the product works at, bilinearly."""
-    size = (_MAGNIFIED, _MAGNIFIED)
-    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
 
 
 def _write(path: Path, found: list[_Features]) -> None:
