@@ -28,10 +28,10 @@ from .translation import tr
 if TYPE_CHECKING:
     from ..engine.request import ChangeRequest, ChangeResult
 
-#: Custom properties by which a run is found again in a project. They are set on the nodes of
-#: the layer tree, since QGIS 3.22 does not save those of annotation layers.
 #: Systems whose answer is which class became which: their polygons are labelled so.
 _TELLS_CLASSES = ("textscd",)
+#: Custom properties by which a run is found again in a project. They are set on the nodes of
+#: the layer tree, since QGIS 3.22 does not save those of annotation layers.
 RUN_PROPERTY = "changescribe/run_id"
 RESULT_PROPERTY = "changescribe/result"
 _STORED = ("title", "gpkg", "mask", "caption", "count", "area_m2", "partial")
@@ -118,7 +118,10 @@ def add_run(request: ChangeRequest, result: ChangeResult) -> Run:
     for layer in (changes, mask):
         _describe(layer, request, result)
     group = _new_group(run)
-    _append(group, changes, "changes").setCustomProperty("showFeatureCount", 1)
+    # Without feature counts in the legend: QGIS's counting thread asks the project for its
+    # expression variables (QgsCategorizedSymbolRenderer.filterNeedsGeometry), which crashes QGIS
+    # where the main thread does so at the same time, as it does while layers are added.
+    _append(group, changes, "changes")
     node = _append(group, mask, "mask")
     # The polygons show the same: the mask is there to be switched on.
     node.setItemVisibilityChecked(False)

@@ -55,6 +55,12 @@ def test_group_on_top_with_files_only(desk):
     assert desk.dock.results.list.item(0).text().startswith(group.name() + "\n4 found")
 
 
+def test_legend_counts_no_features(desk):
+    """QGIS's counting thread and the main thread both ask the project for its variables."""
+    run = desk.run()
+    assert not run.group().findLayer(run.layer("changes").id()).customProperty("showFeatureCount")
+
+
 def test_polygon_symbols(desk):
     desk.dock.prompt.set_text("new roads and demolished buildings")
     run = desk.run()
