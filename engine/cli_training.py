@@ -58,6 +58,10 @@ def _add_data_set(parser: argparse.ArgumentParser) -> None:
     )
     part.add_argument("--folder", default="", help="of the data set, in the data folder")
     part.add_argument("--split", default="", help="such as test")
+    part.add_argument(
+        "--option", action="append", default=[], metavar="KEY=VALUE",
+        help="of the layout, such as polygons=new_buildings.gpkg of geotiff; can be repeated",
+    )
     part.add_argument("--protocol", default=PROTOCOLS[0], choices=PROTOCOLS)
     part.add_argument("--tile", type=int, default=256, metavar="PX", help="of the tile protocol")
     part.add_argument("--prompt", default="", metavar="TEXT", help="default: the data set's")
@@ -67,7 +71,10 @@ def _add_data_set(parser: argparse.ArgumentParser) -> None:
 def _train(arguments: argparse.Namespace) -> int:
     _need_torch()
     from .training.loop import train
+    from .training.recipe import load_recipe
 
+    # A misspelt name is told before a missing data folder is.
+    load_recipe(arguments.recipe)
     weights = train(
         arguments.recipe,
         arguments.out or Path("out/train") / Path(arguments.recipe).stem,
@@ -105,7 +112,9 @@ def _evaluate_on_data_set(arguments: argparse.Namespace, data: Path) -> int:
     from .evaluation.data_sets import evaluate
     from .training.recipe import DataSpec, load_recipe
 
-    spec: Optional[DataSpec] = DataSpec(arguments.layout, arguments.folder, arguments.split)
+    spec: Optional[DataSpec] = DataSpec(
+        arguments.layout, arguments.folder, arguments.split, options=_options(arguments.option)
+    )
     if not arguments.layout:
         spec = load_recipe(arguments.trained / "recipe.yaml").validation
     if spec is None:
@@ -127,6 +136,21 @@ def _evaluate_on_data_set(arguments: argparse.Namespace, data: Path) -> int:
         threshold=arguments.threshold,
     )
     return 0
+
+
+def _options(given: list[str]) -> dict[str, str]:
+    """Read KEY=VALUE pairs.
+
+    Raises:
+        InputError: one is something else.
+    """
+    pairs = [text.partition("=") for text in given]
+    for key, equals, _ in pairs:
+        if not (key and equals):
+            raise InputError(
+                f'"{key}{equals}" is not an option of a layout.', "Write it as KEY=VALUE."
+            )
+    return {key: value for key, _, value in pairs}
 
 
 def _data_folder(given: Optional[Path]) -> Path:

@@ -37,6 +37,8 @@ ABSENT = "absent"
 DAMAGED = "damaged"
 #: Of a transformers folder: what is copied. Code is never needed, since none is run.
 _FOLDER_SUFFIXES = {".json", ".txt", ".model", ".safetensors", ".bin", ".jinja", ".tiktoken"}
+#: What ``changescribe train`` leaves in the folder of a run, the better one first.
+RUN_WEIGHTS = ("best.safetensors", "model.safetensors")
 #: So many files are named where none was found.
 _NAMED = 6
 _chosen: Optional[Path] = None
@@ -274,8 +276,9 @@ class WeightsStore:
         """Copy weights from a file or a folder, as on a machine without a network.
 
         Files are known by their names; those of a folder may also lie in subfolders named by
-        entry, as in another store. With one id, a file may have any name. What the catalogue
-        knows the SHA-256 of is taken only if it is right.
+        entry, as in another store. The folder of a training run is known by what its weights
+        say of themselves. With one id, a file may have any name. What the catalogue knows the
+        SHA-256 of is taken only if it is right.
 
         Args:
             source: a file or a folder.
@@ -439,7 +442,18 @@ def _candidates(source: Path, entry: Entry, wanted: Sequence[Entry]) -> list[Pat
     for place in places:
         if (place / "config.json").is_file() if entry.is_folder else place.is_file():
             return [place]
-    return []
+    if entry.format != catalogue.CHANGESCRIBE:
+        return []
+    return [source / name for name in RUN_WEIGHTS if _is_of(entry, source / name)][:1]
+
+
+def _is_of(entry: Entry, path: Path) -> bool:
+    """Whether a file is the outcome of a training run of an entry's system."""
+    try:
+        system = loading.head_metadata(path).get("system") if path.is_file() else ""
+    except WeightsError:
+        return False
+    return bool(system) and _plain(system) == _plain(entry.architecture or "")
 
 
 def _copy_folder(source: Path, target: Path, watch: Watch) -> dict[str, tuple[int, str]]:

@@ -337,3 +337,23 @@ def test_a_head_is_imported_only_for_the_system_that_it_was_trained_for(tmp_path
         store.import_from(tmp_path / "model.safetensors", ["lg-cd-head"])
     # What was there stays.
     assert store.verify("lg-cd-head") == stored
+
+
+def test_the_folder_of_a_training_run_is_imported_by_what_its_weights_say(tmp_path: Path) -> None:
+    def weights(name: str, system: str) -> None:
+        metadata = json.dumps({"system": system, "file": name})
+        header = json.dumps({"__metadata__": {"changescribe": metadata}}).encode()
+        (tmp_path / name).write_bytes(len(header).to_bytes(8, "little") + header)
+
+    store = WeightsStore(tmp_path / "store")
+    weights("model.safetensors", "lgcd")
+    # What the dock's "Import from folder" asks for: all that the system lacks.
+    wanted = ["sam2.1-hiera-tiny", "lg-cd-head"]
+    (stored,) = store.import_from(tmp_path, wanted)
+    assert stored.entry.id == "lg-cd-head"
+    assert b"model.safetensors" in stored.path.read_bytes()
+    weights("best.safetensors", "lgcd")
+    (stored,) = store.import_from(tmp_path, wanted)
+    assert b"best.safetensors" in stored.path.read_bytes()
+    with pytest.raises(WeightsError, match="There are no weights"):
+        store.import_from(tmp_path, ["textscd-head"])
