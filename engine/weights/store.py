@@ -24,7 +24,8 @@ from typing import Any, Optional, Union
 
 from ..errors import WeightsError
 from ..writing import could_not_write
-from . import catalogue, files, loading
+from . import catalogue, files
+from .candidates import candidates, check_system
 from .catalogue import Entry
 from .fetch import Download, Network, fetch
 from .files import CancelledCallback, StepCallback, Watch
@@ -37,8 +38,6 @@ ABSENT = "absent"
 DAMAGED = "damaged"
 #: Of a transformers folder: what is copied. Code is never needed, since none is run.
 _FOLDER_SUFFIXES = {".json", ".txt", ".model", ".safetensors", ".bin", ".jinja", ".tiktoken"}
-#: What ``changescribe train`` leaves in the folder of a run, the better one first.
-RUN_WEIGHTS = ("best.safetensors", "model.safetensors")
 #: So many files are named where none was found.
 _NAMED = 6
 _chosen: Optional[Path] = None
@@ -296,7 +295,7 @@ class WeightsStore:
         """
         source, watch = Path(source), Watch(progress, cancelled)
         wanted = [self.entry(name) for name in (identifiers or self.entries)]
-        found = [(entry, path) for entry in wanted for path in _candidates(source, entry, wanted)]
+        found = [(entry, path) for entry in wanted for path in candidates(source, entry, wanted)]
         if not found:
             names = ", ".join(entry.file for entry in wanted[:_NAMED])
             more = ", ..." if len(wanted) > _NAMED else ""
@@ -350,7 +349,7 @@ class WeightsStore:
                     "": (source.stat().st_size, files.copy(source, part, watch))
                 }
                 _check(entry, source, known)
-                _check_system(entry, source, part)
+                check_system(entry, source, part)
                 # The record first: a file without one would not be known for what it is.
                 self._write_record(entry, known, f"imported from {source.name}")
                 _delete(target)
@@ -431,31 +430,6 @@ def _delete(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _candidates(source: Path, entry: Entry, wanted: Sequence[Entry]) -> list[Path]:
-    """Return where an entry is in a folder, at most one place, or the file itself."""
-    if source.is_file():
-        fits = source.name.lower() == entry.file.lower() or len(wanted) == 1
-        return [source] if fits and not entry.is_folder else []
-    places = [source / entry.file, source / entry.id / entry.file]
-    if entry.is_folder and (source.name == entry.file or len(wanted) == 1):
-        places.append(source)
-    for place in places:
-        if (place / "config.json").is_file() if entry.is_folder else place.is_file():
-            return [place]
-    if entry.format != catalogue.CHANGESCRIBE:
-        return []
-    return [source / name for name in RUN_WEIGHTS if _is_of(entry, source / name)][:1]
-
-
-def _is_of(entry: Entry, path: Path) -> bool:
-    """Whether a file is the outcome of a training run of an entry's system."""
-    try:
-        system = loading.head_metadata(path).get("system") if path.is_file() else ""
-    except WeightsError:
-        return False
-    return bool(system) and _plain(system) == _plain(entry.architecture or "")
-
-
 def _copy_folder(source: Path, target: Path, watch: Watch) -> dict[str, tuple[int, str]]:
     """Copy the files of a folder that are needed; return size and SHA-256 by name."""
     names = sorted(p.name for p in source.iterdir() if p.is_file())
@@ -469,32 +443,6 @@ def _copy_folder(source: Path, target: Path, watch: Watch) -> dict[str, tuple[in
         sha256 = files.copy(source / name, target / name, watch)
         known[name] = ((target / name).stat().st_size, sha256)
     return known
-
-
-def _check_system(entry: Entry, source: Path, part: Path) -> None:
-    """See that a file of "changescribe train" is one, and of the system that it is given to.
-
-    Raises:
-        WeightsError: it is something else.
-    """
-    if entry.format != catalogue.CHANGESCRIBE:
-        return
-    try:
-        system = loading.head_metadata(part).get("system")
-    except WeightsError as error:
-        error.message = error.message.replace(part.name, source.name)
-        raise
-    if system and _plain(system) != _plain(entry.architecture or ""):
-        raise WeightsError(
-            f'"{source}" was trained for the system "{system}", not for {entry.title}; it was not '
-            "imported.",
-            "Choose the entry of that system.",
-        )
-
-
-def _plain(name: str) -> str:
-    """Return "lgcd" for "lg-cd": recipes and the catalogue spell systems differently."""
-    return str(name).replace("-", "").replace("_", "")
 
 
 def _check(entry: Entry, source: Path, known: dict[str, tuple[int, str]]) -> None:
