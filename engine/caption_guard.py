@@ -20,17 +20,17 @@ from .classes import CLASSES, class_of
 from .request import APPEARED, CHANGED, REMOVED
 from .sentences import Claim, Event, read_sentence
 
-#: Kinds of reasons, each with what the user is told of it.
+#: Kinds of reasons, each with what the user is told of it: what was wrong with a sentence.
 REASONS = {
-    "empty": "said nothing that can be checked",
-    "unknown": "had words or signs that are none",
-    "length": "were too short, too long or broken off",
-    "repetition": "repeated themselves",
-    "presence": "did not agree whether anything changed",
-    "direction": "mixed up what appeared and what was removed",
-    "object": "named an object that was not found there",
-    "region": "were about something other than the region",
-    "count": "were wrong about the number",
+    "empty": "nothing in it that can be checked",
+    "unknown": "words or signs that are none",
+    "length": "too short, too long or broken off",
+    "repetition": "the same words again and again",
+    "presence": "whether anything changed",
+    "direction": "what appeared and what was removed",
+    "object": "an object that was not found there",
+    "region": "something other than the region",
+    "count": "the number",
 }
 _LEAST_WORDS, _MOST_WORDS, _MOST_LETTERS = 3, 45, 300
 _WORD = re.compile(r"[a-z]+(?:['-][a-z]+)*|\d+(?:[.,]\d+)*")
@@ -100,8 +100,6 @@ _NUMBERS = {
 #: Regions may hold several objects that touch; a building takes this much at least, in m2.
 _LEAST_BUILDING_M2 = 50.0
 _FEW, _LEAST_MANY = 3, 5
-#: Ground that comes and goes with the season: no evidence against "nothing changed".
-_SEASONAL = frozenset(("grass", "bare ground"))
 
 
 @dataclass(frozen=True)
@@ -130,7 +128,8 @@ class Facts:
 
     Attributes:
         found: by (class, or the prompt's noun where it is none; direction). Places whose class
-            alone is known to have changed ("replacing trees") count with 0 regions.
+            alone is known to have changed ("replacing trees") count with 0 regions and no area,
+            regions of which little lies in the area with 0 regions and that much.
         own: what the region is that the sentence is to be about; None for tiles and scenes.
         asked: classes or nouns whose absence would be known too.
     """
@@ -141,11 +140,8 @@ class Facts:
 
     @property
     def anything(self) -> bool:
-        """Whether there is a change that no season brings."""
-        return any(
-            found.count and (name not in _SEASONAL or (name, way) == self.own)
-            for (name, way), found in self.found.items()
-        )
+        """Whether there is a change."""
+        return any(found.count for found in self.found.values())
 
     def of(self, event: Event) -> Optional[Found]:
         """Return what was found of an event; of a system without direction in either one."""
@@ -292,7 +288,7 @@ def _about(own: Event, events: set[Event]) -> bool:
 def _number(claim: Claim, facts: Facts) -> Optional[Problem]:
     """Compare "a", "two", "many" with the number of regions, roughly: regions may hold several."""
     name, found = claim.event[0], facts.of(claim.event)
-    if found is None or not found.count or name not in ("building", "road"):
+    if found is None or name not in ("building", "road") or not (found.count or found.area_m2):
         return None
     least, most = found.count, found.most
     if name == "road":  # one region may be a net of streets, and a street several regions
@@ -344,14 +340,15 @@ class Guard:
         return problem
 
     @property
-    def warning(self) -> str:
-        """What the user is told in the end; "" where every sentence stayed."""
+    def warnings(self) -> tuple[str, ...]:
+        """What the user is told in the end: how many, and why; nothing where every one stayed."""
         total = sum(self.replaced.values())
         if not total:
-            return ""
-        kinds = "; ".join(f"{n} {REASONS[kind]}" for kind, n in self.replaced.most_common())
+            return ()
+        kinds = ", ".join(f"{REASONS[kind]} ({n})" for kind, n in self.replaced.most_common())
         were = "was" if total == 1 else "were"
         return (
             f"{total} of {self.checked} written captions {were} replaced by the facts of the "
-            f"detection: {kinds}."
+            "detection.",
+            f"What was wrong: {kinds}.",
         )

@@ -116,6 +116,8 @@ def caption(
     with RasterSource.open(before, bands_before, crs_before) as source:
         grid = source.grid
     wanted = list(boxes) if boxes is not None else [(0, 0, grid.width, grid.height)]
+    if not wanted:
+        return []
     areas = [_area(_cut(box, grid.width, grid.height), grid) for box in wanted]
     captions: list[BoxCaption] = []
     guard = Guard()
@@ -133,8 +135,8 @@ def caption(
         # While the system was loaded, or in the middle of a box: what is there is kept.
         return captions
     finally:
-        if warned is not None and guard.warning:
-            warned(guard.warning)
+        for warning in guard.warnings if warned is not None else ():
+            warned(warning)
     return captions
 
 
@@ -176,10 +178,14 @@ def _describer(
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="changescribe-"))
         if not info.writes:
             whole = replace(request, output=str(Path(folder) / "caption.gpkg"), overwrite=True)
-            yield lambda area: (
-                pipeline.detect(replace(whole, area=area), host, progress, cancelled).caption,
-                FACTS,
-            )
+
+            def state(area: Area) -> tuple[str, str]:
+                found = pipeline.detect(replace(whole, area=area), host, progress, cancelled)
+                if found.partial:  # what is said of a part of it may not hold for the whole
+                    raise CancelledError
+                return found.caption, FACTS
+
+            yield state
             return
         everything = detect_everything(
             replace(request, system=checked_by, area=_union(areas)),

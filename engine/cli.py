@@ -231,6 +231,7 @@ def _caption(arguments: argparse.Namespace) -> int:
         for note in commands.notes_on_boxes(boxes, width, height):
             _say(f"Note: {note}")
     routing.configure(routing.HostOptions(arguments.host))
+    stop = _StopOnInterrupt()
     captions = caption(
         arguments.before,
         arguments.after,
@@ -239,15 +240,15 @@ def _caption(arguments: argparse.Namespace) -> int:
         device=arguments.device,
         bands_before=arguments.bands_before,
         bands_after=arguments.bands_after,
+        progress=_ProgressLine(),
+        cancelled=stop,
+        told=None if arguments.json else lambda row: _print(row.caption),
         warned=lambda text: _say(f"Note: {text}"),
     )
     if arguments.json:
         listed = [{"box": list(c.box), "caption": c.caption} for c in captions]
         _print(json.dumps(listed, ensure_ascii=False))
-    else:
-        for row in captions:
-            _print(row.caption)
-    return 0
+    return CANCELLED if stop() else 0
 
 
 def _export(arguments: argparse.Namespace) -> int:

@@ -13,19 +13,20 @@ import contextlib
 import os
 import tempfile
 import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable, Optional
 
 from osgeo import ogr
 
-from .caption_guard import Guard
+from .caption_guard import Facts, Guard, check
 from .caption_writer import CaptionWriter, place_of
 from .captioning import FACTS
 from .changes_layer import undefined_crs
 from .checked_writer import ANYTHING, CHECKED_BY, CheckedWriter, detect_everything
 from .detected import Detected
-from .errors import CancelledError
+from .errors import CancelledError, ChangeScribeError
 from .raster.area import AreaMask
 from .raster.grid import common_grid
 from .raster.reader import RasterSource
@@ -103,14 +104,12 @@ class MapCaptions:
     Attributes:
         captions: all, in the order in which they were written.
         path: of the GeoPackage that holds them; "" where there is none.
-        scene: caption of the scene; "" where it was not asked for or not reached.
         warnings: sentences for the user.
         partial: cancelled; what is there is kept.
     """
 
     captions: tuple[MapCaption, ...]
     path: str
-    scene: str
     warnings: tuple[str, ...] = ()
     partial: bool = False
 
@@ -156,10 +155,13 @@ def caption_map(
                     told(caption)
         except CancelledError:
             partial = True
-    done = run.done
-    path = _write(request, done) if done else ""
-    scene = [caption.caption for caption in done if caption.level == SCENE]
-    return MapCaptions(tuple(done), path, "".join(scene), tuple(run.warnings), partial)
+        except ChangeScribeError:
+            # What has been told is on the map.
+            if run.done:
+                _write(request, run.done)
+            raise
+    path = _write(request, run.done) if run.done else ""
+    return MapCaptions(tuple(run.done), path, tuple(run.warnings), partial)
 
 
 class _Run:
@@ -184,7 +186,7 @@ class _Run:
     @property
     def warnings(self) -> list[str]:
         """What the user should know."""
-        return [*self._notes, *filter(None, (self._guard.warning,))]
+        return [*self._notes, *self._guard.warnings]
 
     def captions(self, stack: contextlib.ExitStack) -> Iterator[MapCaption]:
         """Yield the captions; the stack holds what they need open.
@@ -213,7 +215,7 @@ class _Run:
         grid = common_grid(before, after, extent, info.pixel_sizes).working
         regions = list(results.regions(MOST_REGIONS)) if REGIONS in request.levels else []
         tiles = []
-        if {TILES, SCENE} & set(request.levels):
+        if TILES in request.levels or (SCENE in request.levels and writer is not None):
             tiles = [place for place in _cells(grid, info) if results.describe(place)]
             if len(tiles) > MOST_TILES:
                 self._notes.append(
@@ -234,21 +236,20 @@ class _Run:
         tiles: list[Area],
         grid: Grid,
     ) -> Iterator[MapCaption]:
-        """Yield the captions of tiles, then that of the scene, which takes up their sentences."""
+        """Yield the captions of tiles, then that of the scene, which takes up one of theirs."""
         levels = self._request.levels
-        sentences: dict[str, None] = {}
+        sentences: Counter[str] = Counter()
         for place in tiles:
             self._tell()
             sentence = "" if writer is None else writer.about(place)
             if sentence:
-                sentences[sentence] = None
+                sentences[sentence] += 1
             if TILES in levels:
                 yield self._caption(TILES, sentence, results.describe(place), place)
         if SCENE in levels:
             whole = place_of(grid, 0, 0, grid.width, grid.height)
-            source = self._request.system if sentences else FACTS
-            caption = " ".join([results.caption, *list(sentences)[:2]])
-            yield MapCaption(SCENE, caption, source, whole)
+            sentence = _true_of(sentences, writer.facts(whole)) if writer is not None else ""
+            yield self._caption(SCENE, sentence, results.caption, whole)
 
     def _writer(
         self,
@@ -297,6 +298,16 @@ class _Run:
     ) -> MapCaption:
         source = self._request.system if sentence else FACTS
         return MapCaption(level, f"{sentence} {facts}".strip(), source, place, change_id)
+
+
+def _true_of(sentences: Counter[str], facts: Optional[Facts]) -> str:
+    """Return the commonest sentence of the tiles that is true of the scene: "two houses" may not.
+
+    Returns:
+        "" where none is.
+    """
+    ordered = (sentence for sentence, _ in sentences.most_common())
+    return next((sentence for sentence in ordered if check(sentence, facts) is None), "")
 
 
 def _cells(grid: Grid, info: SystemInfo) -> Iterator[Area]:

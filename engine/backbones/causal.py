@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import GenerationConfig
 
-from ..errors import CancelledError, InputError
+from ..errors import InputError
 
 #: What the embeddings of an image replace in an instruction.
 IMAGE = "<image>"
@@ -21,10 +21,6 @@ IMAGE = "<image>"
 IGNORED = -100
 #: Tokens of a caption. The longest of LEVIR-CC has 39 words.
 LONGEST = 60
-
-#: Is given the sentence as far as it is written.
-WordsCallback = Callable[[str], None]
-CancelledCallback = Callable[[], bool]
 
 
 @dataclass
@@ -171,8 +167,6 @@ class LanguageModel:
         *,
         beams: int = 1,
         longest: int = LONGEST,
-        told: WordsCallback | None = None,
-        cancelled: CancelledCallback | None = None,
     ) -> list[str]:
         """Write a sentence about each image, always the same for the same image.
 
@@ -181,16 +175,10 @@ class LanguageModel:
             instructions: B, with :data:`IMAGE`.
             beams: 1 takes the likeliest token each time; more search among so many sentences.
             longest: tokens of a sentence.
-            told: given the sentence as it grows, where there is one image and one beam.
-            cancelled: asked after every token.
 
         Returns:
             B sentences, each up to the first line's end; empty where there is nothing to say.
-
-        Raises:
-            CancelledError: the user does not want to go on.
         """
-        watch = _Watch(self.tokenizer, told, cancelled)
         with torch.inference_mode(), torch.autocast(images.device.type, enabled=False):
             inputs = self.inputs(images, instructions)
             written = self.model.generate(
@@ -203,42 +191,14 @@ class LanguageModel:
                     eos_token_id=self._stops,
                     pad_token_id=self.tokenizer.pad_token_id,
                 ),
-                stopping_criteria=[watch.stops],
-                streamer=watch if told is not None and beams == len(images) == 1 else None,
+                stopping_criteria=[self._line_ends],
             )
-        if cancelled is not None and cancelled():
-            raise CancelledError
         return [_sentence(self.tokenizer, row) for row in written]
 
-
-class _Watch:
-    """Tells what is written, and stops a sentence at the end of its line, or all when cancelled."""
-
-    def __init__(
-        self,
-        tokenizer: Any,
-        told: WordsCallback | None,
-        cancelled: CancelledCallback | None,
-    ) -> None:
-        self._tokenizer = tokenizer
-        self._told = told
-        self._cancelled = cancelled
-        self._written: list[int] = []
-
-    def put(self, value: Tensor) -> None:
-        """Take tokens as they come; the first call has those of the prompt, here none."""
-        self._written += value.flatten().tolist()
-        if self._told is not None and self._written:
-            self._told(_sentence(self._tokenizer, self._written))
-
-    def end(self) -> None:
-        """Do nothing: the sentence is returned."""
-
-    def stops(self, tokens: Tensor, scores: Any, **options: Any) -> Tensor:
-        """Return which of the sentences are at their end, (B,) bool."""
-        cancelled = self._cancelled is not None and self._cancelled()
-        last = self._tokenizer.batch_decode(tokens[:, -1:])
-        return torch.tensor([cancelled or "\n" in text for text in last], device=tokens.device)
+    def _line_ends(self, tokens: Tensor, scores: Any, **options: Any) -> Tensor:
+        """Return which of the sentences (B, T) end with a line, (B,) bool."""
+        last = self.tokenizer.batch_decode(tokens[:, -1:])
+        return torch.tensor(["\n" in text for text in last], device=tokens.device)
 
 
 def _sentence(tokenizer: Any, tokens: Any) -> str:

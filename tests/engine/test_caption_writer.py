@@ -66,11 +66,30 @@ def test_boxes_are_captioned_in_the_systems_words_and_by_the_facts(host, pair) -
     assert [answer.box for answer in answers] == boxes
     assert told == answers
     assert warned == [
-        (
-            "1 of 4 written captions was replaced by the facts of the detection: 1 mixed up what "
-            "appeared and what was removed."
-        )
+        "1 of 4 written captions was replaced by the facts of the detection.",
+        "What was wrong: what appeared and what was removed (1).",
     ]
+
+
+def test_no_boxes_are_no_captions(host, pair) -> None:
+    assert captioning.caption(*pair, boxes=[], **SYSTEMS, host=host) == []
+
+
+def test_a_box_that_was_cancelled_halfway_has_no_caption(host, pair) -> None:
+    told: list[BoxCaption] = []
+    stages: list[str] = []
+
+    def cancelled() -> bool:
+        return len(told) == 1 and stages[-1] == "detecting"
+
+    answers = captioning.caption(
+        *pair, boxes=[(0, 0, 64, 64), (0, 0, 192, 128)], system="plain", host=host,
+        told=told.append, progress=lambda progress: stages.append(progress.stage),
+        cancelled=cancelled,
+    )
+    assert cancelled()
+    assert answers == told
+    assert answers[0].box == (0, 0, 64, 64)
 
 
 def test_without_a_detection_the_form_alone_is_checked(host, pair) -> None:

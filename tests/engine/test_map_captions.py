@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,10 +18,16 @@ sys.path.append(str(Path(__file__).resolve().parent))
 import worker_systems
 
 from changescribe.engine import pipeline
-from changescribe.engine.caption_guard import Found
+from changescribe.engine.caption_guard import Facts, Found
 from changescribe.engine.detected import Detected
+from changescribe.engine.errors import WeightsError
 from changescribe.engine.host import InProcessHost
-from changescribe.engine.map_captions import MapCaptionRequest, caption_map, captions_path
+from changescribe.engine.map_captions import (
+    MapCaptionRequest,
+    _true_of,
+    caption_map,
+    captions_path,
+)
 from changescribe.engine.request import Area, ChangeRequest
 
 
@@ -68,8 +75,7 @@ def test_all_levels_written_checked_and_kept(run, host) -> None:
     assert told[0].caption.startswith("A building of 600 pixels is built. New building, 150 m²")
     assert told[2].caption.startswith("New building, 30 m²")  # said to be removed
     assert told[3].caption == "A building of 200 pixels is built. 1 building appeared (50 m²)."
-    assert answer.scene.startswith("3 buildings appeared (2")
-    assert answer.scene.endswith("is built.")
+    assert told[-1].caption.startswith("A building of 200 pixels is built. 3 buildings appeared (2")
     assert tuple(told) == answer.captions
     assert "2 of 6 written captions were replaced" in answer.warnings[0]
     assert not answer.partial
@@ -87,6 +93,27 @@ def test_cancelling_keeps_what_is_there(run, host) -> None:
     assert kept(answer.path) == [row.caption for row in told]
     early = caption_map(run, host, cancelled=lambda: True)
     assert (early.partial, early.captions, early.path) == (True, (), "")
+
+
+def test_a_failure_keeps_what_has_been_told(run, host) -> None:
+    told = []
+
+    def tell(row) -> None:
+        told.append(row)
+        if len(told) == 3:
+            raise WeightsError("The weights have gone.")
+
+    with pytest.raises(WeightsError):
+        caption_map(run, host, told=tell)
+    assert kept(captions_path(run.detection.output)) == [row.caption for row in told]
+
+
+def test_a_sentence_of_a_tile_that_is_not_true_of_the_scene_stays_there() -> None:
+    said = Counter({"Two houses are built.": 3, "Many houses are built.": 2, "Trees grew.": 1})
+    twenty = Facts({("building", "appeared"): Found(20, 6000.0)})
+    assert _true_of(said, twenty) == "Many houses are built."
+    assert _true_of(said, Facts({("road", "appeared"): Found(1, 900.0)})) == ""
+    assert _true_of(said, None) == "Two houses are built."
 
 
 def test_the_facts_alone_need_no_system(run, host) -> None:
