@@ -14,7 +14,7 @@ from ..engine.request import DEVICES
 from ..engine.routing import AUTO, IN_PROCESS
 from . import dependencies
 from .caption_options import CaptionOptions
-from .settings import Settings
+from .settings import AUTOMATIC_AREA, Settings
 from .widgets import plain_tip
 
 if TYPE_CHECKING:
@@ -90,16 +90,16 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
     def _build_min_area(self) -> QgsDoubleSpinBox:
         spin = QgsDoubleSpinBox()
         spin.setObjectName("minAreaSpin")
-        spin.setRange(0.0, 1e9)
+        spin.setRange(AUTOMATIC_AREA, 1e9)
         spin.setDecimals(0)
         spin.setSingleStep(10.0)
         spin.setSuffix(self.tr(" m\N{SUPERSCRIPT TWO}"))
         spin.setSpecialValueText(self.tr("automatic"))
-        spin.setClearValue(0.0, self.tr("automatic"))
+        spin.setClearValue(AUTOMATIC_AREA, self.tr("automatic"))
         spin.setValue(self._settings.min_area)
         spin.setToolTip(
             self.tr("Smaller regions are dropped, and roads, paths and other lines shorter than "
-                    "25 m. Automatic: 20 m\N{SUPERSCRIPT TWO}, or four "
+                    "25 m; 0 keeps them all. Automatic: 20 m\N{SUPERSCRIPT TWO}, or four "
                     "pixels where that is more.")
         )
         spin.valueChanged.connect(self._min_area_changed)
@@ -210,7 +210,8 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
     @property
     def minimum_area(self) -> Optional[float]:
         """In m2; None leaves it to the engine."""
-        return self.min_area.value() or None
+        value = self.min_area.value()
+        return None if value == AUTOMATIC_AREA else value
 
     def bands_problem(self, before: QgsRasterLayer, after: QgsRasterLayer) -> str:
         """Return what is wrong with the bands typed; empty where nothing is."""

@@ -11,6 +11,8 @@ from ..engine.routing import AUTO
 
 _PREFIX = "changescribe"
 _HISTORY_LENGTH = 15
+#: In place of a minimum area: the engine chooses. 0 is a choice: it keeps everything.
+AUTOMATIC_AREA = -1.0
 
 #: Offered below the history in the prompt's drop-down list.
 PROMPT_PRESETS: tuple[str, ...] = (
@@ -123,12 +125,12 @@ class Settings:
 
     @property
     def min_area(self) -> float:
-        """Smallest region in m2; 0 leaves it to the engine."""
-        return self._get("min_area", 0.0, float)
+        """Smallest region in m2; :data:`AUTOMATIC_AREA` leaves it to the engine."""
+        return self._get("smallest_area", AUTOMATIC_AREA, float)
 
     @min_area.setter
     def min_area(self, value: float) -> None:
-        self._set("min_area", value)
+        self._set("smallest_area", value)
 
     @property
     def output_folder(self) -> str:

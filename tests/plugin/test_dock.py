@@ -24,7 +24,7 @@ from changescribe.engine.errors import InputError, OutputError
 from changescribe.engine.raster.dates import is_iso_date
 from changescribe.engine.request import DEVICES
 from changescribe.ui import dependencies, outputs
-from changescribe.ui.advanced_panel import bands_in
+from changescribe.ui.advanced_panel import AdvancedPanel, bands_in
 from changescribe.ui.compat import FIXED_TEMPORAL_RANGE
 from changescribe.ui.estimates import duration_text, estimate
 from changescribe.ui.layer_source import date_of, overlap_of, source_path
@@ -239,6 +239,17 @@ def test_enter_starts_a_run(desk):
     desk.dock.prompt.set_text("")
     QTest.keyClick(desk.dock.prompt.combo, Qt.Key.Key_Return)
     assert len(desk.engine.requests) == 2
+
+
+def test_a_minimum_area_of_nothing_is_not_the_automatic_one(desk):
+    area = desk.dock.advanced.min_area
+    assert area.text() == "automatic"
+    assert desk.dock.advanced.minimum_area is None
+    area.setValue(0)
+    assert desk.dock.advanced.minimum_area == 0
+    assert AdvancedPanel(Settings()).minimum_area == 0
+    area.clear()
+    assert desk.dock.advanced.minimum_area is None
 
 
 def test_the_request_holds_the_form(desk, tmp_path):
