@@ -28,6 +28,7 @@ from changescribe.ui.advanced_panel import AdvancedPanel, bands_in
 from changescribe.ui.compat import FIXED_TEMPORAL_RANGE
 from changescribe.ui.estimates import duration_text, estimate
 from changescribe.ui.layer_source import date_of, overlap_of, source_path
+from changescribe.ui.settings import Settings
 
 NAMES = (
     "beforeLayer afterLayer swapButton beforeDate afterDate prompt parseLabel extentGroup "
@@ -439,7 +440,6 @@ def test_names_of_outputs(tmp_path):
 def test_offers_two_rasters_in_the_order_of_their_dates(qgis_canvas, system, qgis_new_project,
                                                         raster_layer):
     from changescribe.ui.dock import ChangeScribeDock
-    from changescribe.ui.settings import Settings
 
     late, early = raster_layer("late_2020"), raster_layer("early_2010")
     dock = ChangeScribeDock(qgis_canvas, Settings())
