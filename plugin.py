@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from .ui.controller import RunController
     from .ui.dock import ChangeScribeDock
+    from .ui.tip_pictures import PicturesFunction
 
 _ICON = os.path.join(os.path.dirname(__file__), "resources", "icons", "changescribe.svg")
 _MENU = "&ChangeScribe"
@@ -46,6 +47,7 @@ class ChangeScribePlugin:
         self.dock: Optional[ChangeScribeDock] = None
         self.controller: Optional[RunController] = None
         self.provider: Optional[QgsProcessingProvider] = None
+        self.tip_pictures: Optional[PicturesFunction] = None
 
     def initProcessing(self) -> None:
         """Add the Processing provider; all that ``qgis_process`` needs."""
@@ -64,10 +66,12 @@ class ChangeScribePlugin:
 
     def initGui(self) -> None:
         """Add button, menu entry, dock and provider."""
+        from .ui import tip_pictures
         from .ui.controller import RunController
         from .ui.dock import ChangeScribeDock
 
         self.initProcessing()
+        self.tip_pictures = tip_pictures.register()
         window = self.iface.mainWindow()
         self.action = QAction(QIcon(_ICON), "ChangeScribe", window)
         self.action.setObjectName("changeScribeAction")
@@ -101,6 +105,9 @@ class ChangeScribePlugin:
             self.iface.removeToolBarIcon(self.action)
             self.action.deleteLater()
             self.action = None
+        if self.tip_pictures is not None:
+            self.tip_pictures.take_back()
+            self.tip_pictures = None
         if self.provider is not None:
             QgsApplication.processingRegistry().removeProvider(self.provider)
             self.provider = None

@@ -23,6 +23,7 @@ from ..engine.errors import OutputError
 from . import styles
 from .compat import save_style_to_database
 from .errors import log
+from .tip_pictures import AFTER_PROPERTY, BEFORE_PROPERTY
 from .translation import tr
 
 if TYPE_CHECKING:
@@ -115,6 +116,8 @@ def add_run(request: ChangeRequest, result: ChangeResult) -> Run:
     )
     _style_changes(changes, result)
     _style_mask(mask)
+    changes.setCustomProperty(BEFORE_PROPERTY, request.before)
+    changes.setCustomProperty(AFTER_PROPERTY, request.after)
     for layer in (changes, mask):
         _describe(layer, request, result)
     group = _new_group(run)

@@ -23,6 +23,7 @@ from qgis.PyQt.QtGui import QColor
 
 from ..engine.request import APPEARED, CHANGED, MASK_VALUES, REMOVED
 from .compat import LABEL_OUTSIDE_POLYGONS, UNIT_MILLIMETERS, UNIT_POINTS
+from .tip_pictures import FUNCTION as PICTURES
 from .translation import tr
 
 if TYPE_CHECKING:
@@ -80,7 +81,10 @@ def _escaped(expression: str) -> str:
 
 
 def map_tip() -> str:
-    """Return the HTML shown when the pointer rests on a region."""
+    """Return the HTML shown when the pointer rests on a region.
+
+    It is saved with the results, and shown without pictures where the plugin is not.
+    """
     caption = "coalesce(\"caption\", \"object\" || ' ' || \"direction\")"
     cover = "coalesce({from_class}, '?') || ' &rarr; ' || coalesce({to_class}, '?')".format(
         from_class=_escaped('"from_class"'), to_class=_escaped('"to_class"'))
@@ -105,7 +109,7 @@ def map_tip() -> str:
  THEN 'not known' ELSE {cover} END %]</td></tr>
 <tr><td>dates</td><td colspan="2">[% coalesce({before}, '?') %] &rarr;
  [% coalesce({after}, '?') %]</td></tr>
-</table></div>
+</table>[% coalesce(eval('{PICTURES}()'), '') %]</div>
 """
 
 

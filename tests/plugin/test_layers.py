@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import os
 import random
+import re
 
 import fake_engine
 import numpy as np
@@ -21,10 +23,10 @@ from qgis.core import (
     QgsRasterLayer,
     QgsVectorLayer,
 )
-from qgis.PyQt.QtGui import QColor
+from qgis.PyQt.QtGui import QColor, QImage, qGray
 from waiting import wait_until
 
-from changescribe.ui import annotations, layers, styles
+from changescribe.ui import annotations, layers, styles, tip_pictures
 from changescribe.ui.placement import Box, Item, place
 
 
@@ -204,6 +206,36 @@ def test_map_tip_without_values(desk):
     assert "NULL" not in html
     assert "pixels" in html
     assert "not known" in html
+
+
+def test_map_tip_shows_both_dates(desk):
+    layer = desk.run().layer("changes")
+    context = QgsExpressionContext(QgsExpressionContextUtils.globalProjectLayerScopes(layer))
+    context.setFeature(next(layer.getFeatures()))
+
+    def pictures():
+        html = QgsExpression.replaceExpressionText(layer.mapTipTemplate(), context)
+        assert "[%" not in html
+        found = re.findall(r'src="data:image/png;base64,([^"]+)"', html)
+        return [QImage.fromData(base64.b64decode(text)) for text in found]
+
+    assert pictures() == []
+    function = tip_pictures.register()
+    try:
+        # Drawn as the project shows them.
+        desk.after.brightnessFilter().setBrightness(120)
+        sides = range(10, tip_pictures.SIDE, 10)
+        before, after = (
+            [qGray(image.pixel(x, y)) for x in sides for y in sides] for image in pictures()
+        )
+        assert np.mean(before) < np.mean(after) - 40
+        QgsProject.instance().removeMapLayer(desk.before.id())
+        assert len(pictures()) == 2, "from the file"
+        layer.setCustomProperty(tip_pictures.BEFORE_PROPERTY, "/nowhere.tif")
+        assert len(pictures()) == 1
+    finally:
+        function.take_back()
+    assert pictures() == []
 
 
 def test_captions_label_at_large_scales_only(desk):
