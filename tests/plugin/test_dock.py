@@ -23,7 +23,7 @@ from waiting import wait_until
 from changescribe.engine.errors import InputError, OutputError
 from changescribe.engine.raster.dates import is_iso_date
 from changescribe.engine.request import DEVICES
-from changescribe.ui import dependencies, outputs
+from changescribe.ui import dependencies
 from changescribe.ui.advanced_panel import AdvancedPanel, bands_in
 from changescribe.ui.compat import FIXED_TEMPORAL_RANGE
 from changescribe.ui.estimates import duration_text, estimate
@@ -420,21 +420,6 @@ def test_text_of_the_user_is_never_html(desk):
     assert {label.textFormat() for label in labels} == {Qt.TextFormat.PlainText}
     desk.dock.run.set_reason('"<b>x</b>"')
     assert desk.dock.run.detect_button.toolTip() == '<qt>"&lt;b&gt;x&lt;/b&gt;"</qt>'
-
-
-def test_output_folder_falls_back(desk, tmp_path, monkeypatch):
-    monkeypatch.setattr(outputs, "is_writable", lambda _folder: False)
-    assert outputs.automatic_folder(desk.before).endswith("ChangeScribe")
-    monkeypatch.setattr(outputs, "is_writable", lambda folder: folder == str(tmp_path))
-    assert outputs.automatic_folder(desk.before) == str(tmp_path)
-
-
-def test_names_of_outputs(tmp_path):
-    path = outputs.new_output(str(tmp_path), "/x/Stadt Köln.tif", "Gebäude: neu / abgerissen?")
-    assert os.path.basename(path) == "Stadt_Köln_gebaude_neu_abgerissen_1.gpkg"
-    (tmp_path / os.path.basename(path).replace(".gpkg", "_mask.tif")).write_text("")
-    assert outputs.new_output(str(tmp_path), "/x/Stadt Köln.tif",
-                              "Gebäude: neu / abgerissen?").endswith("_2.gpkg")
 
 
 def test_offers_two_rasters_in_the_order_of_their_dates(qgis_canvas, system, qgis_new_project,
