@@ -346,9 +346,8 @@ class Guard:
         if not total:
             return ()
         kinds = ", ".join(f"{REASONS[kind]} ({n})" for kind, n in self.replaced.most_common())
-        were = "was" if total == 1 else "were"
+        number = f"{total} of {self.checked} written captions {'was' if total == 1 else 'were'}"
         return (
-            f"{total} of {self.checked} written captions {were} replaced by the facts of the "
-            "detection.",
+            f"{number} replaced by the facts of the detection.",
             f"What was wrong: {kinds}.",
         )

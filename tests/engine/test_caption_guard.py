@@ -177,7 +177,9 @@ def test_the_user_is_told_how_many_and_why() -> None:
         guard.passes(sentence, facts("building+4"))
     assert guard.warnings == (
         "3 of 4 written captions were replaced by the facts of the detection.",
-        "What was wrong: an object that was not found there (1), what appeared and what was "
-        "removed (1), the same words again and again (1).",
+        (
+            "What was wrong: an object that was not found there (1), what appeared and what was "
+            "removed (1), the same words again and again (1)."
+        ),
     )
     assert Guard().warnings == ()
