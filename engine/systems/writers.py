@@ -139,6 +139,7 @@ class WritingSystem(ChangeSystem):
 
         path = store.path(self.head)
         config = self._trained()[0]
+        self.unload()  # what was loaded before needs the memory no longer
         written = language.load(
             config.language,
             chosen,

@@ -267,5 +267,15 @@ def test_without_weights_it_says_what_it_would_need(tmp_path):
     info = KcfiSystem(store).info
     assert (info.revision, info.tier) == ("not trained", "full")
     assert info.weights == (HEAD, "qwen2-0.5b-instruct")
-    with pytest.raises(WeightsError, match=r"kcfi\.safetensors"):
+    with pytest.raises(WeightsError) as told:
         KcfiSystem(store).load("cpu")
+    for name in ("kcfi.safetensors", "Qwen2-0.5B-Instruct"):
+        assert name in told.value.message
+
+
+def test_training_says_all_that_it_would_need(monkeypatch, tmp_path):
+    monkeypatch.setenv("CHANGESCRIBE_WEIGHTS", str(tmp_path))
+    with pytest.raises(WeightsError) as told:
+        create("kcfi").build({})
+    for name in ("ViT-B-16.pt", "Qwen2-0.5B-Instruct"):
+        assert name in told.value.message

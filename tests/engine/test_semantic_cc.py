@@ -393,8 +393,18 @@ def test_without_weights_it_says_what_it_would_need(tmp_path):
     info = SemanticCcSystem(store).info
     assert (info.revision, info.tier) == ("not trained", "full")
     assert info.weights == (HEAD, "sam-vit-l", "qwen2.5-0.5b-instruct")
-    with pytest.raises(WeightsError, match=r"semantic-cc\.safetensors"):
+    with pytest.raises(WeightsError) as told:
         SemanticCcSystem(store).load("cpu")
+    for name in ("semantic-cc.safetensors", "sam_vit_l_0b3195.pth", "Qwen2.5-0.5B-Instruct"):
+        assert name in told.value.message
+
+
+def test_training_says_all_that_it_would_need(monkeypatch, tmp_path):
+    monkeypatch.setenv("CHANGESCRIBE_WEIGHTS", str(tmp_path))
+    with pytest.raises(WeightsError) as told:
+        create("semantic_cc").build({})
+    for name in ("sam_vit_l_0b3195.pth", "Qwen2.5-0.5B-Instruct"):
+        assert name in told.value.message
 
 
 @pytest.mark.parametrize("suffix", ["", "_substitute"])

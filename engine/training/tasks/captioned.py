@@ -10,6 +10,10 @@ import numpy as np
 import torch.nn.functional as F
 from torch import Tensor
 
+from ... import language
+from ...device import choose
+from ...weights import catalogue
+from ...weights.store import WeightsStore
 from ..caption_targets import decoded, drawn, encoded
 from .base import UNKNOWN, LabelledPair
 
@@ -17,6 +21,25 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ...backbones.causal import LanguageModel
+    from ...modules.kcfi_config import KcfiConfig
+    from ...modules.semantic_cc_config import SemanticCcConfig
+
+
+def language_model(config: KcfiConfig | SemanticCcConfig, title: str) -> LanguageModel:
+    """Load the frozen language model, once the encoder's weights are known to be here as well.
+
+    Args:
+        config: of the system.
+        title: of the system, for the message.
+
+    Raises:
+        InputError: the language model does not fit.
+        WeightsError: weights of the encoder or the language model are missing; names all.
+        DependencyError: a package is missing.
+    """
+    names = (config.encoder, config.language) if config.pretrained else (config.language,)
+    WeightsStore().require(title, [name for name in names if name in catalogue.entries()])
+    return language.load(config.language, choose(), precision=config.precision)
 
 
 def sample(
@@ -54,7 +77,7 @@ def images(pair: LabelledPair) -> dict[str, np.ndarray]:
 
 
 def answer_loss(
-    language: LanguageModel,
+    model: LanguageModel,
     embed: Callable[[list[int]], Tensor],
     batch: dict[str, Tensor],
     instructions: Sequence[str],
@@ -62,7 +85,7 @@ def answer_loss(
     """Return the mean cross-entropy over the tokens of the sentences; None without any.
 
     Args:
-        language: that writes them.
+        model: that writes them.
         embed: returns the embeddings (K, N, W) for K rows of the batch.
         batch: with ``caption`` and ``instruction``.
         instructions: of the system.
@@ -72,12 +95,12 @@ def answer_loss(
     if not told:
         return None
     asked = batch["instruction"].tolist()
-    inputs = language.inputs(
+    inputs = model.inputs(
         embed(told),
         [instructions[asked[row]] for row in told],
         [sentences[row] for row in told],
     )
-    return language.loss(inputs)
+    return model.loss(inputs)
 
 
 def change_loss(logits: Tensor, target: Tensor) -> Tensor | None:

@@ -16,8 +16,6 @@ import numpy as np
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from ... import language
-from ...device import choose
 from ...modules.kcfi import INSTRUCTIONS, Kcfi, build
 from ...modules.kcfi_config import KcfiConfig
 from ..dynamic_weights import TEMPERATURE, DynamicWeights
@@ -67,8 +65,7 @@ class KcfiTask(Task):
             WeightsError: weights of the encoder or the language model are missing.
         """
         config = KcfiConfig.from_settings(settings)
-        written = language.load(config.language, choose(), precision=config.precision)
-        return build(config, written)
+        return build(config, captioned.language_model(config, "KCFI"))
 
     def dataset(self, recipe: Recipe, root: Path, runs: Path) -> Dataset:
         """Return the training samples, and learn how many steps are an epoch."""

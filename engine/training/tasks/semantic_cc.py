@@ -19,8 +19,6 @@ import numpy as np
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from ... import language
-from ...device import choose
 from ...errors import InputError
 from ...modules.semantic_cc import SemanticCc, SemanticCcFeatures, build
 from ...modules.semantic_cc_config import INSTRUCTIONS, SemanticCcConfig
@@ -87,8 +85,7 @@ class SemanticCcTask(Task):
             DependencyError: a package is missing.
         """
         config = SemanticCcConfig.from_settings(settings)
-        written = language.load(config.language, choose(), precision=config.precision)
-        return build(config, written)
+        return build(config, captioned.language_model(config, "Semantic-CC"))
 
     def dataset(self, recipe: Recipe, root: Path, runs: Path) -> Dataset:
         """Return the training samples, each of a pair with the labels of its step's stage.
