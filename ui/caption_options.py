@@ -7,6 +7,10 @@ from typing import TYPE_CHECKING, Optional
 
 from qgis.PyQt.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QVBoxLayout, QWidget
 
+from ..engine.weights.store import WeightsStore
+from . import dependencies
+from .widgets import hint_label
+
 if TYPE_CHECKING:
     from ..engine.systems.base import SystemInfo
     from .settings import Settings
@@ -49,19 +53,23 @@ class CaptionOptions(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
+        self.lacking_label = hint_label(name="captionLacking")
         column.addWidget(self.system)
+        column.addWidget(self.lacking_label)
         column.addLayout(row)
+        self._infos: dict[str, SystemInfo] = {}
         self.offer(())
         self.system.activated.connect(self._system_chosen)
 
     def offer(self, systems: tuple[SystemInfo, ...]) -> None:
         """List the systems that write sentences, after the facts."""
+        self._infos = {info.name: info for info in systems if info.writes}
         self.system.clear()
         self.system.addItem(self.tr("the facts found"), "")
-        for info in systems:
-            if info.writes:
-                self.system.addItem(info.title, info.name)
+        for info in self._infos.values():
+            self.system.addItem(info.title, info.name)
         self.system.setCurrentIndex(max(self.system.findData(self._settings.caption_system), 0))
+        self._show_lacking()
 
     @property
     def choice(self) -> Optional[tuple[str, tuple[str, ...]]]:
@@ -72,8 +80,21 @@ class CaptionOptions(QWidget):
             levels = tuple(level for level in levels if level != REGIONS)
         return (name, levels) if levels else None
 
+    def _show_lacking(self) -> None:
+        """Say before a run what the chosen system lacks: captions come after it, and would fail."""
+        info = self._infos.get(self.system.currentData())
+        lacking = []
+        if info is not None:
+            tier = dependencies.tier_of(info.tier)
+            lacking = [] if dependencies.is_available(tier) else [tier.title]
+            lacking += [stored.entry.file for stored in WeightsStore().missing(info.weights)]
+        text = self.tr('Lacks {names}: choose it under "With", which says how to get it')
+        self.lacking_label.setText(text.format(names=", ".join(lacking)) if lacking else "")
+        self.lacking_label.setVisible(bool(lacking))
+
     def _system_chosen(self) -> None:
         self._settings.caption_system = self.system.currentData() or ""
+        self._show_lacking()
 
     def _levels_changed(self) -> None:
         self._settings.caption_levels = tuple(

@@ -151,10 +151,12 @@ class RunController(QObject):
         if outcome.warnings:
             self.messenger.warning(outcome.warnings[0], "\n".join(outcome.warnings[1:]))
         if outcome.partial:
-            self.messenger.info(
-                self.tr("Cancelled: {n} captions are kept.").format(n=len(outcome.captions))
-            )
+            self._tell_kept(len(outcome.captions))
         self.run_ended.emit("finished")
+
+    def _tell_kept(self, count: int) -> None:
+        text = self.tr("Cancelled: {n} captions are kept.").format(n=count)
+        self.messenger.info(text if count else self.tr("Cancelled before a caption was written."))
 
     def _captions_ended(self) -> None:
         self._describing = None
@@ -193,6 +195,7 @@ class RunController(QObject):
     def _cancelled(self) -> None:
         if self._describing is not None:
             self._captions_ended()
+            self._tell_kept(0)
             self.run_ended.emit("finished")
             return
         self._end()
@@ -296,6 +299,8 @@ class RunController(QObject):
             (self.thread_.finished_run, self._finished),
             (self.thread_.failed, self._failed),
             (self.thread_.cancelled, self._cancelled),
+            (self.thread_.captioned, self._captioned),
+            (self.thread_.finished_captions, self._captions_finished),
             (QgsProject.instance().readProject, self.restore_runs),
             (QgsProject.instance().cleared, self._dock.results.clear),
         ):

@@ -148,6 +148,8 @@ class ChangeScribeDock(QgsDockWidget):
             panel.changed.connect(self._timer.start)
         self.advanced.device.currentIndexChanged.connect(self.system.refresh)
         self.advanced.weights.fileChanged.connect(self.system.reload)
+        for signal in (self.advanced.weights.fileChanged, self.system.weights.changed):
+            signal.connect(lambda *_: self.advanced.captions.offer(self.system.systems))
         self.prompt.accepted.connect(self._detect)
         self.run.detect.connect(self._detect)
         self.run.cancel.connect(self.cancel_requested)

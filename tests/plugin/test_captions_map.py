@@ -181,6 +181,25 @@ def test_the_facts_alone_are_there_at_once(desk):
     assert desk.settings.caption_levels == ("tiles",)
 
 
+def test_what_a_writer_lacks_is_said_before_the_run(desk, monkeypatch, tmp_path):
+    label = desk.options.lacking_label
+    choose(desk, "slow_compact", "tiles")
+    assert label.isHidden()
+    monkeypatch.setenv("CHANGESCRIBE_WEIGHTS", str(tmp_path / "weights"))
+    kcfi = systems.create("kcfi").info
+    desk.settings.caption_system = "kcfi"
+    desk.options.offer((kcfi,))
+    assert not label.isHidden()
+    for name in ("kcfi.safetensors", "Qwen2-0.5B-Instruct"):
+        assert name in label.text()
+    assert "PyTorch" not in label.text()
+    monkeypatch.setattr(dependencies, "missing", lambda tier=None: ("torch",))
+    desk.options.offer((kcfi,))
+    assert label.text().startswith("Lacks PyTorch, kcfi.safetensors")
+    desk.options.offer(())
+    assert label.isHidden()
+
+
 @pytest.mark.parametrize("level", ["boxes", "tiles", "regions"])
 def test_processing_describes_boxes_tiles_or_regions(desk, level):
     layers = desk.dock.layers
