@@ -166,7 +166,9 @@ class Detected:
             region = feature.GetGeometryRef()
             whole = region.Area()
             part, _ = checked(lambda region=region: region.Intersection(geometry))
-            share = part.Area() / whole if part is not None and whole > 0 else 0.0
+            # Regions that only touch the place have a line or a point in common with it.
+            surface = part is not None and part.GetDimension() > 1
+            share = part.Area() / whole if surface and whole > 0 else 0.0
             if share > 0:
                 yield feature, share
         self._layer.SetSpatialFilter(None)

@@ -192,6 +192,22 @@ def test_extent() -> None:
             cli.parse_extent(text)
 
 
+@pytest.mark.usefixtures("_host")
+def test_captions_are_printed_as_they_come_and_stay_when_cancelled(
+    pair: tuple[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    def caption(*_: object, told, cancelled, **__: object) -> list[captioning.BoxCaption]:
+        told(captioning.BoxCaption((0, 0, 9, 9), "A house is built."))
+        assert not cancelled()
+        signal.raise_signal(signal.SIGINT)
+        assert cancelled()
+        return []
+
+    monkeypatch.setattr(captioning, "caption", caption)
+    assert cli.main(["caption", *pair]) == 130
+    assert capsys.readouterr().out == "A house is built.\n"
+
+
 def test_boxes_at_the_edge_are_told_and_those_outside_refused(
     pair: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture,

@@ -142,3 +142,15 @@ def test_facts_of_a_place(run) -> None:
     assert results.facts(whole, within=empty).found == {}
     assert results.describe(empty) == ""
     assert Found(1, 300.0).most == 6
+
+
+def test_a_region_that_only_touches_a_place_is_not_in_it(run, capfd) -> None:
+    results = Detected(run.detection.output)
+    (largest, *_) = results.regions(1)
+    xmin, _, ymin, ymax = ogr.CreateGeometryFromWkt(largest.area.wkt).GetEnvelope()
+    beside = Area(
+        f"POLYGON (({xmin - 9} {ymin}, {xmin} {ymin}, {xmin} {ymax}, {xmin - 9} {ymax}, "
+        f"{xmin - 9} {ymin}))"
+    )
+    assert results.facts(beside).found == {}
+    assert "OGR_G_Area" not in capfd.readouterr().err
