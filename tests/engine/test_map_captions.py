@@ -147,10 +147,8 @@ def test_facts_of_a_place(run) -> None:
 def test_a_region_that_only_touches_a_place_is_not_in_it(run, capfd) -> None:
     results = Detected(run.detection.output)
     (largest, *_) = results.regions(1)
-    xmin, _, ymin, ymax = ogr.CreateGeometryFromWkt(largest.area.wkt).GetEnvelope()
-    beside = Area(
-        f"POLYGON (({xmin - 9} {ymin}, {xmin} {ymin}, {xmin} {ymax}, {xmin - 9} {ymax}, "
-        f"{xmin - 9} {ymin}))"
-    )
-    assert results.facts(beside).found == {}
+    ring = ogr.CreateGeometryFromWkt(largest.area.wkt).GetGeometryRef(0).GetGeometryRef(0)
+    x, y, *_ = min(ring.GetPoints())
+    corner = Area(f"POLYGON (({x} {y}, {x - 9} {y - 1}, {x - 9} {y + 1}, {x} {y}))")
+    assert results.facts(corner).found == {}
     assert "OGR_G_Area" not in capfd.readouterr().err
