@@ -147,8 +147,8 @@ def test_facts_of_a_place(run) -> None:
 def test_a_region_that_only_touches_a_place_is_not_in_it(run, capfd) -> None:
     results = Detected(run.detection.output)
     (largest, *_) = results.regions(1)
-    ring = ogr.CreateGeometryFromWkt(largest.area.wkt).GetGeometryRef(0).GetGeometryRef(0)
-    x, y, *_ = min(ring.GetPoints())
+    region = ogr.CreateGeometryFromWkt(largest.area.wkt)  # owns its rings
+    x, y, *_ = min(region.GetGeometryRef(0).GetGeometryRef(0).GetPoints())
     corner = Area(f"POLYGON (({x} {y}, {x - 9} {y - 1}, {x - 9} {y + 1}, {x} {y}))")
     assert results.facts(corner).found == {}
     assert "OGR_G_Area" not in capfd.readouterr().err
