@@ -9,6 +9,7 @@ scene, where a run has them, stand inside their outlines.
 
 from __future__ import annotations
 
+import re
 import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Optional
@@ -64,6 +65,7 @@ _LINES_OF_TWO = 5
 #: Behind captions of regions, and of tiles and scenes: alpha, red, green, blue.
 _REGION_FILL, _PLACE_FILL = "#e1ffffff", "#f0dbe6f0"
 _LEVELS_INSIDE = ("scene", "tiles")
+_UNIT = re.compile(r"(?<=\d) (?=(?:k?m²?|ha)\b)")
 _POINTS = 8.5
 _PADDING_MM = 1.0
 _VIEW_MARGIN = 6.0
@@ -146,7 +148,8 @@ def shorten(caption: str, lines: int = _LINES) -> tuple[str, ...]:
         caption: one sentence, or a few, which get more lines.
         lines: as many at most for one sentence.
     """
-    text = caption.strip().rstrip(".")
+    # A number stays with its unit.
+    text = _UNIT.sub("\N{NO-BREAK SPACE}", caption.strip().rstrip("."))
     return tuple(
         textwrap.wrap(
             text, _LINE_LENGTH, max_lines=_LINES_OF_TWO if ". " in text else lines,

@@ -47,7 +47,7 @@ class RunPanel(QWidget):
         self.cancel_button = QPushButton(self.tr("Canc&el"))
         self.cancel_button.setObjectName("cancelButton")
         self.cancel_button.clicked.connect(self._cancel_pressed)
-        self._stopping = False
+        self._stopping = self._captioning = False
         row = QHBoxLayout()
         row.addWidget(self.progress_label, 1)
         row.addWidget(self.cancel_button)
@@ -69,13 +69,13 @@ class RunPanel(QWidget):
 
     def show_idle(self) -> None:
         """Hide the progress."""
-        self._stopping = False
+        self._stopping = self._captioning = False
         for widget in (self.progress_bar, self.progress_label, self.cancel_button):
             widget.hide()
 
     def show_running(self) -> None:
         """Show the progress of a run that begins."""
-        self._stopping = False
+        self._stopping = self._captioning = False
         self.progress_bar.setValue(0)
         self.progress_label.setText(self.tr("starting"))
         self.cancel_button.setEnabled(True)
@@ -85,6 +85,7 @@ class RunPanel(QWidget):
     def show_progress(self, progress: Progress) -> None:
         """Show stage, tile and the time left."""
         self.progress_bar.setValue(round(progress.fraction * _STEPS))
+        self._captioning = progress.stage == "captioning"
         if not self._stopping:
             self.progress_label.setText(self.progress_text(progress))
 
@@ -109,5 +110,8 @@ class RunPanel(QWidget):
     def _cancel_pressed(self) -> None:
         self._stopping = True
         self.cancel_button.setEnabled(False)
-        self.progress_label.setText(self.tr("stopping after this tile"))
+        self.progress_label.setText(
+            self.tr("stopping after this caption") if self._captioning
+            else self.tr("stopping after this tile")
+        )
         self.cancel.emit()

@@ -136,6 +136,7 @@ def test_captions_come_one_after_the_other_and_cancelling_keeps_them(desk, syste
     wait_until(lambda: len(written(desk)) >= 2 or desk.ends, LONG_S)
     assert not desk.ends
     desk.dock.run.cancel_button.click()
+    assert desk.dock.run.progress_label.text() == "stopping after this caption"
     desk.gate.touch()  # the one in work is finished
     wait_until(lambda: desk.ends, LONG_S)
     assert desk.ends == ["finished"]

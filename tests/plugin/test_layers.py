@@ -410,12 +410,16 @@ def test_dates_that_only_the_engine_knows(desk):
 
 
 def test_shortened_captions():
-    assert annotations.shorten("New road, 410 m long.") == ("New road, 410 m long",)
+    assert annotations.shorten("New road, by a wood.") == ("New road, by a wood",)
     lines = annotations.shorten("word " * 60)
     assert len(lines) == 3
     assert lines[-1].endswith("\N{HORIZONTAL ELLIPSIS}")
     assert max(len(line) for line in lines) <= 34
     assert annotations.shorten("") == ()
+    text = "Some houses are built along the road. 13 buildings appeared (5,300 m²)."
+    assert annotations.shorten(text)[-1] == "(5,300\N{NO-BREAK SPACE}m²)"
+    assert annotations.shorten("5 ha, 2 km, 3 houses") == (
+        "5\N{NO-BREAK SPACE}ha, 2\N{NO-BREAK SPACE}km, 3 houses",)
 
 
 def test_placement_never_overlaps():
