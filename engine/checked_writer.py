@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
 from . import pipeline
+from .caption_guard import check
 from .detected import Detected, together
 from .errors import DependencyError, WeightsError
 from .request import Progress
@@ -98,16 +99,20 @@ class CheckedWriter:
     def about(self, area: Area) -> str:
         """Return the sentences about an area that may stay; "" where none does.
 
+        Of an area of several tiles a sentence must be true of its tile and of the whole: "two
+        houses" of one tile are not what happened to a town.
+
         Raises:
             InputError: the area lies outside the overlap.
             CancelledError: the user does not want to go on.
         """
-        return self._writer.describe(
-            area,
-            lambda sentence, place: not self._guard.passes(
-                sentence, self.facts(place, within=area)
-            ),
-        )
+        whole = self.facts(area)
+
+        def may_stay(sentence: str, place: Area) -> bool:
+            problem = self._guard.passes(sentence, self.facts(place, within=area))
+            return problem is None and check(sentence, whole) is None
+
+        return self._writer.describe(area, may_stay)
 
     def about_region(self, area: Area, own: Event) -> str:
         """Return what may stay of what is said of a region; it must say what the region is.

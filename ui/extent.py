@@ -33,6 +33,7 @@ from ..engine.errors import InputError
 from ..engine.request import Area, Extent
 from .compat import FILTER_POLYGON, GEOMETRY_POLYGON
 from .layer_source import overlap_of, to_crs
+from .polygons import plain
 from .widgets import hint_label, section_title
 
 if TYPE_CHECKING:
@@ -222,8 +223,7 @@ class ExtentPanel(QWidget):
                     ),
                     self.tr("Select fewer polygons, simplify them, or choose a rectangle."),
                 )
-            geometry.convertToStraightSegment()
-            polygons.append(geometry)
+            polygons.append(plain(geometry))
         return polygons
 
     def start_drawing(self) -> None:

@@ -112,6 +112,23 @@ def test_a_large_area_is_told_by_what_changed_most(host: InProcessHost, pair) ->
     assert unchanged[0].caption == "The scene is the same as before."
 
 
+def test_a_sentence_about_a_tile_must_be_true_of_the_whole_area(
+    host: InProcessHost, make_raster
+) -> None:
+    before = np.full((3, 128, 192), 60, np.uint8)
+    after = before.copy()
+    for x in (10, 74, 138):
+        for y in (10, 74):
+            after[:, y : y + 12, x : x + 20] = 250
+    pair = make_raster("few.tif", before), make_raster("six.tif", after)
+    answers = captioning.caption(
+        *pair, boxes=[(0, 0, 64, 64), (0, 0, 192, 128)], **SYSTEMS, host=host
+    )
+    assert answers[0].caption.startswith("A building of 240 pixels is built. 1 building")
+    # "A building" of six is not what happened.
+    assert answers[1].caption.startswith("6 buildings appeared")
+
+
 def test_cancelling_keeps_the_captions_that_are_there(host: InProcessHost, pair) -> None:
     told: list[BoxCaption] = []
     boxes = [(0, 0, 64, 64), (64, 0, 128, 64), (0, 64, 64, 128)]

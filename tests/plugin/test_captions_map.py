@@ -205,14 +205,16 @@ def test_what_a_writer_lacks_is_said_before_the_run(desk, monkeypatch, tmp_path)
 def test_processing_describes_boxes_tiles_or_regions(desk, level):
     layers = desk.dock.layers
     before = layers.before
-    polygons = QgsVectorLayer(f"Polygon?crs={before.crs().authid()}", "polygons", "memory")
+    polygons = QgsVectorLayer(f"PolygonZ?crs={before.crs().authid()}", "polygons", "memory")
     left, top = before.extent().xMinimum(), before.extent().yMaximum()
     # A triangle whose bounding box, but not itself, takes in the first square.
     corners = [(0, 30), (30, 0), (60, 60), (0, 30)] if level == "boxes" else [
         (34, 60), (60, 0), (60, 60), (34, 60)]
     feature = QgsFeature()
-    feature.setGeometry(QgsGeometry.fromPolygonXY([
-        [QgsPointXY(left + x / 2, top - y / 2) for x, y in corners]]))
+    geometry = QgsGeometry.fromPolygonXY([
+        [QgsPointXY(left + x / 2, top - y / 2) for x, y in corners]])
+    geometry.get().addZValue(5.0)
+    feature.setGeometry(geometry)
     polygons.dataProvider().addFeatures([feature])
     context, feedback = QgsProcessingContext(), QgsProcessingFeedback()
     context.setProject(QgsProject.instance())

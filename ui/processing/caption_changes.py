@@ -33,6 +33,7 @@ from ...engine.request import DEVICES, Area, Progress
 from ..compat import FIELD_INTEGER, FIELD_TEXT
 from ..engine_thread import configured_host
 from ..layer_source import assigned_crs, source_path
+from ..polygons import plain, valid
 from ..translation import tr
 from .algorithm import EngineAlgorithm, FeedbackProgress, explained
 
@@ -200,7 +201,7 @@ class CaptionChanges(EngineAlgorithm):
             if box is None:
                 outside += 1
             else:
-                boxes.append((box, Area(feature.geometry().asWkt(9))))
+                boxes.append((box, Area(valid(plain(feature.geometry())).asWkt(9))))
         if outside:
             feedback.pushWarning(
                 tr("{count} boxes lie outside the layer Before and are left out.").format(
