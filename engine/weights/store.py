@@ -193,9 +193,11 @@ class WeightsStore:
         lacking = [s.entry for s in self.missing(identifiers) if s.state == ABSENT]
         if lacking:
             listed = "; ".join(f"{e.title} ({e.file}, {e.size_text})" for e in lacking)
-            raise WeightsError(
-                f"{title} lacks weights: {listed}.", " ".join(how_to_get(e) for e in lacking)
+            hint = "\n".join(
+                f"{e.file}: {how_to_get(e)}" if len(lacking) > 1 else how_to_get(e)
+                for e in lacking
             )
+            raise WeightsError(f"{title} lacks weights: {listed}.", hint)
 
     def verify(self, identifier: str, watch: Optional[Watch] = None) -> Stored:
         """Read the files of an entry and compare them with their SHA-256.
