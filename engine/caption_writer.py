@@ -79,6 +79,7 @@ class CaptionWriter:
         progress: told of the tiles of each area in turn.
         cancelled: asked between tiles, and by the host while it waits.
         extent: colours are stretched as a detection in it does; None is the whole overlap.
+        warned: given what the user should know, such as that sentences take long; each once.
 
     Raises:
         InputError: the rasters do not overlap.
@@ -93,7 +94,10 @@ class CaptionWriter:
         progress: Optional[ProgressCallback] = None,
         cancelled: Optional[CancelledCallback] = None,
         extent: Optional[Extent] = None,
+        warned: Optional[Callable[[str], None]] = None,
     ) -> None:
+        self._warned = warned or (lambda _: None)
+        self._notes: set[str] = set()
         self._own = before.grid
         self._host = host
         self._info = info
@@ -176,6 +180,10 @@ class CaptionWriter:
             inside[None].astype("uint8"),
             self._cancelled,
         )
+        for note in answer.notes:
+            if note not in self._notes:
+                self._notes.add(note)
+                self._warned(note)
         changed = (answer.scores[0] >= _CHANGED_FROM).any(0) & inside
         sentence = without_frame(" ".join(answer.captions))
         return Said(sentence, int(changed.sum()), view.place)

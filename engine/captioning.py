@@ -204,7 +204,7 @@ def _describer(
                 (request.after, request.bands_after, request.crs_after),
             )
         ]
-        writer = CaptionWriter(*sources, host, info, progress, cancelled)
+        writer = CaptionWriter(*sources, host, info, progress, cancelled, warned=warned)
         checked = CheckedWriter(writer, [everything] if everything else [], guard)
 
         def describe(area: Area) -> tuple[str, str]:

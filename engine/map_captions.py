@@ -180,13 +180,14 @@ class _Run:
         self._cancelled = cancelled
         self._guard = Guard()
         self._notes: list[str] = []
+        self._told_of_writing: list[str] = []
         self._number, self._total, self._started = 0, 1, 0.0
         self.done: list[MapCaption] = []
 
     @property
     def warnings(self) -> list[str]:
         """What the user should know."""
-        return [*self._notes, *self._guard.warnings]
+        return [*self._notes, *self._guard.warnings, *self._told_of_writing]
 
     def captions(self, stack: contextlib.ExitStack) -> Iterator[MapCaption]:
         """Yield the captions; the stack holds what they need open.
@@ -273,7 +274,8 @@ class _Run:
         self._host.load(request.system, detection.device, self._cancelled)
         info = self._host.info(request.system)
         writer = CaptionWriter(
-            before, after, self._host, info, None, self._cancelled, detection.extent
+            before, after, self._host, info, None, self._cancelled, detection.extent,
+            self._told_of_writing.append,
         )
         return CheckedWriter(writer, detections, self._guard)
 

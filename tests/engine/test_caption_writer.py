@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +111,18 @@ def test_a_large_area_is_told_by_what_changed_most(host: InProcessHost, pair) ->
     )
     unchanged = captioning.caption(pair[0], pair[0], **SYSTEMS, host=host)
     assert unchanged[0].caption == "The scene is the same as before."
+
+
+def test_what_a_writer_notes_is_told_once(host: InProcessHost, pair, monkeypatch) -> None:
+    describe = worker_systems.Writes.describe
+
+    def slowly(*given):
+        return replace(describe(*given), notes=("A sentence takes long here.",))
+
+    monkeypatch.setattr(worker_systems.Writes, "describe", slowly)
+    warned: list[str] = []
+    captioning.caption(*pair, **SYSTEMS, host=host, warned=warned.append)
+    assert warned == ["A sentence takes long here."]
 
 
 def test_a_sentence_about_a_tile_must_be_true_of_the_whole_area(
