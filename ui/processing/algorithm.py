@@ -212,7 +212,8 @@ class FeedbackProgress:
         self._feedback.setProgress(100.0 * progress.fraction)
         if progress.stage != self._stage:
             self._stage = progress.stage
-            tiles = tr(" ({count} tiles)").format(count=progress.tiles) if progress.tiles else ""
+            several = progress.tiles > 1
+            tiles = tr(" ({count} tiles)").format(count=progress.tiles) if several else ""
             self._feedback.setProgressText(progress.stage.capitalize() + tiles)
 
 
