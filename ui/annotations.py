@@ -95,6 +95,7 @@ class _Caption:
     bounds: QgsRectangle
     direction: str
     inside: bool = False
+    change_id: int = 0
 
 
 def show_captions(run: Run, canvas: QgsMapCanvas, places: Sequence[PlaceCaption] = ()) -> int:
@@ -124,7 +125,10 @@ def show_captions(run: Run, canvas: QgsMapCanvas, places: Sequence[PlaceCaption]
     settings = _settings_for(canvas, changes)
     layer.setScaleBasedVisibility(True)
     layer.setMinimumScale(settings.scale() * _HIDE_BEYOND)
-    shown = _fill(layer, changes, settings, places)
+    regions = _largest(changes, settings)
+    shown = _fill(layer, changes, regions, settings, places)
+    # At large scales the labels would say the same again, one over the other.
+    styles.label_all_but(changes, [region.change_id for region in regions] if shown else ())
     node = group.findLayer(layer.id())
     if node is not None:
         node.setItemVisibilityChecked(True)
@@ -139,6 +143,9 @@ def hide_captions(run: Run) -> None:
         node = group.findLayer(layer.id())
         if node is not None:
             node.setItemVisibilityChecked(False)
+    changes = run.layer("changes")
+    if isinstance(changes, QgsVectorLayer):
+        styles.label_all_but(changes, ())
 
 
 def shorten(caption: str, lines: int = _LINES) -> tuple[str, ...]:
@@ -181,12 +188,11 @@ def _settings_for(canvas: QgsMapCanvas, changes: QgsVectorLayer) -> QgsMapSettin
 
 
 def _fill(
-    layer: QgsAnnotationLayer, changes: QgsVectorLayer, settings: QgsMapSettings,
-    places: Sequence[PlaceCaption],
+    layer: QgsAnnotationLayer, changes: QgsVectorLayer, regions: Sequence[_Caption],
+    settings: QgsMapSettings, places: Sequence[PlaceCaption],
 ) -> int:
     context = QgsRenderContext.fromMapSettings(settings)
     text_format = _text_format()
-    regions = _largest(changes, settings)
     captions = [region for region in regions if region.lines][:LARGEST]
     # The scene first, which has one place; tiles take what the regions leave.
     captions[:0] = _inside_of(places, _LEVELS_INSIDE[0])
@@ -310,7 +316,8 @@ def _caption_of(feature: QgsFeature) -> Optional[_Caption]:
     if anchor.isEmpty():
         return None
     return _Caption(
-        lines, anchor.asPoint(), feature.geometry().boundingBox(), str(feature["direction"])
+        lines, anchor.asPoint(), feature.geometry().boundingBox(), str(feature["direction"]),
+        change_id=int(feature["change_id"]),
     )
 
 

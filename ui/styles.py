@@ -29,7 +29,7 @@ from .translation import tr
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from qgis.core import QgsRasterLayer
+    from qgis.core import QgsRasterLayer, QgsVectorLayer
 
 _FILL_ALPHA = 51  # 20 %
 _OUTLINE_MM = 0.5
@@ -183,6 +183,30 @@ def caption_labels(
         rule.setMinimumScale(min(max(scale, _CAPTION_SCALES[0]), _CAPTION_SCALES[1]))
     root.appendChild(rule)
     return QgsRuleBasedLabeling(root)
+
+
+def label_all_but(layer: QgsVectorLayer, numbers: Sequence[int]) -> None:
+    """Leave out the labels of changes whose captions are on the map already.
+
+    Labels of classes stay, and so do those that the user has made.
+
+    Args:
+        layer: ``changes``.
+        numbers: ``change_id`` of those without a label; all others have one.
+    """
+    labeling = layer.labeling()
+    if not isinstance(labeling, QgsRuleBasedLabeling):
+        return
+    root = labeling.rootRule().clone()
+    wanted = f'"change_id" NOT IN ({", ".join(map(str, sorted(numbers)))})' if numbers else ""
+    for rule in root.children():
+        settings = rule.settings()
+        if settings is not None and settings.fieldName == "caption":
+            if rule.filterExpression() == wanted:
+                return
+            rule.setFilterExpression(wanted)
+    layer.setLabeling(QgsRuleBasedLabeling(root))
+    layer.triggerRepaint()
 
 
 def text_format(points: float) -> QgsTextFormat:

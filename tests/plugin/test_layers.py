@@ -18,6 +18,7 @@ from qgis.core import (
     QgsExpression,
     QgsExpressionContext,
     QgsExpressionContextUtils,
+    QgsFeatureRequest,
     QgsMapRendererParallelJob,
     QgsProject,
     QgsRasterLayer,
@@ -245,6 +246,40 @@ def test_captions_label_at_large_scales_only(desk):
     assert 500 <= rule.minimumScale() <= 250_000
     assert rule.maximumScale() == 0
     assert not styles.caption_labels(None).rootRule().children()[0].minimumScale()
+
+
+def test_what_is_captioned_on_the_map_has_no_label_over_it(desk):
+    show_canvas(desk, 800, 600)
+    desk.canvas.setExtent(desk.before.extent())
+    run = desk.run()
+    layer = run.layer("changes")
+
+    def labelled():
+        rule = layer.labeling().rootRule().children()[0]
+        wanted = rule.filterExpression() or "true"
+        assert layer.labelsEnabled()
+        assert rule.minimumScale() >= 500
+        request = QgsFeatureRequest().setFilterExpression(wanted)
+        return sorted(feature["change_id"] for feature in layer.getFeatures(request))
+
+    everything = sorted(feature["change_id"] for feature in layer.getFeatures())
+    assert run.captions_shown()
+    assert labelled() == []
+    desk.dock.results.captions_button.click()
+    assert not run.captions_shown()
+    assert labelled() == everything
+    # What lies outside of the map is not captioned, and has its label when the map gets there.
+    first = next(layer.getFeatures())
+    bounds = first.geometry().boundingBox()
+    bounds.scale(2.5)
+    desk.canvas.setExtent(bounds)
+    desk.dock.results.captions_button.click()
+    assert run.captions_shown()
+    assert first["change_id"] not in labelled()
+    assert labelled()
+    layer.setLabeling(styles.caption_labels(None, classes=True))
+    styles.label_all_but(layer, [1])
+    assert not layer.labeling().rootRule().children()[0].filterExpression()
 
 
 def test_classes_label_the_polygons_of_a_system_that_tells_them(desk):
