@@ -186,16 +186,18 @@ class ChangeDetectionBranch(nn.Module):
     Args:
         channels: 4C.
         width: c.
+        standardise: see :class:`.kcfi_config.KcfiConfig`.
     """
 
-    def __init__(self, channels: int, width: int) -> None:
+    def __init__(self, channels: int, width: int, *, standardise: bool = False) -> None:
         super().__init__()
+        self.norm = nn.BatchNorm2d(channels) if standardise else nn.Identity()
         self.linear = nn.Linear(channels, width)
         self.classify = nn.Conv2d(width, 2, 1)
 
     def forward(self, key: Tensor, height: int, width: int) -> Tensor:
         """Return Y (B, 2, height, width) of F_kc (B, 4C, h, w)."""
-        narrow = self.linear(key.movedim(1, -1)).movedim(-1, 1)  # eq. 5
+        narrow = self.linear(self.norm(key).movedim(1, -1)).movedim(-1, 1)  # eq. 5
         wide = F.interpolate(
             narrow, (height, width), mode="bilinear", align_corners=False  # eq. 6
         )
@@ -225,7 +227,9 @@ class Kcfi(nn.Module):
         self.projector = Projector(
             taps * channels, language.width, config.tokens, standardise=config.standardise
         )
-        self.detector = ChangeDetectionBranch(taps * channels, config.width)
+        self.detector = ChangeDetectionBranch(
+            taps * channels, config.width, standardise=config.standardise
+        )
         self.language = language
         self.network = language.model
         self.train()

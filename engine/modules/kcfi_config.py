@@ -33,8 +33,8 @@ class KcfiConfig:
         precision: of the language model, see :data:`..language.PRECISIONS`.
         tokens: side of the grid that the key change features are averaged to before the language
             model reads them, for slow computers; 0 leaves them as they are, as in the paper.
-        standardise: a batch norm before the projector, with which it learns in hundreds of steps;
-            the paper has none.
+        standardise: a batch norm before the projector and one before the detection branch, with
+            which they learn in hundreds of steps; the paper has none.
         beams: sentences that are kept while one is written.
         remember: megabytes for the features of a frozen encoder while it is trained, so that a
             crop which comes again, neither moved nor mirrored, is not encoded again.

@@ -80,6 +80,9 @@ def test_sizes_are_those_of_the_paper():
     assert few(features.key).shape == (2, 4, 16)
     standard = kcfi.Projector(64, 16, tokens=2, standardise=True).train()
     assert torch.allclose(standard(features.key), standard(7 * features.key + 3), atol=1e-2)
+    detector = kcfi.ChangeDetectionBranch(64, 8, standardise=True).train()
+    bright, dark = (detector(scale * features.key + 3, 48, 64) for scale in (1, 7))
+    assert torch.allclose(bright, dark, atol=1e-2)
     assert len(set(kcfi.INSTRUCTIONS)) == 5
     assert all(text.count("<image>") == 1 for text in kcfi.INSTRUCTIONS)
 
