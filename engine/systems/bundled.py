@@ -44,8 +44,10 @@ KNOWN_PHRASE = 0.72
 #: Side in pixels of a cell of the class scores.
 CLASS_STRIDE = 4
 #: What the class branch tells apart in coarse pixels: what people build and bare ground (new
-#: roads and building sites look like it), plants, and water.
+#: roads and building sites look like it), and plants. Water turns green or muddy and stays water:
+#: it is left to the network.
 KINDS = {"building": 0, "road": 0, "bare ground": 0, "tree": 1, "grass": 1, "water": 2}
+WATER = KINDS["water"]
 #: Of what was not foreseen, in standard deviations; the logarithm needs one.
 LEAST_AMOUNT = 1e-3
 COARSE_NOTE = (
@@ -276,7 +278,7 @@ class BundledSystem(ChangeSystem):
         best = np.full(appeared.shape, -np.inf, np.float32)
         for row, query in enumerate(queries):
             index = index_among(query.object, CLASS_NAMES)
-            if index is None or not query.coarse:
+            if index is None or kind_of[index] == WATER or not query.coarse:
                 continue
             for name, this, other, date in ways:
                 if query.direction in (name, CHANGED):
