@@ -39,7 +39,7 @@ from .request import (
     Progress,
 )
 from .routing import shared_host
-from .scoring import Pair, ScoreSink, TileLoop
+from .scoring import Pair, ScoreSink, TileLoop, queries_for
 from .sieve import MIN_LENGTH_M, min_area_used
 from .systems.base import CLASS_UNKNOWN
 
@@ -253,7 +253,7 @@ class _Run:
         outputs: RunOutputs,
     ) -> _Scored:
         """Run the tiles on the working grid; bring the results to the output grid."""
-        queries = parsed.queries
+        queries = queries_for(parsed, grid.output.pixel_size, info)
         same = grid.working == grid.output
         folder = "" if same else "working_"
         names = {

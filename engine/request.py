@@ -33,12 +33,16 @@ class Query:
             list; empty for the others.
         partners: of "X replaced by Y" the other side: only regions are kept whose ground was
             (for what appeared) or became (for what was removed) one of these.
+        coarse: the pixels are too large for the system to know objects by their shape, or may be
+            (any change at all is asked for, and they are larger than those that it was trained on
+            or of unknown size).
     """
 
     object: str
     direction: str
     competing: tuple[str, ...] = ()
     partners: tuple[str, ...] = ()
+    coarse: bool = False
 
     def __str__(self) -> str:
         return f"{self.object}|{self.direction}"

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Optional
 
 import numpy as np
 
 from .errors import CancelledError
+from .raster.grid import much_larger, too_coarse
 from .request import MASK_NODATA, SCORE_SCALE, Progress
 from .systems.base import CLASS_UNKNOWN
 from .tiling import Blender, plan
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from .raster.radiometry import Stretch
     from .raster.reader import RasterSource
     from .raster.writer import RasterWriter
-    from .request import CancelledCallback, ProgressCallback, Query
+    from .request import CancelledCallback, ParsedPrompt, ProgressCallback, Query
     from .systems.base import SystemInfo, TilePrediction
     from .tiling import Tile, TilePlan
 
@@ -222,6 +223,27 @@ class TileLoop:
                 self.told_classes = True
                 known = np.where(valid, classes[row], CLASS_UNKNOWN).astype(np.uint8)
                 writer.write(x0, y0, known[inside][None])
+
+
+def queries_for(
+    parsed: ParsedPrompt, pixel_size: Optional[float], info: SystemInfo
+) -> tuple[Query, ...]:
+    """Return the queries of a prompt, marked where objects cannot be known by their shape.
+
+    A question for a class is taken to be about an image that shows it where nobody knows the size
+    of the pixels, and where they can still be magnified. A question for any change at all is not.
+
+    Args:
+        parsed: the prompt, resolved.
+        pixel_size: of BEFORE, in metres; None where it is not known.
+        info: of the system.
+    """
+    if pixel_size is None:
+        coarse = parsed.anything
+    else:
+        limit = much_larger if parsed.anything else too_coarse
+        coarse = limit(pixel_size, info.pixel_sizes)
+    return tuple(replace(query, coarse=coarse) for query in parsed.queries)
 
 
 def _to_bytes(planes: np.ndarray) -> np.ndarray:

@@ -124,8 +124,11 @@ def _answered(
     return {"known": known, "notes": answer.notes, "captions": answer.captions}
 
 
-def _queries(rows: list[tuple[str, str, list[str]]]) -> list[Query]:
-    return [Query(noun, direction, tuple(competing)) for noun, direction, competing in rows]
+def _queries(rows: list[tuple[str, str, list[str], bool]]) -> list[Query]:
+    return [
+        Query(noun, direction, tuple(competing), coarse=coarse)
+        for noun, direction, competing, coarse in rows
+    ]
 
 
 def _introduce() -> dict[str, Any]:

@@ -304,5 +304,5 @@ class WorkerHost(Host):
         return session.block
 
 
-def _rows(queries: Sequence[Query]) -> list[tuple[str, str, tuple[str, ...]]]:
-    return [(query.object, query.direction, query.competing) for query in queries]
+def _rows(queries: Sequence[Query]) -> list[tuple[str, str, tuple[str, ...], bool]]:
+    return [(query.object, query.direction, query.competing, query.coarse) for query in queries]

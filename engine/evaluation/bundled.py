@@ -21,7 +21,6 @@ from ..training.sources import magnified
 from .baselines import cva_otsu
 from .calibration import RawCounts, raw_scores
 from .elsewhere import AIRCHANGE, OSCD, measure_foreign
-from .folds import system_chooser
 from .generated import EVALUATION_SEEDS, GeneratedFigures, scored_scenes
 from .levir import (
     VALIDATION_TILES,
@@ -39,6 +38,7 @@ from .report import markdown
 from .road_lines import PRECISION_REACH, RECALL_REACH, LineMatch
 from .robustness import measure_robustness
 from .speed import measure_size, measure_speed
+from .surprise import unbiased_chooser
 
 Calibration = dict[str, dict[str, float]]
 BUILT, ROADS, FELLED = (
@@ -99,7 +99,7 @@ def evaluate(
         generated.add(scene)
     figures["generated"] = generated.figures()
     figures["calibration"] = _reliabilities(calibration, levir.raw, generated.raw)
-    choose = system_chooser(system, folder, folds)
+    choose = unbiased_chooser(system, folder, folds)
     for what in (OSCD, AIRCHANGE) if choose else ():
         figures[what.folder], rows = measure_foreign(choose, data, what, tell)
         write_sheet(rows, out / f"{what.folder}.jpg")

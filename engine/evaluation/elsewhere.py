@@ -108,7 +108,7 @@ def measure_foreign(
         tell(f"{what.folder}: {folder.name}")
         label = read_rgb(folder / "label.tif")[..., 0] > 0
         system = system_for(folder.name)
-        mask, score = _detect(OneSystemHost(system), system.info.name, folder, what.prompt)
+        mask, score = run_detection(OneSystemHost(system), system.info.name, folder, what.prompt)
         known = mask != MASK_NODATA
         found = {"model": (mask > 0) & known, "cva_otsu": _baseline(folder, known)}
         figures = {}
@@ -134,10 +134,17 @@ def measure_foreign(
     }, rows
 
 
-def _detect(
+def run_detection(
     host: OneSystemHost, name: str, folder: Path, text: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Run the pipeline; return mask and highest score (0 to 254) on the grid of BEFORE, uint8."""
+    """Run the pipeline; return mask and highest score (0 to 254) on the grid of BEFORE, uint8.
+
+    Args:
+        host: has the system.
+        name: of the system.
+        folder: of the place.
+        text: the prompt.
+    """
     before = str(folder / "before.tif")
     with tempfile.TemporaryDirectory() as work:
         result = detect(

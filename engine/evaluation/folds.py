@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from ..errors import InputError
 from ..systems.base import ChangeSystem
@@ -85,6 +86,11 @@ def train_folds(runs: Path, recipe: Recipe, shipped: Path, out: Path) -> None:
         export.write_manifest(folder, facts)
 
 
+def trained_on_foreign(manifest: dict[str, Any]) -> bool:
+    """Tell from a manifest whether OSCD or AirChange are among what a model was trained on."""
+    return any(source.split(" ")[0] in FOREIGN for source in manifest.get("sources", ()))
+
+
 def system_chooser(
     system: ChangeSystem, shipped: Path, out: Path | None
 ) -> Callable[[str], ChangeSystem] | None:
@@ -100,7 +106,7 @@ def system_chooser(
         are no such systems.
     """
     manifest = json.loads((shipped / MANIFEST).read_text(encoding="utf-8"))
-    if not any(source.split(" ")[0] in FOREIGN for source in manifest.get("sources", ())):
+    if not trained_on_foreign(manifest):
         return lambda _: system
     found = sorted(out.glob(f"*/{MANIFEST}")) if out else []
     if not found:

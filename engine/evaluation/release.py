@@ -30,6 +30,7 @@ from .calibration import RawCounts, fit_map, raw_scores
 from .generated import CALIBRATION_SEEDS, GeneratedFigures, scored_scenes
 from .levir import PIXEL_SIZE, VALIDATION_TILES, read_tile
 from .road_lines import LineMatch
+from .surprise import KEY, fit_surprise
 from .whole_image import score_pair
 
 #: Metres: pixels of 0.3 to 1 m were magnified or reduced to about this in the last two stages.
@@ -76,6 +77,8 @@ def release(run: Path, recipe_name: str, folder: Path) -> dict[str, Any]:
     export.export(model, folder)
     export.write_manifest(folder, facts)
     facts["calibration"] = calibrate(folder)
+    if os.environ.get("CHANGESCRIBE_DATA"):
+        facts[KEY] = fit_surprise(folder, data_root())
     export.write_manifest(folder, facts)
     return facts
 

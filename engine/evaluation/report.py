@@ -191,8 +191,9 @@ def _foreign(figures: Figures) -> str:
         for place, row in part["places"].items():
             rows.append((f"- {place}", *_four(row["model"])))
     return (
-        "### OSCD and AirChange\nEach place by a model that was not trained on it (of AirChange: "
-        "on no picture of the site). Through the pipeline, any mask value > 0 against the labels. "
+        "### OSCD and AirChange\nEach place by a model that was not trained on it and whose "
+        "threshold was not fitted on it (of AirChange: on no picture of the site). Through the "
+        "pipeline, any mask value > 0 against the labels. "
         "The best threshold is chosen on these labels: it says how much of a miss is a matter of "
         "the threshold.\n" + _table(("what", "P", "R", "F1", "IoU"), rows)
     )

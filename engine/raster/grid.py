@@ -305,7 +305,7 @@ def _working_grid(output: Grid, trained: tuple[float, ...]) -> tuple[Grid, list[
             )
         ]
     wanted, warnings = working_size(size, trained), []
-    if trained and size > trained[-1] * MOST_MAGNIFIED * SIZE_TOLERANCE:
+    if much_larger(size, trained):
         warnings.append(
             f"The pixels of the earlier raster are {format_size(size)}, much larger than the "
             f"{format_size(trained[-1])} that the system was trained on: it sees less "
@@ -332,6 +332,26 @@ def working_size(size: float, trained: tuple[float, ...]) -> float:
     if 1 / SIZE_TOLERANCE <= ratio <= SIZE_TOLERANCE or ratio > TOO_COARSE:
         return size
     return max(nearest, size / MOST_MAGNIFIED)
+
+
+def much_larger(size: float, trained: tuple[float, ...]) -> bool:
+    """Tell whether magnification does not bring pixels to a size that a system was trained on.
+
+    Args:
+        size: of the raster's pixels, in metres.
+        trained: those that the system was trained on; may be empty.
+    """
+    return bool(trained) and size > max(trained) * MOST_MAGNIFIED * SIZE_TOLERANCE
+
+
+def too_coarse(size: float, trained: tuple[float, ...]) -> bool:
+    """Tell whether pixels are so coarse that a system reads them as they are.
+
+    Args:
+        size: of the raster's pixels, in metres.
+        trained: those that the system was trained on; may be empty.
+    """
+    return bool(trained) and size > max(trained) * TOO_COARSE
 
 
 def _local_grid(output: Grid, size: float) -> Grid:

@@ -5,6 +5,10 @@ The head reads the object phrase only. The direction of a query is the order in
 which it is given the dates, with the same weights: "appeared" is (before,
 after), "removed" is (after, before). Exchanging the rasters therefore exchanges
 appeared and removed exactly.
+
+Where pixels are too coarse (:attr:`..request.Query.coarse`) to know objects by their shape, a
+change is where one date is not what the other one foretells, see :mod:`..unforeseen`; the network
+says only which of the queries it belongs to.
 """
 
 from __future__ import annotations
@@ -12,13 +16,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
 from ..captioner import BundledCaptioner, CaptionerFacts, read_facts
-from ..classes import CLASS_NAMES, class_of
+from ..classes import CLASS_NAMES, class_of, index_among
 from ..errors import DependencyError, WeightsError
 from ..request import APPEARED, CHANGED, REMOVED
+from ..unforeseen import cell_means, unforeseen
 from .base import CLASS_UNKNOWN, ChangeSystem, SystemInfo, TilePrediction
 
 if TYPE_CHECKING:
@@ -37,6 +43,18 @@ LEAST_CLASS_SCORE = 0.4
 KNOWN_PHRASE = 0.72
 #: Side in pixels of a cell of the class scores.
 CLASS_STRIDE = 4
+#: What the class branch tells apart in coarse pixels: what people build and bare ground (new
+#: roads and building sites look like it), and plants. Water turns green or muddy and stays water:
+#: it is left to the network.
+KINDS = {"building": 0, "road": 0, "bare ground": 0, "tree": 1, "grass": 1, "water": 2}
+WATER = KINDS["water"]
+#: Of what was not foreseen, in standard deviations; the logarithm needs one.
+LEAST_AMOUNT = 1e-3
+COARSE_NOTE = (
+    "The pixels are coarse, or of unknown size: where the bundled model does not know objects by "
+    "their shape, it finds ground whose colour is not what the other date would make one expect. "
+    "The kind and the direction of such a change are guesses."
+)
 
 _REINSTALL = "Install the plugin again."
 
@@ -57,6 +75,8 @@ class BundledSystem(ChangeSystem):
         self._captioner: Optional[BundledCaptioner] = None
         self._captioner_facts = self._fitting_captioner()
         self._trained_phrases: Optional[np.ndarray] = None
+        #: ``scale`` and ``bias`` of the score of what was not foreseen, see :meth:`_surprise`.
+        self.surprise: Optional[dict[str, float]] = self._manifest.get("unforeseen")
         self._wanted_device = ""
         self._device = "not loaded"
         self.info = SystemInfo(
@@ -148,7 +168,8 @@ class BundledSystem(ChangeSystem):
             parts, scores[row] = self.look(before[row], after[row], queries)
             for date in range(2):
                 classes[date, row] = _likely_class(parts["classes"][date])
-        return TilePrediction(scores, classes[0], classes[1])
+        notes = (COARSE_NOTE,) if self._goes_by_colour(queries) else ()
+        return TilePrediction(scores, classes[0], classes[1], notes)
 
     def describe(
         self,
@@ -211,30 +232,81 @@ class BundledSystem(ChangeSystem):
 
         self.load(self._wanted_device or "auto")
         encoded = self._encoder.run(None, {"images": np.stack([before, after])})
-        scores = np.zeros((len(queries), *before.shape[:2]), np.float32)
-        self._score(encoded, queries, scores)
-        return dict(zip([part.name for part in self._encoder.get_outputs()], encoded)), scores
+        scores = self._calibrated(self._raw(encoded, queries), queries)
+        parts = dict(zip([part.name for part in self._encoder.get_outputs()], encoded))
+        if self._goes_by_colour(queries):
+            surprise = self._surprise(unforeseen(before, after, parts["stride4"]))
+            fits = self._best_fitting(encoded, queries, parts["classes"])
+            np.maximum(scores, surprise * fits, out=scores)
+        return parts, scores
+
+    def _goes_by_colour(self, queries: Sequence[Query]) -> bool:
+        """Tell whether any query is about pixels that are too coarse."""
+        return self.surprise is not None and any(query.coarse for query in queries)
+
+    def _surprise(self, amount: np.ndarray) -> np.ndarray:
+        """Return the score of an amount of what was not foreseen, in [0, 1], of the same shape."""
+        import numpy as np
+
+        table = self.surprise or {}
+        raw = np.log(np.maximum(amount, LEAST_AMOUNT))
+        return 1 / (1 + np.exp(-(table["scale"] * raw + table["bias"])))
+
+    def _best_fitting(
+        self, encoded: list[np.ndarray], queries: Sequence[Query], classes: np.ndarray
+    ) -> np.ndarray:
+        """Tell to which of the queries a change belongs wherever there is one, (Q, H, W) bool.
+
+        To one at most: the one of the highest score whose class is of the kind that the ground is
+        then, and that scores no less in its own direction than in the other one. Whole cells of
+        the class scores are told apart: single pixels would fall into regions too small to keep.
+
+        Args:
+            encoded: the encoder's output.
+            queries: those that are not coarse, or of no class, get nothing.
+            classes: (2, 6, H/4, W/4) raw scores of the classes per date.
+        """
+        import numpy as np
+
+        appeared, removed = (
+            cell_means(self._raw(encoded, [replace(query, direction=way) for query in queries]))
+            for way in (APPEARED, REMOVED)
+        )
+        ways = ((APPEARED, appeared, removed, 1), (REMOVED, removed, appeared, 0))
+        kind_of = np.array([KINDS[name] for name in CLASS_NAMES])
+        kinds = kind_of[classes.argmax(1)]
+        best = np.full(appeared.shape, -np.inf, np.float32)
+        for row, query in enumerate(queries):
+            index = index_among(query.object, CLASS_NAMES)
+            if index is None or kind_of[index] == WATER or not query.coarse:
+                continue
+            for name, this, other, date in ways:
+                if query.direction in (name, CHANGED):
+                    fits = (this[row] >= other[row]) & (kinds[date] == kind_of[index])
+                    best[row][fits] = this[row][fits]
+        best = self._calibrated(best, queries)
+        fitting = (best == best.max(0)) & (best > 0)
+        return fitting.repeat(CLASS_STRIDE, 1).repeat(CLASS_STRIDE, 2)
 
     @property
     def digests(self) -> dict[str, str]:
         """SHA-256 of the model's files by name, as its manifest has them."""
         return dict(self._manifest["sha256"])
 
-    def _score(
-        self, encoded: list[np.ndarray], queries: Sequence[Query], scores: np.ndarray
-    ) -> None:
-        """Write the calibrated scores of a tile pair into ``scores`` (Q, H, W).
+    def _raw(self, encoded: list[np.ndarray], queries: Sequence[Query]) -> np.ndarray:
+        """Return what the head says of a tile pair, (Q, H, W) float32.
 
         The head runs once for each order of the dates that is asked for; "changed" is the larger
         of the two directions.
         """
         import numpy as np
 
-        if not queries or self._text is None:
-            return
         parts = [output.name for output in self._encoder.get_outputs()]
+        height, width = (side * CLASS_STRIDE for side in encoded[-1].shape[2:])
+        raw = np.full((len(queries), height, width), -np.inf, np.float32)
+        if not queries or self._text is None:
+            return raw
         sentences = self._text.encode([query.object for query in queries])[2].astype(np.float32)
-        raw = np.full(scores.shape, -np.inf, np.float32)
         for first, second, directions in ((0, 1, (APPEARED, CHANGED)), (1, 0, (REMOVED, CHANGED))):
             rows = [i for i, query in enumerate(queries) if query.direction in directions]
             if not rows:
@@ -245,9 +317,18 @@ class BundledSystem(ChangeSystem):
             answers = self._head.run(["change"], inputs)[0][0]
             for row, answer in zip(rows, answers):
                 np.maximum(raw[row], answer, out=raw[row])
+        return raw
+
+    def _calibrated(self, raw: np.ndarray, queries: Sequence[Query]) -> np.ndarray:
+        """Return scores (Q, H, W) in [0, 1]; minus infinity becomes 0."""
+        import numpy as np
+
+        scores = np.zeros_like(raw)
         for row, query in enumerate(queries):
             scale, bias = self._calibration(query.object)
-            scores[row] = 1 / (1 + np.exp(-np.clip(scale * raw[row] + bias, -30, 30)))
+            inner = scale * raw[row] + bias
+            scores[row] = (inner > -np.inf) / (1 + np.exp(-np.clip(inner, -30, 30)))
+        return scores
 
     def _calibration(self, phrase: str) -> tuple[float, float]:
         """Scale and bias that make 0.5 the default threshold of the phrase's class."""

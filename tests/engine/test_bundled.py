@@ -17,7 +17,7 @@ from changescribe.engine.classes import CLASS_NAMES
 from changescribe.engine.errors import WeightsError
 from changescribe.engine.request import Query
 from changescribe.engine.systems.base import CLASS_UNKNOWN
-from changescribe.engine.systems.bundled import MODEL_FOLDER, BundledSystem
+from changescribe.engine.systems.bundled import COARSE_NOTE, MODEL_FOLDER, BundledSystem
 
 SHIPPED = ("encoder.onnx", "head.onnx", "text.onnx", "vocab.txt")
 MEGABYTE = 1_000_000
@@ -108,6 +108,79 @@ def test_notes_warn_of_things_it_was_not_trained_on(system):
     notes = system.notes([Query("elephants", "appeared")])
     assert len(notes) == 1
     assert "elephants" in notes[0]
+
+
+@pytest.fixture(scope="module")
+def coarse_pair() -> tuple[np.ndarray, np.ndarray]:
+    """Fields in coarse pixels, and later, in other light, with a new estate among them."""
+    rng = np.random.default_rng(5)
+    fields = rng.integers(70, 130, (16, 16, 3)).repeat(16, 0).repeat(16, 1)
+    before = np.clip(fields + rng.normal(0, 5, (256, 256, 3)), 0, 255).astype(np.uint8)
+    after = np.clip(before * 0.8 + 30, 0, 255).astype(np.uint8)
+    after[96:144, 96:144] = rng.choice([110, 235], (48, 48, 1))
+    return before[None], after[None]
+
+
+ANYTHING = [
+    Query(name, way, coarse=True) for name in CLASS_NAMES for way in ("appeared", "removed")
+]
+
+
+def test_in_coarse_pixels_what_was_not_foreseen_is_found_and_belongs_to_one_query(
+    system, coarse_pair
+):
+    answer = system.predict(*coarse_pair, ANYTHING)
+    found = answer.scores[0] >= 0.5
+    assert found[:, 104:136, 104:136].any(0).mean() > 0.9
+    alone = [Query(query.object, query.direction) for query in ANYTHING]
+    added = found & (system.predict(*coarse_pair, alone).scores[0] < 0.5)
+    assert added.sum(0).max() == 1
+    found[:, 84:156, 84:156] = False
+    assert found.mean() < 0.005
+    assert answer.notes == (COARSE_NOTE,)
+
+
+def test_pixels_that_are_not_coarse_are_answered_by_the_network_alone(system, coarse_pair):
+    queries = [Query(query.object, query.direction) for query in ANYTHING]
+    answer = system.predict(*coarse_pair, queries)
+    assert (answer.scores[0, :, 104:136, 104:136] >= 0.5).any(0).mean() < 0.5
+    assert answer.notes == ()
+    mixed = system.predict(*coarse_pair, [*queries, Query("elephants", "appeared", coarse=True)])
+    assert np.allclose(mixed.scores[:, :-1], answer.scores, atol=1e-5)
+    assert mixed.scores[0, -1].max() < 0.5  # a thing of no class gets none of the change
+
+
+def test_exchanged_dates_exchange_the_answers_in_coarse_pixels_too(system, coarse_pair):
+    forward = system.predict(*coarse_pair, ANYTHING).scores[0]
+    backward = system.predict(*coarse_pair[::-1], ANYTHING).scores[0]
+    exchanged = backward.reshape(-1, 2, 256, 256)[:, ::-1].reshape(forward.shape)
+    assert ((forward >= 0.5) != (exchanged >= 0.5)).mean() < 0.001
+
+
+@pytest.mark.parametrize(("name", "way", "fits"), [
+    ("buildings", "appeared", True),
+    ("buildings", "changed", True),
+    ("buildings", "removed", False),  # the other direction scores higher
+    ("roads", "appeared", False),
+    ("roads", "removed", False),  # nothing was built on the earlier date
+    ("trees", "removed", True),
+    ("trees", "appeared", False),  # there are no plants on the later date
+    ("water", "appeared", False),
+    ("elephants", "appeared", False),
+])
+def test_a_coarse_change_fits_a_query_of_its_direction_and_kind(monkeypatch, name, way, fits):
+    raw = {("buildings", "appeared"): 1, ("roads", "removed"): 1, ("trees", "removed"): 1}
+    classes = np.full((2, 6, 8, 8), -5.0, np.float32)
+    classes[0, CLASS_NAMES.index("tree")] = classes[1, CLASS_NAMES.index("building")] = 5
+    if name == "water":
+        classes[1, CLASS_NAMES.index("water")] = 9
+    system = BundledSystem()
+    monkeypatch.setattr(system, "_raw", lambda _, queries: np.stack(
+        [np.full((32, 32), raw.get((q.object, q.direction), 0), np.float32) for q in queries]
+    ))
+    found = system._best_fitting([], [Query(name, way, coarse=True)], classes)
+    assert found.shape == (1, 32, 32)
+    assert found.all() if fits else not found.any()
 
 
 def test_device_says_what_runs_and_why(system):

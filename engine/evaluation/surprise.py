@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The score of what was not foreseen (``engine/unforeseen.py``): its two numbers, and its judges.
+
+Nothing of it is trained, but its threshold is chosen on the labels of OSCD and AirChange. What is
+measured there takes, for every place, the threshold that its site had no part in.
+
+``python -m changescribe.engine.evaluation.surprise MODEL_FOLDER``
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError
+from ..request import MASK_NODATA, SCORE_SCALE
+from ..systems.base import ChangeSystem
+from ..systems.bundled import MANIFEST, BundledSystem
+from ..training.datasets import data_root
+from ..training.export import write_manifest
+from ..training.sources import read_rgb
+from .calibration import RawCounts, fit_map, raw_scores
+from .elsewhere import AIRCHANGE, OSCD, OneSystemHost, run_detection
+from .folds import folds, system_chooser, trained_on_foreign
+
+#: Key of the manifest.
+KEY = "unforeseen"
+#: Makes the score ``amount / (1 + amount)``, whose logit is the logarithm of the amount.
+IDENTITY = {"scale": 1.0, "bias": 0.0}
+Counts = dict[str, dict[str, RawCounts]]
+
+
+def fit_surprise(folder: Path, data: Path) -> dict[str, Any]:
+    """Find scale and bias on all places, and for each fold on those that it does not leave out.
+
+    Args:
+        folder: model files.
+        data: the folder of real data.
+
+    Returns:
+        ``{"scale": s, "bias": b, "left_out": [{"places": [...], "scale": s, "bias": b}, ...]}``.
+    """
+    counts = _count(folder, data)
+    table: dict[str, Any] = {**_fit(counts, ()), "left_out": []}
+    for left_out in folds(data):
+        places = tuple(name for names in left_out.values() for name in names)
+        table["left_out"].append({"places": list(places), **_fit(counts, places)})
+    return table
+
+
+def _count(folder: Path, data: Path) -> Counts:
+    """Run the product on every place; count how often each amount was right."""
+    system = BundledSystem(folder)
+    system.surprise = dict(IDENTITY)
+    system.load("cpu")
+    counts: Counts = {}
+    for what in (OSCD, AIRCHANGE):
+        counts[what.folder] = {}
+        for place in sorted(path for path in (data / what.folder).iterdir() if path.is_dir()):
+            sys.stderr.write(f"surprise: {what.folder} {place.name}\n")
+            mask, score = run_detection(
+                OneSystemHost(system), system.info.name, place, what.prompt
+            )
+            known = mask != MASK_NODATA
+            label = read_rgb(place / "label.tif")[..., 0] > 0
+            counts[what.folder][place.name] = RawCounts()
+            counts[what.folder][place.name].add(
+                raw_scores(score[known] / SCORE_SCALE), label[known]
+            )
+    return counts
+
+
+def _fit(counts: Counts, left_out: tuple[str, ...]) -> dict[str, float]:
+    """Fit without some places; the threshold has the best mean of the F1 of both data sets."""
+    sets = []
+    for places in counts.values():
+        total = RawCounts()
+        for name, part in places.items():
+            if not left_out or not name.startswith(left_out):
+                total.right += part.right
+                total.wrong += part.wrong
+        sets.append(total)
+    both = RawCounts(sum(s.right for s in sets), sum(s.wrong for s in sets))
+    return fit_map(both, lambda thresholds: np.mean([s.f1_at(thresholds) for s in sets], axis=0))
+
+
+def unbiased_chooser(
+    system: ChangeSystem, folder: Path, out: Path | None
+) -> Callable[[str], ChangeSystem] | None:
+    """Say with which system a place is measured; see :func:`.folds.system_chooser`.
+
+    Args:
+        system: the one that ships, loaded.
+        folder: its model files.
+        out: model files of the folds, for a model that was trained on these places.
+
+    Returns:
+        A function from the name of a place to the model with the threshold that left it out; what
+        the other chooser returns where the places were trained on, or the manifest has none.
+    """
+    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    table = manifest.get(KEY)
+    if table is None or trained_on_foreign(manifest):
+        return system_chooser(system, folder, out)
+    systems = []
+    for fold in table["left_out"]:
+        copy = BundledSystem(folder)
+        copy.surprise = {"scale": fold["scale"], "bias": fold["bias"]}
+        systems.append((tuple(fold["places"]), copy))
+
+    def choose(place: str) -> ChangeSystem:
+        for places, copy in systems:
+            if place.startswith(places):
+                copy.load("cpu")
+                return copy
+        raise InputError(f"No threshold left out {place}.", "Fit them again.")
+
+    return choose
+
+
+if __name__ == "__main__":
+    shipped = Path(sys.argv[1])
+    facts = json.loads((shipped / MANIFEST).read_text(encoding="utf-8"))
+    facts[KEY] = fit_surprise(shipped, data_root())
+    write_manifest(shipped, {k: v for k, v in facts.items() if k not in ("sha256", "phrases")})

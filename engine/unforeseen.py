@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How far each date of a pair is from what the other date foretells.
+
+Where pixels are too coarse to know an object by its shape, what is left is that the ground's colour
+is no longer what it should be. A difference of colours (CVA) does not say that: between two
+sensors, seasons or decades nearly all ground differs. Here the colours of one date are foretold
+from the colours and features of the other one, by a regression over the tile that large changes
+cannot bend: its residual is what haze, season and film do not explain. Nothing of it is learnt.
+
+numpy alone.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+#: Side of a cell in pixels; the features have one column per cell.
+CELL = 4
+#: Cells that the colours of a tile must at least be known of.
+LEAST_CELLS = 256
+#: Weight of the ridge, as a share of the mean square of the predictors.
+RIDGE = 0.01
+#: Rounds of the regression; each gives less weight to the cells that the last one did not explain:
+#: a cell with this many times the median square has half a vote.
+ROUNDS, HALF_VOTE = 3, 3.0
+
+
+def unforeseen(before: np.ndarray, after: np.ndarray, features: np.ndarray) -> np.ndarray:
+    """Measure a pair of tiles.
+
+    Args:
+        before: (H, W, 3) uint8, 0 in all bands on both dates where there is no data.
+        after: the same of the later date.
+        features: (2, C, H/4, W/4) of any encoder, the earlier date first.
+
+    Returns:
+        (H, W) float32, at least 0, in standard deviations of the tile's colours: the lengths of
+        the residuals of both directions, added, so that exchanging the dates changes nothing.
+        0 without data, and where there is too little of it.
+    """
+    seen = (before | after).any(2)
+    whole = cell_means(seen.astype(np.float32)) == 1
+    if whole.sum() < LEAST_CELLS:
+        return np.zeros(seen.shape, np.float32)
+    colours = [
+        cell_means(_standardised(image, seen).transpose(2, 0, 1)).reshape(3, -1).T
+        for image in (before, after)
+    ]
+    total = np.zeros(whole.size, np.float32)
+    for source, target in ((0, 1), (1, 0)):
+        known = features[source].reshape(features.shape[1], -1).T
+        colour = colours[source]
+        predictors = np.concatenate(
+            [np.ones_like(colour[:, :1]), colour, colour**2, known / (known.std() + 1e-6)], 1
+        )
+        residual = _unexplained(predictors, colours[target], whole.ravel())
+        total += np.linalg.norm(residual, axis=1)
+    return _enlarged(_smoothed(total.reshape(whole.shape) * whole))
+
+
+def _standardised(image: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Bring each band to mean 0 and standard deviation 1 over the pixels seen."""
+    values = image.astype(np.float32)
+    pixels = values[seen]
+    return (values - pixels.mean(0)) / (pixels.std(0) + 1e-6)
+
+
+def cell_means(planes: np.ndarray) -> np.ndarray:
+    """Return the means (..., H/4, W/4) of the cells of planes (..., H, W)."""
+    *many, height, width = planes.shape
+    return planes.reshape(*many, height // CELL, CELL, width // CELL, CELL).mean((-3, -1))
+
+
+def _unexplained(predictors: np.ndarray, target: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """Residual (N, q) of a robust ridge regression of (N, q) on (N, p), fitted on ``whole``."""
+    known, wanted = predictors[whole], target[whole]
+    votes = np.ones((len(known), 1), np.float32)
+    weights = np.zeros((known.shape[1], wanted.shape[1]), np.float32)
+    for _ in range(ROUNDS):
+        weighted = known * votes
+        square = (weighted.T @ known).astype(np.float64)
+        square[np.diag_indices(len(square))] += RIDGE * np.trace(square) / len(square)
+        product = (weighted.T @ wanted).astype(np.float64)
+        weights = np.linalg.solve(square, product).astype(np.float32)
+        missed = ((wanted - known @ weights) ** 2).sum(1, keepdims=True)
+        votes = 1 / (1 + missed / (HALF_VOTE * np.median(missed) + 1e-6))
+    return target - predictors @ weights
+
+
+def _smoothed(cells: np.ndarray) -> np.ndarray:
+    """Blur with the weights 1/4, 1/2, 1/4 along both axes: changes are larger than a cell."""
+    for axis in (0, 1):
+        edges = [(1, 1) if axis == other else (0, 0) for other in (0, 1)]
+        padded = np.pad(cells, edges, "edge")
+        middle = np.arange(1, cells.shape[axis] + 1)
+        low, high = padded.take(middle - 1, axis), padded.take(middle + 1, axis)
+        cells = cells / 2 + (low + high) / 4
+    return cells
+
+
+def _enlarged(cells: np.ndarray) -> np.ndarray:
+    """Bring cells to pixels, bilinearly."""
+    for axis in (0, 1):
+        count = cells.shape[axis]
+        place = np.clip((np.arange(count * CELL) + 0.5) / CELL - 0.5, 0, count - 1)
+        low = np.minimum(place.astype(int), max(0, count - 2))
+        high = np.minimum(low + 1, count - 1)
+        share = (place - low).astype(np.float32).reshape((-1, 1) if axis == 0 else (1, -1))
+        cells = cells.take(low, axis) * (1 - share) + cells.take(high, axis) * share
+    return cells
