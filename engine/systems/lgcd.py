@@ -12,20 +12,22 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from ..backbones import names
 from ..classes import class_of
-from ..device import Device, choose
-from ..errors import InputError, WeightsError
+from ..errors import WeightsError
 from ..modules.lgcd_config import LgcdConfig
 from ..request import APPEARED, CHANGED, REMOVED
-from ..weights import catalogue, files, loading
-from ..weights.store import WeightsStore
-from .base import ChangeSystem, SystemInfo, TilePrediction
+from ..weights import catalogue
+from .base import SystemInfo, TilePrediction
+from .trained import TrainedSystem, head_in_use
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     import numpy as np
 
+    from ..device import Device
     from ..request import Query
+    from ..weights.store import WeightsStore
 
 #: Entry of the catalogue of weights.
 HEAD = "lg-cd-head"
@@ -35,28 +37,27 @@ _ORDERS = {APPEARED: (False,), REMOVED: (True,), CHANGED: (False, True)}
 _PIXELS_AT_ONCE = {"cpu": 2 * 512**2, "cuda": 16 * 512**2}
 
 
-class LgcdSystem(ChangeSystem):
+class LgcdSystem(TrainedSystem):
     """LG-CD with the head in the store of weights.
 
     Args:
         store: of weights; None is the usual place.
     """
 
+    label = "LG-CD"
+    head = HEAD
+    settings = LgcdConfig
+
     def __init__(self, store: Optional[WeightsStore] = None) -> None:
-        self._store = store
+        super().__init__(store)
         self._encoder: Any = None
         self._text: Any = None
         self._head: Optional[Callable[..., Any]] = None
-        self._wanted_device = ""
-        #: Of the trained file that is loaded: another one may be imported at any time.
-        self._stamp: Optional[tuple[int, int]] = None
-        self._used: Optional[Device] = None
-        self._device = "not loaded"
 
     @property
     def info(self) -> SystemInfo:
         """Describe the system; its encoder, objects and revision are those of the head's file."""
-        config, revision = self._trained()
+        config, _, revision = self._trained()
         encoder = names.title(config.encoder)
         frozen = (config.encoder, config.text) if config.pretrained else ()
         return SystemInfo(
@@ -77,51 +78,20 @@ class LgcdSystem(ChangeSystem):
             weights=(HEAD, *(name for name in frozen if name in catalogue.entries())),
         )
 
-    def _stored(self) -> WeightsStore:
-        return self._store or WeightsStore()
-
-    def _trained(self) -> tuple[LgcdConfig, str]:
-        """Return sizes and revision of the head; the paper's where there is none."""
-        store = self._stored()
-        try:
-            metadata = loading.head_metadata(store.location(store.entry(HEAD)))
-            config = LgcdConfig.from_settings(metadata["config"])
-            return config, f"{metadata['recipe']['name']}, step {metadata['step']}"
-        except (WeightsError, InputError, KeyError, TypeError):
-            # What is wrong with the file is said when it is loaded.
-            return LgcdConfig(), "not trained"
-
-    def load(self, device: str = "auto") -> None:
-        """Load encoders and head; see the base class."""
-        store = self._stored()
-        stamp = store.stamp(HEAD)
-        if self._head is not None and (device, stamp) == (self._wanted_device, self._stamp):
-            return
-        store.require("LG-CD", self.info.weights)
-        chosen = choose(device)
+    def _open(self, path: Path, store: WeightsStore, device: Device) -> str:
         from ..backbones import clip_text, frozen
         from ..modules.lgcd_onnx import OnnxHead, load_head
 
-        path = store.path(HEAD)
         head, config = load_head(path)
-        text = clip_text.build(config.text, config.text_file, config.pretrained, store)
+        self._text = clip_text.build(config.text, config.text_file, config.pretrained, store)
         encoder = frozen.build(config.encoder, config.pretrained, store)
         _check_fit(head, encoder.channels)
-        exported = path.with_suffix(".onnx")
-        self._device = chosen.text
-        if exported.is_file():
-            self._head = OnnxHead(exported, files.sha256_of(path), chosen.name)
-            self._device += "; head on onnxruntime"
-        else:
-            self._head = head.to(chosen.name)
-        self._encoder, self._text = encoder.to(chosen.name), text
-        self._used, self._wanted_device = chosen, device
-        self._stamp = stamp
+        self._encoder = encoder.to(device.name)
+        self._head, text = head_in_use(path, head, OnnxHead, device, "head")
+        return text
 
-    @property
-    def device(self) -> str:
-        """The device in use and why."""
-        return self._device
+    def _close(self) -> None:
+        self._encoder = self._text = self._head = None
 
     def predict(
         self, before: np.ndarray, after: np.ndarray, queries: Sequence[Query]
@@ -129,8 +99,6 @@ class LgcdSystem(ChangeSystem):
         """Score a batch of tile pairs; every tile is encoded once for all queries."""
         import numpy as np
 
-        if self._head is None:
-            self.load(self._wanted_device or "auto")
         count, height, width = before.shape[:3]
         asked = list(dict.fromkeys((q.object, o) for q in queries for o in _ORDERS[q.direction]))
         planes = self._score(before, after, asked) if asked else np.zeros((count, 0, 0, 0))
@@ -153,9 +121,10 @@ class LgcdSystem(ChangeSystem):
 
         from ..modules.lgcd import enlarge
 
-        if self._used is None or self._head is None:
-            raise RuntimeError("predict before load")
-        place = self._used.name
+        device = self._in_use()
+        if self._head is None:
+            raise RuntimeError("nothing is loaded")
+        place = device.name
         count, height, width = before.shape[:3]
         images = torch.from_numpy(np.concatenate([before, after])).to(place)
         pair, exchanged = np.divmod(np.arange(count * len(asked)), len(asked))
@@ -164,7 +133,7 @@ class LgcdSystem(ChangeSystem):
         second = torch.from_numpy(pair + count * ~exchanged).to(place)
         step = max(1, _PIXELS_AT_ONCE[place] // (height * width))
         found = []
-        with torch.inference_mode(), self._used.autocast():
+        with torch.inference_mode(), device.autocast():
             text = self._text.encode([phrase for phrase, _ in asked] * count, place)
             features = self._encoder(images.permute(0, 3, 1, 2).float())
             for start in range(0, len(pair), step):
@@ -184,11 +153,6 @@ class LgcdSystem(ChangeSystem):
             f"It was trained on: {', '.join(objects)}."
             for phrase in dict.fromkeys(unknown)
         )
-
-    def unload(self) -> None:
-        """Free encoders and head."""
-        self._encoder = self._text = self._head = self._used = None
-        self._device = "not loaded"
 
 
 def _check_fit(head: Any, channels: Sequence[int]) -> None:

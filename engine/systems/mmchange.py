@@ -17,21 +17,21 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from .. import text_sources
 from ..classes import class_of
-from ..device import Device, choose
-from ..errors import InputError, WeightsError
 from ..modules.mmchange_config import MMChangeConfig
 from ..request import APPEARED, CHANGED, REMOVED
 from ..text_sources import Descriptions
-from ..weights import catalogue, files, loading
-from ..weights.store import WeightsStore
-from .base import ChangeSystem, SystemInfo, TilePrediction
+from ..weights import catalogue
+from .base import SystemInfo, TilePrediction
+from .trained import TrainedSystem, head_in_use
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy as np
 
+    from ..device import Device
     from ..request import Query
+    from ..weights.store import WeightsStore
 
 #: Entry of the catalogue of weights.
 HEAD = "mmchange-head"
@@ -41,7 +41,7 @@ ANYTHING = "land cover"
 _ORDERS = {APPEARED: [0], REMOVED: [1], CHANGED: [0, 1]}
 
 
-class MmchangeSystem(ChangeSystem):
+class MmchangeSystem(TrainedSystem):
     """MMChange with the weights in the store.
 
     Args:
@@ -49,25 +49,25 @@ class MmchangeSystem(ChangeSystem):
         cache: folder for the answers of a vision-language model; None is the usual one.
     """
 
+    label = "MMChange"
+    head = HEAD
+    settings = MMChangeConfig
+
     def __init__(
         self, store: Optional[WeightsStore] = None, cache: Optional[Path] = None
     ) -> None:
-        self._store = store
+        super().__init__(store)
         self._cache = cache
         self._encoder: Any = None
         self._head: Optional[Callable[..., Any]] = None
         self._texts: Optional[Descriptions] = None
         self._config = MMChangeConfig()
-        self._wanted_device = ""
-        #: Of the trained file that is loaded: another one may be imported at any time.
-        self._stamp: Optional[tuple[int, int]] = None
-        self._used: Optional[Device] = None
-        self._device = "not loaded"
 
     @property
     def info(self) -> SystemInfo:
         """Describe the system; its object, tile size and revision are those of the weights."""
-        config, tile, revision = self._trained()
+        config, crop, revision = self._trained()
+        tile = crop or 256
         target = config.object or "any change"
         return SystemInfo(
             name="mmchange",
@@ -88,36 +88,12 @@ class MmchangeSystem(ChangeSystem):
             directed=config.direction,
         )
 
-    def _stored(self) -> WeightsStore:
-        return self._store or WeightsStore()
-
-    def _trained(self) -> tuple[MMChangeConfig, int, str]:
-        """Return settings, tile size and revision of the weights; the paper's without any."""
-        store = self._stored()
-        try:
-            metadata = loading.head_metadata(store.location(store.entry(HEAD)))
-            config = MMChangeConfig.from_settings(metadata["config"])
-            recipe = metadata["recipe"]
-            return config, int(recipe["crop"]), f"{recipe['name']}, step {metadata['step']}"
-        except (WeightsError, InputError, KeyError, TypeError, ValueError):
-            # What is wrong with the file is said when it is loaded.
-            return MMChangeConfig(), 256, "not trained"
-
-    def load(self, device: str = "auto") -> None:
-        """Load network and text source; see the base class."""
-        store = self._stored()
-        stamp = store.stamp(HEAD)
-        if self._head is not None and (device, stamp) == (self._wanted_device, self._stamp):
-            return
-        store.require("MMChange", self.info.weights)
-        chosen = choose(device)
+    def _open(self, path: Path, store: WeightsStore, device: Device) -> str:
         from ..modules.mmchange import load_trained
         from ..modules.mmchange_onnx import OnnxHead
 
-        path = store.path(HEAD)
         model = load_trained(path)
-        config = model.config
-        self._texts = None
+        self._config = config = model.config
         if config.text:
             source = text_sources.create(config.text_source, weights=store.folder)
             self._texts = Descriptions(
@@ -128,21 +104,12 @@ class MmchangeSystem(ChangeSystem):
                 store.folder,
                 config.text_file,
             )
-        exported = path.with_suffix(".onnx")
-        self._device = chosen.text
-        if exported.is_file():
-            self._head = OnnxHead(exported, files.sha256_of(path), chosen.name)
-            self._device += "; fusion and decoder on onnxruntime"
-        else:
-            self._head = model.head.to(chosen.name)
-        self._encoder, self._config = model.encoder.to(chosen.name), config
-        self._used, self._wanted_device = chosen, device
-        self._stamp = stamp
+        self._encoder = model.encoder.to(device.name)
+        self._head, text = head_in_use(path, model.head, OnnxHead, device, "fusion and decoder")
+        return text
 
-    @property
-    def device(self) -> str:
-        """The device in use and why."""
-        return self._device
+    def _close(self) -> None:
+        self._encoder = self._head = self._texts = None
 
     def predict(
         self, before: np.ndarray, after: np.ndarray, queries: Sequence[Query]
@@ -150,8 +117,7 @@ class MmchangeSystem(ChangeSystem):
         """Score a batch of tile pairs; every tile is described and encoded once."""
         import numpy as np
 
-        if self._head is None:
-            self.load(self._wanted_device or "auto")
+        self._in_use()
         count, height, width = before.shape[:3]
         scores = np.zeros((count, len(queries), height, width), np.float32)
         asked = [row for row, query in enumerate(queries) if answers(self._config.object, query)]
@@ -169,15 +135,16 @@ class MmchangeSystem(ChangeSystem):
 
         from ..modules.mmchange import score_pair
 
-        if self._used is None or self._head is None:
-            raise RuntimeError("predict before load")
-        place = self._used.name
+        device = self._in_use()
+        if self._head is None:
+            raise RuntimeError("nothing is loaded")
+        place = device.name
         dates = tuple(
             torch.from_numpy(tiles).to(place).permute(0, 3, 1, 2).float()
             for tiles in (before, after)
         )
         texts = tuple(self._described(tiles).to(place) for tiles in (before, after))
-        with torch.inference_mode(), self._used.autocast():
+        with torch.inference_mode(), device.autocast():
             return score_pair(self._encoder, self._head, dates, texts).cpu().numpy()
 
     def _described(self, tiles: np.ndarray) -> Any:
@@ -212,11 +179,6 @@ class MmchangeSystem(ChangeSystem):
                 "been removed."
             )
         return tuple(found)
-
-    def unload(self) -> None:
-        """Free network and text source."""
-        self._encoder = self._head = self._texts = self._used = None
-        self._device = "not loaded"
 
 
 def needed_for_text(config: Any) -> tuple[str, ...]:

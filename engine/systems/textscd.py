@@ -17,28 +17,28 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from .. import text_sources
 from ..classes import class_of, index_among
-from ..device import Device, choose
-from ..errors import InputError, WeightsError
 from ..modules.textscd_config import TextSCDConfig
 from ..request import APPEARED, REMOVED
 from ..text_sources import Descriptions
-from ..weights import catalogue, files, loading
-from ..weights.store import WeightsStore
-from .base import ChangeSystem, SystemInfo, TilePrediction
+from ..weights import catalogue
+from .base import SystemInfo, TilePrediction
 from .mmchange import needed_for_text
+from .trained import TrainedSystem, head_in_use
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy as np
 
+    from ..device import Device
     from ..request import Query
+    from ..weights.store import WeightsStore
 
 #: Entry of the catalogue of weights.
 HEAD = "textscd-head"
 
 
-class TextscdSystem(ChangeSystem):
+class TextscdSystem(TrainedSystem):
     """TextSCD with the weights in the store.
 
     Args:
@@ -46,26 +46,26 @@ class TextscdSystem(ChangeSystem):
         cache: folder for the answers of a vision-language model; None is the usual one.
     """
 
+    label = "TextSCD"
+    head = HEAD
+    settings = TextSCDConfig
+
     def __init__(
         self, store: Optional[WeightsStore] = None, cache: Optional[Path] = None
     ) -> None:
-        self._store = store
+        super().__init__(store)
         self._cache = cache
         self._encoder: Any = None
         self._head: Optional[Callable[..., Any]] = None
         self._tower: Any = None
         self._texts: Optional[Descriptions] = None
         self._config = TextSCDConfig()
-        self._wanted_device = ""
-        #: Of the trained file that is loaded: another one may be imported at any time.
-        self._stamp: Optional[tuple[int, int]] = None
-        self._used: Optional[Device] = None
-        self._device = "not loaded"
 
     @property
     def info(self) -> SystemInfo:
         """Describe the system; its classes, tile size and revision are those of the weights."""
-        config, tile, revision = self._trained()
+        config, crop, revision = self._trained()
+        tile = max(256, crop or 512)
         return SystemInfo(
             name="textscd",
             title="TextSCD - from class to class",
@@ -84,57 +84,24 @@ class TextscdSystem(ChangeSystem):
             weights=(HEAD, *_needed(config)),
         )
 
-    def _stored(self) -> WeightsStore:
-        return self._store or WeightsStore()
-
-    def _trained(self) -> tuple[TextSCDConfig, int, str]:
-        """Return settings, tile size and revision of the weights; the paper's without any."""
-        store = self._stored()
-        try:
-            metadata = loading.head_metadata(store.location(store.entry(HEAD)))
-            config = TextSCDConfig.from_settings(metadata["config"])
-            recipe = metadata["recipe"]
-            tile = max(256, int(recipe["crop"]))
-            return config, tile, f"{recipe['name']}, step {metadata['step']}"
-        except (WeightsError, InputError, KeyError, TypeError, ValueError):
-            # What is wrong with the file is said when it is loaded.
-            return TextSCDConfig(), 512, "not trained"
-
-    def load(self, device: str = "auto") -> None:
-        """Load network, text tower and text source; see the base class."""
-        store = self._stored()
-        stamp = store.stamp(HEAD)
-        if self._head is not None and (device, stamp) == (self._wanted_device, self._stamp):
-            return
-        store.require("TextSCD", self.info.weights)
-        chosen = choose(device)
+    def _open(self, path: Path, store: WeightsStore, device: Device) -> str:
         from ..modules.textscd import load_trained, open_tower
         from ..modules.textscd_onnx import OnnxHead
 
-        path = store.path(HEAD)
         model = load_trained(path)
-        config = model.config
+        self._config = config = model.config
         self._tower = open_tower(config, store) if config.text else None
         source = text_sources.create(
             config.text_source if config.text else {}, text_sources.PAIR_QUESTION, store.folder
         )
         folder = self._cache or text_sources.default_folder()
         self._texts = Descriptions(source, folder=folder if source.costly else None)
-        exported = path.with_suffix(".onnx")
-        self._device = chosen.text
-        if exported.is_file():
-            self._head = OnnxHead(exported, files.sha256_of(path), chosen.name)
-            self._device += "; fusion and decoders on onnxruntime"
-        else:
-            self._head = model.head.to(chosen.name)
-        self._encoder, self._config = model.backbone.to(chosen.name), config
-        self._used, self._wanted_device = chosen, device
-        self._stamp = stamp
+        self._encoder = model.backbone.to(device.name)
+        self._head, text = head_in_use(path, model.head, OnnxHead, device, "fusion and decoders")
+        return text
 
-    @property
-    def device(self) -> str:
-        """The device in use and why."""
-        return self._device
+    def _close(self) -> None:
+        self._encoder = self._head = self._tower = self._texts = None
 
     def predict(
         self, before: np.ndarray, after: np.ndarray, queries: Sequence[Query]
@@ -142,8 +109,7 @@ class TextscdSystem(ChangeSystem):
         """Score a batch of tile pairs, and tell the classes of both dates."""
         import numpy as np
 
-        if self._head is None:
-            self.load(self._wanted_device or "auto")
+        self._in_use()
         earlier, later, change = self._maps(before, after)
         margins = margin(earlier), margin(later)
         scores = np.zeros((len(before), len(queries), *change.shape[1:]), np.float32)
@@ -167,13 +133,14 @@ class TextscdSystem(ChangeSystem):
 
         from ..modules.textscd import caption_words
 
-        if self._used is None or self._head is None or self._texts is None:
-            raise RuntimeError("predict before load")
-        place, count = self._used.name, len(before)
+        device = self._in_use()
+        if self._head is None or self._texts is None:
+            raise RuntimeError("nothing is loaded")
+        place, count = device.name, len(before)
         captions = [self._texts.of([one, two]).text for one, two in zip(before, after)]
         captions += [self._texts.of([two, one]).text for one, two in zip(before, after)]
         images = [torch.from_numpy(t).to(place).permute(0, 3, 1, 2) for t in (before, after)]
-        with torch.inference_mode(), self._used.autocast():
+        with torch.inference_mode(), device.autocast():
             words, mask = caption_words(self._tower, captions, place, self._config)
             encoded = self._encoder(torch.cat(images).float())[1:]
             exchanged = [torch.cat([m[count:], m[:count]]) for m in encoded]
@@ -193,11 +160,6 @@ class TextscdSystem(ChangeSystem):
             f"It knows {', '.join(classes[:-1])} and {classes[-1]}."
             for noun in dict.fromkeys(unknown)
         )
-
-    def unload(self) -> None:
-        """Free network, text tower and text source."""
-        self._encoder = self._head = self._tower = self._texts = self._used = None
-        self._device = "not loaded"
 
 
 def shown(classes: Sequence[str]) -> tuple[str, ...]:

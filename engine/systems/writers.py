@@ -10,13 +10,11 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, Optional
 
-from ..device import Device, choose
-from ..errors import InputError, WeightsError
 from ..request import CHANGED
-from ..weights import catalogue, loading
-from ..weights.store import WeightsStore
-from .base import ChangeSystem, SystemInfo, TilePrediction
+from ..weights import catalogue
+from .base import SystemInfo, TilePrediction
 from .mmchange import ANYTHING, answers
+from .trained import TrainedSystem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,10 +22,12 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from ..device import Device
     from ..request import Query
+    from ..weights.store import WeightsStore
 
 
-class WritingSystem(ChangeSystem):
+class WritingSystem(TrainedSystem):
     """A system that "changescribe train" has made, with the weights in the store.
 
     Subclasses name it, and say how its model is built and asked. The model has ``config``,
@@ -39,25 +39,14 @@ class WritingSystem(ChangeSystem):
 
     Attributes:
         name: in the registry.
-        label: the paper's name.
-        head: entry of the catalogue of weights.
-        settings: class of its settings, with ``object``, ``encoder``, ``language``,
-            ``precision`` and ``beams``.
+        settings: have ``object``, ``encoder``, ``language``, ``precision`` and ``beams``.
     """
 
     name: str
-    label: str
-    head: str
-    settings: Any
 
     def __init__(self, store: Optional[WeightsStore] = None) -> None:
-        self._store = store
+        super().__init__(store)
         self._model: Any = None
-        self._wanted_device = ""
-        #: Of the trained file that is loaded: another one may be imported at any time.
-        self._stamp: Optional[tuple[int, int]] = None
-        self._used: Optional[Device] = None
-        self._device = "not loaded"
 
     @abstractmethod
     def _load_trained(self, path: Path, language: Any, store: WeightsStore) -> Any:
@@ -83,7 +72,8 @@ class WritingSystem(ChangeSystem):
     @property
     def info(self) -> SystemInfo:
         """Describe the system; its tile size and revision are those of the weights."""
-        config, tile, revision = self._trained()
+        config, crop, revision = self._trained()
+        tile = crop or 256
         return SystemInfo(
             name=self.name,
             title=f"{self.label} - change in sentences",
@@ -107,55 +97,27 @@ class WritingSystem(ChangeSystem):
             directed=False,
         )
 
-    def _stored(self) -> WeightsStore:
-        return self._store or WeightsStore()
-
-    def _trained(self) -> tuple[Any, int, str]:
-        """Return settings, tile size and revision of the weights; the defaults without any."""
-        store = self._stored()
-        try:
-            metadata = loading.head_metadata(store.location(store.entry(self.head)))
-            config = self.settings.from_settings(metadata["config"])
-            recipe = metadata["recipe"]
-            return config, int(recipe["crop"]), f"{recipe['name']}, step {metadata['step']}"
-        except (WeightsError, InputError, KeyError, TypeError, ValueError):
-            # What is wrong with the file is said when it is loaded.
-            return self.settings(), 256, "not trained"
-
     def _needed(self, config: Any) -> tuple[str, ...]:
         """Return the entries of the catalogue beside the head."""
         encoder = () if self._encoder_learned(config) else (config.encoder,)
         return tuple(name for name in (*encoder, config.language) if name in catalogue.entries())
 
-    def load(self, device: str = "auto") -> None:
-        """Load encoder, head and language model; see the base class."""
-        store = self._stored()
-        stamp = store.stamp(self.head)
-        if self._model is not None and (device, stamp) == (self._wanted_device, self._stamp):
-            return
-        store.require(self.label, self.info.weights)
-        chosen = choose(device)
+    def _open(self, path: Path, store: WeightsStore, device: Device) -> str:
         from .. import language
 
-        path = store.path(self.head)
         config = self._trained()[0]
-        self.unload()  # what was loaded before needs the memory no longer
         written = language.load(
             config.language,
-            chosen,
+            device,
             precision=config.precision,
             store=store,
             rows=config.beams,
         )
-        self._model = self._load_trained(path, written, store).to(chosen.name)
-        self._device = f"{chosen.text}; sentences by {written.name}"
-        self._used, self._wanted_device = chosen, device
-        self._stamp = stamp
+        self._model = self._load_trained(path, written, store).to(device.name)
+        return f"{device.text}; sentences by {written.name}"
 
-    @property
-    def device(self) -> str:
-        """The device in use and why."""
-        return self._device
+    def _close(self) -> None:
+        self._model = None
 
     def predict(
         self, before: np.ndarray, after: np.ndarray, queries: Sequence[Query]
@@ -174,7 +136,7 @@ class WritingSystem(ChangeSystem):
         import torch
 
         seen = self._see(before, after)
-        model, device = self._model, self._device_in_use()
+        model, device = self._model, self._in_use()
         inside = torch.from_numpy(regions != 0).to(device.name)[:, None].float()
         with torch.inference_mode(), device.autocast():
             captions = model.language.write(
@@ -188,18 +150,11 @@ class WritingSystem(ChangeSystem):
             captions=tuple(_written(caption) for caption in captions),
         )
 
-    def _device_in_use(self) -> Device:
-        if self._used is None:
-            raise RuntimeError("predict before load")
-        return self._used
-
     def _see(self, before: np.ndarray, after: np.ndarray) -> Any:
         """Return what the model says of both dates."""
         import torch
 
-        if self._model is None:
-            self.load(self._wanted_device or "auto")
-        device = self._device_in_use()
+        device = self._in_use()
         dates = (
             torch.from_numpy(tiles).to(device.name).permute(0, 3, 1, 2).float()
             for tiles in (before, after)
@@ -237,11 +192,6 @@ class WritingSystem(ChangeSystem):
                 "removed."
             )
         return tuple(found)
-
-    def unload(self) -> None:
-        """Free encoder, head and language model."""
-        self._model = self._used = None
-        self._device = "not loaded"
 
 
 def _written(sentence: str) -> str:
