@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from qgis.core import (
     Qgis,
+    QgsCoordinateReferenceSystem,
+    QgsCoordinateTransform,
+    QgsCsException,
     QgsExpression,
     QgsExpressionContext,
     QgsExpressionFunction,
     QgsMapRendererCustomPainterJob,
     QgsMapSettings,
+    QgsPointXY,
     QgsProject,
     QgsRasterLayer,
     QgsRectangle,
@@ -20,6 +24,8 @@ from qgis.core import (
 from qgis.PyQt.QtCore import QBuffer, QByteArray, QIODevice, QSize, Qt, QThread
 from qgis.PyQt.QtGui import QImage, QPainter
 
+from ..engine.raster.support import thread_options
+from .compat import REVERSE_TRANSFORM
 from .translation import tr
 
 if TYPE_CHECKING:
@@ -35,6 +41,8 @@ SIDE = 124
 #: A picture shows this many times the larger side of a region, and at least so many pixels.
 _AROUND = 2.2
 _LEAST_PIXELS = 40
+#: A raster without pyramids is read in full: the window would stand still over more pixels a side.
+_MOST_PIXELS = 4000
 
 
 class PicturesFunction(QgsExpressionFunction):
@@ -48,6 +56,7 @@ class PicturesFunction(QgsExpressionFunction):
             FUNCTION, 0, "ChangeScribe",
             tr("HTML with small pictures of a region on both dates, for map tips."),
         )
+        self._drawing = False
 
     def func(
         self, _values: Any, context: Optional[QgsExpressionContext], _parent: Any, _node: Any
@@ -59,12 +68,14 @@ class PicturesFunction(QgsExpressionFunction):
             return ""
         layer = project.mapLayer(str(context.variable("layer_id") or ""))
         geometry = context.feature().geometry()
-        if layer is None or geometry.isEmpty():
+        # A symbol that calls the function would draw itself without end.
+        if layer is None or geometry.isEmpty() or self._drawing:
             return ""
-        return "&nbsp;".join(filter(None, (
-            _picture(layer, str(layer.customProperty(name) or ""), geometry.boundingBox())
-            for name in (BEFORE_PROPERTY, AFTER_PROPERTY)
-        )))
+        self._drawing = True
+        try:
+            return _pictures(layer, geometry.boundingBox())
+        finally:
+            self._drawing = False
 
     def take_back(self) -> None:
         """Make QGIS forget the function."""
@@ -78,22 +89,46 @@ def register() -> PicturesFunction:
     return function
 
 
-def _picture(changes: QgsVectorLayer, path: str, region: QgsRectangle) -> str:
-    raster = _raster(path)
-    if raster is None:
-        return ""
+def _pictures(changes: QgsVectorLayer, region: QgsRectangle) -> str:
+    """Draw the same ground on both dates."""
+    found = []
+    for name in (BEFORE_PROPERTY, AFTER_PROPERTY):
+        raster = _raster(str(changes.customProperty(name) or ""))
+        pixel = 0.0 if raster is None else _pixel_size(raster, changes.crs(), region.center())
+        if raster is not None and pixel > 0:
+            found.append((raster, pixel))
+    least = _LEAST_PIXELS * max((pixel for _, pixel in found), default=0.0)
+    half = max(_AROUND * max(region.width(), region.height()), least) / 2
+    extent = QgsRectangle.fromCenterAndSize(region.center(), 2 * half, 2 * half)
+    return "&nbsp;".join(
+        _picture(changes, raster, extent) for raster, pixel in found
+        if 2 * half <= _MOST_PIXELS * pixel or raster.dataProvider().hasPyramids()
+    )
+
+
+def _pixel_size(
+    raster: QgsRasterLayer, crs: QgsCoordinateReferenceSystem, place: QgsPointXY
+) -> float:
+    """Return the larger side of a raster's pixel at a place, in units of a CRS; 0 outside of it."""
+    to_raster = QgsCoordinateTransform(crs, raster.crs(), QgsProject.instance())
+    sides = [_LEAST_PIXELS * raster.rasterUnitsPerPixelX(),
+             _LEAST_PIXELS * raster.rasterUnitsPerPixelY()]
+    try:
+        there = QgsRectangle.fromCenterAndSize(to_raster.transform(place), *sides)
+        box = to_raster.transformBoundingBox(there, REVERSE_TRANSFORM)
+    except QgsCsException:
+        return 0.0
+    return max(box.width(), box.height()) / _LEAST_PIXELS
+
+
+def _picture(changes: QgsVectorLayer, raster: QgsRasterLayer, extent: QgsRectangle) -> str:
     settings = QgsMapSettings()
     settings.setLayers([changes, raster])
     settings.setDestinationCrs(changes.crs())
     settings.setTransformContext(QgsProject.instance().transformContext())
     settings.setOutputSize(QSize(SIDE, SIDE))
     settings.setFlag(Qgis.MapSettingsFlag.DrawLabeling, False)
-    least = _LEAST_PIXELS * raster.rasterUnitsPerPixelX() if raster.crs() == changes.crs() else 0.0
-    half = max(region.width(), region.height(), least / _AROUND) * _AROUND / 2
-    centre = region.center()
-    settings.setExtent(QgsRectangle(
-        centre.x() - half, centre.y() - half, centre.x() + half, centre.y() + half
-    ))
+    settings.setExtent(extent)
     image = QImage(SIDE, SIDE, QImage.Format.Format_RGB32)
     image.fill(Qt.GlobalColor.white)
     painter = QPainter(image)
@@ -111,7 +146,9 @@ def _raster(path: str) -> Optional[QgsRasterLayer]:
     for layer in layers:
         if isinstance(layer, QgsRasterLayer) and layer.source() == path and layer.isValid():
             return layer
-    layer = QgsRasterLayer(path)
+    # QGIS writes the statistics of what it opens beside it, unless GDAL may not.
+    with thread_options(GDAL_PAM_ENABLED="NO"):
+        layer = QgsRasterLayer(path)
     return layer if layer.isValid() else None
 
 
