@@ -241,8 +241,8 @@ class BundledSystem(ChangeSystem):
         return parts, scores
 
     def _goes_by_colour(self, queries: Sequence[Query]) -> bool:
-        """Tell whether any query is about pixels that are too coarse."""
-        return self.surprise is not None and any(query.coarse for query in queries)
+        """Tell whether any query is answered by what was not foreseen."""
+        return self.surprise is not None and any(_kind(query) is not None for query in queries)
 
     def _surprise(self, amount: np.ndarray) -> np.ndarray:
         """Return the score of an amount of what was not foreseen, in [0, 1], of the same shape."""
@@ -263,7 +263,7 @@ class BundledSystem(ChangeSystem):
 
         Args:
             encoded: the encoder's output.
-            queries: those that are not coarse, or of no class, get nothing.
+            queries: those of no kind (:func:`_kind`) get nothing.
             classes: (2, 6, H/4, W/4) raw scores of the classes per date.
         """
         import numpy as np
@@ -277,12 +277,12 @@ class BundledSystem(ChangeSystem):
         kinds = kind_of[classes.argmax(1)]
         best = np.full(appeared.shape, -np.inf, np.float32)
         for row, query in enumerate(queries):
-            index = index_among(query.object, CLASS_NAMES)
-            if index is None or kind_of[index] == WATER or not query.coarse:
+            kind = _kind(query)
+            if kind is None:
                 continue
             for name, this, other, date in ways:
                 if query.direction in (name, CHANGED):
-                    fits = (this[row] >= other[row]) & (kinds[date] == kind_of[index])
+                    fits = (this[row] >= other[row]) & (kinds[date] == kind)
                     best[row][fits] = this[row][fits]
         best = self._calibrated(best, queries)
         fitting = (best == best.max(0)) & (best > 0)
@@ -360,6 +360,19 @@ class BundledSystem(ChangeSystem):
         self._encoder = self._head = self._text = self._trained_phrases = None
         self._captioner = None
         self._device = "not loaded"
+
+
+def _kind(query: Query) -> Optional[int]:
+    """Return of which of :data:`KINDS` the ground must be that answers a query by its colour.
+
+    Returns:
+        None for a query that is left to the network: not coarse, of no class, or for water.
+    """
+    index = index_among(query.object, CLASS_NAMES)
+    if index is None or not query.coarse:
+        return None
+    kind = KINDS[CLASS_NAMES[index]]
+    return None if kind == WATER else kind
 
 
 def _likely_class(raw: np.ndarray) -> np.ndarray:

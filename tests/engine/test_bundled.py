@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -148,6 +149,15 @@ def test_pixels_that_are_not_coarse_are_answered_by_the_network_alone(system, co
     mixed = system.predict(*coarse_pair, [*queries, Query("elephants", "appeared", coarse=True)])
     assert np.allclose(mixed.scores[:, :-1], answer.scores, atol=1e-5)
     assert mixed.scores[0, -1].max() < 0.5  # a thing of no class gets none of the change
+
+
+def test_water_is_left_to_the_network_and_no_note_says_otherwise(system, coarse_pair):
+    asked = [Query("water", way, coarse=True) for way in ("appeared", "removed")]
+    answer = system.predict(*coarse_pair, asked)
+    assert answer.notes == ()
+    alone = system.predict(*coarse_pair, [replace(query, coarse=False) for query in asked])
+    assert np.array_equal(answer.scores, alone.scores)
+    assert system.predict(*coarse_pair, [*asked, ANYTHING[0]]).notes == (COARSE_NOTE,)
 
 
 def test_exchanged_dates_exchange_the_answers_in_coarse_pixels_too(system, coarse_pair):
