@@ -27,13 +27,16 @@ def candidates(source: Path, entry: Entry, wanted: Sequence[Entry]) -> list[Path
             return [place]
     if entry.format != catalogue.CHANGESCRIBE:
         return []
-    return [source / name for name in RUN_WEIGHTS if _is_of(entry, source / name)][:1]
+    trained = [path for path in (source / name for name in RUN_WEIGHTS) if path.is_file()]
+    of_system = [path for path in trained if _is_of(entry, path)]
+    # Of a folder that was named for one entry alone it is told what it was trained for instead.
+    return (of_system or (trained if len(wanted) == 1 else []))[:1]
 
 
 def _is_of(entry: Entry, path: Path) -> bool:
     """Whether a file is the outcome of a training run of an entry's system."""
     try:
-        system = loading.head_metadata(path).get("system") if path.is_file() else ""
+        system = loading.head_metadata(path).get("system")
     except WeightsError:
         return False
     return bool(system) and _plain(system) == _plain(entry.architecture or "")

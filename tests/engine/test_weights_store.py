@@ -355,5 +355,7 @@ def test_the_folder_of_a_training_run_is_imported_by_what_its_weights_say(tmp_pa
     weights("best.safetensors", "lgcd")
     (stored,) = store.import_from(tmp_path, wanted)
     assert b"best.safetensors" in stored.path.read_bytes()
-    with pytest.raises(WeightsError, match="There are no weights"):
+    with pytest.raises(WeightsError, match=r'system "lgcd", not for TextSCD'):
         store.import_from(tmp_path, ["textscd-head"])
+    with pytest.raises(WeightsError, match="There are no weights"):
+        store.import_from(tmp_path, ["textscd-head", "clip-vit-b-32-openai"])
