@@ -115,6 +115,10 @@ def _evaluate_on_data_set(arguments: argparse.Namespace, data: Path) -> int:
     spec: Optional[DataSpec] = DataSpec(
         arguments.layout, arguments.folder, arguments.split, options=_options(arguments.option)
     )
+    if arguments.option and not arguments.layout:
+        raise InputError(
+            "--option belongs to a layout, and none is named.", "Add --layout and --folder."
+        )
     if not arguments.layout:
         spec = load_recipe(arguments.trained / "recipe.yaml").validation
     if spec is None:

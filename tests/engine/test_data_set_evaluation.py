@@ -222,6 +222,7 @@ def test_a_run_is_measured_on_the_validation_pairs_of_its_recipe(tmp_path, monke
         (["--layout", "nothing", "--system", "bright"], "no data set layout"),
         (["--layout", "second", "--system", "bright", "--option", "where"], "is not an option"),
         (["--layout", "second", "--system", "bright", "--option", "where=1"], "where"),
+        (["--run", "anywhere", "--option", "where=1"], "belongs to a layout"),
     ],
 )
 def test_what_is_missing_is_told(second, system, capsys, arguments, message):
