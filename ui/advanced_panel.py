@@ -92,7 +92,8 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
         spin.setObjectName("minAreaSpin")
         spin.setRange(AUTOMATIC_AREA, 1e9)
         spin.setDecimals(0)
-        spin.setSingleStep(10.0)
+        # Steps of 1, 10, 100, ...: one step up from automatic is 0.
+        spin.setStepType(QgsDoubleSpinBox.StepType.AdaptiveDecimalStepType)
         spin.setSuffix(self.tr(" m\N{SUPERSCRIPT TWO}"))
         spin.setSpecialValueText(self.tr("automatic"))
         spin.setClearValue(AUTOMATIC_AREA, self.tr("automatic"))

@@ -246,9 +246,14 @@ def test_a_minimum_area_of_nothing_is_not_the_automatic_one(desk):
     area = desk.dock.advanced.min_area
     assert area.text() == "automatic"
     assert desk.dock.advanced.minimum_area is None
-    area.setValue(0)
+    area.stepUp()
     assert desk.dock.advanced.minimum_area == 0
     assert AdvancedPanel(Settings()).minimum_area == 0
+    area.stepDown()
+    assert desk.dock.advanced.minimum_area is None
+    area.setValue(200)
+    area.stepUp()
+    assert desk.dock.advanced.minimum_area == 210
     area.clear()
     assert desk.dock.advanced.minimum_area is None
 
