@@ -90,7 +90,8 @@ def caption(
         progress: told of each box in turn.
         cancelled: True stops and returns the captions that are there.
         told: given each caption as soon as it is ready.
-        warned: given what the user should know, such as how many sentences were not true.
+        warned: given what the user should know, such as how many sentences were not true; each
+            once.
         outlines: one for each box, where the captions are to be about polygons in them.
         checked_by: the system whose detection written sentences are checked against.
 
@@ -121,9 +122,16 @@ def caption(
     areas = [_area(_cut(box, grid.width, grid.height), grid) for box in wanted]
     captions: list[BoxCaption] = []
     guard = Guard()
+    known: set[str] = set()
+
+    def warn(text: str) -> None:
+        if warned is not None and text not in known:
+            known.add(text)
+            warned(text)
+
     try:
         with _describer(
-            request, host, areas, guard, checked_by, progress, cancelled, warned
+            request, host, areas, guard, checked_by, progress, cancelled, warn
         ) as describe:
             for box, area in zip(wanted, outlines or areas):
                 if cancelled is not None and cancelled():
@@ -135,8 +143,8 @@ def caption(
         # While the system was loaded, or in the middle of a box: what is there is kept.
         return captions
     finally:
-        for warning in guard.warnings if warned is not None else ():
-            warned(warning)
+        for warning in guard.warnings:
+            warn(warning)
     return captions
 
 
@@ -170,7 +178,7 @@ def _describer(
     checked_by: str,
     progress: Optional[ProgressCallback],
     cancelled: Optional[CancelledCallback],
-    warned: Optional[Callable[[str], None]],
+    warned: Callable[[str], None],
 ) -> Iterator[Callable[[Area], tuple[str, str]]]:
     """Open what is needed to describe areas; give a function: area -> caption and its source."""
     info = host.info(request.system)
@@ -183,6 +191,8 @@ def _describer(
                 found = pipeline.detect(replace(whole, area=area), host, progress, cancelled)
                 if found.partial:  # what is said of a part of it may not hold for the whole
                     raise CancelledError
+                for warning in found.warnings:
+                    warned(warning)
                 return found.caption, FACTS
 
             yield state
@@ -193,8 +203,9 @@ def _describer(
             folder,
             progress,
             cancelled,
+            warned,
         )
-        if everything is None and warned is not None:
+        if everything is None:
             warned(NOT_CHECKED)
         host.load(info.name, request.device, cancelled)
         sources = [

@@ -14,7 +14,7 @@ from .errors import DependencyError, WeightsError
 from .request import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from .caption_guard import Facts, Guard
     from .caption_writer import CaptionWriter
@@ -40,6 +40,7 @@ def detect_everything(
     folder: str,
     progress: Optional[ProgressCallback] = None,
     cancelled: Optional[CancelledCallback] = None,
+    warned: Optional[Callable[[str], None]] = None,
 ) -> Optional[Detected]:
     """Detect all that can be known of an area, to check sentences against.
 
@@ -49,6 +50,7 @@ def detect_everything(
         folder: for the results, which have to stay there as long as they are asked.
         progress: told of the tiles, with a fraction of 0: the sentences are still to come.
         cancelled: asked between tiles.
+        warned: given what the user should know of the detection, such as that pixels are coarse.
 
     Returns:
         None where the system lacks a package or its weights.
@@ -77,6 +79,8 @@ def detect_everything(
         result = pipeline.detect(asked, host, tell, cancelled)
     except (DependencyError, WeightsError):
         return None
+    for warning in result.warnings if warned is not None else ():
+        warned(warning)
     return Detected(result.gpkg)
 
 

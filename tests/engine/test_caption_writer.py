@@ -125,6 +125,20 @@ def test_what_a_writer_notes_is_told_once(host: InProcessHost, pair, monkeypatch
     assert warned == ["A sentence takes long here."]
 
 
+@pytest.mark.parametrize("system", ["writes", "plain"])
+def test_what_is_to_be_known_of_the_detection_is_told_once(host, make_raster, system) -> None:
+    pixels = np.full((3, 128, 192), 60, np.uint8)
+    coarse = (500000.0, 30.0, 0.0, 5000000.0, 0.0, -30.0)
+    pair = [make_raster(f"{name}.tif", pixels, coarse) for name in ("before", "after")]
+    warned: list[str] = []
+    boxes = [(0, 0, 64, 64), (64, 64, 128, 128)]
+    captioning.caption(
+        *pair, system=system, checked_by="plain", host=host, boxes=boxes, warned=warned.append
+    )
+    assert len(warned) == 1
+    assert "much larger than" in warned[0]
+
+
 def test_a_sentence_about_a_tile_must_be_true_of_the_whole_area(
     host: InProcessHost, make_raster
 ) -> None:
