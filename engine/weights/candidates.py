@@ -27,19 +27,19 @@ def candidates(source: Path, entry: Entry, wanted: Sequence[Entry]) -> list[Path
             return [place]
     if entry.format != catalogue.CHANGESCRIBE:
         return []
-    trained = [path for path in (source / name for name in RUN_WEIGHTS) if path.is_file()]
-    of_system = [path for path in trained if _is_of(entry, path)]
+    systems = {source / name: _system_of(source / name) for name in RUN_WEIGHTS}
+    trained = [path for path, system in systems.items() if system]
+    fitting = [p for p in trained if _plain(systems[p]) == _plain(entry.architecture or "")]
     # Of a folder that was named for one entry alone it is told what it was trained for instead.
-    return (of_system or (trained if len(wanted) == 1 else []))[:1]
+    return (fitting or (trained if len(wanted) == 1 else []))[:1]
 
 
-def _is_of(entry: Entry, path: Path) -> bool:
-    """Whether a file is the outcome of a training run of an entry's system."""
+def _system_of(path: Path) -> str:
+    """Return the system of which a file is a training run's outcome; "" of any other file."""
     try:
-        system = loading.head_metadata(path).get("system")
+        return str(loading.head_metadata(path).get("system") or "") if path.is_file() else ""
     except WeightsError:
-        return False
-    return bool(system) and _plain(system) == _plain(entry.architecture or "")
+        return ""
 
 
 def check_system(entry: Entry, source: Path, part: Path) -> None:

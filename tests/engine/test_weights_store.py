@@ -359,3 +359,8 @@ def test_the_folder_of_a_training_run_is_imported_by_what_its_weights_say(tmp_pa
         store.import_from(tmp_path, ["textscd-head"])
     with pytest.raises(WeightsError, match="There are no weights"):
         store.import_from(tmp_path, ["textscd-head", "clip-vit-b-32-openai"])
+    # Weights of something else are not even copied.
+    for name in ("best.safetensors", "model.safetensors"):
+        (tmp_path / name).write_bytes((2).to_bytes(8, "little") + b"{}")
+    with pytest.raises(WeightsError, match="There are no weights"):
+        store.import_from(tmp_path, ["textscd-head"])
