@@ -113,6 +113,7 @@ def caption(
         bands_after=bands_after,
         crs_before=crs_before,
         crs_after=crs_after,
+        sharp=True,
     )
     with RasterSource.open(before, bands_before, crs_before) as source:
         grid = source.grid

@@ -64,7 +64,8 @@ def detect_everything(
         if progress is not None:
             progress(replace(told, fraction=0.0, seconds_left=None))
 
-    # The rest of the run (threshold, bands, area, dates) is as the user has it.
+    # The rest of the run (threshold, bands, area, dates) is as the user has it. What is said of
+    # a pair goes by objects: those of a sharp pair without georeference would be drowned.
     asked = replace(
         request,
         prompt=ANYTHING,
@@ -74,6 +75,7 @@ def detect_everything(
         crs=None,
         competing=None,
         min_area=None,
+        sharp=True,
     )
     try:
         result = pipeline.detect(asked, host, tell, cancelled)

@@ -253,7 +253,9 @@ class _Run:
         outputs: RunOutputs,
     ) -> _Scored:
         """Run the tiles on the working grid; bring the results to the output grid."""
-        queries = queries_for(parsed, grid.output.pixel_size, info)
+        queries = queries_for(
+            parsed, grid.output.pixel_size, info, sharp=self._request.sharp
+        )
         same = grid.working == grid.output
         folder = "" if same else "working_"
         names = {

@@ -226,20 +226,22 @@ class TileLoop:
 
 
 def queries_for(
-    parsed: ParsedPrompt, pixel_size: Optional[float], info: SystemInfo
+    parsed: ParsedPrompt, pixel_size: Optional[float], info: SystemInfo, *, sharp: bool = False
 ) -> tuple[Query, ...]:
     """Return the queries of a prompt, marked where objects cannot be known by their shape.
 
     A question for a class is taken to be about an image that shows it where nobody knows the size
-    of the pixels, and where they can still be magnified. A question for any change at all is not.
+    of the pixels, and where they can still be magnified. A question for any change at all is not,
+    unless it is asked about images that are said to be sharp.
 
     Args:
         parsed: the prompt, resolved.
         pixel_size: of BEFORE, in metres; None where it is not known.
         info: of the system.
+        sharp: pixels of unknown size are not coarse.
     """
     if pixel_size is None:
-        coarse = parsed.anything
+        coarse = parsed.anything and not sharp
     else:
         limit = much_larger if parsed.anything else too_coarse
         coarse = limit(pixel_size, info.pixel_sizes)

@@ -139,6 +139,26 @@ def test_what_is_to_be_known_of_the_detection_is_told_once(host, make_raster, sy
     assert "much larger than" in warned[0]
 
 
+@pytest.mark.parametrize("system", ["writes", "plain"])
+def test_pairs_without_georeference_are_described_as_sharp_ones(
+    host, make_raster, monkeypatch, system
+) -> None:
+    """Where nobody knows the size of a pixel, ground of another colour drowns the objects."""
+    pixels = np.full((3, 128, 192), 60, np.uint8)
+    pair = [make_raster(f"{name}.tif", pixels, None) for name in ("before", "after")]
+    asked: list[Query] = []
+    predict = worker_systems.Plain.predict
+
+    def watched(system, before, after, queries):
+        asked.extend(queries)
+        return predict(system, before, after, queries)
+
+    monkeypatch.setattr(worker_systems.Plain, "predict", watched)
+    captioning.caption(*pair, system=system, checked_by="plain", host=host)
+    assert asked
+    assert not any(query.coarse for query in asked)
+
+
 def test_a_sentence_about_a_tile_must_be_true_of_the_whole_area(
     host: InProcessHost, make_raster
 ) -> None:

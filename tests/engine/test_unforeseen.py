@@ -116,6 +116,8 @@ def test_queries_are_coarse_where_objects_cannot_be_known_by_their_shape(text, p
     queries = queries_for(parsed, pixel_size, INFO)
     assert {query.coarse for query in queries} == {coarse}
     assert [str(query) for query in queries] == [str(query) for query in parsed.queries]
+    told = queries_for(parsed, pixel_size, INFO, sharp=True)
+    assert {query.coarse for query in told} == {coarse and pixel_size is not None}
     anywhere = queries_for(parsed, pixel_size, replace(INFO, pixel_sizes=()))
     assert any(query.coarse for query in anywhere) == (pixel_size is None and parsed.anything)
 
