@@ -329,7 +329,7 @@ def working_size(size: float, trained: tuple[float, ...]) -> float:
         return size
     nearest = min(trained, key=lambda value: abs(math.log(value / size)))
     ratio = size / nearest
-    if 1 / SIZE_TOLERANCE <= ratio <= SIZE_TOLERANCE or ratio > TOO_COARSE:
+    if 1 / SIZE_TOLERANCE <= ratio <= SIZE_TOLERANCE or too_coarse(size, trained):
         return size
     return max(nearest, size / MOST_MAGNIFIED)
 
