@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A system without weights, for tests of everything around a system."""
+"""A system without weights, and a pair of images, for tests of everything around a system."""
 
 from __future__ import annotations
 
@@ -73,3 +73,17 @@ def brightness(monkeypatch: pytest.MonkeyPatch) -> Iterator[InProcessHost]:
     host = InProcessHost()
     yield host
     host.close()
+
+
+@pytest.fixture(scope="session")
+def new_houses() -> tuple[np.ndarray, np.ndarray]:
+    """A field, and the same field with four light houses and their shadows."""
+    rng = np.random.default_rng(3)
+    field = np.array([96, 112, 72]) + rng.normal(0, 9, (256, 256, 1))
+    before = np.clip(field, 0, 255).astype(np.uint8)
+    after = before.copy()
+    for top, left in ((40, 40), (40, 150), (150, 40), (150, 150)):
+        after[top + 4 : top + 48, left + 4 : left + 48] = (40, 44, 40)
+        after[top : top + 40, left : left + 40] = (206, 198, 190)
+        after[top : top + 20, left : left + 40] = (184, 172, 160)
+    return before[None], after[None]

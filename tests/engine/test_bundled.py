@@ -31,20 +31,6 @@ def system() -> BundledSystem:
     return loaded
 
 
-@pytest.fixture(scope="module")
-def pair() -> tuple[np.ndarray, np.ndarray]:
-    """A field, and the same field with four light houses and their shadows."""
-    rng = np.random.default_rng(3)
-    field = np.array([96, 112, 72]) + rng.normal(0, 9, (256, 256, 1))
-    before = np.clip(field, 0, 255).astype(np.uint8)
-    after = before.copy()
-    for top, left in ((40, 40), (40, 150), (150, 40), (150, 150)):
-        after[top + 4 : top + 48, left + 4 : left + 48] = (40, 44, 40)
-        after[top : top + 40, left : left + 40] = (206, 198, 190)
-        after[top : top + 20, left : left + 40] = (184, 172, 160)
-    return before[None], after[None]
-
-
 def test_files_are_small_and_are_the_ones_of_the_manifest():
     manifest = json.loads((MODEL_FOLDER / "manifest.json").read_text(encoding="utf-8"))
     assert set(manifest["sha256"]) == set(SHIPPED)
@@ -62,9 +48,9 @@ def test_info_says_what_it_is():
     assert info.revision
 
 
-def test_prediction_has_the_promised_shapes(system, pair):
+def test_prediction_has_the_promised_shapes(system, new_houses):
     queries = [Query("buildings", "appeared"), Query("trees", "removed"), Query("roads", "changed")]
-    answer = system.predict(pair[0], pair[1], queries)
+    answer = system.predict(*new_houses, queries)
     assert answer.scores.shape == (1, 3, 256, 256)
     assert answer.scores.dtype == np.float32
     assert answer.scores.min() >= 0
@@ -74,34 +60,34 @@ def test_prediction_has_the_promised_shapes(system, pair):
         assert set(np.unique(classes)) <= {*range(len(CLASS_NAMES)), CLASS_UNKNOWN}
 
 
-def test_exchanged_dates_exchange_appeared_and_removed_exactly(system, pair):
+def test_exchanged_dates_exchange_appeared_and_removed_exactly(system, new_houses):
     queries = [Query("houses", "appeared"), Query("houses", "removed")]
-    forward = system.predict(pair[0], pair[1], queries)
-    backward = system.predict(pair[1], pair[0], queries)
+    forward = system.predict(*new_houses, queries)
+    backward = system.predict(*new_houses[::-1], queries)
     # The two dates share a batch in the encoder, whose order may change the last digit.
     assert np.allclose(forward.scores, backward.scores[:, ::-1], atol=1e-4)
     assert np.array_equal(forward.classes_before, backward.classes_after)
 
 
-def test_changed_is_the_larger_of_both_directions(system, pair):
+def test_changed_is_the_larger_of_both_directions(system, new_houses):
     queries = [Query("roads", d) for d in ("appeared", "removed", "changed")]
-    scores = system.predict(pair[0], pair[1], queries).scores[0]
+    scores = system.predict(*new_houses, queries).scores[0]
     assert np.allclose(scores[2], np.maximum(scores[0], scores[1]), atol=1e-5)
 
 
-def test_the_same_image_twice_has_no_change(system, pair):
+def test_the_same_image_twice_has_no_change(system, new_houses):
     queries = [Query(name, "appeared") for name in ("buildings", "roads", "trees", "water")]
-    scores = system.predict(pair[1], pair[1], queries).scores
+    scores = system.predict(new_houses[1], new_houses[1], queries).scores
     assert (scores >= 0.5).mean() < 0.001
 
 
-def test_a_tile_gets_the_same_answer_alone_and_in_a_batch(system, pair):
+def test_a_tile_gets_the_same_answer_alone_and_in_a_batch(system, new_houses):
     query = [Query("buildings", "appeared")]
-    before = np.concatenate([pair[0], pair[1]])
-    after = np.concatenate([pair[1], pair[0]])
+    before = np.concatenate([new_houses[0], new_houses[1]])
+    after = np.concatenate([new_houses[1], new_houses[0]])
     batch = system.predict(before, after, query).scores
-    assert np.allclose(batch[:1], system.predict(pair[0], pair[1], query).scores, atol=1e-5)
-    assert np.allclose(batch[1:], system.predict(pair[1], pair[0], query).scores, atol=1e-5)
+    assert np.allclose(batch[:1], system.predict(*new_houses, query).scores, atol=1e-5)
+    assert np.allclose(batch[1:], system.predict(*new_houses[::-1], query).scores, atol=1e-5)
 
 
 def test_notes_warn_of_things_it_was_not_trained_on(system):
@@ -221,9 +207,9 @@ def test_a_missing_file_or_manifest_is_told(tmp_path):
         BundledSystem(tmp_path / "nowhere")
 
 
-def test_unload_and_load_again(pair):
+def test_unload_and_load_again(new_houses):
     system = BundledSystem()
     system.load("cpu")
     system.unload()
     assert system.device == "not loaded"
-    assert system.predict(pair[0], pair[1], [Query("roads", "appeared")]).scores.shape[1] == 1
+    assert system.predict(*new_houses, [Query("roads", "appeared")]).scores.shape[1] == 1

@@ -170,25 +170,21 @@ def test_the_shipped_captioner_belongs_to_the_shipped_model() -> None:
     assert BundledSystem().info.writes
 
 
-def test_the_bundled_system_writes_a_sentence_about_a_pair(system: BundledSystem) -> None:
-    rng = np.random.default_rng(3)
-    field = np.array([96, 112, 72]) + rng.normal(0, 9, (256, 256, 1))
-    before = np.clip(field, 0, 255).astype(np.uint8)
-    after = before.copy()
-    for top, left in ((40, 40), (40, 150), (150, 40), (150, 150)):
-        after[top + 4 : top + 48, left + 4 : left + 48] = (40, 44, 40)
-        after[top : top + 40, left : left + 40] = (206, 198, 190)
+def test_the_bundled_system_writes_a_sentence_about_a_pair(
+    system: BundledSystem, new_houses: tuple[np.ndarray, np.ndarray]
+) -> None:
+    before, after = new_houses
     whole = np.ones((1, 256, 256), np.uint8)
     query = Query("buildings", "appeared")
-    answer = system.describe(before[None], after[None], [query], whole)
+    answer = system.describe(before, after, [query], whole)
     (sentence,) = answer.captions
     assert sentence[0].isupper()
     assert sentence.endswith(".")
     assert len(sentence.split()) > 2
-    expected = system.predict(before[None], after[None], [query]).scores
+    expected = system.predict(before, after, [query]).scores
     assert np.abs(answer.scores - expected).max() < 1e-4
-    assert system.describe(before[None], after[None], [], 0 * whole).captions == ("",)
-    nothing = system.describe(before[None], before[None], [], whole).captions[0]
+    assert system.describe(before, after, [], 0 * whole).captions == ("",)
+    nothing = system.describe(before, before, [], whole).captions[0]
     facts = json.loads((MODEL_FOLDER / MANIFEST).read_text(encoding="utf-8"))
     assert nothing == sentence_of(facts["no_change"].split())
 
