@@ -149,7 +149,11 @@ class WorkerHost(Host):
     ) -> TilePrediction:
         """Ask the process, and another one where it dies; without regions for scores alone."""
         with self._turn(cancelled):
+            session = self._session
             try:
+                if session is not None:
+                    # One that died between two batches would be replaced without a word.
+                    session.process.check()
                 return self._ask(system, before, after, queries, regions, cancelled)
             except WorkerEnded as death:
                 how = death.how

@@ -130,6 +130,7 @@ class WorkerProcess:
                 "Name another Python program in the settings.",
                 str(error),
             ) from error
+        self._ended = False
         self._answers: queue.Queue[Optional[bytes]] = queue.Queue()
         self._log: deque[str] = deque(maxlen=_KEPT_LINES)
         self._readers = [
@@ -146,6 +147,15 @@ class WorkerProcess:
     def alive(self) -> bool:
         """The process is running."""
         return self._process.poll() is None
+
+    def check(self) -> None:
+        """See that the process did not end by itself.
+
+        Raises:
+            WorkerEnded: it is gone, and :meth:`end` was not called.
+        """
+        if not self._ended and not self.alive:
+            raise self._gone()
 
     def call(
         self,
@@ -231,6 +241,7 @@ class WorkerProcess:
 
     def end(self, seconds: float = 0.0) -> None:
         """End the process: it may do so by itself for some seconds, then it is killed."""
+        self._ended = True
         with contextlib.suppress(OSError, ValueError):
             self._process.stdin.close()
         if seconds > 0:

@@ -198,15 +198,19 @@ def test_a_run_is_the_same_in_both_hosts(
         assert np.array_equal(*rasters)
 
 
+@pytest.mark.parametrize("noticed", [False, True], ids=["over a batch", "between two"])
 def test_a_worker_killed_in_mid_run_is_told_and_the_run_goes_on(
-    host: RoutingHost, request_: ChangeRequest
+    host: RoutingHost, request_: ChangeRequest, noticed: bool
 ) -> None:
     killed = []
 
     def kill(progress: Progress) -> None:
         if progress.stage == "detecting" and progress.tile == 5 and not killed:
-            killed.append(worker_pid(host))
-            os.kill(killed[0], signal.SIGKILL)
+            process = host._worker._session.process
+            killed.append(process.pid)
+            os.kill(process.pid, signal.SIGKILL)
+            while noticed and process.alive:
+                time.sleep(0.01)
 
     result = pipeline.detect(request_, host, progress=kill)
     assert killed
