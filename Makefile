@@ -24,7 +24,7 @@ RECIPE ?= bundled
 ARGS ?=
 
 .PHONY: help run test test-compact test-engine test-plugin test-torch test-slow lint format \
-	package train evaluate setup setup-full clean distclean
+	package train model evaluate setup setup-full clean distclean
 
 help: ## say what can be made
 	@echo "ChangeScribe. The first two need no other step before them:"
@@ -60,9 +60,12 @@ format: setup ## sort imports and format the sources
 package: setup ## build out/changescribe.zip for "Install from ZIP" and check the publication rules
 	@$(COMPACT) scripts/package.py
 
-# Both need the folder of imagery (CHANGESCRIBE_DATA, or --data in ARGS).
+# These need the folder of imagery (CHANGESCRIBE_DATA, or --data in ARGS of the other two).
 train: setup-full ## train a model (hours): RECIPE=bundled; ARGS="--out FOLDER --data FOLDER"
 	@$(FULL) -m changescribe.engine.cli train $(RECIPE) $(ARGS)
+
+model: setup-full ## train and measure the bundled model and captioner, all stages (hours), into out/model
+	@scripts/model.sh $(ARGS)
 
 evaluate: setup-full ## measure the bundled model into out/evaluation (minutes): ARGS="--quick --model FOLDER"
 	@$(FULL) -m changescribe.engine.cli evaluate $(ARGS)

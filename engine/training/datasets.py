@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 
 from ..errors import InputError
 from . import sources
+from .composites import OtherYear, Pasted
 from .foreign import FOREIGN, ForeignPairs
 from .labels import BARE, BUILDING, ROAD, TREE, WATER
 
@@ -38,7 +39,9 @@ def open_source(
 
     Args:
         name: ``levir``, ``oscd``, ``airchange``, ``naip_trees``, ``generated``, a set of
-            ``segmentation``, or one of these after ``same:`` (the same image twice). After ``-``
+            ``segmentation``, or one of these after ``same:`` (the same image twice) or ``year:``
+            (the same with the colours of another year). ``paste:levir:generated``: objects of
+            generated scenes on the ground of LEVIR. After ``-``
             may come places that are left out: ``oscd-bercy+nantes``, ``airchange-Szada``.
         root: the data folder.
         generated: folder of the cache of generated scenes.
@@ -48,8 +51,13 @@ def open_source(
     Raises:
         InputError: unknown name or no data.
     """
-    if name.startswith("same:"):
-        return sources.SameImage(open_source(name[5:], root, generated, scales))
+    kind, _, rest = name.partition(":")
+    if rest:
+        parts = [open_source(part, root, generated, scales) for part in rest.split(":")]
+        if kind == "paste" and len(parts) == 2:
+            return Pasted(*parts)
+        if kind in ("same", "year") and len(parts) == 1:
+            return sources.SameImage(*parts) if kind == "same" else OtherYear(*parts, root)
     if name == "levir":
         return sources.LevirPairs(root, (1, 30), scales or (0.7, 1.5))
     folder, _, left_out = name.partition("-")

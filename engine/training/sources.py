@@ -6,6 +6,7 @@ Every source is ``draw(rng) -> PairSample`` and knows nothing of augmentation.
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import re
@@ -142,18 +143,7 @@ class LevirPairs:
         self, root: Path, tiles: tuple[int, int], scales: tuple[float, float] = (0.7, 1.5)
     ) -> None:
         self.scales = scales
-        folder = root / "levir"
-        captions = json.loads((folder / "captions.json").read_text(encoding="utf-8"))
-        self.pairs = []
-        for number in range(tiles[0], tiles[1] + 1):
-            name = f"test_{number}"
-            label = read_rgb(folder / "label" / f"{name}.tif")[..., 0]
-            quiet = np.zeros((*label.shape, NUM_CLASSES), bool)
-            for caption in (c for c in captions if c["tile"] == name):
-                _read_caption(caption, quiet)
-            images = [read_rgb(folder / date / f"{name}.tif") for date in ("before", "after")]
-            roads = new_roads(number, label.shape, geotransform(folder / "after" / f"{name}.tif"))
-            self.pairs.append((*images, (label > 0).astype(np.uint8), quiet, roads))
+        self.pairs = _read_levir(root / "levir", *tiles)
 
     def draw(self, rng: np.random.Generator) -> PairSample:
         """Return a random crop, or one in four times parts of two, exchanged in both dates."""
@@ -201,6 +191,26 @@ class LevirPairs:
         pair.changes[..., BUILDING, APPEARED] = label
         pair.changes[..., BUILDING, REMOVED] = 0
         return pair
+
+
+@functools.lru_cache(maxsize=2)
+def _read_levir(folder: Path, first: int, last: int) -> list[tuple[np.ndarray, ...]]:
+    """Return before, after, label, what captions exclude, and new roads, of each tile.
+
+    Several sources of a mix read the same tiles: they are kept, and must not be written to.
+    """
+    captions = json.loads((folder / "captions.json").read_text(encoding="utf-8"))
+    tiles = []
+    for number in range(first, last + 1):
+        name = f"test_{number}"
+        label = read_rgb(folder / "label" / f"{name}.tif")[..., 0]
+        quiet = np.zeros((*label.shape, NUM_CLASSES), bool)
+        for caption in (c for c in captions if c["tile"] == name):
+            _read_caption(caption, quiet)
+        images = [read_rgb(folder / date / f"{name}.tif") for date in ("before", "after")]
+        roads = new_roads(number, label.shape, geotransform(folder / "after" / f"{name}.tif"))
+        tiles.append((*images, (label > 0).astype(np.uint8), quiet, roads))
+    return tiles
 
 
 def _read_caption(caption: dict, quiet: np.ndarray) -> None:
