@@ -96,7 +96,8 @@ def scene_caption(
     if not found:
         prompt = " ".join(parsed.text.split())
         where = "in the part that was analysed" if partial else "in the area analysed"
-        text = f'No change matching "{prompt}" was found {where}.'
+        matching = "" if parsed.anything else f' matching "{prompt}"'
+        text = f"No change{matching} was found {where}."
     else:
         if parsed.anything:
             found.sort(key=lambda tally: -sum(tally.positions.values()))

@@ -38,8 +38,7 @@ def unforeseen(before: np.ndarray, after: np.ndarray, features: np.ndarray) -> n
         the residuals of both directions, added, so that exchanging the dates changes nothing.
         0 without data, and where there is too little of it.
     """
-    seen = (before | after).any(2)
-    whole = cell_means(seen.astype(np.float32)) == 1
+    seen, whole = _seen(before, after)
     if whole.sum() < LEAST_CELLS:
         return np.zeros(seen.shape, np.float32)
     colours = [
@@ -56,6 +55,17 @@ def unforeseen(before: np.ndarray, after: np.ndarray, features: np.ndarray) -> n
         residual = _unexplained(predictors, colours[target], whole.ravel())
         total += np.linalg.norm(residual, axis=1)
     return _enlarged(_smoothed(total.reshape(whole.shape) * whole))
+
+
+def measurable(before: np.ndarray, after: np.ndarray) -> bool:
+    """Tell whether a pair of tiles has enough data for :func:`unforeseen`."""
+    return bool(_seen(before, after)[1].sum() >= LEAST_CELLS)
+
+
+def _seen(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return pixels with data (H, W), and cells (H/4, W/4) of nothing but these, both bool."""
+    seen = (before | after).any(2)
+    return seen, cell_means(seen.astype(np.float32)) == 1
 
 
 def _standardised(image: np.ndarray, seen: np.ndarray) -> np.ndarray:

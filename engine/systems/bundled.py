@@ -24,7 +24,7 @@ from ..captioner import BundledCaptioner, CaptionerFacts, read_facts
 from ..classes import CLASS_NAMES, class_of, index_among
 from ..errors import DependencyError, WeightsError
 from ..request import APPEARED, CHANGED, REMOVED
-from ..unforeseen import cell_means, unforeseen
+from ..unforeseen import cell_means, measurable, unforeseen
 from .base import CLASS_UNKNOWN, ChangeSystem, SystemInfo, TilePrediction
 
 if TYPE_CHECKING:
@@ -54,6 +54,10 @@ COARSE_NOTE = (
     "The pixels are coarse, or of unknown size: where the bundled model does not know objects by "
     "their shape, it finds ground whose colour is not what the other date would make one expect. "
     "The kind and the direction of such a change are guesses."
+)
+TOO_LITTLE_NOTE = (
+    "Less than 64 x 64 pixels with data are too few to say which colours are unusual: where there "
+    "are no more, no change of coarse pixels is found."
 )
 
 _REINSTALL = "Install the plugin again."
@@ -168,8 +172,10 @@ class BundledSystem(ChangeSystem):
             parts, scores[row] = self.look(before[row], after[row], queries)
             for date in range(2):
                 classes[date, row] = _likely_class(parts["classes"][date])
-        notes = (COARSE_NOTE,) if self._goes_by_colour(queries) else ()
-        return TilePrediction(scores, classes[0], classes[1], notes)
+        notes = [COARSE_NOTE] if self._goes_by_colour(queries) else []
+        if notes and not all(map(measurable, before, after)):
+            notes.append(TOO_LITTLE_NOTE)
+        return TilePrediction(scores, classes[0], classes[1], tuple(notes))
 
     def describe(
         self,

@@ -18,7 +18,12 @@ from changescribe.engine.classes import CLASS_NAMES
 from changescribe.engine.errors import WeightsError
 from changescribe.engine.request import Query
 from changescribe.engine.systems.base import CLASS_UNKNOWN
-from changescribe.engine.systems.bundled import COARSE_NOTE, MODEL_FOLDER, BundledSystem
+from changescribe.engine.systems.bundled import (
+    COARSE_NOTE,
+    MODEL_FOLDER,
+    TOO_LITTLE_NOTE,
+    BundledSystem,
+)
 
 SHIPPED = ("encoder.onnx", "head.onnx", "text.onnx", "vocab.txt")
 MEGABYTE = 1_000_000
@@ -125,6 +130,15 @@ def test_in_coarse_pixels_what_was_not_foreseen_is_found_and_belongs_to_one_quer
     found[:, 84:156, 84:156] = False
     assert found.mean() < 0.005
     assert answer.notes == (COARSE_NOTE,)
+
+
+def test_too_few_coarse_pixels_are_told(system, coarse_pair):
+    before, after = (date.copy() for date in coarse_pair)
+    before[:, 60:] = after[:, 60:] = 0
+    before[:, :, 60:] = after[:, :, 60:] = 0
+    assert system.predict(before, after, ANYTHING).notes == (COARSE_NOTE, TOO_LITTLE_NOTE)
+    plain = [Query("buildings", "appeared")]
+    assert system.predict(before, after, plain).notes == ()
 
 
 def test_pixels_that_are_not_coarse_are_answered_by_the_network_alone(system, coarse_pair):

@@ -213,6 +213,9 @@ def test_an_exchange() -> None:
 def test_nothing_found() -> None:
     text = scene_caption(parse("roads  built"), [tally("roads", "appeared")])
     assert text == 'No change matching "roads built" was found in the area analysed.'
+    asked = parse("anything changed")
+    text = scene_caption(asked, [Tally(query) for query in asked.queries])
+    assert text == "No change was found in the area analysed."
 
 
 def test_partial_runs_say_so_and_nothing_of_absence() -> None:
