@@ -30,8 +30,8 @@ NO_CHANGE = (
     "no change has occurred",
     "almost nothing has changed",
 )
-#: How the product's factual caption begins where nothing was found.
-_FACTUAL_NO_CHANGE = ("no", "change", "matching")
+#: How the product's factual captions begin where nothing was found.
+_FACTUAL_NO_CHANGE = (["no", "change", "matching"], ["no", "change", "was"])
 _WORD = re.compile(r"[^\W_]+(?:[-'][^\W_]+)*")
 
 #: What a sentence can speak of: (class name, direction).
@@ -373,4 +373,4 @@ def words(sentence: str) -> list[str]:
 def says_no_change(sentence: str) -> bool:
     """Whether a sentence is one of :data:`NO_CHANGE`, or the product's own for that."""
     found = words(sentence)
-    return " ".join(found) in NO_CHANGE or tuple(found[:3]) == _FACTUAL_NO_CHANGE
+    return " ".join(found) in NO_CHANGE or found[:3] in _FACTUAL_NO_CHANGE
