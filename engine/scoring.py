@@ -113,7 +113,9 @@ class TileLoop:
         self._queries = queries
         self._progress = progress
         self._cancelled = cancelled
-        self._plan: TilePlan = plan(grid.width, grid.height, info.tile_size, info.overlap)
+        self._plan: TilePlan = plan(
+            grid.width, grid.height, info.tile_size, info.overlap, largest=info.largest_tile
+        )
         self._written = False
         #: Whether the system tells the class of the ground on both dates.
         self.told_classes = False
@@ -174,7 +176,7 @@ class TileLoop:
             yield batch
 
     def _read(self, tiles: list[Tile]) -> _Batch:
-        size = self._info.tile_size
+        size = self._plan.tile_size
         before = np.zeros((len(tiles), size, size, 3), np.uint8)
         after = np.zeros_like(before)
         valid = np.zeros((len(tiles), size, size), bool)

@@ -51,7 +51,8 @@ def _score(
 ) -> np.ndarray:
     """Score a pair, tile by tile."""
     height, width = before.shape[:2]
-    tiles = plan(width, height, system.info.tile_size, system.info.overlap)
+    info = system.info
+    tiles = plan(width, height, info.tile_size, info.overlap, largest=info.largest_tile)
     blender = Blender(tiles, len(queries))
     scores = np.zeros((len(queries), height, width), np.float32)
     for tile in tiles:

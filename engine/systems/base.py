@@ -38,6 +38,8 @@ class SystemInfo:
             "anything changed" asks for; empty where it has none.
         tile_size: side of a tile in pixels, a multiple of 32.
         overlap: pixels that neighbouring tiles share.
+        largest_tile: side up to which tiles may grow, by multiples of 32, where fewer pixels are
+            then computed twice, see :func:`..tiling.plan`; 0: all have ``tile_size``.
         batch_size: tiles per call on a CPU.
         revision: of the weights.
         terms: terms of use of the weights, for the user.
@@ -65,6 +67,7 @@ class SystemInfo:
     competing: tuple[str, ...] = ()
     writes: bool = False
     directed: bool = True
+    largest_tile: int = 0
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,8 @@ CLASS_STRIDE = 4
 #: it is left to the network.
 KINDS = {"building": 0, "road": 0, "bare ground": 0, "tree": 1, "grass": 1, "water": 2}
 WATER = KINDS["water"]
+#: Pixels; above this the processor's caches are too small, and a pixel takes longer.
+LARGEST_TILE = 672
 #: Of what was not foreseen, in standard deviations; the logarithm needs one.
 LEAST_AMOUNT = 1e-3
 COARSE_NOTE = (
@@ -92,6 +94,7 @@ class BundledSystem(ChangeSystem):
             pixel_sizes=tuple(self._manifest["pixel_sizes"]),
             classes=CLASS_NAMES,
             tile_size=512,
+            largest_tile=LARGEST_TILE,
             overlap=64,
             batch_size=1,
             revision=self._manifest["revision"],

@@ -208,3 +208,20 @@ def test_wrong_order_and_shape_are_told():
 def test_sizes_that_make_no_sense(arguments):
     with pytest.raises(ValueError):
         plan(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("size", "largest", "side", "count"),
+    [
+        (1024, 0, 512, 9),
+        (1024, 544, 544, 4),  # 2 x 544 - 64
+        (1024, 1024, 1024, 1),
+        (1280, 672, 672, 4),  # 2 x 672 - 64
+        (500, 672, 512, 1),
+        (640, 672, 640, 1),
+    ],
+)
+def test_tiles_grow_where_that_saves_work(size, largest, side, count):
+    tiles = plan(size, size, 512, 64, largest=largest)
+    assert (tiles.tile_size, len(tiles)) == (side, count)
+    assert tiles.overlap == 64
