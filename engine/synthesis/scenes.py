@@ -122,6 +122,7 @@ def synthesise(
     pixel_size: Optional[float] = None,
     layout: Optional[str] = None,
     supersampling: int = 1,
+    registered: bool = False,
 ) -> ScenePair:
     """Generate a pair of scenes.
 
@@ -131,6 +132,8 @@ def synthesise(
         pixel_size: metres; None draws one between 0.3 and 1.2, most often near 0.5.
         layout: a name of :data:`~.layouts.LAYOUTS`, or None to draw one.
         supersampling: pixels drawn for each pixel of the result along each side.
+        registered: leave out the misregistration, of up to 2 pixels, that most pairs have, and
+            their labels have not: training shifts a date together with what is drawn on it.
 
     Returns:
         The pair; the later date comes first in half of the cases, so that things
@@ -144,6 +147,9 @@ def synthesise(
     if rng.random() < 0.5:
         swap_dates(world)
     looks = Looks.draw(rng, gsd_drawn)
+    if registered:
+        first, second = looks.cameras
+        looks = replace(looks, cameras=(first, replace(second, shift=first.shift)))
     return draw_pair(world, canvas, looks, seed, gsd, supersampling, rng)
 
 

@@ -9,12 +9,14 @@ import numpy as np
 from scipy import ndimage
 
 from ..errors import InputError
-from .labels import UNKNOWN, appeared
+from .labels import BUILDING, UNKNOWN, appeared
 from .sample import APPEARED, REMOVED, PairSample
 from .sources import SameImage, Source, read_rgb
 
 #: An object of fewer pixels is not worth cutting out.
 _LEAST = 40
+#: Pairs of the donor that are looked at for a changed object.
+_TRIES = 4
 #: Side of the window whose years are compared, in pixels of the series.
 _WINDOW = 160
 _QUANTILES = np.linspace(0.02, 0.98, 17)
@@ -36,16 +38,20 @@ class Pasted:
         self.ground, self.donor = ground, donor
 
     def draw(self, rng: np.random.Generator) -> PairSample:
-        """Return a pair of the ground, with objects where the donor's pair has any."""
-        pair, donor = self.ground.draw(rng), self.donor.draw(rng)
-        if rng.random() < 0.5:
-            donor = donor.swapped()
-        counts = (donor.changes[..., APPEARED] == 1).sum((0, 1))
-        if counts.max() < _LEAST:
-            return pair
-        index = int(rng.choice(np.flatnonzero(counts >= _LEAST)))
-        objects = _some(donor.changes[..., index, APPEARED] == 1, rng)
-        return paste(pair, donor, index, objects, rng)
+        """Return a pair of the ground, with objects where the donor's pairs have any."""
+        pair = self.ground.draw(rng)
+        for _ in range(_TRIES):
+            donor = self.donor.draw(rng)
+            ways = [donor, donor.swapped()]
+            if rng.random() < 0.5:
+                ways.reverse()
+            for way in ways:
+                changed = way.changes[..., APPEARED] == 1
+                classes = np.flatnonzero(changed.sum((0, 1)) >= _LEAST)
+                if len(classes):
+                    index = int(rng.choice(classes))
+                    return paste(pair, way, index, _some(changed[..., index], rng), rng)
+        return pair
 
 
 def paste(
@@ -53,8 +59,9 @@ def paste(
 ) -> PairSample:
     """Lay objects of the donor's later date on a pair.
 
-    A house on the place of another one counts as new, as LEVIR-CD labels it: most of its ground
-    is not labelled, and asking for ground that is known to be free would leave little of it.
+    What is said of the place follows from what is known of both dates. Buildings alone are taken to
+    be new on ground of which nothing is known: a house on the place of another one counts as such,
+    as LEVIR-CD labels it. Of a lawn on ground that may have been one, nothing is said.
 
     Args:
         pair: laid upon.
@@ -79,7 +86,8 @@ def paste(
     was, changes = pair.state_before, pair.changes.copy()
     changes[cut, :, APPEARED] = appeared(was[cut], is_now[cut])
     changes[cut, :, REMOVED] = appeared(is_now[cut], was[cut])
-    changes[objects, index, APPEARED] = np.where(was[objects, index] == 1, UNKNOWN, 1)
+    if index == BUILDING:
+        changes[objects, index, APPEARED] = np.where(was[objects, index] == 1, UNKNOWN, 1)
     return PairSample(pair.before, after, was, is_now, changes)
 
 
@@ -114,7 +122,7 @@ class OtherYear:
 
     Args:
         source: whose images are used.
-        root: the data folder; its series are the folders ``naip`` and ``landsat``.
+        root: the data folder; its series is the folder ``naip``. (``landsat`` has no true colours.)
 
     Raises:
         InputError: there is no series of two years.
@@ -122,24 +130,22 @@ class OtherYear:
 
     def __init__(self, source: Source, root: Path) -> None:
         self.same = SameImage(source)
-        folders = [sorted((root / name).glob("[12]*.tif")) for name in ("naip", "landsat")]
-        self.series = [[read_rgb(path) for path in paths] for paths in folders if len(paths) > 1]
-        if not self.series:
-            raise InputError("No series of imagery.", "Is CHANGESCRIBE_DATA right?")
+        self.years = [read_rgb(path) for path in sorted((root / "naip").glob("[12]*.tif"))]
+        if len(self.years) < 2:
+            raise InputError("No series of imagery: naip.", "Is CHANGESCRIBE_DATA right?")
 
     def draw(self, rng: np.random.Generator) -> PairSample:
         """Return an image and itself in the colours of another year."""
         pair = self.same.draw(rng)
-        years = self.series[rng.integers(len(self.series))]
-        first, second = (years[i] for i in rng.choice(len(years), 2, replace=False))
+        first, second = (self.years[i] for i in rng.choice(len(self.years), 2, replace=False))
         height, width = np.minimum(first.shape, second.shape)[:2]
         top, left = (int(rng.integers(max(1, side - _WINDOW))) for side in (height, width))
         window = np.s_[top : top + _WINDOW, left : left + _WINDOW]
         strength = rng.uniform(0.3, 1.0)
+        pair.after = pair.after.copy()
         for channel in range(3):
             table = _years_apart(first[window][..., channel], second[window][..., channel])
             table = np.arange(256) + strength * (table - np.arange(256))
-            pair.after = pair.after.copy()
             pair.after[..., channel] = table.round().astype(np.uint8)[pair.after[..., channel]]
         return pair
 

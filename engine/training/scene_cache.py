@@ -1,39 +1,52 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Writes generated scenes to disk once, so that training does not wait for the generator.
 
-``python -m changescribe.engine.training.scene_cache FOLDER [COUNT] [FIRST_SEED]``
+``python -m changescribe.engine.training.scene_cache FOLDER``
 """
 
 from __future__ import annotations
 
+import argparse
+import hashlib
+import json
 import os
-import sys
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
+
+from .. import synthesis
+from ..errors import InputError
+from ..synthesis.scenes import synthesise
 
 #: Larger than a training crop, so that crops differ.
 SCENE_SIZE = 320
 #: Scenes of training have seeds from here on; the evaluation takes others.
 FIRST_SEED = 100_000
+#: Modules of the generator that have no part in how a scene looks.
+_WITHOUT = {"demo.py", "facts.py", "output.py"}
+#: Name of the file that says what the scenes were made by.
+MADE_BY = "made_by.json"
 
 
 def write_scenes(folder: Path, count: int = 800, first_seed: int = FIRST_SEED) -> None:
-    """Write scenes that are not there yet; a line of progress on standard error.
+    """Write scenes that are not there yet, with a progress bar.
 
     Args:
         folder: for the ``.npz`` files.
         count: number of scenes.
         first_seed: seed of the first.
-    """
-    from ..synthesis.scenes import synthesise
 
+    Raises:
+        InputError: the folder has scenes of another generator.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    for seed in range(first_seed, first_seed + count):
+    _check(folder)
+    for seed in tqdm(range(first_seed, first_seed + count), desc="scenes", unit="scene"):
         path = folder / f"{seed}.npz"
         if path.exists():
             continue
-        scene = synthesise(seed, SCENE_SIZE)
+        scene = synthesise(seed, SCENE_SIZE, registered=True)
         part = folder / f"{seed}.part"
         with part.open("wb") as file:
             np.savez(
@@ -44,9 +57,42 @@ def write_scenes(folder: Path, count: int = 800, first_seed: int = FIRST_SEED) -
                 label_after=scene.labels_after,
             )
         os.replace(part, path)
-        sys.stderr.write(f"\rscene {seed - first_seed + 1} of {count} ")
-    sys.stderr.write("\n")
+
+
+def _check(folder: Path) -> None:
+    """See that what is there was made by this generator, and sign a new folder."""
+    made_by = {"generator": generator_digest(), "size": SCENE_SIZE}
+    note = folder / MADE_BY
+    if any(folder.glob("*.npz")):
+        if not note.exists() or json.loads(note.read_text(encoding="utf-8")) != made_by:
+            raise InputError(
+                f"The scenes in {folder} were made by another version of the generator.",
+                "Delete the folder, or name another one.",
+            )
+    else:
+        note.write_text(json.dumps(made_by, indent=1) + "\n", encoding="utf-8")
+
+
+def generator_digest() -> str:
+    """Return the SHA-256 of the generator's sources: other sources, other scenes."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(synthesis.__file__).parent.glob("*.py")):
+        if path.name not in _WITHOUT:
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def main() -> None:
+    """Write the scenes of the recipes."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--count", type=int, default=800)
+    chosen = parser.parse_args()
+    try:
+        write_scenes(chosen.folder, chosen.count)
+    except InputError as error:
+        parser.error(str(error))
 
 
 if __name__ == "__main__":
-    write_scenes(Path(sys.argv[1]), *(int(value) for value in sys.argv[2:]))
+    main()

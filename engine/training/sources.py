@@ -252,7 +252,8 @@ class PseudoPairs:
         name: folder in ``segmentation``.
         labelled: classes that the set labels.
         scales: smallest and largest magnification.
-        mosaic: for sets of small tiles: magnify by this and lay 3x3 of them together.
+        mosaic: for sets of small tiles: reduce this many times this many to a third, and lay them
+            together.
     """
 
     def __init__(
@@ -261,7 +262,7 @@ class PseudoPairs:
         name: str,
         labelled: tuple[int, ...],
         scales: tuple[float, float],
-        mosaic: float = 0.0,
+        mosaic: int = 0,
     ) -> None:
         folder = root / "segmentation" / name
         self.table = state_table(labelled)
@@ -286,17 +287,17 @@ class PseudoPairs:
         return image, label
 
     def _mosaic(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Return 3x3 random tiles, reduced and laid side by side."""
+        """Return random tiles, reduced and laid side by side."""
         rows = []
         side = 100
-        for _ in range(9):
+        for _ in range(self.mosaic**2):
             image, label = self.scenes[rng.integers(len(self.scenes))]
             small = Image.fromarray(image).resize((side, side), Image.Resampling.BOX)
             step = image.shape[0] // side
             codes = label[step // 2 :: step, step // 2 :: step][:side, :side]
             rows.append((np.asarray(small), codes))
         images, labels = zip(*rows, strict=True)
-        return _lay_out(images), _lay_out(labels)
+        return _lay_out(images, self.mosaic), _lay_out(labels, self.mosaic)
 
     def draw(self, rng: np.random.Generator) -> PairSample:
         """Return two scenes as two dates, or one scene with parts of another."""
@@ -321,9 +322,10 @@ class PseudoPairs:
         return objects & (blobs(label.shape, rng) | (rng.random() < 0.3))
 
 
-def _lay_out(tiles: Sequence[np.ndarray]) -> np.ndarray:
-    """Return nine tiles as a square of three by three."""
-    return np.concatenate([np.concatenate(tiles[i : i + 3], 1) for i in (0, 3, 6)])
+def _lay_out(tiles: Sequence[np.ndarray], side: int) -> np.ndarray:
+    """Return tiles as a square of ``side`` by ``side``."""
+    rows = range(0, side * side, side)
+    return np.concatenate([np.concatenate(tiles[i : i + side], 1) for i in rows])
 
 
 def blobs(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
@@ -393,7 +395,7 @@ class GeneratedPairs:
         if not self.files:
             raise InputError(
                 "There are no generated scenes yet.",
-                "Write them with: python -m changescribe.engine.training.scene_cache FOLDER",
+                f'Write them: python -m changescribe.engine.training.scene_cache "{folder}"',
             )
         self.table = state_table((BUILDING, ROAD, TREE, GRASS, WATER, BARE))
 

@@ -99,6 +99,17 @@ def test_where_a_building_was_known_a_laid_one_says_nothing():
     assert (built[:18] == 0).all()
 
 
+def test_only_buildings_are_new_where_nothing_was_known():
+    pair, meadow = ground(labels.UNKNOWN), donor().swapped()
+    objects = meadow.changes[..., labels.GRASS, APPEARED] == 1
+    assert objects.sum() == 400
+    laid_on = composites.paste(pair, meadow, labels.GRASS, objects, Draws(False))
+    assert (laid_on.changes[(*HOUSE, labels.GRASS, APPEARED)] == labels.UNKNOWN).all()
+    pair.state_before[..., labels.GRASS] = 0
+    laid_on = composites.paste(pair, meadow, labels.GRASS, objects, Draws(False))
+    assert (laid_on.changes[(*HOUSE, labels.GRASS, APPEARED)] == 1).all()
+
+
 def test_an_object_laid_on_both_dates_is_no_change():
     pair = laid(ground(labels.UNKNOWN), both=True)
     assert np.array_equal(pair.before, pair.after)
@@ -115,7 +126,6 @@ def test_drawn_pairs_show_what_their_labels_say():
         for direction in (APPEARED, REMOVED):
             count = int((pair.changes[..., labels.BUILDING, direction] == 1).sum())
             seen.add((direction, count))
-    # Of the swapped donor, whose house went, the meadow that came is laid on.
     assert (APPEARED, 400) in seen
     assert (REMOVED, 400) not in seen
     nothing = composites.Pasted(Given(ground(0)), Given(ground(0)))
