@@ -60,11 +60,11 @@ format: setup ## sort imports and format the sources
 package: setup ## build out/changescribe.zip for "Install from ZIP" and check the publication rules
 	@$(COMPACT) scripts/package.py
 
-# These need the folder of imagery (CHANGESCRIBE_DATA, or --data in ARGS of the other two).
+# These need the folder of imagery: CHANGESCRIBE_DATA, or --data in ARGS of train and evaluate.
 train: setup-full ## train a model (hours): RECIPE=bundled; ARGS="--out FOLDER --data FOLDER"
 	@$(FULL) -m changescribe.engine.cli train $(RECIPE) $(ARGS)
 
-model: setup-full ## train and measure the bundled model and captioner, all stages (hours), into out/model
+model: setup-full ## train and measure the bundled model and captioner (hours), into out/model: needs CHANGESCRIBE_DATA, takes no ARGS
 	@scripts/model.sh $(ARGS)
 
 evaluate: setup-full ## measure the bundled model into out/evaluation (minutes): ARGS="--quick --model FOLDER"

@@ -12,44 +12,24 @@ import argparse
 import json
 import signal
 import sys
-import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
 from . import cli_models, cli_training, commands, routing, systems
 from .classes import listed_names
-from .errors import ChangeScribeError, ExistsError, InputError
-from .request import ChangeRequest, Extent
+from .cli_errors import CANCELLED, exit_code_of, say
+from .errors import InputError
+from .request import ChangeRequest, Extent, Progress
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from .request import Progress
-
-CANCELLED = 130
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run the command line and return its exit code."""
     arguments = _parser().parse_args(_joined(sys.argv[1:] if argv is None else argv))
     try:
-        return int(arguments.run(arguments))
-    except ChangeScribeError as error:
-        _say(f"Error: {error.message}")
-        if isinstance(error, ExistsError):
-            _say("Choose another name, or add --overwrite.")
-        elif error.hint:
-            _say(error.hint)
-        if error.details and arguments.verbose:
-            _say(error.details)
-        return error.exit_code
-    except KeyboardInterrupt:
-        _say("Cancelled.")
-        return CANCELLED
-    except Exception:  # noqa: BLE001 - the last resort of the command line
-        _say("An unexpected error occurred; please report it with the lines below.")
-        _say(traceback.format_exc())
-        return 1
+        return exit_code_of(lambda: arguments.run(arguments), verbose=arguments.verbose)
     finally:
         routing.close_shared_host()
 
@@ -60,10 +40,6 @@ def _joined(argv: Sequence[str]) -> list[str]:
     return [
         f"{word}={next(rest, '')}" if word == "--extent" else word for word in rest
     ]
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 def _print(text: str) -> None:
@@ -152,10 +128,14 @@ def _add_synthesise(commands_: Any) -> None:
     synthesise = commands_.add_parser("synthesise", help="generate labelled scene pairs")
     synthesise.add_argument("out", type=Path, metavar="FOLDER")
     synthesise.add_argument("--count", type=int, default=10)
-    synthesise.add_argument("--seed", type=int, default=0)
+    synthesise.add_argument("--seed", type=int, default=0, help="of the first pair, from 0")
     synthesise.add_argument("--size", type=int, default=512, help="side in pixels")
     synthesise.add_argument("--pixel-size", type=float, default=0.5, metavar="M")
-    synthesise.set_defaults(run=commands.synthesise)
+    synthesise.add_argument(
+        "--layout", metavar="NAME",
+        help="of every scene, such as suburb (a wrong name lists all); default: a mix",
+    )
+    synthesise.set_defaults(run=_synthesise)
 
 
 def _bands(text: str) -> tuple[int, ...]:
@@ -209,8 +189,8 @@ def _detect(arguments: argparse.Namespace) -> int:
     stop = _StopOnInterrupt()
     result = pipeline.detect(request, progress=_ProgressLine(), cancelled=stop)
     for warning in result.warnings:
-        _say(f"Note: {warning}")
-    _say(f"{result.parse.explanation} - on {result.device} - {result.timings_s['total']:.1f} s")
+        say(f"Note: {warning}")
+    say(f"{result.parse.explanation} - on {result.device} - {result.timings_s['total']:.1f} s")
     if arguments.json:
         _print(json.dumps(commands.result_as_json(result), ensure_ascii=False))
     else:
@@ -229,7 +209,7 @@ def _caption(arguments: argparse.Namespace) -> int:
         with RasterSource.open(arguments.before, arguments.bands_before) as source:
             width, height = source.grid.width, source.grid.height
         for note in commands.notes_on_boxes(boxes, width, height):
-            _say(f"Note: {note}")
+            say(f"Note: {note}")
     routing.configure(routing.HostOptions(arguments.host))
     stop = _StopOnInterrupt()
     captions = caption(
@@ -243,7 +223,7 @@ def _caption(arguments: argparse.Namespace) -> int:
         progress=_ProgressLine(),
         cancelled=stop,
         told=None if arguments.json else lambda row: _print(row.caption),
-        warned=lambda text: _say(f"Note: {text}"),
+        warned=lambda text: say(f"Note: {text}"),
     )
     if arguments.json:
         listed = [{"box": list(c.box), "caption": c.caption} for c in captions]
@@ -255,7 +235,17 @@ def _export(arguments: argparse.Namespace) -> int:
     from .export import export
 
     for warning in export(arguments.gpkg, arguments.out, overwrite=arguments.overwrite):
-        _say(f"Note: {warning}")
+        say(f"Note: {warning}")
+    return 0
+
+
+def _synthesise(arguments: argparse.Namespace) -> int:
+    stop, line = _StopOnInterrupt(), _ProgressLine()
+
+    def progress(done: int, wanted: int) -> None:
+        line(Progress(f"scene {done} of {wanted}", done / wanted))
+
+    _print(str(commands.synthesise(arguments, progress, stop)))
     return 0
 
 
@@ -282,7 +272,7 @@ class _StopOnInterrupt:
         if self._stopped:
             raise KeyboardInterrupt
         self._stopped = True
-        _say("\nStopping; what is finished is being kept. Press Ctrl+C again to stop at once.")
+        say("\nStopping; what is finished is being kept. Press Ctrl+C again to stop at once.")
 
     def __call__(self) -> bool:
         return self._stopped

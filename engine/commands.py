@@ -19,7 +19,7 @@ from .worker_process import find_python
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from .request import ChangeResult
 
@@ -116,22 +116,42 @@ def notes_on_boxes(
     return notes
 
 
-def synthesise(arguments: argparse.Namespace) -> int:
-    """Generate labelled, captioned, georeferenced scene pairs."""
+def synthesise(
+    arguments: argparse.Namespace,
+    progress: Callable[[int, int], None],
+    cancelled: Callable[[], bool],
+) -> Path:
+    """Generate labelled, captioned, georeferenced scene pairs.
+
+    Args:
+        arguments: of the command line.
+        progress: called with the number of pairs written and the number wanted.
+        cancelled: asked between pairs; True stops.
+
+    Returns:
+        Path of the list of scenes.
+
+    Raises:
+        InputError: an argument is out of range.
+        DependencyError: a package of the generator is not installed.
+        CancelledError: stopped.
+    """
     try:
         from .synthesis.output import write_pairs
     except ImportError as error:
         raise missing_package(
             "The scene generator needs the packages scipy and Pillow.", error
         ) from error
-    write_pairs(
+    return write_pairs(
         arguments.out,
         arguments.count,
         seed=arguments.seed,
         size=arguments.size,
         pixel_size=arguments.pixel_size,
+        progress=progress,
+        layout=arguments.layout,
+        cancelled=cancelled,
     )
-    return 0
 
 
 def doctor() -> list[tuple[str, str]]:

@@ -1,19 +1,33 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# `make model`: the bundled model and captioner from nothing, into out/model: every stage of training
-# (one that was cut off goes on where it was), calibration, the captioner, the table of figures.
+# `make model`: the bundled model and captioner, into out/model: every stage of training (one that
+# was cut off goes on where it was), calibration, the captioner, the table of figures.
+# All but two parts begin from nothing: the backbone comes with its ImageNet weights, and the text
+# tower (text.onnx, vocab.txt) is taken as shipped (engine/training/text_distillation.py makes it).
 # Nothing that ships is touched: copy the folder to resources/models to ship it.
+# It takes no arguments: every stage must find the data, and the run of the stage before it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+if [ $# -gt 0 ]; then
+    echo "make model takes no arguments: name the folder of imagery in CHANGESCRIBE_DATA alone." >&2
+    exit 2
+fi
+if [ ! -d "${CHANGESCRIBE_DATA:-}" ]; then
+    echo "make model needs the folder of imagery: set CHANGESCRIBE_DATA to it." >&2
+    exit 2
+fi
+
+# The scenes that are written here are those that training reads.
+unset CHANGESCRIBE_SCENES
 python=.venv-full/bin/python
-stages=(bundled bundled_finish bundled_deep bundled_sharp bundled_long bundled_round)
+stages=(bundled bundled_finish bundled_deep bundled_sharp bundled_long bundled_round bundled_polish)
 last="${stages[-1]}"
 
-"$python" -m changescribe.engine.training.scene_cache out/scenes 800
+"$python" -m changescribe.engine.training.scene_cache out/scenes
 for stage in "${stages[@]}"; do
     echo "== $stage"
-    "$python" -m changescribe.engine.cli train "$stage" --out "out/$stage" "$@"
+    "$python" -m changescribe.engine.cli train "$stage" --out "out/$stage"
 done
 mkdir -p out/model
 "$python" -m changescribe.engine.evaluation.release "out/$last" "$last" out/model

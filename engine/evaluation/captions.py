@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ import numpy as np
 from tqdm import tqdm
 
 from .. import systems
+from ..cli_errors import exit_code_of
 from ..errors import InputError, missing_package
 from ..sentences import says_no_change, words
 from ..systems.base import ChangeSystem
@@ -251,4 +253,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code_of(main))

@@ -22,10 +22,10 @@ from ..errors import InputError
 from ..systems.base import ChangeSystem
 from ..systems.bundled import MANIFEST, BundledSystem
 from ..training import export
-from ..training.datasets import data_root
+from ..training.datasets import data_root, parts_of
 from ..training.foreign import FOREIGN
 from ..training.loop import train
-from ..training.recipe import Recipe, load_recipe, save_recipe
+from ..training.recipe import Recipe, load_recipe, save_recipe, shipped_names
 from ..training.tasks.bundled import load_model
 
 #: Of two models; the other half of the places is what each has seen.
@@ -52,14 +52,34 @@ def folds(data: Path) -> Iterator[LeftOut]:
 
 
 def without(recipe: Recipe, left_out: LeftOut, name: str) -> Recipe:
-    """Return a recipe whose data leave places out; see :func:`..training.datasets.open_source`."""
-    data = [
-        replace(spec, layout=f"{spec.layout}-{'+'.join(left_out[spec.layout])}")
-        if spec.layout in left_out
-        else spec
-        for spec in recipe.data
-    ]
+    """Return a recipe whose data leave places out; see :func:`..training.datasets.open_source`.
+
+    Raises:
+        InputError: a stage before it was trained on the data set, with these places.
+    """
+    for stage in recipe.stages[1:]:
+        if any(_sources(spec.layout) & set(left_out) for spec in stage.data):
+            raise InputError(
+                f"{recipe.name} starts from {stage.name}, which has seen the places to leave out.",
+                "Start it from a stage that was not trained on them.",
+            )
+    data = [replace(spec, layout=_leaving_out(spec.layout, left_out)) for spec in recipe.data]
     return replace(recipe, name=f"{recipe.name}_{name}", data=data)
+
+
+def _sources(layout: str) -> set[str]:
+    """Return the names of the sources that a layout is made of."""
+    return {name for name, _ in parts_of(layout)}
+
+
+def _leaving_out(layout: str, left_out: LeftOut) -> str:
+    """Return a layout without places, beside those that it leaves out already."""
+    *kind, _ = layout.split(":", 1)
+    parts = []
+    for name, places in parts_of(layout):
+        unused = dict.fromkeys([*places, *left_out.get(name, ())])
+        parts.append(f"{name}-{'+'.join(unused)}" if unused else name)
+    return ":".join([*kind, *parts])
 
 
 def train_folds(runs: Path, recipe: Recipe, shipped: Path, out: Path) -> None:
@@ -87,8 +107,15 @@ def train_folds(runs: Path, recipe: Recipe, shipped: Path, out: Path) -> None:
 
 
 def trained_on_foreign(manifest: dict[str, Any]) -> bool:
-    """Tell from a manifest whether OSCD or AirChange are among what a model was trained on."""
-    return any(source.split(" ")[0] in FOREIGN for source in manifest.get("sources", ()))
+    """Tell from a manifest whether OSCD or AirChange are among what a model was trained on.
+
+    The manifest names the sources of the last stage; those of the stages before are looked up.
+    """
+    layouts = [source.split(" ")[0] for source in manifest.get("sources", ())]
+    if manifest.get("name") in shipped_names():
+        earlier = load_recipe(manifest["name"]).stages[1:]
+        layouts += [spec.layout for stage in earlier for spec in stage.data]
+    return any(_sources(layout) & set(FOREIGN) for layout in layouts)
 
 
 def system_chooser(

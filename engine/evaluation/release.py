@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import sys
@@ -16,8 +17,9 @@ from typing import Any
 import numpy as np
 
 from ..classes import CLASS_NAMES
+from ..cli_errors import exit_code_of
 from ..request import APPEARED, Query
-from ..systems.bundled import BundledSystem
+from ..systems.bundled import MODEL_FOLDER, BundledSystem
 from ..training import export
 from ..training.datasets import data_root
 from ..training.labels import UNKNOWN
@@ -52,18 +54,24 @@ def release(run: Path, recipe_name: str, folder: Path) -> dict[str, Any]:
     Args:
         run: folder of the training run.
         recipe_name: its recipe.
-        folder: for the files; ``text.onnx`` and ``vocab.txt`` are copied there if missing.
+        folder: for the files; ``text.onnx`` and ``vocab.txt`` are copied there from the shipped
+            ones, whatever was there.
 
     Returns:
         The facts of the manifest.
+
+    Raises:
+        InputError: there is no such recipe, or ``CHANGESCRIBE_DATA`` is not a folder.
+        WeightsError: the run has no weights that can be read.
     """
+    data = _data()
     recipe = load_recipe(recipe_name)
     model = load_model(run / WEIGHTS)
     folder.mkdir(parents=True, exist_ok=True)
-    shipped = Path(__file__).resolve().parents[2] / "resources" / "models"
-    for name in ("text.onnx", "vocab.txt"):
-        if not (folder / name).exists():
-            shutil.copyfile(shipped / name, folder / name)
+    if folder.resolve() != MODEL_FOLDER.resolve():
+        # The encoder of texts is the shipped one: an older copy would be told as part of the model.
+        for name in ("text.onnx", "vocab.txt"):
+            shutil.copyfile(MODEL_FOLDER / name, folder / name)
     steps = read_head(run / WEIGHTS)[1]["step"]
     facts = {
         "name": recipe.name,
@@ -71,24 +79,41 @@ def release(run: Path, recipe_name: str, folder: Path) -> dict[str, Any]:
         "terms": TERMS[recipe.terms],
         "pixel_sizes": PIXEL_SIZES,
         "steps": steps,
-        "sources": [f"{source.layout} ({source.terms})" for source in recipe.data],
+        "sources": sorted(
+            {f"{part.layout} ({part.terms})" for stage in recipe.stages for part in stage.data}
+        ),
         "calibration": {"other": dict(IDENTITY)},
     }
     export.export(model, folder)
     export.write_manifest(folder, facts)
-    facts["calibration"] = calibrate(folder)
+    facts["calibration"] = calibrate(folder, data)
     # What was not foreseen goes to the query that scores best: to what is calibrated, as it ships.
     export.write_manifest(folder, facts)
-    if os.environ.get("CHANGESCRIBE_DATA"):
-        facts[KEY] = fit_surprise(folder, data_root())
-    export.write_manifest(folder, facts)
+    if data:
+        facts[KEY] = fit_surprise(folder, data)
+        export.write_manifest(folder, facts)
     return facts
 
 
-def calibrate(folder: Path) -> dict[str, dict[str, float]]:
+def _data() -> Path | None:
+    """Return the folder of real data; without one, say what that means.
+
+    Raises:
+        InputError: ``CHANGESCRIBE_DATA`` is not a folder.
+    """
+    if os.environ.get("CHANGESCRIBE_DATA"):
+        return data_root()
+    _tell(
+        "CHANGESCRIBE_DATA is not set: the thresholds of buildings and roads come from generated "
+        "scenes, and what was not foreseen (in coarse pixels) is left out."
+    )
+    return None
+
+
+def calibrate(folder: Path, data: Path | None) -> dict[str, dict[str, float]]:
     """Find scale and bias per class, see :func:`.calibration.fit_map`.
 
-    Where ``CHANGESCRIBE_DATA`` is set, buildings are measured on the labels of LEVIR tiles
+    With real data, buildings are measured on the labels of LEVIR tiles
     31-36, which training does not see, and roads on their centre lines drawn by eye: the F
     of lines says which threshold is best, the pixels near and far from lines how steep the
     map is. Everything else is measured on generated scenes of seeds that neither training
@@ -96,6 +121,7 @@ def calibrate(folder: Path) -> dict[str, dict[str, float]]:
 
     Args:
         folder: model files with an uncalibrated manifest.
+        data: the folder of real data; None measures all on generated scenes.
 
     Returns:
         ``{"building": {"scale": s, "bias": b}, ..., "other": ...}``; the calibrated
@@ -108,8 +134,8 @@ def calibrate(folder: Path) -> dict[str, dict[str, float]]:
         generated.add(scene)
     table = {"other": dict(IDENTITY)}
     table.update({name: fit_map(counts) for name, counts in generated.raw.items()})
-    if os.environ.get("CHANGESCRIBE_DATA"):
-        table.update(_calibrate_on_levir(system, data_root()))
+    if data:
+        table.update(_calibrate_on_levir(system, data))
     return table
 
 
@@ -142,5 +168,15 @@ def _tell(what: str) -> None:
     sys.stderr.write(f"calibration: {what}\n")
 
 
+def main() -> None:
+    """Write the model files of a training run, calibrated."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("run", type=Path, metavar="RUN_FOLDER", help="of the training run")
+    parser.add_argument("recipe", metavar="RECIPE", help="of the run: a name, or a YAML file")
+    parser.add_argument("folder", type=Path, metavar="MODEL_FOLDER", help="for the files")
+    chosen = parser.parse_args()
+    release(chosen.run, chosen.recipe, chosen.folder)
+
+
 if __name__ == "__main__":
-    release(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]))
+    sys.exit(exit_code_of(main))

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..request import APPEARED, Query
 from ..systems.base import ChangeSystem
+from .whole_image import score_pair
 
 ROUNDS = 5
 MEGABYTE = 1_000_000
@@ -20,22 +21,23 @@ MEGABYTE = 1_000_000
 def measure_speed(
     system: ChangeSystem, before: np.ndarray, after: np.ndarray
 ) -> dict[str, Any]:
-    """Time one query on one pair as a single tile, after a first run that is not counted.
+    """Time one query on one pair, in the tiles of the product; a first run is not counted.
 
     Args:
         system: loaded.
-        before: (H, W, 3) uint8, H and W multiples of 32.
+        before: (H, W, 3) uint8, of the system's pixel size.
         after: the same of the later date.
 
     Returns:
         Median, least and largest seconds, and on what.
     """
     query = [Query("buildings", APPEARED)]
-    system.predict(before[None], after[None], query)
+    pixel_size = system.info.pixel_sizes[0]
+    score_pair(system, before, after, query, pixel_size)
     seconds = []
     for _ in range(ROUNDS):
         start = time.perf_counter()
-        system.predict(before[None], after[None], query)
+        score_pair(system, before, after, query, pixel_size)
         seconds.append(time.perf_counter() - start)
     return {
         "seconds_median": round(statistics.median(seconds), 3),

@@ -9,6 +9,7 @@ measured there takes, for every place, the threshold that its site had no part i
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from ..cli_errors import exit_code_of
 from ..errors import InputError
 from ..request import MASK_NODATA, SCORE_SCALE
 from ..systems.base import ChangeSystem
@@ -123,8 +125,17 @@ def unbiased_chooser(
     return choose
 
 
+def main() -> None:
+    """Fit the threshold of what was not foreseen again, and write it into the manifest."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("folder", type=Path, metavar="MODEL_FOLDER", help="with the model's files")
+    folder = parser.parse_args().folder
+    BundledSystem(folder)  # tells if there is no model
+    table = fit_surprise(folder, data_root())
+    facts = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    kept = {key: value for key, value in facts.items() if key not in ("sha256", "phrases")}
+    write_manifest(folder, {**kept, KEY: table})
+
+
 if __name__ == "__main__":
-    shipped = Path(sys.argv[1])
-    facts = json.loads((shipped / MANIFEST).read_text(encoding="utf-8"))
-    facts[KEY] = fit_surprise(shipped, data_root())
-    write_manifest(shipped, {k: v for k, v in facts.items() if k not in ("sha256", "phrases")})
+    sys.exit(exit_code_of(main))

@@ -26,7 +26,7 @@ def score_pair(
 
     Args:
         system: loaded.
-        before: (H, W, 3) uint8, at least as large as a tile of the system.
+        before: (H, W, 3) uint8.
         after: the same of the later date.
         queries: what to look for.
         pixel_size: metres.
@@ -55,6 +55,9 @@ def _score(
     tiles = plan(width, height, info.tile_size, info.overlap, largest=info.largest_tile)
     blender = Blender(tiles, len(queries))
     scores = np.zeros((len(queries), height, width), np.float32)
+    # A tile may reach past a small image; the product reads no data there, which is black.
+    beyond = [(0, max(0, tiles.tile_size - side)) for side in (height, width)]
+    before, after = (np.pad(image, (*beyond, (0, 0))) for image in (before, after))
     for tile in tiles:
         window = np.s_[tile.y : tile.y + tile.height, tile.x : tile.x + tile.width]
         prediction = system.predict(before[window][None], after[window][None], queries)

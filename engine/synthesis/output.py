@@ -283,7 +283,7 @@ def write_pairs(
     Args:
         out_dir: folder, made if missing; files of the same names are replaced.
         n: number of pairs.
-        seed: of the first pair; the others follow.
+        seed: of the first pair, at least 0; the others follow.
         size: pixels along each side.
         pixel_size: metres; None draws one for each pair.
         crs: of the files; projected, in metres.
@@ -299,13 +299,15 @@ def write_pairs(
         OutputError: a file could not be written.
         CancelledError: stopped; what was written stays, without ``scenes.json``.
     """
-    _check(n, size, pixel_size, layout)
+    _check(n, seed, size, pixel_size, layout)
     wkt = metric_crs(crs)
     folder = Path(out_dir)
     entries = []
     for i in range(n):
         if cancelled is not None and cancelled():
-            raise CancelledError
+            raise CancelledError(
+                f'Cancelled: {i} of {n} pairs are in "{folder}"; a list comes with the last one.'
+            )
         pair = synthesise(seed + i, size, pixel_size, layout)
         place, dates = _somewhere(seed + i, wkt, pair.pixel_size)
         entries.append(write_pair(folder, f"scene_{seed + i:06d}", pair, place, dates))
@@ -324,9 +326,11 @@ def write_pairs(
     return path
 
 
-def _check(n: int, size: int, pixel_size: float | None, layout: str | None) -> None:
+def _check(n: int, seed: int, size: int, pixel_size: float | None, layout: str | None) -> None:
     if n < 1:
         raise InputError("The number of scenes must be at least 1.")
+    if seed < 0:
+        raise InputError("The seed of a scene must be at least 0.")
     if not 64 <= size <= 4096:
         raise InputError("The size of a scene must be between 64 and 4096 pixels.")
     if pixel_size is not None and not 0.2 <= pixel_size <= 10.0:

@@ -25,6 +25,8 @@ from torch import Tensor
 
 from .. import captioner as runtime
 from ..captioner import CaptionerFacts
+from ..cli_errors import exit_code_of
+from ..errors import InputError
 from ..modules.captioner import START, Captioner, CaptionerConfig
 from ..sentences import NO_CHANGE, words
 from ..systems.bundled import MODEL_FOLDER, BundledSystem
@@ -243,6 +245,9 @@ def main() -> None:
     for name, default in asdict(Schedule()).items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default)
     chosen = parser.parse_args()
+    looks = chosen.looks.split(",")
+    if not set(looks) <= set(LOOKS):
+        raise InputError(f'"{chosen.looks}" names no looks.', f"There are: {', '.join(LOOKS)}.")
     torch.set_num_threads(chosen.threads)
     start = time.monotonic()
 
@@ -251,8 +256,11 @@ def main() -> None:
         sys.stderr.flush()
 
     data = data_root()
+    for name in ("captions.json", "caption_sentences_train.txt"):
+        if not (data / "levir" / name).is_file():
+            raise InputError(f"There is no levir/{name}.", "Is CHANGESCRIBE_DATA right?")
     schedule = Schedule(**{name: getattr(chosen, name) for name in asdict(Schedule())})
-    crops = read_crops(data, chosen.cache, chosen.model, chosen.looks.split(","), tell)
+    crops = read_crops(data, chosen.cache, chosen.model, looks, tell)
     groups = read_groups(data / "levir" / "caption_sentences_train.txt")
     trained = train(crops, groups, schedule, cache=chosen.cache, tell=tell)
     digests = BundledSystem(chosen.model).digests
@@ -263,4 +271,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code_of(main))

@@ -16,6 +16,19 @@ from .composites import OtherYear, Pasted
 from .foreign import FOREIGN, ForeignPairs
 from .labels import BARE, BUILDING, ROAD, TREE, WATER
 
+#: Sets of ``segmentation``: what their labels tell, and their usual magnification.
+_LABELLED = {
+    "dubai": ((BUILDING, ROAD, WATER, BARE), (0.9, 2.0)),
+    "epfl_roads": ((ROAD,), (0.7, 1.3)),
+    "massachusetts_roads": ((ROAD,), (1.0, 2.0)),
+    "massachusetts_buildings": ((BUILDING,), (1.0, 2.0)),
+    "dronedeploy": ((BUILDING, TREE), (0.86, 1.3)),
+}
+#: Sources with a name of their own.
+NAMES = ("levir", *FOREIGN, "naip_trees", "generated", *_LABELLED)
+#: What is made of other sources, and of how many.
+_KINDS = {"same": 1, "year": 1, "paste": 2}
+
 
 def data_root() -> Path:
     """Return the folder of the real data.
@@ -30,6 +43,35 @@ def data_root() -> Path:
             "Set the environment variable CHANGESCRIBE_DATA to it.",
         )
     return root
+
+
+def parts_of(layout: str) -> list[tuple[str, list[str]]]:
+    """Return the sources that a layout is made of, and which places each leaves out.
+
+    ``paste:levir:oscd-bercy+nantes`` is made of ``levir`` and ``oscd`` without two places.
+    """
+    first, *others = layout.split(":")
+    parts = [part.partition("-") for part in others or [first]]
+    return [(name, left_out.split("+") if dash else []) for name, dash, left_out in parts]
+
+
+def check_layout(layout: str) -> None:
+    """Refuse the name of a source that :func:`open_source` does not know, without opening any.
+
+    Raises:
+        InputError: it is not known.
+    """
+    kind, colon, _ = layout.partition(":")
+    parts = parts_of(layout)
+    if (colon and _KINDS.get(kind) != len(parts)) or any(
+        name not in NAMES or (left_out and (name not in FOREIGN or not all(left_out)))
+        for name, left_out in parts
+    ):
+        raise InputError(
+            f"Unknown data source: {layout}.",
+            f"Choose one of: {', '.join(NAMES)}; same:A, year:A or paste:A:B of them; "
+            f"{' and '.join(FOREIGN)} can leave out places, such as {next(iter(FOREIGN))}-A+B.",
+        )
 
 
 def open_source(
@@ -49,36 +91,43 @@ def open_source(
             ``naip_trees`` are never scaled.
 
     Raises:
-        InputError: unknown name or no data.
+        InputError: unknown name, no data, or a place that is left out is none of the set.
     """
+    check_layout(name)
     kind, _, rest = name.partition(":")
     if rest:
         parts = [open_source(part, root, generated, scales) for part in rest.split(":")]
-        if kind == "paste" and len(parts) == 2:
+        if kind == "paste":
             return Pasted(*parts)
-        if kind in ("same", "year") and len(parts) == 1:
-            return sources.SameImage(*parts) if kind == "same" else OtherYear(*parts, root)
+        return sources.SameImage(*parts) if kind == "same" else OtherYear(*parts, root)
     if name == "levir":
         return sources.LevirPairs(root, (1, 30), scales or (0.7, 1.5))
     folder, _, left_out = name.partition("-")
     if folder in FOREIGN:
+        _check_places(root / folder, parts_of(name)[0][1])
         return ForeignPairs(root / folder, FOREIGN[folder], left_out, scales)
     if name == "naip_trees":
         return sources.NaipTrees(root)
     if name == "generated":
         return sources.GeneratedPairs(generated, scales or (0.8, 1.25))
-    labelled = {
-        "dubai": ((BUILDING, ROAD, WATER, BARE), (0.9, 2.0)),
-        "epfl_roads": ((ROAD,), (0.7, 1.3)),
-        "massachusetts_roads": ((ROAD,), (1.0, 2.0)),
-        "massachusetts_buildings": ((BUILDING,), (1.0, 2.0)),
-        "dronedeploy": ((BUILDING, TREE), (0.86, 1.3)),
-    }
-    if name not in labelled:
-        raise InputError(f"Unknown data source: {name}.")
-    classes, usual = labelled[name]
-    mosaic = 3.0 if name == "dronedeploy" else 0.0
+    classes, usual = _LABELLED[name]
+    mosaic = 5 if name == "dronedeploy" else 0
     return sources.PseudoPairs(root, name, classes, scales or usual, mosaic)
+
+
+def _check_places(folder: Path, left_out: Sequence[str]) -> None:
+    """Refuse to leave out places that are not there: a misspelt one would be trained on.
+
+    Raises:
+        InputError: there is no such place.
+    """
+    places = sorted(path.name for path in folder.glob("*"))
+    for start in left_out if places else ():
+        if not any(place.startswith(start) for place in places):
+            raise InputError(
+                f"{folder.name} has no place {start} that could be left out.",
+                f"Its places are: {', '.join(places)}.",
+            )
 
 
 class PairDataset(Dataset):

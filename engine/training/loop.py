@@ -12,19 +12,20 @@ import multiprocessing
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Optional
 
 import torch
 from torch.utils.data import DataLoader
 
+from ..device import choose
 from ..errors import ChangeScribeError
 from . import tasks
 from .log import TrainingLog
 from .pairs import open_pairs
 from .pairs.crops import Tiles, collate
-from .recipe import Recipe, load_recipe, save_recipe
+from .recipe import Recipe, check_unchanged, load_recipe, save_recipe
 from .tasks.base import UNKNOWN, Task
 from .trainer import BEST, CHECKPOINT, WEIGHTS, Batch, Trainer
 
@@ -52,8 +53,9 @@ def train(
         recipe: YAML file, or the name of a shipped recipe, see :mod:`.recipe`.
         out: folder of the run.
         data: folder that the recipe's data folders count from.
-        device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
-        resume: go on from ``checkpoint.pt`` if there is one.
+        device: ``"auto"``, ``"cpu"`` or ``"cuda"``; a GPU gets one process, whatever the recipe
+            says: its processes are for the cores of a CPU.
+        resume: go on from ``checkpoint.pt`` if there is one; otherwise it is deleted.
         steps: stop after this step of the recipe (its schedule stays as it is).
         task: what is trained; None makes that of the recipe. It must be picklable where the
             recipe has several processes.
@@ -62,15 +64,24 @@ def train(
         Path of the averaged weights.
 
     Raises:
-        InputError: the recipe or the data cannot be read.
+        InputError: the recipe or the data cannot be read, the recipe has a setting that its task
+            ignores, or it is not the one that the run in ``out`` was begun with.
         WeightsError: weights of a frozen part are missing.
         DependencyError: a package is not installed.
     """
     loaded = load_recipe(recipe)
+    (task or tasks.create(loaded.task)).check(loaded)
     folder = Path(out).resolve()
+    if resume and (folder / CHECKPOINT).exists():
+        check_unchanged(loaded, folder / "recipe.yaml")
     folder.mkdir(parents=True, exist_ok=True)
+    if not resume:
+        # Were the new run interrupted before its first checkpoint, the next would go on from this.
+        (folder / CHECKPOINT).unlink(missing_ok=True)
     save_recipe(loaded, folder / "recipe.yaml")
     last = min(steps or loaded.last_step, loaded.last_step)
+    if loaded.processes > 1 and choose(device).name == "cuda":
+        loaded = replace(loaded, processes=1)
     job = Job(loaded, folder, Path(data), device, resume, last, task)
     if loaded.processes == 1:
         _run(0, job)
@@ -131,12 +142,13 @@ def _run(rank: int, job: Job) -> None:
     task = job.task or tasks.create(recipe.task)
     task.prepare(recipe, rank)
     trainer = Trainer(recipe, task, job.device, rank)
-    start = trainer.resume(job.out / CHECKPOINT) if job.resume else 0
-    if not start and recipe.start_from:
-        trainer.start_from(job.out.parent / recipe.start_from / WEIGHTS)
+    origin = job.out.parent / recipe.start_from / WEIGHTS if recipe.start_from else None
+    start = trainer.resume(job.out / CHECKPOINT, origin) if job.resume else 0
+    if not start and origin:
+        trainer.start_from(origin)
     tiles = _validation_tiles(job, task) if rank == 0 else None
     batches = _batches(job, task, rank, start)
-    log = TrainingLog(job.out, start, recipe.steps) if rank == 0 else None
+    log = TrainingLog(job.out, start, job.last) if rank == 0 else None
     try:
         for step in range(start, job.last):
             parts = [next(batches) for _ in range(recipe.accumulate)]

@@ -66,7 +66,7 @@ class PhraseBank:
         return np.flatnonzero(self.classes == index)
 
     def sample(self, index: int, rng: np.random.Generator) -> int:
-        """Return the row of a random phrase of a class; half of the time its plain name."""
+        """Return the row of a random phrase of a class; at least 0.4 of the time its own name."""
         rows = self.of_class(index)
         if index != ABSENT and rng.random() < 0.4:
             return int(rows[rng.integers(0, 2)])  # the class's own name comes first

@@ -19,6 +19,13 @@ SCHEDULES = ("cosine", "poly", "constant")
 PRECISIONS = ("auto", "bf16", "fp16", "fp32")
 #: Folder of the recipes that ship.
 RECIPES = Path(__file__).resolve().parent / "recipes"
+#: Files there that are no recipes of the training loop: a module of its own reads them.
+_OTHERS = ("text_tower",)
+#: What a run may change where it goes on: how long, how fast and how often, not what it learns.
+_MAY_CHANGE = (
+    "description", "steps", "stop_at", "checkpoint_every", "validate_every", "processes", "threads",
+    "workers",
+)
 
 
 @dataclass
@@ -131,7 +138,7 @@ class Recipe:
         ema: decay of the averaged weights, which are the result; 0 takes the last ones.
         clip: largest norm of the gradients; 0 does not clip.
         precision: ``"auto"``, ``"bf16"``, ``"fp16"`` (with a scaled loss, GPU only) or ``"fp32"``.
-        processes: training processes, on a CPU; gradients are averaged.
+        processes: training processes, on a CPU; gradients are averaged. A GPU has one.
         threads: of each process on a CPU; 0 leaves it to torch.
         workers: processes per training process that read ahead.
         checkpoint_every: steps.
@@ -168,9 +175,23 @@ class Recipe:
     start_from: str = ""
 
     @property
+    def stages(self) -> list[Recipe]:
+        """The recipe, and those whose result it started from as far as they ship: last to first."""
+        stages = [self]
+        while stages[-1].start_from in shipped_names():
+            stages.append(load_recipe(stages[-1].start_from))
+        return stages
+
+    @property
     def terms(self) -> str:
-        """``"open"`` if every source is."""
-        return "open" if all(s.terms == "open" for s in self.data) else "restricted"
+        """``"open"`` if every source is, those of the stages before included.
+
+        Nothing is known of a stage that does not ship, so it counts as restricted.
+        """
+        stages = self.stages
+        known = not stages[-1].start_from
+        sources = [source for stage in stages for source in stage.data]
+        return "open" if known and all(s.terms == "open" for s in sources) else "restricted"
 
     @property
     def last_step(self) -> int:
@@ -178,26 +199,31 @@ class Recipe:
         return min(self.stop_at or self.steps, self.steps)
 
 
+def shipped_names() -> tuple[str, ...]:
+    """Return the names of the recipes that ship."""
+    return tuple(sorted(p.stem for p in RECIPES.glob("*.yaml") if p.stem not in _OTHERS))
+
+
 def load_recipe(path: str | Path) -> Recipe:
     """Read a recipe.
 
     Args:
-        path: of the YAML file, or the name of a shipped recipe ("bundled").
+        path: of the YAML file, or the bare name of a shipped recipe ("bundled").
 
     Raises:
         InputError: not a recipe: unreadable, unknown or missing key, a value of the wrong type
             or out of its range.
     """
-    path = Path(path)
-    if not path.suffix:
+    path = asked = Path(path)
+    if not path.suffix and len(path.parts) == 1:
         path = RECIPES / f"{path.name}.yaml"
     try:
         content = OmegaConf.create(path.read_text(encoding="utf-8"))
         recipe = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Recipe), content))
     except OSError as error:
-        names = ", ".join(sorted(p.stem for p in RECIPES.glob("*.yaml")))
+        names = ", ".join(shipped_names())
         raise InputError(
-            f'There is no recipe "{path.name}".', f"Name a YAML file, or one of: {names}."
+            f'There is no recipe "{asked}".', f"Name a YAML file, or one of: {names}."
         ) from error
     except (OmegaConfBaseException, yaml.YAMLError, UnicodeDecodeError) as error:
         where = getattr(error, "full_key", None)
@@ -215,6 +241,43 @@ def save_recipe(recipe: Recipe, path: Path) -> None:
     """Write a recipe with all its defaults."""
     text = OmegaConf.to_yaml(OmegaConf.create(asdict(recipe)))
     path.write_text(text, encoding="utf-8")
+
+
+def check_unchanged(recipe: Recipe, path: Path) -> None:
+    """Refuse a recipe that differs from the one that a run was begun with.
+
+    Args:
+        recipe: to go on by.
+        path: of the recipe that the run was begun with; there may be none.
+
+    Raises:
+        InputError: they differ in what decides what is learnt.
+    """
+    if not path.exists():
+        return
+    begun, now = asdict(load_recipe(path)), asdict(recipe)
+    keys = [key for key in now if key not in _MAY_CHANGE]
+    key = _first_difference({k: begun[k] for k in keys}, {k: now[k] for k in keys})
+    if key is not None:
+        raise InputError(
+            f'The run in "{path.parent.name}" was begun by another recipe: {key} differs.',
+            "Use another --out folder, or --fresh to start again in this one.",
+        )
+
+
+def _first_difference(one: Any, other: Any) -> Optional[str]:
+    """Return the path of the first value that differs, ("data.0.weight"); None: there is none."""
+    if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
+        one, other = dict(enumerate(one)), dict(enumerate(other))
+    if not (isinstance(one, dict) and isinstance(other, dict)):
+        return None if one == other else ""
+    for key in dict.fromkeys([*one, *other]):
+        if key not in one or key not in other:
+            return str(key)
+        found = _first_difference(one[key], other[key])
+        if found is not None:
+            return f"{key}.{found}".rstrip(".")
+    return None
 
 
 def _check(recipe: Recipe, name: str) -> None:

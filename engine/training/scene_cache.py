@@ -10,12 +10,14 @@ import argparse
 import hashlib
 import json
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
 from .. import synthesis
+from ..cli_errors import exit_code_of
 from ..errors import InputError
 from ..synthesis.scenes import synthesise
 
@@ -25,11 +27,13 @@ SCENE_SIZE = 320
 FIRST_SEED = 100_000
 #: Modules of the generator that have no part in how a scene looks.
 _WITHOUT = {"demo.py", "facts.py", "output.py"}
+#: How many the recipes are run with.
+COUNT = 800
 #: Name of the file that says what the scenes were made by.
 MADE_BY = "made_by.json"
 
 
-def write_scenes(folder: Path, count: int = 800, first_seed: int = FIRST_SEED) -> None:
+def write_scenes(folder: Path, count: int = COUNT, first_seed: int = FIRST_SEED) -> None:
     """Write scenes that are not there yet, with a progress bar.
 
     Args:
@@ -86,13 +90,10 @@ def main() -> None:
     """Write the scenes of the recipes."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--count", type=int, default=800)
+    parser.add_argument("--count", type=int, default=COUNT)
     chosen = parser.parse_args()
-    try:
-        write_scenes(chosen.folder, chosen.count)
-    except InputError as error:
-        parser.error(str(error))
+    write_scenes(chosen.folder, chosen.count)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code_of(main))

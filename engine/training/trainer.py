@@ -18,6 +18,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from ..device import Device, choose
 from ..errors import InputError
+from ..weights.files import sha256_of
 from ..weights.loading import read_head, save_head
 from .recipe import OptimiserSpec, Recipe
 from .tasks import Task
@@ -50,6 +51,7 @@ class Trainer:
         model: in training mode, on the device.
         device: where and in which precision it computes.
         best: highest F1 on the validation pairs so far, -1 before the first validation.
+        origin: SHA-256 of the weights that the run started from; "" where there are none.
     """
 
     def __init__(self, recipe: Recipe, task: Task, device: str = "cpu", rank: int = 0) -> None:
@@ -66,6 +68,7 @@ class Trainer:
         fp16 = self.device.precision == "float16"
         self.scaler = torch.amp.GradScaler(self.device.name, enabled=fp16)
         self.best = -1.0
+        self.origin = ""
 
     def _rate(self, step: int) -> float:
         """Factor of the learning rate at a step."""
@@ -202,6 +205,7 @@ class Trainer:
             "scaler": self.scaler.state_dict(),
             "task": self.task.state_dict(),
             "best": self.best,
+            "origin": self.origin,
         }
         torch.save(state, out / f"{CHECKPOINT}.part")
         os.replace(out / f"{CHECKPOINT}.part", out / CHECKPOINT)
@@ -241,17 +245,28 @@ class Trainer:
             )
         state, _ = read_head(path)
         self._load(state)
+        self.origin = sha256_of(path)
         self.average = self._current() if self.recipe.ema else {}
 
-    def resume(self, path: Path) -> int:
+    def resume(self, path: Path, origin: Path | None = None) -> int:
         """Load a checkpoint if there is one; return the number of steps done.
 
+        Args:
+            path: of the checkpoint.
+            origin: weights that the run started from, if any; they may be gone by now.
+
         Raises:
-            InputError: it is that of another model.
+            InputError: it is that of another model, or the run started from other weights.
         """
         if not path.exists():
             return 0
         state = torch.load(path, map_location=self.device.name, weights_only=True)
+        self.origin = state.get("origin", "")  # checkpoints of earlier versions have none
+        if self.origin and origin and origin.exists() and sha256_of(origin) != self.origin:
+            raise InputError(
+                f"The run started from other weights of {origin.parent.name} than there are now.",
+                "Use another --out folder, or --fresh to start again from those of now.",
+            )
         self._load(state["model"])
         self.average = state["average"]
         self.optimiser.load_state_dict(state["optimiser"])
@@ -274,9 +289,9 @@ def choose_device(recipe: Recipe, wanted: str) -> Device:
     """Choose where a recipe is trained, and in which precision.
 
     Raises:
-        InputError: the recipe's precision or processes do not go with the device.
+        InputError: the recipe's precision does not go with the device.
     """
-    device = choose("cpu" if recipe.processes > 1 else wanted)
+    device = choose(wanted)
     if recipe.precision == "auto":
         half = device.name == "cpu" and torch.backends.mkldnn.is_available() and _has_bfloat16()
         return Device("cpu", "bfloat16", device.text) if half else device

@@ -246,6 +246,44 @@ def test_missing_data_is_told(tmp_path, monkeypatch):
         datasets.open_source("generated", tmp_path, tmp_path)
 
 
+@pytest.mark.parametrize(
+    "layout",
+    ["levir", "same:levir", "year:oscd", "paste:levir:generated", "oscd-bercy+nantes",
+     "airchange-Szada", "same:oscd-bercy", "paste:levir:airchange-Szada", "epfl_roads"],
+)
+def test_layouts_are_known(layout):
+    datasets.check_layout(layout)
+
+
+@pytest.mark.parametrize(
+    "layout",
+    ["levr", "sane:levir", "same:levr", "same:", "same:levir:levir", "paste:levir",
+     "paste:levir:levir:levir", "same:same:levir", "levir-1", "naip_trees-a", "oscd-", "oscd-a+",
+     "paste:levir:generated-a", ""],
+)
+def test_a_misspelt_layout_is_told_before_anything_is_opened(layout, tmp_path, monkeypatch):
+    def opened(*_):
+        raise AssertionError("opened")
+
+    for name in ("LevirPairs", "GeneratedPairs", "SameImage"):
+        monkeypatch.setattr(sources, name, opened)
+    with pytest.raises(InputError) as error:
+        datasets.open_source(layout, tmp_path, tmp_path)
+    assert f"Unknown data source: {layout}." in error.value.message
+    for name in ("levir", "oscd", "naip_trees", "dubai", "paste:A:B"):
+        assert name in error.value.hint
+
+
+def test_a_place_that_is_not_there_cannot_be_left_out(tmp_path, monkeypatch):
+    for place in ("bercy", "saclay_e"):
+        (tmp_path / "oscd" / place).mkdir(parents=True)
+    monkeypatch.setattr(datasets, "ForeignPairs", lambda *arguments: arguments[2])
+    assert datasets.open_source("oscd-saclay", tmp_path, tmp_path) == "saclay"
+    with pytest.raises(InputError, match="oscd has no place bercie") as error:
+        datasets.open_source("same:oscd-saclay+bercie", tmp_path, tmp_path)
+    assert "bercy, saclay_e" in error.value.hint
+
+
 @pytest.mark.real_data
 def test_levir_pairs_are_labelled_where_they_change():
     source = sources.LevirPairs(Path(os.environ["CHANGESCRIBE_DATA"]), (1, 2))

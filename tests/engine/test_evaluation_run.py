@@ -217,6 +217,10 @@ def test_an_evaluation_writes_figures_a_report_and_pictures(tmp_path, monkeypatc
     assert "robustness" not in figures
     report = (out / "report.md").read_text()
     assert "| LEVIR 31-36, buildings built, F1 | at least 0.9 | 1.000 | yes |" in report
+    for row in ("dates swapped, buildings removed", "dates swapped: distance in F1"):
+        assert f"| {row} (equal by construction) |" in report
+    assert "| swapped (equal by construction) |" in report
+    assert report.count("consistency check") == 2
     captured = capsys.readouterr()
     assert captured.out == report
     assert "LEVIR tile 31" in captured.err

@@ -195,6 +195,94 @@ def test_validation_chooses_the_best_weights_and_logs(tmp_path, data):
     assert load_recipe(tmp_path / "run" / "recipe.yaml").crop == 16
 
 
+def test_a_run_does_not_hide_that_its_recipe_was_changed(tmp_path, data):
+    text = RECIPE.replace("steps: 6", "steps: 2")
+    out = tmp_path / "run"
+    weights = loop.train(_recipe(tmp_path, text), out, data=data, task=TinyTask())
+    kept = (out / "recipe.yaml").read_text(), weights.read_bytes()
+    changed = _recipe(tmp_path, text.replace("lr: 0.01", "lr: 0.02"))
+    with pytest.raises(InputError, match=r"optimiser\.lr differs"):
+        loop.train(changed, out, data=data, task=TinyTask())
+    assert ((out / "recipe.yaml").read_text(), weights.read_bytes()) == kept
+    # A folder without a recipe tells nothing, and a longer run is the same one.
+    (out / "recipe.yaml").unlink()
+    loop.train(changed, out, data=data, task=TinyTask())
+    longer = _recipe(tmp_path, changed.read_text().replace("steps: 2", "steps: 3"))
+    loop.train(longer, out, data=data, task=TinyTask())
+    assert torch.load(out / "checkpoint.pt")["step"] == 3
+
+
+def test_a_fresh_start_leaves_no_checkpoint_to_go_on_from(tmp_path, data, monkeypatch):
+    text = RECIPE.replace("steps: 6", "steps: 1")
+    out = tmp_path / "run"
+    loop.train(_recipe(tmp_path, text), out, data=data, task=TinyTask())
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "_finish_step", killed)
+    changed = _recipe(tmp_path, text.replace("lr: 0.01", "lr: 0.02"))
+    with pytest.raises(KeyboardInterrupt):
+        loop.train(changed, out, data=data, task=TinyTask(), resume=False)
+    assert not (out / "checkpoint.pt").exists()
+
+
+def test_a_run_does_not_go_on_from_other_weights_than_it_started_from(tmp_path, data):
+    first = _recipe(tmp_path, RECIPE.replace("steps: 6", "steps: 1"))
+    weights = loop.train(first, tmp_path / "first", data=data, task=TinyTask())
+    second = _recipe(tmp_path, RECIPE.replace("steps: 6", "steps: 3") + "start_from: first\n")
+
+    def go_on(steps):
+        loop.train(second, tmp_path / "second", data=data, task=TinyTask(), steps=steps)
+
+    checkpoint = tmp_path / "second" / "checkpoint.pt"
+    go_on(1)
+    go_on(2)
+    kept = weights.read_bytes()
+    weights.unlink()
+    go_on(3)  # it is not needed any more
+    assert torch.load(checkpoint)["step"] == 3
+    again = _recipe(tmp_path, RECIPE.replace("steps: 6", "steps: 1") + "seed: 5\n")
+    loop.train(again, tmp_path / "first", data=data, task=TinyTask(), resume=False)
+    assert weights.read_bytes() != kept
+    second = _recipe(tmp_path, RECIPE.replace("steps: 6", "steps: 3") + "start_from: first\n")
+    with pytest.raises(InputError, match="other weights of first"):
+        go_on(3)
+    state = torch.load(checkpoint)
+    del state["origin"]  # as earlier versions wrote it
+    torch.save(state, checkpoint)
+    go_on(3)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "gpu", "several"),
+    [("cuda", True, False), ("auto", True, False), ("cpu", True, True), ("auto", False, True),
+     ("cuda", False, True)],
+)
+def test_processes_are_for_cpus(tmp_path, monkeypatch, wanted, gpu, several):
+    def choose(name):
+        return Device("cuda" if gpu and name != "cpu" else "cpu", "float32", "")
+
+    started = []
+    monkeypatch.setattr(loop, "choose", choose)
+    monkeypatch.setattr(trainer, "choose", choose)
+    monkeypatch.setattr(loop, "_run", lambda rank, job: started.append((1, job)))
+    monkeypatch.setattr(loop, "_run_several", lambda job: started.append((2, job)))
+    recipe = _recipe(tmp_path, RECIPE.replace("accumulate: 2", "processes: 2"))
+    loop.train(recipe, tmp_path / "run", data=tmp_path, device=wanted, task=TinyTask())
+    ((processes, job),) = started
+    assert processes == job.recipe.processes == (2 if several else 1)
+    name = trainer.choose_device(job.recipe, job.device).name
+    assert name == ("cpu" if several else "cuda")
+    assert load_recipe(tmp_path / "run" / "recipe.yaml").processes == 2
+
+
+def test_the_progress_bar_ends_where_the_run_does(tmp_path, data, capfd):
+    recipe = _recipe(tmp_path, RECIPE + "stop_at: 2\n")
+    loop.train(recipe, tmp_path / "run", data=data, task=TinyTask())
+    assert "2/2" in capfd.readouterr().err
+
+
 def _trainer(**changes) -> trainer.Trainer:
     recipe = Recipe("t", task="tiny", steps=10, precision="fp32",
                     optimiser=OptimiserSpec(name="sgd", lr=0.1, momentum=0), **changes)

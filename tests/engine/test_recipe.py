@@ -8,7 +8,12 @@ import pytest
 pytest.importorskip("torch")
 
 from changescribe.engine.errors import InputError
-from changescribe.engine.training.recipe import RECIPES, load_recipe, save_recipe
+from changescribe.engine.training.recipe import (
+    RECIPES,
+    check_unchanged,
+    load_recipe,
+    save_recipe,
+)
 from changescribe.engine.training.tasks import create, names
 
 pytestmark = pytest.mark.torch
@@ -65,8 +70,60 @@ def test_an_unknown_recipe_or_task_is_told():
     with pytest.raises(InputError, match="no recipe") as error:
         load_recipe("nothing")
     assert "bundled" in error.value.hint
+    assert "text_tower" not in error.value.hint  # a recipe, but not one of this kind
     with pytest.raises(InputError, match="can be trained"):
         create("nothing")
+
+
+def test_only_a_bare_name_is_that_of_a_shipped_recipe(tmp_path):
+    with pytest.raises(InputError, match="no recipe") as error:
+        load_recipe(tmp_path / "bundled")
+    assert str(tmp_path / "bundled") in error.value.message
+    (tmp_path / "bundled").write_text(GOOD, encoding="utf-8")
+    assert load_recipe(tmp_path / "bundled").name == "a"
+
+
+@pytest.mark.parametrize(
+    ("start", "terms"),
+    [("", "open"), ("bundled_open", "open"), ("bundled_deep", "restricted"),
+     ("a_run_of_my_own", "restricted")],
+)
+def test_terms_are_those_of_the_stages_before_too(tmp_path, start, terms):
+    text = GOOD.replace("layout: levir_cd", "layout: levir_cd, terms: open")
+    assert _load(tmp_path, f'{text}start_from: "{start}"\n').terms == terms
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        ("seed: 3", "seed"),
+        ("optimiser: {lr: 0.5}", "optimiser.lr"),
+        ("optimiser: {betas: [0.9, 0.5]}", "optimiser.betas.1"),
+        ("model: {tiny: true}", "model.tiny"),
+        ("data: [{layout: levir_cd, weight: 2}]", "data.0.weight"),
+        ("data: [{layout: levir_cd}, {layout: whu_cd}]", "data.1"),
+        ("validation: {layout: levir_cd}", "validation"),
+    ],
+)
+def test_a_run_does_not_go_on_by_another_recipe(tmp_path, change, key):
+    begun = tmp_path / "begun.yaml"
+    save_recipe(_load(tmp_path, GOOD), begun)
+    other = GOOD[: GOOD.index("data")] if change.startswith("data") else GOOD
+    with pytest.raises(InputError) as error:
+        check_unchanged(_load(tmp_path, f"{other}{change}\n"), begun)
+    assert f": {key} differs" in error.value.message
+    assert "--fresh" in error.value.hint
+
+
+def test_a_run_may_go_on_longer_or_on_another_machine(tmp_path):
+    begun = tmp_path / "begun.yaml"
+    save_recipe(_load(tmp_path, GOOD), begun)
+    text = GOOD.replace("steps: 10", "steps: 20") + (
+        "stop_at: 15\nprocesses: 2\nthreads: 3\nworkers: 4\ncheckpoint_every: 5\n"
+        "validate_every: 6\ndescription: longer\n"
+    )
+    check_unchanged(_load(tmp_path, text), begun)
+    check_unchanged(_load(tmp_path, GOOD), tmp_path / "none.yaml")
 
 
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda p: p.stem)

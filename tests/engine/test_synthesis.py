@@ -249,6 +249,7 @@ def test_facts_of_what_is_written_lie_where_the_labels_changed(written):
     "arguments",
     [
         {"n": 0},
+        {"n": 1, "seed": -1},
         {"n": 1, "size": 8},
         {"n": 1, "pixel_size": 0.01},
         {"n": 1, "layout": "moon"},
@@ -264,7 +265,7 @@ def test_arguments_out_of_range_are_told(tmp_path, arguments):
 
 def test_cancel_leaves_no_list_of_scenes(tmp_path):
     done = []
-    with pytest.raises(CancelledError):
+    with pytest.raises(CancelledError, match="1 of 5 pairs are in"):
         output.write_pairs(
             tmp_path,
             5,

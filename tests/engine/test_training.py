@@ -10,10 +10,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from changescribe.engine.errors import InputError
 from changescribe.engine.modules.bundled import ChangeModel, ModelConfig
 from changescribe.engine.training import export, losses, phrases
 from changescribe.engine.training.loop import train
 from changescribe.engine.training.recipe import (
+    DataSpec,
     OptimiserSpec,
     Recipe,
     ScheduleSpec,
@@ -181,6 +183,50 @@ def test_train_writes_weights_that_load(tmp_path):
     )
     weights = train(recipe, tmp_path / "run", data=tmp_path, task=BundledTask(random_text))
     assert load_model(weights).config.width == 16
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("crop: 512", "crop"),
+        ("augment: {flip: false}", "augment.flip"),
+        ("augment: {rotate: false}", "augment.rotate"),
+        ("augment: {exchange: 0.0}", "augment.exchange"),
+        ("loss: {chnage: 3}", "loss.chnage"),
+        ("data: [{layout: levir, split: train}]", "split of levir"),
+        ("data: [{layout: levir, folder: levir}]", "folder of levir"),
+        ("data: [{layout: levir, names: list.txt}]", "names of levir"),
+        ("data: [{layout: levir, folds: 2}]", "folds of levir"),
+        ("data: [{layout: levir, fold: [0]}]", "fold of levir"),
+        ("data: [{layout: levir, changed: 0.5}]", "changed of levir"),
+        ("data: [{layout: levir, options: {scale: [1, 2]}}]", "options.scale of levir"),
+        ("data: [{layout: naip_trees, options: {scales: [1, 2]}}]", "options.scales of naip_trees"),
+        ("data: [{layout: 'same:naip_trees', options: {scales: [1, 2]}}]", "scales of same:naip"),
+        ("data: [{layout: levir}, {layout: oscd-a+}]", "Unknown data source: oscd-a+."),
+    ],
+)
+def test_what_the_bundled_model_would_ignore_is_refused(tmp_path, monkeypatch, change, told):
+    def loaded(*_):
+        raise AssertionError("loaded")
+
+    monkeypatch.setattr(BundledTask, "prepare", loaded)
+    text = "name: tiny\ntask: bundled\nsteps: 2\n"
+    text += "" if change.startswith("data") else "data: [{layout: levir}]\n"
+    recipe = tmp_path / "tiny.yaml"
+    recipe.write_text(f"{text}{change}\n", encoding="utf-8")
+    with pytest.raises(InputError) as error:
+        train(recipe, tmp_path / "run", data=tmp_path)
+    assert told in error.value.message
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_the_bundled_model_uses_is_not_refused():
+    ground = DataSpec("paste:levir:naip_trees", options={"scales": [0.9, 1.5]})
+    recipe = Recipe("tiny", task="bundled", steps=1, data=[ground], crop=512,
+                    validation=DataSpec("levir_cd", split="val"), loss={"some": 4.0})
+    BundledTask().check(recipe)  # validation tiles have the size of crops
+    for name in ("bundled_elsewhere", "bundled_round", "bundled_open"):
+        BundledTask().check(load_recipe(name))
 
 
 def test_shipped_recipes_say_their_terms():

@@ -68,6 +68,16 @@ class Task(ABC):
     name: str
     classes: tuple[str, ...] = ()
 
+    def check(self, recipe: Recipe) -> None:  # noqa: B027 - most use every setting
+        """Refuse what the task would ignore; called once, before a run writes or loads anything.
+
+        Args:
+            recipe: the run.
+
+        Raises:
+            InputError: a setting has no effect here.
+        """
+
     def prepare(self, recipe: Recipe, rank: int) -> None:  # noqa: B027 - most need nothing
         """Take what else of the recipe matters; called once in each process, before the rest.
 

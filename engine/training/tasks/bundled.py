@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Optional
 
@@ -16,17 +17,19 @@ from torch.utils.data import Dataset
 from ...errors import InputError
 from ...modules.bundled import NUM_CLASSES, ChangeModel, Encoded, ModelConfig
 from ...weights.loading import read_head
-from ..datasets import PairDataset, open_source
+from ..datasets import PairDataset, check_layout, open_source, parts_of
 from ..labels import BUILDING, SOME
 from ..losses import change_loss, class_loss, some_loss, steady_loss
 from ..phrases import ABSENT, build_bank
-from ..recipe import Recipe
+from ..recipe import AugmentSpec, DataSpec, Recipe
 from ..sample import CELL
 from ..text_bank import EncodeTexts, embed, shipped_encoder
 from .base import LabelledPair, Task
 
 #: Weight of the loss of reading a phrase as a class; its part of the model is one linear layer.
 READING_WEIGHT = 0.1
+#: Weights of the parts of the loss where a recipe gives none.
+_WEIGHTS = {"change": 2.0, "some": 1.0, "classes": 1.0, "steady": 2.0}
 #: Phrases of absent things among the queries of a step.
 ABSENT_QUERIES = 2
 
@@ -47,10 +50,21 @@ class BundledTask(Task):
     def __init__(self, encode: Optional[EncodeTexts] = None) -> None:
         self._encode = encode
 
+    def check(self, recipe: Recipe) -> None:
+        """Refuse unknown sources, and settings of other tasks."""
+        for spec in recipe.data:
+            check_layout(spec.layout)
+        ignored = next(_ignored(recipe), None)
+        if ignored:
+            raise InputError(
+                f"{recipe.name}: {ignored} has no effect on the bundled model.",
+                "Leave it out: crops, sources and most of the augmentation are the model's own.",
+            )
+
     def prepare(self, recipe: Recipe, rank: int) -> None:
         """Embed the phrases."""
         self.recipe, self.rank = recipe, rank
-        self.weight = {"change": 2.0, "some": 1.0, "classes": 1.0, "steady": 2.0, **recipe.loss}
+        self.weight = {**_WEIGHTS, **recipe.loss}
         self.bank = build_bank()
         self.text = embed(self.bank.phrases, self._encode or shipped_encoder())
 
@@ -150,6 +164,26 @@ class BundledTask(Task):
         sentence = self.text.sentences[self.bank.of_class(BUILDING)[:1]].to(before.device)
         ways = [model(*dates, sentence)[:, 0] for dates in ((before, after), (after, before))]
         return {"change": torch.stack(ways).amax(0).sigmoid()}
+
+
+def _ignored(recipe: Recipe) -> Iterator[str]:
+    """Yield the names of settings that are set and would do nothing."""
+    if recipe.validation is None and recipe.crop != Recipe.crop:  # validation tiles have its size
+        yield "crop"
+    for key in ("flip", "rotate", "exchange"):
+        if getattr(recipe.augment, key) != getattr(AugmentSpec, key):
+            yield f"augment.{key}"
+    yield from (f"loss.{key}" for key in recipe.loss if key not in _WEIGHTS)
+    usual = DataSpec()
+    for spec in recipe.data:
+        for key in ("folder", "split", "names", "folds", "fold", "changed"):
+            if getattr(spec, key) != getattr(usual, key):
+                yield f"{key} of {spec.layout}"
+        # The places of naip_trees are never scaled.
+        scaled = any(name != "naip_trees" for name, _ in parts_of(spec.layout))
+        for key in spec.options:
+            if key != "scales" or not scaled:
+                yield f"options.{key} of {spec.layout}"
 
 
 def _config(settings: dict[str, Any]) -> ModelConfig:
