@@ -63,7 +63,7 @@ class Schedule:
     samples: int = 4
     batch: int = 96
     temperature: float = 0.7
-    seed: int = 11
+    seed: int = 12
 
 
 class TextGroups:
