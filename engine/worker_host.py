@@ -149,11 +149,7 @@ class WorkerHost(Host):
     ) -> TilePrediction:
         """Ask the process, and another one where it dies; without regions for scores alone."""
         with self._turn(cancelled):
-            session = self._session
             try:
-                if session is not None:
-                    # One that died between two batches would be replaced without a word.
-                    session.process.check()
                 return self._ask(system, before, after, queries, regions, cancelled)
             except WorkerEnded as death:
                 how = death.how
@@ -202,14 +198,26 @@ class WorkerHost(Host):
                 death.log,
             ) from death
 
-    def _running(self, cancelled: Optional[CancelledCallback]) -> _Session:
-        """Return the process, started where there is none."""
+    def _running(
+        self, cancelled: Optional[CancelledCallback], in_run: bool = False
+    ) -> _Session:
+        """Return the process, started where there is none.
+
+        Args:
+            cancelled: asked while it starts.
+            in_run: one that died since the last call is told, not replaced without a word.
+
+        Raises:
+            WorkerEnded: it died in mid-run; the next call starts another one.
+        """
         with self._state:
             if self._closed:
                 raise CancelledError
             session = self._session
             if session is not None and session.process.alive:
                 return session
+            if session is not None and in_run:
+                session.process.check()
             dead, session = session, _Session(WorkerProcess(self.python), {})
             self._session = session
         if dead is not None:
@@ -238,9 +246,11 @@ class WorkerHost(Host):
                 str(hello),
             )
 
-    def _with_system(self, system: str, cancelled: Optional[CancelledCallback]) -> _Session:
+    def _with_system(
+        self, system: str, cancelled: Optional[CancelledCallback], in_run: bool = False
+    ) -> _Session:
         """Return the process with a system loaded: a new process has none."""
-        session = self._running(cancelled)
+        session = self._running(cancelled, in_run)
         if system not in session.loaded:
             self._load(session, system, cancelled)
         return session
@@ -270,7 +280,7 @@ class WorkerHost(Host):
         cancelled: Optional[CancelledCallback],
     ) -> TilePrediction:
         """Send a batch through the shared memory, and take the answer out of it."""
-        session = self._with_system(system, cancelled)
+        session = self._with_system(system, cancelled, in_run=True)
         shape = Shape(*before.shape[:3], len(queries))
         block = self._block(session, shape.size)
         scores, *tiles, classes = block.views(shape)
