@@ -64,7 +64,7 @@ package: setup ## build out/changescribe.zip for "Install from ZIP" and check th
 train: setup-full ## train a model (hours): RECIPE=bundled; ARGS="--out FOLDER --data FOLDER"
 	@$(FULL) -m changescribe.engine.cli train $(RECIPE) $(ARGS)
 
-model: setup-full ## train and measure the bundled model and captioner (hours), into out/model: needs CHANGESCRIBE_DATA, takes no ARGS
+model: ## train and measure the bundled model and captioner (hours), into out/model; imagery: CHANGESCRIBE_DATA, or ../shared/data
 	@scripts/model.sh $(ARGS)
 
 evaluate: setup-full ## measure the bundled model into out/evaluation (minutes): ARGS="--quick --model FOLDER"

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Optional
 
 from .classes import CLASSES, LandCoverClass, class_of
-from .request import APPEARED, REMOVED, ParsedPrompt, Query, Region
+from .request import APPEARED, CHANGED, REMOVED, ParsedPrompt, Query, Region
 
 #: What is said of an object of a class that is no longer there.
 _GONE = {"building": "demolished", "road": "removed", "tree": "cleared"}
@@ -96,7 +96,7 @@ def scene_caption(
     if not found:
         prompt = " ".join(parsed.text.split())
         where = "in the part that was analysed" if partial else "in the area analysed"
-        matching = "" if parsed.anything else f' matching "{prompt}"'
+        matching = "" if _all_asked(parsed.queries) else f' matching "{prompt}"'
         text = f"No change{matching} was found {where}."
     else:
         if parsed.anything:
@@ -118,6 +118,16 @@ def scene_caption(
             ]
         text = _capital("; ".join(clauses)) + "."
     return f"{text} The run was stopped before it was finished." if partial else text
+
+
+def _all_asked(queries: Sequence[Query]) -> bool:
+    """Tell whether every class was looked for in both directions: nothing was left out."""
+    asked = {(known.name, q.direction) for q in queries if (known := class_of(q.object))}
+    return all(
+        (land_cover.name, CHANGED) in asked
+        or {(land_cover.name, APPEARED), (land_cover.name, REMOVED)} <= asked
+        for land_cover in CLASSES
+    )
 
 
 def format_area(area_m2: float, pixel_size: Optional[float] = None) -> str:

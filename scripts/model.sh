@@ -5,7 +5,8 @@
 # All but two parts begin from nothing: the backbone comes with its ImageNet weights, and the text
 # tower (text.onnx, vocab.txt) is taken as shipped (engine/training/text_distillation.py makes it).
 # Nothing that ships is touched: copy the folder to resources/models to ship it.
-# It takes no arguments: every stage must find the data, and the run of the stage before it.
+# It takes no arguments: every stage must find the data, and the run of the stage before it. Where a
+# recipe or the generator of scenes has changed since, it stops: delete out/model to start again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -18,18 +19,19 @@ if [ ! -d "${CHANGESCRIBE_DATA:-}" ]; then
     exit 2
 fi
 
+scripts/setup.sh full
 # The scenes that are written here are those that training reads.
 unset CHANGESCRIBE_SCENES
+runs=out/model/runs
 python=.venv-full/bin/python
 stages=(bundled bundled_finish bundled_deep bundled_sharp bundled_long bundled_round bundled_polish)
 last="${stages[-1]}"
 
-"$python" -m changescribe.engine.training.scene_cache out/scenes
+"$python" -m changescribe.engine.training.scene_cache "$runs/scenes"
 for stage in "${stages[@]}"; do
     echo "== $stage"
-    "$python" -m changescribe.engine.cli train "$stage" --out "out/$stage"
+    "$python" -m changescribe.engine.cli train "$stage" --out "$runs/$stage"
 done
-mkdir -p out/model
-"$python" -m changescribe.engine.evaluation.release "out/$last" "$last" out/model
+"$python" -m changescribe.engine.evaluation.release "$runs/$last" "$last" out/model
 "$python" -m changescribe.engine.training.captioner --model out/model --out out/model
-"$python" -m changescribe.engine.cli evaluate --model out/model
+"$python" -m changescribe.engine.cli evaluate --model out/model --out out/model/evaluation

@@ -23,6 +23,7 @@ from .calibration import RawCounts, raw_scores
 from .elsewhere import AIRCHANGE, OSCD, measure_foreign
 from .generated import EVALUATION_SEEDS, GeneratedFigures, scored_scenes
 from .levir import (
+    PIXEL_SIZE,
     VALIDATION_TILES,
     LevirTile,
     PromptFigures,
@@ -83,8 +84,9 @@ def evaluate(
     tell("speed")
     pair = (tiles[0].before, tiles[0].after)
     figures["speed"] = measure_speed(system, *pair)
-    # A multiple of 32 near 1024 x 0.554 / 0.44: what the product makes of a tile of LEVIR.
-    figures["speed_magnified"] = measure_speed(system, *(magnified(i, 1.25) for i in pair))
+    # What the product makes of a tile of LEVIR.
+    factor = PIXEL_SIZE / system.info.pixel_sizes[0]
+    figures["speed_magnified"] = measure_speed(system, *(magnified(i, factor) for i in pair))
     figures["megabytes"] = measure_size(folder)
     levir = LevirFigures(data, calibration)
     for scored in score_tiles(system, tiles):

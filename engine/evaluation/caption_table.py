@@ -26,6 +26,7 @@ import numpy as np
 
 from ..caption_writer import place_of
 from ..checked_writer import ANYTHING, detect_everything
+from ..cli_errors import exit_code_of
 from ..host import InProcessHost
 from ..raster.reader import RasterSource
 from ..request import ChangeRequest
@@ -294,4 +295,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code_of(main))

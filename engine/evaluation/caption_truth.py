@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -32,6 +33,7 @@ from tqdm import tqdm
 
 from .. import pipeline, systems
 from ..classes import CLASSES, class_of
+from ..cli_errors import exit_code_of
 from ..detected import Detected
 from ..host import InProcessHost
 from ..raster.area import AreaMask
@@ -259,4 +261,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code_of(main))

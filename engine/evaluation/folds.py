@@ -9,6 +9,7 @@ the same recipe, started from the same earlier stage, without that place and som
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
 import sys
@@ -18,6 +19,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from ..cli_errors import exit_code_of
 from ..errors import InputError
 from ..systems.base import ChangeSystem
 from ..systems.bundled import MANIFEST, BundledSystem
@@ -109,7 +111,8 @@ def train_folds(runs: Path, recipe: Recipe, shipped: Path, out: Path) -> None:
 def trained_on_foreign(manifest: dict[str, Any]) -> bool:
     """Tell from a manifest whether OSCD or AirChange are among what a model was trained on.
 
-    The manifest names the sources of the last stage; those of the stages before are looked up.
+    The manifest names the sources of all stages; one of an earlier version only those of the last,
+    so that the stages before are looked up as well.
     """
     layouts = [source.split(" ")[0] for source in manifest.get("sources", ())]
     if manifest.get("name") in shipped_names():
@@ -156,5 +159,16 @@ def system_chooser(
     return choose
 
 
+def main() -> None:
+    """Train and export the two models."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("runs", type=Path, help="folder with the run that the recipe starts from")
+    parser.add_argument("recipe", help="of the last stage of the model that ships")
+    parser.add_argument("shipped", type=Path, metavar="model_folder", help="its model files")
+    parser.add_argument("out", type=Path, help="for a folder of model files per fold")
+    chosen = parser.parse_args()
+    train_folds(chosen.runs, load_recipe(chosen.recipe), chosen.shipped, chosen.out)
+
+
 if __name__ == "__main__":
-    train_folds(Path(sys.argv[1]), load_recipe(sys.argv[2]), Path(sys.argv[3]), Path(sys.argv[4]))
+    sys.exit(exit_code_of(main))

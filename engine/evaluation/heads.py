@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -22,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from ..backbones import frozen
+from ..cli_errors import exit_code_of
 from ..device import choose
 from ..modules import lgcd_onnx, mmchange_onnx, textscd_onnx
 from ..modules.lgcd import LgcdHead
@@ -206,4 +208,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code_of(main))

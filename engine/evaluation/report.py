@@ -262,8 +262,8 @@ def _speed(figures: Figures) -> str:
     files = ", ".join(f"{name} {size:g}" for name, size in sizes.items() if name != "total")
     return (
         f"### Speed and size\n{speed['seconds_median']:.2f} s for a pair of "
-        f"{speed['pixels'][0]}x{speed['pixels'][1]} and one query, median of "
-        f"{len(speed['seconds_all'])} ({speed['device']}); "
+        f"{speed['pixels'][0]}x{speed['pixels'][1]} and one query in the product's tiles, "
+        f"median of {len(speed['seconds_all'])} ({speed['device']}); "
         f"{figures['speed_magnified']['seconds_median']:.2f} s for one that is magnified to "
         f"{figures['speed_magnified']['pixels'][0]} pixels, as a tile of LEVIR with its pixels of "
         f"0.55 m is. {sizes['total']:g} MB: {files}."

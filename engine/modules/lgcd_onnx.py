@@ -8,6 +8,7 @@ long as it was made from them.
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from ..cli_errors import exit_code_of
 from ..weights import files, loading
 from .lgcd import LgcdHead, head_of
 from .lgcd_config import LgcdConfig
@@ -98,11 +100,13 @@ class OnnxHead(Session):
         return self.run(INPUTS, (*features, *questions))
 
 
-def main(path: str) -> None:
+def main(*arguments: str) -> None:
     """Export a file of trained weights to the ONNX file beside it."""
-    weights = Path(path)
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("weights", type=Path, help="file of trained weights (.safetensors)")
+    weights = parser.parse_args(arguments or None).weights
     export(load_head(weights)[0], weights.with_suffix(".onnx"), files.sha256_of(weights))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    sys.exit(exit_code_of(main))

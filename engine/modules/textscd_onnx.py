@@ -7,12 +7,14 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from ..cli_errors import exit_code_of
 from ..weights import files
 from .mmchange_onnx import MAPS, example_maps, write
 from .onnx_head import Session
@@ -61,11 +63,13 @@ class OnnxHead(Session):
         return Maps(*self.run((*MAPS, *CAPTION), (*before, *after, words, mask)))
 
 
-def main(path: str) -> None:
+def main(*arguments: str) -> None:
     """Export a file of trained weights to the ONNX file beside it."""
-    weights = Path(path)
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("weights", type=Path, help="file of trained weights (.safetensors)")
+    weights = parser.parse_args(arguments or None).weights
     export(load_trained(weights).head, weights.with_suffix(".onnx"), files.sha256_of(weights))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    sys.exit(exit_code_of(main))

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import re
 import shutil
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ import torch
 from tqdm import tqdm
 
 from ..backbones.causal import IMAGE, LanguageModel
+from ..cli_errors import exit_code_of
 from ..modules.kcfi import INSTRUCTIONS as KCFI
 from ..modules.semantic_cc_config import INSTRUCTIONS as SEMANTIC_CC
 from ..weights.store import WeightsStore
@@ -197,4 +199,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code_of(main))

@@ -38,15 +38,21 @@ class Pasted:
         self.ground, self.donor = ground, donor
 
     def draw(self, rng: np.random.Generator) -> PairSample:
-        """Return a pair of the ground, with objects where the donor's pairs have any."""
+        """Return a pair of the ground, with objects where the donor's pairs have any.
+
+        Of other classes than buildings, only what lies on ground of which it is known whether they
+        were there: laid on both dates as well, they would else be taught as unchanged alone.
+        """
         pair = self.ground.draw(rng)
+        known = pair.state_before != UNKNOWN
+        known[..., BUILDING] = True
         for _ in range(_TRIES):
             donor = self.donor.draw(rng)
             ways = [donor, donor.swapped()]
             if rng.random() < 0.5:
                 ways.reverse()
             for way in ways:
-                changed = way.changes[..., APPEARED] == 1
+                changed = (way.changes[..., APPEARED] == 1) & known
                 classes = np.flatnonzero(changed.sum((0, 1)) >= _LEAST)
                 if len(classes):
                     index = int(rng.choice(classes))

@@ -104,7 +104,7 @@ def open_source(
         return sources.LevirPairs(root, (1, 30), scales or (0.7, 1.5))
     folder, _, left_out = name.partition("-")
     if folder in FOREIGN:
-        _check_places(root / folder, parts_of(name)[0][1])
+        check_places(name, root)
         return ForeignPairs(root / folder, FOREIGN[folder], left_out, scales)
     if name == "naip_trees":
         return sources.NaipTrees(root)
@@ -115,12 +115,23 @@ def open_source(
     return sources.PseudoPairs(root, name, classes, scales or usual, mosaic)
 
 
-def _check_places(folder: Path, left_out: Sequence[str]) -> None:
+def check_places(layout: str, root: Path) -> None:
     """Refuse to leave out places that are not there: a misspelt one would be trained on.
+
+    Only the names of the folders are read; a set that is not there is told when it is opened.
+
+    Args:
+        layout: as of :func:`open_source`.
+        root: the data folder.
 
     Raises:
         InputError: there is no such place.
     """
+    for name, left_out in parts_of(layout):
+        _check_left_out(root / name, left_out)
+
+
+def _check_left_out(folder: Path, left_out: Sequence[str]) -> None:
     places = sorted(path.name for path in folder.glob("*"))
     for start in left_out if places else ():
         if not any(place.startswith(start) for place in places):

@@ -27,7 +27,7 @@ from .pairs import open_pairs
 from .pairs.crops import Tiles, collate
 from .recipe import Recipe, check_unchanged, load_recipe, save_recipe
 from .tasks.base import UNKNOWN, Task
-from .trainer import BEST, CHECKPOINT, WEIGHTS, Batch, Trainer
+from .trainer import BEST, CHECKPOINT, WEIGHTS, Batch, Trainer, check_origin
 
 
 def train(
@@ -55,7 +55,8 @@ def train(
         data: folder that the recipe's data folders count from.
         device: ``"auto"``, ``"cpu"`` or ``"cuda"``; a GPU gets one process, whatever the recipe
             says: its processes are for the cores of a CPU.
-        resume: go on from ``checkpoint.pt`` if there is one; otherwise it is deleted.
+        resume: go on from ``checkpoint.pt`` if there is one; otherwise it and the weights of the
+            earlier run are deleted, once all that the new one needs is open.
         steps: stop after this step of the recipe (its schedule stays as it is).
         task: what is trained; None makes that of the recipe. It must be picklable where the
             recipe has several processes.
@@ -65,25 +66,25 @@ def train(
 
     Raises:
         InputError: the recipe or the data cannot be read, the recipe has a setting that its task
-            ignores, or it is not the one that the run in ``out`` was begun with.
+            ignores, it is not the one that the run in ``out`` was begun with, or the run that it
+            starts from is missing.
         WeightsError: weights of a frozen part are missing.
         DependencyError: a package is not installed.
     """
     loaded = load_recipe(recipe)
     (task or tasks.create(loaded.task)).check(loaded)
     folder = Path(out).resolve()
+    _check_places(loaded, Path(data))
     if resume and (folder / CHECKPOINT).exists():
         check_unchanged(loaded, folder / "recipe.yaml")
+    elif loaded.start_from:
+        check_origin(_origin(loaded, folder))
     folder.mkdir(parents=True, exist_ok=True)
-    if not resume:
-        # Were the new run interrupted before its first checkpoint, the next would go on from this.
-        (folder / CHECKPOINT).unlink(missing_ok=True)
-    save_recipe(loaded, folder / "recipe.yaml")
     last = min(steps or loaded.last_step, loaded.last_step)
-    if loaded.processes > 1 and choose(device).name == "cuda":
-        loaded = replace(loaded, processes=1)
-    job = Job(loaded, folder, Path(data), device, resume, last, task)
-    if loaded.processes == 1:
+    several = loaded.processes > 1 and choose(device).name != "cuda"
+    used = loaded if several else replace(loaded, processes=1)
+    job = Job(used, folder, Path(data), device, resume, last, task, loaded)
+    if used.processes == 1:
         _run(0, job)
     else:
         _run_several(job)
@@ -92,7 +93,11 @@ def train(
 
 @dataclass(frozen=True)
 class Job:
-    """What every process of a run is told; the names are those of :func:`train`."""
+    """What every process of a run is told; the names are those of :func:`train`.
+
+    Attributes:
+        written: the recipe as it was given: a GPU gets fewer processes than it says.
+    """
 
     recipe: Recipe
     out: Path
@@ -101,6 +106,21 @@ class Job:
     resume: bool
     last: int
     task: Optional[Task]
+    written: Recipe
+
+
+def _check_places(recipe: Recipe, data: Path) -> None:
+    """Refuse to leave out places that are not there; only the bundled model's sources can."""
+    if recipe.task == "bundled":
+        from .datasets import check_places  # with GDAL, which other tasks do without
+
+        for spec in recipe.data:
+            check_places(spec.layout, data)
+
+
+def _origin(recipe: Recipe, out: Path) -> Path:
+    """Return the weights that a run starts from."""
+    return out.parent / recipe.start_from / WEIGHTS
 
 
 def _run_several(job: Job) -> None:
@@ -142,12 +162,14 @@ def _run(rank: int, job: Job) -> None:
     task = job.task or tasks.create(recipe.task)
     task.prepare(recipe, rank)
     trainer = Trainer(recipe, task, job.device, rank)
-    origin = job.out.parent / recipe.start_from / WEIGHTS if recipe.start_from else None
+    origin = _origin(recipe, job.out) if recipe.start_from else None
     start = trainer.resume(job.out / CHECKPOINT, origin) if job.resume else 0
     if not start and origin:
         trainer.start_from(origin)
     tiles = _validation_tiles(job, task) if rank == 0 else None
     batches = _batches(job, task, rank, start)
+    if rank == 0:
+        _sign(job)
     log = TrainingLog(job.out, start, job.last) if rank == 0 else None
     try:
         for step in range(start, job.last):
@@ -159,6 +181,16 @@ def _run(rank: int, job: Job) -> None:
     finally:
         if log is not None:
             log.close()
+
+
+def _sign(job: Job) -> None:
+    """Make the folder that of this run: nothing that it needs can be missing any more."""
+    if not job.resume:
+        # Were this run interrupted before its first checkpoint, the next would go on from the
+        # old one, and old weights would lie beside a recipe that they are not of.
+        for name in (CHECKPOINT, WEIGHTS, BEST):
+            (job.out / name).unlink(missing_ok=True)
+    save_recipe(job.written, job.out / "recipe.yaml")
 
 
 def _finish_step(
@@ -179,7 +211,7 @@ def _finish_step(
 
 
 def _batches(job: Job, task: Task, rank: int, start: int) -> Iterator[Batch]:
-    """This process's part of every batch, drawn ahead by readers."""
+    """Open the data; this process's part of every batch is then drawn ahead by readers."""
     recipe = job.recipe
     share = recipe.batch_size // recipe.processes
     size = share // recipe.accumulate
@@ -196,6 +228,11 @@ def _batches(job: Job, task: Task, rank: int, start: int) -> Iterator[Batch]:
         prefetch_factor=4,
         multiprocessing_context=_how_to_start(),
     )
+    return _drawn(loader)
+
+
+def _drawn(loader: DataLoader) -> Iterator[Batch]:
+    """Start the readers when the first batch is asked for."""
     for batch in loader:
         yield _checked(batch)
 

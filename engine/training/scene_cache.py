@@ -65,16 +65,41 @@ def write_scenes(folder: Path, count: int = COUNT, first_seed: int = FIRST_SEED)
 
 def _check(folder: Path) -> None:
     """See that what is there was made by this generator, and sign a new folder."""
-    made_by = {"generator": generator_digest(), "size": SCENE_SIZE}
-    note = folder / MADE_BY
     if any(folder.glob("*.npz")):
-        if not note.exists() or json.loads(note.read_text(encoding="utf-8")) != made_by:
-            raise InputError(
-                f"The scenes in {folder} were made by another version of the generator.",
-                "Delete the folder, or name another one.",
-            )
-    else:
-        note.write_text(json.dumps(made_by, indent=1) + "\n", encoding="utf-8")
+        check_scenes(folder, unsigned=False)
+        return
+    part = folder / f"{MADE_BY}.part"
+    part.write_text(json.dumps(_made_by(), indent=1) + "\n", encoding="utf-8")
+    os.replace(part, folder / MADE_BY)
+
+
+def check_scenes(folder: Path, *, unsigned: bool = True) -> None:
+    """Refuse scenes that another generator made.
+
+    Args:
+        folder: with the ``.npz`` files.
+        unsigned: accept a folder that does not say what made it: scenes may be the user's own.
+
+    Raises:
+        InputError: another generator made them, or what says so is damaged.
+    """
+    note = folder / MADE_BY
+    if unsigned and not note.exists():
+        return
+    try:
+        same = json.loads(note.read_text(encoding="utf-8")) == _made_by()
+    except (OSError, ValueError):
+        same = False
+    if not same:
+        raise InputError(
+            f"The scenes in {folder} were made by another version of the generator.",
+            "Delete the folder and write them again, or name another one.",
+        )
+
+
+def _made_by() -> dict[str, object]:
+    """Return what a folder of this generator's scenes is signed with."""
+    return {"generator": generator_digest(), "size": SCENE_SIZE}
 
 
 def generator_digest() -> str:

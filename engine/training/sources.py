@@ -34,6 +34,7 @@ from .labels import (
 )
 from .roads import new_roads
 from .sample import APPEARED, REMOVED, PairSample, nothing_known
+from .scene_cache import check_scenes
 
 CROP = 256
 
@@ -387,6 +388,9 @@ class GeneratedPairs:
         folder: with files that hold ``before``, ``after`` (H, W, 3) and their label codes
             ``label_before``, ``label_after`` (H, W).
         scales: smallest and largest magnification.
+
+    Raises:
+        InputError: there are none, or the folder says that another generator made them.
     """
 
     def __init__(self, folder: Path, scales: tuple[float, float] = (0.8, 1.25)) -> None:
@@ -397,6 +401,7 @@ class GeneratedPairs:
                 "There are no generated scenes yet.",
                 f'Write them: python -m changescribe.engine.training.scene_cache "{folder}"',
             )
+        check_scenes(folder)
         self.table = state_table((BUILDING, ROAD, TREE, GRASS, WATER, BARE))
 
     def draw(self, rng: np.random.Generator) -> PairSample:

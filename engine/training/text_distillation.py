@@ -15,6 +15,7 @@ import json
 import logging
 import math
 import random
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..cli_errors import exit_code_of
 from ..errors import DependencyError, InputError
 from ..modules.text_tower import TextTower, TextTowerConfig, save_text_tower
 from ..tokenizer import VOCABULARY_PATH, WordPieceTokenizer
@@ -369,4 +371,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code_of(main))

@@ -238,11 +238,7 @@ class Trainer:
             InputError: there is no such run.
             WeightsError: its weights are damaged.
         """
-        if not path.exists():
-            raise InputError(
-                f"The run that this recipe starts from is missing: {path.parent.name}.",
-                f"Train it first: changescribe train {path.parent.name} --out {path.parent}",
-            )
+        check_origin(path)
         state, _ = read_head(path)
         self._load(state)
         self.origin = sha256_of(path)
@@ -283,6 +279,19 @@ class Trainer:
                 "Was the recipe changed? Use another --out folder.",
             )
         self.model.load_state_dict(state, strict=False)
+
+
+def check_origin(path: Path) -> None:
+    """Refuse to start from weights that are not there.
+
+    Raises:
+        InputError: there is no such run.
+    """
+    if not path.exists():
+        raise InputError(
+            f"The run that this recipe starts from is missing: {path.parent.name}.",
+            f"Train it first: changescribe train {path.parent.name} --out {path.parent}",
+        )
 
 
 def choose_device(recipe: Recipe, wanted: str) -> Device:

@@ -14,6 +14,7 @@ from changescribe.engine.captions import (
     region_caption,
     scene_caption,
 )
+from changescribe.engine.classes import CLASSES
 from changescribe.engine.prompt import parse, resolve
 from changescribe.engine.request import Query, Region
 
@@ -213,9 +214,17 @@ def test_an_exchange() -> None:
 def test_nothing_found() -> None:
     text = scene_caption(parse("roads  built"), [tally("roads", "appeared")])
     assert text == 'No change matching "roads built" was found in the area analysed.'
-    asked = parse("anything changed")
+    asked = resolve(parse("anything changed"), [land_cover.plural for land_cover in CLASSES])
     text = scene_caption(asked, [Tally(query) for query in asked.queries])
     assert text == "No change was found in the area analysed."
+
+
+@pytest.mark.parametrize("prompt", ["everything except water", "anything built", "what is gone?"])
+def test_nothing_found_of_what_was_not_everything(prompt: str) -> None:
+    asked = resolve(parse(prompt), [land_cover.plural for land_cover in CLASSES])
+    assert asked.anything
+    text = scene_caption(asked, [Tally(query) for query in asked.queries])
+    assert text == f'No change matching "{prompt}" was found in the area analysed.'
 
 
 def test_partial_runs_say_so_and_nothing_of_absence() -> None:

@@ -20,6 +20,11 @@ pytestmark = [
 RELEASE, SURPRISE, CAPTIONS, CAPTIONER = (
     "evaluation.release", "evaluation.surprise", "evaluation.captions", "training.captioner",
 )
+FOLDS, TABLE, TRUTH, HEADS = (
+    "evaluation.folds", "evaluation.caption_table", "evaluation.caption_truth", "evaluation.heads",
+)
+LANGUAGE, DISTILLATION = "training.caption_language", "training.text_distillation"
+EXPORTS = ("modules.lgcd_onnx", "modules.mmchange_onnx", "modules.textscd_onnx")
 
 
 def _run(module: str, *arguments: str) -> object:
@@ -31,7 +36,7 @@ def _run(module: str, *arguments: str) -> object:
     return ended.value.code
 
 
-@pytest.mark.parametrize("module", [RELEASE, SURPRISE, CAPTIONS])
+@pytest.mark.parametrize("module", [RELEASE, SURPRISE, CAPTIONS, FOLDS, *EXPORTS])
 def test_without_arguments_it_says_how_it_is_used(module, capsys):
     assert _run(module) == 2
     assert "usage:" in capsys.readouterr().err
@@ -47,6 +52,12 @@ def test_without_arguments_it_says_how_it_is_used(module, capsys):
         (CAPTIONS, ("bundled",), "Set the environment variable CHANGESCRIBE_DATA"),
         (CAPTIONER, (), "Set the environment variable CHANGESCRIBE_DATA"),
         (CAPTIONER, ("--looks", "away"), '"away" names no looks'),
+        (FOLDS, ("runs", "nonsense", "model", "out"), 'There is no recipe "nonsense'),
+        (TABLE, (), "Set the environment variable CHANGESCRIBE_DATA"),
+        (TRUTH, ("--scenes", "1", "--system", "nonsense"), "nonsense"),
+        (HEADS, ("--encoder", "nonsense"), "nonsense"),
+        (LANGUAGE, (), "Set the environment variable CHANGESCRIBE_DATA"),
+        *((export, ("none.safetensors",), "none.safetensors") for export in EXPORTS),
     ],
 )
 def test_bad_input_is_told_in_a_sentence(module, arguments, told, tmp_path, monkeypatch, capsys):
@@ -59,6 +70,15 @@ def test_bad_input_is_told_in_a_sentence(module, arguments, told, tmp_path, monk
     assert told in printed
     assert "Traceback" not in printed
     assert not list(Path(tmp_path).iterdir())
+
+
+def test_the_text_tower_says_that_its_teacher_is_missing(tmp_path, capsys):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("{seed: 1, training: {}, teacher: {package: no_such_package}}")
+    assert _run(DISTILLATION, "--recipe", str(recipe), "--output", str(tmp_path / "out")) == 2
+    printed = capsys.readouterr().err
+    assert "The teacher of the text tower is not installed." in printed
+    assert "Traceback" not in printed
 
 
 def test_the_captioner_says_which_sentences_are_missing(tmp_path, monkeypatch, capsys):

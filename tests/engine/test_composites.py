@@ -132,6 +132,16 @@ def test_drawn_pairs_show_what_their_labels_say():
     assert np.array_equal(nothing.draw(np.random.default_rng(0)).after, ground(0).after)
 
 
+def test_what_cannot_be_new_is_not_laid():
+    lost = donor().swapped()  # its house went, and a meadow came
+    lost.changes[..., labels.BUILDING, :] = 0
+    for state, laid_on in ((labels.UNKNOWN, False), (0, True)):
+        pair = ground(labels.UNKNOWN)
+        pair.state_before[..., labels.GRASS] = state
+        drawn = composites.Pasted(Given(pair), Given(lost)).draw(np.random.default_rng(1))
+        assert np.array_equal(drawn.after, pair.after) != laid_on
+
+
 def test_other_years_change_colours_alone(tmp_path: Path):
     folder = tmp_path / "naip"
     folder.mkdir()

@@ -20,6 +20,7 @@ from changescribe.engine.training import (
     phrases,
     roads,
     sample,
+    scene_cache,
     sources,
 )
 from changescribe.engine.training.pairs.crops import collate
@@ -279,6 +280,9 @@ def test_a_place_that_is_not_there_cannot_be_left_out(tmp_path, monkeypatch):
         (tmp_path / "oscd" / place).mkdir(parents=True)
     monkeypatch.setattr(datasets, "ForeignPairs", lambda *arguments: arguments[2])
     assert datasets.open_source("oscd-saclay", tmp_path, tmp_path) == "saclay"
+    datasets.check_places("paste:levir:oscd-saclay+bercy", tmp_path)
+    with pytest.raises(InputError, match="oscd has no place nantes"):
+        datasets.check_places("paste:levir:oscd-saclay+nantes", tmp_path)
     with pytest.raises(InputError, match="oscd has no place bercie") as error:
         datasets.open_source("same:oscd-saclay+bercie", tmp_path, tmp_path)
     assert "bercy, saclay_e" in error.value.hint
@@ -313,3 +317,17 @@ def test_shipped_lines_are_on_every_tile_that_trains_or_scores():
     tiles = {f["properties"]["tile"] for f in roads._features()}
     assert tiles <= set(range(1, 37))
     assert {31, 32, 34, 35} <= tiles
+
+
+@pytest.mark.parametrize("note", ["", "[", "\udcff", '{"generator": "another", "size": 320}'])
+def test_scenes_that_another_generator_signed_are_not_trained_on(note, tmp_path):
+    (tmp_path / "1.npz").touch()
+    sources.GeneratedPairs(tmp_path)  # unsigned: the user's own
+    signed = tmp_path / scene_cache.MADE_BY
+    signed.write_text(note, encoding="utf-8", errors="surrogateescape")
+    with pytest.raises(InputError, match="another version of the generator"):
+        sources.GeneratedPairs(tmp_path)
+    (tmp_path / "1.npz").rename(tmp_path / "1.kept")
+    scene_cache.write_scenes(tmp_path, 0)
+    (tmp_path / "1.kept").rename(tmp_path / "1.npz")
+    sources.GeneratedPairs(tmp_path)

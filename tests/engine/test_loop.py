@@ -225,6 +225,50 @@ def test_a_fresh_start_leaves_no_checkpoint_to_go_on_from(tmp_path, data, monkey
     with pytest.raises(KeyboardInterrupt):
         loop.train(changed, out, data=data, task=TinyTask(), resume=False)
     assert not (out / "checkpoint.pt").exists()
+    assert not list(out.glob("*.safetensors"))
+    assert load_recipe(out / "recipe.yaml").optimiser.lr == 0.02
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [("start_from: none", "starts from is missing: none"),
+     ("start_from: bad", "model.safetensors"),
+     ("data: [{layout: levir_cd, split: nowhere}]", "nowhere"),
+     ("validation: {layout: levir_cd, split: nowhere}", "nowhere")],
+)
+def test_a_fresh_start_that_cannot_begin_leaves_the_earlier_run(tmp_path, data, line, told):
+    text = RECIPE.replace("steps: 6", "steps: 1")
+    out = tmp_path / "run"
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "model.safetensors").write_bytes(b"damaged")
+    loop.train(_recipe(tmp_path, text), out, data=data, task=TinyTask())
+    kept = {path: path.read_bytes() for path in out.iterdir() if path.is_file()}
+    assert {"checkpoint.pt", "recipe.yaml", "model.safetensors"} <= {path.name for path in kept}
+    name = line.partition(":")[0]
+    broken = "\n".join(old for old in text.split("\n") if not old.startswith(f"{name}:")) + line
+    with pytest.raises(ChangeScribeError, match=told):
+        loop.train(_recipe(tmp_path, broken), out, data=data, task=TinyTask(), resume=False)
+    assert {path: path.read_bytes() for path in out.iterdir() if path.is_file()} == kept
+
+
+def test_a_misspelt_place_or_start_is_told_before_a_folder_is_made(tmp_path, monkeypatch):
+    pytest.importorskip("osgeo")
+    for place in ("bercy", "saclay_e"):
+        (tmp_path / "data" / "oscd" / place).mkdir(parents=True)
+    monkeypatch.setattr(loop, "_run", lambda rank, job: None)
+    text = "name: run\ntask: bundled\nsteps: 1\nbatch_size: 1\n"
+
+    def start(more: str) -> None:
+        loop.train(_recipe(tmp_path, text + more), tmp_path / "run", data=tmp_path / "data")
+
+    place = "data: [{layout: 'paste:levir:oscd-%s', terms: restricted}]\n"
+    with pytest.raises(InputError, match="oscd has no place bercie"):
+        start(place % "saclay+bercie")
+    with pytest.raises(InputError, match="starts from is missing: none"):
+        start(place % "saclay+bercy" + "start_from: none\n")
+    assert not (tmp_path / "run").exists()
+    start(place % "saclay+bercy")
+    assert (tmp_path / "run").exists()
 
 
 def test_a_run_does_not_go_on_from_other_weights_than_it_started_from(tmp_path, data):
@@ -274,7 +318,7 @@ def test_processes_are_for_cpus(tmp_path, monkeypatch, wanted, gpu, several):
     assert processes == job.recipe.processes == (2 if several else 1)
     name = trainer.choose_device(job.recipe, job.device).name
     assert name == ("cpu" if several else "cuda")
-    assert load_recipe(tmp_path / "run" / "recipe.yaml").processes == 2
+    assert job.written.processes == 2
 
 
 def test_the_progress_bar_ends_where_the_run_does(tmp_path, data, capfd):

@@ -29,6 +29,9 @@ def checkout(tmp_path: Path) -> Path:
     script, python = tmp_path / "scripts" / "model.sh", tmp_path / ".venv-full" / "bin" / "python"
     for path in (script, python):
         path.parent.mkdir(parents=True)
+    setup = tmp_path / "scripts" / "setup.sh"
+    setup.write_text('#!/bin/bash\necho "set-up: $@" >> calls.txt\n')
+    setup.chmod(0o755)
     shutil.copy(SCRIPT, script)
     python.write_text('#!/bin/bash\necho "$@" >> calls.txt\n')
     python.chmod(0o755)
@@ -60,9 +63,13 @@ def test_every_stage_has_a_folder_of_its_own_and_the_last_one_is_released(checko
     assert done.returncode == 0, done.stderr
     calls = (checkout / "calls.txt").read_text().splitlines()
     trained = [call.split()[3:] for call in calls if " train " in call]
-    assert trained == [[stage, "--out", f"out/{stage}"] for stage in _stages()]
+    assert trained == [[stage, "--out", f"out/model/runs/{stage}"] for stage in _stages()]
     last = _stages()[-1]
-    assert f"-m changescribe.engine.evaluation.release out/{last} {last} out/model" in calls
+    release = "-m changescribe.engine.evaluation.release"
+    assert f"{release} out/model/runs/{last} {last} out/model" in calls
+    assert calls[0] == "set-up: full"
+    assert calls[1].endswith("scene_cache out/model/runs/scenes")
+    assert calls[-1].endswith("evaluate --model out/model --out out/model/evaluation")
 
 
 @pytest.mark.parametrize("arguments", [("--out", "elsewhere"), ("--data", "elsewhere"), ("x",)])

@@ -27,6 +27,7 @@ def test_scenes_are_written_once_and_kept(tmp_path):
     scene_cache.write_scenes(tmp_path, 3)
     assert first.stat().st_mtime_ns == written
     assert len(list(tmp_path.glob("*.npz"))) == 3
+    assert not list(tmp_path.glob("*.part"))
     expected = synthesise(SEED, 64, registered=True)
     with np.load(first) as scene:
         assert np.array_equal(scene["after"], expected.after)
@@ -36,6 +37,10 @@ def test_scenes_are_written_once_and_kept(tmp_path):
 def test_scenes_of_another_generator_are_refused(tmp_path, monkeypatch):
     scene_cache.write_scenes(tmp_path, 1)
     monkeypatch.setattr(scene_cache, "generator_digest", lambda: "another")
+    with pytest.raises(InputError, match="another version"):
+        scene_cache.write_scenes(tmp_path, 2)
+    monkeypatch.undo()
+    (tmp_path / scene_cache.MADE_BY).write_text("{")
     with pytest.raises(InputError, match="another version"):
         scene_cache.write_scenes(tmp_path, 2)
     (tmp_path / scene_cache.MADE_BY).unlink()
