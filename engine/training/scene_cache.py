@@ -14,7 +14,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from .. import synthesis
 from ..cli_errors import exit_code_of
@@ -44,6 +43,8 @@ def write_scenes(folder: Path, count: int = COUNT, first_seed: int = FIRST_SEED)
     Raises:
         InputError: the folder has scenes of another generator.
     """
+    from tqdm import tqdm  # readers of scenes, who only check them, may lack it
+
     folder.mkdir(parents=True, exist_ok=True)
     _check(folder)
     for seed in tqdm(range(first_seed, first_seed + count), desc="scenes", unit="scene"):
