@@ -72,9 +72,8 @@ def train(
         DependencyError: a package is not installed.
     """
     loaded = load_recipe(recipe)
-    (task or tasks.create(loaded.task)).check(loaded)
+    (task or tasks.create(loaded.task)).check(loaded, Path(data))
     folder = Path(out).resolve()
-    _check_places(loaded, Path(data))
     if resume and (folder / CHECKPOINT).exists():
         check_unchanged(loaded, folder / "recipe.yaml")
     elif loaded.start_from:
@@ -107,15 +106,6 @@ class Job:
     last: int
     task: Optional[Task]
     written: Recipe
-
-
-def _check_places(recipe: Recipe, data: Path) -> None:
-    """Refuse to leave out places that are not there; only the bundled model's sources can."""
-    if recipe.task == "bundled":
-        from .datasets import check_places  # with GDAL, which other tasks do without
-
-        for spec in recipe.data:
-            check_places(spec.layout, data)
 
 
 def _origin(recipe: Recipe, out: Path) -> Path:

@@ -220,13 +220,13 @@ def test_what_the_bundled_model_would_ignore_is_refused(tmp_path, monkeypatch, c
     assert not (tmp_path / "run").exists()
 
 
-def test_what_the_bundled_model_uses_is_not_refused():
+def test_what_the_bundled_model_uses_is_not_refused(tmp_path):
     ground = DataSpec("paste:levir:naip_trees", options={"scales": [0.9, 1.5]})
     recipe = Recipe("tiny", task="bundled", steps=1, data=[ground], crop=512,
                     validation=DataSpec("levir_cd", split="val"), loss={"some": 4.0})
-    BundledTask().check(recipe)  # validation tiles have the size of crops
+    BundledTask().check(recipe, tmp_path)  # validation tiles have the size of crops
     for name in ("bundled_elsewhere", "bundled_round", "bundled_open"):
-        BundledTask().check(load_recipe(name))
+        BundledTask().check(load_recipe(name), tmp_path)
 
 
 def test_shipped_recipes_say_their_terms():

@@ -68,14 +68,17 @@ class Task(ABC):
     name: str
     classes: tuple[str, ...] = ()
 
-    def check(self, recipe: Recipe) -> None:  # noqa: B027 - most use every setting
-        """Refuse what the task would ignore; called once, before a run writes or loads anything.
+    def check(self, recipe: Recipe, data: Path) -> None:  # noqa: B027 - most use every setting
+        """Refuse what the task does not know or would ignore.
+
+        Called once, before a run writes or loads anything.
 
         Args:
             recipe: the run.
+            data: folder that the recipe's data folders count from.
 
         Raises:
-            InputError: a setting has no effect here.
+            InputError: a setting has no effect here, or names data that is not there.
         """
 
     def prepare(self, recipe: Recipe, rank: int) -> None:  # noqa: B027 - most need nothing

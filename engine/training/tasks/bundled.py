@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 from ...errors import InputError
 from ...modules.bundled import NUM_CLASSES, ChangeModel, Encoded, ModelConfig
 from ...weights.loading import read_head
-from ..datasets import PairDataset, check_layout, open_source, parts_of
+from ..datasets import PairDataset, check_layout, check_places, open_source, parts_of
 from ..labels import BUILDING, SOME
 from ..losses import change_loss, class_loss, some_loss, steady_loss
 from ..phrases import ABSENT, build_bank
@@ -50,10 +50,11 @@ class BundledTask(Task):
     def __init__(self, encode: Optional[EncodeTexts] = None) -> None:
         self._encode = encode
 
-    def check(self, recipe: Recipe) -> None:
-        """Refuse unknown sources, and settings of other tasks."""
+    def check(self, recipe: Recipe, data: Path) -> None:
+        """Refuse unknown sources and places, and settings of other tasks."""
         for spec in recipe.data:
             check_layout(spec.layout)
+            check_places(spec.layout, data)
         ignored = next(_ignored(recipe), None)
         if ignored:
             raise InputError(
