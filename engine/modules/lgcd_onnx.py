@@ -8,7 +8,6 @@ long as it was made from them.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +19,7 @@ from ..cli_errors import exit_code_of
 from ..weights import files, loading
 from .lgcd import LgcdHead, head_of
 from .lgcd_config import LgcdConfig
-from .onnx_head import Session, write
+from .onnx_head import Session, weights_named, write
 
 STAGES = ("stride4", "stride8", "stride16", "stride32")
 INPUTS = (*STAGES, "first", "second", "words", "mask", "sentence")
@@ -102,9 +101,7 @@ class OnnxHead(Session):
 
 def main(*arguments: str) -> None:
     """Export a file of trained weights to the ONNX file beside it."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("weights", type=Path, help="file of trained weights (.safetensors)")
-    weights = parser.parse_args(arguments or None).weights
+    weights = weights_named(arguments)
     export(load_head(weights)[0], weights.with_suffix(".onnx"), files.sha256_of(weights))
 
 

@@ -8,7 +8,6 @@ head as long as it was made from them. :func:`write` serves TextSCD as well.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -104,9 +103,7 @@ class OnnxHead(onnx_head.Session):
 
 def main(*arguments: str) -> None:
     """Export a file of trained weights to the ONNX file beside it."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("weights", type=Path, help="file of trained weights (.safetensors)")
-    weights = parser.parse_args(arguments or None).weights
+    weights = onnx_head.weights_named(arguments)
     export(load_trained(weights).head, weights.with_suffix(".onnx"), files.sha256_of(weights))
 
 

@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 from ..cli_errors import exit_code_of
 from ..weights import files
 from .mmchange_onnx import MAPS, example_maps, write
-from .onnx_head import Session
+from .onnx_head import Session, weights_named
 from .textscd import Maps, TextSCDHead, load_trained
 
 CAPTION = ("words", "mask")
@@ -65,9 +64,7 @@ class OnnxHead(Session):
 
 def main(*arguments: str) -> None:
     """Export a file of trained weights to the ONNX file beside it."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("weights", type=Path, help="file of trained weights (.safetensors)")
-    weights = parser.parse_args(arguments or None).weights
+    weights = weights_named(arguments)
     export(load_trained(weights).head, weights.with_suffix(".onnx"), files.sha256_of(weights))
 
 
