@@ -13,7 +13,7 @@ import argparse
 import json
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -21,13 +21,12 @@ from typing import Any
 
 from ..cli_errors import exit_code_of
 from ..errors import InputError
-from ..systems.base import ChangeSystem
-from ..systems.bundled import MANIFEST, BundledSystem
+from ..systems.bundled import MANIFEST
 from ..training import export
 from ..training.datasets import data_root, parts_of
 from ..training.foreign import FOREIGN
 from ..training.loop import train
-from ..training.recipe import Recipe, load_recipe, save_recipe, shipped_names
+from ..training.recipe import Recipe, load_recipe, save_recipe
 from ..training.tasks.bundled import load_model
 
 #: Of two models; the other half of the places is what each has seen.
@@ -109,54 +108,18 @@ def train_folds(runs: Path, recipe: Recipe, shipped: Path, out: Path) -> None:
 
 
 def trained_on_foreign(manifest: dict[str, Any]) -> bool:
-    """Tell from a manifest whether OSCD or AirChange are among what a model was trained on.
-
-    The manifest names the sources of all stages; one of an earlier version only those of the last,
-    so that the stages before are looked up as well.
-    """
+    """Tell from a manifest whether OSCD or AirChange are among what a model was trained on."""
     layouts = [source.split(" ")[0] for source in manifest.get("sources", ())]
-    if manifest.get("name") in shipped_names():
-        earlier = load_recipe(manifest["name"]).stages[1:]
-        layouts += [spec.layout for stage in earlier for spec in stage.data]
     return any(_sources(layout) & set(FOREIGN) for layout in layouts)
 
 
-def system_chooser(
-    system: ChangeSystem, shipped: Path, out: Path | None
-) -> Callable[[str], ChangeSystem] | None:
-    """Say with which system a place is measured.
-
-    Args:
-        system: the one that ships, loaded.
-        shipped: its model files.
-        out: model files of the folds.
-
-    Returns:
-        A function from the name of a place to a system that has not seen it; None where there
-        are no such systems.
-    """
-    manifest = json.loads((shipped / MANIFEST).read_text(encoding="utf-8"))
-    if not trained_on_foreign(manifest):
-        return lambda _: system
-    found = sorted(out.glob(f"*/{MANIFEST}")) if out else []
-    if not found:
-        return None
-    systems: dict[Path, BundledSystem] = {}
-    left_out = {}
-    for path in found:
-        names = json.loads(path.read_text(encoding="utf-8"))["left_out"]
-        left_out[path.parent] = tuple(chain.from_iterable(names.values()))
-
-    def choose(place: str) -> ChangeSystem:
-        for folder, names in left_out.items():
-            if place.startswith(names):
-                if folder not in systems:
-                    systems[folder] = BundledSystem(folder)
-                    systems[folder].load("cpu")
-                return systems[folder]
-        raise InputError(f"No model left out {place}.", "Run the folds again.")
-
-    return choose
+def fold_models(out: Path) -> list[tuple[tuple[str, ...], Path]]:
+    """Return what each model of :func:`train_folds` left out, and its folder."""
+    models = []
+    for path in sorted(out.glob(f"*/{MANIFEST}")):
+        left_out = json.loads(path.read_text(encoding="utf-8"))["left_out"]
+        models.append((tuple(chain.from_iterable(left_out.values())), path.parent))
+    return models
 
 
 def main() -> None:

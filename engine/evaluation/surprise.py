@@ -28,7 +28,7 @@ from ..training.export import write_manifest
 from ..training.sources import read_rgb
 from .calibration import RawCounts, fit_map, raw_scores
 from .elsewhere import AIRCHANGE, OSCD, OneSystemHost, run_detection
-from .folds import folds, system_chooser, trained_on_foreign
+from .folds import fold_models, folds, trained_on_foreign
 
 #: Key of the manifest.
 KEY = "unforeseen"
@@ -94,7 +94,7 @@ def _fit(counts: Counts, left_out: tuple[str, ...]) -> dict[str, float]:
 def unbiased_chooser(
     system: ChangeSystem, folder: Path, out: Path | None
 ) -> Callable[[str], ChangeSystem] | None:
-    """Say with which system a place is measured; see :func:`.folds.system_chooser`.
+    """Say with which system a place is measured: its training and its threshold left it out.
 
     Args:
         system: the one that ships, loaded.
@@ -102,27 +102,42 @@ def unbiased_chooser(
         out: model files of the folds, for a model that was trained on these places.
 
     Returns:
-        A function from the name of a place to the model with the threshold that left it out; what
-        the other chooser returns where the places were trained on, or the manifest has none.
+        A function from the name of a place to a loaded system; None where the model was trained
+        on these places, and there are no models that left some out.
     """
     manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     table = manifest.get(KEY)
-    if table is None or trained_on_foreign(manifest):
-        return system_chooser(system, folder, out)
-    systems = []
-    for fold in table["left_out"]:
-        copy = BundledSystem(folder)
-        copy.surprise = {"scale": fold["scale"], "bias": fold["bias"]}
-        systems.append((tuple(fold["places"]), copy))
+    if not trained_on_foreign(manifest):
+        if table is None:
+            return lambda _: system
+        models = [(tuple(fold["places"]), folder) for fold in table["left_out"]]
+    else:
+        models = fold_models(out) if out else []
+        if not models:
+            return None
+    chosen: dict[tuple[str, ...], BundledSystem] = {}
 
     def choose(place: str) -> ChangeSystem:
-        for places, copy in systems:
+        for places, path in models:
             if place.startswith(places):
-                copy.load("cpu")
-                return copy
-        raise InputError(f"No threshold left out {place}.", "Fit them again.")
+                if places not in chosen:
+                    chosen[places] = BundledSystem(path)
+                    chosen[places].surprise = _threshold_without(table, place)
+                    chosen[places].load("cpu")
+                return chosen[places]
+        raise InputError(f"No model left out {place}.", "Fit or train them again.")
 
     return choose
+
+
+def _threshold_without(table: dict[str, Any] | None, place: str) -> dict[str, float] | None:
+    """Return scale and bias that a place had no part in; None where the model has none at all."""
+    for fold in table["left_out"] if table else ():
+        if place.startswith(tuple(fold["places"])):
+            return {"scale": fold["scale"], "bias": fold["bias"]}
+    if table:
+        raise InputError(f"No threshold left out {place}.", "Fit them again.")
+    return None
 
 
 def main() -> None:

@@ -25,7 +25,9 @@ _LABELLED = {
     "dronedeploy": ((BUILDING, TREE), (0.86, 1.3)),
 }
 #: Sources with a name of their own.
-NAMES = ("levir", *FOREIGN, "naip_trees", "generated", *_LABELLED)
+NAMES = ("levir", "levir_captions", *FOREIGN, "naip_trees", "generated", *_LABELLED)
+#: Those whose crops are never scaled.
+UNSCALED = ("levir_captions", "naip_trees")
 #: What is made of other sources, and of how many.
 _KINDS = {"same": 1, "year": 1, "paste": 2}
 
@@ -80,15 +82,16 @@ def open_source(
     """Load a source into memory.
 
     Args:
-        name: ``levir``, ``oscd``, ``airchange``, ``naip_trees``, ``generated``, a set of
-            ``segmentation``, or one of these after ``same:`` (the same image twice) or ``year:``
-            (the same with the colours of another year). ``paste:levir:generated``: objects of
-            generated scenes on the ground of LEVIR. After ``-``
-            may come places that are left out: ``oscd-bercy+nantes``, ``airchange-Szada``.
+        name: ``levir``, ``levir_captions`` (its crops that have sentences), ``oscd``,
+            ``airchange``, ``naip_trees``, ``generated``, a set of ``segmentation``, or one of these
+            after ``same:`` (the same image twice) or ``year:`` (the same with the colours of
+            another year). ``paste:levir:generated``: objects of generated scenes on the ground of
+            LEVIR. After ``-`` may come places that are left out: ``oscd-bercy+nantes``,
+            ``airchange-Szada``.
         root: the data folder.
         generated: folder of the cache of generated scenes.
-        scales: smallest and largest magnification; None are those of the source. The places of
-            ``naip_trees`` are never scaled.
+        scales: smallest and largest magnification; None are those of the source. Those of
+            ``levir_captions`` and ``naip_trees`` are fixed.
 
     Raises:
         InputError: unknown name, no data, or a place that is left out is none of the set.
@@ -102,6 +105,8 @@ def open_source(
         return sources.SameImage(*parts) if kind == "same" else OtherYear(*parts, root)
     if name == "levir":
         return sources.LevirPairs(root, (1, 30), scales or (0.7, 1.5))
+    if name == "levir_captions":
+        return sources.CaptionedPairs(root, (1, 30))
     folder, _, left_out = name.partition("-")
     if folder in FOREIGN:
         check_places(name, root)
@@ -170,7 +175,7 @@ class PairDataset(Dataset):
             ``before``, ``after``: (3, H, W) uint8. ``state_before``, ``state_after``:
             (6, H/4, W/4) uint8. ``steady``: (6, H/4, W/4) bool: surely no change of that class,
             whether it is there or not. ``targets``: (2, 6, H/2, W/2) uint8, see
-            :meth:`.sample.PairSample.targets`.
+            :meth:`.sample.PairSample.targets`. ``said``: (2, 6) uint8, by direction and class.
         """
         rng = np.random.default_rng((self.seed, index))
         part = self.parts[rng.choice(len(self.parts), p=self.shares)]
@@ -182,4 +187,5 @@ class PairDataset(Dataset):
             "state_after": pair.state_after[2::4, 2::4].transpose(2, 0, 1),
             "steady": (pair.changes[2::4, 2::4] == 0).all(-1).transpose(2, 0, 1),
             "targets": pair.targets(),
+            "said": np.ascontiguousarray(pair.said.T),
         }

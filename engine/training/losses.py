@@ -10,6 +10,8 @@ from .labels import SOME, UNKNOWN
 
 #: Weight of Dice beside the cross-entropy of a land-cover class.
 SCENE_DICE_WEIGHT = 0.5
+#: Share of a crop's pixels that change for its sentences to speak of it, at least.
+SAID_SHARE = 0.02
 
 
 def change_loss(logits: Tensor, target: Tensor, counted: Tensor) -> Tensor:
@@ -67,6 +69,27 @@ def some_loss(logits: Tensor, targets: Tensor) -> Tensor:
     some = (targets == SOME).any(1, keepdim=True)
     none = ((targets == 0) | ~asked).all(1, keepdim=True)
     return _per_map(highest, some.float(), some | none, 1.0)
+
+
+def said_loss(logits: Tensor, said: Tensor) -> Tensor:
+    """Cross-entropy of "somewhere in this crop": the mean of a crop's highest logits.
+
+    Where sentences say that a class appeared, some of its pixels must be found, nobody knows
+    which; where none says so, hardly any (multiple-instance learning, a crop being the bag).
+
+    Args:
+        logits: (B, Q, h, w).
+        said: (B, Q) uint8: 1 said, 0 not said, :data:`UNKNOWN`.
+
+    Returns:
+        A scalar, 0 where nothing is known.
+    """
+    known = said != UNKNOWN
+    if not known.any():
+        return logits.sum() * 0
+    crops = logits.float()[known].flatten(1)
+    highest = crops.topk(max(1, round(SAID_SHARE * crops.shape[1]))).values.mean(1)
+    return F.binary_cross_entropy_with_logits(highest, said[known].float())
 
 
 def steady_loss(before: Tensor, after: Tensor, steady: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -14,6 +14,11 @@ from .labels import NUM_CLASSES, SOME, UNKNOWN, appeared
 APPEARED, REMOVED = 0, 1
 #: Pixels of a cell of the change targets, see :meth:`PairSample.targets`.
 CELL = 2
+
+
+def nothing_said() -> np.ndarray:
+    """Return what sentences say of the changes of a pair of which there are none, (6, 2) uint8."""
+    return np.full((NUM_CLASSES, 2), UNKNOWN, np.uint8)
 
 
 @dataclass
@@ -27,6 +32,8 @@ class PairSample:
         state_after: the same of the later date.
         changes: (H, W, 6, 2) uint8: per class, appeared and removed (0, 1, unknown, or
             :data:`.labels.SOME`: one or more of those with this code).
+        said: (6, 2) uint8: whether sentences about the whole crop say that a class appeared or
+            was removed in it, wherever that may be (0, 1, unknown).
     """
 
     before: np.ndarray
@@ -34,6 +41,7 @@ class PairSample:
     state_before: np.ndarray
     state_after: np.ndarray
     changes: np.ndarray
+    said: np.ndarray = field(default_factory=nothing_said)
 
     @classmethod
     def from_states(
@@ -46,11 +54,15 @@ class PairSample:
     def swapped(self) -> PairSample:
         """The same pair with its dates exchanged: appeared is removed and vice versa."""
         return PairSample(
-            self.after, self.before, self.state_after, self.state_before, self.changes[..., ::-1]
+            self.after, self.before, self.state_after, self.state_before,
+            self.changes[..., ::-1], self.said[:, ::-1],
         )
 
     def with_parts_of(self, other: PairSample, where: np.ndarray) -> PairSample:
-        """Return this pair with another one where the mask (H, W) says so, on both dates."""
+        """Return this pair with another one where the mask (H, W) says so, on both dates.
+
+        What was said of either as a whole need not hold of the mixture.
+        """
         mine = (self.before, self.after, self.state_before, self.state_after, self.changes)
         theirs = (
             other.before, other.after, other.state_before, other.state_after, other.changes
@@ -70,7 +82,7 @@ class PairSample:
             strength: of the change of colours, and of how often the dates are misregistered.
         """
         arrays = [self.before, self.after, self.state_before, self.state_after, self.changes]
-        pair = PairSample(*augment.symmetry(arrays, rng))
+        pair = PairSample(*augment.symmetry(arrays, rng), self.said)
         if rng.random() < 0.5 * strength:
             pair = pair.misregistered(rng)
         strength *= float(rng.choice([0.3, 0.7, 1.0]))
@@ -87,7 +99,7 @@ class PairSample:
         moved = augment.shift([self.before, self.state_before, self.changes[..., REMOVED]], rng)
         before, was, removed = moved
         changes = np.stack([self.changes[..., APPEARED], removed], -1)
-        return PairSample(before, self.after, was, self.state_after, changes)
+        return PairSample(before, self.after, was, self.state_after, changes, self.said)
 
     def targets(self) -> np.ndarray:
         """Return what the change head is compared with, at the resolution of its output.

@@ -19,7 +19,9 @@ from osgeo import gdal
 from PIL import Image
 from scipy import ndimage
 
+from ..classes import CLASSES
 from ..errors import InputError
+from ..sentences import crop_truth
 from . import augment
 from .labels import (
     BARE,
@@ -33,7 +35,7 @@ from .labels import (
     state_table,
 )
 from .roads import new_roads
-from .sample import APPEARED, REMOVED, PairSample, nothing_known
+from .sample import APPEARED, REMOVED, PairSample, nothing_known, nothing_said
 from .scene_cache import check_scenes
 
 CROP = 256
@@ -43,6 +45,8 @@ _SPOKEN = {
     ROAD: re.compile(r"\b(roads?|streets?|paths?|lanes?|driveways?|avenues?|highways?)\b"),
     WATER: re.compile(r"\b(water|ponds?|pools?|lakes?|rivers?)\b"),
 }
+#: Classes that sentences report and LEVIR's labels do not.
+_TOLD = [ROAD, TREE]
 
 
 class Source(Protocol):
@@ -158,7 +162,7 @@ class LevirPairs:
         arrays = self.pairs[rng.integers(len(self.pairs))]
         if rng.random() < 0.8:
             arrays = self._around_change(arrays, rng)
-        return self._sample(*crop_scaled(list(arrays), rng, *self.scales))
+        return self.sample(*crop_scaled(list(arrays), rng, *self.scales))
 
     def _around_change(
         self, arrays: tuple[np.ndarray, ...], rng: np.random.Generator
@@ -174,10 +178,11 @@ class LevirPairs:
         return tuple(a[top : top + size, left : left + size] for a in arrays)
 
     @staticmethod
-    def _sample(
+    def sample(
         before: np.ndarray, after: np.ndarray, label: np.ndarray, quiet: np.ndarray,
         roads: np.ndarray,
     ) -> PairSample:
+        """Return a pair of what was read of a crop, see :func:`_read_levir`."""
         was, is_now = nothing_known(*label.shape), nothing_known(*label.shape)
         new_road = roads == 1
         was[new_road, ROAD], is_now[new_road, ROAD] = 0, 1
@@ -200,7 +205,7 @@ def _read_levir(folder: Path, first: int, last: int) -> list[tuple[np.ndarray, .
 
     Several sources of a mix read the same tiles: they are kept, and must not be written to.
     """
-    captions = json.loads((folder / "captions.json").read_text(encoding="utf-8"))
+    captions = _captions(folder)
     tiles = []
     for number in range(first, last + 1):
         name = f"test_{number}"
@@ -214,6 +219,11 @@ def _read_levir(folder: Path, first: int, last: int) -> list[tuple[np.ndarray, .
     return tiles
 
 
+def _captions(folder: Path) -> list[dict]:
+    """Return the captioned crops of all tiles."""
+    return json.loads((folder / "captions.json").read_text(encoding="utf-8"))
+
+
 def _read_caption(caption: dict, quiet: np.ndarray) -> None:
     """Mark the classes that did not change in a captioned crop."""
     left, top, right, bottom = caption["box"]
@@ -223,6 +233,52 @@ def _read_caption(caption: dict, quiet: np.ndarray) -> None:
         return
     for index, words in _SPOKEN.items():
         window[..., index] |= not any(words.search(s) for s in caption["captions"])
+
+
+class CaptionedPairs:
+    """The crops of LEVIR that have sentences, each as a whole, with what these say of it.
+
+    Three of five sentences that report "trees removed" say that it is somewhere in the crop; where
+    none does, hardly anything of it is. Of buildings the labels know better.
+
+    Args:
+        root: the data folder.
+        tiles: first and last tile number.
+
+    Raises:
+        InputError: no crop of the tiles has sentences.
+    """
+
+    def __init__(self, root: Path, tiles: tuple[int, int]) -> None:
+        read = _read_levir(root / "levir", *tiles)
+        pairs = {f"test_{number}": pair for number, pair in enumerate(read, tiles[0])}
+        self.crops = [
+            (pairs[crop["tile"]], crop["box"], _said(crop["captions"]))
+            for crop in _captions(root / "levir")
+            if crop["tile"] in pairs
+        ]
+        if not self.crops:
+            raise InputError("No crop of LEVIR has sentences.", "Is CHANGESCRIBE_DATA right?")
+        told = np.array([(said == 1).any() for *_, said in self.crops])
+        self.groups = [np.flatnonzero(some) for some in (told, ~told) if some.any()]
+
+    def draw(self, rng: np.random.Generator) -> PairSample:
+        """Return a crop, half of the time one whose sentences report something."""
+        number = rng.choice(self.groups[0 if rng.random() < 0.5 else -1])
+        arrays, (left, top, right, bottom), said = self.crops[number]
+        pair = LevirPairs.sample(*(array[top:bottom, left:right] for array in arrays))
+        pair.said = said.copy()
+        return pair
+
+
+def _said(sentences: list[str]) -> np.ndarray:
+    """Return what the sentences of a crop say, (6, 2) uint8."""
+    said = nothing_said()
+    for index in _TOLD:
+        for direction, name in ((APPEARED, "appeared"), (REMOVED, "removed")):
+            truth = crop_truth(sentences, (CLASSES[index].name, name))
+            said[index, direction] = UNKNOWN if truth is None else truth
+    return said
 
 
 class SameImage:

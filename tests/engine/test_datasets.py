@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -236,6 +237,7 @@ def test_items_depend_on_seed_and_index_alone(tmp_path):
     assert not np.array_equal(data[3]["before"], other[3]["before"])
     batch = collate([data[0], data[1]])
     assert batch["targets"].shape == (2, 2, 6, sources.CROP // 2, sources.CROP // 2)
+    assert batch["said"].shape == (2, 2, 6)
     assert batch["state_after"].shape == (2, 6, sources.CROP // 4, sources.CROP // 4)
 
 
@@ -297,6 +299,53 @@ def test_levir_pairs_are_labelled_where_they_change():
         assert set(np.unique(building[..., sample.APPEARED])) <= {0, 1}
         assert not building[..., sample.REMOVED].any()
         assert (pair.state_after[building[..., 0] == 1, labels.BUILDING] == 1).all()
+
+
+def _captioned(monkeypatch, tmp_path, *crops: list[str]) -> sources.CaptionedPairs:
+    """Crops of one tile side by side, 8 pixels each, with their sentences."""
+    tile = [np.zeros((8, 8 * len(crops), 3), np.uint8), np.zeros((8, 8 * len(crops), 3), np.uint8)]
+    tile[1][..., 0] = np.arange(8 * len(crops)) // 8
+    shape = tile[0].shape[:2]
+    tile += [np.zeros(shape, np.uint8), np.zeros((*shape, 6), bool), np.zeros(shape, np.uint8)]
+    monkeypatch.setattr(sources, "_read_levir", lambda *_: [tuple(tile)])
+    rows = [
+        {"tile": "test_1", "box": [8 * i, 0, 8 * i + 8, 8], "captions": texts}
+        for i, texts in enumerate(crops)
+    ]
+    (tmp_path / "levir").mkdir()
+    (tmp_path / "levir" / "captions.json").write_text(json.dumps(rows))
+    return sources.CaptionedPairs(tmp_path, (1, 1))
+
+
+def test_sentences_say_what_changed_somewhere_in_their_crop(tmp_path, monkeypatch):
+    gone = "trees are removed and a road is built"
+    source = _captioned(monkeypatch, tmp_path, [gone] * 3 + ["houses appear"] * 2,
+                        ["houses appear"] * 5, [gone] * 2 + ["houses appear"] * 3)
+    drawn = {}
+    for seed in range(20):
+        pair = source.draw(np.random.default_rng(seed))
+        drawn[int(pair.after[0, 0, 0])] = pair
+        assert (pair.after[..., 0] == pair.after[0, 0, 0]).all()
+    tree, road = ([drawn[i].said[index].tolist() for i in range(3)]
+                  for index in (labels.TREE, labels.ROAD))
+    # Appeared, removed. Two of five sentences neither say it nor leave it unsaid.
+    assert tree == [[0, 1], [0, 0], [0, labels.UNKNOWN]]
+    assert road == [[1, 0], [0, 0], [labels.UNKNOWN, 0]]
+    assert (drawn[0].said[labels.BUILDING] == labels.UNKNOWN).all()
+
+
+def test_what_is_said_follows_the_dates_and_ends_with_the_crop(tmp_path, monkeypatch):
+    pair = _house_built()
+    pair.said[labels.TREE] = 0, 1
+    assert pair.swapped().said[labels.TREE].tolist() == [1, 0]
+    turned = pair.misregistered(np.random.default_rng(0))
+    assert turned.said[labels.TREE].tolist() == [0, 1]
+    ways = {tuple(pair.augmented(np.random.default_rng(i)).said[labels.TREE]) for i in range(9)}
+    assert ways == {(0, 1), (1, 0)}
+    mixed = pair.with_parts_of(_house_built(), np.eye(SIZE, dtype=bool))
+    assert (mixed.said == labels.UNKNOWN).all()
+    with pytest.raises(InputError, match="has sentences"):
+        _captioned(monkeypatch, tmp_path)
 
 
 def test_drawn_lines_become_roads_near_them_and_none_far_away(monkeypatch):

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.torch
 
 
 
-@pytest.mark.parametrize("layout", ["levir", "same:levir", "paste:levir:levir"])
+@pytest.mark.parametrize("layout", ["levir", "levir_captions", "same:levir", "paste:levir:levir"])
 def test_training_reads_tiles_1_to_30_and_no_tile_that_is_measured_on(
     layout, tmp_path, monkeypatch
 ):
@@ -35,8 +35,12 @@ def test_training_reads_tiles_1_to_30_and_no_tile_that_is_measured_on(
     monkeypatch.setattr(sources, "read_rgb", picture)
     monkeypatch.setattr(sources, "geotransform", lambda _: (0.0, 1.0, 0.0, 0.0, 0.0, -1.0))
     (tmp_path / "levir").mkdir()
-    (tmp_path / "levir" / "captions.json").write_text("[]")
-    datasets.open_source(layout, tmp_path, tmp_path)
+    crops = [{"tile": f"test_{number}", "box": [0, 0, 8, 8], "captions": [], "changed": 0}
+             for number in range(1, 37)]
+    (tmp_path / "levir" / "captions.json").write_text(json.dumps(crops))
+    source = datasets.open_source(layout, tmp_path, tmp_path)
+    if layout == "levir_captions":
+        assert len(source.crops) == 30
     assert read == set(range(1, 31))
     assert list(VALIDATION_TILES) == list(range(31, 37))
     assert read.isdisjoint(VALIDATION_TILES)

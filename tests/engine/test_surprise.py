@@ -88,10 +88,28 @@ def test_a_place_is_measured_with_a_threshold_that_left_it_out(data):
         choose("paris")
 
 
-def test_a_model_without_it_or_trained_on_the_places_is_chosen_as_before(data):
+def test_a_model_without_it_is_measured_as_it_is(data):
     system = _Model(data)
     (data / "manifest.json").write_text(json.dumps({"sources": ["levir (restricted)"]}))
     assert surprise.unbiased_chooser(system, data, None)("bercy") is system
-    trained = {"sources": ["oscd (restricted)"], surprise.KEY: {"left_out": []}}
+
+
+def test_a_model_trained_on_the_places_gives_way_to_those_that_were_not(data, tmp_path):
+    trained = {"sources": ["oscd (restricted)"], surprise.KEY: surprise.fit_surprise(data, data)}
     (data / "manifest.json").write_text(json.dumps(trained))
-    assert surprise.unbiased_chooser(system, data, None) is None
+    out = tmp_path / "folds"
+    assert surprise.unbiased_chooser(_Model(data), data, None) is None
+    assert surprise.unbiased_chooser(_Model(data), data, out) is None
+    for name, left_out in (("one", ["bercy", "Szada"]), ("other", ["nantes", "Tiszadob"])):
+        (out / name).mkdir(parents=True)
+        facts = {"left_out": {"oscd": left_out[:1], "airchange": left_out[1:]}}
+        (out / name / "manifest.json").write_text(json.dumps(facts))
+    choose = surprise.unbiased_chooser(_Model(data), data, out)
+    chosen = choose("Tiszadob_2")
+    assert chosen.folder == out / "other"
+    assert chosen.loaded
+    # The other half of the places has the threshold that this half had no part in.
+    assert _threshold(chosen.surprise) == pytest.approx(2.0, rel=0.08)
+    assert choose("bercy").folder == out / "one"
+    with pytest.raises(InputError, match="paris"):
+        choose("paris")

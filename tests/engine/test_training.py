@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 
 from changescribe.engine.errors import InputError
 from changescribe.engine.modules.bundled import ChangeModel, ModelConfig
-from changescribe.engine.training import export, losses, phrases
+from changescribe.engine.training import export, labels, losses, phrases, sample
 from changescribe.engine.training.loop import train
 from changescribe.engine.training.recipe import (
     DataSpec,
@@ -69,7 +69,8 @@ def _batch() -> dict[str, torch.Tensor]:
     targets[:, 0, 0], targets[:, 1, 0] = truth[:, ::2, ::2] * 4, 0
     steady = torch.zeros(2, 6, 16, 16, dtype=torch.bool)
     return {"before": before, "after": after, "state_before": state_before,
-            "state_after": state_after, "steady": steady, "targets": targets}
+            "state_after": state_after, "steady": steady, "targets": targets,
+            "said": torch.full((2, 2, 6), 255, dtype=torch.uint8)}
 
 
 def test_change_loss_by_hand():
@@ -117,6 +118,41 @@ def test_one_of_several_changed_and_nobody_said_which():
     logits[0, 1, 0, 0] = -9
     assert float(losses.some_loss(logits, targets)) == pytest.approx(4.5 + 0.5, abs=1e-2)
     assert float(losses.some_loss(logits, targets.clamp(max=4))) == 0
+
+
+def test_what_is_said_of_a_crop_asks_for_some_of_its_pixels():
+    # Of 10 x 10 pixels the highest two count: 0.02 of them.
+    logits = torch.full((1, 3, 10, 10), -8.0)
+    logits[0, :2, 4, 4], logits[0, :2, 7, 1] = 3, 1
+    said = torch.tensor([[1, 0, 255]], dtype=torch.uint8)
+    # Their mean is 2: it was said to be there, and of the second question not to be.
+    expected = (np.log1p(np.exp(-2)) + np.log1p(np.exp(2))) / 2
+    assert float(losses.said_loss(logits, said)) == pytest.approx(expected, abs=1e-5)
+    assert float(losses.said_loss(logits, torch.full_like(said, 255))) == 0
+    logits.requires_grad_()
+    losses.said_loss(logits, said).backward()
+    assert logits.grad.count_nonzero() == 4
+
+
+def test_what_is_said_is_asked_in_the_direction_it_was_said_of():
+    """A crop whose sentences say "trees removed" raises that score, not "trees appeared"."""
+    trainer = _trainer()
+    batch = _batch()
+    batch["targets"][:] = batch["state_before"][:] = batch["state_after"][:] = 255
+    batch["said"][:, sample.REMOVED, labels.TREE] = 1
+    batch["said"][:, sample.APPEARED, labels.TREE] = 0
+
+    def highest() -> list[float]:
+        sentence = trainer.task.text.sentences[trainer.task.bank.of_class(labels.TREE)[:1]]
+        dates = batch["before"].float(), batch["after"].float()
+        with torch.no_grad():
+            return [float(trainer.model(*pair, sentence).flatten(1).topk(20).values.mean())
+                    for pair in (dates, dates[::-1])]
+
+    for step in range(30):
+        trainer.step(step, [batch])
+    came, went = highest()
+    assert went > came + 1
 
 
 def test_steady_classes_should_score_alike():

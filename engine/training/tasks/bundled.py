@@ -17,9 +17,9 @@ from torch.utils.data import Dataset
 from ...errors import InputError
 from ...modules.bundled import NUM_CLASSES, ChangeModel, Encoded, ModelConfig
 from ...weights.loading import read_head
-from ..datasets import PairDataset, check_layout, check_places, open_source, parts_of
+from ..datasets import UNSCALED, PairDataset, check_layout, check_places, open_source, parts_of
 from ..labels import BUILDING, SOME
-from ..losses import change_loss, class_loss, some_loss, steady_loss
+from ..losses import change_loss, class_loss, said_loss, some_loss, steady_loss
 from ..phrases import ABSENT, build_bank
 from ..recipe import AugmentSpec, DataSpec, Recipe
 from ..sample import CELL
@@ -29,7 +29,7 @@ from .base import LabelledPair, Task
 #: Weight of the loss of reading a phrase as a class; its part of the model is one linear layer.
 READING_WEIGHT = 0.1
 #: Weights of the parts of the loss where a recipe gives none.
-_WEIGHTS = {"change": 2.0, "some": 1.0, "classes": 1.0, "steady": 2.0}
+_WEIGHTS = {"change": 2.0, "some": 1.0, "said": 0.3, "classes": 1.0, "steady": 2.0}
 #: Phrases of absent things among the queries of a step.
 ABSENT_QUERIES = 2
 
@@ -38,8 +38,9 @@ class BundledTask(Task):
     """Trains the bundled model.
 
     Its recipe's section ``loss`` has ``change`` (of the change maps), ``some`` (of changes whose
-    class nobody told), ``classes`` (of the classes per date) and ``steady`` (of class scores that
-    differ where nothing changed); ``augment.colour`` scales the augmentation.
+    class nobody told), ``said`` (of what sentences say of a whole crop), ``classes`` (of the
+    classes per date) and ``steady`` (of class scores that differ where nothing changed);
+    ``augment.colour`` scales the augmentation.
 
     Args:
         encode: frozen text encoder; None is the shipped one.
@@ -115,8 +116,7 @@ class BundledTask(Task):
             parts = self._losses(logits, encoded, batch)
             parts["text"] = self._reading_loss(model, phrases, sentences)
             weight = self.weight
-            total = weight["change"] * parts["change"] + weight["classes"] * parts["classes"]
-            total = total + weight["steady"] * parts["steady"] + weight["some"] * parts["some"]
+            total = sum(weight[name] * parts[name] for name in _WEIGHTS)
             total = total + READING_WEIGHT * parts["text"]
         return total, {name: float(value.detach()) for name, value in parts.items()}
 
@@ -138,6 +138,8 @@ class BundledTask(Task):
             # Both directions of a pair side by side: what changed may have gone or come.
             "some": some_loss(torch.cat([logits[:count], logits[count:]], 1),
                               torch.cat([targets[:count], targets[count:]], 1)),
+            "said": said_loss(logits[:, :NUM_CLASSES],
+                              torch.cat([batch["said"][:, 0], batch["said"][:, 1]])),
             "classes": class_loss(encoded.classes, states),
             "steady": steady_loss(before, after, batch["steady"]),
         }
@@ -180,8 +182,7 @@ def _ignored(recipe: Recipe) -> Iterator[str]:
         for key in ("folder", "split", "names", "folds", "fold", "changed"):
             if getattr(spec, key) != getattr(usual, key):
                 yield f"{key} of {spec.layout}"
-        # The places of naip_trees are never scaled.
-        scaled = any(name != "naip_trees" for name, _ in parts_of(spec.layout))
+        scaled = any(name not in UNSCALED for name, _ in parts_of(spec.layout))
         for key in spec.options:
             if key != "scales" or not scaled:
                 yield f"options.{key} of {spec.layout}"
