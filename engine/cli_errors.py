@@ -49,7 +49,19 @@ def exit_code_of(command: Callable[[], Optional[int]], *, verbose: bool = False)
     except KeyboardInterrupt:
         say("Cancelled.")
         return CANCELLED
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
+        if error.filename is None:  # not from opening a file that somebody named
+            return _unexpected()
+        say(f"Error: Cannot use {error.filename}: {str(error.strerror).lower()}.")
+        if verbose:
+            say(traceback.format_exc())
+        return 2
     except Exception:  # noqa: BLE001 - the last resort of the command line
-        say("An unexpected error occurred; please report it with the lines below.")
-        say(traceback.format_exc())
-        return 1
+        return _unexpected()
+
+
+def _unexpected() -> int:
+    """Print the error that is being handled, with its traceback; return its exit code."""
+    say("An unexpected error occurred; please report it with the lines below.")
+    say(traceback.format_exc())
+    return 1

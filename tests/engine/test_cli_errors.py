@@ -46,3 +46,16 @@ def test_what_nobody_foresaw_is_reported_with_its_traceback(capsys):
 def test_a_command_that_returns_nothing_went_well():
     assert exit_code_of(lambda: None) == 0
     assert exit_code_of(lambda: 130) == 130
+
+
+def test_a_file_that_is_not_there_is_told_by_its_name(tmp_path, capsys):
+    missing = tmp_path / "answers.json"
+    assert exit_code_of(lambda: missing.read_text() and None) == 2
+    printed = capsys.readouterr().err
+    assert printed == f"Error: Cannot use {missing}: no such file or directory.\n"
+    assert exit_code_of(lambda: tmp_path.read_text() and None, verbose=True) == 2
+    printed = capsys.readouterr().err
+    assert f"Error: Cannot use {tmp_path}: is a directory." in printed
+    assert "Traceback" in printed
+    # Without a name it is nobody's file: a fault of ours.
+    assert exit_code_of(_raising(FileNotFoundError("gone"))) == 1
