@@ -80,6 +80,7 @@ class CaptionWriter:
         cancelled: asked between tiles, and by the host while it waits.
         extent: colours are stretched as a detection in it does; None is the whole overlap.
         warned: given what the user should know, such as that sentences take long; each once.
+        told_size: of a pixel of ``before``, see :func:`.raster.grid.common_grid`.
 
     Raises:
         InputError: the rasters do not overlap.
@@ -95,6 +96,7 @@ class CaptionWriter:
         cancelled: Optional[CancelledCallback] = None,
         extent: Optional[Extent] = None,
         warned: Optional[Callable[[str], None]] = None,
+        told_size: Optional[float] = None,
     ) -> None:
         self._warned = warned or (lambda _: None)
         self._notes: set[str] = set()
@@ -103,10 +105,10 @@ class CaptionWriter:
         self._info = info
         self._progress = progress or (lambda _: None)
         self._cancelled = cancelled or (lambda: False)
-        part = common_grid(before, after, extent, info.pixel_sizes).working
+        part = common_grid(before, after, extent, info.pixel_sizes, told_size).working
         self._pair = Pair(before, after, *joint_stretch(before, after, part))
         # Of the whole overlap, so that there is ground around a region at the edge.
-        self._grid = common_grid(before, after, None, info.pixel_sizes).working
+        self._grid = common_grid(before, after, None, info.pixel_sizes, told_size).working
 
     def describe(self, area: Area, check: Optional[Check] = None, most: int = 0) -> str:
         """Return what the system says of an area, in sentences.

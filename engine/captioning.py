@@ -66,6 +66,7 @@ def caption(
     bands_after: Optional[tuple[int, ...]] = None,
     crs_before: Optional[str] = None,
     crs_after: Optional[str] = None,
+    pixel_size: Optional[float] = None,
     host: Optional[Host] = None,
     progress: Optional[ProgressCallback] = None,
     cancelled: Optional[CancelledCallback] = None,
@@ -86,6 +87,7 @@ def caption(
         bands_after: see :class:`ChangeRequest`.
         crs_before: see :class:`ChangeRequest`.
         crs_after: see :class:`ChangeRequest`.
+        pixel_size: see :class:`ChangeRequest`.
         host: where the system runs; None is the one that this process shares.
         progress: told of each box in turn.
         cancelled: True stops and returns the captions that are there.
@@ -113,6 +115,7 @@ def caption(
         bands_after=bands_after,
         crs_before=crs_before,
         crs_after=crs_after,
+        pixel_size=pixel_size,
         sharp=True,
     )
     with RasterSource.open(before, bands_before, crs_before) as source:
@@ -216,7 +219,9 @@ def _describer(
                 (request.after, request.bands_after, request.crs_after),
             )
         ]
-        writer = CaptionWriter(*sources, host, info, progress, cancelled, warned=warned)
+        writer = CaptionWriter(
+            *sources, host, info, progress, cancelled, warned=warned, told_size=request.pixel_size
+        )
         checked = CheckedWriter(writer, [everything] if everything else [], guard)
 
         def describe(area: Area) -> tuple[str, str]:

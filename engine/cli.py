@@ -76,6 +76,12 @@ def _add_pair(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--bands-before", type=_bands, metavar="R,G,B")
     parser.add_argument("--bands-after", type=_bands, metavar="R,G,B")
+    parser.add_argument(
+        "--pixel-size",
+        type=float,
+        metavar="M",
+        help="side of a pixel on the ground, for images without georeference",
+    )
 
 
 def _add_detect(commands_: Any) -> None:
@@ -184,6 +190,7 @@ def _detect(arguments: argparse.Namespace) -> int:
         date_before=arguments.date_before,
         date_after=arguments.date_after,
         competing=arguments.competing,
+        pixel_size=arguments.pixel_size,
     )
     routing.configure(routing.HostOptions(arguments.host))
     stop = _StopOnInterrupt()
@@ -220,6 +227,7 @@ def _caption(arguments: argparse.Namespace) -> int:
         device=arguments.device,
         bands_before=arguments.bands_before,
         bands_after=arguments.bands_after,
+        pixel_size=arguments.pixel_size,
         progress=_ProgressLine(),
         cancelled=stop,
         told=None if arguments.json else lambda row: _print(row.caption),

@@ -213,7 +213,8 @@ class _Run:
         extent = detection.extent
         if detection.area is not None and extent is None:
             extent = Extent(*AreaMask(detection.area, before.grid).envelope)
-        grid = common_grid(before, after, extent, info.pixel_sizes).working
+        size = detection.pixel_size
+        grid = common_grid(before, after, extent, info.pixel_sizes, size).working
         regions = list(results.regions(MOST_REGIONS)) if REGIONS in request.levels else []
         tiles = []
         if TILES in request.levels or (SCENE in request.levels and writer is not None):
@@ -275,7 +276,7 @@ class _Run:
         info = self._host.info(request.system)
         writer = CaptionWriter(
             before, after, self._host, info, None, self._cancelled, detection.extent,
-            self._told_of_writing.append,
+            self._told_of_writing.append, detection.pixel_size,
         )
         return CheckedWriter(writer, detections, self._guard)
 

@@ -219,7 +219,7 @@ class _Run:
         extent, area = request.extent, None
         if request.area is not None and extent is None:
             extent = Extent(*AreaMask(request.area, before.grid).envelope)
-        grid = common_grid(before, after, extent, info.pixel_sizes)
+        grid = common_grid(before, after, extent, info.pixel_sizes, request.pixel_size)
         if request.area is not None:
             area = _area_on(request.area, before.grid, grid.working)
         self._warnings += grid.warnings
@@ -253,9 +253,7 @@ class _Run:
         outputs: RunOutputs,
     ) -> _Scored:
         """Run the tiles on the working grid; bring the results to the output grid."""
-        queries = queries_for(
-            parsed, grid.output.pixel_size, info, sharp=self._request.sharp
-        )
+        queries = queries_for(parsed, grid.pixel_size, info, sharp=self._request.sharp)
         same = grid.working == grid.output
         folder = "" if same else "working_"
         names = {

@@ -125,6 +125,8 @@ class ChangeRequest:
         simplify: tolerance in pixels of the output grid; 0 keeps the pixel outline.
         competing: names of what else the ground may be, for systems that tell the object from
             such a list; None is the system's own.
+        pixel_size: side of a pixel of ``before`` on the ground in metres, where the raster does not
+            tell it; areas stay in pixels all the same.
         sharp: images whose pixels have no known size are taken to be sharp also where any change
             at all is asked for, see :attr:`Query.coarse`.
     """
@@ -151,6 +153,7 @@ class ChangeRequest:
     score: Optional[str] = None
     simplify: float = 0.7
     competing: Optional[tuple[str, ...]] = None
+    pixel_size: Optional[float] = None
     sharp: bool = False
 
 

@@ -43,6 +43,7 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
         self.setSaveCollapsedState(False)
         self.threshold = self._build_threshold()
         self.min_area = self._build_min_area()
+        self.pixel_size = self._build_pixel_size()
         self.bands_before = self._build_bands("bandsBefore")
         self.bands_after = self._build_bands("bandsAfter")
         self.device = self._build_device()
@@ -61,6 +62,7 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
         form.setRowWrapPolicy(QFormLayout.RowWrapPolicy.DontWrapRows)
         form.addRow(self.tr("Score a&t least"), self.threshold)
         form.addRow(self.tr("&Minimum area"), self.min_area)
+        form.addRow(self.tr("Pixel &size"), self.pixel_size)
         form.addRow(self.tr("Bands, before"), self.bands_before)
         form.addRow(self.tr("Bands, after"), self.bands_after)
         form.addRow(self.tr("R&un on"), self.device)
@@ -104,6 +106,22 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
                     "pixels where that is more.")
         )
         spin.valueChanged.connect(self._min_area_changed)
+        return spin
+
+    def _build_pixel_size(self) -> QgsDoubleSpinBox:
+        spin = QgsDoubleSpinBox()
+        spin.setObjectName("pixelSizeSpin")
+        spin.setRange(0.0, 1000.0)
+        spin.setDecimals(2)
+        spin.setSingleStep(0.1)
+        spin.setSuffix(self.tr(" m"))
+        spin.setSpecialValueText(self.tr("not known"))
+        spin.setClearValue(0.0, self.tr("not known"))
+        spin.setToolTip(
+            self.tr("Side of a pixel on the ground. The layers have no coordinate reference system "
+                    "to tell it by, and objects are known by their size.")
+        )
+        spin.valueChanged.connect(self.changed)
         return spin
 
     def _build_bands(self, name: str) -> QLineEdit:
@@ -188,6 +206,11 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
             widget.setVisible(shown)
             self._form.labelForField(widget).setVisible(shown)
 
+    def show_pixel_size(self, shown: bool) -> None:
+        """Let the size of the pixels be told, or not: where the layers tell it."""
+        self.pixel_size.setVisible(shown)
+        self._form.labelForField(self.pixel_size).setVisible(shown)
+
     def _build_folder(self) -> QgsFileWidget:
         folder = QgsFileWidget()
         folder.setObjectName("outputFolder")
@@ -213,6 +236,11 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
         """In m2; None leaves it to the engine."""
         value = self.min_area.value()
         return None if value == AUTOMATIC_AREA else value
+
+    @property
+    def told_pixel_size(self) -> Optional[float]:
+        """Side of a pixel in metres; None where it is not told, or the layers tell it."""
+        return None if self.pixel_size.isHidden() else self.pixel_size.value() or None
 
     def bands_problem(self, before: QgsRasterLayer, after: QgsRasterLayer) -> str:
         """Return what is wrong with the bands typed; empty where nothing is."""

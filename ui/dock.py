@@ -128,7 +128,8 @@ class ChangeScribeDock(QgsDockWidget):
             extent.layer_combo, extent.draw_button, self.system.combo, self.system.why_button,
             self.system.weights.download_button, self.system.weights.import_button,
             self.competing.edit, self.competing.reset_button,
-            options.threshold, options.min_area, options.bands_before, options.bands_after,
+            options.threshold, options.min_area, options.pixel_size, options.bands_before,
+            options.bands_after,
             options.device, options.captions.system, *options.captions.boxes.values(),
             options.host, options.python, options.base,
             options.remove_button, options.weights, options.folder,
@@ -168,9 +169,10 @@ class ChangeScribeDock(QgsDockWidget):
         self._timer.stop()
         self.competing.show_for(self.system.info)
         self.packages.show_for(self._tier)
+        before = self.layers.before
+        self.advanced.show_pixel_size(before is not None and not before.crs().isValid())
         reason, where = self._check()
         self._show_estimate(where)
-        before = self.layers.before
         self.advanced.show_automatic_folder(automatic_folder(before) if before else "")
         self.advanced.show_tier(self.system.info.tier if self.system.info else "")
         self.advanced.remove_button.setEnabled(not self._running and not self.packages.is_busy)
@@ -253,7 +255,7 @@ class ChangeScribeDock(QgsDockWidget):
         if where is not None and not where.rectangle.isEmpty() and before is not None:
             self._estimate = estimate(
                 before, where.rectangle, info.pixel_sizes if info else (),
-                self._settings.speed(info.name) if info else None,
+                self._settings.speed(info.name) if info else None, self.advanced.told_pixel_size,
             )
         text = self._estimate.text() if self._estimate else ""
         self.extent.estimate_label.setText(text)
@@ -288,6 +290,7 @@ class ChangeScribeDock(QgsDockWidget):
             date_before=dates[0] or None,
             date_after=dates[1] or None,
             competing=self.competing.names,
+            pixel_size=self.advanced.told_pixel_size,
         )
 
     def set_running(self, running: bool) -> None:

@@ -177,11 +177,13 @@ class CommonGrid:
         output: grid of BEFORE, cut to the area analysed.
         working: grid on which tiles are read; equal to ``output`` where possible.
         warnings: sentences for the user.
+        pixel_size: of ``output`` on the ground, in metres, known or told; None where neither.
     """
 
     output: Grid
     working: Grid
     warnings: tuple[str, ...] = ()
+    pixel_size: Optional[float] = None
 
 
 def format_size(metres: float) -> str:
@@ -198,6 +200,7 @@ def common_grid(
     after: RasterSource,
     extent: Optional[Extent],
     pixel_sizes: tuple[float, ...],
+    told_size: Optional[float] = None,
 ) -> CommonGrid:
     """Choose the grid of the results and the one on which the system runs.
 
@@ -206,16 +209,29 @@ def common_grid(
         after: the later raster; any CRS and resolution.
         extent: rectangle to analyse; None is the overlap of both rasters.
         pixel_sizes: in metres, those that the system was trained on; may be empty.
+        told_size: size of a pixel of BEFORE on the ground in metres, used where the raster does
+            not tell it.
 
     Raises:
-        InputError: the rasters do not overlap, the extent lies outside, or one of them or both
-            have no georeference and they do not fit.
+        InputError: the rasters do not overlap, the extent lies outside, one of them or both
+            have no georeference and they do not fit, or the size that was told is none.
     """
+    if told_size is not None and not 0 < told_size < math.inf:
+        raise InputError(
+            f"A pixel size of {told_size:g} m is not possible.",
+            "Give the side of a pixel on the ground in metres, such as 0.5.",
+        )
     _check_georeference(before, after)
     output = _output_grid(before, after, extent)
-    working, warnings = _working_grid(output, tuple(sorted(pixel_sizes)))
+    size = output.pixel_size or told_size
+    working, warnings = _working_grid(output, tuple(sorted(pixel_sizes)), size)
+    if output.pixel_size and told_size:
+        warnings.append(
+            f"The pixel size of {format_size(told_size)} is not used: the earlier raster says "
+            f"{format_size(output.pixel_size)}."
+        )
     warnings += _pair_warnings(before, after)
-    return CommonGrid(output, working, tuple(warnings))
+    return CommonGrid(output, working, tuple(warnings), size)
 
 
 def _check_georeference(before: RasterSource, after: RasterSource) -> None:
@@ -292,16 +308,17 @@ def _pixel_window(grid: Grid, rings: list[np.ndarray]) -> Optional[tuple[int, in
     return x0, y0, x1 - x0, y1 - y0
 
 
-def _working_grid(output: Grid, trained: tuple[float, ...]) -> tuple[Grid, list[str]]:
+def _working_grid(
+    output: Grid, trained: tuple[float, ...], size: Optional[float]
+) -> tuple[Grid, list[str]]:
     """Choose the grid to run on, and say what the user should know of it."""
-    size, sides = output.pixel_size, output.ground_sides
-    if size is None or sides is None:
+    if size is None:
         if not trained:
             return output, []
         return output, [
             (
                 "The size of the pixels on the ground is not known; the system works best where it "
-                f"is {_size_range(trained)}."
+                f"is {_size_range(trained)}. If you know it, give it as the pixel size."
             )
         ]
     wanted, warnings = working_size(size, trained), []
@@ -311,7 +328,8 @@ def _working_grid(output: Grid, trained: tuple[float, ...]) -> tuple[Grid, list[
             f"{format_size(trained[-1])} that the system was trained on: it sees less "
             "detail than it needs, and the results are less reliable."
         )
-    if max(sides) / min(sides) > SIDE_TOLERANCE:
+    sides = output.ground_sides
+    if sides is not None and max(sides) / min(sides) > SIDE_TOLERANCE:
         return _local_grid(output, wanted), warnings
     if wanted == size:
         return output, warnings

@@ -219,6 +219,32 @@ def test_without_georeference(
     assert "m²" not in row["caption"]
 
 
+def test_the_size_of_pixels_that_the_user_told(
+    brightness: InProcessHost, request_: ChangeRequest, make_raster: MakeRaster
+) -> None:
+    """It decides on which pixels the system runs; results stay on those of BEFORE."""
+    before, after = scene(), scene()
+    after[:, 50:70, 100:140] = 250
+    request = replace(
+        request_,
+        before=make_raster("plain_b.tif", before, geotransform=None, crs=""),
+        after=make_raster("plain_a.tif", after, geotransform=None, crs=""),
+        pixel_size=2.0,
+    )
+    tiles = []
+    for size in (None, 2.0):
+        seen: list[Progress] = []
+        asked = replace(request, pixel_size=size, overwrite=True)
+        result = pipeline.detect(asked, brightness, seen.append)
+        tiles.append(max(progress.tiles for progress in seen))
+    assert tiles[0] < tiles[1]
+    (row,) = changes(result.gpkg)
+    assert row["envelope"] == pytest.approx((100, 140, -70, -50), abs=1.5)
+    assert row["area_px"] == pytest.approx(800, rel=0.05)
+    assert row["area_m2"] is None
+    assert not any("not known" in warning for warning in result.warnings)
+
+
 def test_a_crs_that_the_user_assigned(
     brightness: InProcessHost, request_: ChangeRequest, make_raster: MakeRaster
 ) -> None:

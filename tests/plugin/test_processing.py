@@ -134,7 +134,8 @@ def test_provider_offers_three_algorithms_and_can_come_and_go(provider) -> None:
 def test_parameters_are_those_of_the_output_contract(provider) -> None:
     algorithm = QgsApplication.processingRegistry().algorithmById("changescribe:detectchanges")
     names = {p.name() for p in algorithm.parameterDefinitions()}
-    assert {"BEFORE", "AFTER", "PROMPT", "SYSTEM", "EXTENT", "THRESHOLD", "MIN_AREA", "DEVICE",
+    assert {"BEFORE", "AFTER", "PROMPT", "SYSTEM", "EXTENT", "THRESHOLD", "MIN_AREA",
+            "PIXEL_SIZE", "DEVICE",
             "OUTPUT", "MASK", "SCORE"} <= names
     assert {o.name() for o in algorithm.outputDefinitions()} >= {
         "OUTPUT", "MASK", "SCORE", "CAPTION"}
