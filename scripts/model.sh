@@ -24,7 +24,8 @@ scripts/setup.sh full
 unset CHANGESCRIBE_SCENES
 runs=out/model/runs
 python=.venv-full/bin/python
-stages=(bundled bundled_finish bundled_deep bundled_sharp bundled_long bundled_round bundled_polish)
+stages=(bundled bundled_finish bundled_deep bundled_sharp bundled_long bundled_round bundled_polish
+    bundled_said bundled_mixed)
 last="${stages[-1]}"
 
 "$python" -m changescribe.engine.training.scene_cache "$runs/scenes"
