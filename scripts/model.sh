@@ -35,4 +35,7 @@ for stage in "${stages[@]}"; do
 done
 "$python" -m changescribe.engine.evaluation.release "$runs/$last" "$last" out/model
 "$python" -m changescribe.engine.training.captioner --model out/model --out out/model
-"$python" -m changescribe.engine.cli evaluate --model out/model --out out/model/evaluation
+# The last stage has seen OSCD and AirChange: each place is measured with a model that has not.
+"$python" -m changescribe.engine.evaluation.folds "$runs" "$last" out/model out/model/folds
+"$python" -m changescribe.engine.cli evaluate --model out/model --folds out/model/folds \
+    --out out/model/evaluation

@@ -101,38 +101,6 @@ def test_foreign_pairs_go_through_the_pipeline_onto_the_grid_of_the_labels(tmp_p
     assert len(rows) == 1
 
 
-def test_a_place_is_measured_with_a_model_that_has_not_seen_it(tmp_path, monkeypatch):
-    shipped, out = tmp_path / "shipped", tmp_path / "folds"
-    names = {"one": [["bercy"], ["Szada"]], "two": [["nantes"], []]}
-    for name, places in names.items():
-        (out / name).mkdir(parents=True)
-        left_out = dict(zip(("oscd", "airchange"), places))
-        (out / name / "manifest.json").write_text(json.dumps({"left_out": left_out}))
-    shipped.mkdir()
-    manifest = shipped / "manifest.json"
-    manifest.write_text(json.dumps({"sources": ["levir (restricted)"]}))
-    monkeypatch.setattr(folds, "BundledSystem", _Named)
-    assert folds.system_chooser("shipped", shipped, out)("bercy") == "shipped"
-    manifest.write_text(json.dumps({"sources": ["levir (restricted)", "oscd (restricted)"]}))
-    choose = folds.system_chooser("shipped", shipped, out)
-    chosen = [choose(place).name for place in ("nantes", "bercy", "Szada_3")]
-    assert chosen == ["two", "one", "one"]
-    with pytest.raises(InputError, match="paris"):
-        choose("paris")
-    assert folds.system_chooser("shipped", shipped, None) is None
-    assert folds.system_chooser("shipped", shipped, tmp_path / "none") is None
-
-
-class _Named:
-    """Stands for the model in a folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self.name = folder.name
-
-    def load(self, device: str) -> None:
-        """Open nothing."""
-
-
 def test_two_folds_leave_out_every_place_once(tmp_path):
     for place in ("oscd/bercy", "oscd/nantes", "oscd/abudhabi", "airchange/Szada_1",
                   "airchange/Szada_2", "airchange/Tiszadob_1"):

@@ -69,7 +69,11 @@ def test_every_stage_has_a_folder_of_its_own_and_the_last_one_is_released(checko
     assert f"{release} out/model/runs/{last} {last} out/model" in calls
     assert calls[0] == "set-up: full"
     assert calls[1].endswith("scene_cache out/model/runs/scenes")
-    assert calls[-1].endswith("evaluate --model out/model --out out/model/evaluation")
+    folds = "-m changescribe.engine.evaluation.folds"
+    assert calls.index(f"{folds} out/model/runs {last} out/model out/model/folds") > len(trained)
+    assert calls[-1].endswith(
+        "evaluate --model out/model --folds out/model/folds --out out/model/evaluation"
+    )
 
 
 @pytest.mark.parametrize("arguments", [("--out", "elsewhere"), ("--data", "elsewhere"), ("x",)])
