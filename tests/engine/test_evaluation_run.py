@@ -13,7 +13,6 @@ pytest.importorskip("torch")
 
 from osgeo import gdal
 
-from changescribe.engine.errors import InputError
 from changescribe.engine.evaluation import bundled, folds
 from changescribe.engine.evaluation.elsewhere import ForeignSet, measure_foreign
 from changescribe.engine.evaluation.generated import GeneratedFigures, ScoredScene
