@@ -17,7 +17,7 @@ CELL = 2
 
 
 def nothing_said() -> np.ndarray:
-    """Return what sentences say of the changes of a pair of which there are none, (6, 2) uint8."""
+    """Return what is said of the changes of a pair without sentences, (6, 2) uint8."""
     return np.full((NUM_CLASSES, 2), UNKNOWN, np.uint8)
 
 

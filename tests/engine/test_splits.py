@@ -35,8 +35,10 @@ def test_training_reads_tiles_1_to_30_and_no_tile_that_is_measured_on(
     monkeypatch.setattr(sources, "read_rgb", picture)
     monkeypatch.setattr(sources, "geotransform", lambda _: (0.0, 1.0, 0.0, 0.0, 0.0, -1.0))
     (tmp_path / "levir").mkdir()
-    crops = [{"tile": f"test_{number}", "box": [0, 0, 8, 8], "captions": [], "changed": 0}
-             for number in range(1, 37)]
+    crops = [
+        {"tile": f"test_{number}", "box": [0, 0, 8, 8], "captions": ["houses appear"], "changed": 0}
+        for number in range(1, 37)
+    ]
     (tmp_path / "levir" / "captions.json").write_text(json.dumps(crops))
     source = datasets.open_source(layout, tmp_path, tmp_path)
     if layout == "levir_captions":

@@ -237,6 +237,7 @@ def test_train_writes_weights_that_load(tmp_path):
         ("data: [{layout: levir, changed: 0.5}]", "changed of levir"),
         ("data: [{layout: levir, options: {scale: [1, 2]}}]", "options.scale of levir"),
         ("data: [{layout: naip_trees, options: {scales: [1, 2]}}]", "options.scales of naip_trees"),
+        ("data: [{layout: levir_captions, options: {scales: [1, 2]}}]", "scales of levir_captions"),
         ("data: [{layout: 'same:naip_trees', options: {scales: [1, 2]}}]", "scales of same:naip"),
         ("data: [{layout: levir}, {layout: oscd-a+}]", "Unknown data source: oscd-a+."),
     ],
