@@ -152,20 +152,24 @@ def caption(
     return captions
 
 
-def tile_boxes(grid: Grid, info: SystemInfo) -> list[tuple[int, int, int, int]]:
+def tile_boxes(
+    grid: Grid, info: SystemInfo, told_size: Optional[float] = None
+) -> list[tuple[int, int, int, int]]:
     """Cut a raster into boxes of the size that a system looks at in one piece.
 
     Args:
         grid: of BEFORE.
         info: of the system.
+        told_size: of a pixel in metres, where the grid does not tell it.
 
     Returns:
         Boxes in pixels of BEFORE, row by row; those at the right and lower edge may be smaller.
     """
     side = info.tile_size
-    if grid.pixel_size and info.pixel_sizes:
-        trained = min(info.pixel_sizes, key=lambda size: abs(math.log(size / grid.pixel_size)))
-        side = max(1, round(side * trained / grid.pixel_size))
+    own = grid.pixel_size or told_size
+    if own and info.pixel_sizes:
+        trained = min(info.pixel_sizes, key=lambda size: abs(math.log(size / own)))
+        side = max(1, round(side * trained / own))
     return [
         (x, y, min(x + side, grid.width), min(y + side, grid.height))
         for y in range(0, grid.height, side)

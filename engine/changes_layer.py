@@ -78,6 +78,7 @@ RUN_FIELDS: tuple[tuple[str, int], ...] = (
     ("threshold", ogr.OFTReal),
     ("min_area", ogr.OFTReal),
     ("pixel_size", ogr.OFTReal),
+    ("told_pixel_size", ogr.OFTReal),
     ("device", ogr.OFTString),
     ("seconds", ogr.OFTReal),
     ("warnings", ogr.OFTString),
@@ -101,6 +102,7 @@ class RunInfo:
         system: name of the system.
         revision: of its weights.
         pixel_size: of the mask in metres; None without georeference.
+        told_pixel_size: what the user told in its place, in metres.
         created: ISO time; "" is now.
         threshold: of the mask.
         min_area: of the mask in m2; None without georeference.
@@ -116,6 +118,7 @@ class RunInfo:
     system: str
     revision: str
     pixel_size: Optional[float] = None
+    told_pixel_size: Optional[float] = None
     created: str = ""
     threshold: float = 0.5
     min_area: Optional[float] = None
@@ -305,6 +308,7 @@ class ChangesWriter:
             "threshold",
             "min_area",
             "pixel_size",
+            "told_pixel_size",
         )
         row: dict[str, object] = {name: getattr(info, name) for name in names}
         row["parse"] = json.dumps(parse, ensure_ascii=False)

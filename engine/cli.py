@@ -80,7 +80,7 @@ def _add_pair(parser: argparse.ArgumentParser) -> None:
         "--pixel-size",
         type=float,
         metavar="M",
-        help="side of a pixel on the ground, for images without georeference",
+        help="side of a pixel on the ground, where BEFORE has no CRS to tell it by",
     )
 
 

@@ -232,8 +232,8 @@ class _Run:
             )
         if request.min_area is not None and grid.output.pixel_size is None:
             self._warnings.append(
-                "The minimum area in square metres is not used: the size of the pixels on the "
-                "ground is not known."
+                "The minimum area in square metres is not used: without a coordinate reference "
+                "system areas are given in pixels."
             )
         stretches = joint_stretch(before, after, grid.working)
         return grid, Pair(before, after, *stretches, area)
@@ -369,6 +369,7 @@ class _Run:
             system=info.name,
             revision=info.revision,
             pixel_size=grid.output.pixel_size,
+            told_pixel_size=None if grid.output.pixel_size else request.pixel_size,
             threshold=request.threshold,
             min_area=min_area_used(request.min_area, grid.output.pixel_size),
         )

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Optional
 
 from qgis.gui import QgsCollapsibleGroupBox, QgsDoubleSpinBox, QgsFileWidget
 from qgis.PyQt.QtCore import pyqtSignal
-from qgis.PyQt.QtWidgets import QComboBox, QFormLayout, QLineEdit, QPushButton, QWidget
+from qgis.PyQt.QtWidgets import (
+    QComboBox,
+    QFormLayout,
+    QLineEdit,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from ..engine.request import DEVICES
 from ..engine.routing import AUTO, IN_PROCESS
@@ -57,7 +64,13 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
         self.captions = CaptionOptions(settings)
         self.weights = self._build_weights()
         self.folder = self._build_folder()
-        form = QFormLayout(self)
+        # QgsCollapsibleGroupBox hides and shows its direct children, whatever they were before: of
+        # one widget that holds them all, the fields keep what show_tier and the like decided.
+        content = QWidget()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(content)
+        form = QFormLayout(content)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.setRowWrapPolicy(QFormLayout.RowWrapPolicy.DontWrapRows)
         form.addRow(self.tr("Score a&t least"), self.threshold)
@@ -112,14 +125,14 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
         spin = QgsDoubleSpinBox()
         spin.setObjectName("pixelSizeSpin")
         spin.setRange(0.0, 1000.0)
-        spin.setDecimals(2)
+        spin.setDecimals(3)
         spin.setSingleStep(0.1)
         spin.setSuffix(self.tr(" m"))
         spin.setSpecialValueText(self.tr("not known"))
         spin.setClearValue(0.0, self.tr("not known"))
         spin.setToolTip(
-            self.tr("Side of a pixel on the ground. The layers have no coordinate reference system "
-                    "to tell it by, and objects are known by their size.")
+            self.tr("Side of a pixel on the ground: the layers do not tell it, and objects are "
+                    "known by their size. Areas are still given in pixels.")
         )
         spin.valueChanged.connect(self.changed)
         return spin

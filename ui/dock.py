@@ -25,6 +25,7 @@ from .layer_source import (
     has_georeference,
     same_source,
     source_path,
+    tells_pixel_size,
 )
 from .outputs import automatic_folder, new_output
 from .prompt_panel import PromptPanel
@@ -170,7 +171,7 @@ class ChangeScribeDock(QgsDockWidget):
         self.competing.show_for(self.system.info)
         self.packages.show_for(self._tier)
         before = self.layers.before
-        self.advanced.show_pixel_size(before is not None and not before.crs().isValid())
+        self.advanced.show_pixel_size(before is not None and not tells_pixel_size(before))
         reason, where = self._check()
         self._show_estimate(where)
         self.advanced.show_automatic_folder(automatic_folder(before) if before else "")

@@ -44,8 +44,19 @@ def assigned_crs(layer: QgsRasterLayer) -> Optional[str]:
 
 def has_georeference(layer: QgsRasterLayer) -> bool:
     """Whether a layer lies somewhere on the ground; else QGIS draws it at (column, -row)."""
-    pixels = QgsRectangle(0.0, -layer.height(), layer.width(), 0.0)
-    return layer.crs().isValid() or layer.extent() != pixels
+    return layer.crs().isValid() or not _drawn_by_pixels(layer)
+
+
+def tells_pixel_size(layer: QgsRasterLayer) -> bool:
+    """Whether the size of a layer's pixels on the ground is known.
+
+    A CRS that was assigned to a layer drawn at (column, -row) does not make its pixels metres.
+    """
+    return layer.crs().isValid() and not _drawn_by_pixels(layer)
+
+
+def _drawn_by_pixels(layer: QgsRasterLayer) -> bool:
+    return layer.extent() == QgsRectangle(0.0, -layer.height(), layer.width(), 0.0)
 
 
 def date_of(layer: QgsRasterLayer) -> str:

@@ -122,8 +122,8 @@ def unbiased_chooser(
             if place.startswith(places):
                 if places not in chosen:
                     chosen[places] = BundledSystem(path)
-                    chosen[places].surprise = _threshold_without(table, place)
                     chosen[places].load("cpu")
+                chosen[places].surprise = _threshold_without(table, place)
                 return chosen[places]
         raise InputError(f"No model left out {place}.", "Fit or train them again.")
 

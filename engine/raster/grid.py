@@ -39,6 +39,8 @@ MOST_MAGNIFIED = 2.5
 #: From this many times the trained size on they are read as they are: on NAIP of 5 m (eleven
 #: times) the bundled model took fields for water once they were magnified.
 TOO_COARSE = 6.0
+#: Of fewer pixels a side a system has too little to go by.
+LEAST_PIXELS = 64
 #: The two rasters' pixel sizes may differ by this factor before the user is warned.
 PAIR_TOLERANCE = 2.0
 #: Offsets of less than this fraction of a pixel are rounding, not a shift.
@@ -225,13 +227,33 @@ def common_grid(
     output = _output_grid(before, after, extent)
     size = output.pixel_size or told_size
     working, warnings = _working_grid(output, tuple(sorted(pixel_sizes)), size)
-    if output.pixel_size and told_size:
-        warnings.append(
-            f"The pixel size of {format_size(told_size)} is not used: the earlier raster says "
-            f"{format_size(output.pixel_size)}."
-        )
+    if told_size:
+        warnings += _told_warnings(told_size, output, working)
     warnings += _pair_warnings(before, after)
     return CommonGrid(output, working, tuple(warnings), size)
+
+
+def _told_warnings(told: float, output: Grid, working: Grid) -> list[str]:
+    """Say where a pixel size that was told cannot be right."""
+    own = output.pixel_size
+    if own is not None:
+        if 1 / SIZE_TOLERANCE <= told / own <= SIZE_TOLERANCE:
+            return []
+        return [
+            (
+                f"The pixel size of {format_size(told)} is not used: the earlier raster says "
+                f"{format_size(own)}."
+            )
+        ]
+    if min(working.width, working.height) < LEAST_PIXELS <= min(output.width, output.height):
+        sides = [format_size(told * side) for side in (output.width, output.height)]
+        return [
+            (
+                f"With pixels of {format_size(told)} the images show {sides[0]} by {sides[1]}, "
+                "too little to go by: is the pixel size right?"
+            )
+        ]
+    return []
 
 
 def _check_georeference(before: RasterSource, after: RasterSource) -> None:

@@ -159,6 +159,46 @@ def test_pairs_without_georeference_are_described_as_sharp_ones(
     assert not any(query.coarse for query in asked)
 
 
+@pytest.mark.parametrize("system", ["writes", "plain"])
+def test_the_size_of_pixels_that_is_told_reaches_who_writes_and_who_finds(
+    host, make_raster, monkeypatch, system
+) -> None:
+    before = np.full((3, 128, 192), 60, np.uint8)
+    after = before.copy()
+    after[:, 10:40, 70:90] = 250
+    pair = [
+        make_raster(f"{n}.tif", a, None, "") for n, a in (("before", before), ("after", after))
+    ]
+    seen: list[float] = []
+    predict = worker_systems.Plain.predict
+
+    def watched(system, before, after, queries):
+        seen.append(float((after[0] > 200).all(-1).sum()))
+        return predict(system, before, after, queries)
+
+    monkeypatch.setattr(worker_systems.Plain, "predict", watched)
+    options = {"system": system, "checked_by": "plain", "host": host}
+    plain = captioning.caption(*pair, **options)[0].caption
+    most = max(seen)
+    seen.clear()
+    told = captioning.caption(*pair, pixel_size=1.0, **options)[0].caption
+    # The systems know pixels of 0.5 m: four for one, of which a tile holds most.
+    assert max(seen) > 2.5 * most
+    if system == "writes":
+        assert "building of 600 pixels" in plain
+        assert "building of 600 pixels" not in told
+
+
+def test_tiles_have_the_size_that_a_system_looks_at_in_one_piece(host, make_raster) -> None:
+    with RasterSource.open(
+        make_raster("plain.tif", np.zeros((3, 128, 192), np.uint8), None, "")
+    ) as source:
+        grid = source.grid
+    info = host.info("writes")
+    assert captioning.tile_boxes(grid, info)[0] == (0, 0, 64, 64)
+    assert captioning.tile_boxes(grid, info, 1.0)[0] == (0, 0, 32, 32)
+
+
 def test_a_sentence_about_a_tile_must_be_true_of_the_whole_area(
     host: InProcessHost, make_raster
 ) -> None:

@@ -128,6 +128,20 @@ def test_an_extent_that_begins_with_a_minus(
 
 
 @pytest.mark.usefixtures("_host")
+def test_the_size_of_pixels_is_asked_for_and_used(
+    make_raster, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    pixels = np.full((3, 100, 100), 60, np.uint8)
+    pair = [make_raster(f"{name}.tif", pixels, None) for name in ("plain_b", "plain_a")]
+    captioned = ["caption", *pair, "--system", "brightness"]
+    for size, asked in (((), True), (("--pixel-size", "0.5"), False)):
+        assert detect(pair, tmp_path / f"out{asked}.gpkg", *size) == 0
+        assert ("give it as the pixel size" in capsys.readouterr().err) is asked
+        assert cli.main([*captioned, *size]) == 0
+        assert ("give it as the pixel size" in capsys.readouterr().err) is asked
+
+
+@pytest.mark.usefixtures("_host")
 def test_captions_of_boxes(
     pair: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:

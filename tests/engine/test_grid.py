@@ -279,16 +279,22 @@ def test_two_rasters_without_georeference(pair):
 
 
 def test_a_size_of_the_pixels_that_is_told(pair):
-    before, after = pair((60, 80, None, ""), (60, 80, None, ""))
+    before, after = pair((70, 80, None, ""), (70, 80, None, ""))
     common = common_grid(before, after, None, (0.5,), 1.0)
     assert common.output == common_grid(before, after, None, ()).output
     # Twice as many pixels of half the size, on the same ground.
-    assert common.working == Grid(160, 120, (0.0, 0.5, 0.0, 0.0, 0.0, -0.5), "")
+    assert common.working == Grid(160, 140, (0.0, 0.5, 0.0, 0.0, 0.0, -0.5), "")
     assert (common.pixel_size, common.warnings) == (1.0, ())
     assert common_grid(before, after, None, (0.5,), 0.52).working == common.output
     coarse = common_grid(before, after, None, (0.5,), 10.0)
     assert coarse.working == common.output
     assert "much larger" in coarse.warnings[0]
+    small = common_grid(before, after, None, (0.5,), 0.01)
+    assert small.working.width == 2
+    assert small.warnings == (
+        ("With pixels of 0.01 m the images show 0.8 m by 0.7 m, too little to go by: is the pixel "
+         "size right?"),
+    )
     for size in (0.0, -1.0, math.inf, math.nan):
         with pytest.raises(InputError, match="is not possible"):
             common_grid(before, after, None, (0.5,), size)
@@ -300,6 +306,8 @@ def test_a_size_that_is_told_gives_way_to_that_of_the_raster(pair):
     assert common.working == common.output
     assert common.pixel_size == pytest.approx(0.5, rel=1e-3)
     assert common.warnings == ("The pixel size of 2 m is not used: the earlier raster says 0.5 m.",)
+    # In a batch, those that agree are no news.
+    assert common_grid(before, after, None, (0.5,), 0.52).warnings == ()
 
 
 def test_sizes_must_match_without_georeference(pair):

@@ -64,6 +64,29 @@ def kept(path: str) -> list[str]:
     return [feature["caption"] for feature in source.GetLayerByName("captions")]
 
 
+def test_captions_are_of_the_pixels_that_the_detection_ran_on(make_raster, host, tmp_path) -> None:
+    before = np.full((3, 128, 192), 60, np.uint8)
+    after = before.copy()
+    after[:, 10:40, 70:90] = 250
+    detection = ChangeRequest(
+        make_raster("b.tif", before, None, ""), make_raster("a.tif", after, None, ""),
+        "buildings built", str(tmp_path / "out.gpkg"), system="plain",
+    )
+    found = []
+    for size in (None, 1.0):
+        asked = replace(detection, pixel_size=size, overwrite=True)
+        result = pipeline.detect(asked, host)
+        request = MapCaptionRequest(
+            asked, result.run_id, "writes", ("regions", "tiles"), checked_by="plain"
+        )
+        rows = caption_map(request, host).captions
+        assert rows[0].source == "writes"
+        west, east, *_ = ogr.CreateGeometryFromWkt(rows[1].place.wkt).GetEnvelope()
+        found.append(("of 600 pixels" in rows[0].caption, east - west))
+    # The systems know pixels of 0.5 m, in tiles of 64.
+    assert found == [(True, 64), (False, 32)]
+
+
 def test_all_levels_written_checked_and_kept(run, host) -> None:
     told, seen = [], []
     answer = caption_map(run, host, progress=seen.append, told=told.append)

@@ -243,6 +243,10 @@ def test_the_size_of_pixels_that_the_user_told(
     assert row["area_px"] == pytest.approx(800, rel=0.05)
     assert row["area_m2"] is None
     assert not any("not known" in warning for warning in result.warnings)
+    run = run_row(result.gpkg)
+    assert (run["pixel_size"], run["told_pixel_size"]) == (None, 2.0)
+    known = pipeline.detect(replace(request_, pixel_size=2.0, overwrite=True), brightness)
+    assert run_row(known.gpkg)["told_pixel_size"] is None
 
 
 def test_a_crs_that_the_user_assigned(

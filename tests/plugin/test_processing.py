@@ -92,11 +92,15 @@ def pair(make_raster):
     return make_raster("town_2012-05-04.tif", before), make_raster("town_2019.tif", after)
 
 
-def detect(pair, **parameters):
+def processing_run(name, parameters):
     import processing
 
+    return processing.run(name, parameters)
+
+
+def detect(pair, **parameters):
     given = {"BEFORE": pair[0], "AFTER": pair[1], "PROMPT": "buildings built"}
-    return processing.run("changescribe:detectchanges", {**given, **parameters})
+    return processing_run("changescribe:detectchanges", {**given, **parameters})
 
 
 def rows(path, layer="changes"):
@@ -294,6 +298,22 @@ def test_minimum_area_threshold_and_bands_reach_the_engine(provider, pair, tmp_p
     assert detect(pair, OUTPUT=out, BANDS_BEFORE=[1, 2, 3], BANDS_AFTER=[3, 2, 1])["COUNT"] == 1
     with pytest.raises(QgsProcessingException, match=r"[Bb]and"):
         detect(pair, OUTPUT=out, BANDS_AFTER=[7])
+
+
+def test_the_pixel_size_reaches_the_engine(provider, make_raster, tmp_path) -> None:
+    before = np.full((3, SIZE, SIZE), 20, np.uint8)
+    after = before.copy()
+    after[:, 10:30, 8:38] = 240
+    pair = [make_raster(f"{n}.tif", a, None, "") for n, a in (("one", before), ("two", after))]
+    detect(pair, OUTPUT=str(tmp_path / "out.gpkg"), PIXEL_SIZE=1.0)
+    (run,) = rows(tmp_path / "out.gpkg", "runs")
+    assert (run["pixel_size"], run["told_pixel_size"]) == (None, 1.0)
+    found = []
+    for parameters in ({}, {"PIXEL_SIZE": 1.0}):
+        given = {"BEFORE": pair[0], "AFTER": pair[1], "LEVEL": "tiles", "OUTPUT": "memory:"}
+        result = processing_run("changescribe:captionchanges", {**given, **parameters})
+        found.append(result["OUTPUT"].featureCount())
+    assert found[1] > found[0]
 
 
 @pytest.mark.parametrize(

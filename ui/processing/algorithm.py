@@ -22,6 +22,7 @@ from qgis.core import (
     QgsProcessingFeedback,
     QgsProcessingLayerPostProcessorInterface,
     QgsProcessingParameterDefinition,
+    QgsProcessingParameterNumber,
     QgsProcessingParameterRasterLayer,
     QgsRasterLayer,
 )
@@ -44,6 +45,7 @@ class ChangeScribeAlgorithm(QgsProcessingAlgorithm):
     AFTER = "AFTER"
     SYSTEM = "SYSTEM"
     DEVICE = "DEVICE"
+    PIXEL_SIZE = "PIXEL_SIZE"
     OUTPUT = "OUTPUT"
     CAPTION = "CAPTION"
 
@@ -77,6 +79,24 @@ class ChangeScribeAlgorithm(QgsProcessingAlgorithm):
         advanced = QgsProcessingParameterDefinition.Flag.FlagAdvanced
         parameter.setFlags(parameter.flags() | advanced)
         self.addParameter(parameter)
+
+    def add_pixel_size(self) -> None:
+        """Add the size of the pixels, for rasters that do not tell it."""
+        kind = QgsProcessingParameterNumber.Type.Double
+        size = QgsProcessingParameterNumber(
+            self.PIXEL_SIZE, tr("Pixel size (metres), where Before has no CRS"), kind, None, True,
+            0.0,
+        )
+        size.setMetadata({"widget_wrapper": {"decimals": 3}})
+        self.add_advanced(size)
+
+    def number(
+        self, parameters: dict[str, object], name: str, context: QgsProcessingContext
+    ) -> Optional[float]:
+        """Return an optional number."""
+        if parameters.get(name) in (None, ""):
+            return None
+        return self.parameterAsDouble(parameters, name, context)
 
     def take(self, parameters: dict[str, object], context: QgsProcessingContext) -> None:
         """Take what is needed from the layers and parameters, on the main thread.

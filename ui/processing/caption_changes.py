@@ -83,7 +83,9 @@ class CaptionChanges(EngineAlgorithm):
             "are described; the whole pair if it is left out.\n"
             "<b>Level</b>: <i>boxes</i>; <i>tiles</i>: the whole pair, tile by tile; "
             "<i>regions</i>: the polygons themselves, such as those of a layer of changes, in "
-            "place of their bounding boxes.\n\n"
+            "place of their bounding boxes.\n"
+            "<b>Pixel size</b>: side of a pixel on the ground, where the rasters have no "
+            "coordinate reference system to tell it by.\n\n"
             "Every statement comes from the changes that were found and measured; where nothing "
             "was found, the caption says so. A system that writes sentences puts one in front, "
             "where it agrees with what was found; how many did not is told, and the field "
@@ -101,6 +103,7 @@ class CaptionChanges(EngineAlgorithm):
             self.SYSTEM, tr("System"), names, defaultValue=names[0], usesStaticStrings=True))
         self.addParameter(QgsProcessingParameterEnum(
             self.LEVEL, tr("Level"), list(LEVELS), defaultValue=BOXES, usesStaticStrings=True))
+        self.add_pixel_size()
         self.add_advanced(QgsProcessingParameterEnum(
             self.DEVICE, tr("Device"), list(DEVICES), defaultValue=DEVICES[0],
             usesStaticStrings=True))
@@ -151,9 +154,10 @@ class CaptionChanges(EngineAlgorithm):
         level = self.parameterAsString(parameters, self.LEVEL, context) or BOXES
         system = self.system(parameters, context)
         host = configured_host()
+        size = self.number(parameters, self.PIXEL_SIZE, context)
         boxes = outlines = None
         if level == TILES:
-            boxes = captioning.tile_boxes(grid, host.info(system))
+            boxes = captioning.tile_boxes(grid, host.info(system), size)
         else:
             found = self._boxes(parameters, context, feedback, grid)
             if found is not None:
@@ -167,6 +171,7 @@ class CaptionChanges(EngineAlgorithm):
             device=self.parameterAsString(parameters, self.DEVICE, context) or DEVICES[0],
             crs_before=self._assigned[0],
             crs_after=self._assigned[1],
+            pixel_size=size,
             host=host,
             progress=_BoxProgress(feedback, 1 if boxes is None else len(boxes)),
             cancelled=feedback.isCanceled,

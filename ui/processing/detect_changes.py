@@ -44,7 +44,6 @@ class DetectChanges(EngineAlgorithm):
     EXTENT = "EXTENT"
     THRESHOLD = "THRESHOLD"
     MIN_AREA = "MIN_AREA"
-    PIXEL_SIZE = "PIXEL_SIZE"
     BANDS_BEFORE = "BANDS_BEFORE"
     BANDS_AFTER = "BANDS_AFTER"
     COMPETING = "COMPETING"
@@ -88,7 +87,7 @@ class DetectChanges(EngineAlgorithm):
             "<b>Minimum area</b>: in square metres; the larger of 20 m\N{SUPERSCRIPT TWO} and "
             "4 pixels if it is left out.\n"
             "<b>Pixel size</b>: side of a pixel on the ground, where the rasters have no "
-            "coordinate reference system to tell it by.\n"
+            "coordinate reference system to tell it by. Areas are still given in pixels.\n"
             "<b>Told apart from</b>: what else the ground may be, for the zero-shot systems, such "
             "as <i>grass, bare ground, water</i>: a place counts as the object only where nothing "
             "in the list fits better.\n\n"
@@ -117,10 +116,7 @@ class DetectChanges(EngineAlgorithm):
         ):
             parameter.setMetadata({"widget_wrapper": {"decimals": 2}})
             self.addParameter(parameter)
-        size = number(self.PIXEL_SIZE, tr("Pixel size (metres), of images without georeference"),
-                      number.Type.Double, None, True, 0.0)
-        size.setMetadata({"widget_wrapper": {"decimals": 2}})
-        self.add_advanced(size)
+        self.add_pixel_size()
         self.add_advanced(_choice(self.DEVICE, tr("Device"), list(DEVICES)))
         for name, parent, label in (
             (self.BANDS_BEFORE, self.BEFORE, tr("Bands of Before (red, green, blue)")),
@@ -157,8 +153,8 @@ class DetectChanges(EngineAlgorithm):
             crs_before=assigned_crs(before),
             crs_after=assigned_crs(after),
             threshold=self.parameterAsDouble(parameters, self.THRESHOLD, context),
-            min_area=self._number(parameters, self.MIN_AREA, context),
-            pixel_size=self._number(parameters, self.PIXEL_SIZE, context),
+            min_area=self.number(parameters, self.MIN_AREA, context),
+            pixel_size=self.number(parameters, self.PIXEL_SIZE, context),
             device=self.parameterAsString(parameters, self.DEVICE, context) or DEVICES[0],
             overwrite=True,
             date_before=date_of(before) or None,
@@ -166,14 +162,6 @@ class DetectChanges(EngineAlgorithm):
             competing=listed_names(
                 self.parameterAsString(parameters, self.COMPETING, context)) or None,
         )
-
-    def _number(
-        self, parameters: dict[str, object], name: str, context: QgsProcessingContext
-    ) -> Optional[float]:
-        """Return an optional number."""
-        if parameters.get(name) in (None, ""):
-            return None
-        return self.parameterAsDouble(parameters, name, context)
 
     def _extent(
         self, parameters: dict[str, object], context: QgsProcessingContext, before: QgsMapLayer
