@@ -67,7 +67,7 @@ def train(
     Raises:
         InputError: the recipe or the data cannot be read, the recipe has a setting that its task
             ignores, it is not the one that the run in ``out`` was begun with, or the run that it
-            starts from is missing.
+            builds on is missing.
         WeightsError: weights of a frozen part are missing.
         DependencyError: a package is not installed.
     """
@@ -77,7 +77,9 @@ def train(
     if resume and (folder / CHECKPOINT).exists():
         check_unchanged(loaded, folder / "recipe.yaml")
     elif loaded.start_from:
-        check_origin(_origin(loaded, folder))
+        check_origin(_result_of(loaded.start_from, folder))
+    if loaded.blend_with:
+        check_origin(_result_of(loaded.blend_with, folder))
     folder.mkdir(parents=True, exist_ok=True)
     last = min(steps or loaded.last_step, loaded.last_step)
     several = loaded.processes > 1 and choose(device).name != "cuda"
@@ -108,9 +110,9 @@ class Job:
     written: Recipe
 
 
-def _origin(recipe: Recipe, out: Path) -> Path:
-    """Return the weights that a run starts from."""
-    return out.parent / recipe.start_from / WEIGHTS
+def _result_of(run: str, out: Path) -> Path:
+    """Return the weights of another run, whose folder lies beside that of this one."""
+    return out.parent / run / WEIGHTS
 
 
 def _run_several(job: Job) -> None:
@@ -152,7 +154,9 @@ def _run(rank: int, job: Job) -> None:
     task = job.task or tasks.create(recipe.task)
     task.prepare(recipe, rank)
     trainer = Trainer(recipe, task, job.device, rank)
-    origin = _origin(recipe, job.out) if recipe.start_from else None
+    if recipe.blend_with:
+        trainer.blend_with(_result_of(recipe.blend_with, job.out))
+    origin = _result_of(recipe.start_from, job.out) if recipe.start_from else None
     start = trainer.resume(job.out / CHECKPOINT, origin) if job.resume else 0
     if not start and origin:
         trainer.start_from(origin)

@@ -146,6 +146,10 @@ class Recipe:
         start_from: name of the recipe whose result the run starts from; its run must be in
             the folder ``start_from`` beside this one's. Empty: from scratch, or the pretrained
             parts that the model names.
+        blend_with: name of a recipe whose result is blended with that of the run (weights
+            interpolated, WiSE-FT, Wortsman et al. 2022, equation 1); its run must be in the folder
+            of that name beside this one's. Empty: the run's result is what it has learnt.
+        blend: share of the run in the blend.
     """
 
     name: str = MISSING
@@ -173,6 +177,8 @@ class Recipe:
     checkpoint_every: int = 200
     validate_every: int = 0
     start_from: str = ""
+    blend_with: str = ""
+    blend: float = 0.5
 
     @property
     def stages(self) -> list[Recipe]:
@@ -306,6 +312,7 @@ def _check(recipe: Recipe, name: str) -> None:
             parts > 0 and recipe.batch_size % parts
         ),
         "ema is at least 0 and below 1": not 0 <= recipe.ema < 1,
+        "blend is a share, from 0 to 1": not 0 <= recipe.blend <= 1,
         "every weight is above 0": any(s.weight <= 0 for s in recipe.data),
         "fold names parts from 0 to folds - 1": any(
             s.folds and not set(s.fold) <= set(range(s.folds)) for s in specs

@@ -69,6 +69,7 @@ class Trainer:
         self.scaler = torch.amp.GradScaler(self.device.name, enabled=fp16)
         self.best = -1.0
         self.origin = ""
+        self.blended_with: dict[str, Tensor] = {}
 
     def _rate(self, step: int) -> float:
         """Factor of the learning rate at a step."""
@@ -182,11 +183,20 @@ class Trainer:
         """Copy of what is trained, as it is now."""
         return {name: v.detach().clone() for name, v in self.task.weights(self.model).items()}
 
+    def _result(self) -> dict[str, Tensor]:
+        """Copy of the averaged weights, blended with those of another run where there are any."""
+        state = {k: v.clone() for k, v in (self.average or self._current()).items()}
+        for name, other in self.blended_with.items():
+            if state[name].dtype.is_floating_point:
+                # In this form a share of 1 gives the run's own weights, bit by bit.
+                state[name] += (1 - self.recipe.blend) * (other - state[name])
+        return state
+
     @contextmanager
     def averaged(self) -> Iterator[nn.Module]:
         """The model with the averaged weights, in evaluation mode; put back afterwards."""
         kept = self._current()
-        self.model.load_state_dict(self.average or kept, strict=False)
+        self.model.load_state_dict(self._result(), strict=False)
         self.model.eval()
         try:
             yield self.model
@@ -229,7 +239,7 @@ class Trainer:
         }
         if figures:
             metadata["validation"] = figures
-        save_head(self.average or self._current(), path, metadata)
+        save_head(self._result(), path, metadata)
 
     def start_from(self, path: Path) -> None:
         """Take the averaged weights of another run.
@@ -243,6 +253,18 @@ class Trainer:
         self._load(state)
         self.origin = sha256_of(path)
         self.average = self._current() if self.recipe.ema else {}
+
+    def blend_with(self, path: Path) -> None:
+        """Let the result be a blend with that of another run, see :attr:`.recipe.Recipe.blend`.
+
+        Raises:
+            InputError: there is no such run, or it is one of another model.
+            WeightsError: its weights are damaged.
+        """
+        check_origin(path)
+        state, _ = read_head(path)
+        self._check_names(state)
+        self.blended_with = {name: value.to(self.device.name) for name, value in state.items()}
 
     def resume(self, path: Path, origin: Path | None = None) -> int:
         """Load a checkpoint if there is one; return the number of steps done.
@@ -272,24 +294,27 @@ class Trainer:
         self.best = state["best"]
         return int(state["step"])
 
-    def _load(self, state: dict[str, Tensor]) -> None:
+    def _check_names(self, state: dict[str, Tensor]) -> None:
         if set(state) != set(self.task.weights(self.model)):
             raise InputError(
                 "The weights to go on from are those of another model.",
                 "Was the recipe changed? Use another --out folder.",
             )
+
+    def _load(self, state: dict[str, Tensor]) -> None:
+        self._check_names(state)
         self.model.load_state_dict(state, strict=False)
 
 
 def check_origin(path: Path) -> None:
-    """Refuse to start from weights that are not there.
+    """Refuse to build on weights that are not there.
 
     Raises:
         InputError: there is no such run.
     """
     if not path.exists():
         raise InputError(
-            f"The run that this recipe starts from is missing: {path.parent.name}.",
+            f"The run that this recipe builds on is missing: {path.parent.name}.",
             f"Train it first: changescribe train {path.parent.name} --out {path.parent}",
         )
 
