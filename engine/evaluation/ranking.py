@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import rankdata
@@ -76,19 +77,38 @@ def crop_score(score: np.ndarray, share: float = TOP_SHARE) -> float:
     return float(np.partition(flat, flat.size - count)[-count:].mean())
 
 
+class ScoredCrop(NamedTuple):
+    """A captioned crop.
+
+    Attributes:
+        score: see :func:`crop_score`.
+        found: share of its pixels with a score of 0.5 or more.
+        truth: whether its sentences report the change.
+    """
+
+    score: float
+    found: float
+    truth: bool
+
+    @classmethod
+    def of(cls, score: np.ndarray, truth: bool) -> ScoredCrop:
+        """Measure the scores (H, W) of a crop."""
+        return cls(crop_score(score), float((score >= 0.5).mean()), truth)
+
+
 @dataclass
 class CropRanking:
     """Collects scores and truths of captioned crops, tile after tile.
 
     Attributes:
         captions: rows of ``captions.json``: tile, box, captions.
-        rows: per class and direction, (score, truth) of crops with the dates in their order.
+        rows: per class and direction, crops with the dates in their order.
         swapped: the same of the exchanged dates.
     """
 
     captions: list[dict]
-    rows: dict[tuple[str, str], list[tuple[float, bool]]] = field(default_factory=dict)
-    swapped: dict[tuple[str, str], list[tuple[float, bool]]] = field(default_factory=dict)
+    rows: dict[tuple[str, str], list[ScoredCrop]] = field(default_factory=dict)
+    swapped: dict[tuple[str, str], list[ScoredCrop]] = field(default_factory=dict)
 
     def add(
         self, tile: str, forward: dict[Query, np.ndarray], backward: dict[Query, np.ndarray]
@@ -108,13 +128,16 @@ class CropRanking:
                     truth = crop_truth(caption["captions"], (name, direction))
                     if truth is None:
                         continue
-                    score = crop_score(forward[Query(word, direction)][window])
-                    self.rows.setdefault((name, direction), []).append((score, truth))
-                    score = crop_score(backward[Query(word, other)][window])
-                    self.swapped.setdefault((name, other), []).append((score, truth))
+                    for rows, scores, way in (
+                        (self.rows, forward, direction), (self.swapped, backward, other)
+                    ):
+                        crop = ScoredCrop.of(scores[Query(word, way)][window], truth)
+                        rows.setdefault((name, way), []).append(crop)
 
     def figures(self) -> dict[str, dict]:
         """Return, per ``object|direction``, AUC, its interval, counts, and whether swapped.
+
+        ``found`` is the mean share of the pixels that are found, in positive and negative crops.
 
         A change that no crop has, or every crop, is left out.
         """
@@ -122,11 +145,12 @@ class CropRanking:
         for name, word in ASKED.items():
             for direction in _OTHER:
                 rows = self.rows.get((name, direction), [])
-                swap = sum(truth for _, truth in rows) < LEAST_POSITIVES
+                swap = sum(crop.truth for crop in rows) < LEAST_POSITIVES
                 if swap:
                     rows = self.swapped.get((name, direction), [])
-                scores = np.array([score for score, _ in rows])
-                truth = np.array([truth for _, truth in rows], bool)
+                scores = np.array([crop.score for crop in rows])
+                found = np.array([crop.found for crop in rows])
+                truth = np.array([crop.truth for crop in rows], bool)
                 if truth.all() or not truth.any():
                     continue
                 interval = bootstrap_auc(scores, truth)
@@ -135,6 +159,7 @@ class CropRanking:
                     "interval": [round(end, 4) for end in interval],
                     "positive": int(truth.sum()),
                     "negative": int((~truth).sum()),
+                    "found": [round(float(found[kind].mean()), 6) for kind in (truth, ~truth)],
                     "dates_swapped": swap,
                 }
         return result

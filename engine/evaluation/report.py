@@ -124,17 +124,19 @@ def _captions(captions: Figures) -> str:
             name.replace("|", " "), f"{row['auc']:.3f}",
             f"{row['interval'][0]:.3f} to {row['interval'][1]:.3f}",
             str(row["positive"]), str(row["negative"]),
+            " / ".join(f"{share:.2%}" for share in row["found"]),
             f"swapped ({BY_CONSTRUCTION})" if row["dates_swapped"] else "",
         )
         for name, row in captions.items()
     ]
     return (
         "### Crops against captions (LEVIR-CC, tiles 31-36)\nROC AUC of the mean of a crop's top "
-        "1 % of pixels; positive: at least 3 of 5 sentences say it, negative: none does. Fewer "
+        "1 % of pixels; positive: at least 3 of 5 sentences say it, negative: none does. Found: "
+        "mean share of the pixels that pass the threshold, in positive / negative crops. Fewer "
         "than 10 positives: dates swapped. Such a row and that of the other direction with the "
         f"dates in order are {BY_CONSTRUCTION}: where both are shown, this one is a consistency "
         "check, and no second measurement.\n"
-        + _table(("change", "AUC", "95 % interval", "positive", "negative", "dates"), rows)
+        + _table(("change", "AUC", "95 % interval", "positive", "negative", "found", "dates"), rows)
     )
 
 

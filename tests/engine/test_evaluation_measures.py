@@ -78,12 +78,14 @@ def test_few_positives_take_the_exchanged_dates():
     scores = {Query(w, d): np.zeros((4, 96)) for w in ("roads", "buildings", "trees") for d in ways}
     backward = dict(scores)
     scores[Query("roads", APPEARED)] = np.tile(np.arange(96) < 48, (4, 1)).astype(float)
-    backward[Query("roads", REMOVED)] = 1 - scores[Query("roads", APPEARED)]
+    scores[Query("roads", APPEARED)][0] /= 4  # three rows of four are found
+    backward[Query("roads", REMOVED)] = 1 - np.tile(np.arange(96) < 48, (4, 1)).astype(float)
     ranking = CropRanking(captions)
     ranking.add("t", scores, backward)
     figures = ranking.figures()
     assert figures["roads|appeared"] == {
         "auc": 1.0, "interval": [1.0, 1.0], "positive": 12, "negative": 12, "dates_swapped": False,
+        "found": [0.75, 0.0],
     }
     assert figures["roads|removed"]["dates_swapped"]
     assert figures["roads|removed"]["auc"] == 0.0
