@@ -102,9 +102,10 @@ def evaluate(
     figures["generated"] = generated.figures()
     figures["calibration"] = _reliabilities(calibration, levir.raw, generated.raw)
     choose = unbiased_chooser(system, folder, folds)
-    for what in (OSCD, AIRCHANGE) if choose else ():
+    for what in (OSCD, AIRCHANGE):
         figures[what.folder], rows = measure_foreign(choose, data, what, tell)
-        write_sheet(rows, out / f"{what.folder}.jpg")
+        if rows:
+            write_sheet(rows, out / f"{what.folder}.jpg")
     report = _write_results(out, figures)
     if not quick:  # the longer half: whoever stops it has the other one
         figures["robustness"] = measure_robustness(system, tiles, tell)

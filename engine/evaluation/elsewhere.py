@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Optional
 
 import numpy as np
 from osgeo import gdal
@@ -78,7 +79,7 @@ class ThresholdSweep:
 
 
 def measure_foreign(
-    system_for: Callable[[str], ChangeSystem],
+    system_for: Callable[[str], Optional[ChangeSystem]],
     data: Path,
     what: ForeignSet,
     tell: Callable[[str], None],
@@ -87,15 +88,15 @@ def measure_foreign(
 
     Args:
         system_for: gives the loaded system that a place is measured with, by the place's name:
-            one whose training left that place out.
+            one whose training left that place out; None where there is none.
         data: the folder of real data.
         what: which data set.
         tell: is told of every place.
 
     Returns:
         Figures (``model`` and ``cva_otsu`` summed over the places; ``best_f1``, with the
-        threshold that suits these labels best, and no least area; ``places`` one by one), and
-        rows of pictures.
+        threshold that suits these labels best, and no least area; ``places`` one by one;
+        ``not_measured``: names of the others), and rows of pictures.
 
     Raises:
         InputError: the data cannot be read.
@@ -103,11 +104,14 @@ def measure_foreign(
     sums = {"model": BinaryCounts(), "cva_otsu": BinaryCounts()}
     sweep = ThresholdSweep()
     places: dict[str, object] = {}
-    rows = []
+    rows, not_measured = [], []
     for folder in sorted(path for path in (data / what.folder).iterdir() if path.is_dir()):
+        system = system_for(folder.name)
+        if system is None:
+            not_measured.append(folder.name)
+            continue
         tell(f"{what.folder}: {folder.name}")
         label = read_rgb(folder / "label.tif")[..., 0] > 0
-        system = system_for(folder.name)
         mask, score = run_detection(OneSystemHost(system), system.info.name, folder, what.prompt)
         known = mask != MASK_NODATA
         found = {"model": (mask > 0) & known, "cva_otsu": _baseline(folder, known)}
@@ -131,6 +135,7 @@ def measure_foreign(
         "best_f1": round(best, 4),
         "best_threshold": round(threshold, 3),
         "places": places,
+        "not_measured": not_measured,
     }, rows
 
 

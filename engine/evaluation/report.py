@@ -66,7 +66,7 @@ def _bars(figures: Figures) -> list[Sequence[str]]:
                 0.15,
             )
             for key, name in FOREIGN
-            if key in figures
+            if figures[key]["places"]
         ),
         _bar("bundled files, MB", figures["megabytes"]["total"], 20, True),
         _bar("seconds for a 1024x1024 pair", figures["speed"]["seconds_median"], 0.5, True),
@@ -187,28 +187,34 @@ def _baselines(figures: Figures) -> str:
 
 
 def _foreign(figures: Figures) -> str:
-    rows = []
+    rows, missing = [], []
     for key, title in FOREIGN:
-        if key not in figures:
-            return (
-                "### OSCD and AirChange\nIn the training of this model, and not measured: that "
-                "takes the models of `python -m changescribe.engine.evaluation.folds`, each of "
-                "which left some places out.\n"
-            )
         part = figures[key]
+        missing += part["not_measured"]
+        if not part["places"]:
+            continue
         rows.append((f'{title}, "{part["prompt"]}"', *_four(part["model"])))
         rows.append((f"{title}, CVA + Otsu", *_four(part["cva_otsu"])))
         best, threshold = part["best_f1"], part["best_threshold"]
         rows.append((f"{title}, best threshold ({threshold:g})", "", "", f"{best:.3f}", ""))
         for place, row in part["places"].items():
             rows.append((f"- {place}", *_four(row["model"])))
-    return (
-        "### OSCD and AirChange\nEach place by a model that was not trained on it and whose "
-        "threshold was not fitted on it (of AirChange: on no picture of the site). Through the "
-        "pipeline, any mask value > 0 against the labels. "
-        "The best threshold is chosen on these labels: it says how much of a miss is a matter of "
-        "the threshold.\n" + _table(("what", "P", "R", "F1", "IoU"), rows)
-    )
+    text = "### OSCD and AirChange\n"
+    if rows:
+        text += (
+            "Each place by a model that was not trained on it and whose threshold was not fitted "
+            "on it (of AirChange: on no picture of the site). Through the pipeline, any mask value "
+            "> 0 against the labels. The best threshold is chosen on these labels: it says how "
+            "much of a miss is a matter of the threshold.\n"
+            + _table(("what", "P", "R", "F1", "IoU"), rows)
+        )
+    if missing:
+        text += (
+            f"\n\nIn the training of this model, and not measured: {', '.join(missing)}. "
+            "That takes the models of `python -m changescribe.engine.evaluation.folds`, each of "
+            "which left some places out.\n"
+        )
+    return text
 
 
 def _robustness(figures: Figures) -> str:

@@ -14,12 +14,11 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 
 from ..cli_errors import exit_code_of
-from ..errors import InputError
 from ..request import MASK_NODATA, SCORE_SCALE
 from ..systems.base import ChangeSystem
 from ..systems.bundled import MANIFEST, BundledSystem
@@ -93,7 +92,7 @@ def _fit(counts: Counts, left_out: tuple[str, ...]) -> dict[str, float]:
 
 def unbiased_chooser(
     system: ChangeSystem, folder: Path, out: Path | None
-) -> Callable[[str], ChangeSystem] | None:
+) -> Callable[[str], Optional[ChangeSystem]]:
     """Say with which system a place is measured: its training and its threshold left it out.
 
     Args:
@@ -102,42 +101,34 @@ def unbiased_chooser(
         out: model files of the folds, for a model that was trained on these places.
 
     Returns:
-        A function from the name of a place to a loaded system; None where the model was trained
-        on these places, and there are no models that left some out.
+        A function from the name of a place to a loaded system: the one that ships for a place that
+        had no part in it; None where there is none that has not seen the place.
     """
     manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     table = manifest.get(KEY)
-    if not trained_on_foreign(manifest):
-        if table is None:
-            return lambda _: system
-        models = [(tuple(fold["places"]), folder) for fold in table["left_out"]]
-    else:
+    trained = trained_on_foreign(manifest)
+    thresholds = [(tuple(fold["places"]), fold) for fold in table["left_out"]] if table else []
+    models = [(places, folder) for places, _ in thresholds]
+    if trained:
         models = fold_models(out) if out else []
-        if not models:
-            return None
     chosen: dict[tuple[str, ...], BundledSystem] = {}
 
-    def choose(place: str) -> ChangeSystem:
+    def choose(place: str) -> Optional[ChangeSystem]:
+        threshold = next((fold for places, fold in thresholds if place.startswith(places)), None)
+        if threshold is None and (table or not trained):
+            return system  # it has neither been trained nor fitted on this place
         for places, path in models:
             if place.startswith(places):
                 if places not in chosen:
                     chosen[places] = BundledSystem(path)
                     chosen[places].load("cpu")
-                chosen[places].surprise = _threshold_without(table, place)
+                chosen[places].surprise = (
+                    {key: threshold[key] for key in ("scale", "bias")} if threshold else None
+                )
                 return chosen[places]
-        raise InputError(f"No model left out {place}.", "Fit or train them again.")
+        return None
 
     return choose
-
-
-def _threshold_without(table: dict[str, Any] | None, place: str) -> dict[str, float] | None:
-    """Return scale and bias that a place had no part in; None where the model has none at all."""
-    for fold in table["left_out"] if table else ():
-        if place.startswith(tuple(fold["places"])):
-            return {"scale": fold["scale"], "bias": fold["bias"]}
-    if table:
-        raise InputError(f"No threshold left out {place}.", "Fit them again.")
-    return None
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ from changescribe.engine.evaluation import bundled, folds
 from changescribe.engine.evaluation.elsewhere import ForeignSet, measure_foreign
 from changescribe.engine.evaluation.generated import GeneratedFigures, ScoredScene
 from changescribe.engine.evaluation.levir import ABSENT, LevirTile, PromptFigures, score_tiles
+from changescribe.engine.evaluation.report import markdown
 from changescribe.engine.evaluation.robustness import measure_robustness
 from changescribe.engine.request import APPEARED
 from changescribe.engine.systems.base import ChangeSystem, SystemInfo, TilePrediction
@@ -92,7 +93,10 @@ def test_foreign_pairs_go_through_the_pipeline_onto_the_grid_of_the_labels(tmp_p
     _write(folder / "label.tif", label, 5000.0)
     _write(folder / "after.tif", after[:, 8:], 5008.0)  # starts 8 pixels further east
     what = ForeignSet("set", "buildings built")
-    figures, rows = measure_foreign(lambda _: _Brighter(), tmp_path, what, lambda _: None)
+    (tmp_path / "set" / "seen").mkdir()
+    systems = {"place": _Brighter(), "seen": None}
+    figures, rows = measure_foreign(systems.get, tmp_path, what, lambda _: None)
+    assert figures["not_measured"] == ["seen"]
     assert figures["model"]["f1"] == 1
     assert figures["cva_otsu"]["f1"] == 1
     assert figures["best_f1"] == 1
@@ -195,3 +199,7 @@ def test_an_evaluation_writes_figures_a_report_and_pictures(tmp_path, monkeypatc
     assert sheets == [
         "airchange.jpg", "levir_buildings.jpg", "levir_roads.jpg", "levir_trees.jpg", "oscd.jpg",
     ]
+    seen = {**figures, "oscd": {**figures["oscd"], "places": {}, "not_measured": ["city"]}}
+    assert "OSCD: F1 above CVA + Otsu" in report
+    assert "OSCD: F1 above CVA + Otsu" not in markdown(seen)
+    assert "and not measured: city." in markdown(seen)

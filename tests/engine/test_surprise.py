@@ -14,7 +14,6 @@ pytest.importorskip("torch")
 
 from osgeo import gdal
 
-from changescribe.engine.errors import InputError
 from changescribe.engine.evaluation import surprise
 from changescribe.engine.request import SCORE_SCALE
 
@@ -84,8 +83,9 @@ def test_a_place_is_measured_with_a_threshold_that_left_it_out(data):
     assert chosen.loaded
     assert _threshold(chosen.surprise) == pytest.approx(4.0, rel=0.08)
     assert _threshold(choose("nantes").surprise) == pytest.approx(2.0, rel=0.08)
-    with pytest.raises(InputError, match="paris"):
-        choose("paris")
+    shipped = _Model(data)
+    # Of a place that nobody had before, the shipped threshold knows nothing either.
+    assert surprise.unbiased_chooser(shipped, data, None)("paris") is shipped
 
 
 def test_a_model_without_it_is_measured_as_it_is(data):
@@ -98,18 +98,23 @@ def test_a_model_trained_on_the_places_gives_way_to_those_that_were_not(data, tm
     trained = {"sources": ["oscd (restricted)"], surprise.KEY: surprise.fit_surprise(data, data)}
     (data / "manifest.json").write_text(json.dumps(trained))
     out = tmp_path / "folds"
-    assert surprise.unbiased_chooser(_Model(data), data, None) is None
-    assert surprise.unbiased_chooser(_Model(data), data, out) is None
+    assert surprise.unbiased_chooser(_Model(data), data, None)("bercy") is None
+    assert surprise.unbiased_chooser(_Model(data), data, out)("bercy") is None
     for name, left_out in (("one", ["bercy", "Szada"]), ("other", ["nantes", "Tiszadob"])):
         (out / name).mkdir(parents=True)
         facts = {"left_out": {"oscd": left_out[:1], "airchange": left_out[1:]}}
         (out / name / "manifest.json").write_text(json.dumps(facts))
-    choose = surprise.unbiased_chooser(_Model(data), data, out)
+    shipped = _Model(data)
+    choose = surprise.unbiased_chooser(shipped, data, out)
     chosen = choose("Tiszadob_2")
     assert chosen.folder == out / "other"
     assert chosen.loaded
     # The other half of the places has the threshold that this half had no part in.
     assert _threshold(chosen.surprise) == pytest.approx(2.0, rel=0.08)
     assert choose("bercy").folder == out / "one"
-    with pytest.raises(InputError, match="paris"):
-        choose("paris")
+    assert choose("paris") is shipped
+    without_table = {"sources": ["oscd (restricted)"]}
+    (data / "manifest.json").write_text(json.dumps(without_table))
+    # Which places it has seen is not known.
+    assert surprise.unbiased_chooser(shipped, data, None)("paris") is None
+    assert surprise.unbiased_chooser(shipped, data, out)("bercy").surprise is None
