@@ -17,7 +17,7 @@ from ..request import APPEARED, REMOVED, Query
 from ..systems.bundled import MANIFEST, MODEL_FOLDER, BundledSystem
 from ..training.labels import UNKNOWN
 from ..training.roads import distance_to, lines_of, new_roads
-from ..training.sources import magnified
+from ..training.sources import magnified, read_captions
 from .baselines import cva_otsu
 from .calibration import RawCounts, raw_scores
 from .elsewhere import AIRCHANGE, OSCD, measure_foreign
@@ -138,11 +138,10 @@ class LevirFigures:
     """
 
     def __init__(self, data: Path, calibration: Calibration) -> None:
-        captions = (data / "levir" / "captions.json").read_text(encoding="utf-8")
         self.raw = {name: RawCounts() for name in ("building", "road")}
         self._calibration = calibration
         self._prompts = PromptFigures()
-        self._ranking = CropRanking(json.loads(captions))
+        self._ranking = CropRanking(read_captions(data / "levir"))
         self._roads: dict[str, LineMatch] = {}
         self._rows: dict[str, list[np.ndarray]] = {"buildings": [], "roads": [], "trees": []}
 

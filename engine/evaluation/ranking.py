@@ -96,6 +96,42 @@ class ScoredCrop(NamedTuple):
         return cls(crop_score(score), float((score >= 0.5).mean()), truth)
 
 
+class CropsFound:
+    """Whether crops in which something changed are found: those of which enough pixels are.
+
+    Args:
+        event: class name and direction.
+        captions: rows of ``captions.json``.
+    """
+
+    def __init__(self, event: tuple[str, str], captions: list[dict]) -> None:
+        self.event, self.captions = event, captions
+        self.least: list[float] = []
+        self.truth: list[bool] = []
+
+    def add(self, tile: str, score: np.ndarray) -> None:
+        """Take the crops of a tile.
+
+        Args:
+            tile: its name in the captions.
+            score: (H, W) of the event, on any scale.
+        """
+        for caption in (c for c in self.captions if c["tile"] == tile):
+            truth = crop_truth(caption["captions"], self.event)
+            if truth is not None:
+                left, top, right, bottom = caption["box"]
+                self.truth.append(truth)
+                # Lower thresholds than this are passed by TOP_SHARE of the pixels.
+                self.least.append(float(np.quantile(score[top:bottom, left:right], 1 - TOP_SHARE)))
+
+    def f1_at(self, thresholds: np.ndarray) -> np.ndarray:
+        """Return F1 of the crops at thresholds (N,)."""
+        truth = np.array(self.truth, bool)
+        found = np.array(self.least) >= np.asarray(thresholds)[:, None]
+        hits = (found & truth).sum(1)
+        return 2 * hits / np.maximum(1, found.sum(1) + truth.sum())
+
+
 @dataclass
 class CropRanking:
     """Collects scores and truths of captioned crops, tile after tile.

@@ -18,19 +18,21 @@ import numpy as np
 
 from ..classes import CLASS_NAMES
 from ..cli_errors import exit_code_of
-from ..request import APPEARED, Query
+from ..request import APPEARED, REMOVED, Query
 from ..systems.bundled import MODEL_FOLDER, BundledSystem
 from ..training import export
 from ..training.datasets import data_root
 from ..training.labels import UNKNOWN
 from ..training.recipe import load_recipe
 from ..training.roads import new_roads
+from ..training.sources import read_captions
 from ..training.tasks.bundled import load_model
 from ..training.trainer import WEIGHTS
 from ..weights.loading import read_head
 from .calibration import RawCounts, fit_map, raw_scores
 from .generated import CALIBRATION_SEEDS, GeneratedFigures, scored_scenes
 from .levir import PIXEL_SIZE, VALIDATION_TILES, read_tile
+from .ranking import CropsFound
 from .road_lines import LineMatch
 from .surprise import KEY, fit_surprise
 from .whole_image import score_pair
@@ -117,7 +119,8 @@ def calibrate(folder: Path, data: Path | None) -> dict[str, dict[str, float]]:
     31-36, which training does not see, and roads on their centre lines drawn by eye: the F
     of lines says which threshold is best, the pixels near and far from lines how steep the
     map is. Everything else is measured on generated scenes of seeds that neither training
-    nor evaluation use.
+    nor evaluation use; of trees the threshold also has to suit the sentences of those tiles, see
+    :class:`.ranking.CropsFound`: the woods of generated scenes alone ask for a stricter one.
 
     Args:
         folder: model files with an uncalibrated manifest.
@@ -135,19 +138,23 @@ def calibrate(folder: Path, data: Path | None) -> dict[str, dict[str, float]]:
     table = {"other": dict(IDENTITY)}
     table.update({name: fit_map(counts) for name, counts in generated.raw.items()})
     if data:
-        table.update(_calibrate_on_levir(system, data))
+        table.update(_calibrate_on_levir(system, data, generated.raw["tree"]))
     return table
 
 
-def _calibrate_on_levir(system: BundledSystem, data: Path) -> dict[str, dict[str, float]]:
-    """Fit buildings and roads on tiles 31-36."""
-    queries = (Query("buildings", APPEARED), Query("roads", APPEARED))
+def _calibrate_on_levir(
+    system: BundledSystem, data: Path, generated_trees: RawCounts
+) -> dict[str, dict[str, float]]:
+    """Fit buildings and roads on tiles 31-36, and trees on these and generated scenes."""
+    felled = Query("trees", REMOVED)
+    queries = (Query("buildings", APPEARED), Query("roads", APPEARED), felled)
     buildings, roads = RawCounts(), RawCounts()
+    woods = CropsFound(("tree", REMOVED), read_captions(data / "levir"))
     matches = []
     for number in VALIDATION_TILES:
         _tell(f"LEVIR tile {number}")
         tile = read_tile(data, number)
-        raw_buildings, raw_roads = (
+        raw_buildings, raw_roads, raw_trees = (
             raw_scores(score)
             for score in score_pair(system, tile.before, tile.after, queries, PIXEL_SIZE)
         )
@@ -155,12 +162,20 @@ def _calibrate_on_levir(system: BundledSystem, data: Path) -> dict[str, dict[str
         state = new_roads(number, tile.label.shape, tile.geotransform)
         roads.add(raw_roads[state != UNKNOWN], state[state != UNKNOWN] == 1)
         matches.append(tile.road_match(raw_roads))
+        woods.add(f"test_{number}", raw_trees)
     lines = LineMatch.together(matches)
 
     def f_of_lines(thresholds: np.ndarray) -> np.ndarray:
         return np.array([lines.at(float(threshold)).f for threshold in thresholds])
 
-    return {"building": fit_map(buildings), "road": fit_map(roads, f_of_lines)}
+    def f_of_trees(thresholds: np.ndarray) -> np.ndarray:
+        return (generated_trees.f1_at(thresholds) + woods.f1_at(thresholds)) / 2
+
+    return {
+        "building": fit_map(buildings),
+        "road": fit_map(roads, f_of_lines),
+        "tree": fit_map(generated_trees, f_of_trees),
+    }
 
 
 def _tell(what: str) -> None:

@@ -206,7 +206,7 @@ def _read_levir(folder: Path, first: int, last: int) -> list[tuple[np.ndarray, .
 
     Several sources of a mix read the same tiles: they are kept, and must not be written to.
     """
-    captions = _captions(folder)
+    captions = read_captions(folder)
     tiles = []
     for number in range(first, last + 1):
         name = f"test_{number}"
@@ -220,8 +220,8 @@ def _read_levir(folder: Path, first: int, last: int) -> list[tuple[np.ndarray, .
     return tiles
 
 
-def _captions(folder: Path) -> list[dict]:
-    """Return the captioned crops of all tiles."""
+def read_captions(folder: Path) -> list[dict]:
+    """Return the captioned crops of all LEVIR tiles: tile, box, captions, changed."""
     return json.loads((folder / "captions.json").read_text(encoding="utf-8"))
 
 
@@ -255,7 +255,7 @@ class CaptionedPairs:
         pairs = {f"test_{number}": pair for number, pair in enumerate(read, tiles[0])}
         self.crops = [
             (pairs[crop["tile"]], crop["box"], _said(crop["captions"]))
-            for crop in _captions(root / "levir")
+            for crop in read_captions(root / "levir")
             if crop["tile"] in pairs and crop["captions"]
         ]
         if not self.crops:

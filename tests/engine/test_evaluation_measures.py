@@ -37,6 +37,7 @@ from changescribe.engine.evaluation.pictures import (
 )
 from changescribe.engine.evaluation.ranking import (
     CropRanking,
+    CropsFound,
     bootstrap_auc,
     crop_score,
     roc_auc,
@@ -90,6 +91,27 @@ def test_few_positives_take_the_exchanged_dates():
     assert figures["roads|removed"]["dates_swapped"]
     assert figures["roads|removed"]["auc"] == 0.0
     assert set(figures) == {"roads|appeared", "roads|removed"}
+
+
+def test_crops_are_found_where_enough_of_their_pixels_are():
+    gone, nothing = ["trees are removed"], ["no change"]
+    perhaps = gone + nothing
+    said = [gone * 5, gone * 5, gone * 5, nothing * 5, nothing * 5, perhaps * 2]
+    captions = [
+        {"tile": "t", "box": [20 * i, 0, 20 * i + 20, 20], "captions": texts}
+        for i, texts in enumerate(said)
+    ]
+    score = np.zeros((20, 120))
+    score[:, :20], score[:, 80:100], score[:, 100:] = 3, 1, 5
+    score[0, 20:28] = 2  # 2 % of the second crop
+    score[0, 40] = 9  # too little of the third
+    found = CropsFound(("tree", REMOVED), captions)
+    found.add("t", score)
+    found.add("another", score)
+    # At 2.5 one of three is found, and nothing else: 2 / (1 + 3). At 1.5 two. At 0.5 one of them
+    # is none, too: 4 / (3 + 3). At 4 none.
+    wanted = [2 / 4, 4 / 5, 4 / 6, 0]
+    assert found.f1_at(np.array([2.5, 1.5, 0.5, 4])) == pytest.approx(wanted)
 
 
 def test_road_lines_by_hand():
