@@ -254,7 +254,9 @@ def _calibration(calibration: Figures) -> str:
     ]
     bins = tuple(f"{i / 10:.1f}-{(i + 1) / 10:.1f}" for i in range(10))
     return (
-        "### Calibration\nscore = sigmoid(scale x raw + bias), so that 0.5 is the best threshold. "
+        "### Calibration\nscore = sigmoid(scale x raw + bias), so that 0.5 is the best threshold: "
+        "of trees the one with the best mean of F1 on generated scenes and F1 of the captioned "
+        "crops of LEVIR 31-36, found where 1 % of their pixels are. "
         "ECE: expected calibration error over all pixels, and over those with scores of 0.1 to "
         "0.9 alone. Roads on LEVIR: within 5 px of a drawn line against further than 14 px.\n"
         + _table(

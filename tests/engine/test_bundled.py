@@ -232,3 +232,9 @@ def test_unload_and_load_again(new_houses):
     system.unload()
     assert system.device == "not loaded"
     assert system.predict(*new_houses, [Query("roads", "appeared")]).scores.shape[1] == 1
+
+
+def test_the_card_is_about_the_model_that_ships():
+    revision = json.loads((MODEL_FOLDER / "manifest.json").read_text(encoding="utf-8"))["revision"]
+    for text in (MODEL_FOLDER / "README.md", MODEL_FOLDER.parents[1] / "README.md"):
+        assert f"`{revision}`" in text.read_text(encoding="utf-8")
