@@ -233,7 +233,7 @@ class _Run:
         if request.min_area is not None and grid.output.pixel_size is None:
             self._warnings.append(
                 "The minimum area in square metres is not used: without a coordinate reference "
-                "system areas are given in pixels."
+                "system areas are in pixels, whatever pixel size is told."
             )
         stretches = joint_stretch(before, after, grid.working)
         return grid, Pair(before, after, *stretches, area)

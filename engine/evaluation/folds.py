@@ -61,8 +61,8 @@ def without(recipe: Recipe, left_out: LeftOut, name: str) -> Recipe:
     for stage in recipe.stages[1:]:
         if any(_sources(spec.layout) & set(left_out) for spec in stage.data):
             raise InputError(
-                f"{recipe.name} starts from {stage.name}, which has seen the places to leave out.",
-                "Start it from a stage that was not trained on them.",
+                f"{recipe.name} builds on {stage.name}, which has seen the places to leave out.",
+                "Let it build on stages that were not trained on them.",
             )
     data = [replace(spec, layout=_leaving_out(spec.layout, left_out)) for spec in recipe.data]
     return replace(recipe, name=f"{recipe.name}_{name}", data=data)

@@ -106,7 +106,7 @@ class CropsFound:
 
     def __init__(self, event: tuple[str, str], captions: list[dict]) -> None:
         self.event, self.captions = event, captions
-        self.least: list[float] = []
+        self.passed: list[float] = []
         self.truth: list[bool] = []
 
     def add(self, tile: str, score: np.ndarray) -> None:
@@ -121,13 +121,13 @@ class CropsFound:
             if truth is not None:
                 left, top, right, bottom = caption["box"]
                 self.truth.append(truth)
-                # Lower thresholds than this are passed by TOP_SHARE of the pixels.
-                self.least.append(float(np.quantile(score[top:bottom, left:right], 1 - TOP_SHARE)))
+                # TOP_SHARE of the pixels pass this threshold, and so all lower ones.
+                self.passed.append(float(np.quantile(score[top:bottom, left:right], 1 - TOP_SHARE)))
 
     def f1_at(self, thresholds: np.ndarray) -> np.ndarray:
         """Return F1 of the crops at thresholds (N,)."""
         truth = np.array(self.truth, bool)
-        found = np.array(self.least) >= np.asarray(thresholds)[:, None]
+        found = np.array(self.passed) >= np.asarray(thresholds)[:, None]
         hits = (found & truth).sum(1)
         return 2 * hits / np.maximum(1, found.sum(1) + truth.sum())
 

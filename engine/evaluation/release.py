@@ -27,7 +27,7 @@ from ..training.recipe import load_recipe
 from ..training.roads import new_roads
 from ..training.sources import read_captions
 from ..training.tasks.bundled import load_model
-from ..training.trainer import WEIGHTS
+from ..training.trainer import WEIGHTS, check_origin
 from ..weights.loading import read_head
 from .calibration import RawCounts, fit_map, raw_scores
 from .generated import CALIBRATION_SEEDS, GeneratedFigures, scored_scenes
@@ -63,11 +63,12 @@ def release(run: Path, recipe_name: str, folder: Path) -> dict[str, Any]:
         The facts of the manifest.
 
     Raises:
-        InputError: there is no such recipe, or ``CHANGESCRIBE_DATA`` is not a folder.
+        InputError: there is no such recipe or run, or ``CHANGESCRIBE_DATA`` is not a folder.
         WeightsError: the run has no weights that can be read.
     """
     data = _data()
     recipe = load_recipe(recipe_name)
+    check_origin(run / WEIGHTS)
     model = load_model(run / WEIGHTS)
     folder.mkdir(parents=True, exist_ok=True)
     if folder.resolve() != MODEL_FOLDER.resolve():

@@ -88,7 +88,12 @@ class AreaMask:
             feature = ogr.Feature(layer.GetLayerDefn())
             feature.SetGeometry(part)
             layer.CreateFeature(feature)
-        gdal.RasterizeLayer(raster, [1], layer, burn_values=[1])
+        # Quietly: GDAL warns of a layer without a CRS, such as the raster has.
+        _, problem = checked(lambda: gdal.RasterizeLayer(raster, [1], layer, burn_values=[1]))
+        if problem:
+            raise InputError(
+                "The area to analyse could not be drawn.", "Check its polygons.", problem
+            )
         return raster.ReadAsArray().astype(bool)
 
 

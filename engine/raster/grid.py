@@ -39,6 +39,8 @@ MOST_MAGNIFIED = 2.5
 #: From this many times the trained size on they are read as they are: on NAIP of 5 m (eleven
 #: times) the bundled model took fields for water once they were magnified.
 TOO_COARSE = 6.0
+#: Pixel sizes that can be told, in metres: what is smaller or larger is a slip of units.
+LEAST_SIZE, MOST_SIZE = 0.001, 1000.0
 #: Of fewer pixels a side a system has too little to go by.
 LEAST_PIXELS = 64
 #: The two rasters' pixel sizes may differ by this factor before the user is warned.
@@ -218,7 +220,7 @@ def common_grid(
         InputError: the rasters do not overlap, the extent lies outside, one of them or both
             have no georeference and they do not fit, or the size that was told is none.
     """
-    if told_size is not None and not 0 < told_size < math.inf:
+    if told_size is not None and not LEAST_SIZE <= told_size <= MOST_SIZE:
         raise InputError(
             f"A pixel size of {told_size:g} m is not possible.",
             "Give the side of a pixel on the ground in metres, such as 0.5.",

@@ -182,11 +182,18 @@ class Recipe:
 
     @property
     def stages(self) -> list[Recipe]:
-        """The recipe, and those whose result it started from as far as they ship: last to first."""
-        stages = [self]
-        while stages[-1].start_from in shipped_names():
-            stages.append(load_recipe(stages[-1].start_from))
+        """The recipe, and those whose results it builds on as far as they ship: last to first."""
+        stages, names = [self], set(shipped_names())
+        for stage in stages:  # which grows meanwhile
+            for name in names.intersection(stage.built_on):
+                names.remove(name)
+                stages.append(load_recipe(name))
         return stages
+
+    @property
+    def built_on(self) -> tuple[str, ...]:
+        """The runs whose results this one needs: what it starts from, and is blended with."""
+        return tuple(filter(None, (self.start_from, self.blend_with)))
 
     @property
     def terms(self) -> str:
@@ -195,7 +202,7 @@ class Recipe:
         Nothing is known of a stage that does not ship, so it counts as restricted.
         """
         stages = self.stages
-        known = not stages[-1].start_from
+        known = set(shipped_names()).issuperset(n for stage in stages for n in stage.built_on)
         sources = [source for stage in stages for source in stage.data]
         return "open" if known and all(s.terms == "open" for s in sources) else "restricted"
 

@@ -70,6 +70,7 @@ class Trainer:
         self.best = -1.0
         self.origin = ""
         self.blended_with: dict[str, Tensor] = {}
+        self.partner = ""
 
     def _rate(self, step: int) -> float:
         """Factor of the learning rate at a step."""
@@ -216,6 +217,7 @@ class Trainer:
             "task": self.task.state_dict(),
             "best": self.best,
             "origin": self.origin,
+            "partner": self.partner,
         }
         torch.save(state, out / f"{CHECKPOINT}.part")
         os.replace(out / f"{CHECKPOINT}.part", out / CHECKPOINT)
@@ -265,6 +267,7 @@ class Trainer:
         state, _ = read_head(path)
         self._check_names(state)
         self.blended_with = {name: value.to(self.device.name) for name, value in state.items()}
+        self.partner = sha256_of(path)
 
     def resume(self, path: Path, origin: Path | None = None) -> int:
         """Load a checkpoint if there is one; return the number of steps done.
@@ -285,6 +288,12 @@ class Trainer:
                 f"The run started from other weights of {origin.parent.name} than there are now.",
                 "Use another --out folder, or --fresh to start again from those of now.",
             )
+        if state.get("partner", self.partner) != self.partner:
+            raise InputError(
+                f"The run is blended with {self.recipe.blend_with}, whose weights are others than "
+                "when it was begun.",
+                "Use another --out folder, or --fresh to start again with those of now.",
+            )
         self._load(state["model"])
         self.average = state["average"]
         self.optimiser.load_state_dict(state["optimiser"])
@@ -295,9 +304,10 @@ class Trainer:
         return int(state["step"])
 
     def _check_names(self, state: dict[str, Tensor]) -> None:
-        if set(state) != set(self.task.weights(self.model)):
+        own = self.task.weights(self.model)
+        if {n: v.shape for n, v in state.items()} != {n: v.shape for n, v in own.items()}:
             raise InputError(
-                "The weights to go on from are those of another model.",
+                "The weights to build on are those of another model.",
                 "Was the recipe changed? Use another --out folder.",
             )
 
@@ -314,7 +324,7 @@ def check_origin(path: Path) -> None:
     """
     if not path.exists():
         raise InputError(
-            f"The run that this recipe builds on is missing: {path.parent.name}.",
+            f"The run that is to be built on is missing: {path.parent.name}.",
             f"Train it first: changescribe train {path.parent.name} --out {path.parent}",
         )
 

@@ -46,7 +46,7 @@ def test_without_arguments_it_says_how_it_is_used(module, capsys):
     ("module", "arguments", "told"),
     [
         (RELEASE, ("run", "nonsense", "model"), 'There is no recipe "nonsense'),
-        (RELEASE, ("no_run", "bundled", "model"), "cannot be read"),
+        (RELEASE, ("no_run", "bundled", "model"), "is missing: no_run"),
         (SURPRISE, ("no_model",), "The bundled model is missing"),
         (SURPRISE, ("{shipped}",), "Set the environment variable CHANGESCRIBE_DATA"),
         (CAPTIONS, ("bundled",), "Set the environment variable CHANGESCRIBE_DATA"),

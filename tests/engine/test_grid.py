@@ -295,7 +295,7 @@ def test_a_size_of_the_pixels_that_is_told(pair):
         ("With pixels of 0.01 m the images show 0.8 m by 0.7 m, too little to go by: is the pixel "
          "size right?"),
     )
-    for size in (0.0, -1.0, math.inf, math.nan):
+    for size in (0.0, -1.0, 1e-200, 1001.0, math.inf, math.nan):
         with pytest.raises(InputError, match="is not possible"):
             common_grid(before, after, None, (0.5,), size)
 

@@ -231,7 +231,7 @@ def test_a_fresh_start_leaves_no_checkpoint_to_go_on_from(tmp_path, data, monkey
 
 @pytest.mark.parametrize(
     ("line", "told"),
-    [("start_from: none", "builds on is missing: none"),
+    [("start_from: none", "built on is missing: none"),
      ("start_from: bad", "model.safetensors"),
      ("data: [{layout: levir_cd, split: nowhere}]", "nowhere"),
      ("validation: {layout: levir_cd, split: nowhere}", "nowhere")],
@@ -264,7 +264,7 @@ def test_a_misspelt_place_or_start_is_told_before_a_folder_is_made(tmp_path, mon
     place = "data: [{layout: 'paste:levir:oscd-%s', terms: restricted}]\n"
     with pytest.raises(InputError, match="oscd has no place bercie"):
         start(place % "saclay+bercie")
-    with pytest.raises(InputError, match="builds on is missing: none"):
+    with pytest.raises(InputError, match="built on is missing: none"):
         start(place % "saclay+bercy" + "start_from: none\n")
     assert not (tmp_path / "run").exists()
     start(place % "saclay+bercy")
@@ -300,9 +300,12 @@ def test_a_run_does_not_go_on_from_other_weights_than_it_started_from(tmp_path, 
 
 def test_a_result_can_be_blended_with_that_of_another_run(tmp_path, data):
     first = _recipe(tmp_path, RECIPE.replace("steps: 6", "steps: 1"))
-    states = [read_head(loop.train(first, tmp_path / "first", data=data, task=TinyTask()))[0]]
+    states = [
+        read_head(loop.train(first, tmp_path / name, data=data, task=TinyTask()))[0]
+        for name in ("first", "other")
+    ][1:]
     text = RECIPE.replace("steps: 6", "steps: 3") + "start_from: first\n"
-    for name, more in (("plain", ""), ("blended", "blend_with: first\nblend: 0.25\n")):
+    for name, more in (("plain", ""), ("blended", "blend_with: other\nblend: 0.25\n")):
         recipe = _recipe(tmp_path, text + more)
         loop.train(recipe, tmp_path / name, data=data, task=TinyTask(), steps=2)
         weights = loop.train(recipe, tmp_path / name, data=data, task=TinyTask())
@@ -315,8 +318,13 @@ def test_a_result_can_be_blended_with_that_of_another_run(tmp_path, data):
             # Once, at the end: what a run goes on from is its own.
             own = other[name] + 0.25 * (own - other[name])
         torch.testing.assert_close(value, own)
+    again = _recipe(tmp_path, RECIPE.replace("steps: 6", "steps: 1") + "seed: 5\n")
+    loop.train(again, tmp_path / "other", data=data, task=TinyTask(), resume=False)
+    recipe = _recipe(tmp_path, text + "blend_with: other\nblend: 0.25\n")
+    with pytest.raises(InputError, match="blended with other, whose weights are others"):
+        loop.train(recipe, tmp_path / "blended", data=data, task=TinyTask())
     missing = _recipe(tmp_path, text + "blend_with: none\n")
-    with pytest.raises(InputError, match="builds on is missing: none"):
+    with pytest.raises(InputError, match="built on is missing: none"):
         loop.train(missing, tmp_path / "fourth", data=data, task=TinyTask())
     assert not (tmp_path / "fourth").exists()
 
@@ -465,5 +473,5 @@ def test_weights_of_another_model_are_refused(tmp_path, data):
     run.model.extra = nn.Linear(2, 2)
     with pytest.raises(InputError, match="another model"):
         run.resume(tmp_path / "run" / "checkpoint.pt")
-    with pytest.raises(InputError, match="builds on is missing"):
+    with pytest.raises(InputError, match="built on is missing"):
         run.start_from(tmp_path / "none" / "model.safetensors")

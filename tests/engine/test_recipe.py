@@ -91,6 +91,14 @@ def test_only_a_bare_name_is_that_of_a_shipped_recipe(tmp_path):
 def test_terms_are_those_of_the_stages_before_too(tmp_path, start, terms):
     text = GOOD.replace("layout: levir_cd", "layout: levir_cd, terms: open")
     assert _load(tmp_path, f'{text}start_from: "{start}"\n').terms == terms
+    assert _load(tmp_path, f'{text}blend_with: "{start}"\n').terms == terms
+
+
+def test_stages_are_all_that_a_result_builds_on(tmp_path):
+    own = _load(tmp_path, f"{GOOD}start_from: bundled_open\nblend_with: bundled_finish\n")
+    first, *others = own.stages
+    assert first is own
+    assert {stage.name for stage in others} == {"bundled_open", "bundled_finish", "bundled"}
 
 
 @pytest.mark.parametrize(

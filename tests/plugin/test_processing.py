@@ -92,15 +92,19 @@ def pair(make_raster):
     return make_raster("town_2012-05-04.tif", before), make_raster("town_2019.tif", after)
 
 
-def processing_run(name, parameters):
+def detect(pair, **parameters):
     import processing
 
-    return processing.run(name, parameters)
-
-
-def detect(pair, **parameters):
     given = {"BEFORE": pair[0], "AFTER": pair[1], "PROMPT": "buildings built"}
-    return processing_run("changescribe:detectchanges", {**given, **parameters})
+    return processing.run("changescribe:detectchanges", {**given, **parameters})
+
+
+def caption(pair, feedback=None, **parameters):
+    import processing
+
+    given = {"BEFORE": pair[0], "AFTER": pair[1], "OUTPUT": "TEMPORARY_OUTPUT"}
+    return processing.run(
+        "changescribe:captionchanges", {**given, **parameters}, feedback=feedback)
 
 
 def rows(path, layer="changes"):
@@ -301,19 +305,12 @@ def test_minimum_area_threshold_and_bands_reach_the_engine(provider, pair, tmp_p
 
 
 def test_the_pixel_size_reaches_the_engine(provider, make_raster, tmp_path) -> None:
-    before = np.full((3, SIZE, SIZE), 20, np.uint8)
-    after = before.copy()
-    after[:, 10:30, 8:38] = 240
-    pair = [make_raster(f"{n}.tif", a, None, "") for n, a in (("one", before), ("two", after))]
+    pixels = np.full((3, SIZE, SIZE), 20, np.uint8)
+    pair = [make_raster(name, pixels, None) for name in ("one.tif", "two.tif")]
     detect(pair, OUTPUT=str(tmp_path / "out.gpkg"), PIXEL_SIZE=1.0)
-    (run,) = rows(tmp_path / "out.gpkg", "runs")
-    assert (run["pixel_size"], run["told_pixel_size"]) == (None, 1.0)
-    found = []
-    for parameters in ({}, {"PIXEL_SIZE": 1.0}):
-        given = {"BEFORE": pair[0], "AFTER": pair[1], "LEVEL": "tiles", "OUTPUT": "memory:"}
-        result = processing_run("changescribe:captionchanges", {**given, **parameters})
-        found.append(result["OUTPUT"].featureCount())
-    assert found[1] > found[0]
+    assert rows(tmp_path / "out.gpkg", "runs")[0]["told_pixel_size"] == 1.0
+    tiles = [caption(pair, LEVEL="tiles", **size) for size in ({}, {"PIXEL_SIZE": 1.0})]
+    assert tiles[1]["OUTPUT"].featureCount() > tiles[0]["OUTPUT"].featureCount()
 
 
 @pytest.mark.parametrize(
@@ -450,12 +447,7 @@ def test_export_refuses_other_layers(provider, make_raster, tmp_path) -> None:
 
 
 def test_caption_of_the_pair_and_of_boxes(provider, pair) -> None:
-    import processing
-
-    result = processing.run(
-        "changescribe:captionchanges",
-        {"BEFORE": pair[0], "AFTER": pair[1], "OUTPUT": "TEMPORARY_OUTPUT"},
-    )
+    result = caption(pair)
     (whole,) = result["OUTPUT"].getFeatures()
     assert whole["caption"] == result["CAPTION"]
     assert [whole[name] for name in ("x0", "y0", "x1", "y1")] == [0, 0, SIZE, SIZE]
@@ -472,11 +464,7 @@ def test_caption_of_the_pair_and_of_boxes(provider, pair) -> None:
     feedback = QgsProcessingFeedback()
     values = []
     feedback.progressChanged.connect(values.append)
-    result = processing.run(
-        "changescribe:captionchanges",
-        {"BEFORE": pair[0], "AFTER": pair[1], "BOXES": boxes, "OUTPUT": "TEMPORARY_OUTPUT"},
-        feedback=feedback,
-    )
+    result = caption(pair, feedback, BOXES=boxes)
     assert values == sorted(values)
     found = list(result["OUTPUT"].getFeatures())
     assert [[f[n] for n in ("x0", "y0", "x1", "y1")] for f in found] == [
@@ -488,8 +476,6 @@ def test_caption_of_the_pair_and_of_boxes(provider, pair) -> None:
 
 def test_caption_with_an_assigned_crs(provider, make_raster, qgis_new_project) -> None:
     """The files lie; the user has put it right in the layers' properties."""
-    import processing
-
     before = np.full((3, SIZE, SIZE), 20, np.uint8)
     after = before.copy()
     after[:, 10:30, 8:38] = 240
@@ -505,10 +491,7 @@ def test_caption_with_an_assigned_crs(provider, make_raster, qgis_new_project) -
     feature.setGeometry(QgsGeometry.fromRect(QgsRectangle(
         LEFT + 2, TOP - 20, LEFT + 22, TOP - 2)))
     boxes.dataProvider().addFeatures([feature])
-    result = processing.run(
-        "changescribe:captionchanges",
-        {"BEFORE": layers[0], "AFTER": layers[1], "BOXES": boxes, "OUTPUT": "TEMPORARY_OUTPUT"},
-    )
+    result = caption(layers, BOXES=boxes)
     (found,) = result["OUTPUT"].getFeatures()
     assert result["OUTPUT"].crs() == crs
     assert [found[name] for name in ("x0", "y0", "x1", "y1")] == [4, 4, 44, 40]

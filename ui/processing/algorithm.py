@@ -30,6 +30,7 @@ from qgis.PyQt.QtGui import QIcon
 
 from ...engine import systems
 from ...engine.errors import ChangeScribeError, InputError
+from ...engine.raster.grid import LEAST_SIZE, MOST_SIZE
 from ...engine.request import Progress
 from .. import dependencies
 from ..layer_source import source_path
@@ -85,7 +86,7 @@ class ChangeScribeAlgorithm(QgsProcessingAlgorithm):
         kind = QgsProcessingParameterNumber.Type.Double
         size = QgsProcessingParameterNumber(
             self.PIXEL_SIZE, tr("Pixel size (metres), where Before has no CRS"), kind, None, True,
-            0.0,
+            LEAST_SIZE, MOST_SIZE,
         )
         size.setMetadata({"widget_wrapper": {"decimals": 3}})
         self.add_advanced(size)
