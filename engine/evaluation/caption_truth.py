@@ -35,6 +35,7 @@ from .. import pipeline, systems
 from ..classes import CLASSES, class_of
 from ..cli_errors import exit_code_of
 from ..detected import Detected
+from ..errors import InputError
 from ..host import InProcessHost
 from ..raster.area import AreaMask
 from ..raster.reader import RasterSource
@@ -255,6 +256,11 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=8)
     parser.add_argument("--system", nargs="*", default=["truth", "bundled"])
     arguments = parser.parse_args()
+    if not 0 < arguments.scenes <= len(EVALUATION_SEEDS):
+        raise InputError(
+            f"{arguments.scenes} scenes cannot be measured.",
+            f"Choose 1 to {len(EVALUATION_SEEDS)}.",
+        )
     seeds = list(EVALUATION_SEEDS)[: arguments.scenes]
     figures = {name: measure(name, seeds).figures() for name in arguments.system}
     print(json.dumps(figures, indent=1, ensure_ascii=False))

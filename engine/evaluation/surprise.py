@@ -19,6 +19,7 @@ from typing import Any, Optional
 import numpy as np
 
 from ..cli_errors import exit_code_of
+from ..errors import InputError
 from ..request import MASK_NODATA, SCORE_SCALE
 from ..systems.base import ChangeSystem
 from ..systems.bundled import MANIFEST, BundledSystem
@@ -136,7 +137,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("folder", type=Path, metavar="MODEL_FOLDER", help="with the model's files")
     folder = parser.parse_args().folder
-    BundledSystem(folder)  # tells if there is no model
+    if not (folder / MANIFEST).is_file():
+        raise InputError(f'"{folder}" holds no model.', "Name a folder that `release` wrote.")
+    BundledSystem(folder)  # tells if the model is damaged
     table = fit_surprise(folder, data_root())
     facts = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     kept = {key: value for key, value in facts.items() if key not in ("sha256", "phrases")}

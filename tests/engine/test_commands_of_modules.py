@@ -47,7 +47,7 @@ def test_without_arguments_it_says_how_it_is_used(module, capsys):
     [
         (RELEASE, ("run", "nonsense", "model"), 'There is no recipe "nonsense'),
         (RELEASE, ("no_run", "bundled", "model"), "is missing: no_run"),
-        (SURPRISE, ("no_model",), "The bundled model is missing"),
+        (SURPRISE, ("no_model",), "holds no model"),
         (SURPRISE, ("{shipped}",), "Set the environment variable CHANGESCRIBE_DATA"),
         (CAPTIONS, ("bundled",), "Set the environment variable CHANGESCRIBE_DATA"),
         (CAPTIONER, (), "Set the environment variable CHANGESCRIBE_DATA"),
@@ -55,6 +55,7 @@ def test_without_arguments_it_says_how_it_is_used(module, capsys):
         (FOLDS, ("runs", "nonsense", "model", "out"), 'There is no recipe "nonsense'),
         (TABLE, (), "Set the environment variable CHANGESCRIBE_DATA"),
         (TRUTH, ("--scenes", "1", "--system", "nonsense"), "nonsense"),
+        (TRUTH, ("--scenes", "0"), "0 scenes cannot be measured"),
         (HEADS, ("--encoder", "nonsense"), "nonsense"),
         (LANGUAGE, (), "Set the environment variable CHANGESCRIBE_DATA"),
         *((export, ("none.safetensors",), "none.safetensors") for export in EXPORTS),
