@@ -183,11 +183,12 @@ class Recipe:
     @property
     def stages(self) -> list[Recipe]:
         """The recipe, and those whose results it builds on as far as they ship: last to first."""
-        stages, names = [self], set(shipped_names())
+        stages, known = [self], set(shipped_names())
         for stage in stages:  # which grows meanwhile
-            for name in names.intersection(stage.built_on):
-                names.remove(name)
-                stages.append(load_recipe(name))
+            for name in stage.built_on:
+                if name in known:
+                    known.remove(name)
+                    stages.append(load_recipe(name))
         return stages
 
     @property

@@ -98,7 +98,7 @@ def test_stages_are_all_that_a_result_builds_on(tmp_path):
     own = _load(tmp_path, f"{GOOD}start_from: bundled_open\nblend_with: bundled_finish\n")
     first, *others = own.stages
     assert first is own
-    assert {stage.name for stage in others} == {"bundled_open", "bundled_finish", "bundled"}
+    assert [stage.name for stage in others] == ["bundled_open", "bundled_finish", "bundled"]
 
 
 @pytest.mark.parametrize(
