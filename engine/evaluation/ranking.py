@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -77,6 +79,17 @@ def crop_score(score: np.ndarray, share: float = TOP_SHARE) -> float:
     return float(np.partition(flat, flat.size - count)[-count:].mean())
 
 
+def _told_crops(
+    captions: list[dict], tile: str, event: tuple[str, str]
+) -> Iterator[tuple[tuple[slice, slice], bool]]:
+    """Yield window and truth of a tile's crops whose sentences report an event, or leave it out."""
+    for caption in captions:
+        truth = crop_truth(caption["captions"], event) if caption["tile"] == tile else None
+        if truth is not None:
+            left, top, right, bottom = caption["box"]
+            yield np.s_[top:bottom, left:right], truth
+
+
 class ScoredCrop(NamedTuple):
     """A captioned crop.
 
@@ -116,13 +129,10 @@ class CropsFound:
             tile: its name in the captions.
             score: (H, W) of the event, on any scale.
         """
-        for caption in (c for c in self.captions if c["tile"] == tile):
-            truth = crop_truth(caption["captions"], self.event)
-            if truth is not None:
-                left, top, right, bottom = caption["box"]
-                self.truth.append(truth)
-                # TOP_SHARE of the pixels pass this threshold, and so all lower ones.
-                self.passed.append(float(np.quantile(score[top:bottom, left:right], 1 - TOP_SHARE)))
+        for window, truth in _told_crops(self.captions, tile, self.event):
+            self.truth.append(truth)
+            # TOP_SHARE of the pixels pass this threshold, and so all lower ones.
+            self.passed.append(float(np.quantile(score[window], 1 - TOP_SHARE)))
 
     def f1_at(self, thresholds: np.ndarray) -> np.ndarray:
         """Return F1 of the crops at thresholds (N,)."""
@@ -156,19 +166,13 @@ class CropRanking:
             forward: scores (H, W) by query; :data:`ASKED` in both directions.
             backward: the same for the exchanged dates.
         """
-        for caption in (c for c in self.captions if c["tile"] == tile):
-            left, top, right, bottom = caption["box"]
-            window = np.s_[top:bottom, left:right]
-            for name, word in ASKED.items():
-                for direction, other in _OTHER.items():
-                    truth = crop_truth(caption["captions"], (name, direction))
-                    if truth is None:
-                        continue
-                    for rows, scores, way in (
-                        (self.rows, forward, direction), (self.swapped, backward, other)
-                    ):
-                        crop = ScoredCrop.of(scores[Query(word, way)][window], truth)
-                        rows.setdefault((name, way), []).append(crop)
+        for (name, word), (direction, other) in product(ASKED.items(), _OTHER.items()):
+            for window, truth in _told_crops(self.captions, tile, (name, direction)):
+                for rows, scores, way in (
+                    (self.rows, forward, direction), (self.swapped, backward, other)
+                ):
+                    crop = ScoredCrop.of(scores[Query(word, way)][window], truth)
+                    rows.setdefault((name, way), []).append(crop)
 
     def figures(self) -> dict[str, dict]:
         """Return, per ``object|direction``, AUC, its interval, counts, and whether swapped.
