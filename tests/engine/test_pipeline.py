@@ -198,18 +198,20 @@ def test_a_finer_raster_comes_back_on_its_own_grid(
     assert changes(result.gpkg)[0]["area_m2"] == pytest.approx(80, rel=0.1)
 
 
-def test_without_georeference(
-    brightness: InProcessHost, request_: ChangeRequest, make_raster: MakeRaster
-) -> None:
+@pytest.fixture
+def plain(request_: ChangeRequest, make_raster: MakeRaster) -> ChangeRequest:
+    """Rasters without georeference: 20 x 40 pixels became bright."""
     before, after = scene(), scene()
     after[:, 50:70, 100:140] = 250
-    request = replace(
+    return replace(
         request_,
         before=make_raster("plain_b.tif", before, geotransform=None, crs=""),
         after=make_raster("plain_a.tif", after, geotransform=None, crs=""),
-        min_area=1e6,
     )
-    result = pipeline.detect(request, brightness)
+
+
+def test_without_georeference(brightness: InProcessHost, plain: ChangeRequest) -> None:
+    result = pipeline.detect(replace(plain, min_area=1e6), brightness)
     assert any("minimum area" in warning for warning in result.warnings)
     (row,) = changes(result.gpkg)
     assert row["envelope"] == pytest.approx((100, 140, -70, -50), abs=0.71)
@@ -220,21 +222,13 @@ def test_without_georeference(
 
 
 def test_the_size_of_pixels_that_the_user_told(
-    brightness: InProcessHost, request_: ChangeRequest, make_raster: MakeRaster
+    brightness: InProcessHost, plain: ChangeRequest, request_: ChangeRequest
 ) -> None:
     """It decides on which pixels the system runs; results stay on those of BEFORE."""
-    before, after = scene(), scene()
-    after[:, 50:70, 100:140] = 250
-    request = replace(
-        request_,
-        before=make_raster("plain_b.tif", before, geotransform=None, crs=""),
-        after=make_raster("plain_a.tif", after, geotransform=None, crs=""),
-        pixel_size=2.0,
-    )
     tiles = []
     for size in (None, 2.0):
         seen: list[Progress] = []
-        asked = replace(request, pixel_size=size, overwrite=True)
+        asked = replace(plain, pixel_size=size, overwrite=True)
         result = pipeline.detect(asked, brightness, seen.append)
         tiles.append(max(progress.tiles for progress in seen))
     assert tiles[0] < tiles[1]
