@@ -17,6 +17,7 @@ from qgis.PyQt.QtWidgets import (
     QWidget,
 )
 
+from ..engine.raster.grid import MOST_SIZE
 from ..engine.request import DEVICES
 from ..engine.routing import AUTO, IN_PROCESS
 from . import dependencies
@@ -124,7 +125,7 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
     def _build_pixel_size(self) -> QgsDoubleSpinBox:
         spin = QgsDoubleSpinBox()
         spin.setObjectName("pixelSizeSpin")
-        spin.setRange(0.0, 1000.0)
+        spin.setRange(0.0, MOST_SIZE)
         spin.setDecimals(3)
         spin.setSingleStep(0.1)
         spin.setSuffix(self.tr(" m"))
