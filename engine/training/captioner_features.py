@@ -16,7 +16,7 @@ from .. import change_features
 from ..change_features import QUERIES
 from ..systems.bundled import MANIFEST, MODEL_FOLDER, BundledSystem
 from .augment import photometric
-from .sources import magnified, read_rgb
+from .sources import magnified, read_captions, read_rgb
 
 #: Tiles that are trained on; the others validate.
 TRAINING_TILES = range(1, 31)
@@ -70,7 +70,7 @@ def read_crops(
         looks: names from :data:`LOOKS`, each another view of the same crops.
         tell: is told of every tile.
     """
-    rows = json.loads((data / "levir" / "captions.json").read_text(encoding="utf-8"))
+    rows = read_captions(data / "levir")
     system = BundledSystem(models)
     system.load("cpu")
     tiles = np.array([int(row["tile"].rpartition("_")[2]) for row in rows])
