@@ -121,6 +121,6 @@ class ChangeScribePlugin:
 
     @staticmethod
     def _free_models() -> None:
-        from .engine.routing import close_shared_host
+        from .engine.hosts.routing import close_shared_host
 
         close_shared_host()

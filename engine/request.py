@@ -3,7 +3,7 @@
 
 The dock, the Processing algorithms and the command line all build a
 :class:`ChangeRequest` and receive a :class:`ChangeResult` from
-:func:`changescribe.engine.pipeline.detect`.
+:func:`changescribe.engine.detect.pipeline.detect`.
 """
 
 from __future__ import annotations

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import sys
 from pathlib import Path
 from typing import Callable
 
@@ -13,8 +12,6 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 # `scripts` is no package; the tests of the scripts import them by name.
-sys.path.append(str(ROOT / "scripts"))
-
 
 def _has(module: str) -> bool:
     try:

@@ -55,7 +55,7 @@ def script(driver):
     yield from fill(driver, dock, layers)
     import worker_systems
 
-    from changescribe.engine import routing
+    from changescribe.engine.hosts import routing
 
     worker_systems.register_all()
     use(dock, "with_torch")

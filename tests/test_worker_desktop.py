@@ -21,7 +21,7 @@ pytestmark = [
 
 TESTS = Path(__file__).resolve().parent
 ROOT = TESTS.parent
-SYSTEMS = TESTS / "engine"
+SYSTEMS = TESTS / "support"
 
 
 def store_textscd(folder: Path, before: Any, after: Any) -> None:
@@ -32,8 +32,8 @@ def store_textscd(folder: Path, before: Any, after: Any) -> None:
     """
     import torch
 
-    from changescribe.engine.modules.textscd import TextSCD
-    from changescribe.engine.modules.textscd_config import SECOND_CLASSES, TextSCDConfig
+    from changescribe.engine.modules.textscd.config import SECOND_CLASSES, TextSCDConfig
+    from changescribe.engine.modules.textscd.network import TextSCD
     from changescribe.engine.weights import loading
     from changescribe.engine.weights.store import WeightsStore
 

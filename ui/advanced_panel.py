@@ -17,9 +17,9 @@ from qgis.PyQt.QtWidgets import (
     QWidget,
 )
 
-from ..engine.raster.grid import MOST_SIZE
+from ..engine.hosts.routing import AUTO, IN_PROCESS
+from ..engine.raster.common_grid import MOST_SIZE
 from ..engine.request import DEVICES
-from ..engine.routing import AUTO, IN_PROCESS
 from . import dependencies
 from .caption_options import CaptionOptions
 from .settings import AUTOMATIC_AREA, Settings

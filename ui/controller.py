@@ -20,7 +20,7 @@ from .export_dialog import ExportDialog, open_folder
 if TYPE_CHECKING:
     from qgis.gui import QgisInterface
 
-    from ..engine.map_captions import MapCaption, MapCaptions
+    from ..engine.describe.map_captions import MapCaption, MapCaptions
     from ..engine.request import ChangeRequest, ChangeResult
     from .dock import ChangeScribeDock
     from .estimates import Estimate
@@ -126,7 +126,7 @@ class RunController(QObject):
         self, run: Run, request: ChangeRequest, system: str, levels: tuple[str, ...]
     ) -> None:
         """Have captions written; the run ends with them."""
-        from ..engine.map_captions import MapCaptionRequest
+        from ..engine.describe.map_captions import MapCaptionRequest
 
         self._describing = run
         self._dock.set_running(True)

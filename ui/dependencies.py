@@ -25,10 +25,10 @@ from dataclasses import dataclass
 
 from qgis.PyQt.QtCore import QT_VERSION_STR, QStandardPaths
 
-from ..engine import commands
 from ..engine.errors import DependencyError
-from ..engine.routing import IN_PROCESS
-from ..engine.worker_process import PYTHON_VARIABLE, find_python
+from ..engine.hosts import doctor
+from ..engine.hosts.routing import IN_PROCESS
+from ..engine.hosts.worker_process import PYTHON_VARIABLE, find_python
 from .dependency_interpreter import Runtime, candidates
 from .settings import Settings
 from .translation import tr
@@ -253,7 +253,7 @@ def facts() -> tuple[tuple[str, str], ...]:
     rows.append((tr("Processors"), _processors()))
     rows.append((tr("Plugin's packages"), folder(COMPACT)))
     rows.append((tr("PyTorch"), worker_python() or tr("not installed by the plugin")))
-    return (*rows, *commands.doctor_systems())
+    return (*rows, *doctor.doctor_systems())
 
 
 def _array_bridge() -> str:
@@ -268,7 +268,7 @@ def _array_bridge() -> str:
 
 def _processors() -> str:
     """Say what onnxruntime can run on; the engine asks it, since nothing in ``ui`` imports it."""
-    return dict(commands.doctor()).get("onnxruntime providers", tr("not known"))
+    return dict(doctor.doctor()).get("onnxruntime providers", tr("not known"))
 
 
 def _onnxruntime() -> str:

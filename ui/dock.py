@@ -10,9 +10,9 @@ from qgis.gui import QgsDockWidget
 from qgis.PyQt.QtCore import QSize, Qt, QTimer, pyqtSignal
 from qgis.PyQt.QtWidgets import QFrame, QMessageBox, QScrollArea, QVBoxLayout, QWidget
 
+from ..engine.hosts.routing import close_shared_host
 from ..engine.raster.dates import is_iso_date
 from ..engine.request import ChangeRequest
-from ..engine.routing import close_shared_host
 from . import dependencies
 from .advanced_panel import AdvancedPanel
 from .competing_panel import CompetingPanel
@@ -20,13 +20,7 @@ from .dependency_panel import DependencyPanel
 from .estimates import Estimate, estimate
 from .extent import ExtentPanel, Where
 from .layer_pair import LayerPairPanel
-from .layer_source import (
-    assigned_crs,
-    has_georeference,
-    same_source,
-    source_path,
-    tells_pixel_size,
-)
+from .layer_source import assigned_crs, has_georeference, same_source, source_path, tells_pixel_size
 from .outputs import automatic_folder, new_output
 from .prompt_panel import PromptPanel
 from .results_panel import ResultsPanel

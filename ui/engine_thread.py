@@ -22,8 +22,8 @@ from .errors import as_change_scribe_error
 from .settings import Settings
 
 if TYPE_CHECKING:
-    from ..engine.host import Host
-    from ..engine.map_captions import MapCaption, MapCaptionRequest, MapCaptions
+    from ..engine.describe.map_captions import MapCaption, MapCaptionRequest, MapCaptions
+    from ..engine.hosts.base import Host
     from ..engine.request import ChangeRequest, ChangeResult
 
     Detect = Callable[..., ChangeResult]
@@ -47,13 +47,13 @@ class _Job:
 
 def _detect(request: ChangeRequest, host: Host, **callbacks: object) -> ChangeResult:
     # Imported in the thread: numpy and GDAL are not loaded until the first run.
-    from ..engine import pipeline
+    from ..engine.detect import pipeline
 
     return pipeline.detect(request, host, **callbacks)
 
 
 def _describe(request: MapCaptionRequest, host: Host, **callbacks: object) -> MapCaptions:
-    from ..engine.map_captions import caption_map
+    from ..engine.describe.map_captions import caption_map
 
     return caption_map(request, host, **callbacks)
 
@@ -63,7 +63,7 @@ def configured_host() -> Host:
 
     May be called from any thread, before each run.
     """
-    from ..engine import routing
+    from ..engine.hosts import routing
     from ..engine.weights.store import use_folder
 
     settings = Settings()
@@ -78,7 +78,7 @@ class EngineThread(QThread):
     """Runs one request at a time and keeps the models loaded between them.
 
     Args:
-        detect: stands in for :func:`changescribe.engine.pipeline.detect` in tests.
+        detect: stands in for :func:`changescribe.engine.detect.pipeline.detect` in tests.
         host: returns the host that runs the systems; default is the process's shared one.
         parent: owner on the main thread.
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Optional
 
 from qgis.PyQt.QtCore import QLocale
 
-from ..engine.captions import format_area
-from ..engine.raster.grid import working_size
+from ..engine.raster.common_grid import working_size
+from ..engine.wording.facts import format_area
 from .layer_source import area_m2
 from .translation import tr
 

@@ -43,7 +43,7 @@ _FORMATS = (
 
 def _export(gpkg: str, out: str, overwrite: bool) -> tuple[str, ...]:
     # Imported when it is used: the dock opens without GDAL's bindings being touched.
-    from ..engine.export import export
+    from ..engine.results.export import export
 
     return tuple(export(gpkg, out, overwrite=overwrite))
 

@@ -17,7 +17,7 @@ from qgis.PyQt.QtWidgets import (
     QWidget,
 )
 
-from ..engine.captions import format_area
+from ..engine.wording.facts import format_area
 from .result_filter import ResultFilter
 from .translation import tr
 from .widgets import hint_label, plain_tip, section_title

@@ -24,7 +24,7 @@ from .translation import tr
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..engine.map_captions import MapCaption
+    from ..engine.describe.map_captions import MapCaption
     from .layers import Run
 
 _REGIONS = "regions"

@@ -7,7 +7,7 @@ from typing import Any, Optional
 
 from qgis.core import QgsSettings
 
-from ..engine.routing import AUTO
+from ..engine.hosts.routing import AUTO
 
 _PREFIX = "changescribe"
 _HISTORY_LENGTH = 15

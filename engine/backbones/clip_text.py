@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import InputError
-from ..text_encoder import TextEncoder
+from ..text.encoder import TextEncoder
 from ..weights import catalogue, loading
 from ..weights.store import WeightsStore
 

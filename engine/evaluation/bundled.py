@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from ..classes import CLASS_NAMES
+from ..paths import MODELS
 from ..request import APPEARED, REMOVED, Query
-from ..systems.bundled import MANIFEST, MODEL_FOLDER, BundledSystem
+from ..systems.bundled import MANIFEST, BundledSystem
 from ..training.labels import UNKNOWN
 from ..training.roads import distance_to, lines_of, new_roads
 from ..training.sources import magnified, read_captions
@@ -75,7 +76,7 @@ def evaluate(
         WeightsError: the model cannot.
     """
     tell = _Teller()
-    folder = folder or MODEL_FOLDER
+    folder = folder or MODELS
     system = BundledSystem(folder)
     system.load("cpu")
     calibration = read_calibration(folder)

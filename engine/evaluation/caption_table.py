@@ -24,24 +24,18 @@ from typing import Any
 
 import numpy as np
 
-from ..caption_writer import place_of
-from ..checked_writer import ANYTHING, detect_everything
-from ..cli_errors import exit_code_of
-from ..host import InProcessHost
+from ..console import exit_code_of
+from ..describe.checked import ANYTHING, detect_everything
+from ..describe.writer import place_of
+from ..hosts.base import InProcessHost
 from ..raster.reader import RasterSource
 from ..request import ChangeRequest
-from ..sentences import says_no_change, words
 from ..systems.bundled import BundledSystem
 from ..training.captioner_features import Crops, read_crops
 from ..training.consensus import Consensus
 from ..training.datasets import data_root
-from .captions import (
-    Answered,
-    cider_of_each,
-    interval,
-    report,
-    vocabulary,
-)
+from ..wording.reading import says_no_change, words
+from .captions import Answered, cider_of_each, interval, report, vocabulary
 
 FREQUENT = "most frequent sentence"
 FREQUENT_CHANGE = "most frequent sentence about a change"

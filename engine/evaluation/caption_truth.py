@@ -31,15 +31,16 @@ from osgeo import gdal, osr
 from scipy import ndimage
 from tqdm import tqdm
 
-from .. import pipeline, systems
+from .. import systems
 from ..classes import CLASSES, class_of
-from ..cli_errors import exit_code_of
-from ..detected import Detected
+from ..console import exit_code_of
+from ..detect import pipeline
 from ..errors import InputError
-from ..host import InProcessHost
+from ..hosts.base import InProcessHost
 from ..raster.area import AreaMask
 from ..raster.reader import RasterSource
 from ..request import APPEARED, REMOVED, Area, ChangeRequest, Query
+from ..results.detected import Detected
 from ..synthesis.scenes import ScenePair, synthesise
 from ..systems.base import CLASS_UNKNOWN, ChangeSystem, SystemInfo, TilePrediction
 from .generated import EVALUATION_SEEDS, PIXEL_SIZE

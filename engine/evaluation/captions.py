@@ -26,14 +26,14 @@ import numpy as np
 from tqdm import tqdm
 
 from .. import systems
-from ..cli_errors import exit_code_of
+from ..console import exit_code_of
 from ..errors import InputError, missing_package
-from ..sentences import says_no_change, words
 from ..systems.base import ChangeSystem
 from ..training.datasets import data_root
 from ..training.pairs import PairSet, open_pairs
 from ..training.recipe import DataSpec
 from ..training.tasks.base import LabelledPair
+from ..wording.reading import says_no_change, words
 
 #: A word of a vocabulary occurs so often, as in the programs that score ids.
 LEAST_COUNT = 5

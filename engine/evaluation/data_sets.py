@@ -22,10 +22,10 @@ from tqdm import tqdm
 
 from .. import prompt, systems
 from ..classes import class_of
+from ..detect.tiling import Blender, plan
 from ..device import choose
 from ..errors import InputError
 from ..request import Query
-from ..tiling import Blender, plan
 from ..training import tasks
 from ..training.pairs import PairSet, Window, open_pairs
 from ..training.pairs.crops import collate, tile_of

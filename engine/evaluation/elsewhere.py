@@ -12,9 +12,9 @@ from typing import Optional
 import numpy as np
 from osgeo import gdal
 
+from ..detect.pipeline import detect
 from ..errors import InputError
-from ..host import InProcessHost
-from ..pipeline import detect
+from ..hosts.base import InProcessHost
 from ..request import MASK_NODATA, SCORE_SCALE, ChangeRequest
 from ..systems.base import ChangeSystem
 from ..training.sources import read_rgb

@@ -19,7 +19,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from ..cli_errors import exit_code_of
+from ..console import exit_code_of
 from ..errors import InputError
 from ..systems.bundled import MANIFEST
 from ..training import export

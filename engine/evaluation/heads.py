@@ -23,15 +23,17 @@ import torch
 from torch import Tensor, nn
 
 from ..backbones import frozen
-from ..cli_errors import exit_code_of
+from ..console import exit_code_of
 from ..device import choose
-from ..modules import lgcd_onnx, mmchange_onnx, textscd_onnx
-from ..modules.lgcd import LgcdHead
-from ..modules.lgcd_config import LgcdConfig
-from ..modules.mmchange import MMChange
-from ..modules.mmchange_config import MMChangeConfig
-from ..modules.textscd import TextSCD
-from ..modules.textscd_config import TextSCDConfig
+from ..modules.lgcd import onnx as lgcd_onnx
+from ..modules.lgcd.config import LgcdConfig
+from ..modules.lgcd.network import LgcdHead
+from ..modules.mmchange import onnx as mmchange_onnx
+from ..modules.mmchange.config import MMChangeConfig
+from ..modules.mmchange.network import MMChange
+from ..modules.textscd import onnx as textscd_onnx
+from ..modules.textscd.config import TextSCDConfig
+from ..modules.textscd.network import TextSCD
 
 #: Of CLIP ViT-B/16: channels of a word and of a sentence.
 TEXT_WIDTH = 512

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from ..request import APPEARED, REMOVED, Query
-from ..sentences import crop_truth
+from ..wording.reading import crop_truth
 
 #: Share of a crop's pixels whose mean score is the crop's score.
 TOP_SHARE = 0.01

@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 
 from ..classes import CLASS_NAMES
-from ..cli_errors import exit_code_of
+from ..console import exit_code_of
+from ..paths import MODELS
 from ..request import APPEARED, REMOVED, Query
-from ..systems.bundled import MODEL_FOLDER, BundledSystem
+from ..systems.bundled import BundledSystem
 from ..training import export
 from ..training.datasets import data_root
 from ..training.labels import UNKNOWN
@@ -71,10 +72,10 @@ def release(run: Path, recipe_name: str, folder: Path) -> dict[str, Any]:
     check_origin(run / WEIGHTS)
     model = load_model(run / WEIGHTS)
     folder.mkdir(parents=True, exist_ok=True)
-    if folder.resolve() != MODEL_FOLDER.resolve():
+    if folder.resolve() != MODELS.resolve():
         # The encoder of texts is the shipped one: an older copy would be told as part of the model.
         for name in ("text.onnx", "vocab.txt"):
-            shutil.copyfile(MODEL_FOLDER / name, folder / name)
+            shutil.copyfile(MODELS / name, folder / name)
     steps = read_head(run / WEIGHTS)[1]["step"]
     facts = {
         "name": recipe.name,

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The score of what was not foreseen (``engine/unforeseen.py``): its two numbers, and its judges.
+"""The score of what was not foreseen: its two numbers, and its judges.
+
+The score itself is in ``engine/systems/bundled/unforeseen.py``.
 
 Nothing of it is trained, but its threshold is chosen on the labels of OSCD and AirChange. What is
 measured there takes, for every place, the threshold that its site had no part in.
@@ -18,7 +20,7 @@ from typing import Any, Optional
 
 import numpy as np
 
-from ..cli_errors import exit_code_of
+from ..console import exit_code_of
 from ..errors import InputError
 from ..request import MASK_NODATA, SCORE_SCALE
 from ..systems.base import ChangeSystem

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from ..raster.grid import working_size
+from ..detect.tiling import Blender, plan
+from ..raster.common_grid import working_size
 from ..request import Query
 from ..systems.base import ChangeSystem
-from ..tiling import Blender, plan
 from ..training.sources import magnified
 
 

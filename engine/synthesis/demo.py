@@ -14,14 +14,7 @@ import numpy as np
 from ..raster.support import spatial_reference
 from . import settlement
 from .materials import Season
-from .output import (
-    LABEL_NAMES,
-    Place,
-    fact_features,
-    jpeg_options,
-    write_json,
-    write_raster,
-)
+from .output import LABEL_NAMES, Place, fact_features, jpeg_options, write_json, write_raster
 from .plan import Plan
 from .relief import sun_vector
 from .render import Light

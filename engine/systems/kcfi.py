@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..modules.kcfi_config import KcfiConfig
+from ..modules.kcfi.config import KcfiConfig
 from .writers import WritingSystem
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class KcfiSystem(WritingSystem):
     settings = KcfiConfig
 
     def _load_trained(self, path: Path, language: Any, store: WeightsStore) -> Any:
-        from ..modules.kcfi import load_trained
+        from ..modules.kcfi.network import load_trained
 
         return load_trained(path, language, store)
 
@@ -37,7 +37,7 @@ class KcfiSystem(WritingSystem):
         return self._model.projector(seen.key * F.adaptive_avg_pool2d(inside, seen.key.shape[2:]))
 
     def _instruction(self) -> str:
-        from ..modules.kcfi import INSTRUCTIONS
+        from ..modules.kcfi.network import INSTRUCTIONS
 
         return INSTRUCTIONS[0]
 

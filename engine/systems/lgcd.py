@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 from ..backbones import names
 from ..classes import class_of
 from ..errors import WeightsError
-from ..modules.lgcd_config import LgcdConfig
+from ..modules.lgcd.config import LgcdConfig
 from ..request import APPEARED, CHANGED, REMOVED
 from ..weights import catalogue
 from .base import SystemInfo, TilePrediction
@@ -80,7 +80,7 @@ class LgcdSystem(TrainedSystem):
 
     def _open(self, path: Path, store: WeightsStore, device: Device) -> str:
         from ..backbones import clip_text, frozen
-        from ..modules.lgcd_onnx import OnnxHead, load_head
+        from ..modules.lgcd.onnx import OnnxHead, load_head
 
         head, config = load_head(path)
         self._text = clip_text.build(config.text, config.text_file, config.pretrained, store)
@@ -119,7 +119,7 @@ class LgcdSystem(TrainedSystem):
         import numpy as np
         import torch
 
-        from ..modules.lgcd import enlarge
+        from ..modules.lgcd.network import enlarge
 
         device = self._in_use()
         if self._head is None:

@@ -15,13 +15,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
-from .. import text_sources
 from ..classes import class_of
-from ..modules.mmchange_config import MMChangeConfig
+from ..modules.mmchange.config import MMChangeConfig
 from ..request import APPEARED, CHANGED, REMOVED
-from ..text_sources import Descriptions
 from ..weights import catalogue
+from . import text_sources
 from .base import SystemInfo, TilePrediction
+from .text_sources import Descriptions
 from .trained import TrainedSystem, head_in_use
 
 if TYPE_CHECKING:
@@ -89,8 +89,8 @@ class MmchangeSystem(TrainedSystem):
         )
 
     def _open(self, path: Path, store: WeightsStore, device: Device) -> str:
-        from ..modules.mmchange import load_trained
-        from ..modules.mmchange_onnx import OnnxHead
+        from ..modules.mmchange.network import load_trained
+        from ..modules.mmchange.onnx import OnnxHead
 
         model = load_trained(path)
         self._config = config = model.config
@@ -133,7 +133,7 @@ class MmchangeSystem(TrainedSystem):
         """Return (2, B, H, W) float32: scores in both orders of the dates."""
         import torch
 
-        from ..modules.mmchange import score_pair
+        from ..modules.mmchange.network import score_pair
 
         device = self._in_use()
         if self._head is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..modules.semantic_cc_config import INSTRUCTIONS, SemanticCcConfig
+from ..modules.semantic_cc.config import INSTRUCTIONS, SemanticCcConfig
 from .writers import WritingSystem
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class SemanticCcSystem(WritingSystem):
     settings = SemanticCcConfig
 
     def _load_trained(self, path: Path, language: Any, store: WeightsStore) -> Any:
-        from ..modules.semantic_cc import load_trained
+        from ..modules.semantic_cc.network import load_trained
 
         return load_trained(path, language, store)
 

@@ -15,14 +15,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
-from .. import text_sources
 from ..classes import class_of, index_among
-from ..modules.textscd_config import TextSCDConfig
+from ..modules.textscd.config import TextSCDConfig
 from ..request import APPEARED, REMOVED
-from ..text_sources import Descriptions
 from ..weights import catalogue
+from . import text_sources
 from .base import SystemInfo, TilePrediction
 from .mmchange import needed_for_text
+from .text_sources import Descriptions
 from .trained import TrainedSystem, head_in_use
 
 if TYPE_CHECKING:
@@ -85,8 +85,8 @@ class TextscdSystem(TrainedSystem):
         )
 
     def _open(self, path: Path, store: WeightsStore, device: Device) -> str:
-        from ..modules.textscd import load_trained, open_tower
-        from ..modules.textscd_onnx import OnnxHead
+        from ..modules.textscd.network import load_trained, open_tower
+        from ..modules.textscd.onnx import OnnxHead
 
         model = load_trained(path)
         self._config = config = model.config
@@ -131,7 +131,7 @@ class TextscdSystem(TrainedSystem):
         """
         import torch
 
-        from ..modules.textscd import caption_words
+        from ..modules.textscd.network import caption_words
 
         device = self._in_use()
         if self._head is None or self._texts is None:

@@ -103,7 +103,7 @@ class WritingSystem(TrainedSystem):
         return tuple(name for name in (*encoder, config.language) if name in catalogue.entries())
 
     def _open(self, path: Path, store: WeightsStore, device: Device) -> str:
-        from .. import language
+        from ..backbones import language
 
         config = self._trained()[0]
         written = language.load(

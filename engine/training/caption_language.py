@@ -24,9 +24,9 @@ import torch
 from tqdm import tqdm
 
 from ..backbones.causal import IMAGE, LanguageModel
-from ..cli_errors import exit_code_of
-from ..modules.kcfi import INSTRUCTIONS as KCFI
-from ..modules.semantic_cc_config import INSTRUCTIONS as SEMANTIC_CC
+from ..console import exit_code_of
+from ..modules.kcfi.network import INSTRUCTIONS as KCFI
+from ..modules.semantic_cc.config import INSTRUCTIONS as SEMANTIC_CC
 from ..weights.store import WeightsStore
 from .datasets import data_root
 

@@ -23,14 +23,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import captioner as runtime
-from ..captioner import CaptionerFacts
-from ..cli_errors import exit_code_of
+from ..console import exit_code_of
 from ..errors import InputError
-from ..modules.captioner import START, Captioner, CaptionerConfig
-from ..sentences import NO_CHANGE, words
-from ..systems.bundled import MODEL_FOLDER, BundledSystem
+from ..modules.bundled.captioner import START, Captioner, CaptionerConfig
+from ..paths import MODELS
+from ..systems.bundled import BundledSystem
+from ..systems.bundled import captioner as runtime
+from ..systems.bundled.captioner import CaptionerFacts
 from ..weights.files import sha256_of
+from ..wording.reading import NO_CHANGE, words
 from .captioner_features import LOOKS, Crops, read_crops
 from .captioner_language import Group, Language, read_groups
 from .captioner_steps import (
@@ -237,8 +238,8 @@ def _write(path: Path, text: str) -> None:
 def main() -> None:
     """Train the bundled captioner on the features of the bundled model."""
     parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--model", type=Path, default=MODEL_FOLDER, help="with the model's files")
-    parser.add_argument("--out", type=Path, default=MODEL_FOLDER, help="for the captioner's files")
+    parser.add_argument("--model", type=Path, default=MODELS, help="with the model's files")
+    parser.add_argument("--out", type=Path, default=MODELS, help="for the captioner's files")
     parser.add_argument("--cache", type=Path, default=Path("out/captioner"))
     parser.add_argument("--looks", default="tile", help=f"at each crop: {', '.join(LOOKS)}")
     parser.add_argument("--threads", type=int, default=1)

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from .. import change_features
-from ..change_features import QUERIES
-from ..systems.bundled import MANIFEST, MODEL_FOLDER, BundledSystem
+from ..paths import MODELS
+from ..systems.bundled import MANIFEST, BundledSystem, features
+from ..systems.bundled.features import QUERIES
 from .augment import photometric
 from .sources import magnified, read_captions, read_rgb
 
@@ -75,7 +75,7 @@ def read_crops(
     system.load("cpu")
     tiles = np.array([int(row["tile"].rpartition("_")[2]) for row in rows])
     boxes = np.array([row["box"] for row in rows])
-    folder = cache / f"features_{_digest(models or MODEL_FOLDER)}"
+    folder = cache / f"features_{_digest(models or MODELS)}"
     folder.mkdir(parents=True, exist_ok=True)
     grids: list[list[Any]] = [[None] * len(rows) for _ in looks]
     summaries: list[list[Any]] = [[None] * len(rows) for _ in looks]
@@ -104,7 +104,7 @@ def _digest(models: Path) -> str:
     """Return what changes with the model's files, its calibration, or the way it is pooled."""
     manifest = json.loads((models / MANIFEST).read_text(encoding="utf-8"))
     known = repr((manifest["sha256"], manifest["calibration"])).encode()
-    return hashlib.sha256(known + Path(change_features.__file__).read_bytes()).hexdigest()[:12]
+    return hashlib.sha256(known + Path(features.__file__).read_bytes()).hexdigest()[:12]
 
 
 def _dates(folder: Path, number: int) -> list[np.ndarray]:
@@ -142,7 +142,7 @@ def _within(
     for x0, y0, x1, y1 in np.rint(boxes * (_MAGNIFIED / _SIDE)).astype(int):
         inside = np.zeros((_MAGNIFIED, _MAGNIFIED), np.uint8)
         inside[y0:y1, x0:x1] = 1
-        found.append(change_features.features(*seen, inside))
+        found.append(features.features(*seen, inside))
     return found
 
 

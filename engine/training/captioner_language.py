@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
-from ..modules.captioner import END, PAD, SPECIAL, START, UNKNOWN
-from ..sentences import says_no_change, words
+from ..modules.bundled.captioner import END, PAD, SPECIAL, START, UNKNOWN
+from ..wording.reading import says_no_change, words
 
 #: Sentences that people wrote about one scene, in LEVIR-CC.
 GROUP = 5

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..classes import CLASSES
-from ..modules.captioner import PAD, Captioner, CaptionerConfig, Eye, Writer
+from ..modules.bundled.captioner import PAD, Captioner, CaptionerConfig, Eye, Writer
 from .captioner_features import Crops
 from .captioner_language import Group, Language, mirrored
 from .consensus import Consensus

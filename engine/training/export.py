@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..modules.bundled import ChangeModel, Encoded, enlarge
+from ..modules.bundled.network import ChangeModel, Encoded, enlarge
 from .phrases import ABSENT, build_bank
 
 OPSET = 17

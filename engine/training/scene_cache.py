@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import synthesis
-from ..cli_errors import exit_code_of
+from ..console import exit_code_of
 from ..errors import InputError
 from ..synthesis.scenes import synthesise
 

@@ -21,19 +21,9 @@ from scipy import ndimage
 
 from ..classes import CLASSES
 from ..errors import InputError
-from ..sentences import crop_truth
+from ..wording.reading import crop_truth
 from . import augment
-from .labels import (
-    BARE,
-    BUILDING,
-    GRASS,
-    NUM_CLASSES,
-    ROAD,
-    TREE,
-    UNKNOWN,
-    WATER,
-    state_table,
-)
+from .labels import BARE, BUILDING, GRASS, NUM_CLASSES, ROAD, TREE, UNKNOWN, WATER, state_table
 from .roads import new_roads
 from .sample import APPEARED, REMOVED, PairSample, nothing_known, nothing_said
 from .scene_cache import check_scenes

@@ -47,6 +47,6 @@ def embed(phrases: tuple[str, ...], encode: EncodeTexts) -> TextBank:
 
 def shipped_encoder() -> EncodeTexts:
     """Return the text tower that ships with the bundled model (ONNX, frozen)."""
-    from ..text_encoder import TextEncoder
+    from ..text.encoder import TextEncoder
 
     return TextEncoder().encode

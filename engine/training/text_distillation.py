@@ -25,10 +25,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..cli_errors import exit_code_of
+from ..console import exit_code_of
 from ..errors import DependencyError, InputError
-from ..modules.text_tower import TextTower, TextTowerConfig, save_text_tower
-from ..tokenizer import VOCABULARY_PATH, WordPieceTokenizer
+from ..modules.bundled.text_tower import TextTower, TextTowerConfig, save_text_tower
+from ..text.tokenizer import VOCABULARY_PATH, WordPieceTokenizer
 from .text_phrases import HELD_OUT_SYNONYMS, SYNONYM_CLASSES, training_phrases
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from ..errors import DependencyError
 if TYPE_CHECKING:
     import onnx
 
-    from ..modules.text_tower import TextTower
+    from ..modules.bundled.text_tower import TextTower
 
 OPSET = 17
 IR_VERSION = 8

@@ -9,14 +9,9 @@ import numpy as np
 import pytest
 
 from changescribe.engine import systems
-from changescribe.engine.host import InProcessHost
+from changescribe.engine.hosts.base import InProcessHost
 from changescribe.engine.request import APPEARED, Query
-from changescribe.engine.systems.base import (
-    CLASS_UNKNOWN,
-    ChangeSystem,
-    SystemInfo,
-    TilePrediction,
-)
+from changescribe.engine.systems.base import CLASS_UNKNOWN, ChangeSystem, SystemInfo, TilePrediction
 
 
 class BrightnessSystem(ChangeSystem):

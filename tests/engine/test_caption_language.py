@@ -9,12 +9,11 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from changescribe.engine import language
-from changescribe.engine.backbones import vit
+from changescribe.engine.backbones import language, vit
 from changescribe.engine.backbones.remembered import Remembered
 from changescribe.engine.device import Device
-from changescribe.engine.modules import kcfi
-from changescribe.engine.modules.kcfi_config import KcfiConfig
+from changescribe.engine.modules.kcfi import network
+from changescribe.engine.modules.kcfi.config import KcfiConfig
 from changescribe.engine.training import caption_language
 from changescribe.engine.training.caption_targets import consensus, decoded, drawn, encoded
 
@@ -77,11 +76,11 @@ def test_a_model_is_trained_saved_and_loaded_as_any_other(tmp_path):
     assert loaded.tokenizer.decode(ids[:2]) == "trees are"
     assert ids[2] == loaded.tokenizer.unk_token_id
     # Every word of the instructions is known.
-    for text in (*kcfi.INSTRUCTIONS, *caption_language.SEMANTIC_CC):
+    for text in (*network.INSTRUCTIONS, *caption_language.SEMANTIC_CC):
         before, after = loaded.prompt(text)
         assert before == []
         assert loaded.tokenizer.unk_token_id not in after
-    assert isinstance(loaded.write(torch.randn(1, 4, 16), kcfi.INSTRUCTIONS[:1])[0], str)
+    assert isinstance(loaded.write(torch.randn(1, 4, 16), network.INSTRUCTIONS[:1])[0], str)
 
 
 def test_remembered_features_are_those_of_the_encoder_and_computed_once():
@@ -104,7 +103,7 @@ def test_remembered_features_are_those_of_the_encoder_and_computed_once():
     small(images)
     assert len(seen) == 6
     config = KcfiConfig.from_settings({"tiny": True, "remember": 1, "train_encoder": False})
-    model = kcfi.build(config, language.tiny())
+    model = network.build(config, language.tiny())
     seen.clear()
     assert model(images, images).change.shape == (3, 2, 16, 16)
     assert not any("remembered" in name for name in model.state_dict())

@@ -21,9 +21,9 @@ from PIL import Image
 from changescribe.engine.errors import InputError
 from changescribe.engine.evaluation import captions
 from changescribe.engine.evaluation.captions import Answered
-from changescribe.engine.sentences import NO_CHANGE
 from changescribe.engine.training.pairs import open_pairs
 from changescribe.engine.training.recipe import DataSpec
+from changescribe.engine.wording.reading import NO_CHANGE
 
 pytestmark = pytest.mark.torch
 

@@ -22,8 +22,8 @@ from changescribe.engine.evaluation.caption_table import (
     nearest,
 )
 from changescribe.engine.evaluation.captions import Answered
-from changescribe.engine.sentences import NO_CHANGE
 from changescribe.engine.training.captioner_features import Crops
+from changescribe.engine.wording.reading import NO_CHANGE
 
 _ROADS = ("a road appears", "a new road appears", "a road is built", "the road appears", "a path")
 

@@ -11,9 +11,8 @@ import pytest
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.torch
 
-from changescribe.engine.captioner import START, BundledCaptioner, read_facts
-from changescribe.engine.modules.captioner import SPECIAL, Captioner, CaptionerConfig
-from changescribe.engine.sentences import NO_CHANGE
+from changescribe.engine.modules.bundled.captioner import SPECIAL, Captioner, CaptionerConfig
+from changescribe.engine.systems.bundled.captioner import START, BundledCaptioner, read_facts
 from changescribe.engine.training.captioner import best_threshold, export, train
 from changescribe.engine.training.captioner_features import Crops
 from changescribe.engine.training.captioner_language import Language, mirrored, read_groups
@@ -25,6 +24,7 @@ from changescribe.engine.training.captioner_steps import (
     mirror_group,
 )
 from changescribe.engine.training.consensus import Consensus
+from changescribe.engine.wording.reading import NO_CHANGE
 
 _QUICK = Schedule(
     epochs=6, eye_steps=60, folds=2, reward_steps=4, groups=3, crops=3, samples=3, batch=20,

@@ -10,12 +10,7 @@ pytest.importorskip("scipy")
 from PIL import Image
 
 from changescribe.engine.evaluation.baselines import change_magnitude, cva_otsu, otsu_threshold
-from changescribe.engine.evaluation.calibration import (
-    RawCounts,
-    calibrated,
-    fit_map,
-    raw_scores,
-)
+from changescribe.engine.evaluation.calibration import RawCounts, calibrated, fit_map, raw_scores
 from changescribe.engine.evaluation.disturbances import (
     DISTURBANCES,
     brighter,

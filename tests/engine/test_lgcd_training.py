@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 
 from changescribe.engine.classes import class_of
 from changescribe.engine.errors import InputError
-from changescribe.engine.modules.lgcd import enlarge
+from changescribe.engine.modules.lgcd.network import enlarge
 from changescribe.engine.training.phrases import ABSENT_NOUNS
 from changescribe.engine.training.recipe import Recipe
 from changescribe.engine.training.tasks import create

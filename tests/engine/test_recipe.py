@@ -8,12 +8,7 @@ import pytest
 pytest.importorskip("torch")
 
 from changescribe.engine.errors import InputError
-from changescribe.engine.training.recipe import (
-    RECIPES,
-    check_unchanged,
-    load_recipe,
-    save_recipe,
-)
+from changescribe.engine.training.recipe import RECIPES, check_unchanged, load_recipe, save_recipe
 from changescribe.engine.training.tasks import create, names
 
 pytestmark = pytest.mark.torch

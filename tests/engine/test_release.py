@@ -16,9 +16,10 @@ pytest.importorskip("onnx")
 from changescribe.engine.classes import CLASS_NAMES
 from changescribe.engine.errors import InputError
 from changescribe.engine.evaluation import generated, release
-from changescribe.engine.modules.bundled import ChangeModel, ModelConfig
+from changescribe.engine.modules.bundled.network import ChangeModel, ModelConfig
+from changescribe.engine.paths import MODELS
 from changescribe.engine.request import APPEARED, Query
-from changescribe.engine.systems.bundled import MODEL_FOLDER, BundledSystem
+from changescribe.engine.systems.bundled import BundledSystem
 from changescribe.engine.training.trainer import WEIGHTS
 from changescribe.engine.weights.loading import save_head
 
@@ -62,7 +63,7 @@ def test_a_release_without_real_data_loads_and_says_what_it_lacks(run, tmp_path,
     assert manifest["steps"] == facts["steps"] == 7
     assert "unforeseen" not in manifest
     for name in ("text.onnx", "vocab.txt"):
-        assert (folder / name).read_bytes() == (MODEL_FOLDER / name).read_bytes()
+        assert (folder / name).read_bytes() == (MODELS / name).read_bytes()
     system = BundledSystem(folder)
     system.load("cpu")
     pair = np.random.default_rng(0).integers(0, 256, (2, 1, 64, 64, 3)).astype(np.uint8)

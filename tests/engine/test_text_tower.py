@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from changescribe.engine.errors import DependencyError, WeightsError
-from changescribe.engine.text_encoder import MODEL_PATH, TextEncoder
-from changescribe.engine.tokenizer import WordPieceTokenizer
+from changescribe.engine.text.encoder import MODEL_PATH, TextEncoder
+from changescribe.engine.text.tokenizer import WordPieceTokenizer
 
 # Nearest of these to each key, by the shipped file.
 SYNONYMS = {
@@ -90,7 +90,7 @@ def test_missing_or_damaged_model_is_a_weights_error(tmp_path: Path) -> None:
 
 def _tiny_tower():
     torch = pytest.importorskip("torch")
-    from changescribe.engine.modules.text_tower import TextTower, TextTowerConfig
+    from changescribe.engine.modules.bundled.text_tower import TextTower, TextTowerConfig
 
     with torch.random.fork_rng():
         torch.manual_seed(1)
@@ -126,7 +126,7 @@ def test_padding_changes_nothing() -> None:
 def test_weights_survive_a_file(tmp_path: Path) -> None:
     import torch
 
-    from changescribe.engine.modules.text_tower import load_text_tower, save_text_tower
+    from changescribe.engine.modules.bundled.text_tower import load_text_tower, save_text_tower
 
     tower = _tiny_tower()
     save_text_tower(tower, tmp_path / "a" / "tower.pt")
@@ -151,7 +151,7 @@ def test_export_equals_torch_and_shrinks_faithfully(tmp_path: Path) -> None:
     pytest.importorskip("onnx")
     import torch
 
-    from changescribe.engine.modules.text_tower import TextTower, TextTowerConfig
+    from changescribe.engine.modules.bundled.text_tower import TextTower, TextTowerConfig
     from changescribe.engine.training.text_export import export_float, export_text_tower
 
     torch.manual_seed(0)
@@ -185,7 +185,7 @@ def _words_tokenizer() -> WordPieceTokenizer:
 def _distiller(tokens: int):
     import torch
 
-    from changescribe.engine.modules.text_tower import TextTower, TextTowerConfig
+    from changescribe.engine.modules.bundled.text_tower import TextTower, TextTowerConfig
     from changescribe.engine.training.text_distillation import Distiller
 
     with torch.random.fork_rng():

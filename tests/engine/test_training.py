@@ -11,7 +11,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from changescribe.engine.errors import InputError
-from changescribe.engine.modules.bundled import ChangeModel, ModelConfig
+from changescribe.engine.modules.bundled.network import ChangeModel, ModelConfig
 from changescribe.engine.training import export, labels, losses, phrases, sample
 from changescribe.engine.training.loop import train
 from changescribe.engine.training.recipe import (

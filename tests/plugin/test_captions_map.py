@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import worker_systems
 from qgis.core import (
     QgsAnnotationPointTextItem,
     QgsFeature,
@@ -23,11 +23,9 @@ from qgis.core import (
 )
 from waiting import wait_until
 
-sys.path.append(str(Path(__file__).resolve().parents[1] / "engine"))
-
-import worker_systems
-
-from changescribe.engine import map_captions, routing, systems
+from changescribe.engine import systems
+from changescribe.engine.describe import map_captions
+from changescribe.engine.hosts import routing
 from changescribe.ui import dependencies, run_captions, system_panel
 from changescribe.ui.controller import RunController
 from changescribe.ui.dock import ChangeScribeDock

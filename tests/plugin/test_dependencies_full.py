@@ -23,7 +23,7 @@ from test_dependencies import make_wheel
 from waiting import wait_until
 
 from changescribe.engine.errors import CancelledError, DependencyError, OutputError
-from changescribe.engine.worker_process import PYTHON_VARIABLE
+from changescribe.engine.hosts.worker_process import PYTHON_VARIABLE
 from changescribe.ui import dependencies, dependency_interpreter, dependency_panel, system_panel
 from changescribe.ui.dependencies import FULL, MARKER, Tier
 from changescribe.ui.dependency_install import InstallPlan, InstallStep, install, remove

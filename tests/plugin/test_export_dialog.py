@@ -133,7 +133,7 @@ def test_no_file_no_export(dialog):
 
 def test_export_of_a_real_run(desk, tmp_path):
     """Through the real export: a shapefile that OGR reads back."""
-    export = pytest.importorskip("changescribe.engine.export")
+    export = pytest.importorskip("changescribe.engine.results.export")
     assert export
     from osgeo import ogr
 

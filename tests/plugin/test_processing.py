@@ -30,9 +30,10 @@ from qgis.core import (
 )
 from qgis.PyQt.QtCore import QEventLoop, QTimer
 
-from changescribe.engine import routing, systems
+from changescribe.engine import systems
 from changescribe.engine.errors import DependencyError
-from changescribe.engine.host import InProcessHost
+from changescribe.engine.hosts import routing
+from changescribe.engine.hosts.base import InProcessHost
 from changescribe.engine.request import APPEARED
 from changescribe.engine.systems.base import ChangeSystem, SystemInfo, TilePrediction
 from changescribe.engine.weights import catalogue

@@ -21,7 +21,8 @@ from qgis.core import (
 from waiting import wait_until
 
 import changescribe
-from changescribe.engine import host, systems
+from changescribe.engine import systems
+from changescribe.engine.hosts import base
 from changescribe.engine.systems.base import ChangeSystem, TilePrediction
 from changescribe.ui import dependencies, extent
 from changescribe.ui.system_panel import installed_systems
@@ -68,7 +69,7 @@ def stage(qgis_iface, qgis_canvas, qgis_new_project):
     def build(before, after, prompt):
         dock = ChangeScribeDock(qgis_canvas, Settings())
         controller = RunController(
-            qgis_iface, dock, Settings(), EngineThread(host=host.InProcessHost)
+            qgis_iface, dock, Settings(), EngineThread(host=base.InProcessHost)
         )
         built.append((dock, controller))
         for layer in (before, after):

@@ -3,15 +3,11 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from pathlib import Path
 
 import pytest
 
 pytest.importorskip("qgis.core")
-sys.path.append(str(Path(__file__).parents[1] / "engine"))
-
 import fake_engine
 from qgis.core import QgsNetworkAccessManager
 from qgis.PyQt.QtNetwork import QNetworkProxy

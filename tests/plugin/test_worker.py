@@ -7,19 +7,16 @@ import os
 import signal
 import sys
 import threading
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import worker_systems
 from qgis.core import QgsVectorLayer
 from waiting import wait_until
 
-sys.path.append(str(Path(__file__).resolve().parents[1] / "engine"))
-
-import worker_systems
-
-from changescribe.engine import routing, systems
-from changescribe.engine.worker_host import Limits
+from changescribe.engine import systems
+from changescribe.engine.hosts import routing
+from changescribe.engine.hosts.worker_host import Limits
 from changescribe.ui import dependencies, system_panel
 from changescribe.ui.controller import RunController
 from changescribe.ui.dock import ChangeScribeDock

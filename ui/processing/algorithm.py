@@ -30,7 +30,7 @@ from qgis.PyQt.QtGui import QIcon
 
 from ...engine import systems
 from ...engine.errors import ChangeScribeError, InputError
-from ...engine.raster.grid import LEAST_SIZE, MOST_SIZE
+from ...engine.raster.common_grid import LEAST_SIZE, MOST_SIZE
 from ...engine.request import Progress
 from .. import dependencies
 from ..layer_source import source_path

@@ -38,7 +38,7 @@ from ..translation import tr
 from .algorithm import EngineAlgorithm, FeedbackProgress, explained
 
 if TYPE_CHECKING:
-    from ...engine.captioning import BoxCaption
+    from ...engine.describe.pair import BoxCaption
 
 Box = tuple[int, int, int, int]
 #: What LEVEL may be.
@@ -149,7 +149,7 @@ class CaptionChanges(EngineAlgorithm):
         grid: object,
     ) -> list[BoxCaption]:
         """Ask the engine; the boxes come back in the order in which they were given."""
-        from ...engine import captioning
+        from ...engine.describe import pair
 
         level = self.parameterAsString(parameters, self.LEVEL, context) or BOXES
         system = self.system(parameters, context)
@@ -157,13 +157,13 @@ class CaptionChanges(EngineAlgorithm):
         size = self.number(parameters, self.PIXEL_SIZE, context)
         boxes = outlines = None
         if level == TILES:
-            boxes = captioning.tile_boxes(grid, host.info(system), size)
+            boxes = pair.tile_boxes(grid, host.info(system), size)
         else:
             found = self._boxes(parameters, context, feedback, grid)
             if found is not None:
                 boxes = [box for box, _ in found]
                 outlines = [area for _, area in found] if level == REGIONS else None
-        return captioning.caption(
+        return pair.caption(
             self._before,
             self._after,
             boxes=boxes,

@@ -228,7 +228,7 @@ def _choice(name: str, label: str, options: list[str]) -> QgsProcessingParameter
 
 
 def _detect(request: ChangeRequest, feedback: QgsProcessingFeedback) -> ChangeResult:
-    from ...engine import pipeline
+    from ...engine.detect import pipeline
 
     return pipeline.detect(
         request,
@@ -249,7 +249,7 @@ def _report(result: ChangeResult, feedback: QgsProcessingFeedback) -> None:
 
 
 def _export(gpkg: str, output: str, feedback: QgsProcessingFeedback) -> None:
-    from ...engine.export import export
+    from ...engine.results.export import export
 
     for warning in export(gpkg, output, overwrite=True):
         feedback.pushWarning(warning)

@@ -87,7 +87,7 @@ class ExportChanges(ChangeScribeAlgorithm):
         feedback: QgsProcessingFeedback,
     ) -> dict[str, object]:
         """Export; in a thread of Processing's."""
-        from ...engine.export import export
+        from ...engine.results.export import export
 
         output = self.parameterAsOutputLayer(parameters, self.OUTPUT, context)
         with explained(feedback):

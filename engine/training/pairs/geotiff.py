@@ -10,14 +10,15 @@ from pathlib import Path
 import numpy as np
 from osgeo import gdal, ogr
 
+from ...detect.scoring import Pair
 from ...errors import InputError
 from ...raster.area import AreaMask
-from ...raster.grid import Grid, common_grid
+from ...raster.common_grid import common_grid
+from ...raster.grid import Grid
 from ...raster.radiometry import Stretch, joint_stretch
 from ...raster.reader import RasterSource
 from ...raster.support import checked
 from ...request import APPEARED, CHANGED, REMOVED, Area
-from ...scoring import Pair
 from ..recipe import DataSpec
 from ..tasks.base import UNKNOWN, LabelledPair
 from .base import PairSet, Window, files_by_name

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from ...errors import InputError
-from ...modules.bundled import NUM_CLASSES, ChangeModel, Encoded, ModelConfig
+from ...modules.bundled.network import NUM_CLASSES, ChangeModel, Encoded, ModelConfig
 from ...weights.loading import read_head
 from ..datasets import UNSCALED, PairDataset, check_layout, check_places, open_source, parts_of
 from ..labels import BUILDING, SOME
@@ -199,7 +199,7 @@ def _config(settings: dict[str, Any]) -> ModelConfig:
     except TypeError as error:
         raise InputError(
             "The recipe's model has a setting that the bundled model does not know.",
-            "engine/modules/bundled.py describes them: ModelConfig.",
+            "engine/modules/bundled/network.py describes them: ModelConfig.",
             str(error),
         ) from error
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch.nn.functional as F
 from torch import Tensor
 
-from ... import language
+from ...backbones import language
 from ...device import choose
 from ...weights import catalogue
 from ...weights.store import WeightsStore
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ...backbones.causal import LanguageModel
-    from ...modules.kcfi_config import KcfiConfig
-    from ...modules.semantic_cc_config import SemanticCcConfig
+    from ...modules.kcfi.config import KcfiConfig
+    from ...modules.semantic_cc.config import SemanticCcConfig
 
 
 def language_model(config: KcfiConfig | SemanticCcConfig, title: str) -> LanguageModel:

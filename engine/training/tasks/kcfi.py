@@ -16,8 +16,8 @@ import numpy as np
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from ...modules.kcfi import INSTRUCTIONS, Kcfi, build
-from ...modules.kcfi_config import KcfiConfig
+from ...modules.kcfi.config import KcfiConfig
+from ...modules.kcfi.network import INSTRUCTIONS, Kcfi, build
 from ..dynamic_weights import TEMPERATURE, DynamicWeights
 from . import captioned
 from .base import LabelledPair, Task

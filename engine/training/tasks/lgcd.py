@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from ...backbones import clip_text, frozen
 from ...classes import class_of
 from ...errors import InputError
-from ...modules.lgcd import Lgcd, LgcdHead, enlarge
-from ...modules.lgcd_config import LgcdConfig
+from ...modules.lgcd.config import LgcdConfig
+from ...modules.lgcd.network import Lgcd, LgcdHead, enlarge
 from ...request import APPEARED, REMOVED
 from ..phrases import ABSENT_NOUNS
 from ..recipe import Recipe

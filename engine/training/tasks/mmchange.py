@@ -17,12 +17,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ... import text_sources
 from ...backbones.resnet import imagenet_weights
-from ...modules.mmchange import MMChange, score_pair
-from ...modules.mmchange_config import MMChangeConfig
+from ...modules.mmchange.config import MMChangeConfig
+from ...modules.mmchange.network import MMChange, score_pair
 from ...request import APPEARED
-from ...text_sources import Descriptions
+from ...systems import text_sources
+from ...systems.text_sources import Descriptions
 from ..pairs.base import read_image
 from .base import UNKNOWN, LabelledPair, Task
 

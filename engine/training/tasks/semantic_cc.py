@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from ...errors import InputError
-from ...modules.semantic_cc import SemanticCc, SemanticCcFeatures, build
-from ...modules.semantic_cc_config import INSTRUCTIONS, SemanticCcConfig
+from ...modules.semantic_cc.config import INSTRUCTIONS, SemanticCcConfig
+from ...modules.semantic_cc.network import SemanticCc, SemanticCcFeatures, build
 from ..pairs import open_pairs
 from ..pairs.crops import TrainingCrops
 from . import captioned

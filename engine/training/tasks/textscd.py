@@ -11,13 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ... import text_sources
 from ...backbones import clip_text
 from ...backbones.resnet import imagenet_weights
 from ...errors import InputError
-from ...modules.textscd import TextSCD, caption_words, open_tower
-from ...modules.textscd_config import TextSCDConfig
-from ...text_sources import Descriptions
+from ...modules.textscd.config import TextSCDConfig
+from ...modules.textscd.network import TextSCD, caption_words, open_tower
+from ...systems import text_sources
+from ...systems.text_sources import Descriptions
 from ..pairs.base import read_image
 from .base import UNKNOWN, LabelledPair, Task
 

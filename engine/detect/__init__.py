@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From a request to scores and files: tiles, scoring, the pipeline."""

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The worker process: predicts on batches of tiles for its parent, nothing else.
+
+``python -m changescribe.engine.hosts.worker`` needs numpy and what its systems import,
+but neither GDAL nor QGIS. Requests come on standard input, answers go to a
+private copy of standard output, since libraries print; tiles and scores are in
+shared memory (:mod:`.worker_link`). Models stay loaded. The process ends when
+standard input is closed, which is when its parent closes it or dies, however it
+dies, and whatever the process is doing then.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import queue
+import sys
+import threading
+from typing import IO, TYPE_CHECKING, Any, Callable, Optional
+
+from .. import systems
+from ..errors import DependencyError
+from ..request import Query
+from .base import InProcessHost
+from .worker_link import PROTOCOL, Block, Shape, error_to_message
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ..systems.base import TilePrediction
+
+
+class Worker:
+    """Answers requests one after the other.
+
+    Args:
+        requests: lines of JSON.
+        answers: the same.
+    """
+
+    def __init__(self, requests: IO[str], answers: IO[str]) -> None:
+        self._requests = requests
+        self._answers = answers
+        self._queue: queue.Queue[str] = queue.Queue()
+        self._host = InProcessHost()
+        self._block: Optional[Block] = None
+        self._calls: dict[str, Callable[..., dict[str, Any]]] = {
+            "attach": self._attach,
+            "load": self._load,
+            "notes": self._notes,
+            "predict": self._predict,
+            "describe": self._describe,
+        }
+
+    def run(self) -> None:
+        """Say who this is, then work until the parent is gone. Never returns."""
+        self._answer(_introduce, {})
+        threading.Thread(target=self._read, name="requests", daemon=True).start()
+        while True:
+            request = json.loads(self._queue.get())
+            self._answer(self._calls[request["call"]], request["arguments"])
+
+    def _read(self) -> None:
+        for line in self._requests:
+            self._queue.put(line)
+        # Nobody waits for what is being computed, and there is nothing to save.
+        os._exit(0)
+
+    def _answer(self, call: Callable[..., dict[str, Any]], arguments: dict[str, Any]) -> None:
+        try:
+            answer = {"result": call(**arguments)}
+        except BaseException as error:  # noqa: BLE001 - also what a library raises to exit
+            answer = {"error": error_to_message(error)}
+        self._answers.write(json.dumps(answer) + "\n")
+        self._answers.flush()
+
+    def _attach(self, path: str, size: int) -> dict[str, Any]:
+        if self._block is not None:
+            self._block.close()
+        self._block = Block.attach(path, size)
+        return {}
+
+    def _load(self, system: str, device: str, entry: str) -> dict[str, Any]:
+        if entry:
+            systems.register(system, entry)
+        return {"device": self._host.load(system, device)}
+
+    def _notes(self, system: str, queries: list[Any]) -> dict[str, Any]:
+        return {"notes": self._host.notes(system, _queries(queries))}
+
+    def _predict(self, system: str, shape: list[int], queries: list[Any]) -> dict[str, Any]:
+        """Read the tiles from the block and write the answer into it."""
+        scores, before, after, _, classes = self._views(shape)
+        answer = self._host.predict(system, before, after, _queries(queries))
+        return _answered(system, answer, scores, classes)
+
+    def _describe(self, system: str, shape: list[int], queries: list[Any]) -> dict[str, Any]:
+        """Do the same with sentences about the regions in the block."""
+        scores, before, after, regions, classes = self._views(shape)
+        answer = self._host.describe(system, before, after, _queries(queries), regions)
+        return _answered(system, answer, scores, classes)
+
+    def _views(self, shape: list[int]) -> tuple[np.ndarray, ...]:
+        if self._block is None:
+            raise RuntimeError("predict before attach")
+        scores, *given, classes = self._block.views(Shape(*shape))
+        # Copies: a system may keep its input, and the next batch comes to the same place.
+        return (scores, *(part.copy() for part in given), classes)
+
+
+def _answered(
+    system: str, answer: TilePrediction, scores: np.ndarray, classes: np.ndarray
+) -> dict[str, Any]:
+    """Write an answer's arrays into the block; return the rest."""
+    if answer.scores.shape != scores.shape:
+        raise ValueError(f"{system} answered {answer.scores.shape}, not {scores.shape}")
+    scores[:] = answer.scores
+    known = []
+    for target, dates in zip(classes, (answer.classes_before, answer.classes_after)):
+        known.append(dates is not None)
+        if dates is not None:
+            target[:] = dates
+    return {"known": known, "notes": answer.notes, "captions": answer.captions}
+
+
+def _queries(rows: list[tuple[str, str, list[str], bool]]) -> list[Query]:
+    return [
+        Query(noun, direction, tuple(competing), coarse=coarse)
+        for noun, direction, competing, coarse in rows
+    ]
+
+
+def _introduce() -> dict[str, Any]:
+    """Return what the parent checks before its first request."""
+    try:
+        import numpy as np
+    except ImportError as error:
+        raise DependencyError(
+            f"The Python of the worker process has no numpy: {sys.executable}.",
+            "Install PyTorch and numpy into it, or name another one.",
+            str(error),
+        ) from error
+    return {"protocol": PROTOCOL, "python": platform.python_version(), "numpy": np.__version__}
+
+
+def _private_streams() -> tuple[IO[str], IO[str]]:
+    """Take standard input and output for the protocol; what is printed goes to standard error.
+
+    The copies are not passed on to programs that a library starts.
+    """
+    requests = os.fdopen(os.dup(0), "r", encoding="ascii")
+    answers = os.fdopen(os.dup(1), "w", encoding="ascii", newline="\n")
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    return requests, answers
+
+
+def main() -> None:
+    """Run the worker process. Never returns."""
+    Worker(*_private_streams()).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,292 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The worker process as its parent sees it: start, call, end; and which Python it runs on."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+import queue
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from typing import IO, TYPE_CHECKING, Any, Optional
+
+from ..errors import CancelledError, ChangeScribeError, DependencyError
+from ..paths import PACKAGE
+from ..weights import store as weights
+from .worker_link import error_from_message
+
+if TYPE_CHECKING:
+    from ..request import CancelledCallback
+
+#: Names the worker's Python where the settings do not.
+PYTHON_VARIABLE = "CHANGESCRIBE_WORKER_PYTHON"
+
+#: Imports the package from its folder, whatever that is called, and nothing from the folder's
+#: neighbours, which are other plugins, or from the folder that the parent happens to be in.
+_START = """
+import importlib.util, os, sys
+root = sys.argv[1]
+sys.path[:] = [path for path in sys.path if path]
+spec = importlib.util.spec_from_file_location(
+    "changescribe", os.path.join(root, "__init__.py"), submodule_search_locations=[root])
+package = importlib.util.module_from_spec(spec)
+sys.modules["changescribe"] = package
+spec.loader.exec_module(package)
+from changescribe.engine.hosts.worker import main
+main()
+"""
+#: Would send another Python to the library and the packages of this one.
+_UNSET = ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__")
+_POLL_S = 0.1
+#: A killed process is gone at once, but for one that waits for a dead disk.
+_KILL_S = 2.0
+#: Lines of what the worker printed that are kept for the details of an error.
+_KEPT_LINES = 200
+
+
+class WorkerEnded(Exception):  # noqa: N818 - an event that the host deals with
+    """The process is gone, or does not answer any more and was ended.
+
+    Args:
+        how: for the user: "signal 9", "exit code 3".
+        log: the last lines that it printed.
+    """
+
+    def __init__(self, how: str, log: str) -> None:
+        super().__init__(how)
+        self.how = how
+        self.log = log
+
+
+def find_python(setting: str = "", installed: str = "") -> str:
+    """Return the Python program for the worker.
+
+    The first of: the setting, the variable CHANGESCRIBE_WORKER_PYTHON, the environment that the
+    plugin installed, and the Python that runs this where it has PyTorch.
+
+    Args:
+        setting: a program, as a path or a name; empty where the user named none.
+        installed: Python of the plugin's own environment, or empty.
+
+    Raises:
+        DependencyError: what was named is no program, or nothing was found.
+    """
+    for named in (setting, os.environ.get(PYTHON_VARIABLE, "")):
+        if named:
+            found = shutil.which(named)
+            if found is None:
+                raise DependencyError(
+                    f'The Python program "{named}" was not found.',
+                    f"Correct it in the settings, or in the variable {PYTHON_VARIABLE}.",
+                )
+            return found
+    if installed and shutil.which(installed):
+        return installed
+    # Inside QGIS on Windows and macOS this is QGIS itself.
+    own = os.path.basename(sys.executable or "").lower().startswith("python")
+    if own and importlib.util.find_spec("torch"):
+        return sys.executable
+    raise DependencyError(
+        "This system needs PyTorch, and no Python that has it was found.",
+        "In QGIS: choose the system in the ChangeScribe panel and press Install. Or name the "
+        "Python program of an environment with PyTorch, under Advanced in the panel or in the "
+        "variable "
+        f"{PYTHON_VARIABLE}.",
+    )
+
+
+class WorkerProcess:
+    """One worker process. One call at a time; :meth:`end` may come from any thread.
+
+    Args:
+        python: the Python program.
+
+    Raises:
+        DependencyError: the program does not start.
+    """
+
+    def __init__(self, python: str) -> None:
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 - the user names the program
+                [python, "-c", _START, str(PACKAGE)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=_environment(python),
+                # Ctrl+C in a terminal is for the parent, which keeps what is finished.
+                start_new_session=os.name == "posix",
+                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+            )
+        except OSError as error:
+            raise DependencyError(
+                f"The worker process could not be started with {python}.",
+                "Name another Python program in the settings.",
+                str(error),
+            ) from error
+        self._ended = False
+        self._answers: queue.Queue[Optional[bytes]] = queue.Queue()
+        self._log: deque[str] = deque(maxlen=_KEPT_LINES)
+        self._readers = [
+            _thread(_read_answers, self._process.stdout, self._answers),
+            _thread(_read_log, self._process.stderr, self._log),
+        ]
+
+    @property
+    def pid(self) -> int:
+        """Number of the process."""
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """The process is running."""
+        return self._process.poll() is None
+
+    def check(self) -> None:
+        """See that the process did not end by itself.
+
+        Raises:
+            WorkerEnded: it is gone, and :meth:`end` was not called.
+        """
+        if not self._ended and not self.alive:
+            raise self._gone()
+
+    def call(
+        self,
+        name: str,
+        seconds: float,
+        cancelled: Optional[CancelledCallback] = None,
+        grace: float = 0.0,
+        **arguments: Any,
+    ) -> dict[str, Any]:
+        """Make a request and wait for its answer.
+
+        Args:
+            name: of the call.
+            seconds: limit; then the process is ended.
+            cancelled: asked while waiting.
+            grace: seconds that the call in work still has once it is cancelled.
+            arguments: of the call.
+
+        Raises:
+            WorkerEnded: the process is gone.
+            CancelledError: the call did not end in time after it was cancelled.
+            ChangeScribeError: the call failed, or took longer than its limit.
+        """
+        line = json.dumps({"call": name, "arguments": arguments}) + "\n"
+        try:
+            self._process.stdin.write(line.encode("ascii"))
+            self._process.stdin.flush()
+        except (OSError, ValueError):  # ValueError: closed by end()
+            raise self._gone() from None
+        return self.answer(seconds, cancelled, grace)
+
+    def answer(
+        self, seconds: float, cancelled: Optional[CancelledCallback] = None, grace: float = 0.0
+    ) -> dict[str, Any]:
+        """Wait for the next answer; see :meth:`call`."""
+        limit = time.monotonic() + seconds
+        given_up: Optional[float] = None
+        while True:
+            with contextlib.suppress(queue.Empty):
+                return self._result(self._answers.get(timeout=_POLL_S))
+            now = time.monotonic()
+            if given_up is None and cancelled is not None and cancelled():
+                given_up = now + grace
+            if given_up is not None and now >= given_up:
+                self.end()
+                raise CancelledError
+            if now >= limit:
+                self.end()
+                raise ChangeScribeError(
+                    f"The worker process did not answer for {_time(seconds)} and was stopped.",
+                    "Try again; if it happens again, choose another system or device.",
+                    self.log,
+                )
+
+    def _result(self, line: Optional[bytes]) -> dict[str, Any]:
+        if line is None:
+            raise self._gone()
+        try:
+            answer = json.loads(line)
+            if "error" in answer:
+                raise error_from_message(answer["error"])
+            return answer["result"]
+        except (ValueError, KeyError, TypeError) as error:
+            self.end()
+            raise ChangeScribeError(
+                "What the worker process said was not understood.",
+                "Name another Python program in the settings.",
+                f"{line!r}\n{error!r}\n{self.log}",
+            ) from error
+
+    def _gone(self) -> WorkerEnded:
+        self.end(seconds=1.0)
+        code = self._process.returncode
+        how = "it does not end" if code is None else f"exit code {code}"
+        if code is not None and code < 0:
+            how = f"signal {-code}"
+        return WorkerEnded(how, self.log)
+
+    @property
+    def log(self) -> str:
+        """The last lines that the worker printed."""
+        return "\n".join(self._log)
+
+    def end(self, seconds: float = 0.0) -> None:
+        """End the process: it may do so by itself for some seconds, then it is killed."""
+        self._ended = True
+        with contextlib.suppress(OSError, ValueError):
+            self._process.stdin.close()
+        if seconds > 0:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(seconds)
+        self._process.kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_KILL_S)
+        for reader in self._readers:
+            # What the process had started may hold the pipes for longer; the reader waits alone.
+            reader.join(_KILL_S)
+
+
+def _thread(target: Any, *arguments: Any) -> threading.Thread:
+    thread = threading.Thread(
+        target=target, args=arguments, name="changescribe-worker", daemon=True
+    )
+    thread.start()
+    return thread
+
+
+def _read_answers(pipe: IO[bytes], answers: queue.Queue[Optional[bytes]]) -> None:
+    with pipe:
+        for line in pipe:
+            answers.put(line)
+    answers.put(None)
+
+
+def _read_log(pipe: IO[bytes], log: deque[str]) -> None:
+    with pipe:
+        for line in pipe:
+            log.append(line.decode("utf-8", "replace").rstrip())
+
+
+def _environment(python: str) -> dict[str, str]:
+    """Return the worker's environment: this one, less what is meant for this Python."""
+    variables = dict(os.environ)
+    if python != sys.executable:
+        for name in _UNSET:
+            variables.pop(name, None)
+    # The plugin's setting is known to this process alone.
+    variables[weights.VARIABLE] = str(weights.default_folder())
+    # A crash leaves its place in what the worker printed, for the details.
+    variables["PYTHONFAULTHANDLER"] = "1"
+    return variables
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} seconds"

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""LG-CD: the network, its parts and their export to ONNX."""

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Adapters of LG-CD (eq. 1): from a backbone's stages to a common width."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ..layers import SeparableConv
+
+
+class Adapter(nn.Sequential):
+    """1x1 convolution, batch norm, ReLU; the same one for both dates.
+
+    Args:
+        channels: C_i of the backbone's stage.
+        width: d, channels after it.
+    """
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__(
+            nn.Conv2d(channels, width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()
+        )
+
+
+class PairFusion(nn.Module):
+    """f_v = Adapter(f_1) || Adapter(f_2) along the channels (eq. 1), mixed to the width d.
+
+    The paper keeps 2 d channels. Here a separable convolution compares the two
+    dates before any text comes in: with a head this shallow, "is there now and
+    was not before" needs a layer of its own, and all that follows is half as wide.
+
+    Args:
+        width: d.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.mix = SeparableConv(2 * width, width)
+
+    def forward(self, before: Tensor, after: Tensor) -> Tensor:
+        """Return f_v (B, d, h, w) of the adapted features (B, d, h, w) of two dates."""
+        return self.mix(torch.cat([before, after], 1))

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Sizes of LG-CD; apart from the model, since a system is described without torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ...errors import InputError
+from ..settings import read_settings
+
+
+@dataclass(frozen=True)
+class LgcdConfig:
+    """Sizes of LG-CD; the defaults are the paper's, with the smallest of its encoders.
+
+    Attributes:
+        encoder: see :func:`..backbones.frozen.build`.
+        text: see :func:`..backbones.clip_text.build`.
+        text_file: weights of a text tower that is not in the catalogue.
+        width: d, channels of a date after its adapter; f_v has twice as many.
+        heads: of every attention.
+        objects: what the training pairs label, as object phrases; what "anything changed" asks
+            for.
+        tfam: without it the text is fused in the decoder only (table III).
+        vsfd: without it the decoder is a feature pyramid that reads no text (table III).
+        pretrained: frozen parts with their weights; without, good for measuring only.
+    """
+
+    encoder: str = "sam2.1-hiera-tiny"
+    text: str = "clip-vit-b-16-openai"
+    text_file: str = ""
+    width: int = 128
+    heads: int = 8
+    objects: tuple[str, ...] = ("buildings",)
+    tfam: bool = True
+    vsfd: bool = True
+    pretrained: bool = True
+
+    @classmethod
+    def from_settings(cls, settings: dict[str, Any]) -> LgcdConfig:
+        """Read the section ``model`` of a recipe, or the header of trained weights.
+
+        Raises:
+            InputError: a setting is unknown, or the widths do not divide.
+        """
+        config = read_settings("LG-CD", cls(), TINY, settings)
+        if config.width % 2 or 2 * config.width % config.heads:
+            raise InputError(
+                f"LG-CD cannot divide 2 x {config.width} channels among {config.heads} heads."
+            )
+        return config
+
+
+#: Needs no download and learns on a CPU within seconds; for the tests.
+TINY = LgcdConfig(encoder="tiny", text="shipped", width=16, heads=2)

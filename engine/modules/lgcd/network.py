@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""LG-CD (Liu et al., 2025): two dates and a prompt become the mask of what the prompt names.
+
+A frozen image encoder (:mod:`..backbones.frozen`) and a frozen text tower
+(:mod:`..backbones.clip_text`) feed the parts that are trained: adapters (eq. 1),
+TFAM (eq. 3), V-SFD (eqs. 4-8).
+
+What the text tower reads is the *object phrase* alone ("houses"), and the
+direction is the order of the dates: "houses built" compares (before, after),
+"houses demolished" (after, before), with the same weights. The design notes
+would write the direction into the prompt as a verb and train on time-swapped
+pairs with swapped verbs. That teaches, approximately and for the verbs of the
+training, what the order of the dates gives exactly and for every verb that the
+prompt grammar knows: swapping the dates swaps appeared and removed to the last
+digit, and no prompt can ask for a direction and an order that contradict each
+other. The pairs of the training are time-swapped all the same: that is how a
+"removed" is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .adapter import Adapter
+from .config import LgcdConfig
+from .tfam import TextFusionAttention
+from .vsfd import PyramidDecoder, VisionSemanticDecoder
+
+
+class LgcdHead(nn.Module):
+    """All of LG-CD that is trained: adapters, TFAM, V-SFD.
+
+    Args:
+        channels: C_0 to C_3 of the encoder, at strides 4, 8, 16, 32.
+        text_width: of a word embedding.
+        sentence_width: of a sentence embedding.
+        config: sizes.
+    """
+
+    def __init__(
+        self, channels: Sequence[int], text_width: int, sentence_width: int, config: LgcdConfig
+    ) -> None:
+        super().__init__()
+        joint, heads = 2 * config.width, config.heads
+        self.adapters = nn.ModuleList(Adapter(count, config.width) for count in channels)
+        # Text towers differ in the scale of their words.
+        self.word_norm = nn.LayerNorm(text_width)
+        self.fusion = (
+            nn.ModuleList(TextFusionAttention(joint, text_width, heads) for _ in channels)
+            if config.tfam
+            else None
+        )
+        self.decoder = (
+            VisionSemanticDecoder(joint, text_width, sentence_width, heads)
+            if config.vsfd
+            else PyramidDecoder(joint)
+        )
+
+    def forward(
+        self,
+        features: Sequence[Tensor],
+        first: Tensor,
+        second: Tensor,
+        words: Tensor,
+        mask: Tensor,
+        sentence: Tensor,
+    ) -> list[Tensor]:
+        """Answer R questions about N encoded images: what is on one and was not on the other?
+
+        Args:
+            features: f^i (N, C_i, h_i, w_i) at strides 4, 8, 16, 32.
+            first: (R,) int64, which image each question takes as the earlier one.
+            second: (R,) the later one.
+            words: f_w (R, T, text_width).
+            mask: (R, T), 1 for a word.
+            sentence: f_g (R, sentence_width), unit length.
+
+        Returns:
+            The output maps, logits (R, 1, h, w), the one that counts last: six with V-SFD,
+            else the five of the pyramid.
+        """
+        words = self.word_norm(words)
+        pyramid = []
+        for index, (adapter, stage) in enumerate(zip(self.adapters, features, strict=True)):
+            adapted = adapter(stage)
+            joint = torch.cat([adapted[first], adapted[second]], 1)  # eq. 1
+            if self.fusion is not None:
+                joint = self.fusion[index](joint, words, mask)  # eq. 3
+            pyramid.append(joint)
+        if isinstance(self.decoder, PyramidDecoder):
+            return self.decoder(pyramid)[1]
+        return self.decoder(pyramid, words, mask, sentence)
+
+
+def head_of(state: Mapping[str, Tensor], config: LgcdConfig) -> LgcdHead:
+    """Return a head that weights fit into; what it depends on besides its sizes is in them.
+
+    Args:
+        state: weights of an :class:`LgcdHead`.
+        config: its sizes.
+    """
+    channels = [state[f"adapters.{index}.0.weight"].shape[1] for index in range(4)]
+    sentence = state.get("decoder.language.sentence_in.weight")
+    sentence_width = 1 if sentence is None else sentence.shape[1]
+    return LgcdHead(channels, state["word_norm.weight"].shape[0], sentence_width, config)
+
+
+class Lgcd(nn.Module):
+    """LG-CD with its frozen image encoder; the text is embedded outside.
+
+    Args:
+        encoder: frozen, see :class:`..backbones.frozen.FrozenEncoder`.
+        head: fitting it.
+    """
+
+    def __init__(self, encoder: nn.Module, head: LgcdHead) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = head
+
+    def forward(
+        self,
+        images: Tensor,
+        first: Tensor,
+        second: Tensor,
+        words: Tensor,
+        mask: Tensor,
+        sentence: Tensor,
+    ) -> list[Tensor]:
+        """Encode images (N, 3, H, W), float 0 to 255, once, and answer R questions about them.
+
+        See :meth:`LgcdHead.forward`.
+        """
+        return self.head(self.encoder(images), first, second, words, mask, sentence)
+
+
+def enlarge(logits: Tensor, height: int, width: int) -> Tensor:
+    """Bring a map (R, 1, h, w) to full resolution (R, height, width), bilinearly."""
+    return F.interpolate(logits, size=(height, width), mode="bilinear", align_corners=False)[:, 0]

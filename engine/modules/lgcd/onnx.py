@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What LG-CD trains, as an ONNX file: adapters, TFAM and V-SFD, without the frozen encoders.
+
+``python -m changescribe.engine.modules.lgcd.onnx lg-cd.safetensors`` writes
+``lg-cd.onnx`` beside the weights; the system runs that file instead of them as
+long as it was made from them.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ...console import exit_code_of
+from ...weights import files, loading
+from ..onnx_head import Session, weights_named, write
+from .config import LgcdConfig
+from .network import LgcdHead, head_of
+
+STAGES = ("stride4", "stride8", "stride16", "stride32")
+INPUTS = (*STAGES, "first", "second", "words", "mask", "sentence")
+OUTPUT = "change"
+#: Of the weights of a head in a file of trained weights.
+PREFIX = "head."
+
+
+class HeadForExport(nn.Module):
+    """The head with its inputs one by one, and of its maps the one that counts.
+
+    Args:
+        head: in evaluation mode.
+    """
+
+    def __init__(self, head: LgcdHead) -> None:
+        super().__init__()
+        self.head = head
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Take :data:`INPUTS`; return logits (R, 1, H/4, W/4)."""
+        return self.head(inputs[:4], *inputs[4:])[-1]
+
+
+def load_head(path: Path) -> tuple[LgcdHead, LgcdConfig]:
+    """Return a trained head in evaluation mode, and its sizes.
+
+    Args:
+        path: what ``changescribe train`` wrote for LG-CD.
+
+    Raises:
+        WeightsError: it is another file.
+        InputError: it was trained with settings that this version does not know.
+    """
+    tensors, metadata = loading.read_head(path)
+    config = LgcdConfig.from_settings(metadata["config"])
+    state = {n[len(PREFIX) :]: value for n, value in tensors.items() if n.startswith(PREFIX)}
+    head = head_of(state, config)
+    loading.fill(head, state, path.name)
+    return head.eval(), config
+
+
+def export(head: LgcdHead, path: Path, made_from: str = "") -> None:
+    """Write a head as ONNX: any number of images and questions, tiles of any multiple of 32.
+
+    Args:
+        head: in evaluation mode, on the CPU.
+        path: of the file; written beside its name, then renamed.
+        made_from: SHA-256 of the weights.
+    """
+    channels = [adapter[0].in_channels for adapter in head.adapters]
+    stages = [
+        torch.randn(2, count, 64 // stride, 96 // stride)
+        for count, stride in zip(channels, (4, 8, 16, 32), strict=True)
+    ]
+    sentence = getattr(head.decoder, "language", None)
+    sentence_width = sentence.sentence_in.in_features if sentence is not None else 1
+    text = (
+        torch.randn(3, 4, head.word_norm.normalized_shape[0]),
+        torch.ones(3, 4, dtype=torch.bool),
+        torch.randn(3, sentence_width),
+    )
+    questions = (torch.tensor([0, 1, 0]), torch.tensor([1, 0, 0]))
+    axes = {name: {0: "images", 2: f"height_{name}", 3: f"width_{name}"} for name in STAGES}
+    axes |= {name: {0: "questions"} for name in ("first", "second", "sentence")}
+    axes |= {name: {0: "questions", 1: "length"} for name in ("words", "mask")}
+    axes[OUTPUT] = {0: "questions", 2: "height", 3: "width"}
+    inputs = (*stages, *questions, *text)
+    write(HeadForExport(head), inputs, INPUTS, (OUTPUT,), axes, path, made_from)
+
+
+class OnnxHead(Session):
+    """The trained part of LG-CD on onnxruntime; called like :class:`.lgcd.LgcdHead`."""
+
+    def __call__(self, features: Sequence[Tensor], *questions: Tensor) -> list[Tensor]:
+        """Return the map of logits (R, 1, H/4, W/4), on the CPU, as the only one of the maps."""
+        return self.run(INPUTS, (*features, *questions))
+
+
+def main(*arguments: str) -> None:
+    """Export a file of trained weights to the ONNX file beside it."""
+    weights = weights_named(arguments)
+    export(load_head(weights)[0], weights.with_suffix(".onnx"), files.sha256_of(weights))
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code_of(main))

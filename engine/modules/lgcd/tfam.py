@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Text fusion attention module (TFAM) of LG-CD, eq. 3 and figure 2."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ..attention import MultiHeadAttention, to_map, to_tokens
+
+
+class GlobalSpatialLearning(nn.Module):
+    """Global spatial learning layer (figure 2): multiplies features by a spatial attention map.
+
+    The map is the sigmoid of a 7x7 convolution over the mean and the maximum
+    of the channels.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attend = nn.Conv2d(2, 1, 7, padding=3)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, C, h, w) -> the same shape."""
+        summary = torch.cat([features.mean(1, keepdim=True), features.amax(1, keepdim=True)], 1)
+        return features * self.attend(summary).sigmoid()
+
+
+class TextFusionAttention(nn.Module):
+    """Visual features ask the words what to look for.
+
+    Args:
+        channels: C of f_v, both dates together.
+        text_width: of a word embedding.
+        heads: of the attention, which is C wide.
+    """
+
+    def __init__(self, channels: int, text_width: int, heads: int) -> None:
+        super().__init__()
+        self.cross_attention = MultiHeadAttention(channels, text_width, channels, heads)
+        self.spatial = GlobalSpatialLearning()
+
+    def forward(self, features: Tensor, words: Tensor, mask: Tensor) -> Tensor:
+        """Fuse (eq. 3): f_fusion = GSL(f_v + MCA(f_v, f_w)).
+
+        Args:
+            features: f_v (B, C, h, w).
+            words: f_w (B, T, text_width).
+            mask: (B, T), 1 for a word, 0 for padding.
+
+        Returns:
+            f_fusion (B, C, h, w).
+        """
+        asked = self.cross_attention(to_tokens(features), words, mask)
+        return self.spatial(features + to_map(asked, features))

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Settings of MMChange; apart from the model, since a system is described without torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...errors import InputError
+from ..settings import read_settings
+
+
+@dataclass(frozen=True)
+class MMChangeConfig:
+    """Sizes of MMChange, what is left out of it for an ablation, and what it is trained on.
+
+    Attributes:
+        backbone: ``"resnet18"``, ``"resnet34"``, ``"resnet50"`` (the paper's), or
+            ``"mobilenet_v2"``, whose weights come with a package and whose channels are those of
+            the reduced pyramid.
+        pretrained: begin with the backbone's ImageNet weights.
+        width: channels at each scale.
+        reduced: channels of the backbone's maps at strides 4, 8, 16, 32 after reduction.
+        text_width: of a description's embedding, a multiple of ``width``; that of ``text_tower``.
+        text: use descriptions; without them there is neither TDE nor ITFF.
+        ifr: with IFR; without, a 1x1 convolution of the difference.
+        tde: with TDE; without, a 1x1 convolution of the difference of the embeddings.
+        itff: with ITFF; without, the sum of image and text.
+        text_source: what describes the images, see :func:`...text_sources.create`.
+        text_tower: embeds the descriptions, see :func:`..backbones.clip_text.build`.
+        text_file: weights of a text tower that is not in the catalogue.
+        object: what the training pairs label, as an object phrase; empty: any change at all.
+        direction: learn that the object appeared, so that exchanging the dates asks whether it
+            was removed. Without, as in the paper, that it changed, in whatever direction.
+    """
+
+    backbone: str = "resnet50"
+    pretrained: bool = True
+    width: int = 64
+    reduced: tuple[int, int, int, int] = (24, 32, 96, 320)
+    text_width: int = 512
+    text: bool = True
+    ifr: bool = True
+    tde: bool = True
+    itff: bool = True
+    text_source: dict[str, Any] = field(default_factory=dict)
+    text_tower: str = "clip-vit-b-32-openai"
+    text_file: str = ""
+    object: str = "buildings"
+    direction: bool = True
+
+    @classmethod
+    def from_settings(cls, settings: dict[str, Any]) -> MMChangeConfig:
+        """Read the section ``model`` of a recipe, or the header of trained weights.
+
+        Raises:
+            InputError: a setting is unknown, or the widths do not divide.
+        """
+        config = read_settings("MMChange", cls(), TINY, settings)
+        if config.text_width % config.width or config.width % 8:
+            raise InputError(
+                f"MMChange cannot divide a text of {config.text_width} numbers into rows of "
+                f"{config.width}, or those into 8 groups."
+            )
+        if config.direction and not config.object:
+            raise InputError("MMChange learns a direction of an object: name it, or set none.")
+        return config
+
+
+#: Needs no download and learns on a CPU within seconds; for the tests.
+TINY = MMChangeConfig(
+    backbone="tiny", pretrained=False, width=16, reduced=(8, 8, 12, 16), text_width=128,
+    text_tower="shipped",
+)

@@ -1,0 +1,273 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""MMChange: bitemporal images and a description of each, to a change mask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ...backbones.mobilenet import MobileNetPyramid
+from ...backbones.resnet import ResNetPyramid
+from ...weights import loading
+from .blocks import (
+    ConvNormAct,
+    ImageFeatureRefinement,
+    ImageTextFeatureFusion,
+    NeighbourAggregation,
+    SupervisedAttentionDecoder,
+    TextDifferenceEnhancement,
+    as_tokens,
+    upsample,
+)
+from .config import MMChangeConfig
+
+#: Scales that are compared: strides 4, 8, 16, 32. The map at stride 2 is not used.
+SCALES = 4
+#: Strides of the reduced pyramid without that map.
+STRIDES = (4, 8, 16, 32)
+
+
+class ImageEncoder(nn.Module):
+    """Backbone and reducers: four maps of one date, strides 4 to 32.
+
+    Layers 3 and 4 of a ResNet are dilated and so stay at stride 8; their reducers stride by 2
+    and 4.
+
+    Args:
+        config: sizes.
+        weights: file of a ResNet's ImageNet weights; None leaves them random.
+    """
+
+    def __init__(self, config: MMChangeConfig, weights: str | Path | None = None) -> None:
+        super().__init__()
+        if config.backbone == "mobilenet_v2":
+            self.backbone: nn.Module = MobileNetPyramid(config.pretrained)
+            strides = (2, *STRIDES)
+        else:
+            resnet = ResNetPyramid(config.backbone, dilated=True, weights=weights)
+            self.backbone, strides = resnet, resnet.strides
+        self.reducers = nn.ModuleList(
+            # The kernel grows with the stride, so that no pixel is passed over.
+            ConvNormAct(channels, width, wanted // stride + (wanted > stride), wanted // stride)
+            for channels, width, stride, wanted in zip(
+                self.backbone.channels[1:], config.reduced, strides[1:], STRIDES, strict=True
+            )
+        )
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """(B, 3, H, W) float, 0 to 255 -> maps (B, reduced[i], H / STRIDES[i], W / STRIDES[i])."""
+        maps = self.backbone(images)[1:]
+        return [reduce(features) for reduce, features in zip(self.reducers, maps, strict=True)]
+
+
+class FeatureAggregation(nn.Module):
+    """Neighbour aggregation at the four scales, the same for both dates.
+
+    Args:
+        channels: of the maps.
+        width: of the aggregated ones.
+    """
+
+    def __init__(self, channels: tuple[int, ...], width: int) -> None:
+        super().__init__()
+        around = (None, *channels, None)
+        self.scales = nn.ModuleList(
+            NeighbourAggregation(channels[i], around[i], around[i + 2], width)
+            for i in range(len(channels))
+        )
+
+    def forward(self, maps: list[Tensor]) -> list[Tensor]:
+        """Maps (B, channels[i], h_i, w_i) -> (B, width, h_i, w_i)."""
+        around: list[Tensor | None] = [None, *maps, None]
+        return [
+            aggregate(own, around[i], around[i + 2])
+            for i, (aggregate, own) in enumerate(zip(self.scales, maps, strict=True))
+        ]
+
+
+class PlainDifference(nn.Module):
+    """In the place of IFR: the difference of the dates through a 1x1 convolution (section IV.E)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.align = nn.Conv2d(width, width, 1)
+
+    def forward(self, before: Tensor, after: Tensor) -> Tensor:
+        """Two (B, C, h, w) -> (B, C, h, w)."""
+        return self.align(before - after)
+
+
+class PlainTextDifference(nn.Module):
+    """In the place of TDE: the difference of the texts, aligned by a 1x1 convolution (IV.E).
+
+    Args:
+        text_width: of an embedding.
+        width: channels of the maps.
+    """
+
+    def __init__(self, text_width: int, width: int) -> None:
+        super().__init__()
+        self.width = width
+        self.align = nn.Conv2d(text_width // width, width, 1)
+
+    def forward(self, before: Tensor, after: Tensor, like: Tensor) -> list[Tensor]:
+        """As :meth:`TextDifferenceEnhancement.forward`."""
+        difference = as_tokens(before, self.width) - as_tokens(after, self.width)
+        maps = [self.align(upsample(difference[:, :, None], like))]
+        for _ in range(SCALES - 1):
+            maps.append(nn.functional.max_pool2d(maps[-1], 2))
+        return maps
+
+
+class Sum(nn.Module):
+    """In the place of ITFF: TF = T + F (eq. 12)."""
+
+    def forward(self, image: Tensor, text: Tensor) -> Tensor:
+        """Two (B, C, h, w) -> (B, C, h, w)."""
+        return image + text
+
+
+class MMChangeHead(nn.Module):
+    """All behind the image encoder: aggregation, IFR, TDE, ITFF and the decoder.
+
+    It is small beside the encoder, and exported to ONNX as a whole.
+
+    Args:
+        config: sizes and ablations.
+    """
+
+    def __init__(self, config: MMChangeConfig) -> None:
+        super().__init__()
+        self.config = config
+        width = config.width
+        self.aggregate = FeatureAggregation(config.reduced, width)
+        difference = ImageFeatureRefinement if config.ifr else PlainDifference
+        self.refine = nn.ModuleList(difference(width) for _ in range(SCALES))
+        if config.text:
+            enhancement = TextDifferenceEnhancement if config.tde else PlainTextDifference
+            self.text = enhancement(config.text_width, width)
+            self.fuse = nn.ModuleList(
+                ImageTextFeatureFusion(width) if config.itff else Sum() for _ in range(SCALES)
+            )
+        self.decoder = SupervisedAttentionDecoder(width)
+
+    def forward(
+        self, before: list[Tensor], after: list[Tensor], text_before: Tensor, text_after: Tensor
+    ) -> list[Tensor]:
+        """Compare two dates.
+
+        Args:
+            before: four maps (B, reduced[i], H / STRIDES[i], W / STRIDES[i]).
+            after: the same for the later date.
+            text_before: (B, text_width) embedding of the description, unit length or zero.
+            text_after: the same for the later date.
+
+        Returns:
+            Logits (B, 1, H / STRIDES[i], W / STRIDES[i]), the finest first, which is the result.
+        """
+        first, second = self.aggregate(before), self.aggregate(after)
+        fused = [
+            refine(one, two)
+            for refine, one, two in zip(self.refine, first, second, strict=True)
+        ]
+        if self.config.text:
+            texts = self.text(text_before, text_after, first[0])
+            fused = [f(i, t) for f, i, t in zip(self.fuse, fused, texts, strict=True)]
+        return self.decoder(fused)
+
+
+class MMChange(nn.Module):
+    """The whole network.
+
+    Args:
+        config: sizes and ablations.
+        weights: file of a ResNet's ImageNet weights; None leaves them random.
+    """
+
+    def __init__(self, config: MMChangeConfig, weights: str | Path | None = None) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = ImageEncoder(config, weights)
+        self.head = MMChangeHead(config)
+
+    def forward(
+        self, before: Tensor, after: Tensor, text_before: Tensor, text_after: Tensor
+    ) -> list[Tensor]:
+        """Compare two dates.
+
+        Args:
+            before: (B, 3, H, W) float, 0 to 255, H and W multiples of 32.
+            after: the same for the later date.
+            text_before: (B, text_width) embedding of the description, unit length or zero.
+            text_after: the same for the later date.
+
+        Returns:
+            Four masks as logits (B, 1, H, W), the finest first, which is the result.
+        """
+        encoded = self.encoder(torch.cat([before, after]))
+        count = before.shape[0]
+        masks = self.head(
+            [m[:count] for m in encoded], [m[count:] for m in encoded], text_before, text_after
+        )
+        return [upsample(mask, before) for mask in masks]
+
+
+def score_pair(
+    encoder: Callable[[Tensor], list[Tensor]],
+    head: Callable[..., list[Tensor]],
+    dates: tuple[Tensor, Tensor],
+    texts: tuple[Tensor, Tensor],
+) -> Tensor:
+    """Score pairs in both orders of their dates, each image encoded once.
+
+    Args:
+        encoder: of :class:`MMChange`, in evaluation mode.
+        head: the same, or its ONNX file, see :mod:`.mmchange_onnx`.
+        dates: earlier and later images, (B, 3, H, W) float, 0 to 255.
+        texts: the embedded descriptions, (B, W).
+
+    Returns:
+        (2, B, H, W) in [0, 1]: first as given, then with the dates, and the texts, exchanged.
+    """
+    count = dates[0].shape[0]
+    encoded = encoder(torch.cat(dates))
+    exchanged = [torch.cat([m[count:], m[:count]]) for m in encoded]
+    mask = head(encoded, exchanged, torch.cat(texts), torch.cat(texts[::-1]))[0]
+    mask = upsample(mask.to(dates[0].device).float(), dates[0])
+    return mask[:, 0].sigmoid().unflatten(0, (2, count))
+
+
+def load_trained(path: Path) -> MMChange:
+    """Return what "changescribe train" wrote for MMChange, in evaluation mode on the CPU.
+
+    Raises:
+        WeightsError: it is another file.
+        InputError: it was trained with settings that this version does not know.
+    """
+    tensors, metadata = loading.read_head(path)
+    model = MMChange(MMChangeConfig.from_settings(metadata["config"]))
+    fill_trained(model, tensors, path.name)
+    return model.eval()
+
+
+def fill_trained(model: nn.Module, tensors: dict[str, Tensor], name: str) -> None:
+    """Copy trained weights into a model; its frozen parts, which the file lacks, are kept.
+
+    Raises:
+        WeightsError: the file is that of another model.
+    """
+    frozen = [
+        f"{part}."
+        for part, module in model.named_modules()
+        if list(module.parameters()) and not any(p.requires_grad for p in module.parameters())
+    ]
+    fixed = {key for key, value in model.named_parameters() if not value.requires_grad}
+    kept = {
+        key: value
+        for key, value in model.state_dict().items()
+        if key in fixed or any(key.startswith(part) for part in frozen)
+    }
+    loading.fill(model, {**kept, **tensors}, name)

@@ -1,0 +1,333 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Semantic-CC (Zhu et al., 2024): a mask and a sentence that inform each other.
+
+Names and equation numbers are the paper's. Its "multi-output ensemble" when it is
+used is not described and left out.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ...backbones import lora, vit
+from ...backbones.causal import LanguageModel
+from ...errors import InputError
+from ...weights import loading
+from ...weights.store import WeightsStore
+from ..mmchange.network import fill_trained
+from .config import SemanticCcConfig
+from .encoder import BitemporalEncoder
+
+
+class SemanticCcFeatures(NamedTuple):
+    """What one pass of the images yields.
+
+    Attributes:
+        caption: F_cc of both dates, (2B, h w, c), the earlier ones first (eq. 4).
+        change: M (B, 2, H, W) logits of no change and of change (eq. 6).
+    """
+
+    caption: Tensor
+    change: Tensor
+
+
+class InterTaskAttention(nn.Module):
+    """Inter-task attention by bilinear similarity (fig. 4, eq. 5).
+
+    S has one number for each place, since it weighs the places of X_2 one by one.
+
+    Args:
+        own: channels of X_1.
+        other: channels of X_2.
+    """
+
+    def __init__(self, own: int, other: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(own, other))
+        # Of normed features S begins about as wide as the sigmoid tells apart.
+        nn.init.normal_(self.weight, std=(own * other) ** -0.5)
+        self.project = nn.Linear(own + other, own)  # a convolution of 1 x 1
+
+    def forward(self, own: Tensor, other: Tensor) -> Tensor:
+        """Return X_1 (B, N, own), from 0 to 1, with what X_2 (B, N, other) says."""
+        similarity = ((own @ self.weight) * other).sum(-1, keepdim=True)
+        chosen = other * torch.sigmoid(similarity)
+        return torch.sigmoid(self.project(torch.cat([own, chosen], dim=-1)))
+
+
+class SemanticAggregationUnit(nn.Module):
+    """A multi-task semantic aggregation unit (fig. 3, eq. 4).
+
+    Args:
+        wide: channels of captioning.
+        narrow: channels of change detection.
+        heads: of the attention within a task.
+    """
+
+    def __init__(self, wide: int, narrow: int, heads: int) -> None:
+        super().__init__()
+        self.intra = nn.ModuleList(
+            nn.TransformerEncoderLayer(
+                width, heads, 4 * width, 0.0, "gelu", batch_first=True, norm_first=True
+            )
+            for width in (wide, narrow)
+        )
+        self.inter = nn.ModuleList(
+            [InterTaskAttention(wide, narrow), InterTaskAttention(narrow, wide)]
+        )
+
+    def forward(self, caption: Tensor, change: Tensor) -> tuple[Tensor, Tensor]:
+        """Return features of captioning (2B, N, wide) and of change detection (2B, N, narrow)."""
+        within = self.intra[0](caption), self.intra[1](change)
+        return (
+            caption + self.inter[0](*within),
+            change + self.inter[1](*within[::-1]),
+        )
+
+
+class SimplePyramid(nn.Module):
+    """SimpleFPN: maps of 4, 2, 1 and 1/2 times the size (Phi_sampling of eq. 6).
+
+    Args:
+        channels: of the one map.
+        width: of the four.
+    """
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        half, quarter = max(1, channels // 2), max(1, channels // 4)
+        larger = nn.Sequential(
+            nn.ConvTranspose2d(channels, half, 2, 2),
+            nn.GroupNorm(1, half),
+            nn.GELU(),
+            nn.ConvTranspose2d(half, quarter, 2, 2),
+        )
+        sampled = (
+            (larger, quarter),
+            (nn.ConvTranspose2d(channels, half, 2, 2), half),
+            (nn.Identity(), channels),
+            (nn.MaxPool2d(2, ceil_mode=True), channels),
+        )
+        self.levels = nn.ModuleList(
+            nn.Sequential(
+                sample,
+                nn.Conv2d(given, width, 1, bias=False),
+                nn.GroupNorm(1, width),
+                nn.Conv2d(width, width, 3, padding=1, bias=False),
+                nn.GroupNorm(1, width),
+            )
+            for sample, given in sampled
+        )
+
+    def forward(self, features: Tensor) -> list[Tensor]:
+        """Return four maps of a map (B, channels, h, w), the largest first."""
+        return [level(features) for level in self.levels]
+
+
+class ChangeDetectionDecoder(nn.Module):
+    """The multi-scale change detection decoder (section III-D, eq. 6).
+
+    Args:
+        channels: r of a date.
+        width: of the pyramid.
+    """
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        self.pyramid = SimplePyramid(2 * channels, width)
+        self.convs = nn.ModuleList(nn.Conv2d(width, width, 1) for _ in range(4))
+        self.project = nn.Conv2d(4 * width, 2, 1)
+
+    def forward(self, before: Tensor, after: Tensor, height: int, width: int) -> Tensor:
+        """Return M (B, 2, height, width) of F_cd of both dates (B, r, h, w)."""
+        maps = self.pyramid(torch.cat([before, after], dim=1))
+        size = maps[0].shape[2:]
+        one_size = [
+            F.interpolate(conv(part), size, mode="bilinear", align_corners=False)
+            for conv, part in zip(self.convs, maps, strict=True)
+        ]
+        mask = self.project(torch.cat(one_size, dim=1))
+        return F.interpolate(mask, (height, width), mode="bilinear", align_corners=False)
+
+
+class QueryingTransformer(nn.Module):
+    """The Q-Former, shared by both dates (eq. 7); as in MiniGPT-4 it reads no instruction.
+
+    Args:
+        config: sizes.
+        channels: c.
+    """
+
+    def __init__(self, config: SemanticCcConfig, channels: int) -> None:
+        super().__init__()
+        from transformers import Blip2QFormerConfig, Blip2QFormerModel
+
+        self.queries = nn.Parameter(0.02 * torch.randn(1, config.queries, config.query_width))
+        self.former = Blip2QFormerModel(
+            Blip2QFormerConfig(
+                hidden_size=config.query_width,
+                num_hidden_layers=config.query_layers,
+                num_attention_heads=config.query_heads,
+                intermediate_size=4 * config.query_width,
+                encoder_hidden_size=channels,
+                hidden_dropout_prob=config.dropout,
+                attention_probs_dropout_prob=config.dropout,
+            )
+        )
+
+    def forward(self, features: Tensor, inside: Tensor | None = None) -> Tensor:
+        """Return what the queries find, (B, Q, w), in features (B, N, c).
+
+        Args:
+            features: of one date.
+            inside: (B, N) int64, 1 where to look; None is everywhere.
+        """
+        asked = self.queries.expand(len(features), -1, -1)
+        return self.former(
+            asked, encoder_hidden_states=features, encoder_attention_mask=inside
+        ).last_hidden_state
+
+
+class ChangeFeatureEnhancer(nn.Module):
+    """The change semantic feature enhancer (fig. 5, eq. 8).
+
+    Args:
+        width: of the queries.
+        language: width of the language model's embeddings.
+    """
+
+    def __init__(self, width: int, language: int) -> None:
+        super().__init__()
+        self.weigh = nn.ModuleList(nn.Linear(2 * width, 1) for _ in range(2))
+        self.project = nn.Linear(3 * width, language)
+
+    def forward(self, before: Tensor, after: Tensor) -> Tensor:
+        """Return Delta F_cc (B, Q, language) of what was found in both dates, (B, Q, width)."""
+        one = before * torch.sigmoid(self.weigh[0](torch.cat([before, after], dim=-1)))
+        two = after * torch.sigmoid(self.weigh[1](torch.cat([after, before], dim=-1)))
+        return self.project(torch.cat([one, two, one - two], dim=-1))
+
+
+class ChangeCaptionDecoder(nn.Module):
+    """From F_cc to embeddings for the language model (section III-E, eq. 7).
+
+    Args:
+        config: sizes.
+        channels: c.
+        language: width of the language model's embeddings.
+    """
+
+    def __init__(self, config: SemanticCcConfig, channels: int, language: int) -> None:
+        super().__init__()
+        self.query = QueryingTransformer(config, channels)
+        self.enhance = ChangeFeatureEnhancer(config.query_width, language)
+
+    def forward(self, features: Tensor, inside: Tensor | None = None) -> Tensor:
+        """Return Delta F_cc (B, Q, language) of F_cc (2B, N, c).
+
+        Args:
+            features: of both dates, the earlier ones first.
+            inside: (B, N), other than 0 in the places to look at; where there is none, everywhere.
+        """
+        if inside is not None:
+            inside = (inside > 0) | ~(inside > 0).any(1, keepdim=True)
+            inside = torch.cat([inside, inside]).long()
+        return self.enhance(*self.query(features, inside).chunk(2))
+
+
+class SemanticCc(nn.Module):
+    """Semantic-CC (fig. 1, eq. 1).
+
+    Args:
+        config: its sizes.
+        taps: the ViT, with taps where the filters stand.
+        language: the language model; it is frozen but for LoRA.
+
+    Attributes:
+        language: with tokenizer and all; its network is a part of this module as ``network``.
+    """
+
+    def __init__(
+        self, config: SemanticCcConfig, taps: vit.ViTTaps, language: LanguageModel
+    ) -> None:
+        super().__init__()
+        if taps.channels % config.heads:
+            raise InputError(
+                f"The encoder has {taps.channels} channels, no multiple of {config.heads} heads."
+            )
+        self.config = config
+        self.encoder = BitemporalEncoder(config, taps)
+        # MiniGPT-4's norm of what the ViT yields; here before the neck.
+        self.norm = nn.LayerNorm(taps.channels)
+        self.neck = nn.ModuleList(
+            SemanticAggregationUnit(taps.channels, config.reduced, config.heads)
+            for _ in range(config.units)
+        )
+        self.detector = ChangeDetectionDecoder(config.reduced, config.pyramid)
+        self.captioner = ChangeCaptionDecoder(config, taps.channels, language.width)
+        if config.rank:
+            lora.add(language.model, config.rank, config.alpha, config.dropout)
+        self.language = language
+        self.network = language.model
+        self.train()
+
+    def train(self, mode: bool = True) -> SemanticCc:
+        """Leave the frozen parts in evaluation mode, whatever is asked; adapters learn."""
+        super().train(mode)
+        for frozen in (self.encoder.vit, self.network):
+            frozen.eval()
+            for name, part in frozen.named_modules():
+                if "lora_dropout" in name:
+                    part.train(mode)
+        return self
+
+    def forward(self, before: Tensor, after: Tensor) -> SemanticCcFeatures:
+        """Encode both dates, let the tasks inform each other, and mark the change.
+
+        Args:
+            before: (B, 3, H, W) float, 0 to 255.
+            after: the same for the later date.
+        """
+        wide, narrow = self.encoder(before, after)
+        wide = self.norm(wide)
+        for unit in self.neck:
+            wide, narrow = unit(wide, narrow)
+        side = self.encoder.side
+        dates = narrow.transpose(1, 2).unflatten(2, (side, side)).chunk(2)
+        return SemanticCcFeatures(wide, self.detector(*dates, *before.shape[2:]))
+
+
+def build(
+    config: SemanticCcConfig, language: LanguageModel, store: WeightsStore | None = None
+) -> SemanticCc:
+    """Return Semantic-CC as it is before training.
+
+    Raises:
+        InputError: there is no such encoder, or adapters do not fit into a part.
+        WeightsError: its weights are missing.
+        DependencyError: a package is missing.
+    """
+    taps = vit.build(config.encoder, config.globals, pretrained=config.pretrained, store=store)
+    return SemanticCc(config, taps, language)
+
+
+def load_trained(
+    path: Path, language: LanguageModel, store: WeightsStore | None = None
+) -> SemanticCc:
+    """Return what "changescribe train" wrote for Semantic-CC, in evaluation mode on the CPU.
+
+    Raises:
+        WeightsError: it is another file, or weights of the frozen encoder are missing.
+        InputError: it was trained with settings that this version does not know.
+        DependencyError: a package is missing.
+    """
+    tensors, metadata = loading.read_head(path)
+    config = SemanticCcConfig.from_settings(metadata["config"])
+    model = build(config, language, store)
+    fill_trained(model, tensors, path.name)
+    return model.eval()

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Settings of TextSCD; apart from the model, since a system is described without torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ...errors import InputError
+from ..settings import read_settings
+
+#: The six classes of SECOND, in the order of the indices of its labels as they are read here.
+SECOND_CLASSES = (
+    "water", "bare ground", "low vegetation", "trees", "buildings", "playgrounds",
+)
+
+
+@dataclass(frozen=True)
+class TextSCDConfig:
+    """Sizes of TextSCD, what is left out of it for an ablation, and what it is trained on.
+
+    Attributes:
+        classes: names, as prompts have them, in the order of the indices of the labels.
+        backbone: ``"resnet34"`` (the paper's), ``"resnet18"``, ``"resnet50"`` or
+            ``"mobilenet_v2"``, whose weights come with a package.
+        pretrained: begin with the backbone's ImageNet weights.
+        text_width: D_t, channels of a word's embedding; that of ``text_tower``.
+        text: with TGI; the paper's "Baseline" is without.
+        heads: of its attention; divides the channels of the backbone.
+        text_tower: embeds the captions, see :func:`..backbones.clip_text.build`.
+        text_file: weights of a text tower that is not in the catalogue.
+        text_source: what captions a pair where the data set has no captions, and in use; see
+            :func:`...text_sources.create`.
+        text_dropout: share of the training pairs whose caption is left out, so that the network
+            also works without one.
+    """
+
+    classes: tuple[str, ...] = SECOND_CLASSES
+    backbone: str = "resnet34"
+    pretrained: bool = True
+    text_width: int = 512
+    text: bool = True
+    heads: int = 8
+    text_tower: str = "clip-vit-b-16-openai"
+    text_file: str = ""
+    text_source: dict[str, Any] = field(default_factory=dict)
+    text_dropout: float = 0.3
+
+    @classmethod
+    def from_settings(cls, settings: dict[str, Any]) -> TextSCDConfig:
+        """Read the section ``model`` of a recipe, or the header of trained weights.
+
+        Raises:
+            InputError: a setting is unknown or out of its range.
+        """
+        config = read_settings("TextSCD", cls(), TINY, settings)
+        config = replace(config, classes=tuple(str(name) for name in config.classes))
+        if not 2 <= len(set(config.classes)) == len(config.classes) < 255:
+            raise InputError("TextSCD needs at least two classes, each of its own name.")
+        if not 0 <= config.text_dropout <= 1:
+            raise InputError("The text dropout of TextSCD is a share between 0 and 1.")
+        return config
+
+
+#: Needs no download and learns on a CPU within seconds; for the tests.
+TINY = TextSCDConfig(
+    backbone="tiny", pretrained=False, text_width=128, heads=2, text_tower="shipped"
+)

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""TextSCD's fusion and decoders as an ONNX file, beside the encoder in torch.
+
+``python -m changescribe.engine.modules.textscd.onnx textscd.safetensors`` writes
+``textscd.onnx`` beside the weights; see :mod:`.mmchange_onnx`.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ...console import exit_code_of
+from ...weights import files
+from ..mmchange.onnx import MAPS, example_maps, write
+from ..onnx_head import Session, weights_named
+from .network import Maps, TextSCDHead, load_trained
+
+CAPTION = ("words", "mask")
+
+
+class HeadForExport(nn.Module):
+    """The head with its inputs one by one.
+
+    Args:
+        head: in evaluation mode.
+    """
+
+    def __init__(self, head: TextSCDHead) -> None:
+        super().__init__()
+        self.head = head
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Take the maps of both dates and :data:`CAPTION`; return the parts of :class:`Maps`."""
+        return tuple(self.head(list(inputs[:4]), list(inputs[4:8]), *inputs[8:]))
+
+
+def export(head: TextSCDHead, path: Path, made_from: str = "") -> None:
+    """Write a head as ONNX: any number of pairs and words, tiles of any multiple of 32.
+
+    Args:
+        head: in evaluation mode, on the CPU.
+        path: of the file; written beside its name, then renamed.
+        made_from: SHA-256 of the weights.
+    """
+    caption = (torch.randn(2, 5, head.text_width), torch.ones(2, 5))
+    axes = {name: {0: "pairs", 1: "length"} for name in CAPTION}
+    inputs = (*example_maps(head.channels), *caption)
+    write(HeadForExport(head), inputs, (*MAPS, *CAPTION), Maps._fields, axes, path, made_from)
+
+
+class OnnxHead(Session):
+    """TextSCD's head on onnxruntime; called like :class:`.textscd.TextSCDHead`."""
+
+    def __call__(
+        self, before: list[Tensor], after: list[Tensor], words: Tensor, mask: Tensor
+    ) -> Maps:
+        """Return the logits of :class:`Maps`, on the CPU."""
+        return Maps(*self.run((*MAPS, *CAPTION), (*before, *after, words, mask)))
+
+
+def main(*arguments: str) -> None:
+    """Export a file of trained weights to the ONNX file beside it."""
+    weights = weights_named(arguments)
+    export(load_trained(weights).head, weights.with_suffix(".onnx"), files.sha256_of(weights))
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code_of(main))

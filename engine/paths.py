@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Folders of the package, wherever it is installed and whatever its folder is called."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+#: Root of the package ``changescribe``: inside a QGIS profile its name need not be that.
+PACKAGE = Path(__file__).resolve().parents[1]
+#: Files of the bundled model, its captioner and text tower.
+MODELS = PACKAGE / "resources" / "models"

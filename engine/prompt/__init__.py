@@ -1,0 +1,8 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Text to queries: which objects, in which direction."""
+
+from __future__ import annotations
+
+from .parsing import compose, notes, parse, resolve
+
+__all__ = ["compose", "notes", "parse", "resolve"]

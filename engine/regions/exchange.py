@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Of "X replaced by Y", keeps what went and what came in the same place.
+
+A prompt such as "trees replaced by buildings" asks for trees that were removed where
+there are buildings now, and for buildings that appeared where there were trees. The
+class on the other date is that of most pixels of a region, the same that is written to
+its ``from_class`` and ``to_class``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Optional
+
+import numpy as np
+
+from ..classes import index_among
+from ..request import APPEARED, ParsedPrompt, Query
+from .facts import class_of_most
+
+
+@dataclass(frozen=True)
+class ExchangeRule:
+    """What the class on the other date must be, for Q queries and K classes.
+
+    Index 0 of each array stands for pixels without a query.
+
+    Attributes:
+        appeared: (Q + 1,) bool: the other date is the earlier one.
+        wanted: (Q + 1, K) bool: classes of which one must be that of most pixels.
+        bound: (Q + 1,) bool: the query has such classes; the others keep all.
+        own: (Q + 1,) class that the other date cannot have, -1 for none.
+    """
+
+    appeared: np.ndarray
+    wanted: np.ndarray
+    bound: np.ndarray
+    own: np.ndarray
+
+    @property
+    def bins(self) -> int:
+        """Counts that are needed of a component: one for each class, and unknown."""
+        return self.wanted.shape[1] + 1
+
+    def other(self, values: np.ndarray, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+        """Return the class on the other date.
+
+        Args:
+            values: (H, W) number of the query from 1, 0 for none.
+            before: (H, W) class on the earlier date; any number from K on is unknown.
+            after: the same for the later date.
+
+        Returns:
+            (H, W) uint8, K for unknown.
+        """
+        found = np.where(self.appeared[values], before, after)
+        return np.minimum(found, self.bins - 1).astype(np.uint8)
+
+    def agrees(self, value: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        """Tell which components have a class that their query wants.
+
+        Args:
+            value: (C,) number of the query from 1.
+            counts: (C, K + 1) pixels of each class on the other date, and of none.
+        """
+        most = class_of_most(counts, self.own[value])
+        return ~self.bound[value] | ((most >= 0) & self.wanted[value, most])
+
+
+def rule_of(queries: Sequence[Query], names: Sequence[str]) -> Optional[ExchangeRule]:
+    """Return the rule for queries, None where none of them is bound to another class.
+
+    Args:
+        queries: as :func:`bind` returns them.
+        names: classes of the system.
+    """
+    size = len(queries) + 1
+    rule = ExchangeRule(
+        np.zeros(size, dtype=bool),
+        np.zeros((size, len(names)), dtype=bool),
+        np.zeros(size, dtype=bool),
+        np.full(size, -1),
+    )
+    for number, query in enumerate(queries, start=1):
+        partners = _partners(query, names)
+        rule.appeared[number] = query.direction == APPEARED
+        rule.bound[number] = bool(partners)
+        rule.wanted[number, list(partners)] = True
+        rule.own[number] = _index(query.object, names)
+    return rule if rule.bound.any() else None
+
+
+def bind(parsed: ParsedPrompt, names: Sequence[str]) -> tuple[ParsedPrompt, tuple[str, ...]]:
+    """Keep the bonds between queries that the classes of a system can tell.
+
+    Args:
+        parsed: a prompt.
+        names: classes that are known of both dates; empty where none are.
+
+    Returns:
+        The prompt, whose queries have ``partners`` only where they can be told; and warnings.
+    """
+    queries: list[Query] = []
+    warnings: list[str] = []
+    for query in parsed.queries:
+        if not query.partners or _partners(query, names):
+            queries.append(query)
+            continue
+        queries.append(replace(query, partners=()))
+        others = " or ".join(query.partners)
+        came = query.direction == APPEARED
+        what = f"replaced {others}" if came else f"were replaced by {others}"
+        warnings.append(
+            f"It is not known which {query.object} {what}: this system does not tell the class "
+            f"of the ground for that. All {query.object} that "
+            f"{'appeared' if came else 'were removed'} are kept."
+        )
+    return replace(parsed, queries=tuple(queries)), tuple(warnings)
+
+
+def _partners(query: Query, names: Sequence[str]) -> tuple[int, ...]:
+    """Return the classes that a query is bound to; none where one of them cannot be told."""
+    found = tuple(_index(noun, names) for noun in query.partners)
+    own = _index(query.object, names)
+    return () if any(index in (-1, own) for index in found) else found
+
+
+def _index(noun: str, names: Sequence[str]) -> int:
+    """Return the class of a noun among those of a system, -1 for none."""
+    index = index_among(noun, names)
+    return -1 if index is None else index

@@ -1,0 +1,298 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Facts and polygon of one region, from its runs and sums over its pixels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Optional
+
+import numpy as np
+from osgeo import ogr, osr
+
+from ..classes import class_of, index_among, is_line
+from ..raster.geodesy import Compass
+from ..raster.grid import Grid
+from ..raster.runs import Runs
+from ..raster.support import checked, same_crs, spatial_reference
+from ..request import APPEARED, REMOVED, SCORE_SCALE, Query, Region
+from .outline import Polygon, perimeter, simplify, to_wkb, trace
+
+#: A region is line-like from this ratio of length to width.
+_MIN_ELONGATION = 3.0
+#: The class that a region replaced is said only where it has this share of its pixels.
+_MIN_SHARE = 1 / 3
+#: A building lies along a road where it is no farther away than this, in metres.
+_ALONG_M = 30.0
+#: Distances are measured on cells of about this side, in metres.
+_CELL_M = 3.0
+
+
+@dataclass(frozen=True)
+class RegionShape:
+    """A region with its polygons.
+
+    Attributes:
+        query: index of the query that it answers.
+        wkb: MultiPolygon, little-endian WKB, in the CRS asked for.
+        region: its facts, ``change_id`` 0 and without caption until all regions are known.
+    """
+
+    query: int
+    wkb: bytes
+    region: Region
+
+
+class NewRoads:
+    """Says where the ground is near a road that appeared in the same run.
+
+    Args:
+        grid: of the mask.
+        queries: one per value of a strip, from 1.
+
+    Attributes:
+        name: object of the query for roads; "" where buildings along them cannot be told.
+        halo: rows above and below a strip that have to be known.
+    """
+
+    def __init__(self, grid: Grid, queries: Sequence[Query]) -> None:
+        kinds = [
+            getattr(class_of(query.object), "kind", "") if query.direction == APPEARED else ""
+            for query in queries
+        ]
+        roads = [kind == "line" for kind in kinds]
+        self._things = [kind == "thing" for kind in kinds]
+        self._is_road = np.array([False, *roads])
+        self.name, self.halo = "", 0
+        sides = grid.ground_sides
+        if sides is None or not any(roads) or not any(self._things):
+            return
+        named = [query.object for query, road in zip(queries, roads) if road]
+        self.name = named[0] if len(named) == 1 else "roads"
+        self._cells = tuple(max(1, int(_CELL_M // side)) for side in sides)
+        self._reach = _offsets(self._cells, sides)
+        self.halo = (int(self._reach[:, 1].max()) + 1) * self._cells[1]
+
+    def is_thing(self, query: int) -> bool:
+        """Tell whether a query looks for what may lie along a new road."""
+        return bool(self.name) and self._things[query]
+
+    def near(self, values: np.ndarray) -> np.ndarray:
+        """Mark what is near a new road for certain.
+
+        Args:
+            values: (H, W) uint8 number of the query from 1, 0 for none.
+
+        Returns:
+            (H, W) bool: no pixel that is True is farther than 30 m from a new road.
+        """
+        road = self._is_road[values]
+        if not road.any():
+            return road
+        height, width = road.shape
+        across, down = self._cells
+        cells = np.logical_or.reduceat(road, np.arange(0, height, down), axis=0)
+        cells = np.logical_or.reduceat(cells, np.arange(0, width, across), axis=1)
+        reach = np.abs(self._reach).max(axis=0)
+        padded = np.pad(cells, ((reach[1], reach[1]), (reach[0], reach[0])))
+        near = np.zeros_like(cells)
+        for dx, dy in self._reach + reach:
+            near |= padded[dy : dy + cells.shape[0], dx : dx + cells.shape[1]]
+        return near.repeat(down, axis=0).repeat(across, axis=1)[:height, :width]
+
+
+def _offsets(cells: tuple[int, ...], sides: tuple[float, float]) -> np.ndarray:
+    """(N, 2) columns and rows between two cells no pixels of which are farther apart than 30 m."""
+    most = [int(_ALONG_M // (cell * side)) + 1 for cell, side in zip(cells, sides)]
+    dx, dy = np.meshgrid(*(np.arange(-reach, reach + 1) for reach in most))
+    # Between the edges of the pixels that are farthest apart.
+    gaps = [
+        np.maximum(np.abs(offset) * cell + cell - 2, 0) * side
+        for offset, cell, side in zip((dx, dy), cells, sides)
+    ]
+    within = np.hypot(*gaps) <= _ALONG_M
+    return np.column_stack([dx[within], dy[within]])
+
+
+class RegionDescriber:
+    """Turns runs and sums into polygons and facts.
+
+    Args:
+        grid: of the mask.
+        queries: one per value of the runs, from 1.
+        class_names: of the class counts.
+        tolerance: of the simplification, in pixels.
+        crs: CRS of the polygons; None is that of the grid.
+        roads: new ones of the same run.
+
+    Raises:
+        InputError: ``crs`` is not a CRS, or the grid has none to transform from.
+    """
+
+    def __init__(
+        self,
+        grid: Grid,
+        queries: Sequence[Query],
+        class_names: Sequence[str],
+        tolerance: float,
+        crs: Optional[str],
+        roads: NewRoads,
+    ) -> None:
+        self._grid = grid
+        self._queries = tuple(queries)
+        self._names = tuple(class_names)
+        self._tolerance = tolerance
+        self._roads = roads
+        self._compass = Compass(grid)
+        self._transform = _transformation(grid, crs)
+        self._classes = [class_of(query.object) for query in queries]
+        self._lines = [is_line(query.object) for query in queries]
+        g = grid.geotransform
+        self._mirrored = g[1] * g[5] - g[2] * g[4] > 0
+
+    def describe(self, runs: Runs, label: np.ndarray, sums: np.ndarray) -> Iterator[RegionShape]:
+        """Yield the region of each component.
+
+        Args:
+            runs: sorted runs of whole components.
+            label: (N,) component of each run, from 0.
+            sums: (C, 5 + 2 (K + 1) + 1) per component: pixels, m2, score (of 254), column, row,
+                then pixels of each of K classes and of none, on both dates, and those near a
+                new road.
+        """
+        value = np.zeros(len(sums), dtype=np.int64)
+        value[label] = runs.value
+        for index, outline in enumerate(trace(runs, label, len(sums))):
+            yield self._shape(int(value[index]) - 1, outline, sums[index])
+
+    def _shape(self, query: int, outline: list[Polygon], sums: np.ndarray) -> RegionShape:
+        pixels, ground = float(sums[0]), float(sums[1])
+        polygons = simplify(outline, self._tolerance)
+        geometry = self._on_map(polygons)
+        xmin, xmax, ymin, ymax = geometry.GetEnvelope()
+        before, after = self._change_of_class(query, sums)
+        region = Region(
+            change_id=0,
+            object=self._queries[query].object,
+            direction=self._queries[query].direction,
+            from_class=before,
+            to_class=after,
+            score=round(float(sums[2]) / pixels / SCORE_SCALE, 4),
+            area_m2=ground if ground > 0 else None,
+            area_px=int(pixels),
+            length_m=self._length(polygons, pixels, ground) if self._lines[query] else None,
+            position=self._compass.position(float(sums[3]) / pixels, float(sums[4]) / pixels) or "",
+            bounds=(xmin, ymin, xmax, ymax),
+            along=self._roads.name if sums[-1] > 0 and self._roads.is_thing(query) else "",
+        )
+        return RegionShape(query, bytes(geometry.ExportToWkb(ogr.wkbNDR)), region)
+
+    def _on_map(self, polygons: list[Polygon]) -> ogr.Geometry:
+        placed = [[self._place(ring) for ring in polygon] for polygon in polygons]
+        geometry = ogr.CreateGeometryFromWkb(to_wkb(placed))
+        if self._transform is None:
+            return geometry
+        moved = geometry.Clone()
+        status, _ = checked(lambda: moved.Transform(self._transform))
+        if status == 0 and moved.IsValid():
+            return moved
+        return _polygons_only(moved.MakeValid() if status == 0 else None) or moved
+
+    def _place(self, ring: np.ndarray) -> np.ndarray:
+        x, y = self._grid.pixel_to_map(ring[:, 0], ring[:, 1])
+        placed = np.column_stack([x, y])
+        return placed[::-1] if self._mirrored else placed
+
+    def _length(self, polygons: list[Polygon], pixels: float, ground: float) -> Optional[float]:
+        """Length of a band of the same area and outline.
+
+        A band of length L and width W has L W = area and 2 (L + W) = perimeter; L is the
+        larger solution. For a network of roads that is the sum of its branches.
+        """
+        sides = self._grid.ground_sides
+        size = self._grid.pixel_size
+        if sides is None or size is None or ground <= 0:
+            return None
+        scale = math.sqrt(ground / pixels) / size
+        half = perimeter(polygons, sides[0] * scale, sides[1] * scale) / 2
+        root = half * half - 4 * ground
+        if root <= 0:
+            return None
+        length = (half + math.sqrt(root)) / 2
+        return length if length * length / ground >= _MIN_ELONGATION else None
+
+    def _change_of_class(self, query: int, sums: np.ndarray) -> tuple[Optional[str], Optional[str]]:
+        """Class on both dates; what appeared cannot be what was there, nor the reverse."""
+        bins = len(self._names) + 1
+        own = self._own_class(query)
+        direction = self._queries[query].direction
+        before, after = sums[5 : 5 + bins], sums[5 + bins : 5 + 2 * bins]
+        came, went = direction == APPEARED, direction == REMOVED
+        from_class = own if went and own else self._majority(before, own if came else None)
+        to_class = own if came and own else self._majority(after, own if went else None)
+        return from_class, to_class
+
+    def _own_class(self, query: int) -> Optional[str]:
+        """Return the class of a query's object, under the system's name where it has one."""
+        index = index_among(self._queries[query].object, self._names)
+        if index is not None:
+            return self._names[index]
+        return None if self._classes[query] is None else self._classes[query].name
+
+    def _majority(self, counts: np.ndarray, excluded: Optional[str]) -> Optional[str]:
+        own = self._names.index(excluded) if excluded in self._names else -1
+        most = int(class_of_most(counts[None], np.array([own]))[0])
+        return self._names[most] if most >= 0 else None
+
+
+def class_of_most(counts: np.ndarray, excluded: np.ndarray) -> np.ndarray:
+    """Return the class of most pixels of components.
+
+    Args:
+        counts: (C, K + 1) pixels of each of K classes, and of none.
+        excluded: (C,) class that a component cannot have, -1 for none.
+
+    Returns:
+        (C,) index of the class, -1 where it is not known well enough: of less than a third of
+        the pixels, or of fewer than have no known class.
+    """
+    rows = np.arange(len(counts))
+    if counts.shape[1] == 1:
+        return np.full(len(counts), -1)
+    known = counts[:, :-1].copy()
+    cannot = np.flatnonzero(excluded >= 0)
+    known[cannot, excluded[cannot]] = 0
+    best = known.argmax(axis=1)
+    number = known[rows, best]
+    total = counts.sum(axis=1)
+    enough = (total > 0) & (number >= _MIN_SHARE * total) & (number > counts[:, -1])
+    return np.where(enough, best, -1)
+
+
+def _transformation(grid: Grid, crs: Optional[str]) -> Optional[osr.CoordinateTransformation]:
+    if crs is None or not grid.crs_wkt or same_crs(grid.crs_wkt, crs):
+        if crs is not None:
+            spatial_reference(crs)
+        return None
+    return osr.CoordinateTransformation(spatial_reference(grid.crs_wkt), spatial_reference(crs))
+
+
+def _polygons_only(geometry: Optional[ogr.Geometry]) -> Optional[ogr.Geometry]:
+    """Return the polygons of what MakeValid made, as a MultiPolygon; None for none."""
+    if geometry is None:
+        return None
+    found = ogr.Geometry(ogr.wkbMultiPolygon)
+    parts = (
+        [geometry]
+        if geometry.GetGeometryCount() == 0
+        or ogr.GT_Flatten(geometry.GetGeometryType()) == ogr.wkbPolygon
+        else [geometry.GetGeometryRef(i) for i in range(geometry.GetGeometryCount())]
+    )
+    for part in parts:
+        if ogr.GT_Flatten(part.GetGeometryType()) == ogr.wkbPolygon:
+            found.AddGeometry(part)
+        elif ogr.GT_Flatten(part.GetGeometryType()) == ogr.wkbMultiPolygon:
+            for i in range(part.GetGeometryCount()):
+                found.AddGeometry(part.GetGeometryRef(i))
+    return None if found.IsEmpty() else found

@@ -1,0 +1,439 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The GeoPackage of a run: layer ``changes``, table ``runs`` (output contract).
+
+Regions come in the order in which a raster is read. They are kept on disk until all
+are known, then written by falling area, with their numbers and captions.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import sqlite3
+import tempfile
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Optional, Union
+
+from osgeo import ogr, osr
+
+from ..errors import ExistsError
+from ..raster.support import checked, spatial_reference, thread_options
+from ..request import MAX_REGIONS_IN_RESULT, ParsedPrompt, Region
+from ..wording.facts import Tally, region_caption, scene_caption
+from ..writing import could_not_write
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from ..errors import ChangeScribeError
+    from ..regions.facts import RegionShape
+
+CHANGES = "changes"
+RUNS = "runs"
+UNREVIEWED = "unreviewed"
+
+#: Fields of ``changes`` in their order: name, type.
+CHANGE_FIELDS: tuple[tuple[str, int], ...] = (
+    ("change_id", ogr.OFTInteger64),
+    ("prompt", ogr.OFTString),
+    ("object", ogr.OFTString),
+    ("direction", ogr.OFTString),
+    ("from_class", ogr.OFTString),
+    ("to_class", ogr.OFTString),
+    ("score", ogr.OFTReal),
+    ("area_m2", ogr.OFTReal),
+    ("area_px", ogr.OFTInteger64),
+    ("caption", ogr.OFTString),
+    ("before", ogr.OFTString),
+    ("after", ogr.OFTString),
+    ("date_before", ogr.OFTString),
+    ("date_after", ogr.OFTString),
+    ("system", ogr.OFTString),
+    ("revision", ogr.OFTString),
+    ("run_id", ogr.OFTString),
+    ("created", ogr.OFTString),
+    ("status", ogr.OFTString),
+)
+#: Fields of ``runs``.
+RUN_FIELDS: tuple[tuple[str, int], ...] = (
+    ("run_id", ogr.OFTString),
+    ("created", ogr.OFTString),
+    ("caption", ogr.OFTString),
+    ("prompt", ogr.OFTString),
+    ("parse", ogr.OFTString),
+    ("competing", ogr.OFTString),
+    ("count", ogr.OFTInteger64),
+    ("counts", ogr.OFTString),
+    ("areas_m2", ogr.OFTString),
+    ("area_analysed_m2", ogr.OFTReal),
+    ("before", ogr.OFTString),
+    ("after", ogr.OFTString),
+    ("date_before", ogr.OFTString),
+    ("date_after", ogr.OFTString),
+    ("system", ogr.OFTString),
+    ("revision", ogr.OFTString),
+    ("threshold", ogr.OFTReal),
+    ("min_area", ogr.OFTReal),
+    ("pixel_size", ogr.OFTReal),
+    ("told_pixel_size", ogr.OFTReal),
+    ("device", ogr.OFTString),
+    ("seconds", ogr.OFTReal),
+    ("warnings", ogr.OFTString),
+    ("partial", ogr.OFTInteger),
+)
+_BATCH = 1000
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """What is known of a run before its regions are.
+
+    Attributes:
+        run_id: unique text.
+        prompt: as typed.
+        parsed: what is looked for, with "anything" resolved.
+        before: full path of the earlier raster.
+        after: full path of the later raster.
+        date_before: ISO date or None.
+        date_after: ISO date or None.
+        system: name of the system.
+        revision: of its weights.
+        pixel_size: of the mask in metres; None without georeference.
+        told_pixel_size: what the user told in its place, in metres.
+        created: ISO time; "" is now.
+        threshold: of the mask.
+        min_area: of the mask in m2; None without georeference.
+    """
+
+    run_id: str
+    prompt: str
+    parsed: ParsedPrompt
+    before: str
+    after: str
+    date_before: Optional[str]
+    date_after: Optional[str]
+    system: str
+    revision: str
+    pixel_size: Optional[float] = None
+    told_pixel_size: Optional[float] = None
+    created: str = ""
+    threshold: float = 0.5
+    min_area: Optional[float] = None
+
+
+@dataclass(frozen=True)
+class WrittenChanges:
+    """What :meth:`ChangesWriter.finish` wrote.
+
+    Attributes:
+        regions: the largest ones, at most :data:`MAX_REGIONS_IN_RESULT`, largest first.
+        count: number of all regions.
+        counts: per ``object|direction``, with zeros.
+        areas_m2: changed area per ``object|direction``; empty without georeference.
+        caption: of the scene.
+    """
+
+    regions: tuple[Region, ...]
+    count: int
+    counts: dict[str, int]
+    areas_m2: dict[str, float]
+    caption: str
+
+
+def layer_crs(grid_crs: str, requested: Optional[str]) -> str:
+    """Return the CRS of the layer as WKT: the one requested, else that of the grid.
+
+    A raster without georeference has none, whatever is requested.
+
+    Raises:
+        InputError: the text requested is not a CRS.
+    """
+    if requested is None or not grid_crs:
+        return grid_crs
+    return spatial_reference(requested).ExportToWkt()
+
+
+def undefined_crs() -> osr.SpatialReference:
+    """Return what GeoPackage calls undefined Cartesian: without it, degrees are assumed."""
+    return osr.SpatialReference('LOCAL_CS["Undefined Cartesian SRS",UNIT["Meter",1]]')
+
+
+def known_crs(layer: ogr.Layer) -> Optional[osr.SpatialReference]:
+    """Return the CRS of a layer of a GeoPackage; None where that is undefined."""
+    crs = layer.GetSpatialRef()
+    return None if crs is None or (crs.GetName() or "").startswith("Undefined ") else crs
+
+
+class ChangesWriter:
+    """Writes the GeoPackage of one run; a context manager.
+
+    Leaving it without :meth:`finish` leaves nothing behind.
+
+    Args:
+        path: of the GeoPackage.
+        crs_wkt: CRS of the polygons; "" for none.
+        info: of the run.
+        overwrite: replace an existing file.
+        shown_as: file named in messages, where ``path`` is only on the way to it.
+
+    Raises:
+        InputError: the file exists already, or the folder is missing or cannot be written to.
+        OutputError: the disk is full.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        crs_wkt: str,
+        info: RunInfo,
+        overwrite: bool = False,
+        shown_as: Optional[str] = None,
+    ) -> None:
+        self._path = os.path.abspath(path)
+        self._shown_as = shown_as or self._path
+        self._crs = spatial_reference(crs_wkt) if crs_wkt else None
+        created = info.created or datetime.now(timezone.utc).isoformat(timespec="seconds")
+        self._info = replace(info, created=created)
+        if os.path.exists(self._path) and not overwrite:
+            raise ExistsError(self._shown_as)
+        try:
+            self._folder = tempfile.mkdtemp(
+                prefix=".changescribe-", dir=os.path.dirname(self._path)
+            )
+        except OSError as error:
+            raise self._failed(error) from error
+        self._pending: list[tuple[object, ...]] = []
+        self._stage = sqlite3.connect(
+            os.path.join(self._folder, "regions.sqlite"), check_same_thread=False
+        )
+        self._run_sql("PRAGMA journal_mode=OFF")
+        self._run_sql("PRAGMA synchronous=OFF")
+        self._run_sql("CREATE TABLE region (size REAL, query INTEGER, facts TEXT, wkb BLOB)")
+
+    def __enter__(self) -> ChangesWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
+        self.abort()
+
+    def add(self, shape: RegionShape) -> None:
+        """Take a region; its number and caption come with :meth:`finish`.
+
+        Raises:
+            OutputError: the disk is full.
+        """
+        region = shape.region
+        size = region.area_px if region.area_m2 is None else region.area_m2
+        self._pending.append((size, shape.query, json.dumps(asdict(region)), shape.wkb))
+        if len(self._pending) >= _BATCH:
+            self._flush()
+
+    def finish(
+        self,
+        *,
+        device: str = "",
+        seconds: float = 0.0,
+        area_analysed_m2: Optional[float] = None,
+        warnings: tuple[str, ...] = (),
+        partial: bool = False,
+    ) -> WrittenChanges:
+        """Write the file and give it its name.
+
+        Args:
+            device: what the run ran on.
+            seconds: that it took.
+            area_analysed_m2: None without georeference.
+            warnings: sentences for the user.
+            partial: the run was cancelled; what was finished is written.
+
+        Raises:
+            OutputError: the disk is full, or the file is in use.
+        """
+        self._flush()
+        tallies = self._tally()
+        caption = scene_caption(
+            self._info.parsed, tallies, pixel_size=self._info.pixel_size, partial=partial
+        )
+        counts = {str(tally.query): tally.count for tally in tallies}
+        areas = {str(t.query): t.area_m2 for t in tallies if t.area_m2 is not None}
+        run = {
+            **self._run_row(),
+            "caption": caption,
+            "count": sum(counts.values()),
+            "counts": json.dumps(counts, ensure_ascii=False),
+            "areas_m2": json.dumps(areas, ensure_ascii=False) if areas else None,
+            "area_analysed_m2": area_analysed_m2,
+            "device": device,
+            "seconds": seconds,
+            "warnings": json.dumps(list(warnings), ensure_ascii=False),
+            "partial": int(partial),
+        }
+        regions = self._write(run)
+        return WrittenChanges(tuple(regions), sum(counts.values()), counts, areas, caption)
+
+    def abort(self) -> None:
+        """Remove what was written. Does nothing after :meth:`finish` but tidy up."""
+        with contextlib.suppress(sqlite3.Error):
+            self._stage.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _run_row(self) -> dict[str, object]:
+        info = self._info
+        parse = {
+            "explanation": info.parsed.explanation,
+            "anything": info.parsed.anything,
+            "queries": [
+                {"object": query.object, "direction": query.direction}
+                for query in info.parsed.queries
+            ],
+        }
+        names = (
+            "run_id",
+            "created",
+            "prompt",
+            "before",
+            "after",
+            "date_before",
+            "date_after",
+            "system",
+            "revision",
+            "threshold",
+            "min_area",
+            "pixel_size",
+            "told_pixel_size",
+        )
+        row: dict[str, object] = {name: getattr(info, name) for name in names}
+        row["parse"] = json.dumps(parse, ensure_ascii=False)
+        row["competing"] = ", ".join(info.parsed.competing) or None
+        return row
+
+    def _tally(self) -> list[Tally]:
+        tallies = []
+        georeferenced = self._info.pixel_size is not None
+        for index, query in enumerate(self._info.parsed.queries):
+            rows = self._run_sql(
+                "SELECT json_extract(facts, '$.position'), COUNT(*), SUM(size), "
+                "SUM(json_extract(facts, '$.along') != ''), MAX(json_extract(facts, '$.along')) "
+                "FROM region WHERE query = ? GROUP BY 1",
+                (index,),
+            ).fetchall()
+            area = sum(row[2] for row in rows) if georeferenced else None
+            positions = {row[0]: row[2] for row in rows}
+            count, along = sum(row[1] for row in rows), sum(row[3] for row in rows)
+            line = max((row[4] for row in rows), default="")
+            tallies.append(Tally(query, count, area, positions, along, line))
+        return tallies
+
+    def _write(self, run: dict[str, object]) -> list[Region]:
+        part = os.path.join(self._folder, "changes.gpkg")
+        with thread_options(OGR_SQLITE_SYNCHRONOUS="OFF"):
+            regions, problem = checked(lambda: self._fill(part, run))
+        if problem or regions is None:
+            raise self._failed(problem)
+        try:
+            os.replace(part, self._path)
+        except OSError as error:
+            raise self._failed(error) from error
+        self.abort()
+        return regions
+
+    def _fill(self, path: str, run: dict[str, object]) -> Optional[list[Region]]:
+        """Write both tables; called with GDAL's errors collected by the caller."""
+        source = ogr.GetDriverByName("GPKG").CreateDataSource(path)
+        if source is None:
+            return None
+        options = [f"DESCRIPTION={run['caption']}", "GEOMETRY_NAME=geom", "FID=fid"]
+        layer = source.CreateLayer(
+            CHANGES, self._crs or undefined_crs(), ogr.wkbMultiPolygon, options=options
+        )
+        table = source.CreateLayer(
+            RUNS, None, ogr.wkbNone, options=["ASPATIAL_VARIANT=GPKG_ATTRIBUTES"]
+        )
+        if layer is None or table is None:
+            return None
+        for target, fields in ((layer, CHANGE_FIELDS), (table, RUN_FIELDS)):
+            for name, kind in fields:
+                target.CreateField(ogr.FieldDefn(name, kind))
+        kept: list[Region] = []
+        layer.StartTransaction()
+        rows = self._run_sql("SELECT facts, wkb FROM region ORDER BY size DESC, rowid")
+        for number, (facts, wkb) in enumerate(rows, start=1):
+            region = self._numbered(json.loads(facts), number)
+            if number <= MAX_REGIONS_IN_RESULT:
+                kept.append(region)
+            feature = ogr.Feature(layer.GetLayerDefn())
+            _set(feature, self._change_row(region))
+            feature.SetGeometryDirectly(ogr.CreateGeometryFromWkb(wkb))
+            if layer.CreateFeature(feature) != 0:
+                return None
+        layer.CommitTransaction()
+        row = ogr.Feature(table.GetLayerDefn())
+        _set(row, run)
+        return kept if table.CreateFeature(row) == 0 else None
+
+    def _numbered(self, facts: dict[str, object], number: int) -> Region:
+        facts["bounds"] = tuple(facts["bounds"])
+        region = Region(**{**facts, "change_id": number})
+        return replace(region, caption=region_caption(region, self._info.pixel_size))
+
+    def _change_row(self, region: Region) -> dict[str, object]:
+        info = self._info
+        names = (
+            "change_id",
+            "object",
+            "direction",
+            "from_class",
+            "to_class",
+            "score",
+            "area_m2",
+            "area_px",
+            "caption",
+        )
+        row: dict[str, object] = {name: getattr(region, name) for name in names}
+        row.update(
+            prompt=info.prompt,
+            before=os.path.basename(info.before),
+            after=os.path.basename(info.after),
+            date_before=info.date_before,
+            date_after=info.date_after,
+            system=info.system,
+            revision=info.revision,
+            run_id=info.run_id,
+            created=info.created,
+            status=UNREVIEWED,
+        )
+        return row
+
+    def _flush(self) -> None:
+        try:
+            self._stage.executemany("INSERT INTO region VALUES (?, ?, ?, ?)", self._pending)
+            self._stage.commit()
+        except sqlite3.Error as error:
+            raise self._failed(str(error)) from error
+        self._pending.clear()
+
+    def _run_sql(self, statement: str, values: tuple[object, ...] = ()) -> sqlite3.Cursor:
+        try:
+            return self._stage.execute(statement, values)
+        except sqlite3.Error as error:
+            raise self._failed(str(error)) from error
+
+    def _failed(self, problem: Union[str, OSError]) -> ChangeScribeError:
+        return could_not_write(self._shown_as, problem)
+
+
+def _set(feature: ogr.Feature, row: dict[str, object]) -> None:
+    """Fill a feature; None becomes NULL."""
+    for name, value in row.items():
+        if value is None:
+            feature.SetFieldNull(name)
+        else:
+            feature.SetField(name, value)

@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a finished detection found, asked of areas: facts for the guard, factual captions."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Optional
+
+from osgeo import ogr
+
+from ..classes import class_of
+from ..errors import InputError
+from ..raster.support import checked, spatial_reference
+from ..request import APPEARED, CHANGED, REMOVED, Area, ParsedPrompt, Query
+from ..wording.facts import Tally, scene_caption
+from ..wording.guard import Facts, Found
+from .changes_layer import CHANGES, RUNS, known_crs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ..wording.reading import Event
+
+#: A region counts in an area that has this share of it, or as many of its pixels.
+_LEAST_SHARE, _LEAST_PIXELS = 0.5, 400
+
+
+@dataclass(frozen=True)
+class DetectedRegion:
+    """A region of the layer ``changes``.
+
+    Attributes:
+        change_id: its number.
+        event: class (or the prompt's noun where it is none) and direction.
+        caption: the factual one.
+        area: its polygons.
+    """
+
+    change_id: int
+    event: Event
+    caption: str
+    area: Area
+
+
+class Detected:
+    """The results of a detection. To be used in one thread.
+
+    Args:
+        gpkg: GeoPackage of the run.
+
+    Raises:
+        InputError: it cannot be opened, or is not of a run.
+    """
+
+    def __init__(self, gpkg: str) -> None:
+        file, problem = checked(lambda: ogr.Open(gpkg))
+        # A copy in memory: QGIS may write into the file while this is being asked.
+        memory = ogr.GetDriverByName("Memory")
+        self._source = None
+        if file is not None:
+            self._source, problem = checked(lambda: memory.CopyDataSource(file, "detected"))
+        layer = None if self._source is None else self._source.GetLayerByName(CHANGES)
+        runs = None if self._source is None else self._source.GetLayerByName(RUNS)
+        run = None if runs is None else runs.GetNextFeature()
+        if layer is None or run is None:
+            raise InputError(
+                f'The results in "{gpkg}" cannot be opened.', "Run the detection again.", problem
+            )
+        self._layer = layer
+        self._crs = known_crs(layer)
+        self.crs_wkt = self._crs.ExportToWkt() if self._crs is not None else ""
+        parse = json.loads(run["parse"])
+        queries = tuple(Query(q["object"], q["direction"]) for q in parse["queries"])
+        self._parsed = ParsedPrompt(run["prompt"], queries, bool(parse["anything"]))
+        self._pixel_size: Optional[float] = run["pixel_size"]
+        self.caption: str = run["caption"] or ""
+
+    @property
+    def extent(self) -> tuple[float, float, float, float]:
+        """Of all regions: xmin, ymin, xmax, ymax."""
+        xmin, xmax, ymin, ymax = self._layer.GetExtent()
+        return xmin, ymin, xmax, ymax
+
+    @property
+    def nothing_found(self) -> str:
+        """The caption of a place where nothing was found."""
+        return scene_caption(self._parsed, [], pixel_size=self._pixel_size)
+
+    def regions(self, most: int) -> Iterator[DetectedRegion]:
+        """Yield the regions, the largest first.
+
+        Args:
+            most: as many at most.
+        """
+        self._layer.SetSpatialFilter(None)
+        self._layer.ResetReading()
+        rows = ((feature["change_id"], feature.GetFID()) for feature in self._layer)
+        for _, fid in sorted(rows)[:most]:
+            feature = self._layer.GetFeature(fid)
+            yield DetectedRegion(
+                int(feature["change_id"]),
+                _event(feature),
+                feature["caption"] or "",
+                Area(feature.GetGeometryRef().ExportToWkt(), self.crs_wkt or None),
+            )
+
+    def facts(
+        self, place: Area, own: Optional[Event] = None, within: Optional[Area] = None
+    ) -> Facts:
+        """Return what was found in a place.
+
+        Args:
+            place: polygons, with their CRS; without one in that of the layer.
+            own: see :class:`Facts`.
+            within: only what lies in these polygons too.
+        """
+        found: dict[Event, Found] = {}
+        for feature, share in self._inside(place, within):
+            event = _event(feature)
+            counts = share >= _LEAST_SHARE or share * feature["area_px"] >= _LEAST_PIXELS
+            before = found.get(event, Found(0, 0.0))
+            area = (before.area_m2 or 0.0) + share * (feature["area_m2"] or 0.0)
+            found[event] = Found(
+                before.count + int(counts), None if feature["area_m2"] is None else area
+            )
+            for name, way in ((feature["from_class"], REMOVED), (feature["to_class"], APPEARED)):
+                # What it replaced, or gave way to, is known to have changed as well.
+                if name:
+                    found.setdefault((name, way), Found(0, 0.0))
+        asked = {_named(query.object) for query in self._parsed.queries}
+        return Facts(found, own, frozenset(asked))
+
+    def describe(self, place: Area) -> str:
+        """Return the factual caption of a place; "" where nothing was found in it."""
+        tallies: dict[Query, Tally] = {}
+        for feature, share in self._inside(place):
+            if share < _LEAST_SHARE and share * feature["area_px"] < _LEAST_PIXELS:
+                continue
+            query = Query(feature["object"], feature["direction"])
+            tally = tallies.get(query, Tally(query, area_m2=None))
+            area = None
+            if feature["area_m2"] is not None:
+                area = (tally.area_m2 or 0.0) + share * feature["area_m2"]
+            tallies[query] = Tally(query, tally.count + 1, area)
+        if not tallies:
+            return ""
+        # Of what is absent from one tile nothing is said: the scene's caption does.
+        parsed = ParsedPrompt(self._parsed.text, tuple(tallies), anything=True)
+        ordered = sorted(tallies.values(), key=lambda tally: -(tally.area_m2 or tally.count))
+        return scene_caption(parsed, ordered, pixel_size=self._pixel_size)
+
+    def _inside(
+        self, place: Area, within: Optional[Area] = None
+    ) -> Iterator[tuple[ogr.Feature, float]]:
+        """Yield the regions that a place touches, with the share of each that lies in it."""
+        geometry = self._placed(place)
+        if within is not None:
+            both, _ = checked(lambda: geometry.Intersection(self._placed(within)))
+            if both is None or both.IsEmpty():
+                return
+            geometry = both
+        self._layer.SetSpatialFilter(geometry)
+        self._layer.ResetReading()
+        for feature in self._layer:
+            region = feature.GetGeometryRef()
+            whole = region.Area()
+            part, _ = checked(lambda region=region: region.Intersection(geometry))
+            # Regions that only touch the place have a line or a point in common with it.
+            surface = part is not None and part.GetDimension() > 1
+            share = part.Area() / whole if surface and whole > 0 else 0.0
+            if share > 0:
+                yield feature, share
+        self._layer.SetSpatialFilter(None)
+
+    def _placed(self, place: Area) -> ogr.Geometry:
+        geometry, _ = checked(lambda: ogr.CreateGeometryFromWkt(place.wkt))
+        if geometry is None:
+            raise InputError("The area to describe is not a polygon.", "Choose a polygon layer.")
+        if place.crs and self._crs is not None:
+            source = spatial_reference(place.crs)
+            if not source.IsSame(self._crs):
+                checked(lambda: geometry.TransformTo(self._crs))
+        return geometry
+
+
+def together(facts: Sequence[Facts]) -> Facts:
+    """Join what several detections found in the same place: the first has the say on regions."""
+    found = {}
+    for known in reversed(facts):
+        found.update({event: row for event, row in known.found.items() if row.count})
+    for known in facts:
+        for event, row in known.found.items():
+            found.setdefault(event, row)
+    return Facts(found, facts[0].own, frozenset().union(*(known.asked for known in facts)))
+
+
+def _event(feature: ogr.Feature) -> Event:
+    return _named(feature["object"]), feature["direction"] or CHANGED
+
+
+def _named(noun: str) -> str:
+    land_cover = class_of(noun)
+    return noun if land_cover is None else land_cover.name

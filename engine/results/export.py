@@ -1,0 +1,372 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Changes as a shapefile, GeoJSON or GeoPackage for other programs."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Callable, Optional
+
+from osgeo import gdal, ogr
+
+from ..errors import ExistsError, InputError, OutputError
+from ..raster.support import checked, thread_options
+from ..writing import could_not_write
+from .changes_layer import CHANGES, RUNS, known_crs, undefined_crs
+
+#: Names of at most ten characters, which is what a shapefile has room for. A test checks
+#: that they are unique and that every field of ``changes`` is here.
+SHAPEFILE_NAMES: dict[str, str] = {
+    "change_id": "change_id",
+    "prompt": "prompt",
+    "object": "object",
+    "direction": "direction",
+    "from_class": "from_class",
+    "to_class": "to_class",
+    "score": "score",
+    "area_m2": "area_m2",
+    "area_px": "area_px",
+    "caption": "caption",
+    "before": "before",
+    "after": "after",
+    "date_before": "date_bef",
+    "date_after": "date_aft",
+    "system": "system",
+    "revision": "revision",
+    "run_id": "run_id",
+    "created": "created",
+    "status": "status",
+}
+#: Bytes of text in a field of a shapefile.
+TEXT_BYTES = 254
+#: Either part of a shapefile (.shp, .dbf) can hold this many bytes.
+_SHAPEFILE_BYTES = 2**31 - 1
+_WIDTHS = {"score": (8, 4), "area_m2": (20, 1), "change_id": (12, 0), "area_px": (15, 0)}
+#: Digits after the point in formats that are read by people; a GeoPackage keeps all.
+_DIGITS = {"area_m2": 1}
+_DRIVERS = {".shp": "ESRI Shapefile", ".geojson": "GeoJSON", ".json": "GeoJSON", ".gpkg": "GPKG"}
+#: All that belongs to a shapefile: its indices and metadata would be wrong for another.
+_SHAPEFILE_PARTS = (
+    ".shp",
+    ".shx",
+    ".dbf",
+    ".prj",
+    ".cpg",
+    ".cst",
+    ".idm",
+    ".ind",
+    ".qix",
+    ".sbn",
+    ".sbx",
+    ".qmd",
+    ".shp.xml",
+    ".qpj",
+    "_captions.csv",
+)
+
+
+def export(
+    gpkg: str,
+    out: str,
+    *,
+    overwrite: bool = False,
+    min_score: Optional[float] = None,
+    statuses: Sequence[str] = (),
+) -> tuple[str, ...]:
+    """Write the changes of a run in another format.
+
+    Args:
+        gpkg: as :mod:`changescribe.engine.results.changes_layer` writes it.
+        out: ``.shp``, ``.geojson`` or ``.gpkg``. A shapefile gets a ``.cpg`` (UTF-8) and,
+            where a text was cut to 254 bytes, ``<name>_captions.csv`` with all captions whole.
+            GeoJSON is in WGS 84 (RFC 7946) where the changes have a CRS.
+        overwrite: replace an existing file; of a shapefile all parts, and the captions.
+        min_score: leave out what scores less.
+        statuses: keep only these; empty keeps all.
+
+    Returns:
+        Warnings for the user.
+
+    Raises:
+        InputError: the GeoPackage or the output is not usable as given: a part of it exists,
+            or its folder is missing or cannot be written to.
+        OutputError: the result could not be written; nothing is left behind.
+    """
+    target = Path(out).absolute()
+    # OGR writes its own parts in lower case, whatever the name says.
+    target = target.with_suffix(target.suffix.lower()) if target.suffix else target
+    driver = _DRIVERS.get(target.suffix)
+    if driver is None:
+        raise InputError(
+            f'"{target.name}" is not a format that can be exported.',
+            "Choose a name that ends in .shp, .geojson or .gpkg.",
+        )
+    source = _open(gpkg)
+    if target.exists() and target.samefile(gpkg):
+        raise InputError("The export would replace its own source.", "Choose another name.")
+    existing = [part for part in _parts(target) if part.exists()]
+    if existing and not overwrite:
+        raise ExistsError(existing[0])
+    layer = source.GetLayerByName(CHANGES)
+    layer.SetAttributeFilter(_filter(min_score, statuses))
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=".changescribe-", dir=target.parent))
+    except OSError as error:
+        raise could_not_write(target, error) from error
+    try:
+        write = {"ESRI Shapefile": _shapefile, "GeoJSON": _geojson, "GPKG": _geopackage}[driver]
+        warnings = write(source, layer, folder / target.name)
+        _publish(folder, target)
+    except OSError as error:
+        raise could_not_write(target, error) from error
+    finally:
+        layer.SetAttributeFilter(None)
+        shutil.rmtree(folder, ignore_errors=True)
+    return warnings
+
+
+def _open(path: str) -> gdal.Dataset:
+    source, problem = checked(lambda: gdal.OpenEx(path, gdal.OF_VECTOR | gdal.OF_READONLY))
+    if source is None:
+        raise InputError(f'"{path}" cannot be opened.', "Choose a GeoPackage of a run.", problem)
+    layer, _ = checked(lambda: source.GetLayerByName(CHANGES))
+    if layer is None:
+        raise InputError(
+            f'"{path}" has no layer "{CHANGES}".', "Choose a GeoPackage that a run has written."
+        )
+    return source
+
+
+def _filter(min_score: Optional[float], statuses: Sequence[str]) -> Optional[str]:
+    terms = []
+    if min_score is not None:
+        terms.append(f"score >= {float(min_score)!r}")
+    if statuses:
+        quoted = ", ".join("'" + status.replace("'", "''") + "'" for status in statuses)
+        terms.append(f"status IN ({quoted})")
+    return " AND ".join(terms) or None
+
+
+def _parts(target: Path) -> list[Path]:
+    """All files that an export to ``target`` replaces."""
+    if target.suffix.lower() != ".shp":
+        return [target]
+    return [target, *(Path(f"{target.with_suffix('')}{ending}") for ending in _SHAPEFILE_PARTS)]
+
+
+def _publish(folder: Path, target: Path) -> None:
+    """Move all parts to their place; parts of what was there before go first."""
+    if target.suffix.lower() == ".shp":
+        for part in _parts(target):
+            part.unlink(missing_ok=True)
+    # The part that is opened comes last, so that it never stands there alone.
+    for part in sorted(folder.iterdir(), key=lambda path: path.name == target.name):
+        part.replace(target.parent / part.name)
+
+
+def _write(fill: Callable[[], bool]) -> None:
+    """Run GDAL calls that write a file.
+
+    Raises:
+        OSError: GDAL reports an error; :func:`export` says which file was to be written.
+    """
+    with thread_options(GDAL_PAM_ENABLED="NO"):
+        done, problem = checked(fill)
+    if problem or not done:
+        raise OSError(problem)
+
+
+def _fields(layer: ogr.Layer) -> list[tuple[str, int]]:
+    """Fields of the contract, then those that the user has added."""
+    definition = layer.GetLayerDefn()
+    fields = [definition.GetFieldDefn(i) for i in range(definition.GetFieldCount())]
+    return [(field.GetName(), field.GetType()) for field in fields]
+
+
+def shapefile_names(names: Sequence[str]) -> dict[str, str]:
+    """Give every field a name of at most ten characters, none twice.
+
+    Args:
+        names: of the layer's fields; those of the contract have a planned name.
+    """
+    given: dict[str, str] = {}
+    used: set[str] = set()
+    for name in sorted(names, key=lambda name: name not in SHAPEFILE_NAMES):
+        short = SHAPEFILE_NAMES.get(name, name.encode("ascii", "replace").decode()[:10])
+        number = 1
+        while short.lower() in used:
+            short = f"{short[: 9 - len(str(number))]}_{number}"
+            number += 1
+        used.add(short.lower())
+        given[name] = short
+    return given
+
+
+def cut_text(text: str, limit: int = TEXT_BYTES) -> str:
+    """Cut a text to a number of UTF-8 bytes, between two characters."""
+    return text.encode("utf-8")[:limit].decode("utf-8", "ignore")
+
+
+def _shapefile(_source: gdal.Dataset, layer: ogr.Layer, path: Path) -> tuple[str, ...]:
+    fields = _fields(layer)
+    names = shapefile_names([name for name, _ in fields])
+    widths = _text_widths(layer, fields)
+    cut: set[str] = set()
+
+    def fill() -> bool:
+        driver = ogr.GetDriverByName("ESRI Shapefile")
+        target = driver.CreateDataSource(str(path))
+        made = target.CreateLayer(
+            path.stem, known_crs(layer), ogr.wkbPolygon, options=["ENCODING=UTF-8"]
+        )
+        for name, kind in fields:
+            made.CreateField(_shapefile_field(names[name], name, kind, widths.get(name)))
+        definition = made.GetLayerDefn()
+        for feature in _features(layer):
+            copy = ogr.Feature(definition)
+            copy.SetGeometry(feature.GetGeometryRef())
+            for index, (name, kind) in enumerate(fields):
+                if feature.IsFieldSetAndNotNull(index):
+                    copy.SetField(index, _value(feature, index, kind, name, cut))
+            if made.CreateFeature(copy) != 0:
+                return False
+        return True
+
+    _write(fill)
+    # GDAL writes it by itself from 2.x on; what readers rely on is said here.
+    path.with_suffix(".cpg").write_text("UTF-8", encoding="ascii")
+    for part in (path, path.with_suffix(".dbf")):
+        if part.stat().st_size > _SHAPEFILE_BYTES:
+            raise OutputError(
+                "The changes do not fit into a shapefile, which ends at 2 GB.",
+                "Export a GeoPackage, or fewer changes.",
+            )
+    if not cut:
+        return ()
+    sidecar = path.with_name(f"{path.stem}_captions.csv")
+    _write_captions(layer, sidecar)
+    listed = ", ".join(sorted(cut))
+    warning = (
+        f"Texts longer than {TEXT_BYTES} bytes were cut in the shapefile ({listed}). "
+        f'The whole captions are in "{sidecar.name}".'
+    )
+    return (warning,)
+
+
+def _text_widths(layer: ogr.Layer, fields: Sequence[tuple[str, int]]) -> dict[str, int]:
+    """Return the bytes that each text field needs: every row of a .dbf takes all of them."""
+    widths = {name: 1 for name, kind in fields if kind == ogr.OFTString}
+    for feature in _features(layer):
+        for name, width in widths.items():
+            needed = len((feature.GetField(name) or "").encode("utf-8"))
+            widths[name] = min(max(width, needed), TEXT_BYTES)
+    return widths
+
+
+def _shapefile_field(short: str, name: str, kind: int, text_width: Optional[int]) -> ogr.FieldDefn:
+    field = ogr.FieldDefn(short, kind)
+    if text_width is not None:
+        field.SetWidth(text_width)
+    elif name in _WIDTHS:
+        width, precision = _WIDTHS[name]
+        field.SetWidth(width)
+        field.SetPrecision(precision)
+    return field
+
+
+def _features(layer: ogr.Layer) -> Iterator[ogr.Feature]:
+    layer.ResetReading()
+    feature = layer.GetNextFeature()
+    while feature is not None:
+        yield feature
+        feature = layer.GetNextFeature()
+
+
+def _value(feature: ogr.Feature, index: int, kind: int, name: str, cut: set[str]) -> object:
+    if kind in (ogr.OFTInteger, ogr.OFTInteger64):
+        return feature.GetFieldAsInteger64(index)
+    if kind == ogr.OFTReal:
+        return feature.GetFieldAsDouble(index)
+    text = feature.GetFieldAsString(index)
+    short = cut_text(text)
+    if short != text:
+        cut.add(name)
+    return short
+
+
+def _write_captions(layer: ogr.Layer, path: Path) -> None:
+    # With a mark at the start, spreadsheets read it as UTF-8.
+    with path.open("w", encoding="utf-8-sig", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("change_id", "caption", "prompt"))
+        for feature in _features(layer):
+            writer.writerow(
+                (
+                    feature.GetField("change_id"),
+                    feature.GetField("caption"),
+                    feature.GetField("prompt"),
+                )
+            )
+
+
+def _geojson(_source: gdal.Dataset, layer: ogr.Layer, path: Path) -> tuple[str, ...]:
+    options = ["WRITE_BBOX=YES"]
+    if known_crs(layer) is not None:
+        # Transformed to WGS 84 by the driver, rings turned and cut as RFC 7946 wants.
+        options.append("RFC7946=YES")
+    _write(lambda: _copy(layer, "GeoJSON", path, options))
+    if known_crs(layer) is None:
+        return ("The changes have no CRS: the GeoJSON holds columns and rows, not degrees.",)
+    return ()
+
+
+def _geopackage(source: gdal.Dataset, layer: ogr.Layer, path: Path) -> tuple[str, ...]:
+    _write(lambda: _copy(layer, "GPKG", path, ["GEOMETRY_NAME=geom"]))
+    runs, _ = checked(lambda: source.GetLayerByName(RUNS))
+    if runs is not None:
+        _write(lambda: _add_runs(runs, path))
+    return ()
+
+
+def _copy(layer: ogr.Layer, driver: str, path: Path, options: Sequence[str]) -> bool:
+    target = ogr.GetDriverByName(driver).CreateDataSource(str(path))
+    crs = known_crs(layer)
+    if crs is None and driver == "GPKG":
+        crs = undefined_crs()
+    made = target.CreateLayer(CHANGES, crs, ogr.wkbMultiPolygon, options=list(options))
+    return _copy_features(layer, made, _DIGITS if driver == "GeoJSON" else None)
+
+
+def _add_runs(runs: ogr.Layer, path: Path) -> bool:
+    target = gdal.OpenEx(str(path), gdal.OF_VECTOR | gdal.OF_UPDATE)
+    made = target.CreateLayer(RUNS, None, ogr.wkbNone, ["ASPATIAL_VARIANT=GPKG_ATTRIBUTES"])
+    return _copy_features(runs, made)
+
+
+def _copy_features(
+    layer: ogr.Layer, made: ogr.Layer, digits: Optional[dict[str, int]] = None
+) -> bool:
+    definition = layer.GetLayerDefn()
+    for index in range(definition.GetFieldCount()):
+        made.CreateField(definition.GetFieldDefn(index))
+    rounded = {
+        name: places
+        for name, places in (digits or {}).items()
+        if definition.GetFieldIndex(name) >= 0
+    }
+    transaction = made.TestCapability(ogr.OLCTransactions)
+    if transaction:
+        made.StartTransaction()
+    for feature in _features(layer):
+        copy = ogr.Feature(made.GetLayerDefn())
+        copy.SetFrom(feature)
+        for name, places in rounded.items():
+            value = feature.GetField(name)
+            if value is not None:
+                copy.SetField(name, round(value, places))
+        if made.CreateFeature(copy) != 0:
+            return False
+    return not transaction or made.CommitTransaction() == 0

@@ -1,0 +1,439 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The bundled model: ONNX files on onnxruntime and numpy alone.
+
+The network itself is in ``engine/modules/bundled/network.py``.
+
+The head reads the object phrase only. The direction of a query is the order in
+which it is given the dates, with the same weights: "appeared" is (before,
+after), "removed" is (after, before). Exchanging the rasters therefore exchanges
+appeared and removed exactly.
+
+Where pixels are too coarse (:attr:`..request.Query.coarse`) to know objects by their shape, a
+change is where one date is not what the other one foretells, see :mod:`..unforeseen`; the network
+says only which of the queries it belongs to.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Optional
+
+from ...classes import CLASS_NAMES, class_of, index_among
+from ...errors import DependencyError, WeightsError
+from ...paths import MODELS
+from ...request import APPEARED, CHANGED, REMOVED
+from ..base import CLASS_UNKNOWN, ChangeSystem, SystemInfo, TilePrediction
+from .captioner import BundledCaptioner, CaptionerFacts, read_facts
+from .unforeseen import cell_means, measurable, unforeseen
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+
+    from ...request import Query
+    from ...text.encoder import TextEncoder
+
+MANIFEST = "manifest.json"
+#: Least score of a land-cover class for a from/to class to be told.
+LEAST_CLASS_SCORE = 0.4
+#: A phrase less alike than this (cosine) to every trained one gets a warning.
+KNOWN_PHRASE = 0.72
+#: Side in pixels of a cell of the class scores.
+CLASS_STRIDE = 4
+#: What the class branch tells apart in coarse pixels: what people build and bare ground (new
+#: roads and building sites look like it), and plants. Water turns green or muddy and stays water:
+#: it is left to the network.
+KINDS = {"building": 0, "road": 0, "bare ground": 0, "tree": 1, "grass": 1, "water": 2}
+WATER = KINDS["water"]
+#: Pixels: 1024 of LEVIR (0.55 m), magnified, are four tiles. Where tiles are much larger, a pixel
+#: takes longer: the processor's caches are too small.
+LARGEST_TILE = 704
+#: Of what was not foreseen, in standard deviations; the logarithm needs one.
+LEAST_AMOUNT = 1e-3
+COARSE_NOTE = (
+    "The pixels are coarse, or of unknown size: where the bundled model does not know objects by "
+    "their shape, it finds ground whose colour is not what the other date would make one expect. "
+    "The kind and the direction of such a change are guesses."
+)
+TOO_LITTLE_NOTE = (
+    "Less than 64 x 64 pixels with data are too few to say which colours are unusual: where there "
+    "are no more, no change of coarse pixels is found."
+)
+
+_REINSTALL = "Install the plugin again."
+
+
+class BundledSystem(ChangeSystem):
+    """The model that ships with the plugin.
+
+    Args:
+        folder: where the model files are; None is the shipped one.
+    """
+
+    def __init__(self, folder: Optional[Path] = None) -> None:
+        self._folder = Path(folder) if folder is not None else MODELS
+        self._manifest = _read_manifest(self._folder)
+        self._encoder: Any = None
+        self._head: Any = None
+        self._text: Optional[TextEncoder] = None
+        self._captioner: Optional[BundledCaptioner] = None
+        self._captioner_facts = self._fitting_captioner()
+        self._trained_phrases: Optional[np.ndarray] = None
+        #: ``scale`` and ``bias`` of the score of what was not foreseen, see :meth:`_surprise`.
+        self.surprise: Optional[dict[str, float]] = self._manifest.get("unforeseen")
+        self._wanted_device = ""
+        self._device = "not loaded"
+        self.info = SystemInfo(
+            name="bundled",
+            title="Bundled - fast, no download",
+            description=(
+                "A small language-guided model that ships with the plugin and runs on the CPU."
+            ),
+            pixel_sizes=tuple(self._manifest["pixel_sizes"]),
+            classes=CLASS_NAMES,
+            tile_size=512,
+            largest_tile=LARGEST_TILE,
+            overlap=64,
+            batch_size=1,
+            revision=self._manifest["revision"],
+            terms=self._manifest["terms"],
+            writes=self._captioner_facts is not None,
+        )
+
+    def _fitting_captioner(self) -> Optional[CaptionerFacts]:
+        """Return the manifest of the captioner; None without one for these very features."""
+        facts = read_facts(self._folder)
+        if facts is None:
+            return None
+        fits = all(self.digests.get(name) == known for name, known in facts.belongs_to.items())
+        return facts if fits else None
+
+    def load(self, device: str = "auto") -> None:
+        """Open the model files; see the base class. Each is verified by its SHA-256."""
+        if self._head is not None and device == self._wanted_device:
+            return
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise DependencyError(
+                "The package onnxruntime is not installed.",
+                "Install it from the dependencies panel of ChangeScribe.",
+                str(error),
+            ) from error
+        from ...text.encoder import TextEncoder
+
+        for name, digest in self._manifest["sha256"].items():
+            _verify(self._folder / name, digest)
+        threads = _cpu_count()
+        providers, reason = _choose_providers(onnxruntime, device)
+        self._encoder = self._open(onnxruntime, "encoder.onnx", providers, threads)
+        self._head = self._open(onnxruntime, "head.onnx", providers, threads)
+        self._text = TextEncoder()
+        self._wanted_device = device
+        # What really runs is told by the session: a provider that fails to start is dropped.
+        if "CUDAExecutionProvider" in self._head.get_providers():
+            self._device = "CUDA"
+        else:
+            if not reason:
+                reason = "the CUDA provider could not be started"
+            self._device = f"CPU ({threads} thread{'s' if threads > 1 else ''}): {reason}"
+
+    def _open(self, onnxruntime: Any, name: str, providers: list[str], threads: int) -> Any:
+        """Open a session with options of its own."""
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        # Idle threads sleep rather than spin: QGIS draws in the meantime.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 4
+        try:
+            return onnxruntime.InferenceSession(
+                str(self._folder / name), sess_options=options, providers=providers
+            )
+        except Exception as error:  # onnxruntime's own exceptions share no public base class
+            raise WeightsError(
+                f"The bundled model cannot be read: {name}.", _REINSTALL, str(error)
+            ) from error
+
+    @property
+    def device(self) -> str:
+        """The device in use and why, such as "CPU (2 threads): no CUDA provider"."""
+        return self._device
+
+    def predict(
+        self, before: np.ndarray, after: np.ndarray, queries: Sequence[Query]
+    ) -> TilePrediction:
+        """Score a batch of tile pairs; every tile is encoded once for all queries."""
+        import numpy as np
+
+        batch, height, width = before.shape[:3]
+        scores = np.zeros((batch, len(queries), height, width), np.float32)
+        classes = np.full((2, batch, height, width), CLASS_UNKNOWN, np.uint8)
+        for row in range(batch):
+            parts, scores[row] = self.look(before[row], after[row], queries)
+            for date in range(2):
+                classes[date, row] = _likely_class(parts["classes"][date])
+        notes = [COARSE_NOTE] if self._goes_by_colour(queries) else []
+        if notes and not all(map(measurable, before, after)):
+            notes.append(TOO_LITTLE_NOTE)
+        return TilePrediction(scores, classes[0], classes[1], tuple(notes))
+
+    def describe(
+        self,
+        before: np.ndarray,
+        after: np.ndarray,
+        queries: Sequence[Query],
+        regions: np.ndarray,
+    ) -> TilePrediction:
+        """Score a batch of tile pairs and write about their regions; see the base class."""
+        if self._captioner_facts is None:
+            return super().describe(before, after, queries, regions)
+        import numpy as np
+
+        from . import features
+
+        asked = [*queries, *features.QUERIES]
+        batch, height, width = before.shape[:3]
+        scores = np.zeros((batch, len(queries), height, width), np.float32)
+        sentences = []
+        for row in range(batch):
+            parts, found = self.look(before[row], after[row], asked)
+            scores[row] = found[: len(queries)]
+            if not regions[row].any():
+                sentences.append("")
+                continue
+            seen = features.features(parts, found[len(queries) :], regions[row])
+            sentences.append(self.captioner().write(*seen))
+        return TilePrediction(scores, captions=tuple(sentences))
+
+    def captioner(self) -> BundledCaptioner:
+        """Open the captioner when it is first needed; it runs on one thread of the CPU."""
+        import onnxruntime
+
+        facts = self._captioner_facts
+        if self._captioner is None and facts is not None:
+            self._captioner = BundledCaptioner(
+                self._folder,
+                facts,
+                lambda path: self._open(onnxruntime, path.name, ["CPUExecutionProvider"], 1),
+            )
+        if self._captioner is None:
+            raise RuntimeError("there is no captioner")
+        return self._captioner
+
+    def look(
+        self, before: np.ndarray, after: np.ndarray, queries: Sequence[Query]
+    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """Return all that the model knows of a pair of tiles.
+
+        Args:
+            before: (H, W, 3) uint8, H and W multiples of 32.
+            after: the same for the later date.
+            queries: what to look for.
+
+        Returns:
+            The parts of the encoder's output by name, each (2, C, h, w), the earlier date first;
+            and the calibrated scores (Q, H, W) float32.
+        """
+        import numpy as np
+
+        self.load(self._wanted_device or "auto")
+        encoded = self._encoder.run(None, {"images": np.stack([before, after])})
+        scores = self._calibrated(self._raw(encoded, queries), queries)
+        parts = dict(zip([part.name for part in self._encoder.get_outputs()], encoded))
+        if self._goes_by_colour(queries):
+            surprise = self._surprise(unforeseen(before, after, parts["stride4"]))
+            fits = self._best_fitting(encoded, queries, parts["classes"])
+            np.maximum(scores, surprise * fits, out=scores)
+        return parts, scores
+
+    def _goes_by_colour(self, queries: Sequence[Query]) -> bool:
+        """Tell whether any query is answered by what was not foreseen."""
+        return self.surprise is not None and any(_kind(query) is not None for query in queries)
+
+    def _surprise(self, amount: np.ndarray) -> np.ndarray:
+        """Return the score of an amount of what was not foreseen, in [0, 1], of the same shape."""
+        import numpy as np
+
+        table = self.surprise or {}
+        raw = np.log(np.maximum(amount, LEAST_AMOUNT))
+        return 1 / (1 + np.exp(-(table["scale"] * raw + table["bias"])))
+
+    def _best_fitting(
+        self, encoded: list[np.ndarray], queries: Sequence[Query], classes: np.ndarray
+    ) -> np.ndarray:
+        """Tell to which of the queries a change belongs wherever there is one, (Q, H, W) bool.
+
+        To one at most: the one of the highest score whose class is of the kind that the ground is
+        then, and that scores no less in its own direction than in the other one. Whole cells of
+        the class scores are told apart: single pixels would fall into regions too small to keep.
+
+        Args:
+            encoded: the encoder's output.
+            queries: those of no kind (:func:`_kind`) get nothing.
+            classes: (2, 6, H/4, W/4) raw scores of the classes per date.
+        """
+        import numpy as np
+
+        appeared, removed = (
+            cell_means(self._raw(encoded, [replace(query, direction=way) for query in queries]))
+            for way in (APPEARED, REMOVED)
+        )
+        ways = ((APPEARED, appeared, removed, 1), (REMOVED, removed, appeared, 0))
+        kind_of = np.array([KINDS[name] for name in CLASS_NAMES])
+        kinds = kind_of[classes.argmax(1)]
+        best = np.full(appeared.shape, -np.inf, np.float32)
+        for row, query in enumerate(queries):
+            kind = _kind(query)
+            if kind is None:
+                continue
+            for name, this, other, date in ways:
+                if query.direction in (name, CHANGED):
+                    fits = (this[row] >= other[row]) & (kinds[date] == kind)
+                    best[row][fits] = this[row][fits]
+        best = self._calibrated(best, queries)
+        fitting = (best == best.max(0)) & (best > 0)
+        return fitting.repeat(CLASS_STRIDE, 1).repeat(CLASS_STRIDE, 2)
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of the model's files by name, as its manifest has them."""
+        return dict(self._manifest["sha256"])
+
+    def _raw(self, encoded: list[np.ndarray], queries: Sequence[Query]) -> np.ndarray:
+        """Return what the head says of a tile pair, (Q, H, W) float32.
+
+        The head runs once for each order of the dates that is asked for; "changed" is the larger
+        of the two directions.
+        """
+        import numpy as np
+
+        parts = [output.name for output in self._encoder.get_outputs()]
+        height, width = (side * CLASS_STRIDE for side in encoded[-1].shape[2:])
+        raw = np.full((len(queries), height, width), -np.inf, np.float32)
+        if not queries or self._text is None:
+            return raw
+        sentences = self._text.encode([query.object for query in queries])[2].astype(np.float32)
+        for first, second, directions in ((0, 1, (APPEARED, CHANGED)), (1, 0, (REMOVED, CHANGED))):
+            rows = [i for i, query in enumerate(queries) if query.direction in directions]
+            if not rows:
+                continue
+            inputs = {"sentence": sentences[rows]}
+            for side, date in (("before", first), ("after", second)):
+                inputs.update({f"{side}_{p}": a[date : date + 1] for p, a in zip(parts, encoded)})
+            answers = self._head.run(["change"], inputs)[0][0]
+            for row, answer in zip(rows, answers):
+                np.maximum(raw[row], answer, out=raw[row])
+        return raw
+
+    def _calibrated(self, raw: np.ndarray, queries: Sequence[Query]) -> np.ndarray:
+        """Return scores (Q, H, W) in [0, 1]; minus infinity becomes 0."""
+        import numpy as np
+
+        scores = np.zeros_like(raw)
+        for row, query in enumerate(queries):
+            scale, bias = self._calibration(query.object)
+            inner = scale * raw[row] + bias
+            scores[row] = (inner > -np.inf) / (1 + np.exp(-np.clip(inner, -30, 30)))
+        return scores
+
+    def _calibration(self, phrase: str) -> tuple[float, float]:
+        """Scale and bias that make 0.5 the default threshold of the phrase's class."""
+        land_cover = class_of(phrase)
+        table = self._manifest["calibration"]
+        entry = table.get(land_cover.name if land_cover else "other", table["other"])
+        return float(entry["scale"]), float(entry["bias"])
+
+    def notes(self, queries: Sequence[Query]) -> tuple[str, ...]:
+        """Warn about object phrases that resemble nothing the model was trained on."""
+        import numpy as np
+
+        unknown = [q.object for q in queries if class_of(q.object) is None]
+        if not unknown or self._text is None:
+            return ()
+        if self._trained_phrases is None:
+            self._trained_phrases = self._text.encode(self._manifest["phrases"])[2]
+        sentences = self._text.encode(unknown)[2]
+        alike = np.max(sentences @ self._trained_phrases.T, axis=1)
+        return tuple(
+            f'The bundled model was not trained to find "{phrase}": the result is a guess. '
+            f"It knows {', '.join(CLASS_NAMES[:-1])} and {CLASS_NAMES[-1]}."
+            for phrase, likeness in dict(zip(unknown, alike)).items()
+            if likeness < KNOWN_PHRASE
+        )
+
+    def unload(self) -> None:
+        """Close the sessions."""
+        self._encoder = self._head = self._text = self._trained_phrases = None
+        self._captioner = None
+        self._device = "not loaded"
+
+
+def _kind(query: Query) -> Optional[int]:
+    """Return of which of :data:`KINDS` the ground must be that answers a query by its colour.
+
+    Returns:
+        None for a query that is left to the network: not coarse, of no class, or for water.
+    """
+    index = index_among(query.object, CLASS_NAMES)
+    if index is None or not query.coarse:
+        return None
+    kind = KINDS[CLASS_NAMES[index]]
+    return None if kind == WATER else kind
+
+
+def _likely_class(raw: np.ndarray) -> np.ndarray:
+    """Return (H, W) uint8 of the likeliest class, from raw class scores (6, H/4, W/4)."""
+    import numpy as np
+
+    best = raw.argmax(0).astype(np.uint8)
+    least = np.log(LEAST_CLASS_SCORE / (1 - LEAST_CLASS_SCORE))
+    best[raw.max(0) < least] = CLASS_UNKNOWN
+    return best.repeat(CLASS_STRIDE, 0).repeat(CLASS_STRIDE, 1)
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    """Read what is known of the model files."""
+    try:
+        return json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WeightsError(
+            "The bundled model is missing or damaged.", _REINSTALL, str(error)
+        ) from error
+
+
+def _verify(path: Path, digest: str) -> None:
+    """Compare a file with its SHA-256."""
+    try:
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise WeightsError(
+            f"A file of the bundled model is missing: {path.name}.", _REINSTALL, str(error)
+        ) from error
+    if found != digest:
+        raise WeightsError(
+            f"A file of the bundled model is damaged: {path.name}.",
+            _REINSTALL,
+            f"SHA-256 is {found}, expected {digest}.",
+        )
+
+
+def _cpu_count() -> int:
+    """Return the number of processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return max(1, os.cpu_count() or 1)
+
+
+def _choose_providers(onnxruntime: Any, device: str) -> tuple[list[str], str]:
+    """Return onnxruntime's providers to try, and why CUDA is not among them ("" if it is)."""
+    if device == "cpu":
+        return ["CPUExecutionProvider"], "as chosen"
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        return ["CPUExecutionProvider"], "this onnxruntime has no CUDA provider"
+    return ["CUDAExecutionProvider", "CPUExecutionProvider"], ""

@@ -1,0 +1,353 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Keeps written captions true: each sentence is checked against what a detection found.
+
+A language model writes fluent sentences, some of which are wrong. What a sentence
+says is read off it (:mod:`.sentences`) and compared with the facts of the same place:
+whether anything changed, what appeared or went, and roughly how many. A sentence that
+says more than is known, runs in circles or breaks off is replaced by the factual
+caption, and the user is told how many were, and why.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Optional
+
+from ..classes import CLASSES, class_of
+from ..request import APPEARED, CHANGED, REMOVED
+from .reading import Claim, Event, read_sentence
+
+#: Kinds of reasons, each with what the user is told of it: what was wrong with a sentence.
+REASONS = {
+    "empty": "nothing in it that can be checked",
+    "unknown": "words or signs that are none",
+    "length": "too short, too long or broken off",
+    "repetition": "the same words again and again",
+    "presence": "whether anything changed",
+    "direction": "what appeared and what was removed",
+    "object": "an object that was not found there",
+    "region": "something other than the region",
+    "count": "the number",
+}
+_LEAST_WORDS, _MOST_WORDS, _MOST_LETTERS = 3, 45, 300
+_WORD = re.compile(r"[a-z]+(?:['-][a-z]+)*|\d+(?:[.,]\d+)*")
+#: Signs that sentences are made of; others come from broken tokens.
+_FOREIGN = re.compile(
+    r"[^A-Za-z0-9À-ɏ\s.,;:'’()%²/-]|\b(?:unk|https?|www)\b|\w{26,}", re.IGNORECASE
+)
+#: An English sentence does not end with these.
+_LOOSE_ENDS = frozenset(
+    "a an the and or but with of in on at by for to from near along into are is was were has have "
+    "been being some many several two three new which that while where".split()
+)
+_PHRASES = tuple(
+    (re.compile(pattern), instead)
+    for pattern, instead in (
+        (r"\b(?:parking|car) (?:lot|park|area|space)s?\b|\bcar-?parks?\b", "parking-lot"),
+        (r"\bswimming[- ]pools?\b", "swimming-pool"),
+        (
+            r"\b(?:sports?|football|soccer|tennis|basketball) ?(?:field|court|pitche?)s?\b",
+            "sports-field",
+        ),
+        (r"\b(?:bare|barren|open|vacant|empty) ?(?:land|ground|soil|earth)s?\b", "bare-ground"),
+        (r"\bwater (?:body|bodies)\b", "water"),
+        (r"\bsolar (?:panel|farm|park)s?\b", "solar-panel"),
+    )
+)
+#: Where in the picture; on a map nobody sees the picture's frame.
+_FRAME = re.compile(
+    r",? ?\b(?:in|at|on|to|near|from) the "
+    r"(?:(?:upper|lower|top|bottom|left|right|middle|cent(?:er|re)|central)[ -]?)+"
+    r"(?:hand |part|side|corner|edge|half|area|section|end)*"
+    r"(?: of the (?:scene|image|picture|photo|area))?(?=$|[.,;]| and\b| while\b| but\b)",
+    re.IGNORECASE,
+)
+#: What is said not to have happened is not read: "the house has not been removed".
+_DENIAL = re.compile(r"\b(?:no|not|never|neither|nor|without|none|\w+n't|except)\b")
+#: Nouns of the classes that LEVIR-CC's sentences rarely speak of, as the reader wants them.
+_MORE_NOUNS = {
+    **dict.fromkeys("bare-ground bareland barelands wasteland wastelands desert".split(),
+                    "bare ground"),
+    **dict.fromkeys("grass grassland grasslands lawn lawns meadow meadows".split(), "grass"),
+    **dict.fromkeys("water lake lakes pond ponds river rivers reservoir reservoirs canal "
+                    "canals".split(), "water"),
+    # What no class is: said without having been found, it cannot stay.
+    **{
+        word: word
+        for word in (
+            "parking-lot swimming-pool pool pools sports-field playground playgrounds stadium "
+            "stadiums square squares bridge bridges car cars vehicle vehicles truck trucks boat "
+            "boats ship ships airport airports runway runways plane planes railway railways "
+            "tank tanks container containers greenhouse greenhouses tower towers tent tents "
+            "farmland farmlands crop crops solar-panel people person roundabout roundabouts".split()
+        )
+    },
+}
+_ONE = frozenset(("a", "an", "one", "another", "single"))
+_SOME = frozenset(("some", "several", "few", "couple", "various", "multiple", "group"))
+_MANY = frozenset(
+    "many numerous lot lots plenty rows lines dozens hundreds countless".split()
+)
+_NUMBERS = {
+    word: number
+    for number, word in enumerate(
+        "two three four five six seven eight nine ten eleven twelve".split(), 2
+    )
+}
+#: Regions may hold several objects that touch; a building takes this much at least, in m2.
+_LEAST_BUILDING_M2 = 50.0
+_FEW, _LEAST_MANY = 3, 5
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a detection found of one kind in an area.
+
+    Attributes:
+        count: number of regions.
+        area_m2: of them; None without georeference.
+    """
+
+    count: int
+    area_m2: Optional[float] = None
+
+    @property
+    def most(self) -> int:
+        """As many objects as it can be."""
+        if self.area_m2 is None:
+            return 10 * self.count
+        return max(self.count, int(self.area_m2 / _LEAST_BUILDING_M2))
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of an area.
+
+    Attributes:
+        found: by (class, or the prompt's noun where it is none; direction). Places whose class
+            alone is known to have changed ("replacing trees") count with 0 regions and no area,
+            regions of which little lies in the area with 0 regions and that much.
+        own: what the region is that the sentence is to be about; None for tiles and scenes.
+        asked: classes or nouns whose absence would be known too.
+    """
+
+    found: Mapping[Event, Found] = field(default_factory=dict)
+    own: Optional[Event] = None
+    asked: frozenset[str] = frozenset(land_cover.name for land_cover in CLASSES)
+
+    @property
+    def anything(self) -> bool:
+        """Whether there is a change."""
+        return any(found.count for found in self.found.values())
+
+    def of(self, event: Event) -> Optional[Found]:
+        """Return what was found of an event; of a system without direction in either one."""
+        name, way = event
+        return self.found.get((name, way)) or self.found.get((name, CHANGED))
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why a sentence cannot stay.
+
+    Attributes:
+        kind: a key of :data:`REASONS`.
+        text: for the user, after "the sentence".
+    """
+
+    kind: str
+    text: str
+
+
+def without_frame(sentence: str) -> str:
+    """Return a sentence without "in the top left corner" and the like, with its full stop."""
+    text = " ".join(_FRAME.sub("", sentence).split()).rstrip(" .,;")
+    return f"{text[:1].upper()}{text[1:]}." if text else ""
+
+
+def check(sentence: str, facts: Optional[Facts] = None) -> Optional[Problem]:
+    """Check a written sentence.
+
+    Args:
+        sentence: one or more, in English.
+        facts: of the same place; None checks the form alone.
+
+    Returns:
+        What is wrong, or None.
+    """
+    problem = _form(sentence)
+    if problem is not None or facts is None:
+        return problem
+    text = sentence.lower()
+    for pattern, instead in _PHRASES:
+        text = pattern.sub(instead, text)
+    nouns = {**_MORE_NOUNS, **_nouns_of(facts)}
+    problem = None
+    said: list[Claim] = []
+    hints: set[Event] = set()
+    unchanged = False
+    for part in re.split(r"[.;]\s", text):
+        reading = read_sentence(part, nouns)
+        said += reading.claims
+        hints |= reading.hints
+        unchanged |= reading.unchanged
+    if unchanged:
+        problem = _absence(facts, bool(said or hints))
+    elif _DENIAL.search(text) or not (said or hints):
+        problem = Problem("empty", "says nothing that can be checked")
+    return problem or _claims(said, hints, facts)
+
+
+def _form(sentence: str) -> Optional[Problem]:
+    """Check what needs no facts."""
+    words = _WORD.findall(sentence.lower())
+    foreign = _FOREIGN.search(sentence)
+    if foreign is not None:
+        return Problem("unknown", f'has "{foreign.group()[:20]}" in it')
+    if not words:
+        return Problem("empty", "is empty")
+    if not _LEAST_WORDS <= len(words) <= _MOST_WORDS or len(sentence) > _MOST_LETTERS:
+        return Problem("length", f"has {len(words)} words")
+    if words[-1] in _LOOSE_ENDS:
+        return Problem("length", f'breaks off after "{words[-1]}"')
+    loop = _loop(words)
+    return Problem("repetition", f'says "{loop}" again and again') if loop else None
+
+
+def _loop(words: list[str]) -> str:
+    """Return words that come too often: one twice in a row, three 3 times, four twice."""
+    for first, second in zip(words, words[1:]):
+        if first == second:
+            return first
+    for length, most in ((2, 3), (3, 2), (4, 1)):
+        grams = Counter(zip(*(words[start:] for start in range(length))))
+        for gram, times in grams.items():
+            if times > most:
+                return " ".join(gram)
+    return ""
+
+
+def _nouns_of(facts: Facts) -> dict[str, str]:
+    """Return the heads of nouns that only the prompt knows, in both numbers as far as regular."""
+    nouns = {}
+    for name in {name for name, _ in facts.found} | facts.asked:
+        if class_of(name) is None:
+            head = name.rsplit(" ", 1)[-1]
+            one = head.rstrip("s")
+            nouns.update(dict.fromkeys((name.replace(" ", "-"), one, f"{one}s"), name))
+    return nouns
+
+
+def _absence(facts: Facts, says_more: bool) -> Optional[Problem]:
+    if facts.anything:
+        return Problem("presence", "says that nothing changed, though changes were found")
+    if says_more:
+        return Problem("presence", "says that nothing changed, and what did")
+    return None
+
+
+def _claims(said: list[Claim], hints: set[Event], facts: Facts) -> Optional[Problem]:
+    """Compare what is said with what was found."""
+    for event in [claim.event for claim in said] + sorted(hints):
+        if facts.of(event) is None:
+            return _unfounded(event, facts)
+    events = {claim.event for claim in said} | hints
+    if facts.own is not None and events and not _about(facts.own, events):
+        name, way = facts.own
+        return Problem("region", f"does not say that {_many(name)} {_VERB[way]}")
+    for claim in said:
+        problem = _number(claim, facts)
+        if problem is not None:
+            return problem
+    return None
+
+
+_VERB = {APPEARED: "appeared", REMOVED: "were removed", CHANGED: "changed"}
+
+
+def _unfounded(event: Event, facts: Facts) -> Problem:
+    name, way = event
+    other = REMOVED if way == APPEARED else APPEARED
+    text = f"says that {_many(name)} {_VERB[way]}"
+    if facts.of((name, other)) is not None:
+        return Problem("direction", f"{text}; what was found is the opposite")
+    if not facts.anything:
+        return Problem("presence", f"{text}, where nothing was found")
+    known = name in facts.asked
+    return Problem("object", f"{text}, which was not {'found' if known else 'looked for'}")
+
+
+def _about(own: Event, events: set[Event]) -> bool:
+    """Tell whether a region's own change is among the events."""
+    return own in events or (own[1] == CHANGED and own[0] in {name for name, _ in events})
+
+
+def _number(claim: Claim, facts: Facts) -> Optional[Problem]:
+    """Compare "a", "two", "many" with the number of regions, roughly: regions may hold several."""
+    name, found = claim.event[0], facts.of(claim.event)
+    if found is None or name not in ("building", "road") or not (found.count or found.area_m2):
+        return None
+    least, most = found.count, found.most
+    if name == "road":  # one region may be a net of streets, and a street several regions
+        least, most = 1, max(found.count, 2)
+    said = _quantity(claim)
+    if said is None:
+        return None
+    low, high = said
+    if low <= most and (high is None or least <= high):
+        return None
+    before = " ".join((*claim.before, claim.noun))
+    return Problem("count", f'says "{before}", where {found.count:,} regions were found')
+
+
+def _quantity(claim: Claim) -> Optional[tuple[int, Optional[int]]]:
+    """Return the least and the largest number of regions that fit a claim's words."""
+    words = claim.before
+    if set(words) & _MANY or "number" in words:
+        return (_LEAST_MANY if claim.event[0] == "building" else 2), None
+    for word in words:
+        number = _NUMBERS.get(word) or (int(word) if word.isdigit() else None)
+        if number is not None and number > 1:
+            return -(-2 * number // 3), 2 * number + 1
+    if set(words) & _SOME or {"row", "line"} & set(words):
+        return 2, None
+    if set(words) & _ONE and not claim.noun.endswith("s"):
+        return 1, _FEW
+    return None
+
+
+def _many(name: str) -> str:
+    land_cover = class_of(name)
+    return name.replace("-", " ") if land_cover is None else land_cover.plural
+
+
+class Guard:
+    """Chooses between what was written and the facts, and counts."""
+
+    def __init__(self) -> None:
+        self.checked = 0
+        self.replaced: Counter[str] = Counter()
+
+    def passes(self, sentence: str, facts: Optional[Facts]) -> Optional[Problem]:
+        """Check a sentence and count it."""
+        self.checked += 1
+        problem = check(sentence, facts)
+        if problem is not None:
+            self.replaced[problem.kind] += 1
+        return problem
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the user is told in the end: how many, and why; nothing where every one stayed."""
+        total = sum(self.replaced.values())
+        if not total:
+            return ()
+        kinds = ", ".join(f"{REASONS[kind]} ({n})" for kind, n in self.replaced.most_common())
+        number = f"{total} of {self.checked} written captions {'was' if total == 1 else 'were'}"
+        return (
+            f"{number} replaced by the facts of the detection.",
+            f"What was wrong: {kinds}.",
+        )

@@ -1,0 +1,376 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a sentence like those of LEVIR-CC says: which object appeared, and which disappeared.
+
+The sentences are short and their grammar is loose ("trees are removed and a turning
+road with villas built along appears"), so they are read word by word: nouns wait for
+a verb, and a preposition of place takes the nouns behind it out of the account.
+
+- "houses are built along the road" says nothing about roads, "along a new road" does.
+- "villas replace the woods", "woods are replaced by villas", "the woods have turned
+  into villas" and "villas appear in place of woods" say the same two things.
+- "rebuilt", "widened" and the like only *hint*: there is a new surface in an old place.
+- "plants" and "vegetation" are trees: where one annotator writes them, another writes
+  "trees" of the same crop. Shrubs only hint.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Optional
+
+from ..request import APPEARED, REMOVED
+
+#: The sentences that LEVIR-CC has for pairs in which nothing changed.
+NO_CHANGE = (
+    "the scene is the same as before",
+    "there is no difference",
+    "the two scenes seem identical",
+    "no change has occurred",
+    "almost nothing has changed",
+)
+#: How the product's factual captions begin where nothing was found.
+_FACTUAL_NO_CHANGE = (["no", "change", "matching"], ["no", "change", "was"])
+_WORD = re.compile(r"[^\W_]+(?:[-'][^\W_]+)*")
+
+#: What a sentence can speak of: (class name, direction).
+Event = tuple[str, str]
+
+_NOUNS = {
+    "building": (
+        "house houses villa villas building buildings bungalow bungalows mansion mansions home "
+        "homes residence residences constructions factory factories mall malls warehouse "
+        "warehouses storehouse storehouses castle cottage cottages apartment apartments "
+        "auditorium workshop workshops shed sheds cabin cabins school church"
+    ).split(),
+    "road": (
+        "road roads path paths bypass bypasses crossroad crossroads street streets lane lanes "
+        "driveway driveways highway highways avenue avenues pathway pathways roadway"
+    ).split(),
+    "tree": (
+        "tree trees wood woods forest forests grove groves woodland woodlands jungle plant plants "
+        "vegetation vegetations"
+    ).split(),
+}
+_CLASS_OF = {word: name for name, words in _NOUNS.items() for word in words}
+#: Trees, or perhaps only scrub.
+_PERHAPS_TREES = {
+    "brushwood", "brushwoods", "shrub", "shrubs", "underbrush", "bushes", "brush", "greenery",
+}
+
+_UNCHANGED = re.compile(
+    r"\b(no (?:\w+ ){0,2}(?:differen\w*|chang\w*)|nothing|identical|same as|unchanged|"
+    r"not changed|scenes? (?:is|are|seems?|remains?) (?:the )?same)\b"
+)
+#: Phrases as one word; in this order.
+_REWRITES = tuple(
+    (re.compile("|".join(patterns)), instead)
+    for instead, *patterns in (
+        ("site", r"\bconstruction sites?\b"),
+        (
+            "houses",
+            r"\bresidential (?:area|district|quarter|zone|communit|block|neighbo\w+)\w*",
+        ),
+        (
+            "replaces",
+            r"\b(?:takes?|taking|took) (?:up )?(?:the )?place of\b",
+            r"\btaken the place of\b",
+        ),
+        (
+            "instead-of",
+            r"\bin (?:the )?place of\b",
+            r"\bin(?:stead| lieu) of\b",
+            r"\bto (?:replace|take the place of)\b",
+        ),
+        (
+            "changed",
+            (r"\b(?:turn|becom|became)(?:s|e|es|ed|ing)? "
+            r"(?:more \w+|\w+er\b|short|green|yellow|lush|vibrant|sparse)"),
+        ),
+        ("and", r"\bas well as\b", r"\b(?:together|along) with\b"),
+        (
+            "removed",
+            r"\b(?:cut|pulled|torn|knocked|chopped) (?:down|off|up|out)\b",
+            r"\bno longer\b",
+        ),
+        (
+            "appear",
+            r"\b(?:shows?|showed|showing|com(?:es?|ing)|springs?|sprang|pops?|popped) up\b",
+            r"\b(?:set|put) up\b",
+            r"\bcom(?:es?|ing) (?:out|into being)\b",
+        ),
+        (
+            "becomes",
+            r"\b(?:turn|chang|transform|convert|develop)(?:s|e|es|ed|ing)? (?:into|to|as)\b",
+            r"\b(?:becomes?|became|becoming)\b",
+            r"\b(?:gives?|gave|giving|makes?|made|making) way (?:to|for)\b",
+            r"\b(?:is|are) now\b",
+        ),
+        (
+            "replaced-by",
+            (r"\b(?:replaced|covered|filled|occupied|taken(?: up| over)?|substituted|superseded)"
+            r" (?:by|with)\b"),
+        ),
+        ("", r"\bcross (?=roads?\b)"),
+    )
+)
+
+_APPEAR = set(
+    "built constructed appear appears appeared appearing added located situated sited emerge "
+    "emerges emerged established erected lie lies stand stands planted surround surrounds run "
+    "runs running extend extends extended lengthened expanded completed formed paved exist "
+    "exists arise arises increase increases increased created developed placed opened".split()
+)
+_REMOVE = set(
+    "removed remove disappear disappears disappeared disappearing demolished cleared felled "
+    "destroyed vanish vanishes vanished gone eliminated dismantled hewed lost razed decrease "
+    "decreases decreased reduce reduces reduced torn abandoned cut shrunk shrinks shrank".split()
+)
+#: There is something new, in an old place or of an old thing.
+_HINT = set(
+    "rebuilt reconstructed rebuild widened repaired renovated upgraded changed changes refurbished "
+    "improved grow grows grown growing denser lusher enlarged hardened".split()
+)
+_VERBS = _APPEAR | _REMOVE | _HINT
+_ACTIVE = {"build", "builds", "construct", "constructs", "add", "adds"}
+#: What came stands behind these words, after these verbs: "removed by houses".
+_FOLLOWING = {"into": _HINT, "by": _REMOVE, "for": _REMOVE}
+_REPLACES = {"replace", "replaces", "replacing", "replaced"}
+_PLACE = set(
+    "along beside besides near nearby on in at among amongst around between by next to through "
+    "across from under over off behind below above inside outside within alongside surrounding "
+    "surrounded opposite toward towards against amid amidst beyond connected connecting leading "
+    "leads facing throughout about following where".split()
+)
+#: Participles that stand before a noun as often as behind one.
+_ADJECTIVES = {"completed", "paved", "running", "abandoned", "planted", "extended", *_HINT}
+_AND = {"and", ",", ";", "while", "but", "then", "ans"}
+_WITH = ("with", "including", "plus")
+_NEW = {"new", "another", "additional", "extra"}
+
+#: Words before a noun that may belong to it: "a large number of new houses".
+_MOST_BEFORE = 6
+
+# What the nouns ahead are: the subject of a verb to come, what came, what went, or a place.
+_SUBJECT, _COME, _GONE, _IN_PLACE = range(4)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One statement of a sentence.
+
+    Attributes:
+        event: what it says.
+        noun: the word for its object.
+        before: words in front of it that belong to it, such as "two", "new".
+    """
+
+    event: Event
+    noun: str
+    before: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a sentence says.
+
+    Attributes:
+        says: events that it states.
+        hints: further events that it may mean.
+        unchanged: it says that nothing changed.
+        claims: the statements, in their order; those of ``says``.
+    """
+
+    says: frozenset[Event]
+    hints: frozenset[Event]
+    unchanged: bool = False
+    claims: tuple[Claim, ...] = ()
+
+
+def read_sentence(sentence: str, nouns: Optional[Mapping[str, str]] = None) -> Reading:
+    """Read one English sentence about the change between two images.
+
+    Args:
+        sentence: with or without capitals and a full stop.
+        nouns: further words, lower case, to the name of what they mean.
+    """
+    text = " ".join(sentence.lower().replace("\u2019", "'").split())
+    if _UNCHANGED.search(text):
+        return Reading(frozenset(), frozenset(), unchanged=True)
+    for pattern, instead in _REWRITES:
+        text = pattern.sub(instead, text)
+    words = re.findall(r"[a-z]+(?:-[a-z]+)*|[0-9]+|[,;]", text)
+    return _Reader(words, {**(nouns or {}), **_CLASS_OF}).read()
+
+
+def crop_truth(sentences: Sequence[str], event: Event, least: int = 3) -> Optional[bool]:
+    """Say whether a crop's sentences report an event.
+
+    Args:
+        sentences: of the crop, usually five.
+        event: class name and direction.
+        least: as many must state it.
+
+    Returns:
+        True, False where no sentence states it or hints at it, or None in between.
+    """
+    readings = [read_sentence(sentence) for sentence in sentences]
+    if sum(event in reading.says for reading in readings) >= least:
+        return True
+    if any(event in reading.says | reading.hints for reading in readings):
+        return None
+    return False
+
+
+@dataclass
+class _Noun:
+    """A noun: its class, whether it only hints, and where it stands."""
+
+    name: str
+    unsure: bool
+    at: int
+
+
+@dataclass
+class _Reader:
+    """Goes through the words of a sentence once."""
+
+    words: list[str]
+    nouns: Mapping[str, str]
+    claims: list[Claim] = field(default_factory=list)
+    hints: set[Event] = field(default_factory=set)
+    waiting: list[_Noun] = field(default_factory=list)
+    in_place: list[_Noun] = field(default_factory=list)
+    mode: int = _SUBJECT
+    last_verb: str = ""
+    after_place: bool = False
+    place_first: bool = False  # the clause begins with a place: "in the forest houses appear"
+    pairs: bool = False  # an "and" after "between" ends nothing
+
+    def read(self) -> Reading:
+        """Return what the sentence says."""
+        for at, word in enumerate(self.words):
+            if word in self.nouns or word in _PERHAPS_TREES:
+                self._noun(at, word)
+            elif word in _AND:
+                self._and(at)
+            elif word in ("instead-of", *_REPLACES):
+                self._exchange(APPEARED, _GONE)
+            elif word in ("replaced-by", "becomes"):
+                self._exchange(REMOVED, _COME)
+            elif word in _ACTIVE:
+                self.mode = _COME
+            elif word in _WITH:
+                self._with(at)
+            elif self._is_verb(at):
+                self._verb(word)
+            elif word in _FOLLOWING and self.last_verb in _FOLLOWING[word]:
+                self.mode = _COME
+            elif word in _PLACE:
+                self.place_first = at == 0 or self.words[at - 1] in _AND
+                self.mode, self.pairs = _IN_PLACE, word == "between"
+        self._end()
+        says = frozenset(claim.event for claim in self.claims)
+        return Reading(says, frozenset(self.hints - says), claims=tuple(self.claims))
+
+    def _noun(self, at: int, word: str) -> None:
+        rebuilt = bool(_HINT & set(self.words[max(0, at - 1) : at]))
+        noun = _Noun(self.nouns.get(word, "tree"), word in _PERHAPS_TREES or rebuilt, at)
+        new = bool(_NEW & set(self.words[max(0, at - 3) : at]))
+        if self.mode == _SUBJECT:
+            self.waiting.append(noun)
+        elif self.mode == _IN_PLACE and not new:
+            self.in_place.append(noun)
+        else:
+            self._state([noun], REMOVED if self.mode == _GONE else APPEARED)
+
+    def _is_verb(self, at: int) -> bool:
+        """Tell a verb from an adjective: "a completed villa", "a rebuilt road"."""
+        word = self.words[at]
+        if word not in _VERBS:
+            return False
+        before_noun = bool(self.nouns.keys() & set(self.words[at + 1 : at + 2]))
+        return not (before_noun and word in _ADJECTIVES)
+
+    def _verb(self, word: str) -> None:
+        """Give the waiting nouns their verb."""
+        if self.place_first and not self.waiting:
+            self.waiting = self.in_place[-1:]  # "in the open space three houses are built"
+        direction = REMOVED if word in _REMOVE else APPEARED
+        if word in _HINT:
+            self.hints |= {(noun.name, APPEARED) for noun in self.waiting}
+        else:
+            self._state(self.waiting, direction)
+        self.last_verb, self.mode, self.after_place = word, _IN_PLACE, False
+        self.waiting, self.in_place = [], []
+
+    def _exchange(self, direction: str, mode: int) -> None:
+        """Read "replaces", "replaced by" and the like."""
+        self._state(self.waiting, direction)
+        self.waiting, self.mode, self.last_verb = [], mode, "replaces"
+
+    def _and(self, at: int) -> None:
+        """Decide whether the nouns behind are of the same kind, or the subject of a verb."""
+        if self.pairs:
+            self.pairs = False
+            return
+        if self.mode in (_COME, _GONE) and not self._verb_follows(at):
+            return
+        if self.mode == _IN_PLACE and self.in_place and self.waiting and not self.place_first:
+            return  # "a house between trees and roads is built"
+        self.after_place = self.mode == _IN_PLACE
+        self.mode, self.in_place, self.place_first = _SUBJECT, [], False
+
+    def _with(self, at: int) -> None:
+        """Read "a road with houses": they share its verb."""
+        if self.mode == _SUBJECT and self.waiting:
+            return
+        if self._verb_follows(at):
+            self.mode = _SUBJECT
+        elif self.mode != _GONE:
+            self.mode = _COME
+
+    def _verb_follows(self, at: int) -> bool:
+        """Tell whether a verb stands before the next "and"."""
+        for ahead in range(at + 1, len(self.words)):
+            if self.words[ahead] in _AND:
+                return False
+            if self._is_verb(ahead) or self.words[ahead] in ("becomes", "replaced-by"):
+                return True
+        return False
+
+    def _state(self, nouns: list[_Noun], direction: str) -> None:
+        for noun in nouns:
+            if noun.unsure:
+                self.hints.add((noun.name, direction))
+            else:
+                self._claim((noun.name, direction), noun.at)
+
+    def _claim(self, event: Event, at: int) -> None:
+        start = at
+        while start and at - start < _MOST_BEFORE and self._describes(self.words[start - 1]):
+            start -= 1
+        self.claims.append(Claim(event, self.words[at], tuple(self.words[start:at])))
+
+    def _describes(self, word: str) -> bool:
+        """Tell a word that can stand before a noun from one that ends what belongs to it."""
+        ends = word in _AND or word in _VERBS or word in _PLACE or word in _WITH
+        return not ends and word not in self.nouns
+
+    def _end(self) -> None:
+        """Nouns without a verb are there now, unless they may belong to a place."""
+        for noun in self.waiting:
+            noun.unsure |= self.after_place or self.last_verb in _REMOVE
+        self._state(self.waiting, APPEARED)
+
+
+def words(sentence: str) -> list[str]:
+    """Return the words of a sentence, lower-case, without punctuation."""
+    return _WORD.findall(sentence.lower())
+
+
+def says_no_change(sentence: str) -> bool:
+    """Whether a sentence is one of :data:`NO_CHANGE`, or the product's own for that."""
+    found = words(sentence)
+    return " ".join(found) in NO_CHANGE or found[:3] in _FACTUAL_NO_CHANGE

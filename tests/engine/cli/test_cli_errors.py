@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What commands do with errors."""
+
+from __future__ import annotations
+
+import pytest
+
+from changescribe.engine.console import exit_code_of
+from changescribe.engine.errors import CancelledError, ExistsError, InputError, OutputError
+
+
+def _raising(error: BaseException):
+    def command():
+        raise error
+
+    return command
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "told"),
+    [
+        (InputError("No such place.", "Try another."), 2, "Error: No such place.\nTry another.\n"),
+        (OutputError("The disk is full."), 1, "Error: The disk is full.\n"),
+        (CancelledError("Cancelled early."), 130, "Cancelled early.\n"),
+        (KeyboardInterrupt(), 130, "Cancelled.\n"),
+    ],
+)
+def test_an_error_is_a_sentence_and_an_exit_code(error, code, told, capsys):
+    assert exit_code_of(_raising(error)) == code
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("", told)
+
+
+def test_details_are_told_on_request_and_overwriting_is_an_option_here(capsys):
+    assert exit_code_of(_raising(InputError("No.", "", "errno 5")), verbose=True) == 2
+    assert "errno 5" in capsys.readouterr().err
+    assert exit_code_of(_raising(ExistsError("a.gpkg"))) == 2
+    assert "--overwrite" in capsys.readouterr().err
+
+
+def test_what_nobody_foresaw_is_reported_with_its_traceback(capsys):
+    assert exit_code_of(_raising(ZeroDivisionError())) == 1
+    assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+def test_a_command_that_returns_nothing_went_well():
+    assert exit_code_of(lambda: None) == 0
+    assert exit_code_of(lambda: 130) == 130
+
+
+def test_a_file_that_is_not_there_is_told_by_its_name(tmp_path, capsys):
+    missing = tmp_path / "answers.json"
+    assert exit_code_of(lambda: missing.read_text() and None) == 2
+    printed = capsys.readouterr().err
+    assert printed == f"Error: Cannot use {missing}: no such file or directory.\n"
+    assert exit_code_of(lambda: tmp_path.read_text() and None, verbose=True) == 2
+    printed = capsys.readouterr().err
+    assert f"Error: Cannot use {tmp_path}: is a directory." in printed
+    assert "Traceback" in printed
+    # Without a name it is nobody's file: a fault of ours.
+    assert exit_code_of(_raising(FileNotFoundError("gone"))) == 1

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What one date does not foretell of the other, on generated ground, and who is asked for it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from changescribe.engine import prompt
+from changescribe.engine.detect.scoring import queries_for
+from changescribe.engine.hosts import worker, worker_host
+from changescribe.engine.systems.base import SystemInfo
+from changescribe.engine.systems.bundled.unforeseen import CELL, unforeseen
+
+SIDE = 128
+NO_FEATURES = np.zeros((2, 1, SIDE // CELL, SIDE // CELL), np.float32)
+CHANGED = np.s_[40:64, 72:96]
+
+
+def _ground(seed: int = 4) -> np.ndarray:
+    """Return fields of many colours, (H, W, 3) uint8."""
+    rng = np.random.default_rng(seed)
+    fields = rng.integers(60, 200, (SIDE // 8, SIDE // 8, 3))
+    noise = rng.normal(0, 4, (SIDE, SIDE, 3))
+    return np.clip(fields.repeat(8, 0).repeat(8, 1) + noise, 0, 255).astype(np.uint8)
+
+
+def _other_sensor(image: np.ndarray) -> np.ndarray:
+    """The same ground with other colours: bands mixed, darker, less contrast."""
+    mixing = np.array([[0.5, 0.2, 0.0], [0.1, 0.4, 0.2], [0.0, 0.3, 0.4]])
+    return np.clip(image @ mixing + 30, 0, 255).astype(np.uint8)
+
+
+def _changed(image: np.ndarray, where: tuple[slice, slice] = CHANGED) -> np.ndarray:
+    after = image.copy()
+    after[where] = 255 - after[where]
+    return after
+
+
+def test_another_sensor_is_no_change_and_a_changed_patch_is():
+    before = _ground()
+    after = _other_sensor(_changed(before))
+    amount = unforeseen(before, after, NO_FEATURES)
+    assert amount.shape == (SIDE, SIDE)
+    assert amount.dtype == np.float32
+    outside = np.ones((SIDE, SIDE), bool)
+    outside[36:68, 68:100] = False
+    inside = amount[44:60, 76:92]
+    assert np.median(inside) > 5 * np.quantile(amount[outside], 0.95)
+
+
+def test_a_large_change_does_not_bend_what_is_foretold():
+    before = _ground()
+    amount = unforeseen(before, _other_sensor(_changed(before, np.s_[:, :40])), NO_FEATURES)
+    assert np.median(amount[:, :36]) > 5 * np.median(amount[:, 48:])
+
+
+def test_what_the_features_foretell_is_no_change():
+    """Half of the fields turn green: only who knows which ones can foresee it."""
+    before = _ground()
+    turning = np.random.default_rng(1).random((SIDE // 8, SIDE // 8)) < 0.5
+    after = np.where(turning.repeat(8, 0).repeat(8, 1)[..., None], (60, 160, 60), before)
+    told = np.stack([turning.repeat(2, 0).repeat(2, 1)] * 2)[:, None].astype(np.float32)
+    known = unforeseen(before, after.astype(np.uint8), told)
+    blind = unforeseen(before, after.astype(np.uint8), NO_FEATURES)
+    assert known.mean() < 0.8 * blind.mean()
+
+
+def test_exchanged_dates_change_nothing():
+    before, after = _ground(), _other_sensor(_changed(_ground()))
+    features = np.random.default_rng(0).normal(size=(2, 5, 32, 32)).astype(np.float32)
+    forward = unforeseen(before, after, features)
+    assert np.allclose(forward, unforeseen(after, before, features[::-1]), atol=1e-4)
+
+
+def test_the_same_image_twice_is_foretold():
+    assert unforeseen(_ground(), _ground(), NO_FEATURES).max() < 0.2
+
+
+def test_no_data_is_no_change_and_says_nothing_of_the_rest():
+    before = _ground()
+    after = _other_sensor(_changed(before))
+    cut_before, cut_after = before.copy(), after.copy()
+    cut_before[:, :32] = cut_after[:, :32] = 0
+    amount = unforeseen(cut_before, cut_after, NO_FEATURES)
+    assert amount[:, :24].max() == 0
+    whole = unforeseen(before[:, 32:], after[:, 32:], NO_FEATURES[..., 8:])
+    assert np.allclose(amount[:, 48:], whole[:, 16:], atol=0.02)
+
+
+@pytest.mark.parametrize("kept", [0, 32])
+def test_too_little_ground_says_nothing(kept):
+    before, after = _ground(1), _ground(2)
+    before[kept:] = after[kept:] = 0
+    before[:, kept:] = after[:, kept:] = 0
+    assert unforeseen(before, after, NO_FEATURES).max() == 0
+
+
+INFO = SystemInfo("s", "", "", (0.44,), ("building", "water"), 64, 16, 1, "1", "")
+
+
+@pytest.mark.parametrize(("text", "pixel_size", "coarse"), [
+    ("buildings built", 0.5, False),
+    ("buildings built", 2.0, False),  # magnified: the system knows what it sees
+    ("buildings built", 10.0, True),
+    ("buildings built", None, False),
+    ("anything changed", 1.1, False),
+    ("anything changed", 2.0, True),
+    ("anything changed", 10.0, True),
+    ("anything changed", None, True),
+])
+def test_queries_are_coarse_where_objects_cannot_be_known_by_their_shape(text, pixel_size, coarse):
+    parsed = prompt.resolve(prompt.parse(text), ["buildings", "water"])
+    queries = queries_for(parsed, pixel_size, INFO)
+    assert {query.coarse for query in queries} == {coarse}
+    assert [str(query) for query in queries] == [str(query) for query in parsed.queries]
+    told = queries_for(parsed, pixel_size, INFO, sharp=True)
+    assert {query.coarse for query in told} == {coarse and pixel_size is not None}
+    anywhere = queries_for(parsed, pixel_size, replace(INFO, pixel_sizes=()))
+    assert any(query.coarse for query in anywhere) == (pixel_size is None and parsed.anything)
+
+
+def test_a_worker_is_told_which_queries_are_coarse():
+    queries = list(queries_for(prompt.parse("roads built"), 10.0, INFO))
+    rows = json.loads(json.dumps(worker_host._rows(queries)))
+    assert worker._queries(rows) == queries
+    assert queries[0].coarse
