@@ -9,3 +9,5 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parents[1]
 #: Files of the bundled model, its captioner and text tower.
 MODELS = PACKAGE / "resources" / "models"
+#: Recipes of the trainings; folders in it only sort them.
+RECIPES = PACKAGE / "engine" / "training" / "recipes"

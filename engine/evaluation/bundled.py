@@ -16,14 +16,18 @@ from ..classes import CLASS_NAMES
 from ..paths import MODELS
 from ..request import APPEARED, REMOVED, Query
 from ..systems.bundled import MANIFEST, BundledSystem
-from ..training.labels import UNKNOWN
-from ..training.roads import distance_to, lines_of, new_roads
-from ..training.sources import magnified, read_captions
-from .baselines import cva_otsu
-from .calibration import RawCounts, raw_scores
-from .elsewhere import AIRCHANGE, OSCD, measure_foreign
-from .generated import EVALUATION_SEEDS, GeneratedFigures, scored_scenes
-from .levir import (
+from ..training.scenes.labels import UNKNOWN
+from ..training.scenes.roads import distance_to, lines_of, new_roads
+from ..training.scenes.sources import magnified, read_captions
+from .masks.baselines import cva_otsu
+from .masks.calibration import RawCounts, raw_scores
+from .masks.metrics import BinaryCounts
+from .masks.ranking import CropRanking
+from .masks.road_lines import PRECISION_REACH, RECALL_REACH, LineMatch
+from .pictures import row_of_pictures, write_sheet
+from .places.elsewhere import AIRCHANGE, OSCD, measure_foreign
+from .places.generated import EVALUATION_SEEDS, GeneratedFigures, scored_scenes
+from .places.levir import (
     PIXEL_SIZE,
     VALIDATION_TILES,
     LevirTile,
@@ -32,15 +36,11 @@ from .levir import (
     read_tile,
     score_tiles,
 )
-from .metrics import BinaryCounts
-from .no_text import ClassDifference, DifferenceFigures
-from .pictures import row_of_pictures, write_sheet
-from .ranking import CropRanking
+from .places.surprise import unbiased_chooser
 from .report import markdown
-from .road_lines import PRECISION_REACH, RECALL_REACH, LineMatch
-from .robustness import measure_robustness
-from .speed import measure_size, measure_speed
-from .surprise import unbiased_chooser
+from .robustness.harder_pairs import measure_robustness
+from .robustness.no_text import ClassDifference, DifferenceFigures
+from .speed.pair import measure_size, measure_speed
 
 Calibration = dict[str, dict[str, float]]
 BUILT, ROADS, FELLED = (

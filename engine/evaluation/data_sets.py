@@ -29,11 +29,11 @@ from ..request import Query
 from ..training import tasks
 from ..training.pairs import PairSet, Window, open_pairs
 from ..training.pairs.crops import collate, tile_of
+from ..training.pairs.pair import UNKNOWN, LabelledPair
 from ..training.recipe import DataSpec, load_recipe
-from ..training.tasks.base import UNKNOWN, LabelledPair
 from ..training.trainer import BEST, WEIGHTS
 from ..weights.loading import read_head
-from .metrics import BinaryCounts, SemanticCounts
+from .masks.metrics import BinaryCounts, SemanticCounts
 
 PROTOCOLS = ("tile", "image")
 #: Pixels that the tiles of a training run share in whole images.

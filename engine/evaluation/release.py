@@ -22,21 +22,21 @@ from ..paths import MODELS
 from ..request import APPEARED, REMOVED, Query
 from ..systems.bundled import BundledSystem
 from ..training import export
-from ..training.datasets import data_root
-from ..training.labels import UNKNOWN
 from ..training.recipe import load_recipe
-from ..training.roads import new_roads
-from ..training.sources import read_captions
+from ..training.scenes.datasets import data_root
+from ..training.scenes.labels import UNKNOWN
+from ..training.scenes.roads import new_roads
+from ..training.scenes.sources import read_captions
 from ..training.tasks.bundled import load_model
 from ..training.trainer import WEIGHTS, check_origin
 from ..weights.loading import read_head
-from .calibration import RawCounts, fit_map, raw_scores
-from .generated import CALIBRATION_SEEDS, GeneratedFigures, scored_scenes
-from .levir import PIXEL_SIZE, VALIDATION_TILES, read_tile
-from .ranking import CropsFound
-from .road_lines import LineMatch
-from .surprise import KEY, fit_surprise
-from .whole_image import score_pair
+from .masks.calibration import RawCounts, fit_map, raw_scores
+from .masks.ranking import CropsFound
+from .masks.road_lines import LineMatch
+from .places.generated import CALIBRATION_SEEDS, GeneratedFigures, scored_scenes
+from .places.levir import PIXEL_SIZE, VALIDATION_TILES, read_tile
+from .places.surprise import KEY, fit_surprise
+from .places.whole_image import score_pair
 
 #: Metres: pixels of 0.3 to 1 m were magnified or reduced to about this in the last stages.
 PIXEL_SIZES = (0.44,)

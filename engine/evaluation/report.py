@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from .disturbances import LIGHT, NOISE_DECIBEL
+from .robustness.disturbances import LIGHT, NOISE_DECIBEL
 
 Figures = dict[str, Any]
 
@@ -211,8 +211,8 @@ def _foreign(figures: Figures) -> str:
     if missing:
         text += (
             f"\n\nIn the training of this model, and not measured: {', '.join(missing)}. "
-            "That takes the models of `python -m changescribe.engine.evaluation.folds`, each of "
-            "which left some places out.\n"
+            "That takes the models of `python -m changescribe.engine.evaluation.places.folds`, "
+            "each of which left some places out.\n"
         )
     return text
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..modules.bundled.network import ChangeModel, Encoded, enlarge
-from .phrases import ABSENT, build_bank
+from .scenes.phrases import ABSENT, build_bank
 
 OPSET = 17
 #: Names of the parts of :class:`Encoded`, as inputs and outputs.

@@ -25,8 +25,9 @@ from . import tasks
 from .log import TrainingLog
 from .pairs import open_pairs
 from .pairs.crops import Tiles, collate
+from .pairs.pair import UNKNOWN
 from .recipe import Recipe, check_unchanged, load_recipe, save_recipe
-from .tasks.base import UNKNOWN, Task
+from .tasks.base import Task
 from .trainer import BEST, CHECKPOINT, WEIGHTS, Batch, Trainer, check_origin
 
 

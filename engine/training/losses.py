@@ -6,7 +6,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from .labels import SOME, UNKNOWN
+from .scenes.labels import SOME, UNKNOWN
 
 #: Weight of Dice beside the cross-entropy of a land-cover class.
 SCENE_DICE_WEIGHT = 0.5

@@ -12,13 +12,12 @@ from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ..errors import InputError
+from ..paths import RECIPES
 
 TERMS = ("open", "restricted")
 OPTIMISERS = ("adamw", "adam", "sgd")
 SCHEDULES = ("cosine", "poly", "constant")
 PRECISIONS = ("auto", "bf16", "fp16", "fp32")
-#: Folder of the recipes that ship.
-RECIPES = Path(__file__).resolve().parent / "recipes"
 #: Files there that are no recipes of the training loop: a module of its own reads them.
 _OTHERS = ("text_tower",)
 #: What a run may change where it goes on: how long, how fast and how often, not what it learns.
@@ -215,7 +214,7 @@ class Recipe:
 
 def shipped_names() -> tuple[str, ...]:
     """Return the names of the recipes that ship."""
-    return tuple(sorted(p.stem for p in RECIPES.glob("*.yaml") if p.stem not in _OTHERS))
+    return tuple(sorted(p.stem for p in RECIPES.rglob("*.yaml") if p.stem not in _OTHERS))
 
 
 def load_recipe(path: str | Path) -> Recipe:
@@ -230,7 +229,7 @@ def load_recipe(path: str | Path) -> Recipe:
     """
     path = asked = Path(path)
     if not path.suffix and len(path.parts) == 1:
-        path = RECIPES / f"{path.name}.yaml"
+        path = next(RECIPES.rglob(f"{path.name}.yaml"), RECIPES / f"{path.name}.yaml")
     try:
         content = OmegaConf.create(path.read_text(encoding="utf-8"))
         recipe = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Recipe), content))

@@ -4,7 +4,7 @@
 It plays the part of the frozen CLIP text tower in LG-CD: ``f_w`` (word vectors)
 feeds the fusion attention, ``f_g`` (sentence vector) the similarity map. It is
 distilled from a sentence encoder by
-:mod:`changescribe.engine.training.text_distillation`, so that nouns which no
+:mod:`changescribe.engine.training.text.distillation`, so that nouns which no
 change label ever named still land near their synonyms.
 """
 

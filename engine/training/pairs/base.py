@@ -12,7 +12,7 @@ from PIL import Image, UnidentifiedImageError
 
 from ...errors import InputError
 from ..recipe import DataSpec
-from ..tasks.base import LabelledPair
+from .pair import LabelledPair
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from ..recipe import DataSpec
-from ..tasks.base import LabelledPair
 from .base import ImagePairs, both_directions
+from .pair import LabelledPair
 
 BUILDINGS = "buildings"
 

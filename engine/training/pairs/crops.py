@@ -16,9 +16,9 @@ from torch.utils.data import Dataset
 from ...errors import ChangeScribeError, InputError
 from ...request import APPEARED, REMOVED
 from ..recipe import AugmentSpec, DataSpec, Recipe
-from ..tasks.base import UNKNOWN, LabelledPair
 from . import open_pairs
 from .base import PairSet, Window
+from .pair import UNKNOWN, LabelledPair
 
 Item = dict[str, np.ndarray]
 #: So often a crop without change is drawn again where one with change is wanted.

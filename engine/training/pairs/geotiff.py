@@ -20,8 +20,8 @@ from ...raster.reader import RasterSource
 from ...raster.support import checked
 from ...request import APPEARED, CHANGED, REMOVED, Area
 from ..recipe import DataSpec
-from ..tasks.base import UNKNOWN, LabelledPair
 from .base import PairSet, Window, files_by_name
+from .pair import UNKNOWN, LabelledPair
 
 #: (object, direction) -> polygons.
 Polygons = dict[tuple[str, str], Area]

@@ -12,9 +12,9 @@ import numpy as np
 
 from ...errors import InputError
 from ..recipe import DataSpec
-from ..tasks.base import LabelledPair
 from .base import ImagePairs, Window, both_directions, read_image
 from .binary import BUILDINGS
+from .pair import LabelledPair
 
 ROADS = "roads"
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import InputError
-from ..tasks.base import UNKNOWN, LabelledPair
 from .base import ImagePairs, read_image
+from .pair import UNKNOWN, LabelledPair
 
 #: Names of the classes, as prompts, and their published colours (red, green, blue); a class's
 #: index is its place here.

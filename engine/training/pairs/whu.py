@@ -11,9 +11,9 @@ from osgeo import gdal
 from ...errors import InputError
 from ...raster.support import checked
 from ..recipe import DataSpec
-from ..tasks.base import LabelledPair
 from .base import PairSet, Window, both_directions, files_by_name
 from .binary import BUILDINGS, LevirCd
+from .pair import LabelledPair
 
 
 def whu_cd(spec: DataSpec, folder: Path) -> PairSet:

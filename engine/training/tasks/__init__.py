@@ -6,7 +6,8 @@ from __future__ import annotations
 from importlib import import_module
 
 from ...errors import InputError
-from .base import LabelledPair, Task
+from ..pairs.pair import LabelledPair
+from .base import Task
 
 __all__ = ["LabelledPair", "Task", "create", "names"]
 

@@ -17,14 +17,22 @@ from torch.utils.data import Dataset
 from ...errors import InputError
 from ...modules.bundled.network import NUM_CLASSES, ChangeModel, Encoded, ModelConfig
 from ...weights.loading import read_head
-from ..datasets import UNSCALED, PairDataset, check_layout, check_places, open_source, parts_of
-from ..labels import BUILDING, SOME
 from ..losses import change_loss, class_loss, said_loss, some_loss, steady_loss
-from ..phrases import ABSENT, build_bank
+from ..pairs.pair import LabelledPair
 from ..recipe import AugmentSpec, DataSpec, Recipe
-from ..sample import CELL
-from ..text_bank import EncodeTexts, embed, shipped_encoder
-from .base import LabelledPair, Task
+from ..scenes.datasets import (
+    UNSCALED,
+    PairDataset,
+    check_layout,
+    check_places,
+    open_source,
+    parts_of,
+)
+from ..scenes.labels import BUILDING, SOME
+from ..scenes.phrases import ABSENT, build_bank
+from ..scenes.sample import CELL
+from ..text.bank import EncodeTexts, embed, shipped_encoder
+from .base import Task
 
 #: Weight of the loss of reading a phrase as a class; its part of the model is one linear layer.
 READING_WEIGHT = 0.1

@@ -14,8 +14,8 @@ from ...backbones import language
 from ...device import choose
 from ...weights import catalogue
 from ...weights.store import WeightsStore
-from ..caption_targets import decoded, drawn, encoded
-from .base import UNKNOWN, LabelledPair
+from ..captioner.targets import decoded, drawn, encoded
+from ..pairs.pair import UNKNOWN, LabelledPair
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -19,8 +19,9 @@ from torch.utils.data import Dataset
 from ...modules.kcfi.config import KcfiConfig
 from ...modules.kcfi.network import INSTRUCTIONS, Kcfi, build
 from ..dynamic_weights import TEMPERATURE, DynamicWeights
+from ..pairs.pair import LabelledPair
 from . import captioned
-from .base import LabelledPair, Task
+from .base import Task
 
 if TYPE_CHECKING:
     from ..recipe import Recipe

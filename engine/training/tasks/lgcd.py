@@ -24,9 +24,10 @@ from ...errors import InputError
 from ...modules.lgcd.config import LgcdConfig
 from ...modules.lgcd.network import Lgcd, LgcdHead, enlarge
 from ...request import APPEARED, REMOVED
-from ..phrases import ABSENT_NOUNS
+from ..pairs.pair import UNKNOWN, LabelledPair
 from ..recipe import Recipe
-from .base import UNKNOWN, LabelledPair, Task
+from ..scenes.phrases import ABSENT_NOUNS
+from .base import Task
 
 #: Weights of the losses (eq. 9 with alpha 0.2 and beta 0.1), unless the recipe says otherwise.
 WEIGHTS = {"ce": 0.7, "iou": 0.2, "dice": 0.1}

@@ -24,7 +24,8 @@ from ...request import APPEARED
 from ...systems import text_sources
 from ...systems.text_sources import Descriptions
 from ..pairs.base import read_image
-from .base import UNKNOWN, LabelledPair, Task
+from ..pairs.pair import UNKNOWN, LabelledPair
+from .base import Task
 
 if TYPE_CHECKING:
     from ..recipe import Recipe

@@ -24,8 +24,9 @@ from ...modules.semantic_cc.config import INSTRUCTIONS, SemanticCcConfig
 from ...modules.semantic_cc.network import SemanticCc, SemanticCcFeatures, build
 from ..pairs import open_pairs
 from ..pairs.crops import TrainingCrops
+from ..pairs.pair import LabelledPair
 from . import captioned
-from .base import LabelledPair, Task
+from .base import Task
 
 if TYPE_CHECKING:
     from ..recipe import DataSpec, Recipe

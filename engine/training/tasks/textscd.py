@@ -19,7 +19,8 @@ from ...modules.textscd.network import TextSCD, caption_words, open_tower
 from ...systems import text_sources
 from ...systems.text_sources import Descriptions
 from ..pairs.base import read_image
-from .base import UNKNOWN, LabelledPair, Task
+from ..pairs.pair import UNKNOWN, LabelledPair
+from .base import Task
 
 if TYPE_CHECKING:
     from ..recipe import Recipe

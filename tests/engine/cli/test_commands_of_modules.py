@@ -17,14 +17,15 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning"),
 ]
 
-RELEASE, SURPRISE, CAPTIONS, CAPTIONER = (
-    "evaluation.release", "evaluation.surprise", "evaluation.captions", "training.captioner",
+RELEASE, FOLDS, SURPRISE = (
+    "evaluation.release", "evaluation.places.folds", "evaluation.places.surprise",
 )
-FOLDS, TABLE, TRUTH, HEADS = (
-    "evaluation.folds", "evaluation.caption_table", "evaluation.caption_truth", "evaluation.heads",
+CAPTIONS, TABLE, TRUTH = (
+    "evaluation.captions.metrics", "evaluation.captions.table", "evaluation.captions.truth",
 )
-LANGUAGE, DISTILLATION = "training.caption_language", "training.text_distillation"
-EXPORTS = ("modules.lgcd_onnx", "modules.mmchange_onnx", "modules.textscd_onnx")
+HEADS, CAPTIONER = "evaluation.speed.heads", "training.captioner.run"
+LANGUAGE, DISTILLATION = "training.captioner.model", "training.text.distillation"
+EXPORTS = ("modules.lgcd.onnx", "modules.mmchange.onnx", "modules.textscd.onnx")
 
 
 def _run(module: str, *arguments: str) -> object:

@@ -18,8 +18,8 @@ from changescribe.engine.modules.kcfi.config import TINY, KcfiConfig
 from changescribe.engine.request import APPEARED, REMOVED, Query
 from changescribe.engine.systems.kcfi import HEAD, KcfiSystem
 from changescribe.engine.training.dynamic_weights import DynamicWeights, weights_of
+from changescribe.engine.training.pairs.pair import UNKNOWN, LabelledPair
 from changescribe.engine.training.tasks import create
-from changescribe.engine.training.tasks.base import UNKNOWN, LabelledPair
 from changescribe.engine.training.tasks.captioned import change_loss
 from changescribe.engine.training.tasks.kcfi import caption_loss
 from changescribe.engine.weights.loading import save_head

@@ -28,8 +28,8 @@ from changescribe.engine.modules.mmchange.network import MMChange, load_trained,
 from changescribe.engine.request import APPEARED, CHANGED, REMOVED, Query
 from changescribe.engine.systems.mmchange import HEAD, MmchangeSystem
 from changescribe.engine.training.loop import train
+from changescribe.engine.training.pairs.pair import LabelledPair
 from changescribe.engine.training.recipe import load_recipe
-from changescribe.engine.training.tasks.base import LabelledPair
 from changescribe.engine.training.tasks.mmchange import MmchangeTask, mask_loss
 from changescribe.engine.weights import loading
 from changescribe.engine.weights.store import WeightsStore

@@ -24,6 +24,7 @@ from changescribe.engine.modules.semantic_cc.encoder import (
 )
 from changescribe.engine.request import APPEARED, REMOVED, Query
 from changescribe.engine.systems.semantic_cc import HEAD, SemanticCcSystem
+from changescribe.engine.training.pairs.pair import LabelledPair
 from changescribe.engine.training.recipe import (
     AugmentSpec,
     DataSpec,
@@ -32,7 +33,6 @@ from changescribe.engine.training.recipe import (
     load_recipe,
 )
 from changescribe.engine.training.tasks import create
-from changescribe.engine.training.tasks.base import LabelledPair
 from changescribe.engine.training.tasks.semantic_cc import (
     BOTH,
     CAPTION,

@@ -29,9 +29,9 @@ from changescribe.engine.regions.exchange import bind
 from changescribe.engine.request import APPEARED, CHANGED, REMOVED, Query
 from changescribe.engine.systems.textscd import HEAD, TextscdSystem, margin, shown
 from changescribe.engine.training.loop import train
+from changescribe.engine.training.pairs.pair import UNKNOWN, LabelledPair
 from changescribe.engine.training.pairs.second import CLASSES, UNCHANGED, Second
 from changescribe.engine.training.recipe import load_recipe
-from changescribe.engine.training.tasks.base import UNKNOWN, LabelledPair
 from changescribe.engine.training.tasks.textscd import (
     TextscdTask,
     change_loss,

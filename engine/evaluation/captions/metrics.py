@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How good captions are: BLEU, METEOR, ROUGE-L, CIDEr-D and S*m, in the two ways of the field.
+
+Of the same sentences two variants are reported. *Words* are the sentences as they
+are, lower-case and without punctuation. *Ids* are strings of the numbers of their
+words, as most programs for remote sensing score them: METEOR then knows no stems and
+no synonyms, and is lower; the other measures differ only by words that a vocabulary
+lacks. All pairs, the changed ones and the unchanged ones are measured each by
+themselves, also for the document frequencies of CIDEr-D, which is why the unchanged
+ones, whose references are all the same, have none.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from ... import systems
+from ...console import exit_code_of
+from ...errors import InputError, missing_package
+from ...systems.base import ChangeSystem
+from ...training.pairs import PairSet, open_pairs
+from ...training.pairs.pair import LabelledPair
+from ...training.recipe import DataSpec
+from ...training.scenes.datasets import data_root
+from ...wording.reading import says_no_change, words
+
+#: A word of a vocabulary occurs so often, as in the programs that score ids.
+LEAST_COUNT = 5
+NEEDS_JAVA = "METEOR and S*m are left out: they need Java (java on the path) and 2 GB of memory."
+
+Vocabulary = Mapping[str, int]
+#: Writes a sentence about a pair.
+Writer = Callable[[LabelledPair], str]
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A sentence about a pair, and what people wrote.
+
+    Attributes:
+        name: of the pair.
+        answer: the sentence.
+        references: of people, at least one.
+    """
+
+    name: str
+    answer: str
+    references: tuple[str, ...]
+
+    @property
+    def changed(self) -> bool:
+        """Whether people say that anything changed: LEVIR-CC's own flag says the same."""
+        return not all(says_no_change(text) for text in self.references)
+
+
+def vocabulary(sentences: Iterable[str], least: int = LEAST_COUNT) -> dict[str, int]:
+    """Return the words that occur often enough, with numbers from 1; 0 is for all others.
+
+    Args:
+        sentences: of the training set.
+        least: occurrences.
+    """
+    counts = Counter(word for sentence in sentences for word in words(sentence))
+    known = sorted(word for word, count in counts.items() if count >= least)
+    return {word: number for number, word in enumerate(known, 1)}
+
+
+def measure(rows: Sequence[Answered], ids: Vocabulary | None = None) -> dict[str, float | None]:
+    """Measure answers, in per cent as published.
+
+    Args:
+        rows: answers to different pairs, at least one.
+        ids: score numbers in place of words; None scores words.
+
+    Returns:
+        ``bleu_1`` to ``bleu_4``, ``rouge_l``, ``cider_d``, ``meteor`` and ``s_m``, the mean of
+        ``bleu_4``, ``meteor``, ``rouge_l`` and ``cider_d``; the last two None without Java.
+
+    Raises:
+        DependencyError: pycocoevalcap is not installed.
+    """
+    bleu, rouge, cider = (_scorer(name) for name in ("Bleu", "Rouge", "Cider"))
+    given = _tokenised(rows, ids)
+    figures: dict[str, float | None] = {
+        f"bleu_{n}": 100 * value
+        for n, value in enumerate(bleu.compute_score(*given, verbose=0)[0], 1)
+    }
+    figures["rouge_l"] = 100 * float(rouge.compute_score(*given)[0])
+    figures["cider_d"] = 100 * float(cider.compute_score(*given)[0])
+    figures["meteor"] = _meteor(*given)
+    parts = [figures[name] for name in ("bleu_4", "meteor", "rouge_l", "cider_d")]
+    known = [part for part in parts if part is not None]
+    figures["s_m"] = sum(known) / 4 if len(known) == 4 else None
+    return figures
+
+
+def cider_of_each(rows: Sequence[Answered]) -> np.ndarray:
+    """Return CIDEr-D of each answer in per cent, (N,); their mean is that of :func:`measure`."""
+    return 100 * np.asarray(_scorer("Cider").compute_score(*_tokenised(rows, None))[1])
+
+
+def interval(values: np.ndarray, rounds: int = 1000, seed: int = 0) -> tuple[float, float]:
+    """Return the 95 % bootstrap interval of the mean of values (N,)."""
+    rng = np.random.default_rng(seed)
+    drawn = rng.integers(len(values), size=(rounds, len(values)))
+    low, high = np.percentile(values[drawn].mean(1), [2.5, 97.5])
+    return float(low), float(high)
+
+
+def report(rows: Sequence[Answered], ids: Vocabulary | None = None) -> dict[str, Any]:
+    """Measure answers in all ways.
+
+    Args:
+        rows: answers to different pairs.
+        ids: vocabulary of the variant of ids; None: every word has a number.
+
+    Returns:
+        ``all``, ``changed`` and ``unchanged``, each with ``pairs``, ``words``, ``ids`` and
+        ``cider_d_95`` (left out where no pair is); ``no_change_accuracy``: share of the unchanged
+        pairs that are said to be so, ``change_accuracy``: of the changed ones that are not, in
+        per cent or None; ``notes``.
+
+    Raises:
+        InputError: there is no answer.
+    """
+    if not rows:
+        raise InputError("There are no captions to measure.")
+    parts = {
+        "all": list(rows),
+        "changed": [row for row in rows if row.changed],
+        "unchanged": [row for row in rows if not row.changed],
+    }
+    if ids is None:
+        ids = vocabulary((t for row in rows for t in (row.answer, *row.references)), least=1)
+    figures: dict[str, Any] = {
+        name: {
+            "pairs": len(part),
+            "words": measure(part),
+            "ids": measure(part, ids),
+            "cider_d_95": interval(cider_of_each(part)),
+        }
+        for name, part in parts.items()
+        if part
+    }
+    right = [says_no_change(row.answer) for row in parts["unchanged"]]
+    figures["no_change_accuracy"] = 100 * float(np.mean(right)) if right else None
+    right = [not says_no_change(row.answer) for row in parts["changed"]]
+    figures["change_accuracy"] = 100 * float(np.mean(right)) if right else None
+    figures["notes"] = [NEEDS_JAVA] if figures["all"]["words"]["meteor"] is None else []
+    return figures
+
+
+def ask(pairs: PairSet, write: Writer) -> list[Answered]:
+    """Have a sentence written about every pair that people have described."""
+    rows = []
+    for index in tqdm(range(len(pairs)), desc="captions", disable=None):
+        pair = pairs.read(index)
+        if pair.captions:
+            rows.append(Answered(pairs.names[index], write(pair), pair.captions))
+    return rows
+
+
+def writer_of(system: ChangeSystem) -> Writer:
+    """Return a writer that asks a loaded system about whole pairs."""
+
+    def write(pair: LabelledPair) -> str:
+        inside = np.ones((1, *pair.before.shape[:2]), np.uint8)
+        return system.describe(pair.before[None], pair.after[None], [], inside).captions[0]
+
+    return write
+
+
+def _tokenised(rows: Sequence[Answered], ids: Vocabulary | None) -> tuple[Any, Any]:
+    """Return references and answers as pycocoevalcap takes them, by number."""
+
+    def tokens(sentence: str) -> str:
+        found = words(sentence)
+        return " ".join(found if ids is None else (str(ids.get(word, 0)) for word in found))
+
+    references = {n: [tokens(text) for text in row.references] for n, row in enumerate(rows)}
+    return references, {n: [tokens(row.answer)] for n, row in enumerate(rows)}
+
+
+def _scorer(name: str) -> Any:
+    try:
+        from pycocoevalcap.bleu.bleu import Bleu
+        from pycocoevalcap.cider.cider import Cider
+        from pycocoevalcap.rouge.rouge import Rouge
+    except ImportError as error:
+        raise missing_package(
+            "Captions are measured with the package pycocoevalcap, which is not installed here.",
+            error,
+        ) from error
+    # What is called Cider there is CIDEr-D: clipped counts, and a penalty on other lengths.
+    return {"Bleu": Bleu, "Cider": Cider, "Rouge": Rouge}[name]()
+
+
+def _meteor(references: Any, answers: Any) -> float | None:
+    """Return METEOR in per cent; None without Java, or where it ends early (lack of memory)."""
+    if shutil.which("java") is None:
+        return None
+    from pycocoevalcap.meteor.meteor import Meteor
+
+    scorer = Meteor()
+    try:
+        return 100 * float(scorer.compute_score(references, answers)[0])
+    except (OSError, ValueError):  # the program ended, or said something else than numbers
+        return None
+    finally:
+        # After an error the scorer still holds its lock, for which its own end would wait for ever.
+        if scorer.lock.locked():
+            scorer.lock.release()
+
+
+def main() -> None:
+    """Measure the captions of a system on a data set."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("system", choices=systems.names())
+    parser.add_argument("--layout", default="levir_crops", help="levir_crops, levir_cc, levir_mci")
+    parser.add_argument("--folder", default="levir", help="in the data folder")
+    parser.add_argument("--split", default="val")
+    parser.add_argument("--vocabulary", metavar="TXT", help="training sentences, for the ids")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--out", metavar="JSON", help="answers and figures")
+    chosen = parser.parse_args()
+    spec = DataSpec(chosen.layout, chosen.folder, chosen.split)
+    pairs = open_pairs(spec, data_root())
+    system = systems.create(chosen.system)
+    system.load(chosen.device)
+    rows = ask(pairs, writer_of(system))
+    ids = None
+    if chosen.vocabulary:
+        ids = vocabulary(Path(chosen.vocabulary).read_text(encoding="utf-8").splitlines())
+    figures = report(rows, ids)
+    if chosen.out:
+        answers = {row.name: row.answer for row in rows}
+        text = json.dumps({"figures": figures, "answers": answers}, indent=1)
+        half = Path(f"{chosen.out}.part")
+        half.write_text(text, encoding="utf-8")
+        half.replace(chosen.out)
+    print(json.dumps(figures, indent=1))
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code_of(main))

@@ -1,0 +1,292 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Captions of LEVIR 31-36 in one table: baselines, the bundled captioner, trained systems.
+
+``python -m changescribe.engine.evaluation.captions.table --out FOLDER --answers KCFI=FILE.json``.
+What a caption has to beat:
+
+- the most frequent training sentence; on changed crops, where that says nothing, also the most
+  frequent one about a change;
+- the captions of the nearest training crop by the bundled model's features, of which the one
+  that is most like the others is taken, which favours the baseline;
+- the factual captions: what the detection of "anything changed" says of the crop.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...console import exit_code_of
+from ...describe.checked import ANYTHING, detect_everything
+from ...describe.writer import place_of
+from ...hosts.base import InProcessHost
+from ...raster.reader import RasterSource
+from ...request import ChangeRequest
+from ...systems.bundled import BundledSystem
+from ...training.captioner.features import Crops, read_crops
+from ...training.scenes.consensus import Consensus
+from ...training.scenes.datasets import data_root
+from ...wording.reading import says_no_change, words
+from .metrics import Answered, cider_of_each, interval, report, vocabulary
+
+FREQUENT = "most frequent sentence"
+FREQUENT_CHANGE = "most frequent sentence about a change"
+NEAREST = "nearest training crop"
+FACTUAL = "factual captions"
+BUNDLED = "bundled captioner"
+#: What the bar is: CIDEr-D above each of these, on all crops and on the changed ones.
+BASELINES = (FREQUENT, NEAREST, FACTUAL)
+PARTS = ("all", "changed")
+_COLUMNS = ("bleu_1", "bleu_2", "bleu_3", "bleu_4", "meteor", "rouge_l", "cider_d", "s_m")
+_TITLES = {
+    "meteor": "METEOR", "rouge_l": "ROUGE-L", "cider_d": "CIDEr-D (95 %)", "s_m": "S*m"
+}
+
+Sentences = Sequence[str]
+
+
+def most_frequent(sentences: Sentences, *, change: bool = False) -> str:
+    """Return the most frequent sentence, the first one of several.
+
+    Args:
+        sentences: of the training set.
+        change: of those about a change alone.
+    """
+    counts = Counter(
+        " ".join(words(text)) for text in sentences if not (change and says_no_change(text))
+    )
+    return counts.most_common(1)[0][0]
+
+
+def nearest(
+    known: np.ndarray, captions: Sequence[Sentences], asked: np.ndarray
+) -> list[str]:
+    """Answer with a caption of the most similar known crop.
+
+    Args:
+        known: (N, F) features of the training crops.
+        captions: of people, of each of those.
+        asked: (M, F) features.
+
+    Returns:
+        For each asked crop that caption of its nearest neighbour (cosine of standardised
+        features) which is most like the others of the same crop.
+    """
+    mean, spread = known.mean(0), known.std(0) + 1e-6
+    unit = [(part - mean) / spread for part in (known, asked)]
+    unit = [part / np.linalg.norm(part, axis=1, keepdims=True) for part in unit]
+    closest = (unit[1] @ unit[0].T).argmax(1)
+    groups = [[words(text) for text in group] for group in captions]
+    judge = Consensus(groups)
+    return [
+        captions[place][int(np.argmax(judge.siblings(int(place), groups[place])))]
+        for place in closest
+    ]
+
+
+def factual(data: Path, crops: Crops, which: np.ndarray) -> list[str]:
+    """Return what the detection says of crops: "anything changed" is asked of their tiles."""
+    found: dict[int, str] = {}
+    with tempfile.TemporaryDirectory(prefix="changescribe-") as folder:
+        host = InProcessHost()
+        for tile in np.unique(crops.tiles[which]):
+            before, after = (
+                str(data / "levir" / date / f"test_{tile}.tif") for date in ("before", "after")
+            )
+            request = ChangeRequest(
+                before=before, after=after, prompt=ANYTHING, output="", overwrite=True
+            )
+            known = detect_everything(request, host, folder)
+            with RasterSource.open(before) as source:
+                grid = source.grid
+            for crop in which[crops.tiles[which] == tile]:
+                x0, y0, x1, y1 = (int(edge) for edge in crops.boxes[crop])
+                if known is not None:
+                    place = place_of(grid, x0, y0, x1 - x0, y1 - y0)
+                    found[int(crop)] = known.describe(place) or known.nothing_found
+        host.close()
+    return [found[int(crop)] for crop in which]
+
+
+def features_of(crops: Crops) -> np.ndarray:
+    """Return (N, F) features of crops: the encoder's, averaged to 2 x 2 cells, and the summary."""
+    grid = crops.grid[0].astype(np.float32)
+    count, channels, side, _ = grid.shape
+    cells = grid.reshape(count, channels, 2, side // 2, 2, side // 2).mean((3, 5))
+    return np.concatenate([cells.reshape(count, -1), crops.summary[0]], 1)
+
+
+def compare(
+    answers: Mapping[str, Sequence[Answered]], ids: Mapping[str, int] | None = None
+) -> dict[str, Any]:
+    """Measure systems and baselines on the same crops.
+
+    Args:
+        answers: by name, of the same crops in the same order.
+        ids: vocabulary of the variant of ids.
+
+    Returns:
+        By name what :func:`.captions.report` returns, with ``above``: by baseline and part the
+        difference of CIDEr-D and its 95 % interval (bootstrap over crops, both on the same).
+    """
+    figures = {name: report(rows, ids) for name, rows in answers.items()}
+    for part in PARTS:
+        each = {
+            name: cider_of_each([row for row in rows if part == "all" or row.changed])
+            for name, rows in answers.items()
+            if part in figures[name]
+        }
+        for name, own in each.items():
+            for baseline in set(BASELINES) & set(each) - {name}:
+                difference = own - each[baseline]
+                above = figures[name].setdefault("above", {}).setdefault(baseline, {})
+                above[part] = {
+                    "cider_d": float(difference.mean()),
+                    "interval_95": interval(difference),
+                }
+    return figures
+
+
+def markdown(figures: Mapping[str, Any]) -> str:
+    """Return tables of what :func:`compare` found."""
+    lines = []
+    for part in ("all", "changed", "unchanged"):
+        lines += _part_table(part, {name: row for name, row in figures.items() if part in row})
+    lines += [
+        "### CIDEr-D above the baselines, with 95 % intervals",
+        "| captions | crops | " + " | ".join(BASELINES) + " |",
+        "| --- |" + " --- |" * (1 + len(BASELINES)),
+    ]
+    for name, found in figures.items():
+        if name in (*BASELINES, FREQUENT_CHANGE):
+            continue
+        for part in PARTS:
+            cells = []
+            for baseline in BASELINES:
+                value = found.get("above", {}).get(baseline, {}).get(part)
+                cells.append(
+                    "{:+.1f} ({:+.1f} to {:+.1f})".format(value["cider_d"], *value["interval_95"])
+                    if value
+                    else ""
+                )
+            lines.append(f"| {name} | {part} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _part_table(part: str, rows: Mapping[str, Any]) -> list[str]:
+    """Return the lines of a table of some of the crops."""
+    if not rows:
+        return []
+    names = [_TITLES.get(column, column.replace("bleu_", "B-")) for column in _COLUMNS]
+    lines = [
+        f"### {part.capitalize()}: {next(iter(rows.values()))[part]['pairs']} crops",
+        f"| captions | {' | '.join(names)} | no-change accuracy |",
+        "| --- |" + " --- |" * (1 + len(names)),
+    ]
+    for name, found in rows.items():
+        low, high = found[part]["cider_d_95"]
+        cells = [_number(found[part]["words"][column]) for column in _COLUMNS]
+        cells[_COLUMNS.index("cider_d")] += f" ({low:.1f} to {high:.1f})"
+        cells.append(_number(found["no_change_accuracy"]) if part == "all" else "")
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return [*lines, ""]
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.1f}"
+
+
+def baseline_answers(
+    data: Path, crops: Crops, asked: np.ndarray, sentences: Sentences, kept: Path
+) -> dict[str, list[str]]:
+    """Return the sentences of the baselines about crops.
+
+    Args:
+        data: the folder of real data.
+        crops: all captioned crops.
+        asked: numbers of those that are captioned.
+        sentences: the training sentences.
+        kept: file of factual captions, written where it is not there: they take minutes.
+    """
+    known = np.flatnonzero(crops.training)
+    seen = features_of(crops)
+    if not kept.exists():
+        _write(kept, json.dumps(factual(data, crops, asked), indent=1))
+    return {
+        FREQUENT: [most_frequent(sentences)] * len(asked),
+        FREQUENT_CHANGE: [most_frequent(sentences, change=True)] * len(asked),
+        NEAREST: nearest(seen[known], [crops.captions[n] for n in known], seen[asked]),
+        FACTUAL: json.loads(kept.read_text(encoding="utf-8")),
+    }
+
+
+def bundled_answers(crops: Crops, asked: np.ndarray, system: BundledSystem) -> list[str]:
+    """Return what the bundled captioner writes about crops, seen as the product sees them."""
+    captioner = system.captioner()
+    return [
+        captioner.write(crops.grid[0, n].astype(np.float32), crops.summary[0, n]) for n in asked
+    ]
+
+
+def _write(path: Path, text: str) -> None:
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
+
+
+def main() -> None:
+    """Measure baselines, the bundled captioner and trained systems on the crops of LEVIR 31-36."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--out", type=Path, default=Path("out/captions"), metavar="FOLDER")
+    parser.add_argument("--cache", type=Path, default=Path("out/captioner"), metavar="FOLDER")
+    parser.add_argument("--model", type=Path, metavar="FOLDER", help="with the model's files")
+    parser.add_argument(
+        "--answers", action="append", default=[], metavar="NAME=JSON",
+        help="of a system, as changescribe.engine.evaluation.captions.metrics --out writes them",
+    )
+    chosen = parser.parse_args()
+    data = data_root()
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    crops = read_crops(data, chosen.cache, chosen.model, ("tile",))
+    asked = np.flatnonzero(~crops.training)
+    text = (data / "levir" / "caption_sentences_train.txt").read_text(encoding="utf-8")
+    sentences = text.splitlines()
+    for crop in np.flatnonzero(crops.training):
+        sentences += crops.captions[crop]
+    system = BundledSystem(chosen.model)
+    system.load("cpu")
+    kept = chosen.out / f"factual_{system.info.revision}.json"
+    told = baseline_answers(data, crops, asked, sentences, kept)
+    if system.info.writes:
+        told[BUNDLED] = bundled_answers(crops, asked, system)
+    names = [f"test_{crops.tiles[n]}_{crops.boxes[n][0]}_{crops.boxes[n][1]}" for n in asked]
+    for given in chosen.answers:
+        name, _, path = given.rpartition("=")
+        written = json.loads(Path(path).read_text(encoding="utf-8"))["answers"]
+        told[name or Path(path).stem] = [written[crop] for crop in names]
+    answers = {
+        name: [
+            Answered(crop, sentence, crops.captions[n])
+            for crop, sentence, n in zip(names, rows, asked, strict=True)
+        ]
+        for name, rows in told.items()
+    }
+    figures = compare(answers, vocabulary(sentences))
+    by_crop = {name: dict(zip(names, rows, strict=True)) for name, rows in told.items()}
+    kept_text = json.dumps({"figures": figures, "answers": by_crop}, indent=1)
+    _write(chosen.out / "captions.json", kept_text)
+    table = markdown(figures)
+    _write(chosen.out / "captions.md", table)
+    sys.stdout.write(table)
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code_of(main))

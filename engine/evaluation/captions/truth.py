@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How many factual captions are true, on generated scenes, whose changes are known.
+
+Two ways. *From true masks*, a system that knows the truth takes the place of the model:
+what is wrong then is the fault of the code between mask and sentence. *From detections*
+of the bundled model, the errors of the model come in. What a caption says is read off
+its words, not off the facts that it was made from:
+
+- the caption of a region is right where most of its pixels changed as it says (object
+  and direction), and where the class that it says was replaced is the commonest one there;
+- a count in the caption of the scene ("12 buildings appeared") is right where it is exact up
+  to ten, or wrong by a tenth at most.
+
+``python -m changescribe.engine.evaluation.captions.truth --scenes 8``
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from osgeo import gdal, osr
+from scipy import ndimage
+from tqdm import tqdm
+
+from ... import systems
+from ...classes import CLASSES, class_of
+from ...console import exit_code_of
+from ...detect import pipeline
+from ...errors import InputError
+from ...hosts.base import InProcessHost
+from ...raster.area import AreaMask
+from ...raster.reader import RasterSource
+from ...request import APPEARED, REMOVED, Area, ChangeRequest, Query
+from ...results.detected import Detected
+from ...synthesis.scenes import ScenePair, synthesise
+from ...systems.base import CLASS_UNKNOWN, ChangeSystem, SystemInfo, TilePrediction
+from ..places.generated import EVALUATION_SEEDS, PIXEL_SIZE
+
+PROMPT = "new and demolished buildings, new roads, trees cleared, water appeared"
+SIDE = 512
+#: The least area of a region, in m2, in the truth as in the run.
+MIN_AREA = 20.0
+_CODES = {land_cover.name: code for code, land_cover in enumerate(CLASSES, 1)}
+_GONE = ("demolished", "removed", "cleared", "disappeared")
+_REGION = re.compile(rf"^(?:New (?P<new>[a-z ]+)|(?P<old>[A-Z][a-z ]*?) (?:{'|'.join(_GONE)})),")
+_REPLACED = re.compile(r"\b(?:replacing|now) ([a-z ]+)\.")
+_COUNT = re.compile(
+    r"(?P<n>\d[\d,]*|no) (?P<noun>[a-z ]+?) (?P<verb>appeared|disappeared)"
+    r"|(?P<stuff>[a-z ]+?) (?P<way>appeared|disappeared) in (?P<places>\d[\d,]*) places?"
+)
+
+
+class Truth(ChangeSystem):
+    """Finds exactly what changed in the scene that it is given: of one tile, for the evaluation."""
+
+    scene: ScenePair | None = None
+
+    @property
+    def info(self) -> SystemInfo:
+        """One tile is the whole scene."""
+        return SystemInfo(
+            name="truth",
+            title="",
+            description="",
+            pixel_sizes=(PIXEL_SIZE,),
+            classes=tuple(_CODES),
+            tile_size=SIDE if self.scene is None else len(self.scene.before),
+            overlap=0,
+            batch_size=1,
+            revision="",
+            terms="",
+        )
+
+    def load(self, device: str = "auto") -> None:
+        """It has no weights."""
+
+    @property
+    def device(self) -> str:
+        """Nothing runs."""
+        return "CPU"
+
+    def predict(
+        self, before: np.ndarray, after: np.ndarray, queries: Sequence[Query]
+    ) -> TilePrediction:
+        """Return the truth of the scene."""
+        scene = self.scene
+        if scene is None:
+            raise RuntimeError("there is no scene")
+        planes = [changed_so(scene, query) for query in queries]
+        dates = [
+            np.where(labels == 0, CLASS_UNKNOWN, labels - 1).astype(np.uint8)[None]
+            for labels in (scene.labels_before, scene.labels_after)
+        ]
+        return TilePrediction(np.stack(planes)[None].astype(np.float32), dates[0], dates[1])
+
+
+def changed_so(scene: ScenePair, query: Query) -> np.ndarray:
+    """Return (H, W) bool: where a class appeared or went."""
+    code = _CODES[class_of(query.object).name]  # type: ignore[union-attr]
+    was, is_now = scene.labels_before == code, scene.labels_after == code
+    return (is_now & ~was) if query.direction == APPEARED else (was & ~is_now)
+
+
+@dataclass
+class Tally:
+    """Captions that were looked at, and those that are right, by what was looked at."""
+
+    looked: Counter[str] = field(default_factory=Counter)
+    right: Counter[str] = field(default_factory=Counter)
+    wrong: list[str] = field(default_factory=list)
+
+    def add(self, kind: str, right: bool, example: str) -> None:
+        """Count a caption; the first wrong ones are kept."""
+        self.looked[kind] += 1
+        self.right[kind] += right
+        if not right and len(self.wrong) < 40:
+            self.wrong.append(f"{kind}: {example}")
+
+    def figures(self) -> dict[str, object]:
+        """Return shares, numbers and examples."""
+        shares = {
+            kind: {"share": round(self.right[kind] / count, 4), "captions": count}
+            for kind, count in sorted(self.looked.items())
+        }
+        total = sum(self.looked.values())
+        return {
+            "share": round(sum(self.right.values()) / max(1, total), 4),
+            "captions": total,
+            "by": shares,
+            "wrong": self.wrong,
+        }
+
+
+def measure(system: str, seeds: Sequence[int], side: int = SIDE) -> Tally:
+    """Detect in generated scenes and look at every caption.
+
+    Args:
+        system: ``"truth"`` or the name of a system.
+        seeds: of the scenes.
+        side: of the scenes, in pixels of half a metre.
+    """
+    tally = Tally()
+    systems.register("truth", f"{__name__}:{Truth.__name__}")
+    host = InProcessHost()
+    try:
+        for seed in tqdm(seeds, desc=system, unit="scene"):
+            scene = synthesise(seed, side, PIXEL_SIZE)
+            Truth.scene = scene
+            with tempfile.TemporaryDirectory() as folder:
+                _look(scene, system, host, Path(folder), tally)
+    finally:
+        host.close()
+    return tally
+
+
+def _look(scene: ScenePair, system: str, host: InProcessHost, folder: Path, tally: Tally) -> None:
+    request = ChangeRequest(
+        before=_written(folder / "before.tif", scene.before),
+        after=_written(folder / "after.tif", scene.after),
+        prompt=PROMPT,
+        output=str(folder / "out.gpkg"),
+        system=system,
+        min_area=MIN_AREA,
+    )
+    result = pipeline.detect(request, host)
+    with RasterSource.open(request.before) as source:
+        grid = source.grid
+    for region in Detected(result.gpkg).regions(10_000):
+        inside = AreaMask(Area(region.area.wkt, region.area.crs), grid).on(grid)
+        if inside.any():
+            _region(scene, region.caption, inside, tally)
+    _scene(scene, result.caption, result.parse.queries, tally)
+
+
+def _region(scene: ScenePair, caption: str, inside: np.ndarray, tally: Tally) -> None:
+    said = _REGION.match(caption)
+    example = f"{scene.seed}: {caption}"
+    land_cover = None if said is None else class_of((said["new"] or said["old"]).lower())
+    if said is None or land_cover is None:
+        tally.add("region", False, f"{example} (not understood)")
+        return
+    appeared = said["new"] is not None
+    query = Query(land_cover.name, APPEARED if appeared else REMOVED)
+    share = float(changed_so(scene, query)[inside].mean())
+    tally.add("region", share >= 0.5, f"{example} ({share:.0%} of it)")
+    replaced = _REPLACED.search(caption)
+    if replaced is None or share < 0.5:
+        return
+    other = class_of(replaced[1])
+    labels = (scene.labels_before if appeared else scene.labels_after)[inside]
+    counts = np.bincount(labels, minlength=len(CLASSES) + 1)
+    counts[[0, _CODES[land_cover.name]]] = 0
+    best = CLASSES[int(counts.argmax()) - 1].name
+    right = other is not None and other.name == best
+    tally.add("replaced", right, f"{example} (rather {best})")
+
+
+def _scene(scene: ScenePair, caption: str, queries: Sequence[Query], tally: Tally) -> None:
+    counts = dict(_counts(caption))
+    for query in queries:
+        name = class_of(query.object).name  # type: ignore[union-attr]
+        truth, said = true_count(scene, query), counts.get((name, query.direction), 0)
+        right = abs(said - truth) <= (0 if truth <= 10 else truth / 10)
+        tally.add(f"count of {query}", right, f"{scene.seed}: {caption} ({query}: {truth})")
+
+
+def _counts(caption: str) -> Iterator[tuple[tuple[str, str], int]]:
+    """Yield what a caption of a scene says: (class, direction), number."""
+    for clause in re.sub(r"\([^)]*\)", "", caption).lower().split(";"):
+        found = _COUNT.search(clause)
+        noun = found and class_of((found["noun"] or found["stuff"]).strip())
+        if found is None or noun is None:
+            continue
+        number = found["n"] or found["places"] or "0"
+        verb = found["verb"] or found["way"]
+        count = 0 if number == "no" or (found["n"] is None and found["places"] is None) else int(
+            number.replace(",", "")
+        )
+        yield (noun.name, APPEARED if verb == "appeared" else REMOVED), count
+
+
+def true_count(scene: ScenePair, query: Query) -> int:
+    """Return how many buildings changed so, or connected places of another class."""
+    if class_of(query.object).name == "building":  # type: ignore[union-attr]
+        return scene.changed_buildings[query.direction]
+    parts, count = ndimage.label(changed_so(scene, query), np.ones((3, 3), int))
+    sizes = np.bincount(parts.ravel(), minlength=count + 1)[1:]
+    return int((sizes * scene.pixel_size**2 >= MIN_AREA).sum())
+
+
+def _written(path: Path, pixels: np.ndarray) -> str:
+    """Write a picture as a GeoTIFF in a metric CRS."""
+    height, width = pixels.shape[:2]
+    raster = gdal.GetDriverByName("GTiff").Create(str(path), width, height, 3, gdal.GDT_Byte)
+    raster.SetGeoTransform((500000.0, PIXEL_SIZE, 0.0, 5000000.0, 0.0, -PIXEL_SIZE))
+    crs = osr.SpatialReference()
+    crs.ImportFromEPSG(32633)
+    raster.SetProjection(crs.ExportToWkt())
+    for band in range(3):
+        raster.GetRasterBand(band + 1).WriteArray(pixels[..., band])
+    raster.FlushCache()
+    return str(path)
+
+
+def main() -> None:
+    """Measure both ways and print the figures as JSON."""
+    parser = argparse.ArgumentParser(description="The share of factual captions that are true.")
+    parser.add_argument("--scenes", type=int, default=8)
+    parser.add_argument("--system", nargs="*", default=["truth", "bundled"])
+    arguments = parser.parse_args()
+    if not 0 < arguments.scenes <= len(EVALUATION_SEEDS):
+        raise InputError(
+            f"{arguments.scenes} scenes cannot be measured.",
+            f"Choose 1 to {len(EVALUATION_SEEDS)}.",
+        )
+    seeds = list(EVALUATION_SEEDS)[: arguments.scenes]
+    figures = {name: measure(name, seeds).figures() for name in arguments.system}
+    print(json.dumps(figures, indent=1, ensure_ascii=False))
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code_of(main))

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Detected roads against centre lines that were drawn by eye.
+
+Recall is the share of the lines, by length, with a detection within 8 pixels;
+precision the share of detected pixels within 16 pixels of a line. A detection
+within 16 pixels of a line in doubt, and of no other, counts neither way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from ...training.scenes.roads import Line, distance_to
+
+#: In pixels.
+RECALL_REACH, PRECISION_REACH = 8, 16
+
+
+@dataclass(frozen=True)
+class LineFigures:
+    """Of one or more tiles at one threshold.
+
+    Attributes:
+        precision: 0 where nothing was found.
+        recall: 0 without lines.
+        f: their harmonic mean.
+        line_px: length of the lines in pixels.
+    """
+
+    precision: float
+    recall: float
+    f: float
+    line_px: int
+
+    def figures(self) -> dict[str, float]:
+        """Return all of it, rounded to four places."""
+        return {
+            "line_px": self.line_px,
+            "precision": round(self.precision, 4),
+            "recall": round(self.recall, 4),
+            "f": round(self.f, 4),
+        }
+
+
+@dataclass(frozen=True)
+class LineMatch:
+    """What is needed to tell the figures of a score at any threshold.
+
+    Attributes:
+        on_line: (N,) highest score within the reach of each point of the lines, a pixel apart.
+        near: (M,) scores of the pixels near a line.
+        far: (K,) scores of the pixels near neither a line nor one in doubt.
+    """
+
+    on_line: np.ndarray
+    near: np.ndarray
+    far: np.ndarray
+
+    @classmethod
+    def of(cls, score: np.ndarray, lines: list[Line], doubts: list[Line]) -> LineMatch:
+        """Compare a score with lines.
+
+        Args:
+            score: (H, W), of any scale.
+            lines: in pixels.
+            doubts: lines that are left out.
+        """
+        reach = ndimage.maximum_filter(score, footprint=_disc(RECALL_REACH), mode="nearest")
+        rows, columns = _points(lines, score.shape)
+        near = distance_to(lines, score.shape) <= PRECISION_REACH
+        unsure = ~near & (distance_to(doubts, score.shape) <= PRECISION_REACH)
+        return cls(reach[rows, columns], score[near], score[~near & ~unsure])
+
+    @classmethod
+    def together(cls, matches: Sequence[LineMatch]) -> LineMatch:
+        """Sum tiles up."""
+        parts = ((m.on_line, m.near, m.far) for m in matches)
+        return cls(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+
+    def at(self, threshold: float) -> LineFigures:
+        """Return the figures where scores from ``threshold`` on are detections."""
+        near = int((self.near >= threshold).sum())
+        found = near + int((self.far >= threshold).sum())
+        precision = near / max(1, found)
+        recall = int((self.on_line >= threshold).sum()) / max(1, len(self.on_line))
+        both = precision + recall
+        f = 2 * precision * recall / both if both else 0.0
+        return LineFigures(precision, recall, f, len(self.on_line))
+
+
+def _disc(radius: int) -> np.ndarray:
+    """Return the pixels within a distance of the central one, (2 r + 1, 2 r + 1) bool."""
+    rows, columns = np.mgrid[-radius : radius + 1, -radius : radius + 1]
+    return rows**2 + columns**2 <= radius**2
+
+
+def _points(lines: list[Line], shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Return rows and columns of the pixels on lines, a pixel's length apart, inside ``shape``."""
+    points = [np.zeros((0, 2))]
+    for line in lines:
+        corners = np.array(line, float)
+        lengths = np.hypot(*np.diff(corners, axis=0).T)
+        along = np.concatenate([[0], np.cumsum(lengths)])
+        steps = np.arange(0, along[-1], 1.0)
+        points.append(np.stack([np.interp(steps, along, c) for c in corners.T], 1))
+    columns, rows = np.floor(np.concatenate(points)).astype(int).T
+    inside = (rows >= 0) & (rows < shape[0]) & (columns >= 0) & (columns < shape[1])
+    return rows[inside], columns[inside]

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Models whose last training stage left out half of the places of OSCD and AirChange.
+
+The model that ships has seen all of them, so each place is measured with a model that has not:
+the same recipe, started from the same earlier stage, without that place and some others.
+
+``python -m changescribe.engine.evaluation.places.folds RUNS RECIPE MODEL_FOLDER OUT``
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from ...console import exit_code_of
+from ...errors import InputError
+from ...systems.bundled import MANIFEST
+from ...training import export
+from ...training.loop import train
+from ...training.recipe import Recipe, load_recipe, save_recipe
+from ...training.scenes.datasets import data_root, parts_of
+from ...training.scenes.foreign import FOREIGN
+from ...training.tasks.bundled import load_model
+
+#: Of two models; the other half of the places is what each has seen.
+NAMES = ("one", "other")
+LeftOut = dict[str, list[str]]
+
+
+def folds(data: Path) -> Iterator[LeftOut]:
+    """Say what each of two models leaves out: every other place of each data set.
+
+    Args:
+        data: the folder of real data.
+
+    Yields:
+        Beginnings of the names of places by data set; of AirChange they are sites, several
+        pictures of which overlap.
+    """
+    places = {
+        folder: sorted({path.name.split("_")[0] for path in (data / folder).iterdir()})
+        for folder in FOREIGN
+    }
+    for start in range(2):
+        yield {folder: names[start::2] for folder, names in places.items()}
+
+
+def without(recipe: Recipe, left_out: LeftOut, name: str) -> Recipe:
+    """Return a recipe whose data leave places out; see :func:`..training.datasets.open_source`.
+
+    Raises:
+        InputError: a stage before it was trained on the data set, with these places.
+    """
+    for stage in recipe.stages[1:]:
+        if any(_sources(spec.layout) & set(left_out) for spec in stage.data):
+            raise InputError(
+                f"{recipe.name} builds on {stage.name}, which has seen the places to leave out.",
+                "Let it build on stages that were not trained on them.",
+            )
+    data = [replace(spec, layout=_leaving_out(spec.layout, left_out)) for spec in recipe.data]
+    return replace(recipe, name=f"{recipe.name}_{name}", data=data)
+
+
+def _sources(layout: str) -> set[str]:
+    """Return the names of the sources that a layout is made of."""
+    return {name for name, _ in parts_of(layout)}
+
+
+def _leaving_out(layout: str, left_out: LeftOut) -> str:
+    """Return a layout without places, beside those that it leaves out already."""
+    *kind, _ = layout.split(":", 1)
+    parts = []
+    for name, places in parts_of(layout):
+        unused = dict.fromkeys([*places, *left_out.get(name, ())])
+        parts.append(f"{name}-{'+'.join(unused)}" if unused else name)
+    return ":".join([*kind, *parts])
+
+
+def train_folds(runs: Path, recipe: Recipe, shipped: Path, out: Path) -> None:
+    """Train and export the models; a run that is there already goes on.
+
+    Args:
+        runs: folder with the run that the recipe starts from; the new runs go there too.
+        recipe: of the last stage of the model that ships.
+        shipped: its model files, whose calibration and texts are taken over.
+        out: for a folder of model files per fold.
+    """
+    manifest = json.loads((shipped / MANIFEST).read_text(encoding="utf-8"))
+    for name, left_out in zip(NAMES, folds(data_root()), strict=True):
+        fold = without(recipe, left_out, name)
+        folder = out / fold.name
+        folder.mkdir(parents=True, exist_ok=True)
+        save_recipe(fold, folder / "recipe.yaml")
+        weights = train(folder / "recipe.yaml", runs / fold.name, data=data_root())
+        for part in ("text.onnx", "vocab.txt"):
+            shutil.copyfile(shipped / part, folder / part)
+        export.export(load_model(weights), folder)
+        facts = {key: value for key, value in manifest.items() if key not in ("sha256", "phrases")}
+        facts.update(revision=fold.name, left_out=left_out)
+        export.write_manifest(folder, facts)
+
+
+def trained_on_foreign(manifest: dict[str, Any]) -> bool:
+    """Tell from a manifest whether OSCD or AirChange are among what a model was trained on."""
+    layouts = [source.split(" ")[0] for source in manifest.get("sources", ())]
+    return any(_sources(layout) & set(FOREIGN) for layout in layouts)
+
+
+def fold_models(out: Path) -> list[tuple[tuple[str, ...], Path]]:
+    """Return what each model of :func:`train_folds` left out, and its folder."""
+    models = []
+    for path in sorted(out.glob(f"*/{MANIFEST}")):
+        left_out = json.loads(path.read_text(encoding="utf-8"))["left_out"]
+        models.append((tuple(chain.from_iterable(left_out.values())), path.parent))
+    return models
+
+
+def main() -> None:
+    """Train and export the two models."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("runs", type=Path, help="folder with the run that the recipe starts from")
+    parser.add_argument("recipe", help="of the last stage of the model that ships")
+    parser.add_argument("shipped", type=Path, metavar="model_folder", help="its model files")
+    parser.add_argument("out", type=Path, help="for a folder of model files per fold")
+    chosen = parser.parse_args()
+    train_folds(chosen.runs, load_recipe(chosen.recipe), chosen.shipped, chosen.out)
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code_of(main))

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The score of what was not foreseen: its two numbers, and its judges.
+
+The score itself is in ``engine/systems/bundled/unforeseen.py``.
+
+Nothing of it is trained, but its threshold is chosen on the labels of OSCD and AirChange. What is
+measured there takes, for every place, the threshold that its site had no part in.
+
+``python -m changescribe.engine.evaluation.places.surprise MODEL_FOLDER``
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Optional
+
+import numpy as np
+
+from ...console import exit_code_of
+from ...errors import InputError
+from ...request import MASK_NODATA, SCORE_SCALE
+from ...systems.base import ChangeSystem
+from ...systems.bundled import MANIFEST, BundledSystem
+from ...training.export import write_manifest
+from ...training.scenes.datasets import data_root
+from ...training.scenes.sources import read_rgb
+from ..masks.calibration import RawCounts, fit_map, raw_scores
+from .elsewhere import AIRCHANGE, OSCD, OneSystemHost, run_detection
+from .folds import fold_models, folds, trained_on_foreign
+
+#: Key of the manifest.
+KEY = "unforeseen"
+#: Makes the score ``amount / (1 + amount)``, whose logit is the logarithm of the amount.
+IDENTITY = {"scale": 1.0, "bias": 0.0}
+Counts = dict[str, dict[str, RawCounts]]
+
+
+def fit_surprise(folder: Path, data: Path) -> dict[str, Any]:
+    """Find scale and bias on all places, and for each fold on those that it does not leave out.
+
+    Args:
+        folder: model files.
+        data: the folder of real data.
+
+    Returns:
+        ``{"scale": s, "bias": b, "left_out": [{"places": [...], "scale": s, "bias": b}, ...]}``.
+    """
+    counts = _count(folder, data)
+    table: dict[str, Any] = {**_fit(counts, ()), "left_out": []}
+    for left_out in folds(data):
+        places = tuple(name for names in left_out.values() for name in names)
+        table["left_out"].append({"places": list(places), **_fit(counts, places)})
+    return table
+
+
+def _count(folder: Path, data: Path) -> Counts:
+    """Run the product on every place; count how often each amount was right."""
+    system = BundledSystem(folder)
+    system.surprise = dict(IDENTITY)
+    system.load("cpu")
+    counts: Counts = {}
+    for what in (OSCD, AIRCHANGE):
+        counts[what.folder] = {}
+        for place in sorted(path for path in (data / what.folder).iterdir() if path.is_dir()):
+            sys.stderr.write(f"surprise: {what.folder} {place.name}\n")
+            mask, score = run_detection(
+                OneSystemHost(system), system.info.name, place, what.prompt
+            )
+            known = mask != MASK_NODATA
+            label = read_rgb(place / "label.tif")[..., 0] > 0
+            counts[what.folder][place.name] = RawCounts()
+            counts[what.folder][place.name].add(
+                raw_scores(score[known] / SCORE_SCALE), label[known]
+            )
+    return counts
+
+
+def _fit(counts: Counts, left_out: tuple[str, ...]) -> dict[str, float]:
+    """Fit without some places; the threshold has the best mean of the F1 of both data sets."""
+    sets = []
+    for places in counts.values():
+        total = RawCounts()
+        for name, part in places.items():
+            if not left_out or not name.startswith(left_out):
+                total.right += part.right
+                total.wrong += part.wrong
+        sets.append(total)
+    both = RawCounts(sum(s.right for s in sets), sum(s.wrong for s in sets))
+    return fit_map(both, lambda thresholds: np.mean([s.f1_at(thresholds) for s in sets], axis=0))
+
+
+def unbiased_chooser(
+    system: ChangeSystem, folder: Path, out: Path | None
+) -> Callable[[str], Optional[ChangeSystem]]:
+    """Say with which system a place is measured: its training and its threshold left it out.
+
+    Args:
+        system: the one that ships, loaded.
+        folder: its model files.
+        out: model files of the folds, for a model that was trained on these places.
+
+    Returns:
+        A function from the name of a place to a loaded system: the one that ships for a place that
+        had no part in it; None where there is none that has not seen the place.
+    """
+    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    table = manifest.get(KEY)
+    trained = trained_on_foreign(manifest)
+    thresholds = [(tuple(fold["places"]), fold) for fold in table["left_out"]] if table else []
+    models = [(places, folder) for places, _ in thresholds]
+    if trained:
+        models = fold_models(out) if out else []
+    chosen: dict[tuple[str, ...], BundledSystem] = {}
+
+    def choose(place: str) -> Optional[ChangeSystem]:
+        threshold = next((fold for places, fold in thresholds if place.startswith(places)), None)
+        if threshold is None and (table or not trained):
+            return system  # it has neither been trained nor fitted on this place
+        for places, path in models:
+            if place.startswith(places):
+                if places not in chosen:
+                    chosen[places] = BundledSystem(path)
+                    chosen[places].load("cpu")
+                chosen[places].surprise = (
+                    {key: threshold[key] for key in ("scale", "bias")} if threshold else None
+                )
+                return chosen[places]
+        return None
+
+    return choose
+
+
+def main() -> None:
+    """Fit the threshold of what was not foreseen again, and write it into the manifest."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("folder", type=Path, metavar="MODEL_FOLDER", help="with the model's files")
+    folder = parser.parse_args().folder
+    if not (folder / MANIFEST).is_file():
+        raise InputError(f'"{folder}" holds no model.', "Name a folder that `release` wrote.")
+    BundledSystem(folder)  # tells if the model is damaged
+    table = fit_surprise(folder, data_root())
+    facts = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    kept = {key: value for key, value in facts.items() if key not in ("sha256", "phrases")}
+    write_manifest(folder, {**kept, KEY: table})
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code_of(main))

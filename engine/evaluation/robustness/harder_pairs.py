@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How much of F1 is left when the pairs are made harder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from PIL import Image
+
+from ...request import APPEARED, Query
+from ...systems.base import ChangeSystem
+from ..masks.metrics import BinaryCounts
+from ..places.levir import PIXEL_SIZE, LevirTile
+from ..places.whole_image import score_pair
+from .disturbances import DISTURBANCES, resized
+
+#: Factors of resolution.
+RESOLUTIONS = (0.5, 2.0)
+_BUILT = (Query("buildings", APPEARED),)
+
+
+def measure_robustness(
+    system: ChangeSystem, tiles: Sequence[LevirTile], tell: Callable[[str], None]
+) -> dict[str, dict[str, float]]:
+    """Score "buildings built" on disturbed tiles.
+
+    Args:
+        system: loaded.
+        tiles: to disturb; the seed of a tile is its number.
+        tell: is told what is being done.
+
+    Returns:
+        Figures by the name of the disturbance; scores at another resolution are brought
+        back to that of the labels.
+    """
+    result = {}
+    for name, disturb in DISTURBANCES.items():
+        tell(f"robustness: {name}")
+        counts = BinaryCounts()
+        for tile in tiles:
+            pair = disturb(tile.before, tile.after, np.random.default_rng(tile.number))
+            counts.add(score_pair(system, *pair, _BUILT, PIXEL_SIZE)[0] >= 0.5, tile.label)
+        result[name] = counts.figures()
+    for factor in RESOLUTIONS:
+        name = f"{factor:g} x resolution"
+        tell(f"robustness: {name}")
+        counts = BinaryCounts()
+        for tile in tiles:
+            pair = (resized(image, factor) for image in (tile.before, tile.after))
+            score = score_pair(system, *pair, _BUILT, PIXEL_SIZE / factor)[0]
+            score = _back(score, tile.label.shape)
+            counts.add(score >= 0.5, tile.label)
+        result[name] = counts.figures()
+    return result
+
+
+def _back(score: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Bring a score to another size, bilinearly."""
+    picture = Image.fromarray(score.astype(np.float32))
+    return np.asarray(picture.resize(shape[::-1], Image.Resampling.BILINEAR))

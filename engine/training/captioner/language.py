@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The sentences that the captioner learns from: words, concepts, mirror images."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ...errors import InputError
+from ...modules.bundled.captioner import END, PAD, SPECIAL, START, UNKNOWN
+from ...wording.reading import says_no_change, words
+
+#: Sentences that people wrote about one scene, in LEVIR-CC.
+GROUP = 5
+#: A word is in the vocabulary from so many occurrences on.
+LEAST_COUNT = 5
+#: A word is a concept if so large a share of the sentences about changed scenes has it.
+LEAST_SHARE = 0.008
+
+#: Words that change places when an image is mirrored, left to right or top to bottom.
+_MIRRORED = (
+    {"left": "right", "right": "left"},
+    {"top": "bottom", "bottom": "top", "upper": "lower", "lower": "upper"},
+)
+
+Group = tuple[tuple[str, ...], ...]
+
+
+def read_groups(path: Path) -> list[Group]:
+    """Read the groups of sentences about changed scenes, as words.
+
+    Args:
+        path: a sentence a line, those about one scene one after another.
+
+    Raises:
+        InputError: the lines are no groups of five.
+    """
+    lines = path.read_text(encoding="utf-8").splitlines()
+    groups = [lines[at : at + GROUP] for at in range(0, len(lines), GROUP)]
+    unchanged = [sum(says_no_change(line) for line in group) for group in groups]
+    if len(lines) % GROUP or set(unchanged) - {0, GROUP}:
+        raise InputError(f'"{path.name}" is no list of groups of {GROUP} sentences.')
+    return [
+        tuple(tuple(words(line)) for line in group)
+        for group, count in zip(groups, unchanged, strict=True)
+        if not count
+    ]
+
+
+class Language:
+    """Vocabulary and concepts.
+
+    Args:
+        vocabulary: words, the first ones :data:`..modules.captioner.SPECIAL`.
+        concepts: words whose probability the eye reads.
+    """
+
+    def __init__(self, vocabulary: Sequence[str], concepts: Sequence[str]) -> None:
+        self.vocabulary = tuple(vocabulary)
+        self.concepts = tuple(concepts)
+        self._number = {word: number for number, word in enumerate(vocabulary)}
+        self._concept = {word: number for number, word in enumerate(concepts)}
+
+    @classmethod
+    def of(cls, groups: Sequence[Group]) -> Language:
+        """Choose words and concepts by how often they occur."""
+        counts = Counter(word for group in groups for sentence in group for word in sentence)
+        known = sorted(word for word, count in counts.items() if count >= LEAST_COUNT)
+        has = Counter(word for group in groups for sentence in group for word in set(sentence))
+        total = sum(len(group) for group in groups)
+        concepts = sorted(word for word in known if has[word] >= LEAST_SHARE * total)
+        return cls([*SPECIAL, *known], concepts)
+
+    def encode(self, sentences: Sequence[Sequence[str]], longest: int) -> np.ndarray:
+        """Return (N, T) int64 tokens with start, end and padding, cut to ``longest``."""
+        rows = [
+            [START, *(self._number.get(word, UNKNOWN) for word in sentence), END][:longest]
+            for sentence in sentences
+        ]
+        width = max(len(row) for row in rows)
+        return np.array([row + [PAD] * (width - len(row)) for row in rows], np.int64)
+
+    def decode(self, tokens: Iterable[int]) -> tuple[str, ...]:
+        """Return the words of tokens, up to the end."""
+        found = []
+        for token in tokens:
+            if token == END:
+                break
+            if token not in (START, PAD):
+                found.append(self.vocabulary[token])
+        return tuple(found)
+
+    def shares(self, group: Group) -> np.ndarray:
+        """Return (K,) float32: the share of a group's sentences that have each concept."""
+        shares = np.zeros(len(self.concepts), np.float32)
+        for sentence in group:
+            for word in set(sentence):
+                if word in self._concept:
+                    shares[self._concept[word]] += 1 / len(group)
+        return shares
+
+
+def mirrored(sentence: Sequence[str], axis: int) -> tuple[str, ...]:
+    """Return what a sentence says of the mirrored image.
+
+    Args:
+        sentence: its words.
+        axis: 0 for left to right, 1 for top to bottom.
+    """
+    table = _MIRRORED[axis]
+    return tuple(
+        "-".join(table.get(part, part) for part in word.split("-")) for word in sentence
+    )

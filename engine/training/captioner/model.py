@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A small causal language model of captions, for computers that run no large one.
+
+It has a word for every token and learns from sentences alone: each is to be written
+from some of its own words, which stand where an image's embeddings will, in any
+order, with others among them and some left out. So it learns to be led by what
+stands there, and stays as it is when a captioning system is trained.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from ...backbones.causal import IMAGE, LanguageModel
+from ...console import exit_code_of
+from ...modules.kcfi.network import INSTRUCTIONS as KCFI
+from ...modules.semantic_cc.config import INSTRUCTIONS as SEMANTIC_CC
+from ...weights.store import WeightsStore
+from ..scenes.datasets import data_root
+
+#: Entry of the catalogue of weights.
+ENTRY = "caption-words"
+#: In the data folder: the sentences of LEVIR-CC's training set.
+SENTENCES = "levir/caption_sentences_train.txt"
+#: A word occurs so often; rarer ones are unknown.
+_LEAST = 3
+#: No sentence counts for more than so many: half of them say in five ways that nothing changed.
+_MOST = 600
+_END, _EMPTY, _UNKNOWN = "<end>", "<empty>", "<unknown>"
+#: Words that say nothing of what changed.
+_PLAIN = frozenset(
+    "a an the is are was were be been has have had of in on at to by with and or its it there "
+    "that this as for from some which".split()
+)
+#: Shares of the places that hold nothing, or a word that does not belong there.
+_NOTHING, _WRONG = 0.3, 0.1
+#: Share of the sentences that are asked for by one of the systems' instructions.
+_ASKED = 0.25
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Of the model and its training.
+
+    Attributes:
+        width: of an embedding.
+        layers: of the model.
+        heads: of its attention.
+        steps: of training.
+        batch: sentences per step.
+        rate: peak learning rate.
+    """
+
+    width: int = 192
+    layers: int = 3
+    heads: int = 6
+    steps: int = 240
+    batch: int = 48
+    rate: float = 3e-3
+
+
+def train(sentences: Sequence[str], sizes: Sizes, seed: int = 17) -> tuple[Any, Any]:
+    """Train a model, the same one each time on one computer.
+
+    Args:
+        sentences: lower-case, words apart by spaces.
+        sizes: of the model and its training.
+        seed: of all that is random.
+
+    Returns:
+        Model and tokenizer of transformers.
+    """
+    counts = Counter(" ".join(words(text)) for text in sentences)
+    known = Counter(word for text, count in counts.items() for word in text.split() * count)
+    asked = {word for text in (*KCFI, *SEMANTIC_CC) for word in words(text.replace(IMAGE, ""))}
+    usual = sorted(asked | {word for word, count in known.items() if count >= _LEAST})
+    torch.manual_seed(seed)
+    model, tokenizer = _new(usual, sizes)
+    language = LanguageModel(model, tokenizer)
+    model.requires_grad_(True).train()
+    optimiser = torch.optim.AdamW(model.parameters(), sizes.rate, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, sizes.rate, sizes.steps, pct_start=0.1
+    )
+    rng = np.random.default_rng(seed)
+    texts = sorted(counts)
+    shares = np.array([min(counts[text], _MOST) for text in texts], np.float64)
+    shares /= shares.sum()
+    progress = tqdm(range(sizes.steps), desc="language model", mininterval=10)
+    for _ in progress:
+        drawn = [texts[i] for i in rng.choice(len(texts), sizes.batch, p=shares)]
+        loss = _loss(language, drawn, usual, rng)
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        schedule.step()
+        progress.set_postfix(loss=f"{loss.item():.2f}", refresh=False)
+    return model.eval(), tokenizer
+
+
+def words(text: str) -> list[str]:
+    """Return the tokens of a text: words and punctuation, lower-case."""
+    return re.findall(r"[\w'-]+|[^\w\s]", text.lower())
+
+
+def hints(text: str, usual: Sequence[str], places: int, rng: np.random.Generator) -> list[str]:
+    """Return what stands for an image: words of the sentence, others, or nothing, in any order.
+
+    Args:
+        text: the sentence.
+        usual: all words.
+        places: number of tokens.
+        rng: the only source of random numbers.
+    """
+    telling = [word for word in text.split() if word not in _PLAIN]
+    telling = list(rng.permutation(telling or text.split()))
+    found = []
+    for number, chance in enumerate(rng.random(places)):
+        if chance < _NOTHING:
+            found.append(_EMPTY)
+        elif chance < _NOTHING + _WRONG:
+            found.append(str(rng.choice(usual)))
+        else:
+            found.append(str(telling[number % len(telling)]))
+    return found
+
+
+def _loss(
+    language: LanguageModel, texts: Sequence[str], usual: Sequence[str], rng: np.random.Generator
+) -> torch.Tensor:
+    """Return the loss of writing sentences from words of theirs."""
+    places = int(rng.integers(6, 17))
+    ids = language.tokenizer(
+        [" ".join(hints(text, usual, places, rng)) for text in texts], return_tensors="pt"
+    ).input_ids
+    asked = str(rng.choice((*KCFI, *SEMANTIC_CC))) if rng.random() < _ASKED else IMAGE
+    images = language.model.get_input_embeddings()(ids)
+    return language.loss(language.inputs(images, [asked] * len(texts), texts))
+
+
+def _new(usual: Sequence[str], sizes: Sizes) -> tuple[Any, Any]:
+    """Return a model with random weights, and a tokenizer of whole words."""
+    from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    symbols = [_END, _EMPTY, _UNKNOWN, *usual]
+    reader = Tokenizer(models.WordLevel({word: i for i, word in enumerate(symbols)}, _UNKNOWN))
+    reader.normalizer = normalizers.Lowercase()
+    reader.pre_tokenizer = pre_tokenizers.Split(
+        Regex(r"<\w+>|[\w'-]+|[^\w\s]"), behavior="removed", invert=True
+    )
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=reader, eos_token=_END, pad_token=_EMPTY, unk_token=_UNKNOWN
+    )
+    config = LlamaConfig(
+        vocab_size=len(symbols),
+        hidden_size=sizes.width,
+        intermediate_size=3 * sizes.width,
+        num_hidden_layers=sizes.layers,
+        num_attention_heads=sizes.heads,
+        max_position_embeddings=512,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=0,
+        pad_token_id=1,
+    )
+    return LlamaForCausalLM(config), tokenizer
+
+
+def main() -> None:
+    """Train the small language model of captions, and put it into the folder of weights."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--out", type=Path, default=Path("out/train") / ENTRY)
+    parser.add_argument("--steps", type=int, default=Sizes.steps)
+    parser.add_argument("--threads", type=int, default=0)
+    chosen = parser.parse_args()
+    if chosen.threads:
+        torch.set_num_threads(chosen.threads)
+    sentences = (data_root() / SENTENCES).read_text(encoding="utf-8").splitlines()
+    model, tokenizer = train(sentences, Sizes(steps=chosen.steps))
+    shutil.rmtree(chosen.out, ignore_errors=True)
+    model.save_pretrained(chosen.out)
+    tokenizer.save_pretrained(chosen.out)
+    WeightsStore().import_from(chosen.out, [ENTRY])
+    print(chosen.out)
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code_of(main))

@@ -1,0 +1,275 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Training of the bundled captioner, in one command that takes minutes.
+
+``python -m changescribe.engine.training.captioner.run`` reads the captioned crops of tiles 1-30
+through the bundled model's files, and the sentences without images, and writes the captioner
+beside the model. It must be run again when the bundled model's files are others: they are what
+it sees with. For the steps see :mod:`.captioner_steps`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...console import exit_code_of
+from ...errors import InputError
+from ...modules.bundled.captioner import START, Captioner, CaptionerConfig
+from ...paths import MODELS
+from ...systems.bundled import BundledSystem
+from ...systems.bundled import captioner as runtime
+from ...systems.bundled.captioner import CaptionerFacts
+from ...weights.files import sha256_of
+from ...wording.reading import NO_CHANGE, words
+from ..export import OPSET, halve_weights
+from ..scenes.consensus import Consensus
+from ..scenes.datasets import data_root
+from .features import LOOKS, Crops, read_crops
+from .language import Group, Language, read_groups
+from .steps import (
+    CropSamples,
+    Schedule,
+    TextGroups,
+    read_all,
+    train_eye,
+    train_on_reward,
+    train_writer,
+)
+
+Tell = Callable[[str], None]
+#: Sizes that are chosen here; the others follow from words and features.
+WIDTH = 96
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A captioner and what belongs to it.
+
+    Attributes:
+        model: in evaluation mode.
+        language: its words.
+        changed_from: probability of change from which it writes about change.
+        no_change: what is written below that.
+        accuracy: share of the training crops whose change is told right by an eye that has not
+            seen their tile.
+    """
+
+    model: Captioner
+    language: Language
+    changed_from: float
+    no_change: str
+    accuracy: float
+
+
+def train(
+    crops: Crops,
+    groups: Sequence[Group],
+    schedule: Schedule,
+    *,
+    cache: Path | None = None,
+    width: int = WIDTH,
+    tell: Tell = lambda _: None,
+) -> Trained:
+    """Train a captioner.
+
+    Args:
+        crops: with features; those of the training tiles are learnt from.
+        groups: of sentences about changed scenes without images.
+        schedule: how long.
+        cache: folder where the writer is kept after the first step, which no features change.
+        width: channels of the decoder.
+        tell: is told how it goes.
+    """
+    own = [tuple(tuple(words(text)) for text in group) for group in crops.captions]
+    known = np.flatnonzero(crops.training)
+    changed = known[crops.changed[known]]
+    material = [*groups, *(own[n] for n in changed)]
+    language = Language.of(material)
+    config = CaptionerConfig(
+        len(language.vocabulary), len(language.concepts), crops.grid.shape[2],
+        crops.summary.shape[2], width=width,
+    )
+    torch.manual_seed(schedule.seed)
+    model = Captioner(config)
+    _measure_scales(model, crops, known)
+    text = TextGroups(material, language)
+    _pretrain(model, text, language, schedule, cache, tell)
+    samples = CropSamples(crops, language, own)
+    concepts, flags = _unseen(config, samples, known, model, schedule, tell)
+    model.eye = train_eye(config, samples, known, model, schedule)
+    train_on_reward(model, samples, changed, concepts, text, language, schedule, tell)
+    threshold, accuracy = best_threshold(flags[0][known].numpy(), crops.changed[known])
+    tell(f"change told right: {accuracy:.3f} from {threshold:.2f} on")
+    judge = Consensus([own[n] for n in known])
+    unchanged = np.flatnonzero(~crops.changed[known])
+    if len(unchanged):
+        no_change = max(NO_CHANGE, key=lambda s: judge.score(words(s), int(unchanged[0])))
+    else:
+        no_change = NO_CHANGE[0]
+    return Trained(model.eval(), language, threshold, no_change, accuracy)
+
+
+def _pretrain(
+    model: Captioner,
+    text: TextGroups,
+    language: Language,
+    schedule: Schedule,
+    cache: Path | None,
+    tell: Tell,
+) -> None:
+    """First step, or what was kept of it: it depends on sentences and settings alone."""
+    state = asdict(schedule) | {"width": model.config.width}
+    steps = ("epochs", "rate", "batch", "temperature", "seed", "width")
+    settings = {name: state[name] for name in steps}
+    key = repr((settings, language.vocabulary, language.concepts, text.groups)).encode()
+    path = cache / f"writer_{hashlib.sha256(key).hexdigest()[:12]}.pt" if cache else None
+    if path is not None and path.exists():
+        kept = torch.load(path, weights_only=True)
+        model.writer.load_state_dict(kept, strict=False)
+        return
+    train_writer(model.writer, text, language, schedule, tell)
+    if path is not None:
+        # The layers that see cells have not learnt yet, and their size may change.
+        learnt = {n: v for n, v in model.writer.state_dict().items() if not n.startswith("cell.")}
+        torch.save(learnt, path)
+
+
+def _measure_scales(model: Captioner, crops: Crops, known: np.ndarray) -> None:
+    """Set mean and spread of every channel to those of the training crops."""
+    grid = crops.grid[:, known].astype(np.float32)
+    for scale, values in (
+        (model.grid_scale, grid.transpose(0, 1, 3, 4, 2).reshape(-1, grid.shape[2])),
+        (model.summary_scale, crops.summary[:, known].reshape(-1, crops.summary.shape[2])),
+    ):
+        scale[0] = torch.from_numpy(values.mean(0))
+        # A channel that never moves must not become noise.
+        scale[1] = torch.from_numpy(values.std(0)).clamp_min(1e-3)
+
+
+def _unseen(
+    config: CaptionerConfig,
+    samples: CropSamples,
+    known: np.ndarray,
+    model: Captioner,
+    schedule: Schedule,
+    tell: Tell,
+) -> tuple[Tensor, Tensor]:
+    """Return concepts and probabilities of change, each by an eye that has not seen the tile."""
+    tiles = samples.crops.tiles
+    concepts, flags = torch.zeros(0), torch.zeros(0)
+    for fold in range(schedule.folds):
+        apart = tiles % schedule.folds == fold
+        eye = train_eye(config, samples, known[~apart[known]], model, schedule)
+        told, flag = read_all(eye, samples, model)
+        if not fold:
+            concepts, flags = told, flag
+        apart_ = torch.from_numpy(apart)
+        concepts[:, :, apart_], flags[:, apart_] = told[:, :, apart_], flag[:, apart_]
+        tell(f"eye {fold + 1} of {schedule.folds}")
+    return concepts, flags
+
+
+def best_threshold(probability: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
+    """Return the threshold (0.05 to 0.95) that is right most often, and how often it is.
+
+    Args:
+        probability: (N,) of change.
+        truth: (N,) bool.
+    """
+    thresholds = np.linspace(0.05, 0.95, 19)
+    right = np.array([((probability >= t) == truth).mean() for t in thresholds])
+    # The middle of the best ones.
+    best = np.flatnonzero(right == right.max())
+    return float(thresholds[best[len(best) // 2]]), float(right.max())
+
+
+def export(trained: Trained, folder: Path, belongs_to: dict[str, str], revision: str) -> None:
+    """Write the captioner's files.
+
+    Args:
+        trained: what is written.
+        folder: for the files.
+        belongs_to: SHA-256 of the model files whose features it has learnt, by name.
+        revision: told in the manifest.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    config = trained.model.config
+    example = (
+        torch.randn(1, config.cells, 8, 8), torch.randn(1, config.summary),
+        torch.full((2, 3), START),
+    )
+    part = folder / f"{runtime.MODEL}.part"
+    torch.onnx.export(
+        trained.model.eval(), example, str(part), input_names=["grid", "summary", "tokens"],
+        output_names=["next", "changed"], opset_version=OPSET, dynamo=False,
+        dynamic_axes={"tokens": {0: "rows", 1: "length"}, "next": {0: "rows"}},
+    )
+    halve_weights(part)
+    part.replace(folder / runtime.MODEL)
+    _write(folder / runtime.VOCABULARY, "\n".join(trained.language.vocabulary) + "\n")
+    facts = CaptionerFacts(
+        files={name: sha256_of(folder / name) for name in (runtime.MODEL, runtime.VOCABULARY)},
+        belongs_to=belongs_to,
+        revision=revision,
+        longest=config.longest,
+        changed_from=round(trained.changed_from, 3),
+        no_change=trained.no_change,
+    )
+    _write(folder / runtime.MANIFEST, json.dumps(asdict(facts), indent=1) + "\n")
+
+
+def _write(path: Path, text: str) -> None:
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
+
+
+def main() -> None:
+    """Train the bundled captioner on the features of the bundled model."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--model", type=Path, default=MODELS, help="with the model's files")
+    parser.add_argument("--out", type=Path, default=MODELS, help="for the captioner's files")
+    parser.add_argument("--cache", type=Path, default=Path("out/captioner"))
+    parser.add_argument("--looks", default="tile", help=f"at each crop: {', '.join(LOOKS)}")
+    parser.add_argument("--threads", type=int, default=1)
+    for name, default in asdict(Schedule()).items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default)
+    chosen = parser.parse_args()
+    looks = chosen.looks.split(",")
+    if not set(looks) <= set(LOOKS):
+        raise InputError(f'"{chosen.looks}" names no looks.', f"There are: {', '.join(LOOKS)}.")
+    torch.set_num_threads(chosen.threads)
+    start = time.monotonic()
+
+    def tell(text: str) -> None:
+        sys.stderr.write(f"[{time.monotonic() - start:5.0f} s] {text}\n")
+        sys.stderr.flush()
+
+    data = data_root()
+    for name in ("captions.json", "caption_sentences_train.txt"):
+        if not (data / "levir" / name).is_file():
+            raise InputError(f"There is no levir/{name}.", "Is CHANGESCRIBE_DATA right?")
+    schedule = Schedule(**{name: getattr(chosen, name) for name in asdict(Schedule())})
+    crops = read_crops(data, chosen.cache, chosen.model, looks, tell)
+    groups = read_groups(data / "levir" / "caption_sentences_train.txt")
+    trained = train(crops, groups, schedule, cache=chosen.cache, tell=tell)
+    digests = BundledSystem(chosen.model).digests
+    belongs_to = {name: digests[name] for name in ("encoder.onnx", "head.onnx", "text.onnx")}
+    revision = f"captioner-{datetime.now(timezone.utc):%Y%m%d-%H%M}"
+    export(trained, chosen.out, belongs_to, revision)
+    tell(f"written: {chosen.out / runtime.MODEL}")
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code_of(main))

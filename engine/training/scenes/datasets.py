@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The mix of sources as a torch data set whose item ``i`` depends on the seed and ``i`` alone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from torch.utils.data import Dataset
+
+from ...errors import InputError
+from . import sources
+from .composites import OtherYear, Pasted
+from .foreign import FOREIGN, ForeignPairs
+from .labels import BARE, BUILDING, ROAD, TREE, WATER
+
+#: Sets of ``segmentation``: what their labels tell, and their usual magnification.
+_LABELLED = {
+    "dubai": ((BUILDING, ROAD, WATER, BARE), (0.9, 2.0)),
+    "epfl_roads": ((ROAD,), (0.7, 1.3)),
+    "massachusetts_roads": ((ROAD,), (1.0, 2.0)),
+    "massachusetts_buildings": ((BUILDING,), (1.0, 2.0)),
+    "dronedeploy": ((BUILDING, TREE), (0.86, 1.3)),
+}
+#: Sources with a name of their own.
+NAMES = ("levir", "levir_captions", *FOREIGN, "naip_trees", "generated", *_LABELLED)
+#: Those whose crops are never scaled.
+UNSCALED = ("levir_captions", "naip_trees")
+#: What is made of other sources, and of how many.
+_KINDS = {"same": 1, "year": 1, "paste": 2}
+
+
+def data_root() -> Path:
+    """Return the folder of the real data.
+
+    Raises:
+        InputError: ``CHANGESCRIBE_DATA`` is not set or not a folder.
+    """
+    root = Path(os.environ.get("CHANGESCRIBE_DATA", ""))
+    if not os.environ.get("CHANGESCRIBE_DATA") or not root.is_dir():
+        raise InputError(
+            "The folder of the training data is not known.",
+            "Set the environment variable CHANGESCRIBE_DATA to it.",
+        )
+    return root
+
+
+def parts_of(layout: str) -> list[tuple[str, list[str]]]:
+    """Return the sources that a layout is made of, and which places each leaves out.
+
+    ``paste:levir:oscd-bercy+nantes`` is made of ``levir`` and ``oscd`` without two places.
+    """
+    first, *others = layout.split(":")
+    parts = [part.partition("-") for part in others or [first]]
+    return [(name, left_out.split("+") if dash else []) for name, dash, left_out in parts]
+
+
+def check_layout(layout: str) -> None:
+    """Refuse the name of a source that :func:`open_source` does not know, without opening any.
+
+    Raises:
+        InputError: it is not known.
+    """
+    kind, colon, _ = layout.partition(":")
+    parts = parts_of(layout)
+    if (colon and _KINDS.get(kind) != len(parts)) or any(
+        name not in NAMES or (left_out and (name not in FOREIGN or not all(left_out)))
+        for name, left_out in parts
+    ):
+        raise InputError(
+            f"Unknown data source: {layout}.",
+            f"Choose one of: {', '.join(NAMES)}; same:A, year:A or paste:A:B of them; "
+            f"{' and '.join(FOREIGN)} can leave out places, such as {next(iter(FOREIGN))}-A+B.",
+        )
+
+
+def open_source(
+    name: str, root: Path, generated: Path, scales: tuple[float, float] | None = None
+) -> sources.Source:
+    """Load a source into memory.
+
+    Args:
+        name: ``levir``, ``levir_captions`` (its crops that have sentences), ``oscd``,
+            ``airchange``, ``naip_trees``, ``generated``, a set of ``segmentation``, or one of these
+            after ``same:`` (the same image twice) or ``year:`` (the same with the colours of
+            another year). ``paste:levir:generated``: objects of generated scenes on the ground of
+            LEVIR. After ``-`` may come places that are left out: ``oscd-bercy+nantes``,
+            ``airchange-Szada``.
+        root: the data folder.
+        generated: folder of the cache of generated scenes.
+        scales: smallest and largest magnification; None are those of the source. Those of
+            ``levir_captions`` and ``naip_trees`` are fixed.
+
+    Raises:
+        InputError: unknown name, no data, or a place that is left out is none of the set.
+    """
+    check_layout(name)
+    kind, _, rest = name.partition(":")
+    if rest:
+        parts = [open_source(part, root, generated, scales) for part in rest.split(":")]
+        if kind == "paste":
+            return Pasted(*parts)
+        return sources.SameImage(*parts) if kind == "same" else OtherYear(*parts, root)
+    if name == "levir":
+        return sources.LevirPairs(root, (1, 30), scales or (0.7, 1.5))
+    if name == "levir_captions":
+        return sources.CaptionedPairs(root, (1, 30))
+    folder, _, left_out = name.partition("-")
+    if folder in FOREIGN:
+        check_places(name, root)
+        return ForeignPairs(root / folder, FOREIGN[folder], left_out, scales)
+    if name == "naip_trees":
+        return sources.NaipTrees(root)
+    if name == "generated":
+        return sources.GeneratedPairs(generated, scales or (0.8, 1.25))
+    classes, usual = _LABELLED[name]
+    mosaic = 5 if name == "dronedeploy" else 0
+    return sources.PseudoPairs(root, name, classes, scales or usual, mosaic)
+
+
+def check_places(layout: str, root: Path) -> None:
+    """Refuse to leave out places that are not there: a misspelt one would be trained on.
+
+    Only the names of the folders are read; a set that is not there is told when it is opened.
+
+    Args:
+        layout: as of :func:`open_source`.
+        root: the data folder.
+
+    Raises:
+        InputError: there is no such place.
+    """
+    for name, left_out in parts_of(layout):
+        _check_left_out(root / name, left_out)
+
+
+def _check_left_out(folder: Path, left_out: Sequence[str]) -> None:
+    places = sorted(path.name for path in folder.glob("*"))
+    for start in left_out if places else ():
+        if not any(place.startswith(start) for place in places):
+            raise InputError(
+                f"{folder.name} has no place {start} that could be left out.",
+                f"Its places are: {', '.join(places)}.",
+            )
+
+
+class PairDataset(Dataset):
+    """Pairs of all sources by their weights.
+
+    Args:
+        parts: sources.
+        weights: share of each.
+        seed: of the whole run.
+        strength: of the augmentation, see :meth:`.sample.PairSample.augmented`.
+    """
+
+    def __init__(
+        self,
+        parts: Sequence[sources.Source],
+        weights: Sequence[float],
+        seed: int,
+        strength: float = 1.0,
+    ) -> None:
+        self.parts = list(parts)
+        self.shares = np.asarray(weights, np.float64) / np.sum(weights)
+        self.seed = seed
+        self.strength = strength
+
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        """Return pair number ``index``, augmented.
+
+        Returns:
+            ``before``, ``after``: (3, H, W) uint8. ``state_before``, ``state_after``:
+            (6, H/4, W/4) uint8. ``steady``: (6, H/4, W/4) bool: surely no change of that class,
+            whether it is there or not. ``targets``: (2, 6, H/2, W/2) uint8, see
+            :meth:`.sample.PairSample.targets`. ``said``: (2, 6) uint8, by direction and class.
+        """
+        rng = np.random.default_rng((self.seed, index))
+        part = self.parts[rng.choice(len(self.parts), p=self.shares)]
+        pair = part.draw(rng).augmented(rng, self.strength)
+        return {
+            "before": pair.before.transpose(2, 0, 1),
+            "after": pair.after.transpose(2, 0, 1),
+            "state_before": pair.state_before[2::4, 2::4].transpose(2, 0, 1),
+            "state_after": pair.state_after[2::4, 2::4].transpose(2, 0, 1),
+            "steady": (pair.changes[2::4, 2::4] == 0).all(-1).transpose(2, 0, 1),
+            "targets": pair.targets(),
+            "said": np.ascontiguousarray(pair.said.T),
+        }

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A training pair: two aligned crops and all that is known of their classes and changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .. import augment
+from .labels import NUM_CLASSES, SOME, UNKNOWN, appeared
+
+#: Indices of a direction: the order in which the head is given the dates.
+APPEARED, REMOVED = 0, 1
+#: Pixels of a cell of the change targets, see :meth:`PairSample.targets`.
+CELL = 2
+
+
+def nothing_said() -> np.ndarray:
+    """Return what is said of the changes of a pair without sentences, (6, 2) uint8."""
+    return np.full((NUM_CLASSES, 2), UNKNOWN, np.uint8)
+
+
+@dataclass
+class PairSample:
+    """Two aligned crops and what is known of them.
+
+    Attributes:
+        before: (H, W, 3) uint8.
+        after: (H, W, 3) uint8.
+        state_before: (H, W, 6) uint8, see :mod:`.labels`.
+        state_after: the same of the later date.
+        changes: (H, W, 6, 2) uint8: per class, appeared and removed (0, 1, unknown, or
+            :data:`.labels.SOME`: one or more of those with this code).
+        said: (6, 2) uint8: whether sentences about the whole crop say that a class appeared or
+            was removed in it, wherever that may be (0, 1, unknown).
+    """
+
+    before: np.ndarray
+    after: np.ndarray
+    state_before: np.ndarray
+    state_after: np.ndarray
+    changes: np.ndarray
+    said: np.ndarray = field(default_factory=nothing_said)
+
+    @classmethod
+    def from_states(
+        cls, before: np.ndarray, after: np.ndarray, was: np.ndarray, is_now: np.ndarray
+    ) -> PairSample:
+        """Build a pair whose change follows from the labels of its dates."""
+        changes = np.stack([appeared(was, is_now), appeared(is_now, was)], -1)
+        return cls(before, after, was, is_now, changes)
+
+    def swapped(self) -> PairSample:
+        """The same pair with its dates exchanged: appeared is removed and vice versa."""
+        return PairSample(
+            self.after, self.before, self.state_after, self.state_before,
+            self.changes[..., ::-1], self.said[:, ::-1],
+        )
+
+    def with_parts_of(self, other: PairSample, where: np.ndarray) -> PairSample:
+        """Return this pair with another one where the mask (H, W) says so, on both dates.
+
+        What was said of either as a whole need not hold of the mixture.
+        """
+        mine = (self.before, self.after, self.state_before, self.state_after, self.changes)
+        theirs = (
+            other.before, other.after, other.state_before, other.state_after, other.changes
+        )
+        mixed = []
+        for ours, new in zip(mine, theirs, strict=True):
+            array = ours.copy()
+            array[where] = new[where]
+            mixed.append(array)
+        return PairSample(*mixed)
+
+    def augmented(self, rng: np.random.Generator, strength: float = 1.0) -> PairSample:
+        """Flip, turn, misregister, recolour each date by itself, exchange the dates.
+
+        Args:
+            rng: source of randomness.
+            strength: of the change of colours, and of how often the dates are misregistered.
+        """
+        arrays = [self.before, self.after, self.state_before, self.state_after, self.changes]
+        pair = PairSample(*augment.symmetry(arrays, rng), self.said)
+        if rng.random() < 0.5 * strength:
+            pair = pair.misregistered(rng)
+        strength *= float(rng.choice([0.3, 0.7, 1.0]))
+        pair.before = augment.photometric(pair.before, rng, strength)
+        pair.after = augment.photometric(pair.after, rng, strength)
+        return pair.swapped() if rng.random() < 0.5 else pair
+
+    def misregistered(self, rng: np.random.Generator) -> PairSample:
+        """Shift the earlier date, and with it what was drawn on it: what is no longer there.
+
+        What appeared was drawn on the later date, and stays: a label that does not follow its
+        image teaches outlines that are one or two pixels off.
+        """
+        moved = augment.shift([self.before, self.state_before, self.changes[..., REMOVED]], rng)
+        before, was, removed = moved
+        changes = np.stack([self.changes[..., APPEARED], removed], -1)
+        return PairSample(before, self.after, was, self.state_after, changes, self.said)
+
+    def targets(self) -> np.ndarray:
+        """Return what the change head is compared with, at the resolution of its output.
+
+        Returns:
+            (2, 6, H/2, W/2) uint8: by direction and class, how many of a cell's four pixels
+            changed; unknown where that of any of them is, :data:`.labels.SOME` where any says so.
+        """
+        height, width = self.changes.shape[:2]
+        cells = self.changes.reshape(height // CELL, CELL, width // CELL, CELL, NUM_CLASSES, 2)
+        count = (cells == 1).sum((1, 3), dtype=np.uint8)
+        count[(cells == UNKNOWN).any((1, 3))] = UNKNOWN
+        count[(cells == SOME).any((1, 3))] = SOME
+        return count.transpose(3, 2, 0, 1)
+
+
+def nothing_known(height: int, width: int) -> np.ndarray:
+    """Return a state (H, W, 6) that says nothing."""
+    return np.full((height, width, NUM_CLASSES), UNKNOWN, np.uint8)

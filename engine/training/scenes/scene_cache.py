@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Writes generated scenes to disk once, so that training does not wait for the generator.
+
+``python -m changescribe.engine.training.scenes.scene_cache FOLDER``
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from ... import synthesis
+from ...console import exit_code_of
+from ...errors import InputError
+from ...synthesis.scenes import synthesise
+
+#: Larger than a training crop, so that crops differ.
+SCENE_SIZE = 320
+#: Scenes of training have seeds from here on; the evaluation takes others.
+FIRST_SEED = 100_000
+#: Modules of the generator that have no part in how a scene looks.
+_WITHOUT = {"demo.py", "facts.py", "output.py"}
+#: How many the recipes are run with.
+COUNT = 800
+#: Name of the file that says what the scenes were made by.
+MADE_BY = "made_by.json"
+
+
+def write_scenes(folder: Path, count: int = COUNT, first_seed: int = FIRST_SEED) -> None:
+    """Write scenes that are not there yet, with a progress bar.
+
+    Args:
+        folder: for the ``.npz`` files.
+        count: number of scenes.
+        first_seed: seed of the first.
+
+    Raises:
+        InputError: the folder has scenes of another generator.
+    """
+    from tqdm import tqdm  # readers of scenes, who only check them, may lack it
+
+    folder.mkdir(parents=True, exist_ok=True)
+    _check(folder)
+    for seed in tqdm(range(first_seed, first_seed + count), desc="scenes", unit="scene"):
+        path = folder / f"{seed}.npz"
+        if path.exists():
+            continue
+        scene = synthesise(seed, SCENE_SIZE, registered=True)
+        part = folder / f"{seed}.part"
+        with part.open("wb") as file:
+            np.savez(
+                file,
+                before=scene.before,
+                after=scene.after,
+                label_before=scene.labels_before,
+                label_after=scene.labels_after,
+            )
+        os.replace(part, path)
+
+
+def _check(folder: Path) -> None:
+    """See that what is there was made by this generator, and sign a new folder."""
+    if any(folder.glob("*.npz")):
+        check_scenes(folder, unsigned=False)
+        return
+    part = folder / f"{MADE_BY}.part"
+    part.write_text(json.dumps(_made_by(), indent=1) + "\n", encoding="utf-8")
+    os.replace(part, folder / MADE_BY)
+
+
+def check_scenes(folder: Path, *, unsigned: bool = True) -> None:
+    """Refuse scenes that another generator made.
+
+    Args:
+        folder: with the ``.npz`` files.
+        unsigned: accept a folder that does not say what made it: scenes may be the user's own.
+
+    Raises:
+        InputError: another generator made them, or what says so is damaged.
+    """
+    note = folder / MADE_BY
+    if unsigned and not note.exists():
+        return
+    try:
+        same = json.loads(note.read_text(encoding="utf-8")) == _made_by()
+    except (OSError, ValueError):
+        same = False
+    if not same:
+        raise InputError(
+            f"The scenes in {folder} were made by another version of the generator.",
+            "Delete the folder and write them again, or name another one.",
+        )
+
+
+def _made_by() -> dict[str, object]:
+    """Return what a folder of this generator's scenes is signed with."""
+    return {"generator": generator_digest(), "size": SCENE_SIZE}
+
+
+def generator_digest() -> str:
+    """Return the SHA-256 of the generator's sources: other sources, other scenes."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(synthesis.__file__).parent.glob("*.py")):
+        if path.name not in _WITHOUT:
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def main() -> None:
+    """Write the scenes of the recipes."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--count", type=int, default=COUNT)
+    chosen = parser.parse_args()
+    write_scenes(chosen.folder, chosen.count)
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code_of(main))

