@@ -14,9 +14,9 @@ from qgis.core import QgsApplication
 from qgis.PyQt.QtCore import Qt
 from qgis.PyQt.QtGui import QIcon
 
-from .ui import dependencies
 from .ui.compat import LEVEL_WARNING, QAction
 from .ui.errors import as_change_scribe_error, log
+from .ui.packages import tiers
 from .ui.settings import Settings
 from .ui.translation import tr
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from qgis.gui import QgisInterface
 
     from .ui.controller import RunController
-    from .ui.dock import ChangeScribeDock
-    from .ui.tip_pictures import PicturesFunction
+    from .ui.dock.dock import ChangeScribeDock
+    from .ui.map.tip_pictures import PicturesFunction
 
 _ICON = os.path.join(os.path.dirname(__file__), "resources", "icons", "changescribe.svg")
 _MENU = "&ChangeScribe"
@@ -66,9 +66,9 @@ class ChangeScribePlugin:
 
     def initGui(self) -> None:
         """Add button, menu entry, dock and provider."""
-        from .ui import tip_pictures
         from .ui.controller import RunController
-        from .ui.dock import ChangeScribeDock
+        from .ui.dock.dock import ChangeScribeDock
+        from .ui.map import tip_pictures
 
         self.initProcessing()
         self.tip_pictures = tip_pictures.register()
@@ -112,7 +112,7 @@ class ChangeScribePlugin:
             QgsApplication.processingRegistry().removeProvider(self.provider)
             self.provider = None
         if ended:  # what has been imported from the folder stays imported
-            dependencies.deactivate()
+            tiers.deactivate()
 
     def _quitting(self) -> None:
         """Stop the engine before QGIS takes its objects apart."""

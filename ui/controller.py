@@ -11,20 +11,20 @@ from qgis.PyQt.QtCore import QObject, pyqtSignal
 from qgis.PyQt.QtWidgets import QPushButton
 
 from ..engine.errors import ChangeScribeError
-from . import annotations, layers, run_captions
 from .compat import LEVEL_INFO, LEVEL_SUCCESS
+from .dock.export_dialog import ExportDialog, open_folder
 from .engine_thread import EngineThread
 from .errors import Messenger, as_change_scribe_error, log
-from .export_dialog import ExportDialog, open_folder
+from .map import annotations, layers, run_captions
 
 if TYPE_CHECKING:
     from qgis.gui import QgisInterface
 
     from ..engine.describe.map_captions import MapCaption, MapCaptions
     from ..engine.request import ChangeRequest, ChangeResult
-    from .dock import ChangeScribeDock
-    from .estimates import Estimate
-    from .layers import Run
+    from .dock.dock import ChangeScribeDock
+    from .dock.estimates import Estimate
+    from .map.layers import Run
     from .settings import Settings
 
 #: Runs shorter than this say little about the speed of long ones.

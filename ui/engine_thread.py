@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Callable, Optional
 from qgis.PyQt.QtCore import QThread, pyqtSignal
 
 from ..engine.errors import CancelledError
-from . import dependencies
 from .errors import as_change_scribe_error
+from .packages import tiers
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def configured_host() -> Host:
     settings = Settings()
     use_folder(settings.weights_folder)
     routing.configure(
-        routing.HostOptions(settings.host, settings.worker_python, dependencies.worker_python())
+        routing.HostOptions(settings.host, settings.worker_python, tiers.worker_python())
     )
     return routing.shared_host()
 

@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 import html
-import os
 from typing import Optional
 
 from qgis.PyQt.QtCore import QSize, Qt
 from qgis.PyQt.QtGui import QColor, QPalette
 from qgis.PyQt.QtWidgets import QFrame, QLabel, QSizePolicy, QWidget
 
-_RESOURCES = os.path.join(os.path.dirname(os.path.dirname(__file__)), "resources")
+from ..engine.paths import PACKAGE
+
 _WARNING_COLOUR = "#9a5b00"
 _WARNING_COLOUR_DARK = "#f0b35a"
 _DARK_LIGHTNESS = 128
@@ -21,7 +21,7 @@ _NOTE_WEIGHT = 0.65
 
 def icon_path(name: str) -> str:
     """Return the path of an icon of the plugin."""
-    return os.path.join(_RESOURCES, "icons", name)
+    return str(PACKAGE / "resources" / "icons" / name)
 
 
 def plain_tip(text: str) -> str:

@@ -28,10 +28,11 @@ def own_settings(qgis_app, tmp_path):
 @pytest.fixture
 def system(monkeypatch):
     """One described system, whether or not the bundled model is there; packages all present."""
-    from changescribe.ui import dependencies, system_panel
+    from changescribe.ui.dock import system_panel
+    from changescribe.ui.packages import tiers
 
     monkeypatch.setattr(system_panel, "installed_systems", lambda: (fake_engine.info(),))
-    monkeypatch.setattr(dependencies, "missing", lambda tier=None: ())
+    monkeypatch.setattr(tiers, "missing", lambda tier=None: ())
     return fake_engine.info()
 
 
@@ -59,7 +60,7 @@ def pair(qgis_new_project, raster_layer):
 def desk(qgis_iface, qgis_canvas, system, pair):
     """A dock with its controller and a fake engine, ready for a run."""
     from changescribe.ui.controller import RunController
-    from changescribe.ui.dock import ChangeScribeDock
+    from changescribe.ui.dock.dock import ChangeScribeDock
     from changescribe.ui.engine_thread import EngineThread
     from changescribe.ui.settings import Settings
 

@@ -21,7 +21,7 @@ from waiting import wait_until
 
 import changescribe
 from changescribe.plugin import ChangeScribePlugin
-from changescribe.ui import dependencies
+from changescribe.ui.packages import tiers
 
 ROOT = Path(changescribe.__file__).parent
 
@@ -100,10 +100,10 @@ def test_load_unload_load(window):
 
 
 def test_unload_takes_the_packages_off_the_path(window, monkeypatch, tmp_path):
-    monkeypatch.setattr(dependencies, "folder", lambda tier=None: str(tmp_path))
+    monkeypatch.setattr(tiers, "folder", lambda tier=None: str(tmp_path))
     plugin = ChangeScribePlugin(window)
     plugin.initGui()
-    assert dependencies.activate()
+    assert tiers.activate()
     plugin.unload()
     assert str(tmp_path) not in sys.path
 
@@ -168,7 +168,7 @@ def test_quitting_during_a_run(window, raster_layer):
 
 
 def test_without_onnxruntime_the_dock_says_so(window, monkeypatch, raster_layer):
-    monkeypatch.setattr(dependencies, "missing", lambda tier=None: ("onnxruntime",))
+    monkeypatch.setattr(tiers, "missing", lambda tier=None: ("onnxruntime",))
     plugin = ChangeScribePlugin(window)
     plugin.initGui()
     dock = plugin.dock
@@ -179,7 +179,7 @@ def test_without_onnxruntime_the_dock_says_so(window, monkeypatch, raster_layer)
     assert not dock.packages.isHidden()
     assert not dock.run.detect_button.isEnabled()
     assert "onnxruntime is missing" in dock.run.reason_label.text()
-    monkeypatch.setattr(dependencies, "missing", lambda tier=None: ())
+    monkeypatch.setattr(tiers, "missing", lambda tier=None: ())
     dock.packages.installed.emit()
     assert dock.packages.isHidden()
     assert dock.run.detect_button.isEnabled()
@@ -194,7 +194,7 @@ from qgis.core import QgsApplication
 app = QgsApplication([], True)
 app.initQgis()
 from qgis.gui import QgsMapCanvas
-from changescribe.ui.dock import ChangeScribeDock
+from changescribe.ui.dock.dock import ChangeScribeDock
 from changescribe.ui.settings import Settings
 import changescribe.plugin, changescribe.ui.controller
 canvas = QgsMapCanvas()

@@ -24,8 +24,9 @@ import changescribe
 from changescribe.engine import systems
 from changescribe.engine.hosts import base
 from changescribe.engine.systems.base import ChangeSystem, TilePrediction
-from changescribe.ui import dependencies, extent
-from changescribe.ui.system_panel import installed_systems
+from changescribe.ui.dock import extent
+from changescribe.ui.dock.system_panel import installed_systems
+from changescribe.ui.packages import tiers
 
 DEMO = os.path.join(os.path.dirname(changescribe.__file__), "resources", "demo")
 SQUARE = (slice(40, 80), slice(100, 160))
@@ -60,7 +61,7 @@ class Brighter(ChangeSystem):
 def stage(qgis_iface, qgis_canvas, qgis_new_project):
     """Return a function that builds dock and controller with the real engine."""
     from changescribe.ui.controller import RunController
-    from changescribe.ui.dock import ChangeScribeDock
+    from changescribe.ui.dock.dock import ChangeScribeDock
     from changescribe.ui.engine_thread import EngineThread
     from changescribe.ui.settings import Settings
 
@@ -93,12 +94,12 @@ def stage(qgis_iface, qgis_canvas, qgis_new_project):
 
 @pytest.fixture
 def brighter(monkeypatch):
-    from changescribe.ui import system_panel
+    from changescribe.ui.dock import system_panel
 
     system = Brighter()
     monkeypatch.setattr(systems, "create", lambda name: system)
     monkeypatch.setattr(system_panel, "installed_systems", lambda: (system.info,))
-    monkeypatch.setattr(dependencies, "missing", lambda tier=None: ())
+    monkeypatch.setattr(tiers, "missing", lambda tier=None: ())
     return system
 
 

@@ -17,10 +17,11 @@ from waiting import wait_until
 from changescribe.engine import systems
 from changescribe.engine.hosts import routing
 from changescribe.engine.hosts.worker_host import Limits
-from changescribe.ui import dependencies, system_panel
 from changescribe.ui.controller import RunController
-from changescribe.ui.dock import ChangeScribeDock
+from changescribe.ui.dock import system_panel
+from changescribe.ui.dock.dock import ChangeScribeDock
 from changescribe.ui.engine_thread import EngineThread, configured_host
+from changescribe.ui.packages import tiers
 from changescribe.ui.settings import Settings
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the tests send signals")
@@ -36,7 +37,7 @@ def desk(qgis_iface, qgis_canvas, qgis_new_project, raster_layer, monkeypatch, t
     monkeypatch.setenv("CHANGESCRIBE_TEST_MARK", str(tmp_path / "mark"))
     monkeypatch.setenv("PYTHONPATH", worker_systems.FOLDER)
     monkeypatch.setattr(routing, "_options", routing.HostOptions())
-    monkeypatch.setattr(dependencies, "missing", lambda tier=None: ())
+    monkeypatch.setattr(tiers, "missing", lambda tier=None: ())
     chosen = SimpleNamespace(names=("plain",))
     monkeypatch.setattr(
         system_panel,
@@ -143,16 +144,16 @@ def test_the_rows_of_the_worker_are_shown_where_they_matter(desk):
 
 
 def test_the_environment_of_the_plugin_is_offered_to_the_worker(desk, monkeypatch, tmp_path):
-    monkeypatch.setattr(dependencies, "folder", lambda tier: str(tmp_path / tier.name))
-    assert dependencies.worker_python() == ""
+    monkeypatch.setattr(tiers, "folder", lambda tier: str(tmp_path / tier.name))
+    assert tiers.worker_python() == ""
     python = tmp_path / "full" / "bin" / "python"
     python.parent.mkdir(parents=True)
     python.touch()
-    assert dependencies.worker_python() == ""
-    full = dependencies.FULL
-    marker = tmp_path / "full" / dependencies.MARKER
+    assert tiers.worker_python() == ""
+    full = tiers.FULL
+    marker = tmp_path / "full" / tiers.MARKER
     marker.write_text("\n".join((*full.requirements, *full.built)))
-    assert dependencies.worker_python() == str(python)
+    assert tiers.worker_python() == str(python)
     configured_host()
     assert routing._options == routing.HostOptions("auto", sys.executable, str(python))
 

@@ -32,8 +32,8 @@ from ...engine import systems
 from ...engine.errors import ChangeScribeError, InputError
 from ...engine.raster.common_grid import LEAST_SIZE, MOST_SIZE
 from ...engine.request import Progress
-from .. import dependencies
-from ..layer_source import source_path
+from ..map.layer_source import source_path
+from ..packages import tiers
 from ..translation import tr
 
 HELP_URL = "https://github.com/changescribe/changescribe#use-it-in-qgis"
@@ -159,12 +159,12 @@ class EngineAlgorithm(ChangeScribeAlgorithm):
 
     def canExecute(self) -> tuple[bool, str]:
         """Say where to get the packages, where those of no system at all are there."""
-        if any(dependencies.is_available(tier) for tier in (
-            dependencies.COMPACT, dependencies.FULL
+        if any(tiers.is_available(tier) for tier in (
+            tiers.COMPACT, tiers.FULL
         )):
             return True, ""
         try:
-            dependencies.require()
+            tiers.require()
         except ChangeScribeError as error:
             return False, str(error)
         return True, ""
@@ -199,7 +199,7 @@ class EngineAlgorithm(ChangeScribeAlgorithm):
             DependencyError: they are.
         """
         info = systems.create(self.system(parameters, context)).info
-        dependencies.require(dependencies.tier_of(info.tier))
+        tiers.require(tiers.tier_of(info.tier))
 
 
 @contextlib.contextmanager

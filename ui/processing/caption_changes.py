@@ -32,8 +32,8 @@ from ...engine.errors import CancelledError, InputError
 from ...engine.request import DEVICES, Area, Progress
 from ..compat import FIELD_INTEGER, FIELD_TEXT
 from ..engine_thread import configured_host
-from ..layer_source import assigned_crs, source_path
-from ..polygons import plain, valid
+from ..map.layer_source import assigned_crs, source_path
+from ..map.polygons import plain, valid
 from ..translation import tr
 from .algorithm import EngineAlgorithm, FeedbackProgress, explained
 

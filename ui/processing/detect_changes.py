@@ -30,9 +30,9 @@ from ...engine import prompt, systems
 from ...engine.classes import listed_names
 from ...engine.errors import CancelledError, InputError
 from ...engine.request import DEVICES, ChangeRequest, ChangeResult, Extent
-from .. import styles
 from ..engine_thread import configured_host
-from ..layer_source import assigned_crs, date_of, source_path
+from ..map import styles
+from ..map.layer_source import assigned_crs, date_of, source_path
 from ..translation import tr
 from .algorithm import EngineAlgorithm, FeedbackProgress, explained, is_geopackage, load_with
 

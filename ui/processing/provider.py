@@ -3,18 +3,13 @@
 
 from __future__ import annotations
 
-import os
-
 from qgis.core import QgsProcessingProvider
 from qgis.PyQt.QtGui import QIcon
 
+from ..widgets import icon_path
 from .caption_changes import CaptionChanges
 from .detect_changes import DetectChanges
 from .export_changes import ExportChanges
-
-_ICON = os.path.join(
-    os.path.dirname(__file__), "..", "..", "resources", "icons", "changescribe.svg"
-)
 
 
 class ChangeScribeProvider(QgsProcessingProvider):
@@ -34,7 +29,7 @@ class ChangeScribeProvider(QgsProcessingProvider):
 
     def svgIconPath(self) -> str:
         """Return the icon's file."""
-        return os.path.normpath(_ICON)
+        return icon_path("changescribe.svg")
 
     def loadAlgorithms(self) -> None:
         """Register the algorithms; called by QGIS."""

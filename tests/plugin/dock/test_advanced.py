@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Options of the dock that matter now and then: what is shown, and what is asked for."""
+
+from __future__ import annotations
+
+import pytest
+from qgis.core import QgsCoordinateReferenceSystem
+
+from changescribe.ui.dock.estimates import estimate
+
+
+def test_the_size_of_pixels_is_asked_for_where_layers_do_not_tell_it(desk, raster_layer):
+    spin = desk.dock.advanced.pixel_size
+    spin.setValue(0.8)
+    assert spin.isHidden()
+    assert desk.dock.build_request().pixel_size is None
+    for name, combo in (("x_2016", "before_combo"), ("y_2023", "after_combo")):
+        layer = raster_layer(name, shape=(60, 80), geotransform=None)
+        layer.setCrs(QgsCoordinateReferenceSystem())
+        getattr(desk.dock.layers, combo).setLayer(layer)
+    desk.dock.refresh()
+    assert not spin.isHidden()
+    assert desk.dock.build_request().pixel_size == 0.8
+    before = desk.dock.layers.before
+    told = estimate(before, before.extent(), (0.4,), None, 0.8)
+    assert (told.pixels, told.working_pixels) == (4800, 4 * 4800)
+    trained = desk.dock.system.info.pixel_sizes[0]
+    spin.setValue(2 * trained)
+    desk.dock.refresh()
+    assert desk.dock.estimate.working_pixels == pytest.approx(4 * 4800)
+    # The engine does not take (column, -row) for metres either.
+    before.setCrs(QgsCoordinateReferenceSystem("EPSG:32633"))
+    desk.dock.refresh()
+    assert not spin.isHidden()
+    spin.setValue(0)
+    assert spin.text() == "not known"
+    assert desk.dock.build_request().pixel_size is None
+
+
+def test_fields_that_do_not_matter_stay_hidden_when_advanced_opens_and_closes(desk, raster_layer):
+    desk.dock.show()
+    advanced = desk.dock.advanced
+    fields = (advanced.threshold, advanced.pixel_size, advanced.host)
+    for collapsed, shown in ((True, [False] * 3), (False, [True, False, False])):
+        advanced.setCollapsed(collapsed)
+        assert [field.isVisible() for field in fields] == shown
+        desk.dock.refresh()
+        assert [field.isVisible() for field in fields] == shown
+    for name, combo in (("x_2016", "before_combo"), ("y_2023", "after_combo")):
+        layer = raster_layer(name, shape=(60, 80), geotransform=None)
+        layer.setCrs(QgsCoordinateReferenceSystem())
+        getattr(desk.dock.layers, combo).setLayer(layer)
+    advanced.setCollapsed(True)
+    desk.dock.refresh()
+    assert not advanced.pixel_size.isVisible()
+    advanced.setCollapsed(False)
+    assert advanced.pixel_size.isVisible()

@@ -1,0 +1,352 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The dock: one column, top to bottom, from two layers and a prompt to a list of results."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Optional
+
+from qgis.core import QgsProject
+from qgis.gui import QgsDockWidget
+from qgis.PyQt.QtCore import QSize, Qt, QTimer, pyqtSignal
+from qgis.PyQt.QtWidgets import QFrame, QMessageBox, QScrollArea, QVBoxLayout, QWidget
+
+from ...engine.hosts.routing import close_shared_host
+from ...engine.raster.dates import is_iso_date
+from ...engine.request import ChangeRequest
+from ..map.layer_source import (
+    assigned_crs,
+    has_georeference,
+    same_source,
+    source_path,
+    tells_pixel_size,
+)
+from ..packages import tiers
+from ..packages.panel import DependencyPanel
+from ..widgets import separator
+from .advanced_panel import AdvancedPanel
+from .competing_panel import CompetingPanel
+from .estimates import Estimate, estimate
+from .extent import ExtentPanel, Where
+from .layer_pair import LayerPairPanel
+from .outputs import automatic_folder, new_output
+from .prompt_panel import PromptPanel
+from .results_panel import ResultsPanel
+from .run_panel import RunPanel
+from .system_panel import SystemPanel
+
+if TYPE_CHECKING:
+    from qgis.core import QgsRasterLayer
+    from qgis.gui import QgsMapCanvas
+    from qgis.PyQt.QtGui import QHideEvent, QShowEvent
+
+    from ..settings import Settings
+
+#: Changes of the form are looked at once they have stopped for this long.
+_SETTLE_MS = 120
+
+
+class ColumnScrollArea(QScrollArea):
+    """Scrolls up and down only, and is never narrower than what it holds."""
+
+    def minimumSizeHint(self) -> QSize:
+        """Return the width of the content, so that the dock cannot cut it."""
+        hint = super().minimumSizeHint()
+        if self.widget() is not None:
+            bar = self.verticalScrollBar().sizeHint().width()
+            hint.setWidth(self.widget().minimumSizeHint().width() + bar)
+        return hint
+
+    def sizeHint(self) -> QSize:
+        """Return the width of the content and a height that leaves room for other docks."""
+        return QSize(self.minimumSizeHint().width(), super().sizeHint().height())
+
+
+class ChangeScribeDock(QgsDockWidget):
+    """Collects what a run needs, and says why it cannot start.
+
+    Signals:
+        detect_requested(): the button or Enter was pressed and a run can start.
+        cancel_requested(): the user wants the run to stop.
+    """
+
+    detect_requested = pyqtSignal()
+    cancel_requested = pyqtSignal()
+
+    def __init__(
+        self, canvas: QgsMapCanvas, settings: Settings, parent: Optional[QWidget] = None
+    ) -> None:
+        super().__init__(parent)
+        self.setWindowTitle(self.tr("ChangeScribe"))
+        self.setObjectName("ChangeScribeDock")
+        self._settings = settings
+        self._running = False
+        self._estimate: Optional[Estimate] = None
+        self.layers = LayerPairPanel()
+        self.prompt = PromptPanel(settings)
+        self.extent = ExtentPanel(canvas)
+        self.system = SystemPanel(settings)
+        self.competing = CompetingPanel(settings)
+        self.advanced = AdvancedPanel(settings)
+        self.advanced.captions.offer(self.system.systems)
+        self.run = RunPanel()
+        self.results = ResultsPanel()
+        self.packages = DependencyPanel()
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(_SETTLE_MS)
+        self._lay_out()
+        self._order_tabs()
+        self._connect()
+        self.refresh()
+
+    def _lay_out(self) -> None:
+        content = QWidget()
+        content.setObjectName("ChangeScribeContent")
+        column = QVBoxLayout(content)
+        column.setContentsMargins(10, 8, 10, 8)
+        column.setSpacing(10)
+        for widget in (
+            self.packages, self.layers, self.prompt, self.extent, self.system, self.competing,
+            self.advanced, self.run, separator(),
+        ):
+            column.addWidget(widget)
+        column.addWidget(self.results, 1)
+        scroll = ColumnScrollArea()
+        scroll.setObjectName("ChangeScribeScroll")
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setWidget(content)
+        self.setWidget(scroll)
+
+    def _order_tabs(self) -> None:
+        """Let the Tab key follow the column from top to bottom."""
+        layers, extent, options = self.layers, self.extent, self.advanced
+        results_filter = self.results.filter
+        order = [
+            layers.before_combo, layers.before_date, layers.after_combo, layers.after_date,
+            layers.swap_button, self.prompt.combo, self.prompt.chips, *extent.radio_buttons,
+            extent.layer_combo, extent.draw_button, self.system.combo, self.system.why_button,
+            self.system.weights.download_button, self.system.weights.import_button,
+            self.competing.edit, self.competing.reset_button,
+            options.threshold, options.min_area, options.pixel_size, options.bands_before,
+            options.bands_after,
+            options.device, options.captions.system, *options.captions.boxes.values(),
+            options.host, options.python, options.base,
+            options.remove_button, options.weights, options.folder,
+            self.run.detect_button, self.run.cancel_button, self.results.list,
+            results_filter.slider, results_filter.score, results_filter.area,
+            results_filter.reset_button,
+            self.results.zoom_button, self.results.captions_button, self.results.export_button,
+        ]
+        for first, second in zip(order, order[1:]):
+            QWidget.setTabOrder(first, second)
+
+    def _connect(self) -> None:
+        self._timer.timeout.connect(self.refresh)
+        for panel in (
+            self.layers, self.prompt, self.extent, self.system, self.competing, self.advanced,
+        ):
+            panel.changed.connect(self._timer.start)
+        self.advanced.device.currentIndexChanged.connect(self.system.refresh)
+        self.advanced.weights.fileChanged.connect(self.system.reload)
+        for signal in (self.advanced.weights.fileChanged, self.system.weights.changed):
+            signal.connect(lambda *_: self.advanced.captions.offer(self.system.systems))
+        self.prompt.accepted.connect(self._detect)
+        self.run.detect.connect(self._detect)
+        self.run.cancel.connect(self.cancel_requested)
+        self.advanced.remove_requested.connect(self._remove_packages)
+        self.packages.installed.connect(self._packages_installed)
+        self.packages.busy_changed.connect(lambda _busy: self.refresh())
+        QgsProject.instance().layersAdded.connect(self._layers_added)
+
+    @property
+    def estimate(self) -> Optional[Estimate]:
+        """Size of the run that would start now; None where none can."""
+        return self._estimate
+
+    def refresh(self) -> None:
+        """Look at the whole form: estimate, folder, and whether a run can start."""
+        self._timer.stop()
+        self.competing.show_for(self.system.info)
+        self.packages.show_for(self._tier)
+        before = self.layers.before
+        self.advanced.show_pixel_size(before is not None and not tells_pixel_size(before))
+        reason, where = self._check()
+        self._show_estimate(where)
+        self.advanced.show_automatic_folder(automatic_folder(before) if before else "")
+        self.advanced.show_tier(self.system.info.tier if self.system.info else "")
+        self.advanced.remove_button.setEnabled(not self._running and not self.packages.is_busy)
+        self.run.set_reason(reason)
+
+    @property
+    def _tier(self) -> tiers.Tier:
+        """What the chosen system needs."""
+        return tiers.tier_of(self.system.info.tier if self.system.info else "")
+
+    def reason(self) -> str:
+        """Return why a run cannot start; empty where it can."""
+        return self._check()[0]
+
+    def _check(self) -> tuple[str, Optional[Where]]:
+        before, after = self.layers.before, self.layers.after
+        reason = self._layers_reason(before, after)
+        where = None
+        if not reason:
+            where = self.extent.where(before, after)
+            reason = self.tr("The layers do not overlap") if (
+                where.rectangle.isEmpty() and not where.reason
+            ) else where.reason
+        if not reason:
+            reason = self.advanced.bands_problem(before, after) or self._form_reason()
+        if self._running:
+            reason = self.tr("A run is in progress")
+        elif not tiers.is_available(self._tier):
+            reason = self.tr("The package {name} is missing: install it above").format(
+                name=self._tier.title)
+        return reason, where
+
+    def _layers_reason(
+        self, before: Optional[QgsRasterLayer], after: Optional[QgsRasterLayer]
+    ) -> str:
+        if before is None or after is None:
+            return self.tr("Choose two raster layers")
+        if same_source(before, after):
+            return self.tr("Choose two different layers")
+        for layer in (before, after):
+            if source_path(layer) is None:
+                return self.tr(
+                    '"{layer}" is an online map or a database raster: save the area needed as a '
+                    "GeoTIFF first (right-click the layer, Export, Save As), where its terms "
+                    "allow it"
+                ).format(layer=layer.name())
+            if not layer.isValid():
+                return self.tr('The file of "{layer}" cannot be read').format(layer=layer.name())
+        return self._place_reason(before, after)
+
+    def _place_reason(self, before: QgsRasterLayer, after: QgsRasterLayer) -> str:
+        known = [layer.crs().isValid() for layer in (before, after)]
+        if known[0] != known[1]:
+            return self.tr('"{layer}" has no CRS and the other layer has one').format(
+                layer=(after if known[0] else before).name()
+            )
+        placed = [has_georeference(layer) for layer in (before, after)]
+        if placed[0] != placed[1]:
+            return self.tr('"{layer}" has no georeference and the other layer has one').format(
+                layer=(after if placed[0] else before).name()
+            )
+        sizes = {(layer.width(), layer.height()) for layer in (before, after)}
+        if not any(placed) and len(sizes) > 1:
+            return self.tr("Layers without georeference must have the same size in pixels")
+        return ""
+
+    def _form_reason(self) -> str:
+        if self.prompt.problem:
+            return self.prompt.problem
+        for date in self.layers.dates:
+            if date and not is_iso_date(date):
+                return self.tr("Correct the dates, or leave them empty")
+        if self.system.info is None:
+            return self.tr("No detection system can be used: see the log messages panel")
+        return self.system.weights.reason or self.competing.reason
+
+    def _show_estimate(self, where: Optional[Where]) -> None:
+        before, info = self.layers.before, self.system.info
+        self._estimate = None
+        if where is not None and not where.rectangle.isEmpty() and before is not None:
+            self._estimate = estimate(
+                before, where.rectangle, info.pixel_sizes if info else (),
+                self._settings.speed(info.name) if info else None, self.advanced.told_pixel_size,
+            )
+        text = self._estimate.text() if self._estimate else ""
+        self.extent.estimate_label.setText(text)
+        self.extent.estimate_label.setVisible(bool(text))
+
+    def build_request(self) -> ChangeRequest:
+        """Return the request for the form as it is.
+
+        Raises:
+            ChangeScribeError: the area cannot be read, or the output folder not be written.
+        """
+        before, after = self.layers.before, self.layers.after
+        where = self.extent.where(before, after)
+        bands_before, bands_after = self.advanced.bands
+        dates = self.layers.dates
+        folder = self.advanced.output_folder or automatic_folder(before)
+        return ChangeRequest(
+            before=source_path(before),
+            after=source_path(after),
+            prompt=self.prompt.text,
+            output=new_output(folder, source_path(before), self.prompt.text),
+            system=self.system.info.name,
+            extent=where.extent,
+            area=self.extent.area(before, where.rectangle),
+            bands_before=bands_before,
+            bands_after=bands_after,
+            crs_before=assigned_crs(before),
+            crs_after=assigned_crs(after),
+            threshold=round(self.advanced.threshold.value(), 2),
+            min_area=self.advanced.minimum_area,
+            device=self._settings.device,
+            date_before=dates[0] or None,
+            date_after=dates[1] or None,
+            competing=self.competing.names,
+            pixel_size=self.advanced.told_pixel_size,
+        )
+
+    def set_running(self, running: bool) -> None:
+        """Show the progress while a run is in progress."""
+        self._running = running
+        if running:
+            self.run.show_running()
+        else:
+            self.run.show_idle()
+        self.refresh()
+
+    def _detect(self) -> None:
+        self.refresh()
+        if self.run.detect_button.isEnabled():
+            self.detect_requested.emit()
+
+    def _layers_added(self) -> None:
+        if self.isVisible():
+            self.layers.offer_layers()
+
+    def _remove_packages(self) -> None:
+        buttons = QMessageBox.StandardButton
+        answer = QMessageBox.question(
+            self,
+            self.tr("Remove PyTorch"),
+            self.tr("Delete the environment that the plugin made for PyTorch? Weights stay."),
+            buttons.Yes | buttons.No,
+            buttons.No,
+        )
+        if answer == buttons.Yes and not self._running:
+            # The worker runs from what is deleted; the next run starts another.
+            close_shared_host()
+            self.packages.remove(tiers.FULL)
+
+    def _packages_installed(self) -> None:
+        self.system.reload()
+        self.advanced.captions.offer(self.system.systems)
+        self.refresh()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Offer the project's layers and look at the form when the dock is opened."""
+        super().showEvent(event)
+        self.layers.offer_layers()
+        self.system.refresh()
+        self.refresh()
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        """Leave the drawing of a rectangle when the dock is closed."""
+        self.extent.stop_drawing()
+        super().hideEvent(event)
+
+    def shut_down(self) -> None:
+        """Undo the connections to QGIS's own objects."""
+        self._timer.stop()
+        self.packages.shut_down()
+        self.system.weights.shut_down()
+        QgsProject.instance().layersAdded.disconnect(self._layers_added)
+        self.extent.shut_down()

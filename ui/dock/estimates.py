@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How large a run is and how long it will take, in words."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Optional
+
+from qgis.PyQt.QtCore import QLocale
+
+from ...engine.raster.common_grid import working_size
+from ...engine.wording.facts import format_area
+from ..map.layer_source import area_m2
+from ..translation import tr
+
+if TYPE_CHECKING:
+    from qgis.core import QgsRasterLayer, QgsRectangle
+
+_MINUTE = 60.0
+_HOUR = 3600.0
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Size of a run.
+
+    Attributes:
+        area_m2: ground area; None without CRS.
+        pixels: of the earlier layer.
+        working_pixels: that the system looks at, at the pixel size that it works with.
+        seconds: estimated time; None before the system's first run on this machine.
+    """
+
+    area_m2: Optional[float]
+    pixels: int
+    working_pixels: float
+    seconds: Optional[float]
+
+    def text(self) -> str:
+        """Return the line shown in the dock."""
+        parts = []
+        if self.area_m2 is not None:
+            parts.append(format_area(self.area_m2))
+        parts.append(pixels_text(self.pixels))
+        if self.seconds is not None:
+            parts.append(tr("about {time}").format(time=duration_text(self.seconds)))
+        return " \N{MIDDLE DOT} ".join(parts)
+
+
+def estimate(
+    before: QgsRasterLayer,
+    rectangle: QgsRectangle,
+    pixel_sizes: tuple[float, ...],
+    speed: Optional[float],
+    told_size: Optional[float] = None,
+) -> Estimate:
+    """Estimate a run.
+
+    Args:
+        before: the earlier layer.
+        rectangle: what is analysed, in the CRS of ``before``.
+        pixel_sizes: in metres, that the system was trained on; other rasters are brought
+            towards the nearest of them.
+        speed: working pixels per second; None where it has not been measured.
+        told_size: side of a pixel in metres, where the layer does not tell it.
+    """
+    width, height = before.rasterUnitsPerPixelX(), before.rasterUnitsPerPixelY()
+    pixels = 0
+    if width > 0 and height > 0:
+        pixels = round(rectangle.width() / width) * round(rectangle.height() / height)
+    area = area_m2(rectangle, before.crs())
+    working = float(pixels)
+    size = math.sqrt(area / pixels) if area and pixels else told_size
+    if size and pixel_sizes:
+        working = pixels * (size / working_size(size, pixel_sizes)) ** 2
+    return Estimate(area, pixels, working, working / speed if speed else None)
+
+
+def pixels_text(pixels: int) -> str:
+    """Return a number of pixels in words."""
+    million = 1_000_000
+    if pixels >= million:
+        return tr("{n} million pixels").format(n=_figures(pixels / million))
+    return tr("{n} pixels").format(n=QLocale().toString(pixels))
+
+
+def duration_text(seconds: float) -> str:
+    """Return a time, rounded to what an estimate is worth."""
+    if seconds < _MINUTE:
+        return tr("{n} s").format(n=max(1, round(seconds)))
+    if seconds < _HOUR:
+        return tr("{n} min").format(n=round(seconds / _MINUTE))
+    return tr("{n} h").format(n=_figures(seconds / _HOUR))
+
+
+def _figures(value: float) -> str:
+    decimals = 1 if value < 100 and value != round(value) else 0
+    return QLocale().toString(float(value), "f", decimals)

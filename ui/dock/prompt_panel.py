@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The prompt: a field with history and presets, and what was understood of it."""
+
+from __future__ import annotations
+
+import html
+from typing import TYPE_CHECKING, Optional
+
+from qgis.PyQt.QtCore import QEvent, QObject, Qt, pyqtSignal
+from qgis.PyQt.QtGui import QKeyEvent, QPalette
+from qgis.PyQt.QtWidgets import QComboBox, QCompleter, QLabel, QSizePolicy, QVBoxLayout, QWidget
+
+from ...engine.errors import ChangeScribeError
+from ..settings import PROMPT_PRESETS, Settings
+from ..widgets import hint_label, section_title
+
+if TYPE_CHECKING:
+    from ...engine.request import ParsedPrompt
+
+_EXAMPLES = ("buildings demolished", "trees cleared", "anything changed")
+
+
+class PromptPanel(QWidget):
+    """The field "What changed?" with the live parse under it.
+
+    Signals:
+        changed(): the text is another.
+        accepted(): Enter was pressed.
+    """
+
+    changed = pyqtSignal()
+    accepted = pyqtSignal()
+
+    def __init__(self, settings: Settings, parent: Optional[QWidget] = None) -> None:
+        super().__init__(parent)
+        self._settings = settings
+        self._parse: Optional[ParsedPrompt] = None
+        self._problem = ""
+        self.combo = self._build_combo()
+        self.parse_label: QLabel = hint_label(name="parseLabel")
+        self.chips: QLabel = self._build_chips()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        layout.addWidget(section_title(self.tr("&What changed?"), self.combo))
+        layout.addWidget(self.combo)
+        layout.addWidget(self.parse_label)
+        layout.addWidget(self.chips)
+        self.refresh_history()
+        self.combo.setEditText("")
+        self.combo.editTextChanged.connect(self._text_changed)
+        self._text_changed()
+
+    def _build_combo(self) -> QComboBox:
+        combo = QComboBox()
+        combo.setObjectName("prompt")
+        combo.setEditable(True)
+        combo.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
+        combo.setMaxVisibleItems(20)
+        combo.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        combo.lineEdit().setPlaceholderText(self.tr("for example: roads built"))
+        combo.lineEdit().setClearButtonEnabled(True)
+        combo.setToolTip(
+            self.tr(
+                "What changed, in words: things and what happened to them. Earlier prompts and "
+                "examples are in the drop-down list. Enter starts the run."
+            )
+        )
+        combo.completer().setCompletionMode(QCompleter.CompletionMode.PopupCompletion)
+        combo.installEventFilter(self)
+        return combo
+
+    def _build_chips(self) -> QLabel:
+        """One piece of text for each thing looked for, with a cross that leaves it out."""
+        chips = hint_label(name="promptChips")
+        chips.setTextFormat(Qt.TextFormat.RichText)
+        chips.setTextInteractionFlags(
+            Qt.TextInteractionFlag.LinksAccessibleByMouse
+            | Qt.TextInteractionFlag.LinksAccessibleByKeyboard
+        )
+        chips.setToolTip(self.tr("The cross takes it out of the prompt"))
+        chips.linkActivated.connect(self._leave_out)
+        return chips
+
+    @property
+    def text(self) -> str:
+        """The prompt as typed, without blanks around it."""
+        return " ".join(self.combo.currentText().split())
+
+    @property
+    def parse(self) -> Optional[ParsedPrompt]:
+        """What was understood; None where the prompt is empty or not understood."""
+        return self._parse
+
+    @property
+    def problem(self) -> str:
+        """Why the prompt cannot be used; empty where it can."""
+        return self._problem
+
+    def set_text(self, text: str) -> None:
+        """Replace the prompt."""
+        self.combo.setEditText(text)
+
+    def refresh_history(self) -> None:
+        """Rebuild the drop-down list: past prompts, a line, presets."""
+        text = self.combo.currentText()
+        self.combo.blockSignals(True)
+        self.combo.clear()
+        history = self._settings.prompt_history
+        self.combo.addItems(history)
+        if history:
+            self.combo.insertSeparator(self.combo.count())
+        known = {prompt.lower() for prompt in history}
+        self.combo.addItems([preset for preset in PROMPT_PRESETS if preset not in known])
+        self.combo.setCurrentIndex(-1)
+        self.combo.setEditText(text)
+        self.combo.blockSignals(False)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Turn Enter in the field into ``accepted``, and ignore the mouse wheel."""
+        enter = (Qt.Key.Key_Return, Qt.Key.Key_Enter)
+        if isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress and (
+            event.key() in enter
+        ):
+            self.accepted.emit()
+            return True
+        # A wheel that scrolls the dock must not replace what was typed.
+        if event.type() == QEvent.Type.Wheel and not self.combo.hasFocus():
+            event.ignore()
+            return True
+        return super().eventFilter(watched, event)
+
+    def _text_changed(self) -> None:
+        self._parse, self._problem = None, ""
+        if not self.text:
+            self._problem = self.tr("Type what changed")
+            self.parse_label.setText(
+                self.tr("try: {examples}").format(
+                    examples=", ".join(_EXAMPLES)
+                )
+            )
+        else:
+            self._understand()
+        self._show_chips()
+        self.changed.emit()
+
+    def _show_chips(self) -> None:
+        """Show the chips where there is more than one: the field itself is cleared for the rest."""
+        queries = self._parse.queries if self._parse is not None else ()
+        if len(queries) < 2:
+            queries = ()
+        palette = self.palette()
+        shade = palette.color(QPalette.ColorRole.AlternateBase).darker(112).name()
+        cross = palette.color(QPalette.ColorRole.Link).name()
+        self.chips.setText(
+            "\N{NO-BREAK SPACE} ".join(
+                f'<span style="background-color: {shade}">{_unbroken(text)}'
+                f'<a href="{index}" style="text-decoration: none; color: {cross}">'
+                "\N{MULTIPLICATION X}</a>\N{NO-BREAK SPACE}</span>"
+                for index, text in enumerate(
+                    f" {query.object}, {self.tr(query.direction)} " for query in queries
+                )
+            )
+        )
+        self.chips.setVisible(bool(queries))
+
+    def _leave_out(self, index: str) -> None:
+        from ...engine.prompt import compose
+
+        if self._parse is None:
+            return
+        queries = list(self._parse.queries)
+        del queries[int(index)]
+        self.set_text(compose(queries))
+
+    def _understand(self) -> None:
+        # Imported here: the dock must open even where the engine is damaged.
+        from ...engine.prompt import parse
+
+        try:
+            self._parse = parse(self.text)
+        except ChangeScribeError as error:
+            self._problem = error.message
+            self.parse_label.setText(str(error))
+        else:
+            self.parse_label.setText(self._parse.explanation)
+
+
+def _unbroken(text: str) -> str:
+    """Return a text for HTML that is not wrapped within."""
+    return html.escape(text).replace(" ", "\N{NO-BREAK SPACE}")

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Shows only the surer and larger changes of a run: a filter on its layer, not on its files."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Optional
+
+from qgis.core import QgsVectorLayer
+from qgis.gui import QgsDoubleSpinBox
+from qgis.PyQt.QtCore import Qt, QTimer, pyqtSignal
+from qgis.PyQt.QtWidgets import QGridLayout, QSlider, QToolButton, QWidget
+
+from ..widgets import hint_label, note_label
+
+if TYPE_CHECKING:
+    from ..map.layers import Run
+
+_SETTLE_MS = 150
+_STEPS = 100
+_NUMBER = r'"{field}" >= ([0-9.e+-]+)'
+
+
+class ResultFilter(QWidget):
+    """Lowest score and area of the changes shown, with their number; applied as it is moved.
+
+    Signals:
+        filtered(Run): the map shows other changes of the run.
+    """
+
+    filtered = pyqtSignal(object)
+
+    def __init__(self, parent: Optional[QWidget] = None) -> None:
+        super().__init__(parent)
+        self._run: Optional[Run] = None
+        self.score = self._spin("filterScore", 1.0, 2, 0.05)
+        self.slider = QSlider(Qt.Orientation.Horizontal)
+        self.slider.setObjectName("filterScoreSlider")
+        self.slider.setRange(0, _STEPS)
+        self.slider.setPageStep(5)
+        self.slider.setMinimumWidth(60)
+        self.slider.valueChanged.connect(lambda step: self.score.setValue(step / _STEPS))
+        self.score.valueChanged.connect(lambda _value: self._follow())
+        self.area = self._spin("filterArea", 1e9, 0, 10.0)
+        self.reset_button = QToolButton()
+        self.reset_button.setObjectName("filterReset")
+        self.reset_button.setText(self.tr("all"))
+        self.reset_button.setToolTip(self.tr("Show all changes of the run again"))
+        self.reset_button.clicked.connect(self.reset)
+        self.count_label = hint_label(name="filterCount")
+        self.setToolTip(self.tr("Hides changes on the map; the files keep all of them."))
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setHorizontalSpacing(4)
+        grid.addWidget(note_label(self.tr("score \N{GREATER-THAN OR EQUAL TO}")), 0, 0)
+        grid.addWidget(self.slider, 0, 1)
+        grid.addWidget(self.score, 0, 2)
+        grid.addWidget(note_label(self.tr("area \N{GREATER-THAN OR EQUAL TO}")), 1, 0)
+        grid.addWidget(self.area, 1, 1)
+        grid.addWidget(self.reset_button, 1, 2)
+        grid.setColumnStretch(1, 1)
+        grid.addWidget(self.count_label, 2, 0, 1, 3)
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(_SETTLE_MS)
+        self._timer.timeout.connect(self.apply)
+
+    def _spin(self, name: str, most: float, decimals: int, step: float) -> QgsDoubleSpinBox:
+        spin = QgsDoubleSpinBox()
+        spin.setObjectName(name)
+        spin.setRange(0.0, most)
+        spin.setDecimals(decimals)
+        spin.setSingleStep(step)
+        spin.setClearValue(0.0)
+        spin.setMinimumWidth(50)
+        spin.valueChanged.connect(lambda _value: self._timer.start())
+        return spin
+
+    def _follow(self) -> None:
+        """Put the slider where the number is, without rounding the number to its steps."""
+        self.slider.blockSignals(True)
+        self.slider.setValue(round(self.score.value() * _STEPS))
+        self.slider.blockSignals(False)
+
+    def set_run(self, run: Optional[Run]) -> None:
+        """Show the filter of another run; a project keeps it with the layer."""
+        if self._timer.isActive():  # for the run before
+            self._timer.stop()
+            self.apply()
+        self._run = run
+        layer = self._layer()
+        subset = layer.subsetString() if layer is not None else ""
+        for spin, field in ((self.score, "score"), (self.area, self._area_field())):
+            found = re.search(_NUMBER.format(field=field), subset)
+            spin.blockSignals(True)
+            spin.setValue(float(found.group(1)) if found else 0.0)
+            spin.blockSignals(False)
+        self._follow()
+        unit = self.tr("m\N{SUPERSCRIPT TWO}") if self._area_field() == "area_m2" else "px"
+        self.area.setSuffix(f" {unit}")
+        self._show()
+
+    def reset(self) -> None:
+        """Show all changes again."""
+        self.score.setValue(0.0)
+        self.area.setValue(0.0)
+        self.apply()
+
+    def apply(self) -> None:
+        """Filter the layer as the two fields say."""
+        self._timer.stop()
+        layer = self._layer()
+        if layer is None:
+            return
+        limits = (("score", self.score.value()), (self._area_field(), self.area.value()))
+        subset = " AND ".join(f'"{field}" >= {value!r}' for field, value in limits if value > 0)
+        if subset != layer.subsetString() and layer.setSubsetString(subset):
+            self.filtered.emit(self._run)
+        self._show()
+
+    def _area_field(self) -> str:
+        return "area_px" if self._run is not None and self._run.area_m2 is None else "area_m2"
+
+    def _layer(self) -> Optional[QgsVectorLayer]:
+        layer = self._run.layer("changes") if self._run is not None else None
+        return layer if isinstance(layer, QgsVectorLayer) else None
+
+    def _show(self) -> None:
+        layer = self._layer()
+        self.setVisible(layer is not None and self._run.count > 0)
+        if layer is None:
+            return
+        text = self.tr("{n} of {all} shown").format(n=layer.featureCount(), all=self._run.count)
+        if layer.isEditable():  # QGIS filters no layer that is being edited
+            text = self.tr("Save the edits of the layer to filter it")
+        for widget in (self.score, self.slider, self.area):
+            widget.setEnabled(not layer.isEditable())
+        self.count_label.setText(text)

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The button that starts a run, why it cannot be pressed, and how far a run is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Optional
+
+from qgis.PyQt.QtCore import pyqtSignal
+from qgis.PyQt.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
+
+from ..widgets import hint_label, plain_tip
+from .estimates import duration_text
+
+if TYPE_CHECKING:
+    from ...engine.request import Progress
+
+_STEPS = 1000
+
+
+class RunPanel(QWidget):
+    """Detect, Cancel, and the progress between them.
+
+    Signals:
+        detect(): the user wants a run.
+        cancel(): the user wants the run to stop.
+    """
+
+    detect = pyqtSignal()
+    cancel = pyqtSignal()
+
+    def __init__(self, parent: Optional[QWidget] = None) -> None:
+        super().__init__(parent)
+        self.detect_button = QPushButton(self.tr("&Detect changes"))
+        self.detect_button.setObjectName("detectButton")
+        self.detect_button.setMinimumHeight(34)
+        font = self.detect_button.font()
+        font.setBold(True)
+        self.detect_button.setFont(font)
+        self.detect_button.clicked.connect(self.detect)
+        self.reason_label = hint_label(name="reasonLabel")
+        self.progress_bar = QProgressBar()
+        self.progress_bar.setObjectName("progressBar")
+        self.progress_bar.setRange(0, _STEPS)
+        self.progress_bar.setTextVisible(False)
+        self.progress_bar.setMaximumHeight(10)
+        self.progress_label = hint_label(name="progressLabel")
+        self.cancel_button = QPushButton(self.tr("Canc&el"))
+        self.cancel_button.setObjectName("cancelButton")
+        self.cancel_button.clicked.connect(self._cancel_pressed)
+        self._stopping = self._captioning = False
+        row = QHBoxLayout()
+        row.addWidget(self.progress_label, 1)
+        row.addWidget(self.cancel_button)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        layout.addWidget(self.detect_button)
+        layout.addWidget(self.reason_label)
+        layout.addWidget(self.progress_bar)
+        layout.addLayout(row)
+        self.show_idle()
+
+    def set_reason(self, reason: str) -> None:
+        """Enable the button, or disable it and say why under it."""
+        self.detect_button.setEnabled(not reason)
+        self.detect_button.setToolTip(plain_tip(reason))
+        self.reason_label.setText(reason)
+        self.reason_label.setVisible(bool(reason))
+
+    def show_idle(self) -> None:
+        """Hide the progress."""
+        self._stopping = self._captioning = False
+        for widget in (self.progress_bar, self.progress_label, self.cancel_button):
+            widget.hide()
+
+    def show_running(self) -> None:
+        """Show the progress of a run that begins."""
+        self._stopping = self._captioning = False
+        self.progress_bar.setValue(0)
+        self.progress_label.setText(self.tr("starting"))
+        self.cancel_button.setEnabled(True)
+        for widget in (self.progress_bar, self.progress_label, self.cancel_button):
+            widget.show()
+
+    def show_progress(self, progress: Progress) -> None:
+        """Show stage, tile and the time left."""
+        self.progress_bar.setValue(round(progress.fraction * _STEPS))
+        self._captioning = progress.stage == "captioning"
+        if not self._stopping:
+            self.progress_label.setText(self.progress_text(progress))
+
+    def progress_text(self, progress: Progress) -> str:
+        """Return the line for a progress, such as "tile 31 of 120 - detecting - 9 s left"."""
+        parts = []
+        if progress.stage == "captioning":
+            text = self.tr("writing caption {n} of {all}")
+            parts.append(text.format(n=progress.tile, all=progress.tiles))
+        elif progress.tiles:
+            parts.append(
+                self.tr("tile {n} of {all}").format(n=progress.tile, all=progress.tiles)
+            )
+        if progress.stage != "captioning":
+            parts.append(self.tr(progress.stage))
+        if progress.seconds_left is not None:
+            parts.append(
+                self.tr("{time} left").format(time=duration_text(progress.seconds_left))
+            )
+        return " \N{MIDDLE DOT} ".join(parts)
+
+    def _cancel_pressed(self) -> None:
+        self._stopping = True
+        self.cancel_button.setEnabled(False)
+        self.progress_label.setText(
+            self.tr("stopping after this caption") if self._captioning
+            else self.tr("stopping after this tile")
+        )
+        self.cancel.emit()

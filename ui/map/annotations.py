@@ -1,0 +1,362 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The captions of the largest changes as annotations with a leader line.
+
+An annotation layer is part of the project, so captions come back when it is
+opened again. They are rebuilt from the layer ``changes`` whenever they are
+switched on, for the scale of the map at that moment. Captions of tiles and of the
+scene, where a run has them, stand inside their outlines.
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Optional
+
+from qgis.core import (
+    QgsAnnotationLayer,
+    QgsAnnotationLineItem,
+    QgsAnnotationPointTextItem,
+    QgsCoordinateTransform,
+    QgsCsException,
+    QgsFeature,
+    QgsFeatureRequest,
+    QgsLineString,
+    QgsLineSymbol,
+    QgsMapSettings,
+    QgsPoint,
+    QgsPointXY,
+    QgsProject,
+    QgsRectangle,
+    QgsRenderContext,
+    QgsTextBackgroundSettings,
+    QgsTextFormat,
+    QgsTextRenderer,
+    QgsVectorLayer,
+)
+from qgis.PyQt.QtCore import QSizeF, Qt
+from qgis.PyQt.QtGui import QColor
+
+from ..compat import (
+    BACKGROUND_RECTANGLE,
+    BACKGROUND_SIZE_BUFFER,
+    REVERSE_TRANSFORM,
+    UNIT_MILLIMETERS,
+)
+from ..translation import tr
+from . import styles
+from .layers import RESULT_PROPERTY
+from .placement import Box, Item, place
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from qgis.gui import QgsMapCanvas
+
+    from .layers import Run
+
+LARGEST = 10
+_NOT_TO_BE_COVERED = 100
+_LINE_LENGTH = 34
+_LINES = 3
+#: Of a caption of two sentences: what a system wrote, and the facts.
+_LINES_OF_TWO = 5
+#: Behind captions of regions, and of tiles and scenes: alpha, red, green, blue.
+_REGION_FILL, _PLACE_FILL = "#e1ffffff", "#f0dbe6f0"
+_LEVELS_INSIDE = ("scene", "tiles")
+_UNIT = re.compile(r"(?<=\d) (?=(?:k?m²?|ha)\b)")
+_POINTS = 8.5
+_PADDING_MM = 1.0
+_VIEW_MARGIN = 6.0
+#: Captions are hidden where the map is zoomed out this much further than they were placed for.
+_HIDE_BEYOND = 2.5
+
+
+@dataclass(frozen=True)
+class PlaceCaption:
+    """A caption of a tile or of the scene.
+
+    Attributes:
+        level: "tiles" or "scene".
+        caption: one sentence or a few.
+        bounds: of the place, in the CRS of the layer ``changes``.
+    """
+
+    level: str
+    caption: str
+    bounds: QgsRectangle
+
+
+@dataclass(frozen=True)
+class _Caption:
+    lines: tuple[str, ...]
+    anchor: QgsPointXY
+    bounds: QgsRectangle
+    direction: str
+    inside: bool = False
+    change_id: int = 0
+
+
+def show_captions(run: Run, canvas: QgsMapCanvas, places: Sequence[PlaceCaption] = ()) -> int:
+    """Place the run's largest captions for the map as it is now, in place of earlier ones.
+
+    Args:
+        run: whose layers are in the project.
+        canvas: the map.
+        places: further captions, of tiles and of the scene.
+
+    Returns:
+        How many captions are shown.
+    """
+    changes = run.layer("changes")
+    group = run.group()
+    if group is None or not isinstance(changes, QgsVectorLayer):
+        return 0
+    layer = run.layer("captions")
+    if layer is None:
+        layer = _new_layer(changes)
+        QgsProject.instance().addMapLayer(layer, False)
+        node = group.insertLayer(0, layer)
+        node.setCustomProperty(RESULT_PROPERTY, "captions")
+        node.setExpanded(False)
+    else:
+        _clear(layer)
+    settings = _settings_for(canvas, changes)
+    layer.setScaleBasedVisibility(True)
+    layer.setMinimumScale(settings.scale() * _HIDE_BEYOND)
+    regions = _largest(changes, settings)
+    shown = _fill(layer, changes, regions, settings, places)
+    # At large scales the labels would say the same again, one over the other.
+    styles.label_all_but(changes, [region.change_id for region in regions] if shown else ())
+    node = group.findLayer(layer.id())
+    if node is not None:
+        node.setItemVisibilityChecked(True)
+    layer.triggerRepaint()
+    return shown
+
+
+def hide_captions(run: Run) -> None:
+    """Switch the run's captions off; they stay in the project."""
+    layer, group = run.layer("captions"), run.group()
+    if layer is not None and group is not None:
+        node = group.findLayer(layer.id())
+        if node is not None:
+            node.setItemVisibilityChecked(False)
+    changes = run.layer("changes")
+    if isinstance(changes, QgsVectorLayer):
+        styles.label_all_but(changes, ())
+
+
+def shorten(caption: str, lines: int = _LINES) -> tuple[str, ...]:
+    """Wrap a caption into a few short lines, with an ellipsis where it is cut.
+
+    Args:
+        caption: one sentence, or a few, which get more lines.
+        lines: as many at most for one sentence.
+    """
+    # A number stays with its unit.
+    text = _UNIT.sub("\N{NO-BREAK SPACE}", caption.strip().rstrip("."))
+    return tuple(
+        textwrap.wrap(
+            text, _LINE_LENGTH, max_lines=_LINES_OF_TWO if ". " in text else lines,
+            placeholder=" \N{HORIZONTAL ELLIPSIS}", break_long_words=True,
+        )
+    )
+
+
+def _new_layer(changes: QgsVectorLayer) -> QgsAnnotationLayer:
+    options = QgsAnnotationLayer.LayerOptions(QgsProject.instance().transformContext())
+    layer = QgsAnnotationLayer(tr("captions"), options)
+    layer.setCrs(changes.crs())
+    return layer
+
+
+def _clear(layer: QgsAnnotationLayer) -> None:
+    for item_id in list(layer.items()):
+        layer.removeItem(item_id)
+
+
+def _settings_for(canvas: QgsMapCanvas, changes: QgsVectorLayer) -> QgsMapSettings:
+    """Return the canvas's settings, or those after zooming to changes that it does not show."""
+    settings = QgsMapSettings(canvas.mapSettings())
+    bounds = settings.layerToMapCoordinates(changes, changes.extent())
+    if not settings.visibleExtent().intersects(bounds):
+        bounds.scale(1.2)
+        settings.setExtent(bounds)
+    return settings
+
+
+def _fill(
+    layer: QgsAnnotationLayer, changes: QgsVectorLayer, regions: Sequence[_Caption],
+    settings: QgsMapSettings, places: Sequence[PlaceCaption],
+) -> int:
+    context = QgsRenderContext.fromMapSettings(settings)
+    text_format = _text_format()
+    captions = [region for region in regions if region.lines][:LARGEST]
+    # The scene first, which has one place; tiles take what the regions leave.
+    captions[:0] = _inside_of(places, _LEVELS_INSIDE[0])
+    captions += _inside_of(places, _LEVELS_INSIDE[1])
+    to_map = QgsCoordinateTransform(
+        changes.crs(), settings.destinationCrs(), QgsProject.instance()
+    )
+    to_pixel = settings.mapToPixel()
+    padding = context.convertToPainterUnits(_PADDING_MM, UNIT_MILLIMETERS)
+    descent = QgsTextRenderer.fontMetrics(context, text_format).descent()
+
+    def on_screen(rectangle: QgsRectangle) -> Box:
+        bounds = to_map.transformBoundingBox(rectangle)
+        first = to_pixel.transform(QgsPointXY(bounds.xMinimum(), bounds.yMaximum()))
+        last = to_pixel.transform(QgsPointXY(bounds.xMaximum(), bounds.yMinimum()))
+        return Box(first.x(), first.y(), last.x() - first.x(), last.y() - first.y())
+
+    items = []
+    for caption in captions:
+        width = QgsTextRenderer.textWidth(context, text_format, list(caption.lines))
+        height = QgsTextRenderer.textHeight(context, text_format, list(caption.lines))
+        anchor = to_pixel.transform(to_map.transform(caption.anchor))
+        items.append(
+            Item(
+                (anchor.x(), anchor.y()), on_screen(caption.bounds),
+                width + 2 * padding, height + 2 * padding, caption.inside,
+            )
+        )
+    size = settings.outputSize()
+    view = Box(
+        _VIEW_MARGIN, _VIEW_MARGIN, size.width() - 2 * _VIEW_MARGIN,
+        size.height() - 2 * _VIEW_MARGIN,
+    )
+    placed = place(items, view, [on_screen(region.bounds) for region in regions])
+    shown = 0
+    for caption, item, box in zip(captions, items, placed):
+        if box is None:
+            continue
+        style = _text_format(_PLACE_FILL) if caption.inside else text_format
+        _add(layer, caption, item, box, padding, descent, style, settings, to_map)
+        shown += 1
+    return shown
+
+
+def _add(
+    layer: QgsAnnotationLayer, caption: _Caption, item: Item, box: Box, padding: float,
+    descent: float, text_format: QgsTextFormat, settings: QgsMapSettings,
+    to_map: QgsCoordinateTransform,
+) -> None:
+    """Add a leader line, or the outline of a tile, and the text on top of it."""
+
+    def to_layer(x: float, y: float) -> QgsPointXY:
+        point = settings.mapToPixel().toMapCoordinates(round(x), round(y))
+        return to_map.transform(point, REVERSE_TRANSFORM)
+
+    # Ends a little inside the box, which is drawn on top.
+    inner = Box(box.x + padding, box.y + padding, box.width - 2 * padding,
+                box.height - 2 * padding)
+    points = [caption.anchor, to_layer(*inner.nearest(*item.anchor))]
+    if caption.inside:
+        bounds = caption.bounds
+        points = [
+            QgsPointXY(x, y)
+            for x, y in (
+                (bounds.xMinimum(), bounds.yMinimum()), (bounds.xMaximum(), bounds.yMinimum()),
+                (bounds.xMaximum(), bounds.yMaximum()), (bounds.xMinimum(), bounds.yMaximum()),
+                (bounds.xMinimum(), bounds.yMinimum()),
+            )
+        ]
+    leader = QgsAnnotationLineItem(QgsLineString([QgsPoint(point) for point in points]))
+    leader.setSymbol(_outline_symbol() if caption.inside else _leader_symbol(caption.direction))
+    leader.setZIndex(0)
+    layer.addItem(leader)
+    # The point of a text is the left end of its last line's base line.
+    corner = to_layer(box.x + padding, box.y + box.height - padding - descent)
+    text = QgsAnnotationPointTextItem("\n".join(caption.lines), corner)
+    text.setFormat(text_format)
+    text.setAlignment(Qt.AlignmentFlag.AlignLeft)
+    text.setZIndex(1)
+    layer.addItem(text)
+
+
+def _largest(changes: QgsVectorLayer, settings: QgsMapSettings) -> list[_Caption]:
+    """Return the largest regions that the map shows, more of them than are captioned."""
+    request = QgsFeatureRequest()
+    view = _view_in(changes, settings)
+    if view is not None:
+        request.setFilterRect(view)
+    request.addOrderBy('"area_px"', False)
+    request.setLimit(_NOT_TO_BE_COVERED)
+    captions = []
+    for feature in changes.getFeatures(request):
+        caption = _caption_of(feature)
+        if caption is not None:
+            captions.append(caption)
+    return captions
+
+
+def _inside_of(places: Sequence[PlaceCaption], level: str) -> list[_Caption]:
+    """Return the captions of a level as they are placed."""
+    return [
+        _Caption(
+            shorten(place.caption, _LINES_OF_TWO), place.bounds.center(), place.bounds, "",
+            inside=True,
+        )
+        for place in places
+        if place.level == level
+    ]
+
+
+def _view_in(changes: QgsVectorLayer, settings: QgsMapSettings) -> Optional[QgsRectangle]:
+    try:
+        return settings.mapToLayerCoordinates(changes, settings.visibleExtent())
+    except QgsCsException:
+        return None
+
+
+def _caption_of(feature: QgsFeature) -> Optional[_Caption]:
+    lines = shorten(str(feature["caption"] or ""))
+    anchor = feature.geometry().pointOnSurface()
+    if anchor.isEmpty():
+        return None
+    return _Caption(
+        lines, anchor.asPoint(), feature.geometry().boundingBox(), str(feature["direction"]),
+        change_id=int(feature["change_id"]),
+    )
+
+
+def _text_format(fill: str = _REGION_FILL) -> QgsTextFormat:
+    text = styles.text_format(_POINTS)
+    background = QgsTextBackgroundSettings()
+    background.setEnabled(True)
+    background.setType(BACKGROUND_RECTANGLE)
+    background.setSizeType(BACKGROUND_SIZE_BUFFER)
+    background.setSize(QSizeF(_PADDING_MM, _PADDING_MM))
+    background.setSizeUnit(UNIT_MILLIMETERS)
+    background.setFillColor(QColor(fill))
+    background.setStrokeColor(QColor(22, 32, 42, 120))
+    background.setStrokeWidth(0.2)
+    background.setStrokeWidthUnit(UNIT_MILLIMETERS)
+    text.setBackground(background)
+    buffer = text.buffer()
+    buffer.setEnabled(False)  # the background is enough
+    text.setBuffer(buffer)
+    return text
+
+
+def _outline_symbol() -> QgsLineSymbol:
+    """Return a thin broken line, which shows on light and dark ground."""
+    symbol = QgsLineSymbol.createSimple({"line_color": "255,255,255,150", "line_width": "0.5"})
+    top = QgsLineSymbol.createSimple(
+        {"line_color": "22,32,42,200", "line_width": "0.2", "line_style": "dash"}
+    )
+    symbol.appendSymbolLayer(top.symbolLayer(0).clone())
+    return symbol
+
+
+def _leader_symbol(direction: str) -> QgsLineSymbol:
+    colour = styles.colour_of(direction)
+    symbol = QgsLineSymbol.createSimple(
+        {"line_color": "#ffffff", "line_width": "1.0", "capstyle": "round"}
+    )
+    top = QgsLineSymbol.createSimple(
+        {"line_color": colour, "line_width": "0.4", "capstyle": "round"}
+    )
+    symbol.appendSymbolLayer(top.symbolLayer(0).clone())
+    return symbol

@@ -1,0 +1,287 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The part of the dock that offers to install what is missing; hidden where nothing is."""
+
+from __future__ import annotations
+
+import html
+import os
+import tempfile
+from typing import Callable, Optional
+
+from qgis.core import QgsApplication
+from qgis.PyQt.QtCore import QStandardPaths, Qt, pyqtSignal
+from qgis.PyQt.QtWidgets import (
+    QFileDialog,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QSizePolicy,
+    QStackedWidget,
+    QVBoxLayout,
+    QWidget,
+)
+
+from ...engine.errors import CancelledError, ChangeScribeError, DependencyError
+from ..errors import DetailsDialog
+from ..settings import Settings
+from ..translation import tr
+from . import tiers
+from .install import InstallThread, install, remove
+from .installation import InstallPlan
+from .interpreter import Runtime, check_version
+from .network import network_environment
+from .tiers import COMPACT, Tier
+
+_STEPS = 1000
+
+
+class DependencyPanel(QFrame):
+    """Says what is missing, installs it on a click, and shows how far it is.
+
+    Call :meth:`show_for` or :meth:`refresh` to show or hide it, and :meth:`shut_down` before the
+    plugin is unloaded.
+    """
+
+    #: The packages can be used now, without a restart.
+    installed = pyqtSignal()
+    #: An installation or a removal has begun (True) or ended (False).
+    busy_changed = pyqtSignal(bool)
+
+    def __init__(self, parent: Optional[QWidget] = None, tier: Tier = COMPACT) -> None:
+        super().__init__(parent)
+        self.setObjectName("changeScribeDependencies")
+        self.setFrameShape(QFrame.Shape.StyledPanel)
+        self._tier = tier
+        self._thread: Optional[InstallThread] = None
+        self._folder: Optional[tempfile.TemporaryDirectory[str]] = None
+        #: What went wrong last, by tier: it is shown again when the tier is.
+        self._errors: dict[str, ChangeScribeError] = {}
+        self._build()
+        self.refresh()
+
+    def _build(self) -> None:
+        self._icon = QLabel()
+        size = self.fontMetrics().height()
+        icon = QgsApplication.getThemeIcon("/mIconWarning.svg")
+        self._icon.setPixmap(icon.pixmap(size, size))
+        self._text = QLabel()
+        self._text.setObjectName("dependencyText")
+        self._text.setWordWrap(True)
+        self._text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        policy = QSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Minimum)
+        policy.setHeightForWidth(True)
+        self._text.setSizePolicy(policy)
+        head = QHBoxLayout()
+        head.addWidget(self._icon, 0, Qt.AlignmentFlag.AlignTop)
+        head.addWidget(self._text, 1)
+        self._stack = QStackedWidget()
+        self._stack.addWidget(self._build_choices())
+        self._stack.addWidget(self._build_progress())
+        self._stack.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
+        layout = QVBoxLayout(self)
+        layout.addLayout(head)
+        layout.addWidget(self._stack)
+
+    def _build_choices(self) -> QWidget:
+        page = QWidget()
+        self._install = QPushButton(tr("&Install"))
+        self._install.setObjectName("dependencyInstall")
+        self._install.clicked.connect(self.install_from_index)
+        self._wheels = QPushButton(tr("From a &folder of wheels\N{HORIZONTAL ELLIPSIS}"))
+        self._wheels.setObjectName("dependencyWheels")
+        self._wheels.setToolTip(
+            tr("For a machine without a network: a folder with files that end in .whl")
+        )
+        self._wheels.clicked.connect(self._choose_wheels)
+        self._details = QPushButton(tr("&Details"))
+        self._details.setObjectName("dependencyDetails")
+        self._details.clicked.connect(self._show_details)
+        row = QHBoxLayout(page)
+        row.setContentsMargins(0, 0, 0, 0)
+        for button in (self._install, self._wheels, self._details):
+            row.addWidget(button)
+        row.addStretch(1)
+        return page
+
+    def _build_progress(self) -> QWidget:
+        page = QWidget()
+        self._bar = QProgressBar()
+        self._bar.setObjectName("dependencyProgress")
+        self._bar.setRange(0, _STEPS)
+        self._bar.setTextVisible(False)
+        self._cancel = QPushButton(tr("&Cancel"))
+        self._cancel.setObjectName("dependencyCancel")
+        self._cancel.clicked.connect(self.cancel)
+        row = QHBoxLayout(page)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self._bar, 1)
+        row.addWidget(self._cancel)
+        return page
+
+    @property
+    def is_busy(self) -> bool:
+        """An installation or a removal is running."""
+        return self._thread is not None
+
+    @property
+    def is_needed(self) -> bool:
+        """Something is missing."""
+        return not tiers.is_available(self._tier)
+
+    @property
+    def _error(self) -> Optional[ChangeScribeError]:
+        return self._errors.get(self._tier.name)
+
+    def show_for(self, tier: Tier) -> None:
+        """Show what a tier lacks; while another is being installed, that stays."""
+        if not self.is_busy:
+            self._tier = tier
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show what is missing, or hide the panel where nothing is."""
+        if self.is_busy:
+            return
+        needed = self.is_needed
+        self.setVisible(needed)
+        self._stack.setCurrentIndex(0)
+        self._icon.show()
+        self._details.setVisible(self._error is not None)
+        self._install.setText(tr("&Try again") if self._error is not None else tr("&Install"))
+        if not needed:
+            return
+        if self._error is not None:
+            text = f"<b>{_html(self._error.message)}</b><br>{_html(self._error.hint)}"
+        elif self._tier.environment:
+            text = _environment_words(self._tier)
+        else:
+            text = tr(
+                "QGIS's Python has no <b>{names}</b>, which runs the bundled model. "
+                "The download is about {download} MB ({disk} MB on disk), into a folder of the "
+                "plugin's own; QGIS's packages stay as they are."
+            ).format(
+                names=", ".join(tiers.missing(self._tier)),
+                download=self._tier.download_mb,
+                disk=self._tier.disk_mb,
+            )
+        self._text.setText(text)
+
+    def install_from_index(self) -> None:
+        """Install from the package index, with QGIS's proxy and certificates."""
+        if self.is_busy:
+            return
+        # Taken here: QGIS's network manager belongs to the main thread.
+        self._folder = tempfile.TemporaryDirectory(prefix="changescribe-")
+        self._start(install, network=network_environment(self._folder.name))
+
+    def install_from_wheels(self, folder: str) -> None:
+        """Install from a folder of wheels, without the network."""
+        self._start(install, wheels=folder)
+
+    def remove(self, tier: Tier) -> None:
+        """Delete what was installed for a tier, in the background."""
+        self.show_for(tier)
+        self._start(remove)
+        # Also a removal shows how far it is, in a panel that was hidden.
+        self.show()
+
+    def cancel(self) -> None:
+        """Stop the installation that is running, if one is."""
+        if self._thread is not None:
+            self._cancel.setEnabled(False)
+            self._text.setText(tr("Stopping"))
+            self._thread.cancel()
+
+    def shut_down(self) -> None:
+        """Cancel and wait; call it before the panel is deleted."""
+        if self._thread is not None:
+            self._thread.ended.disconnect(self._on_ended)
+            self._thread.cancel()
+            self._forget_thread()
+
+    def _choose_wheels(self) -> None:
+        start = QStandardPaths.writableLocation(QStandardPaths.StandardLocation.DownloadLocation)
+        folder = QFileDialog.getExistingDirectory(self, tr("Folder of wheels"), start)
+        if folder:
+            self.install_from_wheels(folder)
+
+    def _start(
+        self,
+        work: Callable[..., str],
+        wheels: Optional[str] = None,
+        network: Optional[dict[str, str]] = None,
+    ) -> None:
+        if self.is_busy:
+            return
+        self._errors.pop(self._tier.name, None)
+        plan = InstallPlan(
+            tiers.folder(self._tier), self._tier, wheels, network or {},
+            python=Settings().environment_python,
+        )
+        self._thread = InstallThread(plan, work)
+        self._thread.stepped.connect(self._on_step)
+        self._thread.ended.connect(self._on_ended)
+        self._bar.setValue(0)
+        self._cancel.setEnabled(True)
+        self._stack.setCurrentIndex(1)
+        self._icon.hide()
+        self._text.setText(tr("Starting"))
+        self.busy_changed.emit(True)
+        self._thread.start()
+
+    def _on_step(self, text: str, fraction: float) -> None:
+        if self._cancel.isEnabled():
+            self._text.setText(_html(text))
+        self._bar.setValue(round(fraction * _STEPS))
+
+    def _on_ended(self, error: Optional[ChangeScribeError]) -> None:
+        self._forget_thread()
+        if error is not None and not isinstance(error, CancelledError):
+            self._errors[self._tier.name] = error
+        self.refresh()
+        self.busy_changed.emit(False)
+        if error is None and not self.is_needed:
+            self.installed.emit()
+
+    def _forget_thread(self) -> None:
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.wait()
+            thread.deleteLater()
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
+
+    def _show_details(self) -> None:
+        if self._error is not None:
+            dialog = DetailsDialog(
+                tr("ChangeScribe: details"), str(self._error), self._error.details, self
+            )
+            dialog.show()
+
+
+def _environment_words(tier: Tier) -> str:
+    """Say what the environment of a tier takes, and whether QGIS's Python can make it."""
+    text = tr(
+        "This system needs <b>{title} and its packages</b>: a download of about {download} GB, "
+        "{disk} GB on disk, into an environment of the plugin's own; QGIS's packages stay as they "
+        "are. Or name a Python that has them under Advanced."
+    ).format(
+        title=tier.title,
+        download=f"{tier.download_mb / 1000:.2g}",
+        disk=f"{tier.disk_mb / 1000:.2g}",
+    )
+    if Settings().environment_python:
+        return text
+    try:
+        check_version(Runtime.current().version)
+    except DependencyError as error:
+        return f"{text}<br><b>{_html(error.message)}</b> {_html(error.hint)}"
+    return text
+
+
+def _html(text: str) -> str:
+    """Escape a text for a label that understands HTML; long paths may break after a slash."""
+    return html.escape(text, quote=False).replace(os.sep, f"{os.sep}&#8203;")
