@@ -44,9 +44,7 @@ class ExistsError(InputError):
     """
 
     def __init__(self, path: object) -> None:
-        super().__init__(
-            f'"{path}" exists already.', "Choose another name, or allow overwriting."
-        )
+        super().__init__(f'"{path}" exists already.', "Choose another name, or allow overwriting.")
 
 
 class DependencyError(ChangeScribeError):

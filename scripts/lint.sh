@@ -17,6 +17,7 @@ check() {
 }
 
 check "ruff" .venv/bin/python -m ruff check --output-format concise .
+check "format" .venv/bin/python -m ruff format --check .
 check "import contracts" .venv/bin/python -c \
     'import sys; sys.argv[1:] = ["--no-cache"]; from importlinter.cli import lint_imports_command; lint_imports_command()'
 check "file rules" .venv/bin/python scripts/lint_files.py

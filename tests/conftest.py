@@ -13,6 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 # `scripts` is no package; the tests of the scripts import them by name.
 
+
 def _has(module: str) -> bool:
     try:
         return importlib.util.find_spec(module) is not None

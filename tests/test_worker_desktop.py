@@ -98,11 +98,22 @@ def drive(
         }
         monkeypatch.setenv("CHANGESCRIBE_TEST_WORKER", json.dumps(wanted))
         monkeypatch.setenv("CHANGESCRIBE_TEST_MARK", str(tmp_path / "mark"))
-        options = headless_run.parse_arguments([
-            "--before", pair[0], "--after", pair[1], "--prompt", "buildings built",
-            "--out", str(tmp_path / "run"), "--profiles", str(tmp_path / "profile"),
-            "--timeout", "600",  # a busy machine takes minutes to import PyTorch twice
-        ])
+        options = headless_run.parse_arguments(
+            [
+                "--before",
+                pair[0],
+                "--after",
+                pair[1],
+                "--prompt",
+                "buildings built",
+                "--out",
+                str(tmp_path / "run"),
+                "--profiles",
+                str(tmp_path / "profile"),
+                "--timeout",
+                "600",  # a busy machine takes minutes to import PyTorch twice
+            ]
+        )
         return headless_run.drive(options, TESTS / "drive_worker.py")
 
     return run

@@ -95,12 +95,8 @@ REVERSE_TRANSFORM = _first(
 UNIT_MILLIMETERS = _first(
     lambda: Qgis.RenderUnit.Millimeters, lambda: QgsUnitTypes.RenderUnit.RenderMillimeters
 )
-UNIT_POINTS = _first(
-    lambda: Qgis.RenderUnit.Points, lambda: QgsUnitTypes.RenderUnit.RenderPoints
-)
-UNIT_PIXELS = _first(
-    lambda: Qgis.RenderUnit.Pixels, lambda: QgsUnitTypes.RenderUnit.RenderPixels
-)
+UNIT_POINTS = _first(lambda: Qgis.RenderUnit.Points, lambda: QgsUnitTypes.RenderUnit.RenderPoints)
+UNIT_PIXELS = _first(lambda: Qgis.RenderUnit.Pixels, lambda: QgsUnitTypes.RenderUnit.RenderPixels)
 UNIT_PERCENTAGE = _first(
     lambda: Qgis.RenderUnit.Percentage, lambda: QgsUnitTypes.RenderUnit.RenderPercentage
 )

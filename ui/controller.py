@@ -44,7 +44,10 @@ class RunController(QObject):
     run_ended = pyqtSignal(str)
 
     def __init__(
-        self, iface: QgisInterface, dock: ChangeScribeDock, settings: Settings,
+        self,
+        iface: QgisInterface,
+        dock: ChangeScribeDock,
+        settings: Settings,
         thread: Optional[EngineThread] = None,
     ) -> None:
         super().__init__(dock)
@@ -212,9 +215,7 @@ class RunController(QObject):
         self._settings.remember_device(request.system, request.device, result.device)
         seconds = result.timings_s.get("total", 0.0)
         if self._estimate and not result.partial and seconds >= _WORTH_MEASURING_S:
-            self._settings.remember_speed(
-                request.system, self._estimate.working_pixels / seconds
-            )
+            self._settings.remember_speed(request.system, self._estimate.working_pixels / seconds)
         self._dock.system.refresh()
 
     def _announce(self, run: Run, result: ChangeResult) -> None:

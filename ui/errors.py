@@ -114,14 +114,25 @@ class Messenger:
         log(f"{text}\n{details}".strip(), LEVEL_WARNING)
         self._push(text, LEVEL_WARNING, _STAYS, details)
 
-    def info(self, text: str, level: int = LEVEL_INFO, seconds: int = 12,
-             buttons: tuple[QPushButton, ...] = ()) -> None:
+    def info(
+        self,
+        text: str,
+        level: int = LEVEL_INFO,
+        seconds: int = 12,
+        buttons: tuple[QPushButton, ...] = (),
+    ) -> None:
         """Show one line, with buttons at its end."""
         log(text, level)
         self._push(text, level, seconds, "", buttons)
 
-    def _push(self, text: str, level: int, seconds: int, details: str,
-              buttons: tuple[QPushButton, ...] = ()) -> None:
+    def _push(
+        self,
+        text: str,
+        level: int,
+        seconds: int,
+        details: str,
+        buttons: tuple[QPushButton, ...] = (),
+    ) -> None:
         # The bar shows HTML; prompts, names of layers and paths are to stay what they are.
         item = self._bar.createMessage("ChangeScribe", html.escape(text, quote=False))
         for button in buttons:

@@ -9,8 +9,17 @@ from ..errors import InputError, missing_package
 
 #: Names of the layers that make queries, keys and values, in the libraries' transformers.
 _TARGETS = (
-    "qkv", "query", "key", "value", "q_proj", "k_proj", "v_proj", "qkv_proj", "c_attn",
-    "query_key_value", "Wqkv",
+    "qkv",
+    "query",
+    "key",
+    "value",
+    "q_proj",
+    "k_proj",
+    "v_proj",
+    "qkv_proj",
+    "c_attn",
+    "query_key_value",
+    "Wqkv",
 )
 
 

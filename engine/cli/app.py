@@ -39,9 +39,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 def _joined(argv: Sequence[str]) -> list[str]:
     """Join ``--extent`` with its value: argparse takes a western longitude for an option."""
     rest = iter(argv)
-    return [
-        f"{word}={next(rest, '')}" if word == "--extent" else word for word in rest
-    ]
+    return [f"{word}={next(rest, '')}" if word == "--extent" else word for word in rest]
 
 
 def _print(text: str) -> None:
@@ -140,7 +138,8 @@ def _add_synthesise(commands_: Any) -> None:
     synthesise.add_argument("--size", type=int, default=512, help="side in pixels")
     synthesise.add_argument("--pixel-size", type=float, default=0.5, metavar="M")
     synthesise.add_argument(
-        "--layout", metavar="NAME",
+        "--layout",
+        metavar="NAME",
         help="of every scene, such as suburb (a wrong name lists all); default: a mix",
     )
     synthesise.set_defaults(run=_synthesise)

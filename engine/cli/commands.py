@@ -137,9 +137,3 @@ def synthesise(
         layout=arguments.layout,
         cancelled=cancelled,
     )
-
-
-
-
-
-

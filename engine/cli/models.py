@@ -84,8 +84,11 @@ def _fetch(arguments: argparse.Namespace) -> int:
     store = WeightsStore()
     done = []
     for entry in (store.entry(identifier) for identifier in _expanded(arguments.ids)):
-        print(f"{entry.title}, {entry.size_text}. Terms: {entry.terms or 'none stated'}",
-              file=sys.stderr, flush=True)
+        print(
+            f"{entry.title}, {entry.size_text}. Terms: {entry.terms or 'none stated'}",
+            file=sys.stderr,
+            flush=True,
+        )
         done.append(store.fetch(entry.id, _Line()))
     return _report(arguments, done)
 

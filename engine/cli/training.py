@@ -36,7 +36,10 @@ def add(commands: Any) -> None:
     bundled = evaluate.add_argument_group("the bundled model, on all that its card reports")
     bundled.add_argument("--model", type=Path, metavar="FOLDER", help="default: the shipped one")
     bundled.add_argument(
-        "--folds", type=Path, metavar="FOLDER", default=Path("out/folds"),
+        "--folds",
+        type=Path,
+        metavar="FOLDER",
+        default=Path("out/folds"),
         help="models that left out places of OSCD and AirChange",
     )
     bundled.add_argument("--quick", action="store_true", help="without robustness")
@@ -53,13 +56,17 @@ def _add_data_set(parser: argparse.ArgumentParser) -> None:
     part.add_argument("--system", metavar="NAME", help="its weights must be in place")
     part.add_argument("--run", dest="trained", type=Path, metavar="FOLDER", help="of train --out")
     part.add_argument(
-        "--layout", metavar="NAME",
+        "--layout",
+        metavar="NAME",
         help="levir_cd, whu_cd, second, ...; default: the validation of the run's recipe",
     )
     part.add_argument("--folder", default="", help="of the data set, in the data folder")
     part.add_argument("--split", default="", help="such as test")
     part.add_argument(
-        "--option", action="append", default=[], metavar="KEY=VALUE",
+        "--option",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
         help="of the layout, such as polygons=new_buildings.gpkg of geotiff; can be repeated",
     )
     part.add_argument("--protocol", default=PROTOCOLS[0], choices=PROTOCOLS)
@@ -98,9 +105,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         )
     from ..evaluation.bundled import evaluate
 
-    evaluate(
-        data, arguments.out, arguments.model, quick=arguments.quick, folds=arguments.folds
-    )
+    evaluate(data, arguments.out, arguments.model, quick=arguments.quick, folds=arguments.folds)
     return 0
 
 

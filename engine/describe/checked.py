@@ -95,9 +95,7 @@ class CheckedWriter:
         guard: counts what was replaced.
     """
 
-    def __init__(
-        self, writer: CaptionWriter, detections: Sequence[Detected], guard: Guard
-    ) -> None:
+    def __init__(self, writer: CaptionWriter, detections: Sequence[Detected], guard: Guard) -> None:
         self._writer = writer
         self._detections = detections
         self._guard = guard

@@ -275,8 +275,15 @@ class _Run:
         self._host.load(request.system, detection.device, self._cancelled)
         info = self._host.info(request.system)
         writer = CaptionWriter(
-            before, after, self._host, info, None, self._cancelled, detection.extent,
-            self._told_of_writing.append, detection.pixel_size,
+            before,
+            after,
+            self._host,
+            info,
+            None,
+            self._cancelled,
+            detection.extent,
+            self._told_of_writing.append,
+            detection.pixel_size,
         )
         return CheckedWriter(writer, detections, self._guard)
 
@@ -292,9 +299,7 @@ class _Run:
         if done:
             left = (time.monotonic() - self._started) / done * (self._total - done)
         self._number += 1
-        self._progress(
-            Progress("captioning", done / self._total, self._number, self._total, left)
-        )
+        self._progress(Progress("captioning", done / self._total, self._number, self._total, left))
 
     def _caption(
         self, level: str, sentence: str, facts: str, place: Area, change_id: int = 0

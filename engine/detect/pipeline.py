@@ -137,24 +137,20 @@ class _Run:
         request = self._request
         _check(request)
         info = self._host.info(request.system)
-        parsed = prompt.resolve(
-            prompt.parse(request.prompt), _plurals(info.classes), info.directed
-        )
+        parsed = prompt.resolve(prompt.parse(request.prompt), _plurals(info.classes), info.directed)
         self._warnings += prompt.notes(parsed)
         parsed = self._against(parsed, info)
         outputs = RunOutputs(request)
-        with RasterSource.open(
-            request.before, request.bands_before, request.crs_before
-        ) as before, RasterSource.open(
-            request.after, request.bands_after, request.crs_after
-        ) as after, outputs:
+        with (
+            RasterSource.open(request.before, request.bands_before, request.crs_before) as before,
+            RasterSource.open(request.after, request.bands_after, request.crs_after) as after,
+            outputs,
+        ):
             with self._stage("reading"):
                 grid, pair = self._prepare(before, after, info)
             with self._stage("loading"):
                 device = self._host.load(info.name, request.device, self._cancelled)
-                self._warnings += self._host.notes(
-                    info.name, parsed.queries, self._cancelled
-                )
+                self._warnings += self._host.notes(info.name, parsed.queries, self._cancelled)
                 if request.device == "cuda" and not device.upper().startswith("CUDA"):
                     self._warnings.append(f"The graphics card was not used: {device}.")
             with self._stage("detecting"):
@@ -399,9 +395,12 @@ class _Run:
             crs=crs if request.crs else None,
             progress=lambda fraction: self._tell("outlining", 0.4 + 0.6 * fraction),
         )
-        with contextlib.closing(shapes), ChangesWriter(
-            outputs.work("changes.gpkg"), crs, run, shown_as=str(outputs.gpkg)
-        ) as writer:
+        with (
+            contextlib.closing(shapes),
+            ChangesWriter(
+                outputs.work("changes.gpkg"), crs, run, shown_as=str(outputs.gpkg)
+            ) as writer,
+        ):
             written = 0
             for shape in shapes:
                 writer.add(shape)

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from .tiling import Tile, TilePlan
 
 
-
 @dataclass(frozen=True)
 class Pair:
     """The two rasters of a run, and what turns their pixels into 8-bit colours."""

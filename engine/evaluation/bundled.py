@@ -44,7 +44,9 @@ from .speed.pair import measure_size, measure_speed
 
 Calibration = dict[str, dict[str, float]]
 BUILT, ROADS, FELLED = (
-    Query("buildings", APPEARED), Query("roads", APPEARED), Query("trees", REMOVED)
+    Query("buildings", APPEARED),
+    Query("roads", APPEARED),
+    Query("trees", REMOVED),
 )
 #: A drawn line is this wide in pictures, to either side, in pixels.
 _DRAWN = 3
@@ -161,9 +163,10 @@ class LevirFigures:
             known = truth != UNKNOWN
             raw = raw_scores(scored.forward[query], **self._calibration[class_name])
             self.raw[class_name].add(raw[known], truth[known] == 1)
-        drawn = distance_to(
-            lines_of(tile.number, "road", tile.geotransform), tile.label.shape
-        ) <= _DRAWN
+        drawn = (
+            distance_to(lines_of(tile.number, "road", tile.geotransform), tile.label.shape)
+            <= _DRAWN
+        )
         for word, query, truth, reach in (
             ("buildings", BUILT, tile.label, (0, 0)),
             ("roads", ROADS, drawn, (PRECISION_REACH, RECALL_REACH)),

@@ -167,9 +167,7 @@ def measure(
     return {"protocol": words, **figures.result(), "seconds": round(time.monotonic() - start, 1)}
 
 
-def _over_image(
-    examinee: Examinee, pairs: PairSet, index: int
-) -> Iterator[tuple[Window, Answer]]:
+def _over_image(examinee: Examinee, pairs: PairSet, index: int) -> Iterator[tuple[Window, Answer]]:
     """Blend the answers to a whole image; yield windows that cover it once."""
     height, width = pairs.size(index)
     tiles = plan(width, height, examinee.tile_size, examinee.overlap)

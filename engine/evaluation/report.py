@@ -77,7 +77,9 @@ def _bars(figures: Figures) -> list[Sequence[str]]:
             _bar("noise + light: loss of F1", plain - harder["noise + light"]["f1"], 0.05, True),
             _bar(
                 "2 px of shift: loss of F1",
-                plain - harder["earlier date shifted by 2 px"]["f1"], 0.10, True,
+                plain - harder["earlier date shifted by 2 px"]["f1"],
+                0.10,
+                True,
             ),
         ]
     return rows
@@ -121,9 +123,11 @@ def _roads(lines: Figures) -> str:
 def _captions(captions: Figures) -> str:
     rows = [
         (
-            name.replace("|", " "), f"{row['auc']:.3f}",
+            name.replace("|", " "),
+            f"{row['auc']:.3f}",
             f"{row['interval'][0]:.3f} to {row['interval'][1]:.3f}",
-            str(row["positive"]), str(row["negative"]),
+            str(row["positive"]),
+            str(row["negative"]),
             " / ".join(f"{share:.2%}" for share in row["found"]),
             f"swapped ({BY_CONSTRUCTION})" if row["dates_swapped"] else "",
         )
@@ -160,11 +164,16 @@ def _baselines(figures: Figures) -> str:
         ("CVA + Otsu", *_four(base["cva_otsu"]), ""),
         (
             "class branch alone, p_after (1 - p_before) >= 0.5",
-            *_four(difference["buildings"]), f"{difference['roads']['f']:.3f}",
+            *_four(difference["buildings"]),
+            f"{difference['roads']['f']:.3f}",
         ),
         (
-            "the same at its best threshold on these tiles", "", "",
-            f"{difference['buildings_best_f1']:.3f}", "", f"{difference['roads_best_f']:.3f}",
+            "the same at its best threshold on these tiles",
+            "",
+            "",
+            f"{difference['buildings_best_f1']:.3f}",
+            "",
+            f"{difference['roads_best_f']:.3f}",
         ),
         ("class by its own name (a class index)", *_four(built[names[0]]), f"{lines['f']:.3f}"),
         (
@@ -181,8 +190,7 @@ def _baselines(figures: Figures) -> str:
         "date by itself and reads no sentence. A class's own name is one fixed vector, so asking "
         "with it is the network with a class index in the place of the text; the row below says "
         "what free words cost against it. A network trained without text from the start was not "
-        "measured here.\n"
-        + _table(("what", "P", "R", "F1", "IoU", "roads F"), rows)
+        "measured here.\n" + _table(("what", "P", "R", "F1", "IoU", "roads F"), rows)
     )
 
 
@@ -243,11 +251,17 @@ def _calibration(calibration: Figures) -> str:
     rows = []
     for name, row in calibration.items():
         before, after = row["before"], row["after"]
-        rows.append((
-            name, f"{row['scale']:g}", f"{row['bias']:g}",
-            f"{before['ece']:.4f}", f"{after['ece']:.4f}",
-            f"{before['ece_unsure']:.3f}", f"{after['ece_unsure']:.3f}",
-        ))
+        rows.append(
+            (
+                name,
+                f"{row['scale']:g}",
+                f"{row['bias']:g}",
+                f"{before['ece']:.4f}",
+                f"{after['ece']:.4f}",
+                f"{before['ece_unsure']:.3f}",
+                f"{after['ece_unsure']:.3f}",
+            )
+        )
     curves = [
         (name, *("" if b is None else f"{b[1]:.2f}" for b in row["after"]["bins"]))
         for name, row in calibration.items()

@@ -80,8 +80,12 @@ def doctor_worker() -> list[tuple[str, str]]:
         return [("Python of the worker process", f"none: {error.message}")]
     try:
         asked = subprocess.run(  # noqa: S603 - the user named the program
-            [python, "-c", _ASK_TORCH], capture_output=True, text=True, check=True,
-            timeout=_TORCH_S, stdin=subprocess.DEVNULL,
+            [python, "-c", _ASK_TORCH],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=_TORCH_S,
+            stdin=subprocess.DEVNULL,
         )
         found = asked.stdout.strip()
     except subprocess.CalledProcessError as error:

@@ -198,9 +198,7 @@ class WorkerHost(Host):
                 death.log,
             ) from death
 
-    def _running(
-        self, cancelled: Optional[CancelledCallback], in_run: bool = False
-    ) -> _Session:
+    def _running(self, cancelled: Optional[CancelledCallback], in_run: bool = False) -> _Session:
         """Return the process, started where there is none.
 
         Args:
@@ -255,9 +253,7 @@ class WorkerHost(Host):
             self._load(session, system, cancelled)
         return session
 
-    def _load(
-        self, session: _Session, system: str, cancelled: Optional[CancelledCallback]
-    ) -> str:
+    def _load(self, session: _Session, system: str, cancelled: Optional[CancelledCallback]) -> str:
         answer = session.process.call(
             "load",
             self._limits.load,
@@ -296,9 +292,7 @@ class WorkerHost(Host):
             shape=[shape.batch, shape.height, shape.width, shape.queries],
             queries=_rows(queries),
         )
-        dates = [
-            part.copy() if known else None for part, known in zip(classes, answer["known"])
-        ]
+        dates = [part.copy() if known else None for part, known in zip(classes, answer["known"])]
         return TilePrediction(
             scores.copy(), dates[0], dates[1], tuple(answer["notes"]), tuple(answer["captions"])
         )

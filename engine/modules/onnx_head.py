@@ -53,8 +53,14 @@ def write(
 
     half = path.with_name(f"{path.name}.part")
     torch.onnx.export(
-        module.eval(), inputs, str(half), input_names=list(names), output_names=list(outputs),
-        dynamic_axes=axes, opset_version=OPSET, dynamo=False,
+        module.eval(),
+        inputs,
+        str(half),
+        input_names=list(names),
+        output_names=list(outputs),
+        dynamic_axes=axes,
+        opset_version=OPSET,
+        dynamo=False,
     )
     model = onnx.load(str(half))
     model.metadata_props.add(key=MADE_FROM, value=made_from)

@@ -80,9 +80,7 @@ ANYTHING = frozenset(
     all""".split()
 )
 #: Words that ask for anything where no noun follows.
-PRONOUNS = frozenset(
-    "anything everything something whatever what things objects features".split()
-)
+PRONOUNS = frozenset("anything everything something whatever what things objects features".split())
 
 #: Sizes, laws and such, which no image tells; of the prompt they are set aside.
 QUALITIES = frozenset(
@@ -243,8 +241,10 @@ REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             r"\1\2 except",
         ),
         (
-            (r"\b(?:(?:any|all|the)\s+)?(?:changes?\s+(?:in|of|to)\s+(?:the\s+)?)?"
-            r"land[\s-]?(?:use|cover)(?:\s+changes?)?\b"),
+            (
+                r"\b(?:(?:any|all|the)\s+)?(?:changes?\s+(?:in|of|to)\s+(?:the\s+)?)?"
+                r"land[\s-]?(?:use|cover)(?:\s+changes?)?\b"
+            ),
             "any change",
         ),
         (r"^(?:newly\s+|recently\s+)?cleared\s+land$|\bland[\s-]clear(?:ing|ance)s?\b", "clearing"),
@@ -256,8 +256,10 @@ REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\bchanged\s+(?:its\s+|their\s+)?course\b", "changed"),
         (r"\bthan\s+(?:before|earlier|previously|in\s+the\s+past)\b", ""),
         (
-            (r"^(?:what|areas?|land|places?)\s+(?:that\s+|which\s+)?(?:was|were|used\s+to\s+be)\s+"
-            r"(.+?)\s+(?:and\s+|but\s+)?(?:that\s+)?(?:is|are)\s+now\s+"),
+            (
+                r"^(?:what|areas?|land|places?)\s+(?:that\s+|which\s+)?(?:was|were|used\s+to\s+be)\s+"
+                r"(.+?)\s+(?:and\s+|but\s+)?(?:that\s+)?(?:is|are)\s+now\s+"
+            ),
             r"\1 -> ",
         ),
         (r"\b((?:that|which)\s+(?:was|were))\s+(\w+)\s+before\b", r"\1 formerly \2"),
@@ -265,8 +267,10 @@ REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"(replaced\s+by\s+.+?)\s+and\s+(\w+)\s+by\s+", r"\1 , \2 replaced by "),
         (r"\s+and\s+(?=from\s+.+?\sto\s)", " , "),
         (
-            (r"\b(bridges?|overpass(?:es)?|viaducts?|flyovers?|power\s+lines?)((?:\s+\w+){0,3}?)"
-            r"\s+over\b"),
+            (
+                r"\b(bridges?|overpass(?:es)?|viaducts?|flyovers?|power\s+lines?)((?:\s+\w+){0,3}?)"
+                r"\s+over\b"
+            ),
             r"\1\2 across",
         ),
         (
@@ -325,13 +329,17 @@ ASIDES: tuple[re.Pattern[str], ...] = tuple(
         r"\b(?:not?\s+)?(?:\w+er\s+than|more\s+than|less\s+than|at\s+least|at\s+most|over|under"
         r"|above|below|up\s+to|about)\s+(?:about\s+)?" + _NUMBER + _MEASURE,
         r"(?<!-)[<>]=?\s*" + _NUMBER + _MEASURE,
-        (r"\b(?:in|over|during|within)\s+(?:the\s+)?(?:last|past)\s+(?:\w+\s+)?"
-        r"(?:years?|decades?|months?|weeks?|days?)\b"),
+        (
+            r"\b(?:in|over|during|within)\s+(?:the\s+)?(?:last|past)\s+(?:\w+\s+)?"
+            r"(?:years?|decades?|months?|weeks?|days?)\b"
+        ),
         r"\b(?:an?\s+)?(?:area|length|size)\s+of\s+" + _NUMBER + _MEASURE,
         r"\bwithin\s+" + _NUMBER + _MEASURE + r"(?:\s+(?:of|from)\s+(?:an?\s+|the\s+)?\w+)?",
         r"\b(?:between|from)\s+\d+\s+(?:and|to)\s+\d+\b" + _MEASURE,
-        (r"\b(?:(?:in|since|after|before|until|from|by|during)\s+)?(?:early\s+|late\s+)?(?:19|20)\d\d"
-        r"(?:\s*(?:-|to|and|until)\s*(?:19|20)\d\d)?(?![\w.,]\d|\w)"),
+        (
+            r"\b(?:(?:in|since|after|before|until|from|by|during)\s+)?(?:early\s+|late\s+)?(?:19|20)\d\d"
+            r"(?:\s*(?:-|to|and|until)\s*(?:19|20)\d\d)?(?![\w.,]\d|\w)"
+        ),
         _NUMBER + r"\s*" + _UNIT + _MEASURED,
         _NUMBER + r"[\s-]?(?:lanes?|storeys?|story|stories|floors?)\b",
         r"\b(?:in|at|on|to|towards|near|from)\s+(?:the\s+)?(?:far\s+)?" + _COMPASS + r"(?:ern)?\b"

@@ -149,33 +149,3 @@ class Grid:
             unit = srs.GetLinearUnits()
             space = np.column_stack([points * unit, np.zeros(4)])
         return (space[1] - space[0]) / span_x, (space[3] - space[2]) / span_y
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-

@@ -230,9 +230,7 @@ class Sieve:
         label, count = label_runs(runs)
         facts = np.zeros((count, self._columns))
         facts[:, 0] = np.bincount(label, weights=runs.length, minlength=count)
-        facts[:, 1] = np.bincount(
-            label, weights=ground_area(runs, self.areas), minlength=count
-        )
+        facts[:, 1] = np.bincount(label, weights=ground_area(runs, self.areas), minlength=count)
         if self._rule is not None and other is not None:
             bins = self._rule.bins
             owner = np.repeat(label, runs.length) * bins

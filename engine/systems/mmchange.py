@@ -53,9 +53,7 @@ class MmchangeSystem(TrainedSystem):
     head = HEAD
     settings = MMChangeConfig
 
-    def __init__(
-        self, store: Optional[WeightsStore] = None, cache: Optional[Path] = None
-    ) -> None:
+    def __init__(self, store: Optional[WeightsStore] = None, cache: Optional[Path] = None) -> None:
         super().__init__(store)
         self._cache = cache
         self._encoder: Any = None
@@ -153,9 +151,7 @@ class MmchangeSystem(TrainedSystem):
 
         if self._texts is None:
             return torch.zeros(len(tiles), self._config.text_width)
-        return torch.stack(
-            [torch.from_numpy(self._texts.of([tile]).embedding) for tile in tiles]
-        )
+        return torch.stack([torch.from_numpy(self._texts.of([tile]).embedding) for tile in tiles])
 
     def notes(self, queries: Sequence[Query]) -> tuple[str, ...]:
         """Say what is found for a noun that the network was not trained on."""
@@ -164,9 +160,7 @@ class MmchangeSystem(TrainedSystem):
         found = []
         if not config.object:
             others = [noun for noun in asked if noun != ANYTHING]
-            found += [
-                f'This MMChange finds any change, and not "{noun}" alone.' for noun in others
-            ]
+            found += [f'This MMChange finds any change, and not "{noun}" alone.' for noun in others]
         else:
             wrong = list(dict.fromkeys(q.object for q in queries if not answers(config.object, q)))
             found += [

@@ -41,8 +41,17 @@ PAIR_QUESTION = (
 )
 #: Labels among which CLIP chooses where the user names none.
 LABELS = (
-    "buildings", "roads", "trees", "grass", "bare ground", "water", "farmland", "parking lots",
-    "playgrounds", "swimming pools", "construction sites",
+    "buildings",
+    "roads",
+    "trees",
+    "grass",
+    "bare ground",
+    "water",
+    "farmland",
+    "parking lots",
+    "playgrounds",
+    "swimming pools",
+    "construction sites",
 )
 #: What CLIP compares an image with.
 TEMPLATES = ("a satellite photo of {}.", "an aerial image showing {}.")
@@ -116,8 +125,9 @@ class BundledLabels(TextSource):
         ranked = sorted(shares, key=lambda name: -shares[name])
         much = [name for name in ranked if shares[name] >= LARGE_SHARE]
         some = [name for name in ranked if LEAST_SHARE <= shares[name] < LARGE_SHARE]
-        parts = [f"{word} {_listed(names)}" for word, names in (("much", much), ("some", some))
-                 if names]
+        parts = [
+            f"{word} {_listed(names)}" for word, names in (("much", much), ("some", some)) if names
+        ]
         return ", ".join(parts) or "nothing that is known"
 
 

@@ -50,9 +50,7 @@ class TextscdSystem(TrainedSystem):
     head = HEAD
     settings = TextSCDConfig
 
-    def __init__(
-        self, store: Optional[WeightsStore] = None, cache: Optional[Path] = None
-    ) -> None:
+    def __init__(self, store: Optional[WeightsStore] = None, cache: Optional[Path] = None) -> None:
         super().__init__(store)
         self._cache = cache
         self._encoder: Any = None

@@ -85,9 +85,7 @@ class TextEncoder:
         words, sentence = self._session.run(
             ["words", "sentence"], {"ids": np.asarray(rows, dtype=np.int64), "mask": mask}
         )
-        return {
-            text: (words[i], mask[i].astype(bool), sentence[i]) for i, text in enumerate(texts)
-        }
+        return {text: (words[i], mask[i].astype(bool), sentence[i]) for i, text in enumerate(texts)}
 
 
 def _open_session(path: Path) -> Any:

@@ -76,9 +76,7 @@ def _mix_channels(image: np.ndarray, rng: np.random.Generator, strength: float) 
     return np.clip(mixed, 0, 255).astype(np.uint8)
 
 
-def _haze_or_shadow(
-    image: np.ndarray, rng: np.random.Generator, strength: float
-) -> np.ndarray:
+def _haze_or_shadow(image: np.ndarray, rng: np.random.Generator, strength: float) -> np.ndarray:
     """Blend parts of an image towards white, or darken them: old roads must not look new."""
     coarse = Image.fromarray(rng.integers(0, 256, (5, 5)).astype(np.uint8))
     size = (image.shape[1], image.shape[0])

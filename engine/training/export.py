@@ -66,7 +66,11 @@ def export(model: ChangeModel, folder: Path, *, half: bool = True) -> dict[str, 
         encoded = tuple(model.encoder(images.permute(0, 3, 1, 2).float()))
     feature_names = [f"{date}_{part}" for date in ("before", "after") for part in PARTS]
     _write(
-        EncoderForExport(model), (images,), ["images"], list(PARTS), folder / "encoder.onnx",
+        EncoderForExport(model),
+        (images,),
+        ["images"],
+        list(PARTS),
+        folder / "encoder.onnx",
         {"images": {0: "batch", 1: "height", 2: "width"}},
     )
     axes = {n: {0: "batch", 2: f"h_{n}", 3: f"w_{n}"} for n in feature_names}
@@ -83,16 +87,26 @@ def export(model: ChangeModel, folder: Path, *, half: bool = True) -> dict[str, 
 
 
 def _write(
-    module: nn.Module, inputs: tuple[Tensor, ...], names: list[str], outputs: list[str],
-    path: Path, axes: dict[str, dict[int, str]],
+    module: nn.Module,
+    inputs: tuple[Tensor, ...],
+    names: list[str],
+    outputs: list[str],
+    path: Path,
+    axes: dict[str, dict[int, str]],
 ) -> None:
     """Trace a module to an ONNX file with dynamic sizes."""
     axes = {**axes, **{name: {0: "batch", 2: f"h_{name}", 3: f"w_{name}"} for name in outputs}}
     if "change" in outputs:
         axes["change"][1] = "queries"
     torch.onnx.export(
-        module.eval(), inputs, str(path), input_names=names, output_names=outputs,
-        dynamic_axes=axes, opset_version=OPSET, dynamo=False,
+        module.eval(),
+        inputs,
+        str(path),
+        input_names=names,
+        output_names=outputs,
+        dynamic_axes=axes,
+        opset_version=OPSET,
+        dynamo=False,
     )
 
 
@@ -136,7 +150,8 @@ def write_manifest(folder: Path, facts: dict[str, Any]) -> None:
         **facts,
         "sha256": {name: sha256(folder / name) for name in files if (folder / name).exists()},
         "phrases": [
-            phrase for phrase, index in zip(bank.phrases, bank.classes, strict=True)
+            phrase
+            for phrase, index in zip(bank.phrases, bank.classes, strict=True)
             if index != ABSENT
         ],
     }

@@ -133,9 +133,11 @@ class Trainer:
         """Freeze the parameters that do not learn at a step, as the task says."""
         chosen = self.task.learning(self.model, step)
         known = {id(p) for p in chosen or ()}
-        frozen = [] if chosen is None else [
-            p for p in self.model.parameters() if p.requires_grad and id(p) not in known
-        ]
+        frozen = (
+            []
+            if chosen is None
+            else [p for p in self.model.parameters() if p.requires_grad and id(p) not in known]
+        )
         for parameter in frozen:
             parameter.requires_grad_(False)
             parameter.grad = None  # a gradient of zero would still move what has momentum

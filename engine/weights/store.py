@@ -194,8 +194,7 @@ class WeightsStore:
         if lacking:
             listed = "; ".join(f"{e.title} ({e.file}, {e.size_text})" for e in lacking)
             hint = "\n".join(
-                f"{e.file}: {how_to_get(e)}" if len(lacking) > 1 else how_to_get(e)
-                for e in lacking
+                f"{e.file}: {how_to_get(e)}" if len(lacking) > 1 else how_to_get(e) for e in lacking
             )
             raise WeightsError(f"{title} lacks weights: {listed}.", hint)
 
@@ -347,9 +346,11 @@ class WeightsStore:
             part = target.with_name(f"{target.name}.import")
             _delete(part)
             try:
-                known = _copy_folder(source, part, watch) if entry.is_folder else {
-                    "": (source.stat().st_size, files.copy(source, part, watch))
-                }
+                known = (
+                    _copy_folder(source, part, watch)
+                    if entry.is_folder
+                    else {"": (source.stat().st_size, files.copy(source, part, watch))}
+                )
                 _check(entry, source, known)
                 check_system(entry, source, part)
                 # The record first: a file without one would not be known for what it is.

@@ -69,11 +69,14 @@ _FRAME = re.compile(
 _DENIAL = re.compile(r"\b(?:no|not|never|neither|nor|without|none|\w+n't|except)\b")
 #: Nouns of the classes that LEVIR-CC's sentences rarely speak of, as the reader wants them.
 _MORE_NOUNS = {
-    **dict.fromkeys("bare-ground bareland barelands wasteland wastelands desert".split(),
-                    "bare ground"),
+    **dict.fromkeys(
+        "bare-ground bareland barelands wasteland wastelands desert".split(), "bare ground"
+    ),
     **dict.fromkeys("grass grassland grasslands lawn lawns meadow meadows".split(), "grass"),
-    **dict.fromkeys("water lake lakes pond ponds river rivers reservoir reservoirs canal "
-                    "canals".split(), "water"),
+    **dict.fromkeys(
+        "water lake lakes pond ponds river rivers reservoir reservoirs canal canals".split(),
+        "water",
+    ),
     # What no class is: said without having been found, it cannot stay.
     **{
         word: word
@@ -88,9 +91,7 @@ _MORE_NOUNS = {
 }
 _ONE = frozenset(("a", "an", "one", "another", "single"))
 _SOME = frozenset(("some", "several", "few", "couple", "various", "multiple", "group"))
-_MANY = frozenset(
-    "many numerous lot lots plenty rows lines dozens hundreds countless".split()
-)
+_MANY = frozenset("many numerous lot lots plenty rows lines dozens hundreds countless".split())
 _NUMBERS = {
     word: number
     for number, word in enumerate(

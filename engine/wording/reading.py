@@ -56,7 +56,14 @@ _NOUNS = {
 _CLASS_OF = {word: name for name, words in _NOUNS.items() for word in words}
 #: Trees, or perhaps only scrub.
 _PERHAPS_TREES = {
-    "brushwood", "brushwoods", "shrub", "shrubs", "underbrush", "bushes", "brush", "greenery",
+    "brushwood",
+    "brushwoods",
+    "shrub",
+    "shrubs",
+    "underbrush",
+    "bushes",
+    "brush",
+    "greenery",
 }
 
 _UNCHANGED = re.compile(
@@ -85,8 +92,10 @@ _REWRITES = tuple(
         ),
         (
             "changed",
-            (r"\b(?:turn|becom|became)(?:s|e|es|ed|ing)? "
-            r"(?:more \w+|\w+er\b|short|green|yellow|lush|vibrant|sparse)"),
+            (
+                r"\b(?:turn|becom|became)(?:s|e|es|ed|ing)? "
+                r"(?:more \w+|\w+er\b|short|green|yellow|lush|vibrant|sparse)"
+            ),
         ),
         ("and", r"\bas well as\b", r"\b(?:together|along) with\b"),
         (
@@ -109,8 +118,10 @@ _REWRITES = tuple(
         ),
         (
             "replaced-by",
-            (r"\b(?:replaced|covered|filled|occupied|taken(?: up| over)?|substituted|superseded)"
-            r" (?:by|with)\b"),
+            (
+                r"\b(?:replaced|covered|filled|occupied|taken(?: up| over)?|substituted|superseded)"
+                r" (?:by|with)\b"
+            ),
         ),
         ("", r"\bcross (?=roads?\b)"),
     )

@@ -148,7 +148,9 @@ def resized(height: int, width: int, base: int, window: int) -> tuple[int, int]:
 
 
 def stitch(
-    answers: Sequence[Tensor], corners: Sequence[tuple[int, int]], size: tuple[int, int],
+    answers: Sequence[Tensor],
+    corners: Sequence[tuple[int, int]],
+    size: tuple[int, int],
     window: int,
 ) -> Tensor:
     """Join the maps of overlapping windows; where several lie, their mean counts.

@@ -117,8 +117,7 @@ class Detector:
         texts = self._clip.encode_text(phrases.all())
         # One date at a time: what one is computed to must not depend on which it is.
         dates = [
-            _Date(image, self._clip.fit(image, texts), self._segmenter)
-            for image in (before, after)
+            _Date(image, self._clip.fit(image, texts), self._segmenter) for image in (before, after)
         ]
         scores = {
             noun: self._decide(dates, groups[noun], is_stuff=one.is_stuff)

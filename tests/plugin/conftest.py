@@ -69,9 +69,7 @@ def desk(qgis_iface, qgis_canvas, system, pair):
     qgis_canvas.setDestinationCrs(pair[0].crs())
     qgis_canvas.setExtent(pair[0].extent())
     dock = ChangeScribeDock(qgis_canvas, settings)
-    controller = RunController(
-        qgis_iface, dock, settings, EngineThread(engine, lambda: None)
-    )
+    controller = RunController(qgis_iface, dock, settings, EngineThread(engine, lambda: None))
     ends = []
     controller.run_ended.connect(ends.append)
     dock.layers.before_combo.setLayer(pair[0])
@@ -86,8 +84,16 @@ def desk(qgis_iface, qgis_canvas, system, pair):
         return controller.last_run
 
     yield SimpleNamespace(
-        dock=dock, controller=controller, engine=engine, ends=ends, run=run, before=pair[0],
-        after=pair[1], settings=settings, canvas=qgis_canvas, bar=qgis_iface.messageBar(),
+        dock=dock,
+        controller=controller,
+        engine=engine,
+        ends=ends,
+        run=run,
+        before=pair[0],
+        after=pair[1],
+        settings=settings,
+        canvas=qgis_canvas,
+        bar=qgis_iface.messageBar(),
     )
     engine.release.set()
     assert controller.shut_down()

@@ -112,7 +112,8 @@ def test_no_names_that_pyqt6_lacks():
     """``QVariant.Type`` is one; what differs stands in compat."""
     for path in [ROOT / "plugin.py", *(ROOT / "ui").rglob("*.py")]:
         assert "QVariant.Type" not in path.read_text(encoding="utf-8").replace(
-            "no QVariant.Type", ""), path
+            "no QVariant.Type", ""
+        ), path
 
 
 def test_help_leads_to_a_heading_of_the_readme():
@@ -211,7 +212,11 @@ os._exit(0)
 """
     environment = {**os.environ, "QGIS_CUSTOM_CONFIG_PATH": str(tmp_path), "HOME": str(tmp_path)}
     done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120,
+        [sys.executable, "-c", code],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -222,8 +227,18 @@ def test_metadata():
     parser = configparser.ConfigParser(interpolation=None)
     parser.read(ROOT / "metadata.txt", encoding="utf-8")
     general = dict(parser["general"])
-    for key in ("name", "description", "version", "author", "email", "about", "tracker",
-                "repository", "qgisminimumversion", "qgismaximumversion"):
+    for key in (
+        "name",
+        "description",
+        "version",
+        "author",
+        "email",
+        "about",
+        "tracker",
+        "repository",
+        "qgisminimumversion",
+        "qgismaximumversion",
+    ):
         assert general[key], key
     assert general["qgisminimumversion"] == "3.22"
     assert general["qgismaximumversion"] == "4.99"

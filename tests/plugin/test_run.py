@@ -221,4 +221,5 @@ def test_the_bundled_model_on_the_demo_pair(stage, tmp_path):
     assert run.layer("changes").featureCount() == run.count
     assert run.layer("captions").items()
     assert "CPU" in desk.dock.system.device_label.text() or (
-        "CUDA" in desk.dock.system.device_label.text())
+        "CUDA" in desk.dock.system.device_label.text()
+    )

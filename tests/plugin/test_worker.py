@@ -62,8 +62,13 @@ def desk(qgis_iface, qgis_canvas, qgis_new_project, raster_layer, monkeypatch, t
 
     use("plain")
     yield SimpleNamespace(
-        dock=dock, controller=controller, ends=ends, settings=settings, use=use,
-        mark=tmp_path / "mark", bar=qgis_iface.messageBar(),
+        dock=dock,
+        controller=controller,
+        ends=ends,
+        settings=settings,
+        use=use,
+        mark=tmp_path / "mark",
+        bar=qgis_iface.messageBar(),
     )
     assert controller.shut_down()
     routing.close_shared_host()
@@ -88,9 +93,7 @@ def test_the_dock_runs_a_full_system_in_a_process_of_its_own(desk):
     used = desk.settings.measured_device("plain", "auto")
     assert f"process {worker_pid()}" in used
 
-    desk.dock.advanced.host.setCurrentIndex(
-        desk.dock.advanced.host.findData(routing.IN_PROCESS)
-    )
+    desk.dock.advanced.host.setCurrentIndex(desk.dock.advanced.host.findData(routing.IN_PROCESS))
     start(desk)
     wait_until(lambda: desk.ends, LONG_S)
     assert desk.ends == ["finished"], desk.controller.last_error

@@ -16,22 +16,40 @@ from changescribe.engine.request import ChangeResult, Progress, Region
 from changescribe.engine.systems.base import SystemInfo
 
 FIELDS = (
-    ("change_id", ogr.OFTInteger), ("prompt", ogr.OFTString), ("object", ogr.OFTString),
-    ("direction", ogr.OFTString), ("from_class", ogr.OFTString), ("to_class", ogr.OFTString),
-    ("score", ogr.OFTReal), ("area_m2", ogr.OFTReal), ("area_px", ogr.OFTInteger64),
-    ("caption", ogr.OFTString), ("before", ogr.OFTString), ("after", ogr.OFTString),
-    ("date_before", ogr.OFTString), ("date_after", ogr.OFTString), ("system", ogr.OFTString),
-    ("revision", ogr.OFTString), ("run_id", ogr.OFTString), ("created", ogr.OFTString),
+    ("change_id", ogr.OFTInteger),
+    ("prompt", ogr.OFTString),
+    ("object", ogr.OFTString),
+    ("direction", ogr.OFTString),
+    ("from_class", ogr.OFTString),
+    ("to_class", ogr.OFTString),
+    ("score", ogr.OFTReal),
+    ("area_m2", ogr.OFTReal),
+    ("area_px", ogr.OFTInteger64),
+    ("caption", ogr.OFTString),
+    ("before", ogr.OFTString),
+    ("after", ogr.OFTString),
+    ("date_before", ogr.OFTString),
+    ("date_after", ogr.OFTString),
+    ("system", ogr.OFTString),
+    ("revision", ogr.OFTString),
+    ("run_id", ogr.OFTString),
+    ("created", ogr.OFTString),
     ("status", ogr.OFTString),
 )
 
 
 def info(**changes):
     values = {
-        "name": "bundled", "title": "Bundled: fast, no download",
-        "description": "A small model that comes with the plugin.", "pixel_sizes": (0.5,),
-        "classes": ("building", "road"), "tile_size": 256, "overlap": 32, "batch_size": 1,
-        "revision": "test", "terms": "research data; see the model card",
+        "name": "bundled",
+        "title": "Bundled: fast, no download",
+        "description": "A small model that comes with the plugin.",
+        "pixel_sizes": (0.5,),
+        "classes": ("building", "road"),
+        "tile_size": 256,
+        "overlap": 32,
+        "batch_size": 1,
+        "revision": "test",
+        "terms": "research data; see the model card",
     }
     return SystemInfo(**{**values, **changes})
 
@@ -77,7 +95,7 @@ def write_result(request, count, seconds=1.0, partial=False):
     regions = [_region(source, queries[n % len(queries)], n, count) for n in range(count)]
     mask = np.zeros((source.RasterYSize, source.RasterXSize), np.uint8)
     for _region_, box in regions:
-        mask[box[1]:box[3], box[0]:box[2]] = {"appeared": 1, "removed": 2}[_region_.direction]
+        mask[box[1] : box[3], box[0] : box[2]] = {"appeared": 1, "removed": 2}[_region_.direction]
     for suffix in ("_mask.tif", "_score.tif"):
         raster = gdal.GetDriverByName("GTiff").Create(
             stem + suffix, source.RasterXSize, source.RasterYSize, 1, gdal.GDT_Byte
@@ -91,18 +109,35 @@ def write_result(request, count, seconds=1.0, partial=False):
     _write_gpkg(request, source, regions, run_id)
     counts, areas = {}, {}
     for query in queries:
-        chosen = [r for r, _box in regions if (r.object, r.direction) == (
-            query.object, query.direction)]
+        chosen = [
+            r for r, _box in regions if (r.object, r.direction) == (query.object, query.direction)
+        ]
         counts[str(query)] = len(chosen)
         areas[str(query)] = sum(r.area_m2 for r in chosen)
-    caption = f"{count} {queries[0].object} appeared, most in the north-east." if count else (
-        f'No change matching "{request.prompt}" was found.')
+    caption = (
+        f"{count} {queries[0].object} appeared, most in the north-east."
+        if count
+        else (f'No change matching "{request.prompt}" was found.')
+    )
     return ChangeResult(
-        run_id=run_id, gpkg=request.output, mask=stem + "_mask.tif", score=stem + "_score.tif",
-        parse=parse(request.prompt), regions=tuple(r for r, _box in regions), count=count,
-        counts=counts, areas_m2=areas, caption=caption, area_analysed_m2=1.0, system="bundled",
-        revision="test", device="CPU (2 threads)", timings_s={"total": seconds}, partial=partial,
-        date_before=request.date_before, date_after=request.date_after,
+        run_id=run_id,
+        gpkg=request.output,
+        mask=stem + "_mask.tif",
+        score=stem + "_score.tif",
+        parse=parse(request.prompt),
+        regions=tuple(r for r, _box in regions),
+        count=count,
+        counts=counts,
+        areas_m2=areas,
+        caption=caption,
+        area_analysed_m2=1.0,
+        system="bundled",
+        revision="test",
+        device="CPU (2 threads)",
+        timings_s={"total": seconds},
+        partial=partial,
+        date_before=request.date_before,
+        date_after=request.date_after,
     )
 
 
@@ -113,13 +148,28 @@ def _region(source, query, number, count):
     y = int((number // columns + 0.2) * height)
     side = max(2, int(min(width, height) * (0.6 - 0.03 * number)))
     to_map = source.GetGeoTransform()
-    bounds = (to_map[0] + x * to_map[1], to_map[3] + (y + side) * to_map[5],
-              to_map[0] + (x + side) * to_map[1], to_map[3] + y * to_map[5])
-    caption = (f"New {query.object.rstrip('s')}, {side // 2} m long, joining the existing "
-               f"{query.object} in the north-east, replacing trees.")
+    bounds = (
+        to_map[0] + x * to_map[1],
+        to_map[3] + (y + side) * to_map[5],
+        to_map[0] + (x + side) * to_map[1],
+        to_map[3] + y * to_map[5],
+    )
+    caption = (
+        f"New {query.object.rstrip('s')}, {side // 2} m long, joining the existing "
+        f"{query.object} in the north-east, replacing trees."
+    )
     return Region(
-        number + 1, query.object, query.direction, "tree", query.object.rstrip("s"),
-        0.9 - 0.04 * number, side * side * to_map[1] ** 2, side * side, None, "centre", bounds,
+        number + 1,
+        query.object,
+        query.direction,
+        "tree",
+        query.object.rstrip("s"),
+        0.9 - 0.04 * number,
+        side * side * to_map[1] ** 2,
+        side * side,
+        None,
+        "centre",
+        bounds,
         caption,
     ), (x, y, x + side, y + side)
 
@@ -138,10 +188,20 @@ def _write_gpkg(request, source, regions, run_id):
         xmin, ymin, xmax, ymax = region.bounds
         geometry = ogr.CreateGeometryFromWkt(
             f"MULTIPOLYGON((({xmin} {ymin},{xmin} {ymax},{xmax} {ymax},{xmax} {ymin},"
-            f"{xmin} {ymin})))")
+            f"{xmin} {ymin})))"
+        )
         feature.SetGeometry(geometry)
-        for name in ("change_id", "object", "direction", "from_class", "to_class", "score",
-                     "area_m2", "area_px", "caption"):
+        for name in (
+            "change_id",
+            "object",
+            "direction",
+            "from_class",
+            "to_class",
+            "score",
+            "area_m2",
+            "area_px",
+            "caption",
+        ):
             feature[name] = getattr(region, name)
         feature["prompt"], feature["run_id"] = request.prompt, run_id
         feature["date_before"] = request.date_before or ""

@@ -42,9 +42,17 @@ class Plain(ChangeSystem):
 
     def __init__(self) -> None:
         self.info = SystemInfo(
-            name=self.name, title="For tests", description="", pixel_sizes=(0.5,),
-            classes=("building", "grass"), tile_size=64, overlap=16, batch_size=2, revision="1",
-            terms="", tier=self.tier,
+            name=self.name,
+            title="For tests",
+            description="",
+            pixel_sizes=(0.5,),
+            classes=("building", "grass"),
+            tile_size=64,
+            overlap=16,
+            batch_size=2,
+            revision="1",
+            terms="",
+            tier=self.tier,
         )
         self.loads = 0
 
@@ -208,8 +216,19 @@ class WithTorch(Plain):
 
 
 SYSTEMS = (
-    Plain, Writes, SlowWrites, SlowCompact, Compact, Printing, DiesOnce, Dies, DiesLoading, Hangs,
-    Refuses, Breaks, WithTorch,
+    Plain,
+    Writes,
+    SlowWrites,
+    SlowCompact,
+    Compact,
+    Printing,
+    DiesOnce,
+    Dies,
+    DiesLoading,
+    Hangs,
+    Refuses,
+    Breaks,
+    WithTorch,
 )
 
 

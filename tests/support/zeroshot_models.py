@@ -20,7 +20,12 @@ def tiny_clip(**vision):
     model = CLIP(
         embed_dim=16,
         vision_cfg={
-            "image_size": 32, "layers": 2, "width": 32, "head_width": 16, "patch_size": 8, **vision,
+            "image_size": 32,
+            "layers": 2,
+            "width": 32,
+            "head_width": 16,
+            "patch_size": 8,
+            **vision,
         },
         text_cfg={"context_length": 77, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1},
     )
@@ -38,16 +43,30 @@ def tiny_sam2(size: int = 64):
     from sam2.modeling.sam2_base import SAM2Base
 
     torch.manual_seed(1)
-    trunk = Hiera(embed_dim=8, num_heads=1, stages=(1, 1, 2, 1), global_att_blocks=(3,),
-                  window_pos_embed_bkg_spatial_size=(7, 7))
+    trunk = Hiera(
+        embed_dim=8,
+        num_heads=1,
+        stages=(1, 1, 2, 1),
+        global_att_blocks=(3,),
+        window_pos_embed_bkg_spatial_size=(7, 7),
+    )
     neck = FpnNeck(
-        PositionEmbeddingSine(32, normalize=True), 32, [64, 32, 16, 8],
-        fpn_top_down_levels=[2, 3], fpn_interp_model="nearest",
+        PositionEmbeddingSine(32, normalize=True),
+        32,
+        [64, 32, 16, 8],
+        fpn_top_down_levels=[2, 3],
+        fpn_interp_model="nearest",
     )
     model = SAM2Base(
-        ImageEncoder(trunk, neck, scalp=1), None, None, image_size=size,
-        directly_add_no_mem_embed=True, use_high_res_features_in_sam=True,
-        iou_prediction_use_sigmoid=True, pred_obj_scores=True, pred_obj_scores_mlp=True,
+        ImageEncoder(trunk, neck, scalp=1),
+        None,
+        None,
+        image_size=size,
+        directly_add_no_mem_embed=True,
+        use_high_res_features_in_sam=True,
+        iou_prediction_use_sigmoid=True,
+        pred_obj_scores=True,
+        pred_obj_scores_mlp=True,
         use_multimask_token_for_obj_ptr=True,
     )
     return model.eval()

@@ -115,9 +115,11 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
         spin.setClearValue(AUTOMATIC_AREA, self.tr("automatic"))
         spin.setValue(self._settings.min_area)
         spin.setToolTip(
-            self.tr("Smaller regions are dropped, and roads, paths and other lines shorter than "
-                    "25 m; 0 keeps them all. Automatic: 20 m\N{SUPERSCRIPT TWO}, or four "
-                    "pixels where that is more.")
+            self.tr(
+                "Smaller regions are dropped, and roads, paths and other lines shorter than "
+                "25 m; 0 keeps them all. Automatic: 20 m\N{SUPERSCRIPT TWO}, or four "
+                "pixels where that is more."
+            )
         )
         spin.valueChanged.connect(self._min_area_changed)
         return spin
@@ -132,8 +134,10 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
         spin.setSpecialValueText(self.tr("not known"))
         spin.setClearValue(0.0, self.tr("not known"))
         spin.setToolTip(
-            self.tr("Side of a pixel on the ground: the layers do not tell it, and objects are "
-                    "known by their size. Areas are still given in pixels.")
+            self.tr(
+                "Side of a pixel on the ground: the layers do not tell it, and objects are "
+                "known by their size. Areas are still given in pixels."
+            )
         )
         spin.valueChanged.connect(self.changed)
         return spin
@@ -166,8 +170,10 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
         combo.addItem(self.tr("QGIS's process"), IN_PROCESS)
         combo.setCurrentIndex(max(combo.findData(self._settings.host), 0))
         combo.setToolTip(
-            self.tr("A process of its own cannot take QGIS along if it fails. QGIS's process needs "
-                    "PyTorch in QGIS's Python, and holds the window for a second when it loads.")
+            self.tr(
+                "A process of its own cannot take QGIS along if it fails. QGIS's process needs "
+                "PyTorch in QGIS's Python, and holds the window for a second when it loads."
+            )
         )
         combo.currentIndexChanged.connect(self._host_changed)
         return combo
@@ -191,8 +197,10 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
         base.setFilePath(self._settings.environment_python)
         base.lineEdit().setPlaceholderText(self.tr("QGIS's Python"))
         base.setToolTip(
-            self.tr("Python 3.10 or later, which makes the environment that PyTorch is installed "
-                    "into; it stays as it is itself")
+            self.tr(
+                "Python 3.10 or later, which makes the environment that PyTorch is installed "
+                "into; it stays as it is itself"
+            )
         )
         base.fileChanged.connect(self._base_changed)
         return base
@@ -213,7 +221,9 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
         full = tier == "full"
         own_process = full and self.host.currentData() != IN_PROCESS
         for widget, shown in (
-            (self.host, full), (self.python, own_process), (self.base, own_process),
+            (self.host, full),
+            (self.python, own_process),
+            (self.base, own_process),
             (self.remove_button, own_process and bool(tiers.worker_python())),
             (self.weights, full),
         ):

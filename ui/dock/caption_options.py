@@ -34,14 +34,18 @@ class CaptionOptions(QWidget):
         self.system = QComboBox()
         self.system.setObjectName("captionSystem")
         self.system.setToolTip(
-            self.tr("A system that writes sentences does so after the run; what is not true by "
-                    "what was found is replaced by the facts.")
+            self.tr(
+                "A system that writes sentences does so after the run; what is not true by "
+                "what was found is replaced by the facts."
+            )
         )
         self.boxes: dict[str, QCheckBox] = {}
         row = QHBoxLayout()
         row.setContentsMargins(0, 0, 0, 0)
         for level, text in (
-            (REGIONS, self.tr("regions")), (TILES, self.tr("tiles")), (SCENE, self.tr("scene")),
+            (REGIONS, self.tr("regions")),
+            (TILES, self.tr("tiles")),
+            (SCENE, self.tr("scene")),
         ):
             box = QCheckBox(text)
             box.setObjectName(f"caption_{level}")

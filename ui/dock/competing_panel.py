@@ -43,9 +43,11 @@ class CompetingPanel(QWidget):
         self.edit.setObjectName("competingEdit")
         self.edit.setTabChangesFocus(True)
         self.edit.setToolTip(
-            self.tr("What else the ground may be, separated by commas. A place counts as the "
-                    "object only where nothing in this list fits better: name what the object is "
-                    "mistaken for.")
+            self.tr(
+                "What else the ground may be, separated by commas. A place counts as the "
+                "object only where nothing in this list fits better: name what the object is "
+                "mistaken for."
+            )
         )
         margins = self.edit.contentsMargins()
         frame = 2 * (self.edit.frameWidth() + int(self.edit.document().documentMargin()))

@@ -106,8 +106,15 @@ class ChangeScribeDock(QgsDockWidget):
         column.setContentsMargins(10, 8, 10, 8)
         column.setSpacing(10)
         for widget in (
-            self.packages, self.layers, self.prompt, self.extent, self.system, self.competing,
-            self.advanced, self.run, separator(),
+            self.packages,
+            self.layers,
+            self.prompt,
+            self.extent,
+            self.system,
+            self.competing,
+            self.advanced,
+            self.run,
+            separator(),
         ):
             column.addWidget(widget)
         column.addWidget(self.results, 1)
@@ -124,20 +131,46 @@ class ChangeScribeDock(QgsDockWidget):
         layers, extent, options = self.layers, self.extent, self.advanced
         results_filter = self.results.filter
         order = [
-            layers.before_combo, layers.before_date, layers.after_combo, layers.after_date,
-            layers.swap_button, self.prompt.combo, self.prompt.chips, *extent.radio_buttons,
-            extent.layer_combo, extent.draw_button, self.system.combo, self.system.why_button,
-            self.system.weights.download_button, self.system.weights.import_button,
-            self.competing.edit, self.competing.reset_button,
-            options.threshold, options.min_area, options.pixel_size, options.bands_before,
+            layers.before_combo,
+            layers.before_date,
+            layers.after_combo,
+            layers.after_date,
+            layers.swap_button,
+            self.prompt.combo,
+            self.prompt.chips,
+            *extent.radio_buttons,
+            extent.layer_combo,
+            extent.draw_button,
+            self.system.combo,
+            self.system.why_button,
+            self.system.weights.download_button,
+            self.system.weights.import_button,
+            self.competing.edit,
+            self.competing.reset_button,
+            options.threshold,
+            options.min_area,
+            options.pixel_size,
+            options.bands_before,
             options.bands_after,
-            options.device, options.captions.system, *options.captions.boxes.values(),
-            options.host, options.python, options.base,
-            options.remove_button, options.weights, options.folder,
-            self.run.detect_button, self.run.cancel_button, self.results.list,
-            results_filter.slider, results_filter.score, results_filter.area,
+            options.device,
+            options.captions.system,
+            *options.captions.boxes.values(),
+            options.host,
+            options.python,
+            options.base,
+            options.remove_button,
+            options.weights,
+            options.folder,
+            self.run.detect_button,
+            self.run.cancel_button,
+            self.results.list,
+            results_filter.slider,
+            results_filter.score,
+            results_filter.area,
             results_filter.reset_button,
-            self.results.zoom_button, self.results.captions_button, self.results.export_button,
+            self.results.zoom_button,
+            self.results.captions_button,
+            self.results.export_button,
         ]
         for first, second in zip(order, order[1:]):
             QWidget.setTabOrder(first, second)
@@ -145,7 +178,12 @@ class ChangeScribeDock(QgsDockWidget):
     def _connect(self) -> None:
         self._timer.timeout.connect(self.refresh)
         for panel in (
-            self.layers, self.prompt, self.extent, self.system, self.competing, self.advanced,
+            self.layers,
+            self.prompt,
+            self.extent,
+            self.system,
+            self.competing,
+            self.advanced,
         ):
             panel.changed.connect(self._timer.start)
         self.advanced.device.currentIndexChanged.connect(self.system.refresh)
@@ -194,16 +232,19 @@ class ChangeScribeDock(QgsDockWidget):
         where = None
         if not reason:
             where = self.extent.where(before, after)
-            reason = self.tr("The layers do not overlap") if (
-                where.rectangle.isEmpty() and not where.reason
-            ) else where.reason
+            reason = (
+                self.tr("The layers do not overlap")
+                if (where.rectangle.isEmpty() and not where.reason)
+                else where.reason
+            )
         if not reason:
             reason = self.advanced.bands_problem(before, after) or self._form_reason()
         if self._running:
             reason = self.tr("A run is in progress")
         elif not tiers.is_available(self._tier):
             reason = self.tr("The package {name} is missing: install it above").format(
-                name=self._tier.title)
+                name=self._tier.title
+            )
         return reason, where
 
     def _layers_reason(
@@ -255,8 +296,11 @@ class ChangeScribeDock(QgsDockWidget):
         self._estimate = None
         if where is not None and not where.rectangle.isEmpty() and before is not None:
             self._estimate = estimate(
-                before, where.rectangle, info.pixel_sizes if info else (),
-                self._settings.speed(info.name) if info else None, self.advanced.told_pixel_size,
+                before,
+                where.rectangle,
+                info.pixel_sizes if info else (),
+                self._settings.speed(info.name) if info else None,
+                self.advanced.told_pixel_size,
             )
         text = self._estimate.text() if self._estimate else ""
         self.extent.estimate_label.setText(text)

@@ -94,7 +94,10 @@ class ExportDialog(QDialog):
     failed = pyqtSignal(object)
 
     def __init__(
-        self, run: Run, settings: Settings, parent: Optional[QWidget] = None,
+        self,
+        run: Run,
+        settings: Settings,
+        parent: Optional[QWidget] = None,
         export: Export = _export,
     ) -> None:
         super().__init__(parent)
@@ -168,9 +171,7 @@ class ExportDialog(QDialog):
         self.warning_label.hide()
         self.export_button.setEnabled(False)
         self._written = out
-        self._task = ExportTask(
-            self._run.gpkg, out, self.replace_box.isChecked(), self._export
-        )
+        self._task = ExportTask(self._run.gpkg, out, self.replace_box.isChecked(), self._export)
         self._task.ended.connect(self._ended)
         QgsApplication.taskManager().addTask(self._task)
 
@@ -208,8 +209,11 @@ class ExportDialog(QDialog):
         stem = os.path.splitext(typed)[0] if typed else self._default_stem()
         self.file_widget.setFilePath(free_path(stem, suffix))
         self.note_label.setText(
-            self.tr("Field names are shortened to 10 characters; captions longer than 254 bytes "
-                    "go to a CSV file beside it.") if suffix == ".shp"
+            self.tr(
+                "Field names are shortened to 10 characters; captions longer than 254 bytes "
+                "go to a CSV file beside it."
+            )
+            if suffix == ".shp"
             else self.tr("{name} keeps all fields and captions.").format(name=name)
         )
 

@@ -37,14 +37,14 @@ def automatic_folder(before: QgsRasterLayer) -> str:
     ``ChangeScribe`` among the user's documents (which need not exist yet).
     """
     path = source_path(before) or ""
-    candidates = [os.path.dirname(path) if os.path.isfile(path) else "",
-                  QgsProject.instance().homePath()]
+    candidates = [
+        os.path.dirname(path) if os.path.isfile(path) else "",
+        QgsProject.instance().homePath(),
+    ]
     for folder in candidates:
         if folder and is_writable(folder):
             return folder
-    documents = QStandardPaths.writableLocation(
-        QStandardPaths.StandardLocation.DocumentsLocation
-    )
+    documents = QStandardPaths.writableLocation(QStandardPaths.StandardLocation.DocumentsLocation)
     return os.path.join(documents or os.path.expanduser("~"), "ChangeScribe")
 
 

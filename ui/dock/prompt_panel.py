@@ -119,8 +119,10 @@ class PromptPanel(QWidget):
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Turn Enter in the field into ``accepted``, and ignore the mouse wheel."""
         enter = (Qt.Key.Key_Return, Qt.Key.Key_Enter)
-        if isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress and (
-            event.key() in enter
+        if (
+            isinstance(event, QKeyEvent)
+            and event.type() == QEvent.Type.KeyPress
+            and (event.key() in enter)
         ):
             self.accepted.emit()
             return True
@@ -135,9 +137,7 @@ class PromptPanel(QWidget):
         if not self.text:
             self._problem = self.tr("Type what changed")
             self.parse_label.setText(
-                self.tr("try: {examples}").format(
-                    examples=", ".join(_EXAMPLES)
-                )
+                self.tr("try: {examples}").format(examples=", ".join(_EXAMPLES))
             )
         else:
             self._understand()

@@ -96,22 +96,19 @@ class RunPanel(QWidget):
             text = self.tr("writing caption {n} of {all}")
             parts.append(text.format(n=progress.tile, all=progress.tiles))
         elif progress.tiles:
-            parts.append(
-                self.tr("tile {n} of {all}").format(n=progress.tile, all=progress.tiles)
-            )
+            parts.append(self.tr("tile {n} of {all}").format(n=progress.tile, all=progress.tiles))
         if progress.stage != "captioning":
             parts.append(self.tr(progress.stage))
         if progress.seconds_left is not None:
-            parts.append(
-                self.tr("{time} left").format(time=duration_text(progress.seconds_left))
-            )
+            parts.append(self.tr("{time} left").format(time=duration_text(progress.seconds_left)))
         return " \N{MIDDLE DOT} ".join(parts)
 
     def _cancel_pressed(self) -> None:
         self._stopping = True
         self.cancel_button.setEnabled(False)
         self.progress_label.setText(
-            self.tr("stopping after this caption") if self._captioning
+            self.tr("stopping after this caption")
+            if self._captioning
             else self.tr("stopping after this tile")
         )
         self.cancel.emit()

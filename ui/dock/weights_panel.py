@@ -205,10 +205,12 @@ class WeightsPanel(QWidget):
         total = megabytes(sum(size for size in sizes if size))
         text = self.tr("Download ({size})").format(size=total)
         self.download_button.setText(self.tr("Download") if None in sizes or not sizes else text)
-        self.download_button.setToolTip(plain_tip(
-            "\n".join(f"{entry.title}: {entry.terms or ''}" for entry in entries)
-            or self.tr("What is missing can only be imported.")
-        ))
+        self.download_button.setToolTip(
+            plain_tip(
+                "\n".join(f"{entry.title}: {entry.terms or ''}" for entry in entries)
+                or self.tr("What is missing can only be imported.")
+            )
+        )
 
     def download(self) -> None:
         """Download what is missing and can be downloaded, in the background."""

@@ -159,8 +159,11 @@ def shorten(caption: str, lines: int = _LINES) -> tuple[str, ...]:
     text = _UNIT.sub("\N{NO-BREAK SPACE}", caption.strip().rstrip("."))
     return tuple(
         textwrap.wrap(
-            text, _LINE_LENGTH, max_lines=_LINES_OF_TWO if ". " in text else lines,
-            placeholder=" \N{HORIZONTAL ELLIPSIS}", break_long_words=True,
+            text,
+            _LINE_LENGTH,
+            max_lines=_LINES_OF_TWO if ". " in text else lines,
+            placeholder=" \N{HORIZONTAL ELLIPSIS}",
+            break_long_words=True,
         )
     )
 
@@ -188,8 +191,11 @@ def _settings_for(canvas: QgsMapCanvas, changes: QgsVectorLayer) -> QgsMapSettin
 
 
 def _fill(
-    layer: QgsAnnotationLayer, changes: QgsVectorLayer, regions: Sequence[_Caption],
-    settings: QgsMapSettings, places: Sequence[PlaceCaption],
+    layer: QgsAnnotationLayer,
+    changes: QgsVectorLayer,
+    regions: Sequence[_Caption],
+    settings: QgsMapSettings,
+    places: Sequence[PlaceCaption],
 ) -> int:
     context = QgsRenderContext.fromMapSettings(settings)
     text_format = _text_format()
@@ -197,9 +203,7 @@ def _fill(
     # The scene first, which has one place; tiles take what the regions leave.
     captions[:0] = _inside_of(places, _LEVELS_INSIDE[0])
     captions += _inside_of(places, _LEVELS_INSIDE[1])
-    to_map = QgsCoordinateTransform(
-        changes.crs(), settings.destinationCrs(), QgsProject.instance()
-    )
+    to_map = QgsCoordinateTransform(changes.crs(), settings.destinationCrs(), QgsProject.instance())
     to_pixel = settings.mapToPixel()
     padding = context.convertToPainterUnits(_PADDING_MM, UNIT_MILLIMETERS)
     descent = QgsTextRenderer.fontMetrics(context, text_format).descent()
@@ -217,13 +221,18 @@ def _fill(
         anchor = to_pixel.transform(to_map.transform(caption.anchor))
         items.append(
             Item(
-                (anchor.x(), anchor.y()), on_screen(caption.bounds),
-                width + 2 * padding, height + 2 * padding, caption.inside,
+                (anchor.x(), anchor.y()),
+                on_screen(caption.bounds),
+                width + 2 * padding,
+                height + 2 * padding,
+                caption.inside,
             )
         )
     size = settings.outputSize()
     view = Box(
-        _VIEW_MARGIN, _VIEW_MARGIN, size.width() - 2 * _VIEW_MARGIN,
+        _VIEW_MARGIN,
+        _VIEW_MARGIN,
+        size.width() - 2 * _VIEW_MARGIN,
         size.height() - 2 * _VIEW_MARGIN,
     )
     placed = place(items, view, [on_screen(region.bounds) for region in regions])
@@ -238,8 +247,14 @@ def _fill(
 
 
 def _add(
-    layer: QgsAnnotationLayer, caption: _Caption, item: Item, box: Box, padding: float,
-    descent: float, text_format: QgsTextFormat, settings: QgsMapSettings,
+    layer: QgsAnnotationLayer,
+    caption: _Caption,
+    item: Item,
+    box: Box,
+    padding: float,
+    descent: float,
+    text_format: QgsTextFormat,
+    settings: QgsMapSettings,
     to_map: QgsCoordinateTransform,
 ) -> None:
     """Add a leader line, or the outline of a tile, and the text on top of it."""
@@ -249,16 +264,17 @@ def _add(
         return to_map.transform(point, REVERSE_TRANSFORM)
 
     # Ends a little inside the box, which is drawn on top.
-    inner = Box(box.x + padding, box.y + padding, box.width - 2 * padding,
-                box.height - 2 * padding)
+    inner = Box(box.x + padding, box.y + padding, box.width - 2 * padding, box.height - 2 * padding)
     points = [caption.anchor, to_layer(*inner.nearest(*item.anchor))]
     if caption.inside:
         bounds = caption.bounds
         points = [
             QgsPointXY(x, y)
             for x, y in (
-                (bounds.xMinimum(), bounds.yMinimum()), (bounds.xMaximum(), bounds.yMinimum()),
-                (bounds.xMaximum(), bounds.yMaximum()), (bounds.xMinimum(), bounds.yMaximum()),
+                (bounds.xMinimum(), bounds.yMinimum()),
+                (bounds.xMaximum(), bounds.yMinimum()),
+                (bounds.xMaximum(), bounds.yMaximum()),
+                (bounds.xMinimum(), bounds.yMaximum()),
                 (bounds.xMinimum(), bounds.yMinimum()),
             )
         ]
@@ -295,7 +311,10 @@ def _inside_of(places: Sequence[PlaceCaption], level: str) -> list[_Caption]:
     """Return the captions of a level as they are placed."""
     return [
         _Caption(
-            shorten(place.caption, _LINES_OF_TWO), place.bounds.center(), place.bounds, "",
+            shorten(place.caption, _LINES_OF_TWO),
+            place.bounds.center(),
+            place.bounds,
+            "",
             inside=True,
         )
         for place in places
@@ -316,7 +335,10 @@ def _caption_of(feature: QgsFeature) -> Optional[_Caption]:
     if anchor.isEmpty():
         return None
     return _Caption(
-        lines, anchor.asPoint(), feature.geometry().boundingBox(), str(feature["direction"]),
+        lines,
+        anchor.asPoint(),
+        feature.geometry().boundingBox(),
+        str(feature["direction"]),
         change_id=int(feature["change_id"]),
     )
 

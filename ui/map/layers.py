@@ -110,9 +110,14 @@ def add_run(request: ChangeRequest, result: ChangeResult) -> Run:
         # The GeoPackage's "undefined Cartesian" is a CRS to QGIS, which it cannot transform.
         changes.setCrs(QgsCoordinateReferenceSystem())
     run = Run(
-        result.run_id, title_of(request.prompt, result.date_before, result.date_after),
-        result.gpkg, result.mask, result.caption, result.count,
-        sum(result.areas_m2.values()) if result.areas_m2 else None, result.partial,
+        result.run_id,
+        title_of(request.prompt, result.date_before, result.date_after),
+        result.gpkg,
+        result.mask,
+        result.caption,
+        result.count,
+        sum(result.areas_m2.values()) if result.areas_m2 else None,
+        result.partial,
     )
     _style_changes(changes, result)
     _style_mask(mask)
@@ -139,13 +144,18 @@ def runs_in_project() -> tuple[Run, ...]:
         run_id = group.customProperty(RUN_PROPERTY)
         if run_id:
             stored = {key: group.customProperty(f"changescribe/{key}") for key in _STORED}
-            runs.append(Run(
-                str(run_id), str(stored["title"] or group.name()), str(stored["gpkg"] or ""),
-                str(stored["mask"] or ""), str(stored["caption"] or ""),
-                int(stored["count"] or 0),
-                None if stored["area_m2"] in (None, "") else float(stored["area_m2"]),
-                str(stored["partial"]) == "1",
-            ))
+            runs.append(
+                Run(
+                    str(run_id),
+                    str(stored["title"] or group.name()),
+                    str(stored["gpkg"] or ""),
+                    str(stored["mask"] or ""),
+                    str(stored["caption"] or ""),
+                    int(stored["count"] or 0),
+                    None if stored["area_m2"] in (None, "") else float(stored["area_m2"]),
+                    str(stored["partial"]) == "1",
+                )
+            )
     return tuple(reversed(runs))
 
 
@@ -153,8 +163,12 @@ def _new_group(run: Run) -> QgsLayerTreeGroup:
     group = QgsProject.instance().layerTreeRoot().insertGroup(0, run.title)
     group.setCustomProperty(RUN_PROPERTY, run.run_id)
     stored = {
-        "title": run.title, "gpkg": run.gpkg, "mask": run.mask, "caption": run.caption,
-        "count": str(run.count), "area_m2": "" if run.area_m2 is None else repr(run.area_m2),
+        "title": run.title,
+        "gpkg": run.gpkg,
+        "mask": run.mask,
+        "caption": run.caption,
+        "count": str(run.count),
+        "area_m2": "" if run.area_m2 is None else repr(run.area_m2),
         "partial": "1" if run.partial else "0",
     }
     for key, value in stored.items():
@@ -217,13 +231,20 @@ def _style_changes(layer: QgsVectorLayer, result: ChangeResult) -> None:
     kinds += sorted(known - set(kinds))
     layer.setRenderer(styles.region_renderer([kind for kind in kinds if len(kind) == 2]))
     areas = [region.area_m2 for region in result.regions if region.area_m2]
-    layer.setLabeling(styles.caption_labels(
-        statistics.median(areas) if areas else None, classes=result.system in _TELLS_CLASSES))
+    layer.setLabeling(
+        styles.caption_labels(
+            statistics.median(areas) if areas else None, classes=result.system in _TELLS_CLASSES
+        )
+    )
     layer.setLabelsEnabled(True)
     layer.setMapTipTemplate(styles.map_tip())
     layer.setDisplayExpression('"caption"')
-    aliases = {"area_m2": tr("area (m\N{SUPERSCRIPT TWO})"), "area_px": tr("area (pixels)"),
-               "from_class": tr("from"), "to_class": tr("to")}
+    aliases = {
+        "area_m2": tr("area (m\N{SUPERSCRIPT TWO})"),
+        "area_px": tr("area (pixels)"),
+        "from_class": tr("from"),
+        "to_class": tr("to"),
+    }
     for name, alias in aliases.items():
         index = layer.fields().indexOf(name)
         if index >= 0:

@@ -75,9 +75,7 @@ class Item:
     inside: bool = False
 
 
-def place(
-    items: Sequence[Item], view: Box, regions: Sequence[Box] = ()
-) -> list[Optional[Box]]:
+def place(items: Sequence[Item], view: Box, regions: Sequence[Box] = ()) -> list[Optional[Box]]:
     """Place captions around their regions, the first ones first.
 
     Args:

@@ -63,7 +63,8 @@ def stored(run: Run) -> list[PlaceCaption]:
     wkt = layer.crs().toWkt() if layer.crs().isValid() else None
     return [
         PlaceCaption(
-            str(feature["level"]), str(feature["caption"]),
+            str(feature["level"]),
+            str(feature["caption"]),
             _bounds(changes, feature.geometry().asWkt(), wkt),
         )
         for feature in layer.getFeatures()

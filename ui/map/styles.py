@@ -56,6 +56,7 @@ _CAPTION_SIDE_M = 0.02
 _CAPTION_SCALES = (500.0, 250_000.0)
 _CAPTION_LINE = 28
 
+
 def colour_of(direction: str) -> str:
     """Return the colour of a direction, "#0072b2"; it is that of the engine's mask."""
     # Here, since QGIS styles results only after the engine has been loaded for a run.
@@ -85,10 +86,11 @@ def map_tip() -> str:
 
     It is saved with the results, and shown without pictures where the plugin is not.
     """
-    caption = "coalesce(\"caption\", \"object\" || ' ' || \"direction\")"
+    caption = 'coalesce("caption", "object" || \' \' || "direction")'
     cover = "coalesce({from_class}, '?') || ' &rarr; ' || coalesce({to_class}, '?')".format(
-        from_class=_escaped('"from_class"'), to_class=_escaped('"to_class"'))
-    what = "\"object\" || ', ' || \"direction\""
+        from_class=_escaped('"from_class"'), to_class=_escaped('"to_class"')
+    )
+    what = '"object" || \', \' || "direction"'
     before, after = _escaped('"date_before"'), _escaped('"date_after"')
     return f"""
 <div style="font-family: sans-serif; width: 260px">
@@ -149,12 +151,12 @@ def region_renderer(kinds: Sequence[tuple[str, str]]) -> QgsCategorizedSymbolRen
         value = f"{name}|{direction}"
         label = f"{name} {tr(direction)}"
         categories.append(QgsRendererCategory(value, region_symbol(direction, index), label))
-    return QgsCategorizedSymbolRenderer("\"object\" || '|' || \"direction\"", categories)
+    return QgsCategorizedSymbolRenderer('"object" || \'|\' || "direction"', categories)
 
 
 #: Is the caption where a class is not known.
 _CLASSES_OR_CAPTION = (
-    "coalesce(\"from_class\" || ' \N{RIGHTWARDS ARROW} ' || \"to_class\", \"caption\")"
+    'coalesce("from_class" || \' \N{RIGHTWARDS ARROW} \' || "to_class", "caption")'
 )
 
 

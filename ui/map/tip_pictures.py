@@ -53,7 +53,9 @@ class PicturesFunction(QgsExpressionFunction):
 
     def __init__(self) -> None:
         super().__init__(
-            FUNCTION, 0, "ChangeScribe",
+            FUNCTION,
+            0,
+            "ChangeScribe",
             tr("HTML with small pictures of a region on both dates, for map tips."),
         )
         self._drawing = False
@@ -101,7 +103,8 @@ def _pictures(changes: QgsVectorLayer, region: QgsRectangle) -> str:
     half = max(_AROUND * max(region.width(), region.height()), least) / 2
     extent = QgsRectangle.fromCenterAndSize(region.center(), 2 * half, 2 * half)
     return "&nbsp;".join(
-        _picture(changes, raster, extent) for raster, pixel in found
+        _picture(changes, raster, extent)
+        for raster, pixel in found
         if 2 * half <= _MOST_PIXELS * pixel or raster.dataProvider().hasPyramids()
     )
 
@@ -111,8 +114,10 @@ def _pixel_size(
 ) -> float:
     """Return the larger side of a raster's pixel at a place, in units of a CRS; 0 outside of it."""
     to_raster = QgsCoordinateTransform(crs, raster.crs(), QgsProject.instance())
-    sides = [_LEAST_PIXELS * raster.rasterUnitsPerPixelX(),
-             _LEAST_PIXELS * raster.rasterUnitsPerPixelY()]
+    sides = [
+        _LEAST_PIXELS * raster.rasterUnitsPerPixelX(),
+        _LEAST_PIXELS * raster.rasterUnitsPerPixelY(),
+    ]
     try:
         there = QgsRectangle.fromCenterAndSize(to_raster.transform(place), *sides)
         box = to_raster.transformBoundingBox(there, REVERSE_TRANSFORM)

@@ -69,6 +69,7 @@ class EnvironmentInstallation(Installation):
 
 def _venv_hint() -> str:
     if sys.platform.startswith("linux"):
-        return tr("Install the package python3-venv with your system's package manager, then try "
-                  "again.")
+        return tr(
+            "Install the package python3-venv with your system's package manager, then try again."
+        )
     return tr('Name another Python under Advanced, "Install PyTorch with".')

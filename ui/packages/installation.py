@@ -32,9 +32,20 @@ QGIS_OWN = ("numpy", "osgeo", "PyQt5", "PyQt6", "pyproj", "shapely", "fiona", "r
 
 #: Variables that would send pip, or the trial import, to another Python or another folder.
 UNSET = (
-    "PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__",
-    "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_REQUIREMENT", "PIP_CONSTRAINT", "PIP_EDITABLE",
-    "PIP_NO_BINARY", "PIP_PYTHON", "PIP_DRY_RUN",
+    "PYTHONHOME",
+    "PYTHONPATH",
+    "PYTHONSTARTUP",
+    "PYTHONEXECUTABLE",
+    "__PYVENV_LAUNCHER__",
+    "PIP_TARGET",
+    "PIP_PREFIX",
+    "PIP_ROOT",
+    "PIP_REQUIREMENT",
+    "PIP_CONSTRAINT",
+    "PIP_EDITABLE",
+    "PIP_NO_BINARY",
+    "PIP_PYTHON",
+    "PIP_DRY_RUN",
 )
 SET = {
     "PYTHONUTF8": "1",
@@ -96,12 +107,6 @@ StepCallback = Callable[[InstallStep], None]
 CancelledCallback = Callable[[], bool]
 
 
-
-
-
-
-
-
 class Installation:
     """One run of the installer: the steps share the temporary folder and the log.
 
@@ -148,8 +153,14 @@ class Installation:
         pip = [interpreter.path, *pip_command(interpreter, self.plan.wheels)]
         # --no-deps: the tier lists all that is needed, so that pip never brings a second numpy.
         self._step(tr("Looking for {names}").format(names=", ".join(self.plan.tier.modules)), 0.05)
-        arguments = ["--target", packages, "--only-binary", ":all:", "--no-deps",
-                     *self.plan.tier.requirements]
+        arguments = [
+            "--target",
+            packages,
+            "--only-binary",
+            ":all:",
+            "--no-deps",
+            *self.plan.tier.requirements,
+        ]
         self._run_pip(pip, arguments, temporary, interpreter.environment)
         _remove_qgis_own(packages)
         self._try_import(interpreter, packages)
@@ -184,14 +195,33 @@ class Installation:
         """Run ``pip install``; ``pip`` is the program and what makes it run pip."""
         work = os.path.join(temporary, "work")
         os.makedirs(work, exist_ok=True)
-        options = ["install", "--no-input", "--no-compile", "--no-cache-dir",
-                   "--progress-bar", "off", "--disable-pip-version-check", "--retries", "2"]
+        options = [
+            "install",
+            "--no-input",
+            "--no-compile",
+            "--no-cache-dir",
+            "--progress-bar",
+            "off",
+            "--disable-pip-version-check",
+            "--retries",
+            "2",
+        ]
         if self.plan.wheels:
             options += ["--isolated", "--no-index", "--find-links", self.plan.wheels]
-        environment = {**environment, **self.plan.network, "TMPDIR": work, "TEMP": work,
-                       "TMP": work}
-        code = self._child(pip[0], [*pip[1:], *options, *arguments], environment, self._pip_line,
-                           lambda: self._download_fraction(work))
+        environment = {
+            **environment,
+            **self.plan.network,
+            "TMPDIR": work,
+            "TEMP": work,
+            "TMP": work,
+        }
+        code = self._child(
+            pip[0],
+            [*pip[1:], *options, *arguments],
+            environment,
+            self._pip_line,
+            lambda: self._download_fraction(work),
+        )
         if code != 0:
             raise explain_failure(self.plan, "\n".join(self.log))
 
@@ -264,8 +294,12 @@ class Installation:
             name, version, size = found.group(1).rsplit("/", 1)[-1], found.group(2), found.group(3)
             if len(self.plan.tier.requirements) == 1:
                 self.total_mb = float(size)
-            self._step(tr("Downloading {name} {version} ({size} MB)").format(
-                name=name, version=version, size=size), 0.1)
+            self._step(
+                tr("Downloading {name} {version} ({size} MB)").format(
+                    name=name, version=version, size=size
+                ),
+                0.1,
+            )
         elif line.startswith("Installing collected packages"):
             self._step(tr("Unpacking"), 0.8)
 
@@ -306,13 +340,25 @@ def explain_failure(plan: InstallPlan, log: str) -> ChangeScribeError:
     if "certificate_verify_failed" in low or "certificate verify failed" in low:
         return DependencyError(
             tr("The package index's certificate is not trusted here."),
-            tr("Add your organisation's certificate in QGIS (Settings, Options, Authentication), "
-               "or install from a folder of wheels."),
+            tr(
+                "Add your organisation's certificate in QGIS (Settings, Options, Authentication), "
+                "or install from a folder of wheels."
+            ),
             log,
         )
-    unreachable = ("newconnectionerror", "name resolution", "failed to establish", "proxyerror",
-                   "connecttimeout", "connection timed out", "read timed out", "unreachable",
-                   "proxy authentication", "connection reset", "connection refused")
+    unreachable = (
+        "newconnectionerror",
+        "name resolution",
+        "failed to establish",
+        "proxyerror",
+        "connecttimeout",
+        "connection timed out",
+        "read timed out",
+        "unreachable",
+        "proxy authentication",
+        "connection reset",
+        "connection refused",
+    )
     if not plan.wheels and any(word in low for word in unreachable):
         return DependencyError(
             tr("The package index cannot be reached."),
@@ -323,12 +369,18 @@ def explain_failure(plan: InstallPlan, log: str) -> ChangeScribeError:
         if plan.wheels:
             return DependencyError(
                 tr("The folder has no wheel of {names} for {abi}.").format(
-                    names=names, abi=tiers.abi_tag()),
-                _offline_hint(plan), log)
+                    names=names, abi=tiers.abi_tag()
+                ),
+                _offline_hint(plan),
+                log,
+            )
         return DependencyError(
             tr("The package index offers no {names} for {abi}.").format(
-                names=names, abi=tiers.abi_tag()),
-            tr("Update QGIS, or install from a folder of wheels."), log)
+                names=names, abi=tiers.abi_tag()
+            ),
+            tr("Update QGIS, or install from a folder of wheels."),
+            log,
+        )
     return DependencyError(
         tr("{names} could not be installed.").format(names=names), tr("See the details."), log
     )
@@ -400,7 +452,3 @@ def set_aside(target: str, successor: Optional[str] = None) -> None:
     finally:
         if old is not None:
             shutil.rmtree(old, ignore_errors=True)
-
-
-
-

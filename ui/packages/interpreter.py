@@ -249,7 +249,8 @@ def check_version(version: tuple[int, ...]) -> None:
     if version < ENVIRONMENT_VERSION:
         raise DependencyError(
             tr("PyTorch needs Python {needed} or later; this is Python {found}.").format(
-                needed=".".join(map(str, ENVIRONMENT_VERSION)), found=".".join(map(str, version))),
+                needed=".".join(map(str, ENVIRONMENT_VERSION)), found=".".join(map(str, version))
+            ),
             _name_another(),
         )
 

@@ -217,7 +217,10 @@ class DependencyPanel(QFrame):
             return
         self._errors.pop(self._tier.name, None)
         plan = InstallPlan(
-            tiers.folder(self._tier), self._tier, wheels, network or {},
+            tiers.folder(self._tier),
+            self._tier,
+            wheels,
+            network or {},
             python=Settings().environment_python,
         )
         self._thread = InstallThread(plan, work)

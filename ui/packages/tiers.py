@@ -75,19 +75,37 @@ FULL = Tier(
     ("torch", "torchvision", "transformers", "open_clip", "sam2"),
     (
         # To build the packages below with; torch refuses 82.
-        "setuptools>=64,<82", "wheel",
-        "torch>=2.12,<3", "torchvision>=0.27,<1", "transformers>=5.23,<6",
-        "open_clip_torch>=3.3,<4", "timm>=1.0.31,<2", "accelerate>=1.15,<2", "gguf>=0.19,<1",
-        "jinja2>=3.1,<4", "psutil>=7,<8", "numpy>=1.26,<3", "onnx>=1.21,<2",
+        "setuptools>=64,<82",
+        "wheel",
+        "torch>=2.12,<3",
+        "torchvision>=0.27,<1",
+        "transformers>=5.23,<6",
+        "open_clip_torch>=3.3,<4",
+        "timm>=1.0.31,<2",
+        "accelerate>=1.15,<2",
+        "gguf>=0.19,<1",
+        "jinja2>=3.1,<4",
+        "psutil>=7,<8",
+        "numpy>=1.26,<3",
+        "onnx>=1.21,<2",
         "onnxruntime>=1.19,<2",
         # What the packages below need.
-        "packaging", "pillow", "portalocker", "pyyaml", "tqdm",
+        "packaging",
+        "pillow",
+        "portalocker",
+        "pyyaml",
+        "tqdm",
     ),
     *_FULL_MB,
     title="PyTorch",
     environment=True,
-    built=("antlr4-python3-runtime==4.9.*", "omegaconf>=2.3,<2.4", "hydra-core>=1.3.2,<1.4",
-           "iopath>=0.1.10,<0.2", "sam2>=1.1,<2"),
+    built=(
+        "antlr4-python3-runtime==4.9.*",
+        "omegaconf>=2.3,<2.4",
+        "hydra-core>=1.3.2,<1.4",
+        "iopath>=0.1.10,<0.2",
+        "sam2>=1.1,<2",
+    ),
 )
 
 
@@ -196,7 +214,8 @@ def require(tier: Tier = COMPACT) -> None:
     if tier.environment:
         raise DependencyError(
             tr("This system needs {title} and its packages, which are not installed.").format(
-                title=tier.title),
+                title=tier.title
+            ),
             tr("Open the ChangeScribe panel, choose the system there and press Install."),
         )
     raise DependencyError(
@@ -231,8 +250,13 @@ def has_cuda(tier: Tier = COMPACT) -> bool:
     spec = importlib.util.find_spec("onnxruntime") if _importable("onnxruntime") else None
     if spec is None or not spec.origin:
         return False
-    return bool(glob.glob(os.path.join(
-        glob.escape(os.path.dirname(spec.origin)), "capi", "*onnxruntime_providers_cuda.*")))
+    return bool(
+        glob.glob(
+            os.path.join(
+                glob.escape(os.path.dirname(spec.origin)), "capi", "*onnxruntime_providers_cuda.*"
+            )
+        )
+    )
 
 
 def facts() -> tuple[tuple[str, str], ...]:

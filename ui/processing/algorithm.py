@@ -85,8 +85,13 @@ class ChangeScribeAlgorithm(QgsProcessingAlgorithm):
         """Add the size of the pixels, for rasters that do not tell it."""
         kind = QgsProcessingParameterNumber.Type.Double
         size = QgsProcessingParameterNumber(
-            self.PIXEL_SIZE, tr("Pixel size (metres), where Before has no CRS"), kind, None, True,
-            LEAST_SIZE, MOST_SIZE,
+            self.PIXEL_SIZE,
+            tr("Pixel size (metres), where Before has no CRS"),
+            kind,
+            None,
+            True,
+            LEAST_SIZE,
+            MOST_SIZE,
         )
         size.setMetadata({"widget_wrapper": {"decimals": 3}})
         self.add_advanced(size)
@@ -159,9 +164,7 @@ class EngineAlgorithm(ChangeScribeAlgorithm):
 
     def canExecute(self) -> tuple[bool, str]:
         """Say where to get the packages, where those of no system at all are there."""
-        if any(tiers.is_available(tier) for tier in (
-            tiers.COMPACT, tiers.FULL
-        )):
+        if any(tiers.is_available(tier) for tier in (tiers.COMPACT, tiers.FULL)):
             return True, ""
         try:
             tiers.require()
@@ -217,7 +220,8 @@ def explained(feedback: QgsProcessingFeedback) -> Iterator[None]:
         feedback.pushDebugInfo(traceback.format_exc())
         raise QgsProcessingException(
             tr("ChangeScribe met an unexpected problem ({kind}: {message}).").format(
-                kind=type(error).__name__, message=error)
+                kind=type(error).__name__, message=error
+            )
         ) from error
 
 

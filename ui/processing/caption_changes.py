@@ -96,19 +96,31 @@ class CaptionChanges(EngineAlgorithm):
         """Add parameters and outputs; called by QGIS."""
         self.add_pair()
         polygons = QgsProcessing.SourceType.TypeVectorPolygon
-        self.addParameter(QgsProcessingParameterFeatureSource(
-            self.BOXES, tr("Boxes"), [polygons], optional=True))
-        names = list(systems.names())
-        self.addParameter(QgsProcessingParameterEnum(
-            self.SYSTEM, tr("System"), names, defaultValue=names[0], usesStaticStrings=True))
-        self.addParameter(QgsProcessingParameterEnum(
-            self.LEVEL, tr("Level"), list(LEVELS), defaultValue=BOXES, usesStaticStrings=True))
-        self.add_pixel_size()
-        self.add_advanced(QgsProcessingParameterEnum(
-            self.DEVICE, tr("Device"), list(DEVICES), defaultValue=DEVICES[0],
-            usesStaticStrings=True))
         self.addParameter(
-            QgsProcessingParameterFeatureSink(self.OUTPUT, tr("Captions"), polygons))
+            QgsProcessingParameterFeatureSource(self.BOXES, tr("Boxes"), [polygons], optional=True)
+        )
+        names = list(systems.names())
+        self.addParameter(
+            QgsProcessingParameterEnum(
+                self.SYSTEM, tr("System"), names, defaultValue=names[0], usesStaticStrings=True
+            )
+        )
+        self.addParameter(
+            QgsProcessingParameterEnum(
+                self.LEVEL, tr("Level"), list(LEVELS), defaultValue=BOXES, usesStaticStrings=True
+            )
+        )
+        self.add_pixel_size()
+        self.add_advanced(
+            QgsProcessingParameterEnum(
+                self.DEVICE,
+                tr("Device"),
+                list(DEVICES),
+                defaultValue=DEVICES[0],
+                usesStaticStrings=True,
+            )
+        )
+        self.addParameter(QgsProcessingParameterFeatureSink(self.OUTPUT, tr("Captions"), polygons))
         self.addOutput(QgsProcessingOutputString(self.CAPTION, tr("Captions, one a line")))
 
     def take(self, parameters: dict[str, object], context: QgsProcessingContext) -> None:
@@ -210,7 +222,9 @@ class CaptionChanges(EngineAlgorithm):
         if outside:
             feedback.pushWarning(
                 tr("{count} boxes lie outside the layer Before and are left out.").format(
-                    count=outside))
+                    count=outside
+                )
+            )
         if not boxes:
             raise InputError(
                 tr("No box lies within the layer Before."),
@@ -232,7 +246,8 @@ class CaptionChanges(EngineAlgorithm):
             fields.append(QgsField(name, FIELD_INTEGER))
         fields.append(QgsField("source", FIELD_TEXT))
         sink, destination = self.parameterAsSink(
-            parameters, self.OUTPUT, context, fields, QgsWkbTypes.Type.Polygon, self._crs)
+            parameters, self.OUTPUT, context, fields, QgsWkbTypes.Type.Polygon, self._crs
+        )
         if sink is None:
             raise QgsProcessingException(self.invalidSinkError(parameters, self.OUTPUT))
         for number, item in enumerate(captions, 1):

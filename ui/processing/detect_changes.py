@@ -102,8 +102,7 @@ class DetectChanges(EngineAlgorithm):
     def initAlgorithm(self, config: Optional[dict[str, object]] = None) -> None:
         """Add parameters and outputs; called by QGIS."""
         self.add_pair()
-        self.addParameter(
-            QgsProcessingParameterString(self.PROMPT, tr("Prompt: what changed?")))
+        self.addParameter(QgsProcessingParameterString(self.PROMPT, tr("Prompt: what changed?")))
         self.addParameter(_choice(self.SYSTEM, tr("System"), list(systems.names())))
         self.addParameter(
             QgsProcessingParameterExtent(self.EXTENT, tr("Extent to analyse"), optional=True)
@@ -111,8 +110,14 @@ class DetectChanges(EngineAlgorithm):
         number = QgsProcessingParameterNumber
         for parameter in (
             number(self.THRESHOLD, tr("Threshold"), number.Type.Double, 0.5, False, 0.01, 0.99),
-            number(self.MIN_AREA, tr("Minimum area (square metres)"), number.Type.Double, None,
-                   True, 0.0),
+            number(
+                self.MIN_AREA,
+                tr("Minimum area (square metres)"),
+                number.Type.Double,
+                None,
+                True,
+                0.0,
+            ),
         ):
             parameter.setMetadata({"widget_wrapper": {"decimals": 2}})
             self.addParameter(parameter)
@@ -122,16 +127,26 @@ class DetectChanges(EngineAlgorithm):
             (self.BANDS_BEFORE, self.BEFORE, tr("Bands of Before (red, green, blue)")),
             (self.BANDS_AFTER, self.AFTER, tr("Bands of After (red, green, blue)")),
         ):
-            self.add_advanced(QgsProcessingParameterBand(
-                name, label, parentLayerParameterName=parent, optional=True, allowMultiple=True))
-        self.add_advanced(QgsProcessingParameterString(
-            self.COMPETING, tr("Told apart from (systems that need it)"), optional=True))
+            self.add_advanced(
+                QgsProcessingParameterBand(
+                    name, label, parentLayerParameterName=parent, optional=True, allowMultiple=True
+                )
+            )
+        self.add_advanced(
+            QgsProcessingParameterString(
+                self.COMPETING, tr("Told apart from (systems that need it)"), optional=True
+            )
+        )
         polygons = QgsProcessing.SourceType.TypeVectorPolygon
         self.addParameter(
-            QgsProcessingParameterVectorDestination(self.OUTPUT, tr("Changes"), polygons))
+            QgsProcessingParameterVectorDestination(self.OUTPUT, tr("Changes"), polygons)
+        )
         for name, label in ((self.MASK, tr("Change mask")), (self.SCORE, tr("Scores"))):
-            self.addParameter(QgsProcessingParameterRasterDestination(
-                name, label, optional=True, createByDefault=False))
+            self.addParameter(
+                QgsProcessingParameterRasterDestination(
+                    name, label, optional=True, createByDefault=False
+                )
+            )
         self.addOutput(QgsProcessingOutputString(self.CAPTION, tr("Caption of the scene")))
         self.addOutput(QgsProcessingOutputNumber(self.COUNT, tr("Number of changes")))
 
@@ -159,8 +174,8 @@ class DetectChanges(EngineAlgorithm):
             overwrite=True,
             date_before=date_of(before) or None,
             date_after=date_of(after) or None,
-            competing=listed_names(
-                self.parameterAsString(parameters, self.COMPETING, context)) or None,
+            competing=listed_names(self.parameterAsString(parameters, self.COMPETING, context))
+            or None,
         )
 
     def _extent(
@@ -214,9 +229,13 @@ class DetectChanges(EngineAlgorithm):
                 _export(gpkg, output, feedback)
             _load(context, result, output, mask, is_gpkg=gpkg == output)
         results: dict[str, object] = {
-            self.OUTPUT: output, self.CAPTION: result.caption, self.COUNT: result.count}
-        results.update({name: path for name, path in ((self.MASK, mask), (self.SCORE, score))
-                        if path})
+            self.OUTPUT: output,
+            self.CAPTION: result.caption,
+            self.COUNT: result.count,
+        }
+        results.update(
+            {name: path for name, path in ((self.MASK, mask), (self.SCORE, score)) if path}
+        )
         return results
 
 

@@ -60,10 +60,10 @@ class ExportChanges(ChangeScribeAlgorithm):
     def initAlgorithm(self, config: Optional[dict[str, object]] = None) -> None:
         """Add parameters; called by QGIS."""
         polygons = QgsProcessing.SourceType.TypeVectorPolygon
+        self.addParameter(QgsProcessingParameterVectorLayer(self.INPUT, tr("Changes"), [polygons]))
         self.addParameter(
-            QgsProcessingParameterVectorLayer(self.INPUT, tr("Changes"), [polygons]))
-        self.addParameter(
-            QgsProcessingParameterVectorDestination(self.OUTPUT, tr("Exported changes"), polygons))
+            QgsProcessingParameterVectorDestination(self.OUTPUT, tr("Exported changes"), polygons)
+        )
 
     def take(self, parameters: dict[str, object], context: QgsProcessingContext) -> None:
         """Find the file behind the layer; see :meth:`ChangeScribeAlgorithm.take`."""
@@ -75,7 +75,8 @@ class ExportChanges(ChangeScribeAlgorithm):
         if not is_geopackage(path) or not os.path.isfile(path):
             raise InputError(
                 tr('The layer "{name}" is not in a GeoPackage of ChangeScribe\'s.').format(
-                    name=layer.name()),
+                    name=layer.name()
+                ),
                 tr("Choose the layer that a detection wrote."),
             )
         self._gpkg = path

@@ -46,9 +46,7 @@ BUNDLED = "bundled captioner"
 BASELINES = (FREQUENT, NEAREST, FACTUAL)
 PARTS = ("all", "changed")
 _COLUMNS = ("bleu_1", "bleu_2", "bleu_3", "bleu_4", "meteor", "rouge_l", "cider_d", "s_m")
-_TITLES = {
-    "meteor": "METEOR", "rouge_l": "ROUGE-L", "cider_d": "CIDEr-D (95 %)", "s_m": "S*m"
-}
+_TITLES = {"meteor": "METEOR", "rouge_l": "ROUGE-L", "cider_d": "CIDEr-D (95 %)", "s_m": "S*m"}
 
 Sentences = Sequence[str]
 
@@ -66,9 +64,7 @@ def most_frequent(sentences: Sentences, *, change: bool = False) -> str:
     return counts.most_common(1)[0][0]
 
 
-def nearest(
-    known: np.ndarray, captions: Sequence[Sentences], asked: np.ndarray
-) -> list[str]:
+def nearest(known: np.ndarray, captions: Sequence[Sentences], asked: np.ndarray) -> list[str]:
     """Answer with a caption of the most similar known crop.
 
     Args:
@@ -249,7 +245,10 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path("out/captioner"), metavar="FOLDER")
     parser.add_argument("--model", type=Path, metavar="FOLDER", help="with the model's files")
     parser.add_argument(
-        "--answers", action="append", default=[], metavar="NAME=JSON",
+        "--answers",
+        action="append",
+        default=[],
+        metavar="NAME=JSON",
         help="of a system, as changescribe.engine.evaluation.captions.metrics --out writes them",
     )
     chosen = parser.parse_args()

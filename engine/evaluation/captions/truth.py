@@ -222,8 +222,10 @@ def _counts(caption: str) -> Iterator[tuple[tuple[str, str], int]]:
             continue
         number = found["n"] or found["places"] or "0"
         verb = found["verb"] or found["way"]
-        count = 0 if number == "no" or (found["n"] is None and found["places"] is None) else int(
-            number.replace(",", "")
+        count = (
+            0
+            if number == "no" or (found["n"] is None and found["places"] is None)
+            else int(number.replace(",", ""))
         )
         yield (noun.name, APPEARED if verb == "appeared" else REMOVED), count
 

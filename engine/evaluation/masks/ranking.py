@@ -169,7 +169,8 @@ class CropRanking:
         for (name, word), (direction, other) in product(ASKED.items(), _OTHER.items()):
             for window, truth in _told_crops(self.captions, tile, (name, direction)):
                 for rows, scores, way in (
-                    (self.rows, forward, direction), (self.swapped, backward, other)
+                    (self.rows, forward, direction),
+                    (self.swapped, backward, other),
                 ):
                     crop = ScoredCrop.of(scores[Query(word, way)][window], truth)
                     rows.setdefault((name, way), []).append(crop)

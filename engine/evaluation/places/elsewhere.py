@@ -125,9 +125,9 @@ def measure_foreign(
         sweep.add(score[known], label[known])
         before, after = (_shown(read_rgb(folder / f"{date}.tif")) for date in ("before", "after"))
         score[~known] = 0
-        rows.append(row_of_pictures(
-            before, after, score / SCORE_SCALE, label, folder.name, found["model"]
-        ))
+        rows.append(
+            row_of_pictures(before, after, score / SCORE_SCALE, label, folder.name, found["model"])
+        )
     best, threshold = sweep.best()
     return {
         "prompt": what.prompt,
@@ -154,7 +154,11 @@ def run_detection(
     with tempfile.TemporaryDirectory() as work:
         result = detect(
             ChangeRequest(
-                before, str(folder / "after.tif"), text, str(Path(work) / "changes.gpkg"), name,
+                before,
+                str(folder / "after.tif"),
+                text,
+                str(Path(work) / "changes.gpkg"),
+                name,
                 device="cpu",
             ),
             host,
@@ -186,8 +190,14 @@ def _baseline(folder: Path, known: np.ndarray) -> np.ndarray:
         west, across, _, north, _, down = before.GetGeoTransform()
         bounds = (west, north + down * size[1], west + across * size[0], north)
         after = gdal.Warp(
-            "", after, format="MEM", outputBounds=bounds, width=size[0], height=size[1],
-            dstSRS=before.GetProjection(), resampleAlg="bilinear",
+            "",
+            after,
+            format="MEM",
+            outputBounds=bounds,
+            width=size[0],
+            height=size[1],
+            dstSRS=before.GetProjection(),
+            resampleAlg="bilinear",
         )
     images = [raster.ReadAsArray().transpose(1, 2, 0) for raster in (before, after)]
     return cva_otsu(*images, known)

@@ -67,9 +67,7 @@ def _count(folder: Path, data: Path) -> Counts:
         counts[what.folder] = {}
         for place in sorted(path for path in (data / what.folder).iterdir() if path.is_dir()):
             sys.stderr.write(f"surprise: {what.folder} {place.name}\n")
-            mask, score = run_detection(
-                OneSystemHost(system), system.info.name, place, what.prompt
-            )
+            mask, score = run_detection(OneSystemHost(system), system.info.name, place, what.prompt)
             known = mask != MASK_NODATA
             label = read_rgb(place / "label.tif")[..., 0] > 0
             counts[what.folder][place.name] = RawCounts()

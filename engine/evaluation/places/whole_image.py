@@ -40,10 +40,12 @@ def score_pair(
     images = (magnified(image, factor) for image in (before, after))
     scores = _score(system, *images, queries)
     size = before.shape[1::-1]
-    return np.stack([
-        np.asarray(Image.fromarray(score).resize(size, Image.Resampling.BILINEAR))
-        for score in scores
-    ])
+    return np.stack(
+        [
+            np.asarray(Image.fromarray(score).resize(size, Image.Resampling.BILINEAR))
+            for score in scores
+        ]
+    )
 
 
 def _score(

@@ -74,8 +74,11 @@ def lgcd(settings: dict[str, Any], questions: int) -> Parts:
         torch.nn.functional.normalize(torch.randn(questions, TEXT_WIDTH)),
     )
     return Parts(
-        encoder, head, lgcd_onnx,
-        lambda maps: (maps, *(part.to(maps[0].device) for part in asked)), -1,
+        encoder,
+        head,
+        lgcd_onnx,
+        lambda maps: (maps, *(part.to(maps[0].device) for part in asked)),
+        -1,
     )
 
 
@@ -107,7 +110,9 @@ def textscd(settings: dict[str, Any], _questions: int) -> Parts:
 
 
 SYSTEMS: dict[str, Callable[[dict[str, Any], int], Parts]] = {
-    "lgcd": lgcd, "mmchange": mmchange, "textscd": textscd,
+    "lgcd": lgcd,
+    "mmchange": mmchange,
+    "textscd": textscd,
 }
 
 
@@ -203,10 +208,19 @@ def main() -> None:
     clock = time.process_time if chosen.cpu_time else time.perf_counter
     encoder = "encoder" if chosen.system == "lgcd" else "backbone"
     settings = {encoder: chosen.encoder, "width": chosen.width}
-    print(json.dumps(measure(
-        chosen.system, {k: v for k, v in settings.items() if v}, chosen.tile, chosen.questions,
-        chosen.repeats, chosen.device, clock,
-    )))
+    print(
+        json.dumps(
+            measure(
+                chosen.system,
+                {k: v for k, v in settings.items() if v},
+                chosen.tile,
+                chosen.questions,
+                chosen.repeats,
+                chosen.device,
+                clock,
+            )
+        )
+    )
 
 
 if __name__ == "__main__":

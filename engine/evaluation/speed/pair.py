@@ -18,9 +18,7 @@ ROUNDS = 5
 MEGABYTE = 1_000_000
 
 
-def measure_speed(
-    system: ChangeSystem, before: np.ndarray, after: np.ndarray
-) -> dict[str, Any]:
+def measure_speed(system: ChangeSystem, before: np.ndarray, after: np.ndarray) -> dict[str, Any]:
     """Time one query on one pair, in the tiles of the product; a first run is not counted.
 
     Args:

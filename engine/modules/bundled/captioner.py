@@ -191,9 +191,7 @@ class Writer(nn.Module):
         return self.norm(x) @ self.word.weight.t()
 
     @torch.no_grad()
-    def sample(
-        self, concepts: Tensor, memory: Tensor, *, greedy: bool = False
-    ) -> Tensor:
+    def sample(self, concepts: Tensor, memory: Tensor, *, greedy: bool = False) -> Tensor:
         """Write sentences, each word drawn by its probability or the likeliest.
 
         Returns:

@@ -145,9 +145,7 @@ class ChangeFeatureExtractor(nn.Module):
 
     def __init__(self, channels: int, taps: int, residual: str = "own") -> None:
         super().__init__()
-        self.perceivers = nn.ModuleList(
-            KeyChangePerceiver(channels, residual) for _ in range(taps)
-        )
+        self.perceivers = nn.ModuleList(KeyChangePerceiver(channels, residual) for _ in range(taps))
 
     def forward(self, before: Sequence[Tensor], after: Sequence[Tensor]) -> Tensor:
         """Return F_kc of all taps, (B, 4C, h, w), of maps (B, C, h, w) per tap and date."""
@@ -199,7 +197,10 @@ class ChangeDetectionBranch(nn.Module):
         """Return Y (B, 2, height, width) of F_kc (B, 4C, h, w)."""
         narrow = self.linear(self.norm(key).movedim(1, -1)).movedim(-1, 1)  # eq. 5
         wide = F.interpolate(
-            narrow, (height, width), mode="bilinear", align_corners=False  # eq. 6
+            narrow,
+            (height, width),
+            mode="bilinear",
+            align_corners=False,  # eq. 6
         )
         return self.classify(wide)  # eq. 7
 

@@ -196,9 +196,7 @@ class TextDifferenceEnhancement(nn.Module):
         self.difference = ConvNormAct(width, width)
         self.join = nn.Conv2d(2 * width, width, 3, padding=1)
         self.enhance = ConvNormAct(width, width)
-        self.smaller = nn.ModuleList(
-            ConvNormAct(width, width, stride=2) for _ in range(scales - 1)
-        )
+        self.smaller = nn.ModuleList(ConvNormAct(width, width, stride=2) for _ in range(scales - 1))
 
     def forward(self, before: Tensor, after: Tensor, like: Tensor) -> list[Tensor]:
         """Return T_diff at every scale.

@@ -69,6 +69,10 @@ class MMChangeConfig:
 
 #: Needs no download and learns on a CPU within seconds; for the tests.
 TINY = MMChangeConfig(
-    backbone="tiny", pretrained=False, width=16, reduced=(8, 8, 12, 16), text_width=128,
+    backbone="tiny",
+    pretrained=False,
+    width=16,
+    reduced=(8, 8, 12, 16),
+    text_width=128,
     text_tower="shipped",
 )

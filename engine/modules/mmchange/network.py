@@ -170,8 +170,7 @@ class MMChangeHead(nn.Module):
         """
         first, second = self.aggregate(before), self.aggregate(after)
         fused = [
-            refine(one, two)
-            for refine, one, two in zip(self.refine, first, second, strict=True)
+            refine(one, two) for refine, one, two in zip(self.refine, first, second, strict=True)
         ]
         if self.config.text:
             texts = self.text(text_before, text_after, first[0])

@@ -11,7 +11,12 @@ from ..settings import read_settings
 
 #: The six classes of SECOND, in the order of the indices of its labels as they are read here.
 SECOND_CLASSES = (
-    "water", "bare ground", "low vegetation", "trees", "buildings", "playgrounds",
+    "water",
+    "bare ground",
+    "low vegetation",
+    "trees",
+    "buildings",
+    "playgrounds",
 )
 
 

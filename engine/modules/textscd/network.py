@@ -163,9 +163,7 @@ class TextSCDHead(nn.Module):
             words: (B, L, text_width) of the caption, L at most :data:`CAPTION_WORDS`.
             mask: (B, L), 1 for a word, 0 for padding.
         """
-        fused = [
-            pair(one, two) for pair, one, two in zip(self.pair, before, after, strict=True)
-        ]
+        fused = [pair(one, two) for pair, one, two in zip(self.pair, before, after, strict=True)]
         for stage, guide in zip(GUIDED, self.guide, strict=False):  # none without text
             fused[stage] = guide(fused[stage], words, mask)
         size = (before[0].shape[-2] * 4, before[0].shape[-1] * 4)

@@ -103,9 +103,7 @@ class BundledCaptioner:
         seen = {"grid": grid[None], "summary": summary[None]}
 
         def go_on(tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            likely, changed = self._session.run(
-                ["next", "changed"], {**seen, "tokens": tokens}
-            )
+            likely, changed = self._session.run(["next", "changed"], {**seen, "tokens": tokens})
             return likely, changed
 
         tokens, changed = decode(go_on, self._facts.longest)

@@ -132,9 +132,7 @@ def _mirrored(
     return [(grid[..., ::-1], summary) for grid, summary in _within(system, dates, there)]
 
 
-def _within(
-    system: BundledSystem, dates: list[np.ndarray], boxes: np.ndarray
-) -> list[_Features]:
+def _within(system: BundledSystem, dates: list[np.ndarray], boxes: np.ndarray) -> list[_Features]:
     """Look at the magnified tile once, and at each crop in it."""
     dates = [magnified(date, _MAGNIFIED / _SIDE) for date in dates]
     seen = system.look(*dates, QUERIES)

@@ -111,6 +111,4 @@ def mirrored(sentence: Sequence[str], axis: int) -> tuple[str, ...]:
         axis: 0 for left to right, 1 for top to bottom.
     """
     table = _MIRRORED[axis]
-    return tuple(
-        "-".join(table.get(part, part) for part in word.split("-")) for word in sentence
-    )
+    return tuple("-".join(table.get(part, part) for part in word.split("-")) for word in sentence)

@@ -97,8 +97,11 @@ def train(
     material = [*groups, *(own[n] for n in changed)]
     language = Language.of(material)
     config = CaptionerConfig(
-        len(language.vocabulary), len(language.concepts), crops.grid.shape[2],
-        crops.summary.shape[2], width=width,
+        len(language.vocabulary),
+        len(language.concepts),
+        crops.grid.shape[2],
+        crops.summary.shape[2],
+        width=width,
     )
     torch.manual_seed(schedule.seed)
     model = Captioner(config)
@@ -206,13 +209,19 @@ def export(trained: Trained, folder: Path, belongs_to: dict[str, str], revision:
     folder.mkdir(parents=True, exist_ok=True)
     config = trained.model.config
     example = (
-        torch.randn(1, config.cells, 8, 8), torch.randn(1, config.summary),
+        torch.randn(1, config.cells, 8, 8),
+        torch.randn(1, config.summary),
         torch.full((2, 3), START),
     )
     part = folder / f"{runtime.MODEL}.part"
     torch.onnx.export(
-        trained.model.eval(), example, str(part), input_names=["grid", "summary", "tokens"],
-        output_names=["next", "changed"], opset_version=OPSET, dynamo=False,
+        trained.model.eval(),
+        example,
+        str(part),
+        input_names=["grid", "summary", "tokens"],
+        output_names=["next", "changed"],
+        opset_version=OPSET,
+        dynamo=False,
         dynamic_axes={"tokens": {0: "rows", 1: "length"}, "next": {0: "rows"}},
     )
     halve_weights(part)

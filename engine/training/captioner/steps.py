@@ -79,8 +79,10 @@ class TextGroups:
         self.shares = torch.from_numpy(np.stack([language.shares(group) for group in groups]))
         unit = F.normalize(self.shares - self.shares.mean(0))
         count = min(_SIMILAR, len(groups))
-        parts = [(unit[at : at + 512] @ unit.t()).topk(count).indices
-                 for at in range(0, len(groups), 512)]
+        parts = [
+            (unit[at : at + 512] @ unit.t()).topk(count).indices
+            for at in range(0, len(groups), 512)
+        ]
         self.similar = torch.cat(parts)
 
     def concepts(self, numbers: Tensor, generator: torch.Generator) -> Tensor:
@@ -321,10 +323,12 @@ def _reward_loss(
     groups = groups.repeat_interleave(count)
     grid = None if grid is None else grid.repeat_interleave(count, 0)
     tokens = writer.sample(concepts, writer.memory(grid, len(groups)))
-    scores = torch.tensor([
-        reward.score(language.decode(row), int(group))
-        for row, group in zip(tokens.tolist(), groups, strict=True)
-    ]).view(-1, count)
+    scores = torch.tensor(
+        [
+            reward.score(language.decode(row), int(group))
+            for row, group in zip(tokens.tolist(), groups, strict=True)
+        ]
+    ).view(-1, count)
     # Each sample is judged by the mean of the others about the same scene.
     others = (scores.sum(1, keepdim=True) - scores) / (count - 1)
     advantage = (scores - others).flatten()

@@ -82,9 +82,7 @@ class Tiles(Dataset):
         question: :meth:`.tasks.base.Task.question`.
     """
 
-    def __init__(
-        self, pairs: PairSet, size: int, question: Callable[[LabelledPair], Item]
-    ) -> None:
+    def __init__(self, pairs: PairSet, size: int, question: Callable[[LabelledPair], Item]) -> None:
         self.pairs, self.size, self.question = pairs, size, question
         self.places = []
         for index in range(len(pairs)):
@@ -159,9 +157,7 @@ def tile_of(pairs: PairSet, index: int, y: int, x: int, size: int) -> LabelledPa
     return on_arrays(pair, image, label)
 
 
-def augmented(
-    pair: LabelledPair, settings: AugmentSpec, rng: np.random.Generator
-) -> LabelledPair:
+def augmented(pair: LabelledPair, settings: AugmentSpec, rng: np.random.Generator) -> LabelledPair:
     """Mirror and turn a crop and exchange its dates, at random."""
     mirrored = settings.flip and rng.random() < 0.5
     upside_down = settings.flip and rng.random() < 0.5

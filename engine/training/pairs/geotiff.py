@@ -87,9 +87,10 @@ class GeoTiffPairs(PairSet):
         window = window or Window(0, 0, *self.size(index))
         grid = site.grid.window(window.x, window.y, window.width, window.height)
         # Opened each time: a data set of GDAL may not be shared with forked readers.
-        with RasterSource.open(str(site.paths[0])) as one, RasterSource.open(
-            str(site.paths[1])
-        ) as two:
+        with (
+            RasterSource.open(str(site.paths[0])) as one,
+            RasterSource.open(str(site.paths[1])) as two,
+        ):
             before, after, valid = Pair(one, two, *site.stretches).read(grid)
         pair = LabelledPair(before, after)
         pair.images = (str(site.paths[0]), str(site.paths[1]))

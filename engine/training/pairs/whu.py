@@ -46,8 +46,7 @@ class WhuScenes(PairSet):
         super().__init__(spec, folder)
         split = spec.split
         self.paths = [
-            folder / f"{year}/whole_image/{split}/image/{year}_{split}.tif"
-            for year in (2012, 2016)
+            folder / f"{year}/whole_image/{split}/image/{year}_{split}.tif" for year in (2012, 2016)
         ]
         self.paths.append(folder / f"change_label/{split}/change_label.tif")
         for path in self.paths:

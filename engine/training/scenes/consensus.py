@@ -23,9 +23,7 @@ def grams(sentence: Words) -> Counter:
     """Count the n-grams of one to four words, the sentence's end among them."""
     marked = (*sentence, _END)
     return Counter(
-        marked[at : at + n]
-        for n in range(1, _LONGEST + 1)
-        for at in range(len(marked) - n + 1)
+        marked[at : at + n] for n in range(1, _LONGEST + 1) for at in range(len(marked) - n + 1)
     )
 
 

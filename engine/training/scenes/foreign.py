@@ -76,7 +76,10 @@ class ForeignPairs:
             arrays = _around(arrays, arrays[2] == 1, rng)
         before, after, label = crop_scaled(arrays, rng, *self.scales)
         pair = PairSample(
-            before, after, nothing_known(*label.shape), nothing_known(*label.shape),
+            before,
+            after,
+            nothing_known(*label.shape),
+            nothing_known(*label.shape),
             np.full((*label.shape, NUM_CLASSES, 2), UNKNOWN, np.uint8),
         )
         codes = np.array([0, SOME, *[UNKNOWN] * 254], np.uint8)[label]
@@ -88,9 +91,10 @@ class ForeignPairs:
 
 def _read(folder: Path) -> list[np.ndarray]:
     """Return before, after (H, W, 3) uint8 and label (H, W): 0, 1, unknown without data."""
-    with RasterSource.open(str(folder / "before.tif")) as one, RasterSource.open(
-        str(folder / "after.tif")
-    ) as two:
+    with (
+        RasterSource.open(str(folder / "before.tif")) as one,
+        RasterSource.open(str(folder / "after.tif")) as two,
+    ):
         stretches = joint_stretch(one, two, one.grid)
         (before, known), (after, known_after) = (one.read(one.grid), two.read(one.grid))
     label = (read_rgb(folder / "label.tif")[..., 0] > 0).astype(np.uint8)

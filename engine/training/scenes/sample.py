@@ -54,8 +54,12 @@ class PairSample:
     def swapped(self) -> PairSample:
         """The same pair with its dates exchanged: appeared is removed and vice versa."""
         return PairSample(
-            self.after, self.before, self.state_after, self.state_before,
-            self.changes[..., ::-1], self.said[:, ::-1],
+            self.after,
+            self.before,
+            self.state_after,
+            self.state_before,
+            self.changes[..., ::-1],
+            self.said[:, ::-1],
         )
 
     def with_parts_of(self, other: PairSample, where: np.ndarray) -> PairSample:
@@ -64,9 +68,7 @@ class PairSample:
         What was said of either as a whole need not hold of the mixture.
         """
         mine = (self.before, self.after, self.state_before, self.state_after, self.changes)
-        theirs = (
-            other.before, other.after, other.state_before, other.state_after, other.changes
-        )
+        theirs = (other.before, other.after, other.state_before, other.state_after, other.changes)
         mixed = []
         for ours, new in zip(mine, theirs, strict=True):
             array = ours.copy()

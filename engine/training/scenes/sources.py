@@ -170,7 +170,10 @@ class LevirPairs:
 
     @staticmethod
     def sample(
-        before: np.ndarray, after: np.ndarray, label: np.ndarray, quiet: np.ndarray,
+        before: np.ndarray,
+        after: np.ndarray,
+        label: np.ndarray,
+        quiet: np.ndarray,
         roads: np.ndarray,
     ) -> PairSample:
         """Return a pair of what was read of a crop, see :func:`_read_levir`."""

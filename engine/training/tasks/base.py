@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..pairs.pair import LabelledPair
     from ..recipe import Recipe
 
+
 class Task(ABC):
     """What a system brings to the one training loop.
 

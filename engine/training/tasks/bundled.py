@@ -144,10 +144,13 @@ class BundledTask(Task):
         return {
             "change": change_loss(logits, covered, targets < SOME),
             # Both directions of a pair side by side: what changed may have gone or come.
-            "some": some_loss(torch.cat([logits[:count], logits[count:]], 1),
-                              torch.cat([targets[:count], targets[count:]], 1)),
-            "said": said_loss(logits[:, :NUM_CLASSES],
-                              torch.cat([batch["said"][:, 0], batch["said"][:, 1]])),
+            "some": some_loss(
+                torch.cat([logits[:count], logits[count:]], 1),
+                torch.cat([targets[:count], targets[count:]], 1),
+            ),
+            "said": said_loss(
+                logits[:, :NUM_CLASSES], torch.cat([batch["said"][:, 0], batch["said"][:, 1]])
+            ),
             "classes": class_loss(encoded.classes, states),
             "steady": steady_loss(before, after, batch["steady"]),
         }

@@ -79,9 +79,7 @@ class KcfiTask(Task):
 
     def sample(self, pair: LabelledPair, rng: np.random.Generator) -> dict[str, np.ndarray]:
         """Return what one pair contributes, see :func:`.captioned.sample`."""
-        return captioned.sample(
-            pair, rng, len(INSTRUCTIONS), self._settings.get("consensus", 0.0)
-        )
+        return captioned.sample(pair, rng, len(INSTRUCTIONS), self._settings.get("consensus", 0.0))
 
     def question(self, pair: LabelledPair) -> dict[str, np.ndarray]:
         """Return the images."""

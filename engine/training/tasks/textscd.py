@@ -137,9 +137,7 @@ class TextscdTask(Task):
                 )
                 / 2,
                 "change": change_loss(maps.change[:, 0].float(), batch["change"]),
-                "similarity": similarity_loss(
-                    before.softmax(1), after.softmax(1), batch["change"]
-                ),
+                "similarity": similarity_loss(before.softmax(1), after.softmax(1), batch["change"]),
             }
             total = torch.stack(list(parts.values())).sum()
         figures = {"loss": total, **parts}

@@ -327,8 +327,11 @@ def run(recipe: dict[str, Any], output: str | Path) -> dict[str, Any]:
     chosen = recipe["phrases"]
     vocabulary = VOCABULARY_PATH.read_text(encoding="utf-8").rstrip("\n").split("\n")
     texts = training_phrases(
-        vocabulary, chosen["compositions"], chosen["inventions"],
-        chosen["hold_out_synonyms"], options.seed,
+        vocabulary,
+        chosen["compositions"],
+        chosen["inventions"],
+        chosen["hold_out_synonyms"],
+        options.seed,
     )
     random.Random(options.seed).shuffle(texts)
     split = int(len(texts) * chosen["held_out_share"])
@@ -342,7 +345,9 @@ def run(recipe: dict[str, Any], output: str | Path) -> dict[str, Any]:
     figures_before = evaluate(distiller, held_out, tokenizer, teacher)
     history = train(distiller, phrases, options)
     figures = {
-        "training_phrases": len(phrases), "epochs": len(history), "loss": history[-1],
+        "training_phrases": len(phrases),
+        "epochs": len(history),
+        "loss": history[-1],
         "minutes": round((time.monotonic() - started) / 60, 2),
         **evaluate(distiller, held_out, tokenizer, teacher),
         "cosine_before_training": figures_before["cosine"],

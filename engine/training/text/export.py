@@ -54,11 +54,18 @@ def export_float(tower: TextTower, path: str | Path) -> None:
     ids = torch.ones(2, length, dtype=torch.int64)
     mask = torch.ones(2, length, dtype=torch.int64)
     torch.onnx.export(
-        tower.eval(), (ids, mask), str(path), dynamo=False, opset_version=OPSET,
-        input_names=["ids", "mask"], output_names=["words", "sentence"],
+        tower.eval(),
+        (ids, mask),
+        str(path),
+        dynamo=False,
+        opset_version=OPSET,
+        input_names=["ids", "mask"],
+        output_names=["words", "sentence"],
         dynamic_axes={
-            "ids": {0: "batch", 1: "length"}, "mask": {0: "batch", 1: "length"},
-            "words": {0: "batch", 1: "length"}, "sentence": {0: "batch"},
+            "ids": {0: "batch", 1: "length"},
+            "mask": {0: "batch", 1: "length"},
+            "words": {0: "batch", 1: "length"},
+            "sentence": {0: "batch"},
         },
     )
     model = onnx.load(str(path))
@@ -86,16 +93,17 @@ def shrink(model: onnx.ModelProto) -> onnx.ModelProto:
     graph = model.graph
     weights = {tensor.name: tensor for tensor in graph.initializer}
     gather = next(
-        node for node in graph.node
-        if node.op_type == "Gather" and "tokens.weight" in node.input[0]
+        node for node in graph.node if node.op_type == "Gather" and "tokens.weight" in node.input[0]
     )
     table = weights.pop(gather.input[0])
     integers, scale = quantise_rows(numpy_helper.to_array(table))
     graph.initializer.remove(table)
-    graph.initializer.extend([
-        numpy_helper.from_array(integers, "tokens.int8"),
-        numpy_helper.from_array(scale, "tokens.scale"),
-    ])
+    graph.initializer.extend(
+        [
+            numpy_helper.from_array(integers, "tokens.int8"),
+            numpy_helper.from_array(scale, "tokens.scale"),
+        ]
+    )
     ids, result = gather.input[1], gather.output[0]
     rows = [
         helper.make_node("Gather", ["tokens.int8", ids], ["tokens.row"], axis=0),

@@ -135,11 +135,28 @@ _ADJECTIVES = (
 )
 
 _TEMPLATES = (
-    "{a} {n}", "{a} {n}", "{a} {n}", "{a} {b} {n}", "{n} and {m}", "{n} near the {m}",
-    "{n} beside a {m}", "{n} along the {m}", "{a} {n} and {m}", "{n} in the {d}",
-    "{n} built", "{n} demolished", "{n} removed", "{n} replaced by {m}", "{n} turned into {m}",
-    "an aerial image of {n}", "the {n}", "{n} with {m}",
-    "some {n}", "many {n}", "{n} on the {m}", "{n} between {m}",
+    "{a} {n}",
+    "{a} {n}",
+    "{a} {n}",
+    "{a} {b} {n}",
+    "{n} and {m}",
+    "{n} near the {m}",
+    "{n} beside a {m}",
+    "{n} along the {m}",
+    "{a} {n} and {m}",
+    "{n} in the {d}",
+    "{n} built",
+    "{n} demolished",
+    "{n} removed",
+    "{n} replaced by {m}",
+    "{n} turned into {m}",
+    "an aerial image of {n}",
+    "the {n}",
+    "{n} with {m}",
+    "some {n}",
+    "many {n}",
+    "{n} on the {m}",
+    "{n} between {m}",
 )
 
 _PLACES = (
@@ -149,16 +166,45 @@ _PLACES = (
 #: Synonyms and the class that they must be nearest to. Where a recipe holds them
 #: out, no phrase with one of their words is used for training.
 HELD_OUT_SYNONYMS: dict[str, str] = {
-    "homes": "buildings", "dwelling": "buildings", "dwellings": "buildings",
-    "cottages": "buildings", "bungalow": "buildings", "skyscraper": "buildings",
-    "mansion": "buildings", "chalet": "buildings", "lane": "roads", "motorway": "roads",
-    "avenue": "roads", "boulevard": "roads", "expressway": "roads", "freeway": "roads",
-    "copse": "trees", "grove": "trees", "conifers": "trees", "oaks": "trees", "jungle": "trees",
-    "lawn": "grass", "meadow": "grass", "prairie": "grass", "turf": "grass", "lagoon": "water",
-    "creek": "water", "brook": "water", "estuary": "water", "reservoir": "water",
-    "gravel": "bare ground", "dirt": "bare ground", "mud": "bare ground",
-    "wasteland": "bare ground", "automobiles": "cars", "minivan": "cars", "yachts": "ships",
-    "ferries": "ships", "airliner": "aircraft", "biplane": "aircraft", "railroad": "railways",
+    "homes": "buildings",
+    "dwelling": "buildings",
+    "dwellings": "buildings",
+    "cottages": "buildings",
+    "bungalow": "buildings",
+    "skyscraper": "buildings",
+    "mansion": "buildings",
+    "chalet": "buildings",
+    "lane": "roads",
+    "motorway": "roads",
+    "avenue": "roads",
+    "boulevard": "roads",
+    "expressway": "roads",
+    "freeway": "roads",
+    "copse": "trees",
+    "grove": "trees",
+    "conifers": "trees",
+    "oaks": "trees",
+    "jungle": "trees",
+    "lawn": "grass",
+    "meadow": "grass",
+    "prairie": "grass",
+    "turf": "grass",
+    "lagoon": "water",
+    "creek": "water",
+    "brook": "water",
+    "estuary": "water",
+    "reservoir": "water",
+    "gravel": "bare ground",
+    "dirt": "bare ground",
+    "mud": "bare ground",
+    "wasteland": "bare ground",
+    "automobiles": "cars",
+    "minivan": "cars",
+    "yachts": "ships",
+    "ferries": "ships",
+    "airliner": "aircraft",
+    "biplane": "aircraft",
+    "railroad": "railways",
     "tramway": "railways",
 }
 
@@ -199,8 +245,11 @@ def composed(count: int, rng: random.Random) -> list[str]:
     names, adjectives, places = nouns(), _ADJECTIVES.split(", "), _PLACES.split(", ")
     return [
         rng.choice(_TEMPLATES).format(
-            n=rng.choice(names), m=rng.choice(names), a=rng.choice(adjectives),
-            b=rng.choice(adjectives), d=rng.choice(places),
+            n=rng.choice(names),
+            m=rng.choice(names),
+            a=rng.choice(adjectives),
+            b=rng.choice(adjectives),
+            d=rng.choice(places),
         )
         for _ in range(count)
     ]
@@ -232,7 +281,9 @@ def training_phrases(
     """
     rng = random.Random(seed)
     phrases = [
-        *nouns(), *whole_words(vocabulary), *composed(compositions, rng),
+        *nouns(),
+        *whole_words(vocabulary),
+        *composed(compositions, rng),
         *glued(inventions, vocabulary, rng),
     ]
     phrases = list(dict.fromkeys(phrases))

@@ -65,9 +65,7 @@ def clip_config() -> transformers.CLIPConfig:
 @pytest.mark.parametrize(
     "model",
     [
-        lambda: transformers.ViTModel(
-            transformers.ViTConfig(**SIZES, image_size=32, patch_size=8)
-        ),
+        lambda: transformers.ViTModel(transformers.ViTConfig(**SIZES, image_size=32, patch_size=8)),
         lambda: transformers.Dinov2Model(
             transformers.Dinov2Config(**SIZES, image_size=32, patch_size=8)
         ),

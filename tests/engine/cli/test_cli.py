@@ -43,9 +43,7 @@ def _host(brightness: InProcessHost, monkeypatch: pytest.MonkeyPatch) -> Iterato
 
 def detect(pair: tuple[str, str], out: Path, *options: str) -> int:
     prompt = [] if "--prompt" in options else ["--prompt", "buildings built"]
-    return main(
-        ["detect", *pair, "--out", str(out), "--system", "brightness", *prompt, *options]
-    )
+    return main(["detect", *pair, "--out", str(out), "--system", "brightness", *prompt, *options])
 
 
 @pytest.mark.usefixtures("_host")
@@ -151,9 +149,7 @@ def test_captions_of_boxes(
 ) -> None:
     boxes = tmp_path / "boxes.json"
     boxes.write_text("[[90, 40, 150, 80], [0, 100, 300, 200]]")
-    code = main(
-        ["caption", *pair, "--boxes", str(boxes), "--system", "brightness", "--json"]
-    )
+    code = main(["caption", *pair, "--boxes", str(boxes), "--system", "brightness", "--json"])
     assert code == 0
     printed = capsys.readouterr().out
     first, second = json.loads(printed)
@@ -227,7 +223,9 @@ def test_captions_are_printed_as_they_come_and_stay_when_cancelled(
 
 
 def test_boxes_at_the_edge_are_told_and_those_outside_refused(
-    pair: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    pair: tuple[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture,
 ) -> None:
     asked = []

@@ -18,10 +18,14 @@ pytestmark = [
 ]
 
 RELEASE, FOLDS, SURPRISE = (
-    "evaluation.release", "evaluation.places.folds", "evaluation.places.surprise",
+    "evaluation.release",
+    "evaluation.places.folds",
+    "evaluation.places.surprise",
 )
 CAPTIONS, TABLE, TRUTH = (
-    "evaluation.captions.metrics", "evaluation.captions.table", "evaluation.captions.truth",
+    "evaluation.captions.metrics",
+    "evaluation.captions.table",
+    "evaluation.captions.truth",
 )
 HEADS, CAPTIONER = "evaluation.speed.heads", "training.captioner.run"
 LANGUAGE, DISTILLATION = "training.captioner.model", "training.text.distillation"

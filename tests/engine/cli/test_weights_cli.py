@@ -31,8 +31,10 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
     with running() as server:
-        rows = (make_entry(server), make_entry(server, id="head", file="head.pt", sha256=None,
-                                               size=None, url=None))
+        rows = (
+            make_entry(server),
+            make_entry(server, id="head", file="head.pt", sha256=None, size=None, url=None),
+        )
         monkeypatch.setattr(catalogue, "entries", lambda: {entry.id: entry for entry in rows})
         yield server
 
@@ -46,7 +48,9 @@ def test_from_absent_to_verified_to_removed(
 ) -> None:
     assert main(["models", "list", "--json"]) == 0
     assert [(row["id"], row["state"], row["can_be_fetched"]) for row in said(capsys)] == [
-        ("small-clip", "absent", True), ("head", "absent", False)]
+        ("small-clip", "absent", True),
+        ("head", "absent", False),
+    ]
     assert main(["models", "fetch", "small-clip", "--json"]) == 0
     (row,) = said(capsys)
     assert row["found_sha256"] == SHA256
@@ -92,7 +96,10 @@ def test_errors_say_what_to_do(
     "name", ["lgcd", "mmchange", "textscd", "zero-shot", "zero-shot-remoteclip"]
 )
 def test_a_run_without_weights_names_every_file_its_size_and_how_to_get_it(
-    name: str, capsys: pytest.CaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    capsys: pytest.CaptureFixture,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     make_raster: Callable[..., str],
 ) -> None:
     """Before PyTorch is needed: the machine that fetches them may not have it."""
@@ -101,8 +108,23 @@ def test_a_run_without_weights_names_every_file_its_size_and_how_to_get_it(
     monkeypatch.setattr(routing, "_options", routing.HostOptions())
     pair = [make_raster(f"{date}.tif", np.zeros((3, 64, 64), np.uint8)) for date in "ab"]
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    assert main(["detect", *pair, "--prompt", "buildings built", "--system", name,
-                     "--host", "in-process", "--out", str(tmp_path / "out.gpkg")]) == 2
+    assert (
+        main(
+            [
+                "detect",
+                *pair,
+                "--prompt",
+                "buildings built",
+                "--system",
+                name,
+                "--host",
+                "in-process",
+                "--out",
+                str(tmp_path / "out.gpkg"),
+            ]
+        )
+        == 2
+    )
     for number, handler in handlers.items():
         signal.signal(number, handler)
     said = capsys.readouterr().err

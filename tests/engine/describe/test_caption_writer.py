@@ -80,8 +80,12 @@ def test_a_box_that_was_cancelled_halfway_has_no_caption(host, pair) -> None:
         return len(told) == 1 and tiles[-1] > 4  # more than a row of them
 
     answers = captioning.caption(
-        *pair, boxes=[(0, 0, 64, 64), (0, 0, 192, 128)], system="plain", host=host,
-        told=told.append, progress=lambda progress: tiles.append(progress.tile),
+        *pair,
+        boxes=[(0, 0, 64, 64), (0, 0, 192, 128)],
+        system="plain",
+        host=host,
+        told=told.append,
+        progress=lambda progress: tiles.append(progress.tile),
         cancelled=cancelled,
     )
     assert answers == told
@@ -92,7 +96,11 @@ def test_a_box_that_was_cancelled_halfway_has_no_caption(host, pair) -> None:
 def test_without_a_detection_the_form_alone_is_checked(host, pair) -> None:
     warned: list[str] = []
     answers = captioning.caption(
-        *pair, boxes=[(15, 5, 60, 64)], system="writes", checked_by="refuses", host=host,
+        *pair,
+        boxes=[(15, 5, 60, 64)],
+        system="writes",
+        checked_by="refuses",
+        host=host,
         warned=warned.append,
     )
     assert answers[0].caption == "A building of 150 pixels is removed."
@@ -162,9 +170,7 @@ def test_the_size_of_pixels_that_is_told_reaches_who_writes_and_who_finds(
     before = np.full((3, 128, 192), 60, np.uint8)
     after = before.copy()
     after[:, 10:40, 70:90] = 250
-    pair = [
-        make_raster(f"{n}.tif", a, None, "") for n, a in (("before", before), ("after", after))
-    ]
+    pair = [make_raster(f"{n}.tif", a, None, "") for n, a in (("before", before), ("after", after))]
     seen: list[float] = []
     predict = worker_systems.Plain.predict
 
@@ -241,8 +247,11 @@ def test_progress_goes_from_nothing_to_done_for_each_box(host: InProcessHost, pa
 def test_a_region_lies_in_the_middle_of_what_is_shown(host, pair) -> None:
     with RasterSource.open(pair[0]) as before, RasterSource.open(pair[1]) as after:
         writer = CaptionWriter(before, after, host, host.info("writes"))
-        for box, corner in (((70, 50, 90, 70), (48, 28)), ((0, 100, 10, 128), (0, 64)),
-                            ((180, 3, 192, 9), (128, 0))):
+        for box, corner in (
+            ((70, 50, 90, 70), (48, 28)),
+            ((0, 100, 10, 128), (0, 64)),
+            ((180, 3, 192, 9), (128, 0)),
+        ):
             x0, y0, x1, y1 = box
             (view,) = writer.views(place_of(before.grid, x0, y0, x1 - x0, y1 - y0))
             assert view.window == before.grid.window(*corner, 64, 64)

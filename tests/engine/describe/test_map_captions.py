@@ -43,8 +43,11 @@ def run(make_raster, host, tmp_path) -> MapCaptionRequest:
     after[:, 10:40, 70:90] = 250
     after[:, 100:110, 150:160] = 250
     detection = ChangeRequest(
-        make_raster("before.tif", before), make_raster("after.tif", after), "buildings built",
-        str(tmp_path / "out.gpkg"), system="plain",
+        make_raster("before.tif", before),
+        make_raster("after.tif", after),
+        "buildings built",
+        str(tmp_path / "out.gpkg"),
+        system="plain",
     )
     result = pipeline.detect(detection, host)
     assert result.count == 3
@@ -64,8 +67,11 @@ def test_captions_are_of_the_pixels_that_the_detection_ran_on(make_raster, host,
     after = before.copy()
     after[:, 10:40, 70:90] = 250
     detection = ChangeRequest(
-        make_raster("b.tif", before, None, ""), make_raster("a.tif", after, None, ""),
-        "buildings built", str(tmp_path / "out.gpkg"), system="plain",
+        make_raster("b.tif", before, None, ""),
+        make_raster("a.tif", after, None, ""),
+        "buildings built",
+        str(tmp_path / "out.gpkg"),
+        system="plain",
     )
     found = []
     for size in (None, 1.0):
@@ -86,8 +92,12 @@ def test_all_levels_written_checked_and_kept(run, host) -> None:
     told, seen = [], []
     answer = caption_map(run, host, progress=seen.append, told=told.append)
     assert [(row.level, row.change_id, row.source) for row in told] == [
-        ("regions", 1, "writes"), ("regions", 2, "writes"), ("regions", 3, "facts"),
-        ("tiles", 0, "writes"), ("tiles", 0, "writes"), ("tiles", 0, "facts"),
+        ("regions", 1, "writes"),
+        ("regions", 2, "writes"),
+        ("regions", 3, "facts"),
+        ("tiles", 0, "writes"),
+        ("tiles", 0, "writes"),
+        ("tiles", 0, "facts"),
         ("scene", 0, "writes"),
     ]
     assert told[0].caption.startswith("A building of 600 pixels is built. New building, 150 m²")
@@ -137,7 +147,8 @@ def test_a_sentence_of_a_tile_that_is_not_true_of_the_scene_stays_there() -> Non
 def test_the_facts_alone_need_no_system(run, host) -> None:
     answer = caption_map(replace(run, system="facts", levels=("tiles", "scene")), host)
     assert [row.caption for row in answer.captions[:-1]] == [
-        "1 building appeared (50 m²).", "1 building appeared (150 m²).",
+        "1 building appeared (50 m²).",
+        "1 building appeared (150 m²).",
         "1 building appeared (30 m²).",
     ]
     assert {row.source for row in answer.captions} == {"facts"}
@@ -149,8 +160,9 @@ def test_facts_of_a_place(run) -> None:
     (largest, *_) = results.regions(2)
     assert largest.event == ("building", "appeared")
     xmin, ymin, xmax, ymax = results.extent
-    whole = Area(f"POLYGON (({xmin} {ymin}, {xmax} {ymin}, {xmax} {ymax}, {xmin} {ymax}, "
-                 f"{xmin} {ymin}))")
+    whole = Area(
+        f"POLYGON (({xmin} {ymin}, {xmax} {ymin}, {xmax} {ymax}, {xmin} {ymax}, {xmin} {ymin}))"
+    )
     found = results.facts(whole).found["building", "appeared"]
     assert found.count == 3
     assert found.area_m2 == pytest.approx(225, rel=0.05)

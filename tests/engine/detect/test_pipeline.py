@@ -11,54 +11,18 @@ from typing import Callable
 
 import numpy as np
 import pytest
+from detect_case import GEOTRANSFORM, changes, run_row, scene
 from osgeo import gdal, ogr, osr
 
 from changescribe.engine.describe import pair as captioning
 from changescribe.engine.detect import pipeline
-from changescribe.engine.errors import CancelledError, ChangeScribeError, InputError, OutputError
+from changescribe.engine.errors import CancelledError, ChangeScribeError, InputError
 from changescribe.engine.hosts.base import InProcessHost
 from changescribe.engine.raster.area import read_area
-from changescribe.engine.raster.writer import RasterWriter
 from changescribe.engine.regions import extraction
 from changescribe.engine.request import Area, ChangeRequest, Extent, Progress
-from changescribe.engine.results.changes_layer import ChangesWriter
 
-GEOTRANSFORM = (500000.0, 0.5, 0.0, 5000000.0, 0.0, -0.5)
 MakeRaster = Callable[..., str]
-
-
-def scene(height: int = 200, width: int = 300, level: int = 60) -> np.ndarray:
-    return np.full((3, height, width), level, np.uint8)
-
-
-@pytest.fixture
-def request_(make_raster: MakeRaster, tmp_path: Path) -> ChangeRequest:
-    """One building of 40 x 20 pixels (200 m²) appears, one of 20 x 20 (100 m²) goes."""
-    before, after = scene(), scene()
-    after[:, 50:70, 100:140] = 250
-    before[:, 150:170, 200:220] = 250
-    return ChangeRequest(
-        before=make_raster("town_2012-05-04.tif", before),
-        after=make_raster("town_2019.tif", after),
-        prompt="buildings",
-        output=str(tmp_path / "out.gpkg"),
-        system="brightness",
-    )
-
-
-def run_row(path: str) -> dict:
-    source = ogr.Open(path)  # kept while its layers are used: GDAL crashes otherwise
-    return source.GetLayerByName("runs").GetNextFeature().items()
-
-
-def changes(path: str) -> list[dict]:
-    source = ogr.Open(path)
-    rows = []
-    for feature in source.GetLayerByName("changes"):
-        row = feature.items()
-        row["envelope"] = feature.GetGeometryRef().GetEnvelope()
-        rows.append(row)
-    return rows
 
 
 def test_areas_directions_and_files(brightness: InProcessHost, request_: ChangeRequest) -> None:
@@ -70,10 +34,14 @@ def test_areas_directions_and_files(brightness: InProcessHost, request_: ChangeR
     assert first["area_m2"] == pytest.approx(200 / 0.9996**2, rel=1e-3)
     assert second["area_m2"] == pytest.approx(100 / 0.9996**2, rel=1e-3)
     assert (first["direction"], first["from_class"], first["to_class"]) == (
-        "appeared", "grass", "building",
+        "appeared",
+        "grass",
+        "building",
     )
     assert (second["direction"], second["from_class"], second["to_class"]) == (
-        "removed", "building", "grass",
+        "removed",
+        "building",
+        "grass",
     )
     assert first["envelope"] == pytest.approx((500050, 500070, 4999965, 4999975), abs=0.36)
     assert first["score"] == pytest.approx((250 - 60) / 255, abs=1 / 254)
@@ -88,7 +56,8 @@ def test_areas_directions_and_files(brightness: InProcessHost, request_: ChangeR
     assert set(np.unique(array)) == {0, 1, 2}
     score = gdal.Open(result.score)
     assert [score.GetRasterBand(i).GetDescription() for i in (1, 2)] == [
-        "buildings|appeared", "buildings|removed",
+        "buildings|appeared",
+        "buildings|removed",
     ]
     assert score.GetRasterBand(1).GetScale() == pytest.approx(1 / 254)
     assert score.ReadAsArray()[0, 60, 120] == round(190 / 255 * 254)
@@ -104,8 +73,12 @@ def test_no_seam_is_visible(
     """A smooth field comes back smooth, though it is cut into tiles."""
     ramp = np.linspace(0, 200, 300).astype(np.uint8)
     after = np.broadcast_to(ramp, (3, 200, 300)).copy()
-    request = replace(request_, before=make_raster("b.tif", scene(level=0)),
-                      after=make_raster("a.tif", after), prompt="buildings built")
+    request = replace(
+        request_,
+        before=make_raster("b.tif", scene(level=0)),
+        after=make_raster("a.tif", after),
+        prompt="buildings built",
+    )
     result = pipeline.detect(request, brightness)
     score = gdal.Open(result.score).ReadAsArray().astype(float)
     assert np.abs(score - np.rint(after[0] / 255 * 254)).max() <= 1
@@ -132,9 +105,7 @@ def test_what_of_the_prompt_is_not_used_is_told(
     assert warning in run_row(result.gpkg)["warnings"]
 
 
-def test_the_same_raster_twice_is_told(
-    brightness: InProcessHost, request_: ChangeRequest
-) -> None:
+def test_the_same_raster_twice_is_told(brightness: InProcessHost, request_: ChangeRequest) -> None:
     result = pipeline.detect(replace(request_, after=request_.before), brightness)
     assert result.count == 0
     assert any("same" in warning for warning in result.warnings)
@@ -167,10 +138,12 @@ def test_overlapping_polygons_are_one_area(
     for box in ((500000, 500100), (500050, 500150)):
         left, right = box
         feature = ogr.Feature(layer.GetLayerDefn())
-        feature.SetGeometry(ogr.CreateGeometryFromWkt(
-            f"MULTIPOLYGON((({left} 4999900, {right} 4999900, {right} 5000000, {left} 5000000, "
-            f"{left} 4999900)))"
-        ))
+        feature.SetGeometry(
+            ogr.CreateGeometryFromWkt(
+                f"MULTIPOLYGON((({left} 4999900, {right} 4999900, {right} 5000000, {left} 5000000, "
+                f"{left} 4999900)))"
+            )
+        )
         layer.CreateFeature(feature)
     del feature, layer, source
     result = pipeline.detect(replace(request_, area=read_area(path)), brightness)
@@ -280,9 +253,7 @@ def test_the_weights_are_loaded_once(brightness: InProcessHost, request_: Change
     assert system.calls == 2 * 8  # 24 tiles by three, twice, by the same object
 
 
-def test_cancel_keeps_what_is_finished(
-    brightness: InProcessHost, request_: ChangeRequest
-) -> None:
+def test_cancel_keeps_what_is_finished(brightness: InProcessHost, request_: ChangeRequest) -> None:
     seen: list[Progress] = []
 
     def stop() -> bool:
@@ -305,11 +276,10 @@ def test_cancel_before_anything_leaves_nothing(
     """A row of six tiles blends with the next one: until it is done there is nothing to keep."""
     seen: list[Progress] = []
     with pytest.raises(CancelledError):
-        pipeline.detect(
-            request_, brightness, seen.append, lambda: seen[-1].tile > tiles
-        )
+        pipeline.detect(request_, brightness, seen.append, lambda: seen[-1].tile > tiles)
     assert sorted(os.listdir(Path(request_.output).parent)) == [
-        "town_2012-05-04.tif", "town_2019.tif",
+        "town_2012-05-04.tif",
+        "town_2019.tif",
     ]
 
 
@@ -348,82 +318,6 @@ def test_bad_input_is_told_and_leaves_nothing(
     assert sorted(os.listdir(folder)) == present
 
 
-def test_an_existing_result_is_kept(brightness: InProcessHost, request_: ChangeRequest) -> None:
-    result = pipeline.detect(request_, brightness)
-    stamp = Path(result.gpkg).read_bytes()
-    with pytest.raises(InputError, match="exists"):
-        pipeline.detect(request_, brightness)
-    assert Path(result.gpkg).read_bytes() == stamp
-
-
-def test_a_full_disk_leaves_the_old_result(
-    brightness: InProcessHost, request_: ChangeRequest, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    result = pipeline.detect(request_, brightness)
-    old = Path(result.mask).read_bytes()
-
-    def full(self: RasterWriter, x: int, y: int, array: np.ndarray) -> None:
-        self.abort()
-        raise self.failed("No space left on device")
-
-    monkeypatch.setattr(RasterWriter, "write", full)
-    with pytest.raises(OutputError) as error:
-        pipeline.detect(replace(request_, overwrite=True), brightness)
-    assert "disk is full" in str(error.value)
-    assert ".changescribe-" not in str(error.value)
-    assert Path(result.mask).read_bytes() == old
-    assert not list(Path(result.gpkg).parent.glob(".changescribe-*"))
-
-
-def test_what_lay_beside_an_old_result_goes_with_it(
-    brightness: InProcessHost, request_: ChangeRequest
-) -> None:
-    """Overviews and statistics of the old mask would be shown for the new one."""
-    result = pipeline.detect(request_, brightness)
-    for suffix in (".ovr", ".aux.xml"):
-        Path(result.mask + suffix).write_text("old")
-    pipeline.detect(replace(request_, overwrite=True), brightness)
-    assert not Path(result.mask + ".ovr").exists()
-    assert not Path(result.mask + ".aux.xml").exists()
-
-
-def test_a_result_in_use_is_kept_whole(
-    brightness: InProcessHost, request_: ChangeRequest, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Windows does not let go of a file that is open in QGIS: then nothing is replaced."""
-    result = pipeline.detect(request_, brightness)
-    paths = [Path(path) for path in (result.gpkg, result.mask, result.score)]
-    old = [path.read_bytes() for path in paths]
-    move = Path.replace
-
-    def locked(self: Path, target: object) -> Path:
-        if self == Path(result.gpkg):
-            raise PermissionError(13, "in use", str(self))
-        return move(self, target)
-
-    monkeypatch.setattr(Path, "replace", locked)
-    with pytest.raises(ChangeScribeError):
-        pipeline.detect(replace(request_, overwrite=True, threshold=0.6), brightness)
-    assert [path.read_bytes() for path in paths] == old
-    assert len(list(paths[0].parent.iterdir())) == 5  # the two sources and the old result
-
-
-def test_files_are_closed_when_a_run_fails(
-    brightness: InProcessHost, request_: ChangeRequest, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """An open file cannot be removed on Windows: the hidden folder would stay."""
-
-    def full(self: ChangesWriter, shape: object) -> None:
-        raise OutputError("The disk is full.", "Free some space.")
-
-    monkeypatch.setattr(ChangesWriter, "add", full)
-    with pytest.raises(OutputError):
-        pipeline.detect(request_, brightness)
-    links = [os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd")
-             if os.path.islink(f"/proc/self/fd/{fd}")]
-    assert not [link for link in links if ".changescribe-" in link]
-
-
 def test_a_card_that_was_asked_for_and_not_used_is_told(
     brightness: InProcessHost, request_: ChangeRequest
 ) -> None:
@@ -453,7 +347,10 @@ def test_memory_does_not_grow_with_the_raster(
             raster.SetProjection("EPSG:32633")
             del raster
         request = replace(
-            request_, before=paths[0], after=paths[1], prompt="buildings built",
+            request_,
+            before=paths[0],
+            after=paths[1],
+            prompt="buildings built",
             output=str(tmp_path / f"{height}.gpkg"),
         )
         tracemalloc.start()
@@ -482,5 +379,8 @@ def test_a_box_of_a_rotated_raster_is_captioned_alone(
 def test_anything_asks_for_every_class(brightness: InProcessHost, request_: ChangeRequest) -> None:
     result = pipeline.detect(replace(request_, prompt="anything changed"), brightness)
     assert [str(query) for query in result.parse.queries] == [
-        "buildings|appeared", "buildings|removed", "grass|appeared", "grass|removed",
+        "buildings|appeared",
+        "buildings|removed",
+        "grass|appeared",
+        "grass|removed",
     ]

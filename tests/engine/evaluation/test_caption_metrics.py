@@ -139,10 +139,18 @@ def test_levir_cc_is_read_as_published(tmp_path):
             image = Image.fromarray(np.full((32, 32, 3), value, np.uint8))
             image.save(tmp_path / "images" / "test" / part / name)
     rows = [
-        {"filepath": "test", "filename": "test_000001.png", "imgid": 0, "split": "test",
-         "changeflag": 1, "sentids": [0, 1],
-         "sentences": [{"raw": " a road is built .", "tokens": [], "imgid": 0, "sentid": 0},
-                       {"raw": "a house appears", "tokens": [], "imgid": 0, "sentid": 1}]},
+        {
+            "filepath": "test",
+            "filename": "test_000001.png",
+            "imgid": 0,
+            "split": "test",
+            "changeflag": 1,
+            "sentids": [0, 1],
+            "sentences": [
+                {"raw": " a road is built .", "tokens": [], "imgid": 0, "sentid": 0},
+                {"raw": "a house appears", "tokens": [], "imgid": 0, "sentid": 1},
+            ],
+        },
     ]
     text = json.dumps({"images": rows, "dataset": "LEVIR-CC"})
     (tmp_path / "LevirCCcaptions.json").write_text(text)

@@ -28,8 +28,11 @@ def test_the_words_are_read() -> None:
         "(2 ha); water appeared in 1 place (50 m²)."
     )
     assert dict(_counts(caption)) == {
-        ("building", "appeared"): 12, ("building", "removed"): 1, ("road", "appeared"): 0,
-        ("tree", "removed"): 1005, ("water", "appeared"): 1,
+        ("building", "appeared"): 12,
+        ("building", "removed"): 1,
+        ("road", "appeared"): 0,
+        ("tree", "removed"): 1005,
+        ("water", "appeared"): 1,
     }
     nothing = 'No change matching "new roads, water appeared" was found in the area analysed.'
     assert dict(_counts(nothing)) == {}
@@ -44,7 +47,13 @@ def test_a_false_caption_is_counted_as_such() -> None:
         labels = [np.full((128, 128), 4, np.uint8), np.full((128, 128), 4, np.uint8)]
         labels[dates[1]][20:40, 20:40] = code
         fake = truth.ScenePair(
-            scene.before, scene.after, *labels, 0.5, "", 1, scene.buildings_before,
+            scene.before,
+            scene.after,
+            *labels,
+            0.5,
+            "",
+            1,
+            scene.buildings_before,
             scene.buildings_after,
         )
         inside = np.zeros((128, 128), bool)

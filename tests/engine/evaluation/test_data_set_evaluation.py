@@ -128,8 +128,21 @@ def test_a_system_is_measured_by_both_protocols(tmp_path, second, system, capsys
     from changescribe.engine.cli import main
 
     out = tmp_path / "out"
-    done = main(["evaluate", "--system", "bright", "--layout", "second", "--data", str(second),
-                 "--tile", "32", "--out", str(out)])
+    done = main(
+        [
+            "evaluate",
+            "--system",
+            "bright",
+            "--layout",
+            "second",
+            "--data",
+            str(second),
+            "--tile",
+            "32",
+            "--out",
+            str(out),
+        ]
+    )
     assert done == 0
     figures = json.loads((out / "figures.json").read_text())
     assert figures["tile"]["protocol"] == "tiles of 32 pixels, each by itself"
@@ -171,18 +184,30 @@ def test_a_training_run_is_measured(tmp_path, second, monkeypatch):
             bright = batch["after"] > 100
             trees, buildings = (torch.full_like(batch["after"], k) for k in (3, 4))
             half = torch.arange(bright.shape[-1]) < 30  # buildings only in some columns
-            return {"change": bright * model.weight, "semantic_before": trees,
-                    "semantic_after": torch.where(half, buildings, trees)}
+            return {
+                "change": bright * model.weight,
+                "semantic_before": trees,
+                "semantic_after": torch.where(half, buildings, trees),
+            }
 
     monkeypatch.setattr(tasks, "create", lambda name: Bright())
     run = tmp_path / "run"
     run.mkdir()
-    save_recipe(Recipe("bright", task="bright", steps=1, crop=64, data=[DataSpec("second")]),
-                run / "recipe.yaml")
+    save_recipe(
+        Recipe("bright", task="bright", steps=1, crop=64, data=[DataSpec("second")]),
+        run / "recipe.yaml",
+    )
     state = {"weight": torch.ones(1, 1) * 0.9, "bias": torch.zeros(1)}
     save_head(state, run / "model.safetensors", {"step": 7})
-    figures = data_sets.evaluate(DataSpec("second"), second, tmp_path / "out", run=run,
-                                 protocols=("tile",), tile=96, device="cpu")
+    figures = data_sets.evaluate(
+        DataSpec("second"),
+        second,
+        tmp_path / "out",
+        run=run,
+        protocols=("tile",),
+        tile=96,
+        device="cpu",
+    )
     assert figures["revision"] == "bright, step 7"
     assert figures["tile"]["change"]["f1"] == 1
     semantic = figures["tile"]["semantic"]

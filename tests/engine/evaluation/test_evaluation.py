@@ -36,7 +36,12 @@ def test_nothing_found_and_nothing_there_is_zero_not_an_error():
     counts = BinaryCounts()
     counts.add(np.zeros((2, 2)), np.zeros((2, 2)))
     assert counts.figures() == {
-        "precision": 0, "recall": 0, "f1": 0, "iou": 0, "accuracy": 1, "found_share": 0,
+        "precision": 0,
+        "recall": 0,
+        "f1": 0,
+        "iou": 0,
+        "accuracy": 1,
+        "found_share": 0,
     }
 
 

@@ -89,7 +89,11 @@ def test_few_positives_take_the_exchanged_dates():
     ranking.add("t", scores, backward)
     figures = ranking.figures()
     assert figures["roads|appeared"] == {
-        "auc": 1.0, "interval": [1.0, 1.0], "positive": 12, "negative": 12, "dates_swapped": False,
+        "auc": 1.0,
+        "interval": [1.0, 1.0],
+        "positive": 12,
+        "negative": 12,
+        "dates_swapped": False,
         "found": [0.75, 0.0],
     }
     assert figures["roads|removed"]["dates_swapped"]

@@ -111,8 +111,14 @@ def test_foreign_pairs_go_through_the_pipeline_onto_the_grid_of_the_labels(tmp_p
 
 
 def test_two_folds_leave_out_every_place_once(tmp_path):
-    for place in ("oscd/bercy", "oscd/nantes", "oscd/abudhabi", "airchange/Szada_1",
-                  "airchange/Szada_2", "airchange/Tiszadob_1"):
+    for place in (
+        "oscd/bercy",
+        "oscd/nantes",
+        "oscd/abudhabi",
+        "airchange/Szada_1",
+        "airchange/Szada_2",
+        "airchange/Tiszadob_1",
+    ):
         (tmp_path / place).mkdir(parents=True)
     found = list(folds.folds(tmp_path))
     assert found == [
@@ -203,7 +209,11 @@ def test_an_evaluation_writes_figures_a_report_and_pictures(tmp_path, monkeypatc
     assert "LEVIR tile 31" in captured.err
     sheets = sorted(path.name for path in out.glob("*.jpg"))
     assert sheets == [
-        "airchange.jpg", "levir_buildings.jpg", "levir_roads.jpg", "levir_trees.jpg", "oscd.jpg",
+        "airchange.jpg",
+        "levir_buildings.jpg",
+        "levir_roads.jpg",
+        "levir_trees.jpg",
+        "oscd.jpg",
     ]
     seen = {**figures, "oscd": {**figures["oscd"], "places": {}, "not_measured": ["city"]}}
     assert "OSCD: F1 above CVA + Otsu" in report

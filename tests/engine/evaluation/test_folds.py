@@ -25,8 +25,10 @@ def _recipe(*layouts: str, start_from: str = "", name: str = "a") -> Recipe:
 @pytest.fixture(name="seen_before")
 def fixture_seen_before(tmp_path, monkeypatch):
     """A shipped recipe "later" that starts from "earlier", which has seen OSCD."""
-    for recipe in (_recipe("levir", "same:oscd", name="earlier"),
-                   _recipe("levir", start_from="earlier", name="later")):
+    for recipe in (
+        _recipe("levir", "same:oscd", name="earlier"),
+        _recipe("levir", start_from="earlier", name="later"),
+    ):
         save_recipe(recipe, tmp_path / f"{recipe.name}.yaml")
     monkeypatch.setattr(recipes, "RECIPES", tmp_path)
 
@@ -50,8 +52,15 @@ def test_places_are_left_out_of_every_kind_of_layout(layout, expected):
 
 @pytest.mark.parametrize(
     ("source", "seen"),
-    [("levir", False), ("same:levir", False), ("oscd", True), ("same:oscd", True),
-     ("paste:levir:oscd", True), ("oscd-bercy", True), ("year:airchange-Szada", True)],
+    [
+        ("levir", False),
+        ("same:levir", False),
+        ("oscd", True),
+        ("same:oscd", True),
+        ("paste:levir:oscd", True),
+        ("oscd-bercy", True),
+        ("year:airchange-Szada", True),
+    ],
 )
 def test_it_is_told_from_every_kind_of_layout_what_was_seen(source, seen):
     manifest = {"sources": ["dubai (open)", f"{source} (restricted)"]}

@@ -62,8 +62,11 @@ def request_(make_raster: Callable[..., str], tmp_path: Path) -> ChangeRequest:
     after = before.copy()
     after[:, 50:70, 100:140] = 250
     return ChangeRequest(
-        make_raster("b.tif", before), make_raster("a.tif", after), "buildings built",
-        str(tmp_path / "out.gpkg"), system="plain",
+        make_raster("b.tif", before),
+        make_raster("a.tif", after),
+        "buildings built",
+        str(tmp_path / "out.gpkg"),
+        system="plain",
     )
 
 
@@ -186,9 +189,7 @@ def test_a_run_is_the_same_in_both_hosts(
     host: RoutingHost, request_: ChangeRequest, tmp_path: Path
 ) -> None:
     there = pipeline.detect(request_, host)
-    here = pipeline.detect(
-        replace(request_, output=str(tmp_path / "here.gpkg")), InProcessHost()
-    )
+    here = pipeline.detect(replace(request_, output=str(tmp_path / "here.gpkg")), InProcessHost())
     assert there.count == here.count == 1
     assert there.warnings == here.warnings == ()
     assert there.caption == here.caption
@@ -248,7 +249,9 @@ def test_a_run_that_hangs_can_be_cancelled(
             mark.unlink()
 
     result = pipeline.detect(
-        replace(request_, system="hangs"), host, progress=hang,
+        replace(request_, system="hangs"),
+        host,
+        progress=hang,
         cancelled=lambda: bool(late) and mark.exists(),
     )
     assert result.partial
@@ -262,9 +265,21 @@ def test_the_command_line_chooses(
     handlers = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)}
     places = []
     for choice in ("auto", "worker", "in-process"):
-        arguments = ["detect", request_.before, request_.after, "--prompt", "buildings built",
-                     "--out", request_.output, "--system", "compact", "--host", choice,
-                     "--overwrite", "--json"]
+        arguments = [
+            "detect",
+            request_.before,
+            request_.after,
+            "--prompt",
+            "buildings built",
+            "--out",
+            request_.output,
+            "--system",
+            "compact",
+            "--host",
+            choice,
+            "--overwrite",
+            "--json",
+        ]
         assert main(arguments) == 0
         places.append(HERE in json.loads(capsys.readouterr().out)["device"])
     for name, handler in handlers.items():
@@ -298,6 +313,9 @@ def test_torch_in_the_worker_and_in_this_process() -> None:
     )
     done = subprocess.run(
         [sys.executable, "-c", script, worker_systems.FOLDER],
-        capture_output=True, text=True, timeout=240, check=False,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -54,9 +54,7 @@ def make_host() -> Iterator[Callable[..., WorkerHost]]:
     made = []
 
     def make(**limits: float) -> WorkerHost:
-        made.append(
-            WorkerHost(sys.executable, replace(LIMITS, **limits))
-        )
+        made.append(WorkerHost(sys.executable, replace(LIMITS, **limits)))
         return made[-1]
 
     yield make
@@ -247,7 +245,9 @@ def test_an_error_for_the_user_keeps_its_kind_and_words(host: WorkerHost) -> Non
         host.load("refuses")
     error = info.value
     assert (error.message, error.hint, error.details) == (
-        "The weights are missing.", "Fetch them (5 MB).", "sum.bin",
+        "The weights are missing.",
+        "Fetch them (5 MB).",
+        "sum.bin",
     )
 
 

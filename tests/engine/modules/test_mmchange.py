@@ -135,8 +135,10 @@ def test_an_ablation_leaves_its_block_out_and_trains_the_rest(left_out):
     assert all(p.grad is not None for p in model.parameters())
     names = " ".join(type(m).__name__ for m in model.modules())
     blocks = {
-        "ifr": "ImageFeatureRefinement", "tde": "TextDifferenceEnhancement",
-        "itff": "ImageTextFeatureFusion", "text": "TextDifferenceEnhancement",
+        "ifr": "ImageFeatureRefinement",
+        "tde": "TextDifferenceEnhancement",
+        "itff": "ImageTextFeatureFusion",
+        "text": "TextDifferenceEnhancement",
     }
     assert blocks[left_out] not in names
 
@@ -150,10 +152,15 @@ def test_training_makes_the_loss_fall_and_an_exchange_moves_the_texts(tmp_path):
     torch.manual_seed(0)
     model = task.build({"tiny": True})
     one = pair()
-    other = LabelledPair(one.after, one.before, one.change, directions={
-        ("buildings", APPEARED): one.directions["buildings", REMOVED],
-        ("buildings", REMOVED): one.directions["buildings", APPEARED],
-    })
+    other = LabelledPair(
+        one.after,
+        one.before,
+        one.change,
+        directions={
+            ("buildings", APPEARED): one.directions["buildings", REMOVED],
+            ("buildings", REMOVED): one.directions["buildings", APPEARED],
+        },
+    )
     batch = batch_of(task, [one, other])
     assert torch.equal(batch["text_before"][0], batch["text_after"][1])
     assert batch["text_before"][0, 0] < batch["text_before"][1, 0]

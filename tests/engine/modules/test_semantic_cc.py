@@ -248,8 +248,14 @@ def test_an_epoch_passes_once_over_the_pairs_of_each_stage(monkeypatch, tmp_path
 
 def small_recipe() -> Recipe:
     return Recipe(
-        name="small", task="semantic_cc", model={"tiny": True}, steps=40, batch_size=2, crop=32,
-        precision="fp32", optimiser=OptimiserSpec(lr=1e-2, weight_decay=0.1),
+        name="small",
+        task="semantic_cc",
+        model={"tiny": True},
+        steps=40,
+        batch_size=2,
+        crop=32,
+        precision="fp32",
+        optimiser=OptimiserSpec(lr=1e-2, weight_decay=0.1),
         augment=AugmentSpec(flip=False, rotate=False, exchange=0.0),
     )
 

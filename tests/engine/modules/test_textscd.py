@@ -65,7 +65,9 @@ def store_with(tmp_path, **settings):
     """Return a store that holds a tiny network of random weights."""
     path = tmp_path / "textscd.safetensors"
     metadata = {
-        "config": {"tiny": True, **settings}, "recipe": {"name": "test", "crop": 512}, "step": 3,
+        "config": {"tiny": True, **settings},
+        "recipe": {"name": "test", "crop": 512},
+        "step": 3,
     }
     loading.save_head(tiny(**settings).state_dict(), path, metadata)
     store = WeightsStore(tmp_path / "store")
@@ -205,7 +207,12 @@ def test_margin_is_above_half_only_for_the_likeliest_class():
 def test_class_to_class_queries_follow_the_published_rule(tmp_path):
     system = TextscdSystem(store_with(tmp_path))
     assert system.info.classes == (
-        "water", "bare ground", "low vegetation", "tree", "building", "playgrounds",
+        "water",
+        "bare ground",
+        "low vegetation",
+        "tree",
+        "building",
+        "playgrounds",
     )
     assert system.info.tile_size == 512
     system.load("cpu")
@@ -223,7 +230,8 @@ def test_class_to_class_queries_follow_the_published_rule(tmp_path):
     queries = parsed.queries
     assert not warnings
     assert [(q.object, q.direction, q.partners) for q in queries] == [
-        ("low vegetation", REMOVED, ("buildings",)), ("buildings", APPEARED, ("low vegetation",)),
+        ("low vegetation", REMOVED, ("buildings",)),
+        ("buildings", APPEARED, ("low vegetation",)),
     ]
     found = system.predict(tiles, tiles, [*queries, Query("buildings", CHANGED)])
     high = found.scores[0, :, 0] > 0.5

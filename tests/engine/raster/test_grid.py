@@ -289,8 +289,10 @@ def test_a_size_of_the_pixels_that_is_told(pair):
     small = common_grid(before, after, None, (0.5,), 0.01)
     assert small.working.width == 2
     assert small.warnings == (
-        ("With pixels of 0.01 m the images show 0.8 m by 0.7 m, too little to go by: is the pixel "
-         "size right?"),
+        (
+            "With pixels of 0.01 m the images show 0.8 m by 0.7 m, too little to go by: "
+            "is the pixel size right?"
+        ),
     )
     for size in (0.0, -1.0, 1e-200, 1001.0, math.inf, math.nan):
         with pytest.raises(InputError, match="is not possible"):
@@ -368,8 +370,19 @@ def test_finer_pixels_are_processed_at_the_nearest_trained_size(pair):
 
 @pytest.mark.parametrize(
     ("pixel", "size"),
-    [(0.5, 0.5), (0.46, 0.46), (0.55, 0.55), (0.39, 0.5), (0.6, 0.5), (1.0, 0.5), (2.0, 0.8),
-     (9.5, 9.5), (4.0, 10.0), (12.0, 10.0), (25.0, 10.0)],
+    [
+        (0.5, 0.5),
+        (0.46, 0.46),
+        (0.55, 0.55),
+        (0.39, 0.5),
+        (0.6, 0.5),
+        (1.0, 0.5),
+        (2.0, 0.8),
+        (9.5, 9.5),
+        (4.0, 10.0),
+        (12.0, 10.0),
+        (25.0, 10.0),
+    ],
 )
 def test_systems_run_at_the_sizes_they_know(pair, pixel, size):
     common = working(pair, pixel, (0.5, 10.0))

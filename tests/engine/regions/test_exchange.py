@@ -39,9 +39,7 @@ def test_an_exchange_keeps_what_belongs_together(
     trees[4:20, 22:30] = 180
     queries = parse("trees replaced by roads").queries
     case = Case(tmp_path, [trees, roads], queries)
-    maps = extraction.ClassMaps(
-        case.raster("b.tif", before), case.raster("a.tif", after), NAMES
-    )
+    maps = extraction.ClassMaps(case.raster("b.tif", before), case.raster("a.tif", after), NAMES)
     fitting = str(tmp_path / "fitting.tif")
     with RasterWriter(fitting, case.grid, 2, nodata=255) as writer:
         summary = case.build(classes=maps, fitting=writer)

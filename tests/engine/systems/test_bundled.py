@@ -169,17 +169,20 @@ def test_exchanged_dates_exchange_the_answers_in_coarse_pixels_too(system, coars
     assert ((forward >= 0.5) != (exchanged >= 0.5)).mean() < 0.001
 
 
-@pytest.mark.parametrize(("name", "way", "fits"), [
-    ("buildings", "appeared", True),
-    ("buildings", "changed", True),
-    ("buildings", "removed", False),  # the other direction scores higher
-    ("roads", "appeared", False),
-    ("roads", "removed", False),  # nothing was built on the earlier date
-    ("trees", "removed", True),
-    ("trees", "appeared", False),  # there are no plants on the later date
-    ("water", "appeared", False),
-    ("elephants", "appeared", False),
-])
+@pytest.mark.parametrize(
+    ("name", "way", "fits"),
+    [
+        ("buildings", "appeared", True),
+        ("buildings", "changed", True),
+        ("buildings", "removed", False),  # the other direction scores higher
+        ("roads", "appeared", False),
+        ("roads", "removed", False),  # nothing was built on the earlier date
+        ("trees", "removed", True),
+        ("trees", "appeared", False),  # there are no plants on the later date
+        ("water", "appeared", False),
+        ("elephants", "appeared", False),
+    ],
+)
 def test_a_coarse_change_fits_a_query_of_its_direction_and_kind(monkeypatch, name, way, fits):
     raw = {("buildings", "appeared"): 1, ("roads", "removed"): 1, ("trees", "removed"): 1}
     classes = np.full((2, 6, 8, 8), -5.0, np.float32)
@@ -187,9 +190,13 @@ def test_a_coarse_change_fits_a_query_of_its_direction_and_kind(monkeypatch, nam
     if name == "water":
         classes[1, CLASS_NAMES.index("water")] = 9
     system = BundledSystem()
-    monkeypatch.setattr(system, "_raw", lambda _, queries: np.stack(
-        [np.full((32, 32), raw.get((q.object, q.direction), 0), np.float32) for q in queries]
-    ))
+    monkeypatch.setattr(
+        system,
+        "_raw",
+        lambda _, queries: np.stack(
+            [np.full((32, 32), raw.get((q.object, q.direction), 0), np.float32) for q in queries]
+        ),
+    )
     found = system._best_fitting([], [Query(name, way, coarse=True)], classes)
     assert found.shape == (1, 32, 32)
     assert found.all() if fits else not found.any()

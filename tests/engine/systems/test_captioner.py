@@ -106,11 +106,13 @@ def _chain(table: dict[tuple[int, ...], dict[int, float]]):
 
 
 def test_the_beam_finds_what_greed_misses() -> None:
-    go_on = _chain({
-        (): {_A: 0.6, _B: 0.4},
-        (_A,): {7: 0.35, _B: 0.33, _C: 0.32},
-        (_B,): {_C: 1.0},
-    })
+    go_on = _chain(
+        {
+            (): {_A: 0.6, _B: 0.4},
+            (_A,): {7: 0.35, _B: 0.33, _C: 0.32},
+            (_B,): {_C: 1.0},
+        }
+    )
     assert decode(go_on, 10, beams=1)[0] == [_A, 7]
     words, changed = decode(go_on, 10, beams=3)
     assert words == [_B, _C]

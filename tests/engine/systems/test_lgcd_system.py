@@ -115,9 +115,7 @@ def test_queries_share_one_pass_of_the_encoder_however_they_are_divided(trained,
     queries = [Query(noun, d) for noun in ("roads", "trees") for d in ("appeared", "removed")]
     together = system.predict(before, after, queries).scores
     assert images == [4]
-    monkeypatch.setattr(
-        "changescribe.engine.systems.lgcd._PIXELS_AT_ONCE", {"cpu": 3 * 64 * 96}
-    )
+    monkeypatch.setattr("changescribe.engine.systems.lgcd._PIXELS_AT_ONCE", {"cpu": 3 * 64 * 96})
     assert np.allclose(system.predict(before, after, queries).scores, together, atol=1e-5)
     for row, query in enumerate(queries):
         alone = system.predict(before[1:], after[1:], [query]).scores

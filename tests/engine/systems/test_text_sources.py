@@ -160,18 +160,27 @@ def tiny_llava(folder):
     fast = tf.PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, additional_special_tokens=["<image>"], **marks
     )
-    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2,
-             "num_attention_heads": 2}
+    sizes = {
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+    }
     torch.manual_seed(0)
-    model = tf.LlavaForConditionalGeneration(tf.LlavaConfig(
-        vision_config=tf.CLIPVisionConfig(image_size=32, patch_size=16, **sizes),
-        text_config=tf.LlamaConfig(vocab_size=len(words), num_key_value_heads=2, **sizes),
-        image_token_id=words.index("<image>"),
-    ))
+    model = tf.LlavaForConditionalGeneration(
+        tf.LlavaConfig(
+            vision_config=tf.CLIPVisionConfig(image_size=32, patch_size=16, **sizes),
+            text_config=tf.LlamaConfig(vocab_size=len(words), num_key_value_heads=2, **sizes),
+            image_token_id=words.index("<image>"),
+        )
+    )
     model.generation_config.pad_token_id = words.index("<pad>")
     images = tf.CLIPImageProcessor(size={"shortest_edge": 32}, crop_size=32)
     processor = tf.LlavaProcessor(
-        images, fast, patch_size=16, vision_feature_select_strategy="default",
+        images,
+        fast,
+        patch_size=16,
+        vision_feature_select_strategy="default",
         num_additional_image_tokens=1,
     )
     model.save_pretrained(folder)

@@ -102,16 +102,19 @@ def test_too_little_ground_says_nothing(kept):
 INFO = SystemInfo("s", "", "", (0.44,), ("building", "water"), 64, 16, 1, "1", "")
 
 
-@pytest.mark.parametrize(("text", "pixel_size", "coarse"), [
-    ("buildings built", 0.5, False),
-    ("buildings built", 2.0, False),  # magnified: the system knows what it sees
-    ("buildings built", 10.0, True),
-    ("buildings built", None, False),
-    ("anything changed", 1.1, False),
-    ("anything changed", 2.0, True),
-    ("anything changed", 10.0, True),
-    ("anything changed", None, True),
-])
+@pytest.mark.parametrize(
+    ("text", "pixel_size", "coarse"),
+    [
+        ("buildings built", 0.5, False),
+        ("buildings built", 2.0, False),  # magnified: the system knows what it sees
+        ("buildings built", 10.0, True),
+        ("buildings built", None, False),
+        ("anything changed", 1.1, False),
+        ("anything changed", 2.0, True),
+        ("anything changed", 10.0, True),
+        ("anything changed", None, True),
+    ],
+)
 def test_queries_are_coarse_where_objects_cannot_be_known_by_their_shape(text, pixel_size, coarse):
     parsed = prompt.resolve(prompt.parse(text), ["buildings", "water"])
     queries = queries_for(parsed, pixel_size, INFO)

@@ -49,10 +49,20 @@ def asked(brightness: InProcessHost, monkeypatch: pytest.MonkeyPatch) -> Iterato
 
 
 def detect(pair: tuple[str, str], out: Path, *options: str) -> int:
-    return main([
-        "detect", *pair, "--out", str(out), "--system", "brightness", "--prompt",
-        "buildings built", "--json", *options,
-    ])
+    return main(
+        [
+            "detect",
+            *pair,
+            "--out",
+            str(out),
+            "--system",
+            "brightness",
+            "--prompt",
+            "buildings built",
+            "--json",
+            *options,
+        ]
+    )
 
 
 def runs_row(path: Path) -> dict[str, Any]:

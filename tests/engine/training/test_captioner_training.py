@@ -27,13 +27,31 @@ from changescribe.engine.training.scenes.consensus import Consensus
 from changescribe.engine.wording.reading import NO_CHANGE
 
 _QUICK = Schedule(
-    epochs=6, eye_steps=60, folds=2, reward_steps=4, groups=3, crops=3, samples=3, batch=20,
-    rate=3e-3, eye_rate=3e-3,
+    epochs=6,
+    eye_steps=60,
+    folds=2,
+    reward_steps=4,
+    groups=3,
+    crops=3,
+    samples=3,
+    batch=20,
+    rate=3e-3,
+    eye_rate=3e-3,
 )
-_ROAD = ("a road appears on the left", "a road is built", "a new road appears",
-         "a road appears", "the road is built on the left")
-_HOUSES = ("many houses are built", "many houses appear", "houses are built on bareland",
-           "many new houses are built", "many houses are built here")
+_ROAD = (
+    "a road appears on the left",
+    "a road is built",
+    "a new road appears",
+    "a road appears",
+    "the road is built on the left",
+)
+_HOUSES = (
+    "many houses are built",
+    "many houses appear",
+    "houses are built on bareland",
+    "many new houses are built",
+    "many houses are built here",
+)
 #: Channels of a cell beside the scores.
 _DATE = 4
 
@@ -125,9 +143,10 @@ def test_the_reward_is_cider_d() -> None:
     scorer = pytest.importorskip("pycocoevalcap.cider.cider").Cider()
     groups = [_ROAD, _HOUSES, NO_CHANGE, ("trees are removed", "a wood is cut down")]
     answers = ("a road appears here", "houses appear", "nothing has changed", "the wood is cut")
-    given = {n: list(group) for n, group in enumerate(groups)}, {
-        n: [answer] for n, answer in enumerate(answers)
-    }
+    given = (
+        {n: list(group) for n, group in enumerate(groups)},
+        {n: [answer] for n, answer in enumerate(answers)},
+    )
     from changescribe.engine.training.scenes import consensus
 
     marked = consensus._END

@@ -132,9 +132,9 @@ def test_foreign_labels_say_that_something_changed_but_not_what(tmp_path):
     source = foreign.ForeignPairs(tmp_path, foreign.FOREIGN["oscd"], "a_1+a_2")
     assert len(source.pairs) == 1
     crops = [source.draw(rng) for _ in range(8)]
-    asked = np.concatenate([
-        p.changes[..., [labels.BUILDING, labels.ROAD], sample.APPEARED].ravel() for p in crops
-    ])
+    asked = np.concatenate(
+        [p.changes[..., [labels.BUILDING, labels.ROAD], sample.APPEARED].ravel() for p in crops]
+    )
     assert set(asked) == {0, labels.SOME}
     assert 0.05 < (asked == labels.SOME).mean() < 0.5
     for pair in crops:
@@ -251,8 +251,17 @@ def test_missing_data_is_told(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     "layout",
-    ["levir", "same:levir", "year:oscd", "paste:levir:generated", "oscd-bercy+nantes",
-     "airchange-Szada", "same:oscd-bercy", "paste:levir:airchange-Szada", "epfl_roads"],
+    [
+        "levir",
+        "same:levir",
+        "year:oscd",
+        "paste:levir:generated",
+        "oscd-bercy+nantes",
+        "airchange-Szada",
+        "same:oscd-bercy",
+        "paste:levir:airchange-Szada",
+        "epfl_roads",
+    ],
 )
 def test_layouts_are_known(layout):
     datasets.check_layout(layout)
@@ -260,9 +269,22 @@ def test_layouts_are_known(layout):
 
 @pytest.mark.parametrize(
     "layout",
-    ["levr", "sane:levir", "same:levr", "same:", "same:levir:levir", "paste:levir",
-     "paste:levir:levir:levir", "same:same:levir", "levir-1", "naip_trees-a", "oscd-", "oscd-a+",
-     "paste:levir:generated-a", ""],
+    [
+        "levr",
+        "sane:levir",
+        "same:levr",
+        "same:",
+        "same:levir:levir",
+        "paste:levir",
+        "paste:levir:levir:levir",
+        "same:same:levir",
+        "levir-1",
+        "naip_trees-a",
+        "oscd-",
+        "oscd-a+",
+        "paste:levir:generated-a",
+        "",
+    ],
 )
 def test_a_misspelt_layout_is_told_before_anything_is_opened(layout, tmp_path, monkeypatch):
     def opened(*_):
@@ -319,8 +341,13 @@ def _captioned(monkeypatch, tmp_path, *crops: list[str]) -> sources.CaptionedPai
 
 def test_sentences_say_what_changed_somewhere_in_their_crop(tmp_path, monkeypatch):
     gone = "trees are removed"
-    source = _captioned(monkeypatch, tmp_path, [gone] * 3 + ["houses appear"] * 2,
-                        ["houses appear"] * 5, [gone] * 2 + ["houses appear"] * 3)
+    source = _captioned(
+        monkeypatch,
+        tmp_path,
+        [gone] * 3 + ["houses appear"] * 2,
+        ["houses appear"] * 5,
+        [gone] * 2 + ["houses appear"] * 3,
+    )
     drawn = {}
     for seed in range(20):
         pair = source.draw(np.random.default_rng(seed))

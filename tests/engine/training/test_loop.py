@@ -158,8 +158,9 @@ def test_an_interrupted_run_ends_bit_by_bit_like_an_uninterrupted_one(tmp_path, 
     logs = [_rows(tmp_path / run / "log.csv") for run in ("whole", "parts")]
     assert [row["step"] for row in logs[1]] == list("123456")
     assert [row["loss"] for row in logs[0]] == [row["loss"] for row in logs[1]]
-    assert _rows(tmp_path / "whole/validation.csv")[-1] == _rows(
-        tmp_path / "parts/validation.csv")[-1]
+    assert (
+        _rows(tmp_path / "whole/validation.csv")[-1] == _rows(tmp_path / "parts/validation.csv")[-1]
+    )
     whole, parts = (read_head(tmp_path / run / "model.safetensors") for run in ("whole", "parts"))
     assert _equal(dict(whole[0]), dict(parts[0]))
     assert whole[1] == parts[1]
@@ -168,8 +169,15 @@ def test_an_interrupted_run_ends_bit_by_bit_like_an_uninterrupted_one(tmp_path, 
 def test_frozen_parts_stay_and_are_not_written(tmp_path, data):
     path = loop.train(_recipe(tmp_path), tmp_path / "run", data=data, task=TinyTask())
     state, header = read_head(path)
-    assert set(state) == {"head.weight", "head.bias", "norm.weight", "norm.bias",
-                          "norm.running_mean", "norm.running_var", "norm.num_batches_tracked"}
+    assert set(state) == {
+        "head.weight",
+        "head.bias",
+        "norm.weight",
+        "norm.bias",
+        "norm.running_mean",
+        "norm.running_var",
+        "norm.num_batches_tracked",
+    }
     assert (header["system"], header["step"], header["classes"]) == ("tiny", 6, ["a", "b"])
     assert header["recipe"]["optimiser"]["lr"] == 0.01
     torch.manual_seed(17)
@@ -180,8 +188,9 @@ def test_frozen_parts_stay_and_are_not_written(tmp_path, data):
 
 
 def test_validation_chooses_the_best_weights_and_logs(tmp_path, data):
-    text = RECIPE.replace("steps: 6", "steps: 40").replace("validate_every: 2",
-                                                           "validate_every: 10")
+    text = RECIPE.replace("steps: 6", "steps: 40").replace(
+        "validate_every: 2", "validate_every: 10"
+    )
     loop.train(_recipe(tmp_path, text), tmp_path / "run", data=data, task=TinyTask())
     rows = _rows(tmp_path / "run" / "validation.csv")
     assert [row["step"] for row in rows] == ["10", "20", "30", "40"]
@@ -231,10 +240,12 @@ def test_a_fresh_start_leaves_no_checkpoint_to_go_on_from(tmp_path, data, monkey
 
 @pytest.mark.parametrize(
     ("line", "told"),
-    [("start_from: none", "built on is missing: none"),
-     ("start_from: bad", "model.safetensors"),
-     ("data: [{layout: levir_cd, split: nowhere}]", "nowhere"),
-     ("validation: {layout: levir_cd, split: nowhere}", "nowhere")],
+    [
+        ("start_from: none", "built on is missing: none"),
+        ("start_from: bad", "model.safetensors"),
+        ("data: [{layout: levir_cd, split: nowhere}]", "nowhere"),
+        ("validation: {layout: levir_cd, split: nowhere}", "nowhere"),
+    ],
 )
 def test_a_fresh_start_that_cannot_begin_leaves_the_earlier_run(tmp_path, data, line, told):
     text = RECIPE.replace("steps: 6", "steps: 1")
@@ -331,8 +342,13 @@ def test_a_result_can_be_blended_with_that_of_another_run(tmp_path, data):
 
 @pytest.mark.parametrize(
     ("wanted", "gpu", "several"),
-    [("cuda", True, False), ("auto", True, False), ("cpu", True, True), ("auto", False, True),
-     ("cuda", False, True)],
+    [
+        ("cuda", True, False),
+        ("auto", True, False),
+        ("cpu", True, True),
+        ("auto", False, True),
+        ("cuda", False, True),
+    ],
 )
 def test_processes_are_for_cpus(tmp_path, monkeypatch, wanted, gpu, several):
     def choose(name):
@@ -359,8 +375,14 @@ def test_the_progress_bar_ends_where_the_run_does(tmp_path, data, capfd):
 
 
 def _trainer(**changes) -> trainer.Trainer:
-    recipe = Recipe("t", task="tiny", steps=10, precision="fp32",
-                    optimiser=OptimiserSpec(name="sgd", lr=0.1, momentum=0), **changes)
+    recipe = Recipe(
+        "t",
+        task="tiny",
+        steps=10,
+        precision="fp32",
+        optimiser=OptimiserSpec(name="sgd", lr=0.1, momentum=0),
+        **changes,
+    )
     return trainer.Trainer(recipe, TinyTask())
 
 

@@ -44,7 +44,12 @@ def _make(checkout: Path, data: str | None, *arguments: str) -> subprocess.Compl
         environment["CHANGESCRIBE_DATA"] = data
     return subprocess.run(
         ["bash", "scripts/model.sh", *arguments],
-        cwd=checkout, env=environment, capture_output=True, text=True, check=False, timeout=60,
+        cwd=checkout,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
     )
 
 

@@ -116,8 +116,14 @@ def _second(folder) -> None:
 def test_second(tmp_path):
     _second(tmp_path / "train")
     pairs = open_pairs(DataSpec("second", split="train"), tmp_path)
-    assert pairs.classes == ("water", "bare ground", "low vegetation", "trees", "buildings",
-                             "playgrounds")
+    assert pairs.classes == (
+        "water",
+        "bare ground",
+        "low vegetation",
+        "trees",
+        "buildings",
+        "playgrounds",
+    )
     pair = pairs.read(0)
     assert pair.change.sum() == 16 + 4
     assert set(np.unique(pair.semantic_before)) == {4, UNKNOWN}
@@ -163,12 +169,19 @@ def test_levir_mci(tmp_path):
 
 def test_project_tiles_and_captioned_crops(tmp_path):
     _binary_set(tmp_path, ("before", "after", "label"), ("test_2", "test_30", "test_31"), "tif")
-    names = {s: open_pairs(DataSpec("levir_tiles", split=s), tmp_path).names
-             for s in ("train", "val", "")}
-    assert names == {"train": ["test_2", "test_30"], "val": ["test_31"],
-                     "": ["test_2", "test_30", "test_31"]}
-    rows = [{"tile": t, "box": [8, 4, 24, 12], "captions": [f"said of {t}"]}
-            for t in ("test_2", "test_31")]
+    names = {
+        s: open_pairs(DataSpec("levir_tiles", split=s), tmp_path).names
+        for s in ("train", "val", "")
+    }
+    assert names == {
+        "train": ["test_2", "test_30"],
+        "val": ["test_31"],
+        "": ["test_2", "test_30", "test_31"],
+    }
+    rows = [
+        {"tile": t, "box": [8, 4, 24, 12], "captions": [f"said of {t}"]}
+        for t in ("test_2", "test_31")
+    ]
     (tmp_path / "captions.json").write_text(json.dumps(rows))
     pairs = open_pairs(DataSpec("levir_crops", split="val"), tmp_path)
     assert (pairs.names, pairs.size(0)) == (["test_31_8_4"], (8, 16))
@@ -212,8 +225,10 @@ def test_the_real_tiles_are_laid_out_so():
     data = os.environ.get("CHANGESCRIBE_DATA", "")
     if not (Path(data) / "levir").is_dir():
         pytest.skip("needs the folder of imagery named by CHANGESCRIBE_DATA")
-    counts = {s: len(open_pairs(DataSpec("levir_tiles", "levir", s), Path(data)))
-              for s in ("train", "val")}
+    counts = {
+        s: len(open_pairs(DataSpec("levir_tiles", "levir", s), Path(data)))
+        for s in ("train", "val")
+    }
     assert counts == {"train": 30, "val": 6}
     crops_ = open_pairs(DataSpec("levir_crops", "levir", "val"), Path(data))
     pair = crops_.read(0)
@@ -225,9 +240,16 @@ def test_the_real_tiles_are_laid_out_so():
 def _pair() -> LabelledPair:
     mask = (_mask() > 0).astype(np.uint8)
     image = np.dstack([_mask()] * 3)
-    return LabelledPair(np.zeros_like(image), image, mask, mask * 3, mask * 5, ("built",),
-                        {("roads", "appeared"): mask, ("roads", "removed"): mask * 0},
-                        ("one", "two"))
+    return LabelledPair(
+        np.zeros_like(image),
+        image,
+        mask,
+        mask * 3,
+        mask * 5,
+        ("built",),
+        {("roads", "appeared"): mask, ("roads", "removed"): mask * 0},
+        ("one", "two"),
+    )
 
 
 def test_exchanged_dates_exchange_all_that_depends_on_them():
@@ -252,14 +274,16 @@ def test_augmentation_keeps_labels_on_their_pixels():
         seen.add(pair.change.tobytes())
     assert len(seen) == 8
     still = AugmentSpec(flip=False, rotate=False, exchange=0)
-    assert np.array_equal(crops.augmented(_pair(), still, np.random.default_rng(0)).after,
-                          _pair().after)
+    assert np.array_equal(
+        crops.augmented(_pair(), still, np.random.default_rng(0)).after, _pair().after
+    )
 
 
 def test_crops_depend_on_seed_and_index_alone_and_hold_change_where_wanted(tmp_path):
     _binary_set(tmp_path)
-    recipe = Recipe("t", task="t", steps=1, crop=8, seed=3,
-                    data=[DataSpec("levir_cd", changed=1.0)])
+    recipe = Recipe(
+        "t", task="t", steps=1, crop=8, seed=3, data=[DataSpec("levir_cd", changed=1.0)]
+    )
 
     def sample(pair, rng):
         return {"after": pair.after, "change": pair.change, "n": np.array(rng.random())}

@@ -61,8 +61,11 @@ def _polygons(path, rows, epsg=UTM) -> None:
     source.FlushCache()
 
 
-ROWS = [(BUILT, "Buildings", "appeared", "accepted"), (GONE, "trees", "removed", "accepted"),
-        (UNCLEAR, "trees", "changed", "unreviewed")]
+ROWS = [
+    (BUILT, "Buildings", "appeared", "accepted"),
+    (GONE, "trees", "removed", "accepted"),
+    (UNCLEAR, "trees", "changed", "unreviewed"),
+]
 
 
 def _site(folder, epsg=UTM, rows=ROWS) -> None:
@@ -71,8 +74,12 @@ def _site(folder, epsg=UTM, rows=ROWS) -> None:
         array = rng.integers(0, 255, (40, 48, 3)).astype(np.uint8)
         _raster(folder / "before" / f"{name}.tif", array, left)
         # The later raster has 16 bits, and a grid of its own that reaches less far east.
-        _raster(folder / "after" / f"{name}.tif", np.kron(array[:, :44], np.ones((2, 2, 1)))
-                .astype(np.uint16) * 40, left, pixel=0.5)
+        _raster(
+            folder / "after" / f"{name}.tif",
+            np.kron(array[:, :44], np.ones((2, 2, 1))).astype(np.uint16) * 40,
+            left,
+            pixel=0.5,
+        )
     _polygons(folder / "changes.gpkg", rows, epsg)
 
 

@@ -24,8 +24,11 @@ def _load(tmp_path, text):
 
 
 def test_defaults_types_and_writing(tmp_path):
-    recipe = _load(tmp_path, GOOD + "optimiser: {lr: 1e-4, betas: [0.9, 0.99]}\n"
-                   "validation: {layout: levir_cd, split: val}\nmodel: {tiny: true}\n")
+    recipe = _load(
+        tmp_path,
+        GOOD + "optimiser: {lr: 1e-4, betas: [0.9, 0.99]}\n"
+        "validation: {layout: levir_cd, split: val}\nmodel: {tiny: true}\n",
+    )
     assert recipe.optimiser.lr == 1e-4  # which YAML itself would read as text
     assert tuple(recipe.optimiser.betas) == (0.9, 0.99)
     assert recipe.model == {"tiny": True}
@@ -81,8 +84,12 @@ def test_only_a_bare_name_is_that_of_a_shipped_recipe(tmp_path):
 
 @pytest.mark.parametrize(
     ("start", "terms"),
-    [("", "open"), ("bundled_open", "open"), ("bundled_deep", "restricted"),
-     ("a_run_of_my_own", "restricted")],
+    [
+        ("", "open"),
+        ("bundled_open", "open"),
+        ("bundled_deep", "restricted"),
+        ("a_run_of_my_own", "restricted"),
+    ],
 )
 def test_terms_are_those_of_the_stages_before_too(tmp_path, start, terms):
     text = GOOD.replace("layout: levir_cd", "layout: levir_cd, terms: open")

@@ -49,8 +49,13 @@ def test_scenes_of_another_generator_are_refused(tmp_path, monkeypatch):
 
 
 def test_registered_scenes_differ_by_the_misregistration_alone():
-    seed = next(seed for seed in range(20) if not np.array_equal(
-        synthesise(seed, 64).after, synthesise(seed, 64, registered=True).after))
+    seed = next(
+        seed
+        for seed in range(20)
+        if not np.array_equal(
+            synthesise(seed, 64).after, synthesise(seed, 64, registered=True).after
+        )
+    )
     as_drawn, registered = synthesise(seed, 64), synthesise(seed, 64, registered=True)
     assert np.array_equal(as_drawn.before, registered.before)
     assert np.array_equal(as_drawn.labels_after, registered.labels_after)

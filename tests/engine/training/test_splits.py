@@ -22,7 +22,6 @@ from changescribe.engine.training.scenes.phrases import build_bank
 pytestmark = pytest.mark.torch
 
 
-
 @pytest.mark.parametrize("layout", ["levir", "levir_captions", "same:levir", "paste:levir:levir"])
 def test_training_reads_tiles_1_to_30_and_no_tile_that_is_measured_on(
     layout, tmp_path, monkeypatch

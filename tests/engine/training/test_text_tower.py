@@ -15,9 +15,18 @@ from changescribe.engine.text.tokenizer import WordPieceTokenizer
 
 # Nearest of these to each key, by the shipped file.
 SYNONYMS = {
-    "homes": "buildings", "dwellings": "buildings", "motorway": "roads", "lane": "roads",
-    "woodland": "trees", "jungle": "trees", "lagoon": "water", "creek": "water",
-    "lawn": "grass", "dirt": "bare ground", "automobiles": "cars", "yachts": "ships",
+    "homes": "buildings",
+    "dwellings": "buildings",
+    "motorway": "roads",
+    "lane": "roads",
+    "woodland": "trees",
+    "jungle": "trees",
+    "lagoon": "water",
+    "creek": "water",
+    "lawn": "grass",
+    "dirt": "bare ground",
+    "automobiles": "cars",
+    "yachts": "ships",
 }
 CLASSES = tuple(dict.fromkeys(SYNONYMS.values()))
 

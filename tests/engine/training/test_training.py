@@ -49,8 +49,16 @@ def random_text(texts: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _trainer() -> Trainer:
-    recipe = Recipe("tiny", task="bundled", model=asdict(TINY), steps=40, ema=0.997, clip=5.0,
-                    optimiser=OptimiserSpec(lr=5e-3), schedule=ScheduleSpec(warmup=2))
+    recipe = Recipe(
+        "tiny",
+        task="bundled",
+        model=asdict(TINY),
+        steps=40,
+        ema=0.997,
+        clip=5.0,
+        optimiser=OptimiserSpec(lr=5e-3),
+        schedule=ScheduleSpec(warmup=2),
+    )
     task = BundledTask(random_text)
     task.prepare(recipe, 0)
     return Trainer(recipe, task)
@@ -69,9 +77,15 @@ def _batch() -> dict[str, torch.Tensor]:
     targets = torch.full((2, 2, 6, 32, 32), 255, dtype=torch.uint8)
     targets[:, 0, 0], targets[:, 1, 0] = truth[:, ::2, ::2] * 4, 0
     steady = torch.zeros(2, 6, 16, 16, dtype=torch.bool)
-    return {"before": before, "after": after, "state_before": state_before,
-            "state_after": state_after, "steady": steady, "targets": targets,
-            "said": torch.full((2, 2, 6), 255, dtype=torch.uint8)}
+    return {
+        "before": before,
+        "after": after,
+        "state_before": state_before,
+        "state_after": state_after,
+        "steady": steady,
+        "targets": targets,
+        "said": torch.full((2, 2, 6), 255, dtype=torch.uint8),
+    }
 
 
 def test_change_loss_by_hand():
@@ -147,8 +161,10 @@ def test_what_is_said_is_asked_in_the_direction_it_was_said_of():
         sentence = trainer.task.text.sentences[trainer.task.bank.of_class(labels.TREE)[:1]]
         dates = batch["before"].float(), batch["after"].float()
         with torch.no_grad():
-            return [float(trainer.model(*pair, sentence).flatten(1).topk(20).values.mean())
-                    for pair in (dates, dates[::-1])]
+            return [
+                float(trainer.model(*pair, sentence).flatten(1).topk(20).values.mean())
+                for pair in (dates, dates[::-1])
+            ]
 
     for step in range(30):
         trainer.step(step, [batch])
@@ -209,8 +225,13 @@ def test_train_writes_weights_that_load(tmp_path):
     for number in range(2):
         images = rng.integers(0, 255, (2, 320, 320, 3)).astype(np.uint8)
         codes = rng.integers(0, 7, (2, 320, 320)).astype(np.uint8)
-        np.savez(scenes / f"{number}.npz", before=images[0], after=images[1],
-                 label_before=codes[0], label_after=codes[1])
+        np.savez(
+            scenes / f"{number}.npz",
+            before=images[0],
+            after=images[1],
+            label_before=codes[0],
+            label_after=codes[1],
+        )
     recipe = tmp_path / "tiny.yaml"
     recipe.write_text(
         "name: tiny\ntask: bundled\nsteps: 2\nbatch_size: 1\nema: 0.99\n"
@@ -260,8 +281,15 @@ def test_what_the_bundled_model_would_ignore_is_refused(tmp_path, monkeypatch, c
 
 def test_what_the_bundled_model_uses_is_not_refused(tmp_path):
     ground = DataSpec("paste:levir:naip_trees", options={"scales": [0.9, 1.5]})
-    recipe = Recipe("tiny", task="bundled", steps=1, data=[ground], crop=512,
-                    validation=DataSpec("levir_cd", split="val"), loss={"some": 4.0})
+    recipe = Recipe(
+        "tiny",
+        task="bundled",
+        steps=1,
+        data=[ground],
+        crop=512,
+        validation=DataSpec("levir_cd", split="val"),
+        loss={"some": 4.0},
+    )
     BundledTask().check(recipe, tmp_path)  # validation tiles have the size of crops
     for name in ("bundled_elsewhere", "bundled_round", "bundled_open"):
         BundledTask().check(load_recipe(name), tmp_path)

@@ -22,9 +22,18 @@ def test_what_the_systems_need_is_in_the_catalogue() -> None:
         SHIPPED
     )
     for needed in (
-        "clip-vit-b-16-openai", "clip-vit-b-32-openai", "remoteclip-vit-b-32", "resnet18-imagenet",
-        "resnet34-imagenet", "resnet50-imagenet", "sam-vit-l", "tiny-llava-v1",
-        "qwen2.5-0.5b-instruct", "lg-cd-head", "mmchange-head", "textscd-head",
+        "clip-vit-b-16-openai",
+        "clip-vit-b-32-openai",
+        "remoteclip-vit-b-32",
+        "resnet18-imagenet",
+        "resnet34-imagenet",
+        "resnet50-imagenet",
+        "sam-vit-l",
+        "tiny-llava-v1",
+        "qwen2.5-0.5b-instruct",
+        "lg-cd-head",
+        "mmchange-head",
+        "textscd-head",
     ):
         assert needed in SHIPPED
     assert {entry.format for entry in SHIPPED.values()} == set(catalogue.FORMATS)

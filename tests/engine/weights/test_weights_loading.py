@@ -114,9 +114,7 @@ def test_a_torchscript_archive_is_opened_only_where_it_is_the_pinned_one(tmp_pat
     for unpinned in (None, "0" * 64):
         with pytest.raises(WeightsError, match="holds a program"):
             loading.state_dict(path, pinned_sha256=unpinned)
-    assert torch.equal(
-        loading.state_dict(path, pinned_sha256=pinned)["0.weight"], module[0].weight
-    )
+    assert torch.equal(loading.state_dict(path, pinned_sha256=pinned)["0.weight"], module[0].weight)
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -138,8 +136,13 @@ def test_a_transformers_folder(tmp_path: Path) -> None:
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
     config = Qwen2Config(
-        vocab_size=50, hidden_size=16, intermediate_size=32, num_hidden_layers=1,
-        num_attention_heads=2, num_key_value_heads=1, max_position_embeddings=32,
+        vocab_size=50,
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        max_position_embeddings=32,
     )
     model = Qwen2ForCausalLM(config)
     model.save_pretrained(tmp_path / "qwen")
@@ -156,11 +159,17 @@ def test_code_of_a_transformers_folder_is_never_run(tmp_path: Path) -> None:
     folder, marker = tmp_path / "custom", tmp_path / "was here"
     folder.mkdir()
     (folder / "modeling_custom.py").write_text(f"import os; os.mkdir({str(marker)!r})")
-    (folder / "config.json").write_text(json.dumps({
-        "model_type": "custom",
-        "auto_map": {"AutoConfig": "modeling_custom.Config", "AutoModelForCausalLM":
-                     "modeling_custom.Model"},
-    }))
+    (folder / "config.json").write_text(
+        json.dumps(
+            {
+                "model_type": "custom",
+                "auto_map": {
+                    "AutoConfig": "modeling_custom.Config",
+                    "AutoModelForCausalLM": "modeling_custom.Model",
+                },
+            }
+        )
+    )
     with pytest.raises(WeightsError, match="cannot be loaded"):
         loading.transformers_part(folder)
     assert not marker.exists()
@@ -215,7 +224,11 @@ def test_a_sam2_checkpoint_as_build_sam2_takes_it(tmp_path: Path) -> None:
     with torch.inference_mode():
         maps = trunk(torch.zeros(1, 3, 64, 64))
     assert [tuple(m.shape[1:]) for m in maps] == [
-        (96, 16, 16), (192, 8, 8), (384, 4, 4), (768, 2, 2)]
+        (96, 16, 16),
+        (192, 8, 8),
+        (384, 4, 4),
+        (768, 2, 2),
+    ]
     assert equal(loading.sam2_model(path, "tiny"), model)
     with pytest.raises(WeightsError, match="does not hold the weights of this model"):
         loading.hiera_trunk(path, "small")

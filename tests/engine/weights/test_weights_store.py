@@ -62,8 +62,13 @@ def test_what_is_missing_is_named_with_size_terms_and_the_ways_to_get_it(
     with pytest.raises(WeightsError) as caught:
         store.path("small-clip")
     assert caught.value.message == "Small CLIP is missing: weights.pt, 288 kB."
-    for words in ('"Download"', "models fetch small-clip", "Import from folder", "models import",
-                  "Terms: For tests."):
+    for words in (
+        '"Download"',
+        "models fetch small-clip",
+        "Import from folder",
+        "models import",
+        "Terms: For tests.",
+    ):
         assert words in caught.value.hint
     assert caught.value.exit_code == 2
 
@@ -140,9 +145,7 @@ def stick(tmp_path: Path) -> Path:
     return folder
 
 
-def test_import_from_a_folder_or_another_store(
-    server: Server, tmp_path: Path, stick: Path
-) -> None:
+def test_import_from_a_folder_or_another_store(server: Server, tmp_path: Path, stick: Path) -> None:
     store = a_store(tmp_path, make_entry(server), make_entry(server, id="other", file="other.pt"))
     imported = store.import_from(stick)
     assert [(stored.entry.id, stored.sha256) for stored in imported] == [("small-clip", SHA256)]
@@ -213,18 +216,32 @@ def test_a_cancelled_import_leaves_nothing(server: Server, tmp_path: Path, stick
 def test_a_folder_of_transformers(server: Server, tmp_path: Path) -> None:
     model = tmp_path / "stick" / "small-model"
     model.mkdir(parents=True)
-    for name in ("config.json", "model.safetensors", "tokenizer.json", "modeling.py",
-                 "pytorch_model.bin"):
+    for name in (
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "modeling.py",
+        "pytorch_model.bin",
+    ):
         (model / name).write_text(name)
     (model / "onnx").mkdir()
-    entry = make_entry(server, id="small-model", file="small-model", sha256=None, size=None,
-                       format=TRANSFORMERS_FOLDER)
+    entry = make_entry(
+        server,
+        id="small-model",
+        file="small-model",
+        sha256=None,
+        size=None,
+        format=TRANSFORMERS_FOLDER,
+    )
     store = a_store(tmp_path, entry)
     store.import_from(tmp_path / "stick")
     path = store.path("small-model")
     # No code, and no pickles where there are safetensors.
     assert sorted(p.name for p in path.iterdir()) == [
-        "config.json", "model.safetensors", "tokenizer.json"]
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+    ]
     (path / "model.safetensors").write_text("model.safetensorX")
     os.utime(path / "model.safetensors", (1, 1))
     with pytest.raises(WeightsError, match=r"SHA-256 of model\.safetensors"):

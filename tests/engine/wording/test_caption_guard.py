@@ -172,7 +172,10 @@ def test_a_corner_of_a_region_is_not_many() -> None:
 def test_the_user_is_told_how_many_and_why() -> None:
     guard = Guard()
     for sentence in (
-        "Some houses are built.", "Trees are cut down.", "Houses are gone.", "all all houses rose"
+        "Some houses are built.",
+        "Trees are cut down.",
+        "Houses are gone.",
+        "all all houses rose",
     ):
         guard.passes(sentence, facts("building+4"))
     assert guard.warnings == (

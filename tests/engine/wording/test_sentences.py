@@ -15,47 +15,69 @@ def _events(short: str) -> set[tuple[str, str]]:
     return {(item[:-1], _WAYS[item[-1]]) for item in short.split()}
 
 
-@pytest.mark.parametrize(("sentence", "says"), [
-    ("trees are removed", "tree-"),
-    ("a road is built", "road+"),
-    ("houses replaced the woods", "building+ tree-"),
-    ("the woods have been replaced by houses", "building+ tree-"),
-    ("the forest has turned into a residential area with houses and roads",
-     "building+ road+ tree-"),
-    ("trees are removed and an arc road is built with some houses around",
-     "building+ road+ tree-"),
-    ("several houses have been built on both sides of the road", "building+"),
-    ("some villas are built along a new road in the forest", "building+ road+"),
-    ("two buildings appear in the woods between the old houses", "building+"),
-    ("in the open space three rows of houses are built near the corner of the road", "building+"),
-    ("a road appears at the top in place of some trees", "road+ tree-"),
-    ("some trees are removed by several buildings", "building+ tree-"),
-    ("a house is built in the woods with a path to the road", "building+ road+"),
-    ("trees and a house are removed and a cross road is built through the woods",
-     "building- road+ tree-"),
-    ("a road with villas built along replaces the bareland and trees", "building+ road+ tree-"),
-    ("house at the bottom disappears and two lines of villas surround a road replacing many plants",
-     "building- building+ tree-"),
-    ("a house surrounded by the roads and the woods shows up", "building+"),
-    ("a row of villas is constructed and the path disappears", "building+ road-"),
-    ("almost all trees are cut down and some houses are built along a new cement road",
-     "building+ road+ tree-"),
-    ("more trees are planted near the houses", "tree+"),
-    ("a parking lot appears beside the road", ""),
-    ("the pond dried up", ""),
-    ("there is no difference", ""),
-    ("the scene is the same as before", ""),
-    ("almost nothing has changed", ""),
-])
+@pytest.mark.parametrize(
+    ("sentence", "says"),
+    [
+        ("trees are removed", "tree-"),
+        ("a road is built", "road+"),
+        ("houses replaced the woods", "building+ tree-"),
+        ("the woods have been replaced by houses", "building+ tree-"),
+        (
+            "the forest has turned into a residential area with houses and roads",
+            "building+ road+ tree-",
+        ),
+        (
+            "trees are removed and an arc road is built with some houses around",
+            "building+ road+ tree-",
+        ),
+        ("several houses have been built on both sides of the road", "building+"),
+        ("some villas are built along a new road in the forest", "building+ road+"),
+        ("two buildings appear in the woods between the old houses", "building+"),
+        (
+            "in the open space three rows of houses are built near the corner of the road",
+            "building+",
+        ),
+        ("a road appears at the top in place of some trees", "road+ tree-"),
+        ("some trees are removed by several buildings", "building+ tree-"),
+        ("a house is built in the woods with a path to the road", "building+ road+"),
+        (
+            "trees and a house are removed and a cross road is built through the woods",
+            "building- road+ tree-",
+        ),
+        ("a road with villas built along replaces the bareland and trees", "building+ road+ tree-"),
+        (
+            (
+                "house at the bottom disappears and two lines of villas surround a road "
+                "replacing many plants"
+            ),
+            "building- building+ tree-",
+        ),
+        ("a house surrounded by the roads and the woods shows up", "building+"),
+        ("a row of villas is constructed and the path disappears", "building+ road-"),
+        (
+            "almost all trees are cut down and some houses are built along a new cement road",
+            "building+ road+ tree-",
+        ),
+        ("more trees are planted near the houses", "tree+"),
+        ("a parking lot appears beside the road", ""),
+        ("the pond dried up", ""),
+        ("there is no difference", ""),
+        ("the scene is the same as before", ""),
+        ("almost nothing has changed", ""),
+    ],
+)
 def test_what_a_sentence_says(sentence: str, says: str):
     assert read_sentence(sentence).says == _events(says)
 
 
-@pytest.mark.parametrize(("sentence", "hints"), [
-    ("the road is rebuilt and two houses are built", "road+"),
-    ("bushes are removed and a road is built", "tree-"),
-    ("some houses with a widened road show up", "road+"),
-])
+@pytest.mark.parametrize(
+    ("sentence", "hints"),
+    [
+        ("the road is rebuilt and two houses are built", "road+"),
+        ("bushes are removed and a road is built", "tree-"),
+        ("some houses with a widened road show up", "road+"),
+    ],
+)
 def test_what_is_not_sure_is_a_hint(sentence: str, hints: str):
     assert read_sentence(sentence).hints == _events(hints)
 

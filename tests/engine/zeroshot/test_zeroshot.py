@@ -60,7 +60,10 @@ def found(plane: np.ndarray) -> set[str]:
     left = plane >= 0.5
     names = set()
     for name, (x0, y0, x1, y1) in (
-        ("came", CAME), ("gone", GONE), ("stayed", STAYED), ("pond", POND),
+        ("came", CAME),
+        ("gone", GONE),
+        ("stayed", STAYED),
+        ("pond", POND),
     ):
         if left[y0:y1, x0:x1].mean() > 0.9:
             names.add(name)

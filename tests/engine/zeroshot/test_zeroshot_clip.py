@@ -50,8 +50,9 @@ def test_self_attention_is_the_sum_of_three_likenesses() -> None:
         parts = [joined[:, 32 * i + 16 * head : 32 * i + 16 * (head + 1)] for i in range(3)]
         weights = sum((part @ part.T / 4).softmax(1) for part in parts)
         mixed[:, 16 * head : 16 * (head + 1)] = weights @ parts[2]
-    assert torch.allclose(dense_clip.attend(attention, tokens)[0], attention.out_proj(mixed),
-                          atol=1e-5)
+    assert torch.allclose(
+        dense_clip.attend(attention, tokens)[0], attention.out_proj(mixed), atol=1e-5
+    )
     standard = dense_clip.attend(attention, tokens, dense_clip.STANDARD)
     assert not torch.allclose(dense_clip.attend(attention, tokens), standard, atol=1e-3)
 
@@ -113,8 +114,9 @@ def test_a_class_with_many_words_has_no_advantage() -> None:
 def test_fit_is_made_of_the_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     import open_clip
 
-    clip = dense_clip.DenseClip(tiny_clip(), open_clip.get_tokenizer("ViT-B-32"), ["{}.", "a {}."],
-                                CPU)
+    clip = dense_clip.DenseClip(
+        tiny_clip(), open_clip.get_tokenizer("ViT-B-32"), ["{}.", "a {}."], CPU
+    )
     texts = clip.encode_text(["house", "tree"])
     assert torch.allclose(texts.norm(dim=1), torch.ones(2))
     image = torch.rand(3, 64, 96) * 255
@@ -126,7 +128,8 @@ def test_fit_is_made_of_the_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     assert torch.allclose(mean.sum(0), torch.ones(64, 96), atol=1e-5)
     # The first window's patch in a corner that no other window covers.
     normal = (image / 255 - torch.tensor([0.5, 0.4, 0.3]).view(3, 1, 1)) / torch.tensor(
-        [0.3, 0.2, 0.1]).view(3, 1, 1)
+        [0.3, 0.2, 0.1]
+    ).view(3, 1, 1)
     patches, whole = dense_clip.dense_features(clip._model.visual, normal[None, :, :32, :32])
     expected = patches[0, :, 0, 0] @ texts.T - 0.3 * whole[0] @ texts.T
     assert torch.allclose(maps[1][:, 0, 0], expected, atol=1e-4)

@@ -98,8 +98,10 @@ def test_exchanging_the_dates_exchanges_the_directions() -> None:
     torch.manual_seed(0)
     before, after = 2 * torch.rand(2, 50) - 1
     angle = 180 * torch.rand(50)
-    there, back = decide.decide_masks(before, after, angle), decide.decide_masks(
-        after, before, angle)
+    there, back = (
+        decide.decide_masks(before, after, angle),
+        decide.decide_masks(after, before, angle),
+    )
     assert torch.equal(there.appeared, back.removed)
     assert torch.equal(there.removed, back.appeared)
     first, second = torch.rand(2, 40, 40)

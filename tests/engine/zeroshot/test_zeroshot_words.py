@@ -41,8 +41,16 @@ def test_a_special_noun_stands_for_itself() -> None:
 
 @pytest.mark.parametrize(
     ("noun", "is_stuff"),
-    [("trees", True), ("roads", True), ("water", True), ("wheat fields", True),
-     ("buildings", False), ("warehouses", False), ("swimming pools", False), ("ships", False)],
+    [
+        ("trees", True),
+        ("roads", True),
+        ("water", True),
+        ("wheat fields", True),
+        ("buildings", False),
+        ("warehouses", False),
+        ("swimming pools", False),
+        ("ships", False),
+    ],
 )
 def test_stuff_has_no_outlines(noun: str, is_stuff: bool) -> None:
     assert vocabulary.question(noun, ()).is_stuff == is_stuff

@@ -19,8 +19,15 @@ DEFAULT = ("grass", "water")
 
 
 def described(**changes):
-    return fake_engine.info(**{"name": systems.FULL_DEFAULT, "title": "Any noun", "tier": "full",
-                               "competing": DEFAULT, **changes})
+    return fake_engine.info(
+        **{
+            "name": systems.FULL_DEFAULT,
+            "title": "Any noun",
+            "tier": "full",
+            "competing": DEFAULT,
+            **changes,
+        }
+    )
 
 
 def test_the_list_is_shown_for_systems_that_have_one_only() -> None:

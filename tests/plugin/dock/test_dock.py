@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import os
 import re
 
 import fake_engine
@@ -16,11 +14,11 @@ from qgis.core import (
     QgsRasterLayer,
 )
 from qgis.PyQt.QtCore import QDateTime, Qt
-from qgis.PyQt.QtTest import QTest
 from qgis.PyQt.QtWidgets import QAbstractButton, QLabel, QWidget
+from run_button import reason
 from waiting import wait_until
 
-from changescribe.engine.errors import InputError, OutputError
+from changescribe.engine.errors import InputError
 from changescribe.engine.raster.dates import is_iso_date
 from changescribe.engine.request import DEVICES
 from changescribe.ui.compat import FIXED_TEMPORAL_RANGE
@@ -40,14 +38,6 @@ NAMES = (
 WGS84 = QgsCoordinateReferenceSystem("EPSG:4326")
 
 
-def reason(desk):
-    desk.dock.refresh()
-    text = desk.dock.run.reason_label.text()
-    assert desk.dock.run.detect_button.isEnabled() == (not text)
-    assert desk.dock.run.reason_label.isHidden() == (not text)
-    return text
-
-
 def test_widgets_have_their_names(desk):
     for name in NAMES:
         assert desk.dock.findChild(QWidget, name) is not None, name
@@ -62,11 +52,29 @@ def test_tab_key_follows_the_column(desk):
         if widget is desk.dock.layers.before_combo:
             break
     expected = [
-        "beforeLayer", "beforeDate", "afterLayer", "afterDate", "swapButton", "prompt",
-        "systemCombo", "whyButton", "thresholdSpin", "minAreaSpin", "bandsBefore", "bandsAfter",
-        "outputFolder", "detectButton", "cancelButton", "resultsList",
-        "filterScoreSlider", "filterScore", "filterArea", "filterReset", "zoomButton",
-        "captionsButton", "exportButton",
+        "beforeLayer",
+        "beforeDate",
+        "afterLayer",
+        "afterDate",
+        "swapButton",
+        "prompt",
+        "systemCombo",
+        "whyButton",
+        "thresholdSpin",
+        "minAreaSpin",
+        "bandsBefore",
+        "bandsAfter",
+        "outputFolder",
+        "detectButton",
+        "cancelButton",
+        "resultsList",
+        "filterScoreSlider",
+        "filterScore",
+        "filterArea",
+        "filterReset",
+        "zoomButton",
+        "captionsButton",
+        "exportButton",
     ]
     assert [name for name in order if name in expected] == expected
 
@@ -87,7 +95,8 @@ def test_ready(desk):
     assert not reason(desk)
     assert "buildings" in desk.dock.prompt.parse_label.text()
     assert "0.5 ha" in desk.dock.extent.estimate_label.text() or (
-        "m\N{SUPERSCRIPT TWO}" in desk.dock.extent.estimate_label.text())
+        "m\N{SUPERSCRIPT TWO}" in desk.dock.extent.estimate_label.text()
+    )
     assert "19,200 pixels" in desk.dock.extent.estimate_label.text()
 
 
@@ -140,8 +149,10 @@ def test_reason_crs_on_one_side_only(desk, raster_layer):
 
 
 def test_without_georeference_sizes_must_match(desk, raster_layer):
-    layers = [raster_layer(n, shape=s, geotransform=None) for n, s in (
-        ("x_2016", (60, 80)), ("y_2023", (60, 80)), ("z_2023", (60, 90)))]
+    layers = [
+        raster_layer(n, shape=s, geotransform=None)
+        for n, s in (("x_2016", (60, 80)), ("y_2023", (60, 80)), ("z_2023", (60, 90)))
+    ]
     for layer in layers:
         layer.setCrs(QgsCoordinateReferenceSystem())
     desk.dock.layers.before_combo.setLayer(layers[0])
@@ -154,8 +165,14 @@ def test_without_georeference_sizes_must_match(desk, raster_layer):
 
 def test_without_crs_but_placed_sizes_may_differ(desk, raster_layer):
     local = (100.0, 0.5, 0.0, 200.0, 0.0, -0.5)
-    layers = [raster_layer(n, shape=s, geotransform=g) for n, s, g in (
-        ("x_2016", (60, 80), local), ("y_2023", (60, 90), local), ("z_2023", (60, 80), None))]
+    layers = [
+        raster_layer(n, shape=s, geotransform=g)
+        for n, s, g in (
+            ("x_2016", (60, 80), local),
+            ("y_2023", (60, 90), local),
+            ("z_2023", (60, 80), None),
+        )
+    ]
     for layer in layers:
         layer.setCrs(QgsCoordinateReferenceSystem())
     desk.dock.layers.before_combo.setLayer(layers[0])
@@ -218,10 +235,16 @@ def test_date_of_temporal_properties(desk, raster_layer):
     assert desk.dock.layers.dates[0] == "2019-03-02"
 
 
-@pytest.mark.parametrize(("name", "date"), [
-    ("austin_2016.tif", "2016"), ("S2_20190604T101.tif", "2019-06-04"),
-    ("tile_12016.tif", ""), ("tile_2048x2048_2019.tif", "2019"), ("x_20190231.tif", ""),
-])
+@pytest.mark.parametrize(
+    ("name", "date"),
+    [
+        ("austin_2016.tif", "2016"),
+        ("S2_20190604T101.tif", "2019-06-04"),
+        ("tile_12016.tif", ""),
+        ("tile_2048x2048_2019.tif", "2019"),
+        ("x_20190231.tif", ""),
+    ],
+)
 def test_date_of_the_file_name(qgis_new_project, raster_layer, name, date):
     assert date_of(raster_layer(name[:-4], add=False)) == date
 
@@ -229,17 +252,6 @@ def test_date_of_the_file_name(qgis_new_project, raster_layer, name, date):
 def test_iso_dates():
     assert all(is_iso_date(d) for d in ("2016", "2016-02", "2016-02-29"))
     assert not any(is_iso_date(d) for d in ("16", "2015-02-29", "2016-13", "yesterday", ""))
-
-
-def test_enter_starts_a_run(desk):
-    QTest.keyClick(desk.dock.prompt.combo, Qt.Key.Key_Return)
-    wait_until(lambda: desk.ends)
-    assert desk.ends == ["finished"]
-    QTest.keyClick(desk.dock.prompt.combo.lineEdit(), Qt.Key.Key_Enter)
-    wait_until(lambda: len(desk.ends) == 2)
-    desk.dock.prompt.set_text("")
-    QTest.keyClick(desk.dock.prompt.combo, Qt.Key.Key_Return)
-    assert len(desk.engine.requests) == 2
 
 
 def test_a_minimum_area_of_nothing_is_not_the_automatic_one(desk):
@@ -258,91 +270,6 @@ def test_a_minimum_area_of_nothing_is_not_the_automatic_one(desk):
     assert desk.dock.advanced.minimum_area is None
 
 
-def test_the_request_holds_the_form(desk, tmp_path):
-    desk.dock.advanced.threshold.setValue(0.35)
-    desk.dock.advanced.min_area.setValue(80)
-    desk.dock.advanced.bands_before.setText("3 2 1")
-    desk.dock.advanced.device.setCurrentIndex(1)
-    desk.dock.advanced.folder.setFilePath(str(tmp_path / "new" / "folder"))
-    desk.run()
-    request = desk.engine.requests[0]
-    assert (request.before, request.after) == (desk.before.source(), desk.after.source())
-    assert request.prompt == "buildings built"
-    assert (request.threshold, request.min_area, request.device) == (0.35, 80, "cpu")
-    assert (request.bands_before, request.bands_after) == ((3, 2, 1), None)
-    assert (request.date_before, request.date_after) == ("2016-05-04", "2023-06-01")
-    assert (request.extent, request.area, request.overwrite) == (None, None, False)
-    assert os.path.dirname(request.output) == str(tmp_path / "new" / "folder")
-    assert os.path.basename(request.output) == "city_2016-05-04_buildings_built_1.gpkg"
-
-
-def test_a_second_run_writes_new_files(desk):
-    first, second = desk.run(), desk.run()
-    assert first.gpkg != second.gpkg
-    assert os.path.exists(first.gpkg)
-    assert os.path.exists(second.gpkg)
-    assert os.path.dirname(first.gpkg) == os.path.dirname(desk.before.source())
-    assert desk.dock.results.list.count() == 2
-    assert desk.dock.results.current == second
-
-
-def test_cancel_in_mid_run_keeps_the_finished_part(desk):
-    desk.engine.release.clear()
-    desk.dock.run.detect_button.click()
-    wait_until(desk.engine.running.is_set)
-    desk.dock.run.cancel_button.click()
-    assert desk.dock.run.progress_label.text() == "stopping after this tile"
-    wait_until(lambda: desk.ends)
-    assert desk.ends == ["finished"]
-    assert desk.controller.last_run.partial
-    assert "partial" in desk.dock.results.list.item(0).text()
-
-
-def test_cancel_with_nothing_finished(desk):
-    desk.engine.release.clear()
-    desk.engine.partial = False
-    desk.dock.run.detect_button.click()
-    wait_until(desk.engine.running.is_set)
-    desk.dock.run.cancel_button.click()
-    wait_until(lambda: desk.ends)
-    assert desk.ends == ["cancelled"]
-    assert desk.dock.results.list.count() == 0
-    assert not QgsProject.instance().layerTreeRoot().findGroups()
-    assert not reason(desk)
-
-
-def test_an_error_is_shown_with_its_hint(desk):
-    desk.engine.error = InputError("The raster has no bands.", "Choose another.", "details here")
-    desk.dock.run.detect_button.click()
-    wait_until(lambda: desk.ends)
-    assert desk.ends == ["failed"]
-    item = desk.bar.currentItem()
-    assert "The raster has no bands. Choose another." in item.text()
-    assert item.findChild(QWidget, "changeScribeDetailsButton") is not None
-    dialog = desk.controller.messenger.show_details("a", "details here")
-    assert "details here" in dialog.findChild(QWidget, "detailsText").toPlainText()
-    assert not reason(desk)
-    assert desk.dock.run.progress_bar.isHidden()
-
-
-def test_an_unwritable_folder_is_an_error_before_the_run(desk, tmp_path):
-    file = tmp_path / "file"
-    file.write_text("")
-    desk.dock.advanced.folder.setFilePath(str(file / "below"))
-    desk.dock.run.detect_button.click()
-    assert desk.ends == ["failed"]
-    assert isinstance(desk.controller.last_error, OutputError)
-    assert not desk.engine.requests
-
-
-def test_progress_line(desk):
-    from changescribe.engine.request import Progress
-
-    text = desk.dock.run.progress_text(Progress("detecting", 0.2, 31, 120, 9.2))
-    assert text == "tile 31 of 120 \N{MIDDLE DOT} detecting \N{MIDDLE DOT} 9 s left"
-    assert desk.dock.run.progress_text(Progress("writing", 0.9)) == "writing"
-
-
 def test_history_and_presets(desk):
     desk.dock.prompt.set_text("Swimming pools  built")
     desk.run()
@@ -355,8 +282,12 @@ def test_history_and_presets(desk):
 
 
 def test_overlap_of_two_crs(desk, raster_layer):
-    degrees = raster_layer("deg_2023", shape=(100, 100), crs="EPSG:4326",
-                           geotransform=(14.99, 0.0002, 0, 45.16, 0, -0.0002))
+    degrees = raster_layer(
+        "deg_2023",
+        shape=(100, 100),
+        crs="EPSG:4326",
+        geotransform=(14.99, 0.0002, 0, 45.16, 0, -0.0002),
+    )
     overlap = overlap_of(desk.before, degrees)
     assert not overlap.isEmpty()
     assert desk.before.extent().contains(overlap)
@@ -379,18 +310,6 @@ def test_bands_in_words():
     assert bands_in("3, 2, 1") == (3, 2, 1)
     assert bands_in("4") == (4,)
     assert [bands_in(t) for t in ("", "1, 2", "0", "red", "1,2,3,4")] == [None] * 5
-
-
-def test_device_and_speed_are_learned(desk):
-    desk.engine.tiles = 2
-    desk.run()
-    label = desk.dock.system.device_label
-    assert label.text() == "runs on: CPU (2 threads)"
-    # What ran with another choice says nothing about this one.
-    desk.dock.advanced.device.setCurrentIndex(desk.dock.advanced.device.findData("cuda"))
-    assert "CPU (2 threads)" not in label.text()
-    desk.dock.advanced.device.setCurrentIndex(desk.dock.advanced.device.findData("auto"))
-    assert label.text() == "runs on: CPU (2 threads)"
 
 
 def test_device_expected_before_the_first_run(desk, monkeypatch):
@@ -421,14 +340,18 @@ def test_text_of_the_user_is_never_html(desk):
     assert "&lt;b&gt;x&lt;/b&gt;" in desk.bar.currentItem().text()
     dialog = desk.controller.messenger.show_details("<b>x</b>", "details")
     labels = dialog.findChildren(QLabel) + [
-        desk.dock.run.reason_label, desk.dock.prompt.parse_label, desk.dock.layers.warning]
+        desk.dock.run.reason_label,
+        desk.dock.prompt.parse_label,
+        desk.dock.layers.warning,
+    ]
     assert {label.textFormat() for label in labels} == {Qt.TextFormat.PlainText}
     desk.dock.run.set_reason('"<b>x</b>"')
     assert desk.dock.run.detect_button.toolTip() == '<qt>"&lt;b&gt;x&lt;/b&gt;"</qt>'
 
 
-def test_offers_two_rasters_in_the_order_of_their_dates(qgis_canvas, system, qgis_new_project,
-                                                        raster_layer):
+def test_offers_two_rasters_in_the_order_of_their_dates(
+    qgis_canvas, system, qgis_new_project, raster_layer
+):
     from changescribe.ui.dock.dock import ChangeScribeDock
 
     late, early = raster_layer("late_2020"), raster_layer("early_2010")
@@ -437,44 +360,6 @@ def test_offers_two_rasters_in_the_order_of_their_dates(qgis_canvas, system, qgi
     assert (dock.layers.before, dock.layers.after) == (early, late)
     dock.shut_down()
     dock.deleteLater()
-
-
-def test_run_without_findings(desk):
-    desk.engine.count = 0
-    run = desk.run()
-    assert "nothing found" in desk.dock.results.list.item(0).text()
-    assert not desk.dock.results.captions_button.isEnabled()
-    assert run.layer("changes").featureCount() == 0
-    text = desk.bar.currentItem().text()
-    assert "No change matching" in text
-    assert "Lower" in text
-
-
-def test_the_message_is_one_line(desk):
-    caption = "; ".join(["12 buildings appeared (3.1 ha), most in the north-east"] * 4) + "."
-
-    def find_much(*args, **kwargs):
-        return dataclasses.replace(fake_engine.FakeEngine()(*args, **kwargs), caption=caption)
-
-    desk.controller.thread_._detect = find_much
-    desk.run()
-    text = desk.bar.currentItem().text()
-    assert text.endswith("\N{HORIZONTAL ELLIPSIS}")
-    assert caption.startswith(text[:-2])
-    assert 60 < len(text) < 90
-    assert caption in desk.dock.results.list.item(0).toolTip()
-
-
-def test_warnings_are_shown_below_the_result(desk):
-    def warn(*args, **kwargs):
-        result = fake_engine.FakeEngine()(*args, **kwargs)
-        return dataclasses.replace(result, warnings=("Pixels are coarse.", "More."))
-
-    desk.controller.thread_._detect = warn
-    desk.run()
-    assert "appeared" in desk.bar.currentItem().text()
-    texts = [item.text() for item in desk.bar.items()]
-    assert any("Pixels are coarse." in text for text in texts)
 
 
 def test_the_dock_is_not_narrower_than_its_content(desk):

@@ -45,8 +45,11 @@ def polygon_layer(rectangles, crs="EPSG:32633"):
 def test_where_canvas(desk):
     box = desk.before.extent()
     desk.dock.extent.set_choice(where.CANVAS)
-    desk.canvas.setExtent(QgsRectangle(box.xMinimum() + 10, box.yMinimum() + 10,
-                                       box.xMinimum() + 30, box.yMinimum() + 25))
+    desk.canvas.setExtent(
+        QgsRectangle(
+            box.xMinimum() + 10, box.yMinimum() + 10, box.xMinimum() + 30, box.yMinimum() + 25
+        )
+    )
     assert not reason(desk)
     extent = desk.dock.build_request().extent
     shown = desk.canvas.extent().intersect(box)
@@ -59,8 +62,9 @@ def test_where_drawn_in_another_crs(desk):
     desk.dock.extent.set_choice(where.DRAW)
     assert reason(desk) == "Draw a rectangle on the map"
     box = desk.before.extent()
-    inside = QgsRectangle(box.xMinimum() + 10, box.yMinimum() + 10, box.xMaximum() - 10,
-                          box.yMaximum() - 10)
+    inside = QgsRectangle(
+        box.xMinimum() + 10, box.yMinimum() + 10, box.xMaximum() - 10, box.yMaximum() - 10
+    )
     desk.dock.extent.set_drawn(to_crs(inside, desk.before.crs(), WGS84), WGS84)
     assert not reason(desk)
     extent = desk.dock.build_request().extent
@@ -83,9 +87,13 @@ def test_where_drawing_gives_the_map_tool_back(desk):
 def test_where_polygons_selection_or_all(desk):
     box = desk.before.extent()
     x, y = box.xMinimum(), box.yMinimum()
-    layer = polygon_layer([QgsRectangle(x + 5, y + 5, x + 15, y + 15),
-                           QgsRectangle(x + 20, y + 20, x + 30, y + 30),
-                           QgsRectangle(x + 9000, y, x + 9010, y + 10)])
+    layer = polygon_layer(
+        [
+            QgsRectangle(x + 5, y + 5, x + 15, y + 15),
+            QgsRectangle(x + 20, y + 20, x + 30, y + 30),
+            QgsRectangle(x + 9000, y, x + 9010, y + 10),
+        ]
+    )
     desk.dock.extent.set_choice(where.LAYER)
     desk.dock.extent.layer_combo.setLayer(layer)
     assert not reason(desk)
@@ -104,8 +112,9 @@ def test_where_polygons_overlap(desk):
     """They are handed over as they are, and an area that two cover stays in."""
     box = desk.before.extent()
     x, y = box.xMinimum(), box.yMinimum()
-    layer = polygon_layer([QgsRectangle(x + 5, y + 5, x + 15, y + 15),
-                           QgsRectangle(x + 10, y + 5, x + 20, y + 15)])
+    layer = polygon_layer(
+        [QgsRectangle(x + 5, y + 5, x + 15, y + 15), QgsRectangle(x + 10, y + 5, x + 20, y + 15)]
+    )
     desk.dock.extent.set_choice(where.LAYER)
     desk.dock.extent.layer_combo.setLayer(layer)
     area = desk.dock.build_request().area
@@ -129,8 +138,9 @@ def test_where_too_many_vertices(desk, monkeypatch):
 
 def test_where_polygons_in_degrees(desk):
     box = desk.before.extent()
-    inner = QgsRectangle(box.xMinimum() + 10, box.yMinimum() + 10, box.xMinimum() + 30,
-                         box.yMinimum() + 30)
+    inner = QgsRectangle(
+        box.xMinimum() + 10, box.yMinimum() + 10, box.xMinimum() + 30, box.yMinimum() + 30
+    )
     layer = polygon_layer([to_crs(inner, desk.before.crs(), WGS84)], "EPSG:4326")
     desk.dock.extent.set_choice(where.LAYER)
     desk.dock.extent.layer_combo.setLayer(layer)
@@ -143,8 +153,10 @@ def test_where_no_polygon_in_the_overlap(desk):
     box = desk.before.extent()
     around = QgsGeometry.fromWkt("POLYGON((0 0, 0 1, 1 1, 0 0))")
     layer = polygon_layer([])
-    for corner in ((box.xMinimum() - 50, box.yMinimum() - 50),
-                   (box.xMaximum() + 50, box.yMaximum() + 50)):
+    for corner in (
+        (box.xMinimum() - 50, box.yMinimum() - 50),
+        (box.xMaximum() + 50, box.yMaximum() + 50),
+    ):
         feature, shape = QgsFeature(), QgsGeometry(around)
         shape.translate(*corner)
         feature.setGeometry(shape)

@@ -19,5 +19,6 @@ def test_names_of_outputs(tmp_path):
     path = outputs.new_output(str(tmp_path), "/x/Stadt Köln.tif", "Gebäude: neu / abgerissen?")
     assert os.path.basename(path) == "Stadt_Köln_gebaude_neu_abgerissen_1.gpkg"
     (tmp_path / os.path.basename(path).replace(".gpkg", "_mask.tif")).write_text("")
-    assert outputs.new_output(str(tmp_path), "/x/Stadt Köln.tif",
-                              "Gebäude: neu / abgerissen?").endswith("_2.gpkg")
+    assert outputs.new_output(
+        str(tmp_path), "/x/Stadt Köln.tif", "Gebäude: neu / abgerissen?"
+    ).endswith("_2.gpkg")

@@ -44,8 +44,19 @@ def test_what_is_not_used_is_told(desk):
 def test_a_long_prompt_does_not_hide_what_was_found(desk):
     desk.dock.prompt.set_text("buildings built")
     desk.run()
-    desk.dock.prompt.set_text(", ".join(f"{noun} built" for noun in (
-        "buildings", "roads", "swimming pools", "tennis courts", "warehouses", "car parks")))
+    desk.dock.prompt.set_text(
+        ", ".join(
+            f"{noun} built"
+            for noun in (
+                "buildings",
+                "roads",
+                "swimming pools",
+                "tennis courts",
+                "warehouses",
+                "car parks",
+            )
+        )
+    )
     desk.run()
     lines = desk.dock.results.list
     assert "found" in lines.item(0).text()

@@ -26,8 +26,10 @@ def test_score_and_area_are_applied_live(desk, filtered):
     filtered.score.setValue(0.8)
     wait_until(lambda: shown(desk) == [1, 2, 3])
     assert filtered.count_label.text() == "3 of 4 shown"
-    areas = {f["change_id"]: f["area_m2"] for f in desk.dock.results.current.layer(
-        "changes").getFeatures()}
+    areas = {
+        f["change_id"]: f["area_m2"]
+        for f in desk.dock.results.current.layer("changes").getFeatures()
+    }
     filtered.area.setValue(areas[2] - 1)
     wait_until(lambda: shown(desk) == [1, 2])
     filtered.reset_button.click()

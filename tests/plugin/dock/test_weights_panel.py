@@ -56,8 +56,10 @@ def test_it_says_what_is_missing_and_how_large(needy, monkeypatch):
     panel = needy.dock.system.weights
     assert not panel.isHidden()
     assert panel.text.text().splitlines() == [
-        "This system lacks:", "weights.pt, 288 kB, MIT",
-        "head.pt, size not known, no licence stated, import only"]
+        "This system lacks:",
+        "weights.pt, 288 kB, MIT",
+        "head.pt, size not known, no licence stated, import only",
+    ]
     assert panel.download_button.text() == "Download (288 kB)"
     assert "Be kind." in panel.download_button.toolTip()
     assert not needy.dock.run.detect_button.isEnabled()
@@ -78,7 +80,8 @@ def test_download_then_import_then_a_run_can_start(needy, tmp_path):
     assert needy.dock.reason() == "The weights of this system are on their way"
     wait_until(lambda: not panel.is_busy)
     assert panel.text.text().splitlines()[1:] == [
-        "head.pt, size not known, no licence stated, import only"]
+        "head.pt, size not known, no licence stated, import only"
+    ]
     (tmp_path / "head.pt").write_bytes(CONTENT)
     panel.import_from(str(tmp_path))
     wait_until(lambda: not panel.is_busy)
@@ -150,5 +153,7 @@ def test_the_proxy_of_qgis(qgis_app, tmp_path, monkeypatch):
     monkeypatch.setattr(manager, "excludeList", lambda: ["intranet.example"], raising=False)
     network = qgis_network(str(tmp_path))
     assert network.proxies == {
-        "http": "http://proxy.example:8080", "https": "http://proxy.example:8080"}
+        "http": "http://proxy.example:8080",
+        "https": "http://proxy.example:8080",
+    }
     assert network.excluded == "intranet.example"

@@ -84,8 +84,13 @@ def desk(qgis_iface, qgis_canvas, qgis_new_project, make_raster, monkeypatch, tm
     dock.prompt.set_text("buildings built")
     dock.refresh()
     yield SimpleNamespace(
-        dock=dock, controller=controller, ends=ends, settings=settings, bar=qgis_iface.messageBar(),
-        options=dock.advanced.captions, gate=tmp_path / "gate",
+        dock=dock,
+        controller=controller,
+        ends=ends,
+        settings=settings,
+        bar=qgis_iface.messageBar(),
+        options=dock.advanced.captions,
+        gate=tmp_path / "gate",
     )
     assert controller.shut_down()
     routing.close_shared_host()
@@ -208,19 +213,36 @@ def test_processing_describes_boxes_tiles_or_regions(desk, level):
     polygons = QgsVectorLayer(f"PolygonZ?crs={before.crs().authid()}", "polygons", "memory")
     left, top = before.extent().xMinimum(), before.extent().yMaximum()
     # A triangle whose bounding box, but not itself, takes in the first square.
-    corners = [(0, 30), (30, 0), (60, 60), (0, 30)] if level == "boxes" else [
-        (34, 60), (60, 0), (60, 60), (34, 60)]
+    corners = (
+        [(0, 30), (30, 0), (60, 60), (0, 30)]
+        if level == "boxes"
+        else [(34, 60), (60, 0), (60, 60), (34, 60)]
+    )
     feature = QgsFeature()
-    geometry = QgsGeometry.fromPolygonXY([
-        [QgsPointXY(left + x / 2, top - y / 2) for x, y in corners]])
+    geometry = QgsGeometry.fromPolygonXY(
+        [[QgsPointXY(left + x / 2, top - y / 2) for x, y in corners]]
+    )
     geometry.get().addZValue(5.0)
     feature.setGeometry(geometry)
     polygons.dataProvider().addFeatures([feature])
     context, feedback = QgsProcessingContext(), QgsProcessingFeedback()
     context.setProject(QgsProject.instance())
-    results, done = CaptionChanges().create().run(
-        {"BEFORE": before, "AFTER": layers.after, "SYSTEM": "compact", "LEVEL": level,
-         "BOXES": polygons, "OUTPUT": "memory:"}, context, feedback)
+    results, done = (
+        CaptionChanges()
+        .create()
+        .run(
+            {
+                "BEFORE": before,
+                "AFTER": layers.after,
+                "SYSTEM": "compact",
+                "LEVEL": level,
+                "BOXES": polygons,
+                "OUTPUT": "memory:",
+            },
+            context,
+            feedback,
+        )
+    )
     assert done, feedback.textLog()
     found = list(context.getMapLayer(results["OUTPUT"]).getFeatures())
     assert {row["source"] for row in found} == {"facts"}

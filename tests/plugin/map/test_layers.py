@@ -6,40 +6,28 @@ from __future__ import annotations
 import base64
 import dataclasses
 import os
-import random
 import re
 
 import fake_engine
 import numpy as np
 import pytest
 from qgis.core import (
-    QgsAnnotationLayer,
     QgsCoordinateReferenceSystem,
     QgsExpression,
     QgsExpressionContext,
     QgsExpressionContextUtils,
-    QgsFeatureRequest,
-    QgsMapRendererParallelJob,
     QgsProject,
     QgsRasterLayer,
     QgsVectorLayer,
 )
-from qgis.PyQt.QtGui import QColor, QImage, qGray
+from qgis.PyQt.QtGui import QImage, qGray
 from waiting import wait_until
 
-from changescribe.ui.map import annotations, layers, styles, tip_pictures
-from changescribe.ui.map.placement import Box, Item, place
+from changescribe.ui.map import layers, styles, tip_pictures
 
 
 def names_in(group):
     return [node.layer().name() for node in group.findLayers()]
-
-
-def show_canvas(desk, width, height):
-    desk.canvas.setMinimumSize(width, height)
-    desk.canvas.window().show()
-    desk.canvas.show()
-    wait_until(lambda: desk.canvas.mapSettings().outputSize().width() >= width - 10)
 
 
 def test_group_on_top_with_files_only(desk):
@@ -50,9 +38,14 @@ def test_group_on_top_with_files_only(desk):
     assert group.name() == "buildings built, 2016 \N{RIGHTWARDS ARROW} 2023"
     assert names_in(group) == ["captions", "changes", "mask"]
     assert {layer.providerType() for layer in (run.layer("changes"), run.layer("mask"))} == {
-        "ogr", "gdal"}
-    assert not [layer for layer in QgsProject.instance().mapLayers().values()
-                if layer.providerType() == "memory"]
+        "ogr",
+        "gdal",
+    }
+    assert not [
+        layer
+        for layer in QgsProject.instance().mapLayers().values()
+        if layer.providerType() == "memory"
+    ]
     assert run.layer("changes").featureCount() == 4
     assert run.layer("changes").crs() == desk.before.crs()
     assert desk.dock.results.list.item(0).text().startswith(group.name() + "\n4 found")
@@ -82,12 +75,20 @@ def test_polygon_symbols(desk):
 
 
 def test_objects_of_a_direction_have_shades_of_its_colour():
-    kinds = [("roads", "appeared"), ("roads", "removed"), ("houses", "appeared"),
-             ("trees", "appeared"), ("pools", "appeared"), ("houses", "removed")]
+    kinds = [
+        ("roads", "appeared"),
+        ("roads", "removed"),
+        ("houses", "appeared"),
+        ("trees", "appeared"),
+        ("pools", "appeared"),
+        ("houses", "removed"),
+    ]
     renderer = styles.region_renderer(kinds)  # kept, since it owns the symbols
     found = [
-        (category.symbol().symbolLayer(1).strokeColor().name(),
-         category.symbol().symbolLayer(1).strokeStyle())
+        (
+            category.symbol().symbolLayer(1).strokeColor().name(),
+            category.symbol().symbolLayer(1).strokeStyle(),
+        )
         for category in renderer.categories()
     ]
     colours = [colour for colour, _pen in found]
@@ -100,12 +101,21 @@ def test_objects_of_a_direction_have_shades_of_its_colour():
 #: Linear RGB as seen without red, green or blue receptors (Machado, Oliveira and Fernandes 2009).
 SIGHTS = (
     np.eye(3),
-    [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.098216],
-     [-0.003882, -0.048116, 1.051998]],
-    [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413],
-     [-0.011820, 0.042940, 0.968881]],
-    [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602],
-     [0.004733, 0.691367, 0.303900]],
+    [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.098216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
+    [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.011820, 0.042940, 0.968881],
+    ],
+    [
+        [1.255528, -0.076749, -0.178779],
+        [-0.078411, 0.930809, 0.147602],
+        [0.004733, 0.691367, 0.303900],
+    ],
 )
 
 
@@ -114,16 +124,20 @@ def lab(name, sight):
     value = np.array([int(name[i : i + 2], 16) for i in (1, 3, 5)]) / 255
     linear = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
     linear = np.clip(np.array(sight) @ linear, 0, 1)
-    xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722],
-                    [0.0193, 0.1192, 0.9505]]) @ linear / np.array([0.95047, 1, 1.08883])
+    xyz = (
+        np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+        @ linear
+        / np.array([0.95047, 1, 1.08883])
+    )
     f = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
     return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
 
 
 def test_shades_differ_for_every_kind_of_sight():
     """A difference of 2.3 is just noticeable; outlines on imagery need several times that."""
-    names = [styles.shade_of(way, i) for way in ("appeared", "removed", "changed")
-             for i in range(3)]
+    names = [
+        styles.shade_of(way, i) for way in ("appeared", "removed", "changed") for i in range(3)
+    ]
     for sight in SIGHTS:
         seen = [lab(name, sight) for name in names]
         for i, one in enumerate(seen):
@@ -239,49 +253,6 @@ def test_map_tip_shows_both_dates(desk):
     assert pictures() == []
 
 
-def test_captions_label_at_large_scales_only(desk):
-    layer = desk.run().layer("changes")
-    rule = layer.labeling().rootRule().children()[0]
-    assert rule.settings().fieldName == "caption"
-    assert 500 <= rule.minimumScale() <= 250_000
-    assert rule.maximumScale() == 0
-    assert not styles.caption_labels(None).rootRule().children()[0].minimumScale()
-
-
-def test_what_is_captioned_on_the_map_has_no_label_over_it(desk):
-    show_canvas(desk, 800, 600)
-    desk.canvas.setExtent(desk.before.extent())
-    run = desk.run()
-    layer = run.layer("changes")
-
-    def labelled():
-        rule = layer.labeling().rootRule().children()[0]
-        wanted = rule.filterExpression() or "true"
-        assert layer.labelsEnabled()
-        assert rule.minimumScale() >= 500
-        request = QgsFeatureRequest().setFilterExpression(wanted)
-        return sorted(feature["change_id"] for feature in layer.getFeatures(request))
-
-    everything = sorted(feature["change_id"] for feature in layer.getFeatures())
-    assert run.captions_shown()
-    assert labelled() == []
-    desk.dock.results.captions_button.click()
-    assert not run.captions_shown()
-    assert labelled() == everything
-    # What lies outside of the map is not captioned, and has its label when the map gets there.
-    first = next(layer.getFeatures())
-    bounds = first.geometry().boundingBox()
-    bounds.scale(2.5)
-    desk.canvas.setExtent(bounds)
-    desk.dock.results.captions_button.click()
-    assert run.captions_shown()
-    assert first["change_id"] not in labelled()
-    assert labelled()
-    layer.setLabeling(styles.caption_labels(None, classes=True))
-    styles.label_all_but(layer, [1])
-    assert not layer.labeling().rootRule().children()[0].filterExpression()
-
-
 def test_classes_label_the_polygons_of_a_system_that_tells_them(desk):
     layer = desk.run().layer("changes")
     layer.setLabeling(styles.caption_labels(None, classes=True))
@@ -296,82 +267,6 @@ def test_classes_label_the_polygons_of_a_system_that_tells_them(desk):
     feature["from_class"] = None
     context.setFeature(feature)
     assert expression.evaluate(context) == feature["caption"]
-
-
-def test_ten_largest_captions_are_annotated(desk):
-    desk.engine.count = 12
-    show_canvas(desk, 1400, 1000)
-    desk.canvas.setExtent(desk.before.extent())
-    run = desk.run()
-    layer = run.layer("captions")
-    assert isinstance(layer, QgsAnnotationLayer)
-    texts = [i for i in layer.items().values() if i.type() == "pointtext"]
-    lines = [i for i in layer.items().values() if i.type() == "linestring"]
-    assert 8 <= len(texts) <= annotations.LARGEST
-    assert len(lines) == len(texts)
-    assert all(i.text().startswith("New building") for i in texts)
-    assert desk.dock.results.captions_button.isChecked()
-
-
-def test_captions_button_hides_and_rebuilds(desk):
-    run = desk.run()
-    layer = run.layer("captions")
-    first = len(layer.items())
-    desk.dock.results.captions_button.click()
-    assert not run.captions_shown()
-    assert not desk.settings.captions_shown
-    desk.dock.results.captions_button.click()
-    assert run.captions_shown()
-    assert run.layer("captions") is layer
-    assert len(layer.items()) == first
-
-
-def test_captions_can_be_off_from_the_start(desk):
-    desk.settings.captions_shown = False
-    run = desk.run()
-    assert run.layer("captions") is None
-    assert not desk.dock.results.captions_button.isChecked()
-    desk.dock.results.captions_button.click()
-    assert run.layer("captions") is not None
-
-
-def test_captions_are_drawn_where_they_were_placed(desk):
-    """The text stands in its box: rendered, nothing of it leaves the map, its box is white."""
-    desk.engine.count = 1
-    show_canvas(desk, 800, 600)
-    desk.canvas.setExtent(desk.before.extent())
-    run = desk.run()
-    settings = desk.canvas.mapSettings()
-    settings.setLayers([run.layer("captions")])
-    settings.setBackgroundColor(QColor(0, 0, 0))
-    job = QgsMapRendererParallelJob(settings)
-    job.start()
-    job.waitForFinished()
-    image = job.renderedImage()
-    white = [(x, y) for x in range(0, image.width(), 2) for y in range(0, image.height(), 2)
-             if image.pixelColor(x, y).lightness() > 180]
-    assert len(white) > 500
-    xs, ys = [x for x, _y in white], [y for _x, y in white]
-    assert min(xs) > 0
-    assert max(xs) < image.width() - 2
-    assert min(ys) > 0
-    assert max(ys) < image.height() - 2
-
-
-def test_removing_the_group_removes_the_captions(desk):
-    run = desk.run()
-    group = run.group()
-    ids = [node.layerId() for node in group.findLayers()]
-    assert len(ids) == 3
-    group.parent().removeChildNode(group)
-    QgsProject.instance().removeMapLayers(ids)
-    assert run.group() is None
-    assert run.layer("captions") is None
-    assert not run.captions_shown()
-    desk.dock.results.zoom_button.click()
-    assert "no longer in the project" in desk.bar.currentItem().text()
-    desk.dock.results.captions_button.click()
-    assert not desk.dock.results.captions_button.isChecked()
 
 
 def test_project_brings_runs_and_captions_back(desk, tmp_path):
@@ -400,16 +295,6 @@ def test_zoom(desk):
     assert extent.width() < 0.01
 
 
-def test_zoom_places_captions_anew(desk):
-    desk.engine.count = 6
-    run = desk.run()
-    layer = run.layer("captions")
-    scale = layer.minimumScale()
-    desk.canvas.zoomByFactor(4)
-    desk.dock.results.zoom_button.click()
-    assert layer.minimumScale() != scale
-
-
 def test_missing_result_file_is_an_error(desk):
     def lose(*args, **kwargs):
         result = fake_engine.FakeEngine()(*args, **kwargs)
@@ -432,6 +317,7 @@ def test_title():
 
 def test_dates_that_only_the_engine_knows(desk):
     """Such as those of a raster's metadata; the fields in the dock are empty then."""
+
     def dated(*args, **kwargs):
         result = fake_engine.FakeEngine()(*args, **kwargs)
         return dataclasses.replace(result, date_before="2011-02-03", date_after="2014")
@@ -442,36 +328,3 @@ def test_dates_that_only_the_engine_knows(desk):
     run = desk.run()
     assert run.title == "buildings built, 2011 \N{RIGHTWARDS ARROW} 2014"
     assert "2011-02-03" in run.layer("changes").metadata().abstract()
-
-
-def test_shortened_captions():
-    assert annotations.shorten("New road, by a wood.") == ("New road, by a wood",)
-    lines = annotations.shorten("word " * 60)
-    assert len(lines) == 3
-    assert lines[-1].endswith("\N{HORIZONTAL ELLIPSIS}")
-    assert max(len(line) for line in lines) <= 34
-    assert annotations.shorten("") == ()
-    text = "Some houses are built along the road. 13 buildings appeared (5,300 m²)."
-    assert annotations.shorten(text)[-1] == "(5,300\N{NO-BREAK SPACE}m²)"
-    assert annotations.shorten("5 ha, 2 km, 3 houses") == (
-        "5\N{NO-BREAK SPACE}ha, 2\N{NO-BREAK SPACE}km, 3 houses",)
-
-
-def test_placement_never_overlaps():
-    dice = random.Random(7)
-    view = Box(0, 0, 1000, 700)
-    for _ in range(20):
-        items = []
-        for _n in range(10):
-            x, y = dice.uniform(50, 950), dice.uniform(50, 650)
-            items.append(Item((x, y), Box(x - 15, y - 10, 30, 20), dice.uniform(60, 200), 45))
-        boxes = [box for box in place(items, view, [i.region for i in items]) if box is not None]
-        assert len(boxes) >= 7
-        assert all(box.inside(view) for box in boxes)
-        for number, box in enumerate(boxes):
-            assert not any(box.overlaps(other) for other in boxes[number + 1:])
-
-
-def test_placement_gives_up_rather_than_overlap():
-    item = Item((50, 50), Box(40, 40, 20, 20), 300, 40)
-    assert place([item], Box(0, 0, 100, 100)) == [None]

@@ -42,8 +42,12 @@ TIER = Tier("small", ("cs_small_runtime",), ("cs-small-runtime>=1,<2",), 1, 1)
 def wheels(tmp_path: Path) -> Path:
     """A folder with the tier's wheel, and a numpy that must not get in."""
     folder = tmp_path / "wheels"
-    make_wheel(folder, "cs-small-runtime", "1.2", {
-        "cs_small_runtime/__init__.py": "import numpy\nVALUE = numpy.arange(3).sum()\n"})
+    make_wheel(
+        folder,
+        "cs-small-runtime",
+        "1.2",
+        {"cs_small_runtime/__init__.py": "import numpy\nVALUE = numpy.arange(3).sum()\n"},
+    )
     make_wheel(folder, "numpy", "99.0", {"numpy/__init__.py": "raise ImportError('foreign')\n"})
     return folder
 
@@ -124,17 +128,29 @@ def test_install_from_wheels_leaves_qgis_numpy(target, wheels, monkeypatch) -> N
 
 def test_numpy_that_comes_along_is_removed(target, tmp_path) -> None:
     folder = tmp_path / "bad"
-    make_wheel(folder, "cs-small-runtime", "1.3", {
-        "cs_small_runtime/__init__.py": "import numpy\n", "numpy/__init__.py": "1 / 0\n",
-        "numpy.libs/x.txt": "", "bin/tool": ""})
+    make_wheel(
+        folder,
+        "cs-small-runtime",
+        "1.3",
+        {
+            "cs_small_runtime/__init__.py": "import numpy\n",
+            "numpy/__init__.py": "1 / 0\n",
+            "numpy.libs/x.txt": "",
+            "bin/tool": "",
+        },
+    )
     install(plan(target, folder))
     assert sorted(os.listdir(target)) == ["cs_small_runtime", "cs_small_runtime-1.3.dist-info"]
 
 
 def test_what_does_not_run_is_not_installed(target, tmp_path) -> None:
     folder = tmp_path / "broken"
-    make_wheel(folder, "cs-small-runtime", "1.4", {
-        "cs_small_runtime/__init__.py": "raise ImportError('numpy.core.multiarray')\n"})
+    make_wheel(
+        folder,
+        "cs-small-runtime",
+        "1.4",
+        {"cs_small_runtime/__init__.py": "raise ImportError('numpy.core.multiarray')\n"},
+    )
     with pytest.raises(DependencyError) as caught:
         install(plan(target, folder))
     assert "multiarray" in caught.value.details
@@ -169,8 +185,13 @@ def test_a_folder_without_fitting_wheels_says_so(target, tmp_path) -> None:
     empty.mkdir()
     with pytest.raises(DependencyError, match=r"no wheels .*pip download"):
         install(plan(target, empty))
-    make_wheel(empty, "cs-small-runtime", "1.2", {"cs_small_runtime/__init__.py": ""},
-               tag="cp27-cp27m-win32")
+    make_wheel(
+        empty,
+        "cs-small-runtime",
+        "1.2",
+        {"cs_small_runtime/__init__.py": ""},
+        tag="cp27-cp27m-win32",
+    )
     with pytest.raises(DependencyError, match="no wheel of cs_small_runtime") as caught:
         install(plan(target, empty))
     assert "No matching distribution" in caught.value.details
@@ -208,8 +229,11 @@ def test_publishing_replaces_an_older_folder(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("log", "words", "kind"),
     [
-        ("NewConnectionError: Temporary failure in name resolution\nNo matching distribution",
-         "cannot be reached", DependencyError),
+        (
+            "NewConnectionError: Temporary failure in name resolution\nNo matching distribution",
+            "cannot be reached",
+            DependencyError,
+        ),
         ("ProxyError('Cannot connect to proxy.')", "cannot be reached", DependencyError),
         ("SSLError(CERTIFICATE_VERIFY_FAILED)", "certificate", DependencyError),
         ("Missing dependencies for SOCKS support.", "SOCKS", DependencyError),
@@ -370,9 +394,26 @@ def test_real_onnxruntime_into_qgis_from_wheels_without_network(tmp_path) -> Non
     python = qgis_python()
     wheels = tmp_path / "wheels"
     download = subprocess.run(
-        [python, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:",
-         "--disable-pip-version-check", "--retries", "1", "-d", str(wheels), *COMPACT.requirements],
-        check=False, capture_output=True, text=True, timeout=240,
+        [
+            python,
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--no-deps",
+            "--only-binary",
+            ":all:",
+            "--disable-pip-version-check",
+            "--retries",
+            "1",
+            "-d",
+            str(wheels),
+            *COMPACT.requirements,
+        ],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=240,
     )
     if download.returncode:
         pytest.skip(f"onnxruntime cannot be downloaded here: {download.stderr[-200:]}")
@@ -380,13 +421,20 @@ def test_real_onnxruntime_into_qgis_from_wheels_without_network(tmp_path) -> Non
     (tmp_path / "path" / "changescribe").symlink_to(REPOSITORY, target_is_directory=True)
     environment = {
         **{k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "PIP_"))},
-        "PYTHONPATH": str(tmp_path / "path"), "XDG_CACHE_HOME": str(tmp_path / "cache"),
-        "QT_QPA_PLATFORM": "offscreen", "HTTPS_PROXY": "http://127.0.0.1:9",
-        "HTTP_PROXY": "http://127.0.0.1:9", "PIP_INDEX_URL": "http://127.0.0.1:9/simple",
+        "PYTHONPATH": str(tmp_path / "path"),
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+        "QT_QPA_PLATFORM": "offscreen",
+        "HTTPS_PROXY": "http://127.0.0.1:9",
+        "HTTP_PROXY": "http://127.0.0.1:9",
+        "PIP_INDEX_URL": "http://127.0.0.1:9/simple",
     }
     done = subprocess.run(
         [python, "-c", REAL, str(wheels), str(tmp_path / "profile")],
-        check=False, capture_output=True, text=True, timeout=280, env=environment,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=280,
+        env=environment,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     facts = json.loads(done.stdout.strip().splitlines()[-1])

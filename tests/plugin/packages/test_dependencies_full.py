@@ -77,8 +77,11 @@ def python(tmp_path: Path):
     def make(fail: str = "", version: tuple[int, int] = (3, 11)) -> str:
         path = tmp_path / "base" / "python3"
         path.parent.mkdir(exist_ok=True)
-        path.write_text(FAKE.format(
-            python=sys.executable, fail=fail, version=version, log=str(tmp_path / "log")))
+        path.write_text(
+            FAKE.format(
+                python=sys.executable, fail=fail, version=version, log=str(tmp_path / "log")
+            )
+        )
         path.chmod(path.stat().st_mode | stat.S_IXUSR)
         return str(path)
 
@@ -117,7 +120,7 @@ def test_the_environment_is_made_with_the_named_python(target, python, tmp_path)
     for program, _arguments, _cuda, path in (wheels, built, trial):
         assert program.endswith("environment/bin/python")
         assert path is None
-    assert wheels[1][wheels[1].index("--only-binary") + 1:][:2] == [":all:", "torch-like>=1,<2"]
+    assert wheels[1][wheels[1].index("--only-binary") + 1 :][:2] == [":all:", "torch-like>=1,<2"]
     assert wheels[2] is None
     assert built[1][-3:] == ["--no-deps", "--no-build-isolation", "built-one"]
     assert built[2] == "0"
@@ -146,8 +149,12 @@ def test_a_folder_of_wheels_needs_no_index(target, python, tmp_path) -> None:
 
 @pytest.mark.parametrize(
     ("fail", "words"),
-    [("venv", "cannot make"), ("pip", "could not be installed"),
-     ("build", "could not be installed"), ("trial", "does not run here")],
+    [
+        ("venv", "cannot make"),
+        ("pip", "could not be installed"),
+        ("build", "could not be installed"),
+        ("trial", "does not run here"),
+    ],
 )
 def test_what_fails_leaves_nothing(target, python, fail, words) -> None:
     with pytest.raises(DependencyError, match=words) as caught:
@@ -214,16 +221,21 @@ def test_an_old_python_is_refused(target, python, tmp_path) -> None:
 def test_a_python_tied_to_qgis_is_refused(monkeypatch) -> None:
     monkeypatch.setattr(interpreter, "candidates", lambda _runtime: ["/q/python"])
     runtime = Runtime("darwin", "", (), "/q", "", (3, 12))
-    answer = json.dumps({"version": [3, 12], "bits": 64, "machine": "", "pip": True,
-                         "bundled": None})
+    answer = json.dumps(
+        {"version": [3, 12], "bits": 64, "machine": "", "pip": True, "bundled": None}
+    )
     with pytest.raises(DependencyError, match="cannot make a virtual environment"):
         find_base(runtime, "", lambda _path, _args, extra: (0, answer) if extra else None)
 
 
 def test_the_tier_asks_for_what_the_tests_run_with() -> None:
-    pins = dict(re.findall(
-        r"^([\w.-]+)==(\S+)", (Path(__file__).parents[3] / "requirements/constraints.txt")
-        .read_text("utf-8"), re.MULTILINE))
+    pins = dict(
+        re.findall(
+            r"^([\w.-]+)==(\S+)",
+            (Path(__file__).parents[3] / "requirements/constraints.txt").read_text("utf-8"),
+            re.MULTILINE,
+        )
+    )
     pins = {name.lower().replace("_", "-"): version for name, version in pins.items()}
     for text in (*FULL.requirements, *FULL.built):
         wanted = Requirement(text)
@@ -236,9 +248,12 @@ def test_the_tier_asks_for_what_the_tests_run_with() -> None:
 def test_a_real_environment_runs_where_it_was_moved_to(target, tmp_path) -> None:
     """A real Python and pip, with wheels written by hand."""
     base = f"/usr/bin/python{sys.version_info.major}.{sys.version_info.minor}"
-    if not os.path.exists(base) or subprocess.run(
-        [base, "-I", "-c", "import ensurepip, venv"], check=False, capture_output=True
-    ).returncode:
+    if (
+        not os.path.exists(base)
+        or subprocess.run(
+            [base, "-I", "-c", "import ensurepip, venv"], check=False, capture_output=True
+        ).returncode
+    ):
         pytest.skip("there is no Python here that makes environments")
     make_wheel(tmp_path / "wheels", "torch-like", "1.2", {"torch_like.py": "import built_one"})
     make_wheel(tmp_path / "wheels", "built-one", "1.0", {"built_one.py": ""})
@@ -246,7 +261,9 @@ def test_a_real_environment_runs_where_it_was_moved_to(target, tmp_path) -> None
     install(plan(target, base, str(tmp_path / "wheels")))
     done = subprocess.run(
         [tiers.worker_python(), "-I", "-c", "import torch_like; print(torch_like.__file__)"],
-        check=True, capture_output=True, text=True,
+        check=True,
+        capture_output=True,
+        text=True,
     )
     assert done.stdout.startswith(str(target))
 
@@ -261,8 +278,10 @@ def dock(desk, tmp_path, monkeypatch):
     monkeypatch.delenv(PYTHON_VARIABLE, raising=False)
     monkeypatch.setattr(tiers, "FULL", TIER)
     monkeypatch.setattr(
-        tiers, "missing",
-        lambda tier=None: TIER.modules if tier is TIER and not tiers.worker_python() else ())
+        tiers,
+        "missing",
+        lambda tier=None: TIER.modules if tier is TIER and not tiers.worker_python() else (),
+    )
     both = (fake_engine.info(), fake_engine.info(name="big", title="Big", tier="full"))
     monkeypatch.setattr(system_panel, "installed_systems", lambda: both)
     desk.dock.system.reload()
@@ -327,7 +346,8 @@ def test_another_system_can_run_while_pytorch_is_installed(dock, python, tmp_pat
 
 def test_without_onnxruntime_pytorch_systems_run(dock, monkeypatch) -> None:
     monkeypatch.setattr(
-        tiers, "missing", lambda tier=None: () if tier is TIER else ("onnxruntime",))
+        tiers, "missing", lambda tier=None: () if tier is TIER else ("onnxruntime",)
+    )
     choose(dock, "big")
     assert dock.packages.isHidden()
     assert dock.run.detect_button.isEnabled()
@@ -337,8 +357,9 @@ def test_without_onnxruntime_pytorch_systems_run(dock, monkeypatch) -> None:
 
 
 def test_the_panel_says_that_qgis_python_is_too_old(dock, monkeypatch) -> None:
-    monkeypatch.setattr(panel.Runtime, "current", classmethod(
-        lambda cls: cls("linux", "", (), "", "", (3, 9))))
+    monkeypatch.setattr(
+        panel.Runtime, "current", classmethod(lambda cls: cls("linux", "", (), "", "", (3, 9)))
+    )
     choose(dock, "big")
     assert "this is Python 3.9" in dock.packages._text.text()
     dock.advanced.base.setFilePath("/opt/python3.12/bin/python3")
@@ -348,13 +369,14 @@ def test_the_panel_says_that_qgis_python_is_too_old(dock, monkeypatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("lacking", "refused"), [("compact", "bundled"), ("full", "zero-shot"), ("", "")])
+    ("lacking", "refused"), [("compact", "bundled"), ("full", "zero-shot"), ("", "")]
+)
 def test_processing_asks_for_what_the_system_needs(qgis_app, monkeypatch, lacking, refused) -> None:
     from changescribe.ui.processing.provider import ChangeScribeProvider
 
     monkeypatch.setattr(
-        tiers, "missing",
-        lambda tier=tiers.COMPACT: ("x",) if tier.name == lacking else ())
+        tiers, "missing", lambda tier=tiers.COMPACT: ("x",) if tier.name == lacking else ()
+    )
     provider = ChangeScribeProvider()
     QgsApplication.processingRegistry().addProvider(provider)
     try:

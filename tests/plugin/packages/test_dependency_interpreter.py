@@ -35,7 +35,9 @@ def test_windows_takes_python_beside_qgis_never_qgis_itself(tmp_path, prefix_kno
     qgis = root / "bin" / "qgis-ltr-bin.exe"
     touch(python, qgis, root / "bin" / "python-qgis-ltr.bat")
     facts = runtime(
-        system="win32", executable=str(qgis), application=str(root / "bin"),
+        system="win32",
+        executable=str(qgis),
+        application=str(root / "bin"),
         prefixes=(str(python.parent),) if prefix_known else (),
     )
     assert candidates(facts) == [str(python)]
@@ -49,7 +51,10 @@ def test_macos_takes_python_inside_the_bundle(tmp_path, place) -> None:
     qgis = contents / "MacOS" / "QGIS"
     touch(qgis, contents / place)
     facts = runtime(
-        system="darwin", executable=str(qgis), application=str(qgis.parent), version=(3, 12),
+        system="darwin",
+        executable=str(qgis),
+        application=str(qgis.parent),
+        version=(3, 12),
         prefixes=(str(contents / "Frameworks"),),
     )
     assert candidates(facts) == [str(contents / place)]
@@ -75,16 +80,20 @@ def test_linux_prefers_its_own_executable(tmp_path) -> None:
 
 
 def answer(version=(3, 9), bits=64, machine="arm64", pip=True, bundled=None) -> str:
-    return "a library talks\n" + json.dumps({
-        "version": list(version), "bits": bits, "machine": machine, "pip": pip, "bundled": bundled})
+    return "a library talks\n" + json.dumps(
+        {"version": list(version), "bits": bits, "machine": machine, "pip": pip, "bundled": bundled}
+    )
 
 
 def test_other_pythons_are_refused_and_home_is_set_only_where_needed(tmp_path) -> None:
     contents = tmp_path / "QGIS.app" / "Contents" / "MacOS"
     touch(contents / "bin" / "python3.9", contents / "bin" / "python3", contents / "python3")
     facts = runtime(
-        system="darwin", executable=str(contents / "QGIS"), application=str(contents),
-        home="/home-of-python", machine="arm64",
+        system="darwin",
+        executable=str(contents / "QGIS"),
+        application=str(contents),
+        home="/home-of-python",
+        machine="arm64",
     )
 
     def run(program, arguments, environment):

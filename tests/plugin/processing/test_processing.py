@@ -8,15 +8,14 @@ import re
 
 import numpy as np
 import pytest
+from algorithms import LEFT, PIXEL, SIZE, TOP, BrightnessSystem, caption, detect, rows
 
 pytest.importorskip("qgis.core")
 
-from osgeo import gdal, ogr
+from osgeo import gdal
 from qgis.core import (
     QgsApplication,
     QgsCoordinateReferenceSystem,
-    QgsFeature,
-    QgsGeometry,
     QgsProcessingAlgRunnerTask,
     QgsProcessingContext,
     QgsProcessingException,
@@ -34,88 +33,9 @@ from changescribe.engine import systems
 from changescribe.engine.errors import DependencyError
 from changescribe.engine.hosts import routing
 from changescribe.engine.hosts.base import InProcessHost
-from changescribe.engine.request import APPEARED
-from changescribe.engine.systems.base import ChangeSystem, SystemInfo, TilePrediction
 from changescribe.engine.weights import catalogue
 from changescribe.ui.packages import tiers
 from changescribe.ui.processing.provider import ChangeScribeProvider
-
-SIZE = 96
-#: Upper left corner of the rasters of ``make_raster``, and side of a pixel.
-LEFT, TOP, PIXEL = 500000.0, 5000000.0, 0.5
-
-
-class BrightnessSystem(ChangeSystem):
-    """Calls what became brighter appeared, what became darker removed."""
-
-    info = SystemInfo(
-        name="bundled", title="Brightness", description="For tests.", pixel_sizes=(PIXEL,),
-        classes=("building",), tile_size=64, overlap=16, batch_size=2, revision="test",
-        terms="none",
-    )
-    stop = None
-
-    def load(self, device="auto"):
-        self._device = device
-
-    @property
-    def device(self):
-        return "CPU (test)"
-
-    def predict(self, before, after, queries):
-        if self.stop is not None:
-            self.stop()
-        difference = (after.astype(np.float32) - before.astype(np.float32)).mean(-1) / 255
-        planes = [difference if q.direction == APPEARED else -difference for q in queries]
-        return TilePrediction(np.clip(np.stack(planes, 1), 0, 1))
-
-
-@pytest.fixture
-def provider(qgis_app, qgis_processing, monkeypatch):
-    """The provider in the registry, and a host of its own with the small system."""
-    monkeypatch.setattr(systems, "create", lambda _name: BrightnessSystem())
-    monkeypatch.setattr(BrightnessSystem, "stop", None)
-    host = InProcessHost()
-    monkeypatch.setattr(routing, "shared_host", lambda: host)
-    provider = ChangeScribeProvider()
-    QgsApplication.processingRegistry().addProvider(provider)
-    yield provider
-    QgsApplication.processingRegistry().removeProvider("changescribe")
-
-
-@pytest.fixture
-def pair(make_raster):
-    """Two rasters: a block of 20 x 30 pixels appears, one of 10 x 12 disappears."""
-    before = np.full((3, SIZE, SIZE), 20, np.uint8)
-    before[:, 70:80, 60:72] = 240
-    after = np.full((3, SIZE, SIZE), 20, np.uint8)
-    after[:, 10:30, 8:38] = 240
-    return make_raster("town_2012-05-04.tif", before), make_raster("town_2019.tif", after)
-
-
-def detect(pair, **parameters):
-    import processing
-
-    given = {"BEFORE": pair[0], "AFTER": pair[1], "PROMPT": "buildings built"}
-    return processing.run("changescribe:detectchanges", {**given, **parameters})
-
-
-def caption(pair, feedback=None, **parameters):
-    import processing
-
-    given = {"BEFORE": pair[0], "AFTER": pair[1], "OUTPUT": "TEMPORARY_OUTPUT"}
-    return processing.run(
-        "changescribe:captionchanges", {**given, **parameters}, feedback=feedback)
-
-
-def rows(path, layer="changes"):
-    source = ogr.Open(str(path))
-    assert source is not None, path
-    table = source.GetLayerByName(layer)
-    assert table is not None, layer
-    return [feature.items() | {"geometry": feature.geometry() and feature.geometry().Clone()}
-            for feature in table]
-
 
 # --- the provider ----------------------------------------------------------------------------
 
@@ -143,11 +63,26 @@ def test_provider_offers_three_algorithms_and_can_come_and_go(provider) -> None:
 def test_parameters_are_those_of_the_output_contract(provider) -> None:
     algorithm = QgsApplication.processingRegistry().algorithmById("changescribe:detectchanges")
     names = {p.name() for p in algorithm.parameterDefinitions()}
-    assert {"BEFORE", "AFTER", "PROMPT", "SYSTEM", "EXTENT", "THRESHOLD", "MIN_AREA",
-            "PIXEL_SIZE", "DEVICE",
-            "OUTPUT", "MASK", "SCORE"} <= names
+    assert {
+        "BEFORE",
+        "AFTER",
+        "PROMPT",
+        "SYSTEM",
+        "EXTENT",
+        "THRESHOLD",
+        "MIN_AREA",
+        "PIXEL_SIZE",
+        "DEVICE",
+        "OUTPUT",
+        "MASK",
+        "SCORE",
+    } <= names
     assert {o.name() for o in algorithm.outputDefinitions()} >= {
-        "OUTPUT", "MASK", "SCORE", "CAPTION"}
+        "OUTPUT",
+        "MASK",
+        "SCORE",
+        "CAPTION",
+    }
 
 
 def test_without_onnxruntime_the_algorithm_says_so(provider, monkeypatch) -> None:
@@ -199,8 +134,9 @@ def test_a_system_without_its_weights_names_them(
 
 def test_detect_writes_the_output_contract(provider, pair, tmp_path) -> None:
     out = tmp_path / "out.gpkg"
-    result = detect(pair, OUTPUT=str(out), MASK=str(tmp_path / "m.tif"),
-                    SCORE=str(tmp_path / "s.tif"))
+    result = detect(
+        pair, OUTPUT=str(out), MASK=str(tmp_path / "m.tif"), SCORE=str(tmp_path / "s.tif")
+    )
     assert result["OUTPUT"] == str(out)
     (change,) = rows(out)
     assert change["direction"] == "appeared"
@@ -222,7 +158,10 @@ def test_detect_writes_the_output_contract(provider, pair, tmp_path) -> None:
     score = gdal.Open(result["SCORE"]).ReadAsArray()
     assert score[15, 15] > 200
     assert sorted(p.name for p in tmp_path.iterdir() if not p.name.startswith("town")) == [
-        "m.tif", "out.gpkg", "s.tif"]
+        "m.tif",
+        "out.gpkg",
+        "s.tif",
+    ]
 
 
 def test_detect_replaces_what_is_there(provider, pair, tmp_path) -> None:
@@ -263,8 +202,11 @@ def test_map_tip_only_where_its_fields_are(provider, pair, tmp_path, extension) 
     project = QgsProject()
     context.setProject(project)
     detect_parameters = {
-        "BEFORE": pair[0], "AFTER": pair[1], "PROMPT": "buildings built",
-        "OUTPUT": QgsProcessingOutputLayerDefinition(str(out), project)}
+        "BEFORE": pair[0],
+        "AFTER": pair[1],
+        "PROMPT": "buildings built",
+        "OUTPUT": QgsProcessingOutputLayerDefinition(str(out), project),
+    }
     processing.run("changescribe:detectchanges", detect_parameters, context=context)
     (source,) = context.layersToLoadOnCompletion()
     layer = QgsVectorLayer(source, "changes", "ogr")
@@ -280,12 +222,21 @@ def test_extent_is_understood_in_any_crs(provider, pair, tmp_path) -> None:
     box = QgsRectangle(LEFT, TOP - SIZE * PIXEL, LEFT + SIZE * PIXEL, middle)
     plain = f"{box.xMinimum()},{box.xMaximum()},{box.yMinimum()},{box.yMaximum()}"
     crs = QgsCoordinateReferenceSystem("EPSG:32633")
-    for number, extent in enumerate((
-        plain, f"{plain} [EPSG:32633]", QgsReferencedRectangle(box, crs),
-    )):
+    for number, extent in enumerate(
+        (
+            plain,
+            f"{plain} [EPSG:32633]",
+            QgsReferencedRectangle(box, crs),
+        )
+    ):
         out = tmp_path / f"out{number}.gpkg"
-        detect(pair, OUTPUT=str(out), EXTENT=extent, PROMPT="anything changed",
-               MASK=str(tmp_path / f"m{number}.tif"))
+        detect(
+            pair,
+            OUTPUT=str(out),
+            EXTENT=extent,
+            PROMPT="anything changed",
+            MASK=str(tmp_path / f"m{number}.tif"),
+        )
         (run,) = rows(out, "runs")
         assert gdal.Open(str(tmp_path / f"m{number}.tif")).RasterYSize == SIZE // 2
         assert rows(out) == [] or all(r["direction"] != "appeared" for r in rows(out))
@@ -370,8 +321,12 @@ def test_progress_reaches_the_feedback(provider, pair, tmp_path) -> None:
     feedback.progressChanged.connect(values.append)
     processing.run(
         "changescribe:detectchanges",
-        {"BEFORE": pair[0], "AFTER": pair[1], "PROMPT": "buildings built",
-         "OUTPUT": str(tmp_path / "out.gpkg")},
+        {
+            "BEFORE": pair[0],
+            "AFTER": pair[1],
+            "PROMPT": "buildings built",
+            "OUTPUT": str(tmp_path / "out.gpkg"),
+        },
         feedback=feedback,
     )
     assert values
@@ -386,10 +341,13 @@ def test_runs_in_a_thread_and_loads_styled_layers(provider, pair, tmp_path, qgis
     context = QgsProcessingContext()
     context.setProject(project)
     feedback = QgsProcessingFeedback()
-    algorithm = QgsApplication.processingRegistry().algorithmById(
-        "changescribe:detectchanges").create()
+    algorithm = (
+        QgsApplication.processingRegistry().algorithmById("changescribe:detectchanges").create()
+    )
     parameters = {
-        "BEFORE": pair[0], "AFTER": pair[1], "PROMPT": "buildings built, buildings demolished",
+        "BEFORE": pair[0],
+        "AFTER": pair[1],
+        "PROMPT": "buildings built, buildings demolished",
         "OUTPUT": QgsProcessingOutputLayerDefinition(str(tmp_path / "out.gpkg"), project),
         "MASK": QgsProcessingOutputLayerDefinition(str(tmp_path / "m.tif"), project),
     }
@@ -440,60 +398,9 @@ def test_export_refuses_other_layers(provider, make_raster, tmp_path) -> None:
 
     layer = QgsVectorLayer("Polygon?crs=EPSG:4326", "fields", "memory")
     with pytest.raises(QgsProcessingException, match=r"fields.*detection"):
-        processing.run("changescribe:exportchanges",
-                       {"INPUT": layer, "OUTPUT": str(tmp_path / "x.shp")})
+        processing.run(
+            "changescribe:exportchanges", {"INPUT": layer, "OUTPUT": str(tmp_path / "x.shp")}
+        )
 
 
 # --- caption ---------------------------------------------------------------------------------
-
-
-def test_caption_of_the_pair_and_of_boxes(provider, pair) -> None:
-    result = caption(pair)
-    (whole,) = result["OUTPUT"].getFeatures()
-    assert whole["caption"] == result["CAPTION"]
-    assert [whole[name] for name in ("x0", "y0", "x1", "y1")] == [0, 0, SIZE, SIZE]
-
-    boxes = QgsVectorLayer("Polygon?crs=EPSG:32633", "boxes", "memory")
-    places = [(8, 10, 38, 30), (40, 40, 50, 50), (500, 500, 600, 600)]
-    features = []
-    for x0, y0, x1, y1 in places:
-        feature = QgsFeature()
-        feature.setGeometry(QgsGeometry.fromRect(QgsRectangle(
-            LEFT + x0 * PIXEL, TOP - y1 * PIXEL, LEFT + x1 * PIXEL, TOP - y0 * PIXEL)))
-        features.append(feature)
-    boxes.dataProvider().addFeatures(features)
-    feedback = QgsProcessingFeedback()
-    values = []
-    feedback.progressChanged.connect(values.append)
-    result = caption(pair, feedback, BOXES=boxes)
-    assert values == sorted(values)
-    found = list(result["OUTPUT"].getFeatures())
-    assert [[f[n] for n in ("x0", "y0", "x1", "y1")] for f in found] == [
-        list(place) for place in places[:2]]
-    assert found[0]["caption"] != found[1]["caption"]
-    assert len(result["CAPTION"].splitlines()) == 2
-    assert found[0].geometry().boundingBox() == features[0].geometry().boundingBox()
-
-
-def test_caption_with_an_assigned_crs(provider, make_raster, qgis_new_project) -> None:
-    """The files lie; the user has put it right in the layers' properties."""
-    before = np.full((3, SIZE, SIZE), 20, np.uint8)
-    after = before.copy()
-    after[:, 10:30, 8:38] = 240
-    layers = [QgsRasterLayer(make_raster(f"{name}.tif", pixels, crs=crs), name)
-              for name, pixels, crs in (
-                  ("town_2012", before, "EPSG:32633"), ("town_2019", after, "EPSG:32733"))]
-    crs = QgsCoordinateReferenceSystem("EPSG:32634")
-    for layer in layers:
-        layer.setCrs(crs)
-        QgsProject.instance().addMapLayer(layer)
-    boxes = QgsVectorLayer("Polygon?crs=EPSG:32634", "boxes", "memory")
-    feature = QgsFeature()
-    feature.setGeometry(QgsGeometry.fromRect(QgsRectangle(
-        LEFT + 2, TOP - 20, LEFT + 22, TOP - 2)))
-    boxes.dataProvider().addFeatures([feature])
-    result = caption(layers, BOXES=boxes)
-    (found,) = result["OUTPUT"].getFeatures()
-    assert result["OUTPUT"].crs() == crs
-    assert [found[name] for name in ("x0", "y0", "x1", "y1")] == [4, 4, 44, 40]
-    assert "building" in found["caption"]

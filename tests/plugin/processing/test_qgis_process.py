@@ -33,7 +33,6 @@ def pair(make_raster):
     return make_raster("town_2012.tif", before), make_raster("town_2019.tif", after)
 
 
-
 @pytest.fixture
 def qgis_process(tmp_path):
     """Return a function that runs ``qgis_process`` with the plugin, in a profile of its own."""
@@ -54,14 +53,23 @@ def qgis_process(tmp_path):
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "QGIS", "VIRTUAL"))}
     folders = [p for p in kept.get("PATH", "").split(os.pathsep) if not p.startswith(sys.prefix)]
     environment = {
-        **kept, "PATH": os.pathsep.join(folders), "QT_QPA_PLATFORM": "offscreen",
+        **kept,
+        "PATH": os.pathsep.join(folders),
+        "QT_QPA_PLATFORM": "offscreen",
         "QGIS_CUSTOM_CONFIG_PATH": str(tmp_path / "config"),
-        "XDG_CACHE_HOME": str(tmp_path / "cache"), "QGIS_OPTS": "",
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+        "QGIS_OPTS": "",
     }
 
     def run(*arguments: str) -> subprocess.CompletedProcess:
-        return subprocess.run([program, *arguments], env=environment, check=False,
-                              capture_output=True, text=True, timeout=120)
+        return subprocess.run(
+            [program, *arguments],
+            env=environment,
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
 
     enabled = run("plugins", "enable", "changescribe")
     assert enabled.returncode == 0, enabled.stdout + enabled.stderr
@@ -74,9 +82,16 @@ def test_qgis_process_detects_and_exports(qgis_process, pair, tmp_path) -> None:
     for name in ("detectchanges", "captionchanges", "exportchanges"):
         assert f"changescribe:{name}" in listed.stdout, listed.stdout[-3000:] + listed.stderr
     done = qgis_process(
-        "--json", "run", "changescribe:detectchanges", "--", f"BEFORE={pair[0]}",
-        f"AFTER={pair[1]}", "PROMPT=anything changed", f"OUTPUT={out}",
-        f"MASK={tmp_path / 'm.tif'}", "SYSTEM=bundled",
+        "--json",
+        "run",
+        "changescribe:detectchanges",
+        "--",
+        f"BEFORE={pair[0]}",
+        f"AFTER={pair[1]}",
+        "PROMPT=anything changed",
+        f"OUTPUT={out}",
+        f"MASK={tmp_path / 'm.tif'}",
+        "SYSTEM=bundled",
     )
     assert done.returncode == 0, done.stdout + done.stderr
     results = json.loads(done.stdout)["results"]
@@ -86,16 +101,23 @@ def test_qgis_process_detects_and_exports(qgis_process, pair, tmp_path) -> None:
     assert results["CAPTION"] == run["caption"]
     assert results["OUTPUT"] == str(out)
     assert gdal.Open(results["MASK"]).RasterXSize == SIZE
-    exported = qgis_process("run", "changescribe:exportchanges", "--", f"INPUT={out}",
-                            f"OUTPUT={tmp_path / 'out.shp'}")
+    exported = qgis_process(
+        "run", "changescribe:exportchanges", "--", f"INPUT={out}", f"OUTPUT={tmp_path / 'out.shp'}"
+    )
     assert exported.returncode == 0, exported.stdout + exported.stderr
     assert (tmp_path / "out.shp").exists()
 
 
 def test_qgis_process_fails_with_a_reason(qgis_process, pair, tmp_path) -> None:
     done = qgis_process(
-        "run", "changescribe:detectchanges", "--", f"BEFORE={pair[0]}", f"AFTER={pair[1]}",
-        "PROMPT=the of", f"OUTPUT={tmp_path / 'out.gpkg'}")
+        "run",
+        "changescribe:detectchanges",
+        "--",
+        f"BEFORE={pair[0]}",
+        f"AFTER={pair[1]}",
+        "PROMPT=the of",
+        f"OUTPUT={tmp_path / 'out.gpkg'}",
+    )
     assert done.returncode != 0
     assert "roads built" in done.stdout + done.stderr
     assert not (tmp_path / "out.gpkg").exists()

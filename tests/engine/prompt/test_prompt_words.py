@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Words that are misspelt or of another language."""
+
+from __future__ import annotations
+
+import pytest
+
+from changescribe.engine.prompt import notes, parse
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("buldings demolished", "buildings demolished"),
+        ("raods built", "roads built"),
+        ("Tress cleared", "trees cleared"),
+        ("roads buitl", "roads built"),
+        ("forst loss", "forest loss"),
+        # right, or not for us to say
+        ("trucks", ""),
+        ("power lines", ""),
+        ("tennis courts removed", ""),
+        ("horses", ""),
+        ("culverts built", ""),
+    ],
+)
+def test_one_wrong_letter(text: str, meant: str) -> None:
+    parsed = parse(text)
+    assert parsed.suggestion == meant
+    assert (f'did you mean "{meant}"?' in parsed.explanation) == bool(meant)
+    assert (f'Did you mean "{meant}"?' in notes(parsed)) == bool(meant)
+
+
+def test_another_language_is_told() -> None:
+    parsed = parse("neue Gebäude")
+    assert parsed.explanation == 'looks for: buildings, appeared (read as "new buildings")'
+    assert parse("¿qué cambió?").anything
+    assert parse("Was hat sich verändert?").anything
+    assert parse("qu'est-ce qui a changé").anything
+    assert parse("o que mudou?").anything
+    assert not parse("new roads").english
