@@ -25,7 +25,7 @@ unset CHANGESCRIBE_SCENES
 runs=out/model/runs
 python=.venv-full/bin/python
 stages=(bundled bundled_finish bundled_deep bundled_sharp bundled_long bundled_round bundled_polish
-    bundled_said bundled_mixed)
+    bundled_sentences bundled_mixed)
 last="${stages[-1]}"
 
 "$python" -m changescribe.engine.training.scenes.scene_cache "$runs/scenes"

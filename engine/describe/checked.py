@@ -27,7 +27,7 @@ ANYTHING = "anything changed"
 #: The system whose detection sentences are checked against: it is fast, and knows directions.
 CHECKED_BY = "bundled"
 #: A region of many tiles is described from so many of them.
-_MOST_VIEWS = 4
+_MAX_VIEWS = 4
 NOT_CHECKED = (
     "The written captions were not compared with a detection: the system that would make one "
     "cannot be used here."
@@ -129,7 +129,7 @@ class CheckedWriter:
             area,
             # What lies around it may be named too.
             lambda sentence, place: not self._guard.passes(sentence, self.facts(place, own)),
-            most=_MOST_VIEWS,
+            most=_MAX_VIEWS,
         )
 
     def facts(

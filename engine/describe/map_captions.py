@@ -24,7 +24,7 @@ from ..errors import CancelledError, ChangeScribeError
 from ..raster.area import AreaMask
 from ..raster.common_grid import common_grid
 from ..raster.reader import RasterSource
-from ..raster.support import checked, spatial_reference, thread_options
+from ..raster.support import gdal_call, spatial_reference, thread_options
 from ..request import Area, ChangeRequest, Extent, Progress
 from ..results.changes_layer import undefined_crs
 from ..results.detected import Detected
@@ -46,7 +46,7 @@ SCENE, TILES, REGIONS = "scene", "tiles", "regions"
 #: What captions can be about, in the order in which they are written.
 LEVELS = (REGIONS, TILES, SCENE)
 #: As many regions, the largest, and as many tiles are described.
-MOST_REGIONS, MOST_TILES = 200, 400
+MAX_REGIONS, MAX_TILES = 200, 400
 #: Of the file of captions: name, type.
 FIELDS: tuple[tuple[str, int], ...] = (
     ("level", ogr.OFTString),
@@ -180,14 +180,14 @@ class _Run:
         self._cancelled = cancelled
         self._guard = Guard()
         self._notes: list[str] = []
-        self._told_of_writing: list[str] = []
+        self._writing_notes: list[str] = []
         self._number, self._total, self._started = 0, 1, 0.0
         self.done: list[MapCaption] = []
 
     @property
     def warnings(self) -> list[str]:
         """What the user should know."""
-        return [*self._notes, *self._guard.warnings, *self._told_of_writing]
+        return [*self._notes, *self._guard.warnings, *self._writing_notes]
 
     def captions(self, stack: contextlib.ExitStack) -> Iterator[MapCaption]:
         """Yield the captions; the stack holds what they need open.
@@ -215,20 +215,20 @@ class _Run:
             extent = Extent(*AreaMask(detection.area, before.grid).envelope)
         size = detection.pixel_size
         grid = common_grid(before, after, extent, info.pixel_sizes, size).working
-        regions = list(results.regions(MOST_REGIONS)) if REGIONS in request.levels else []
+        regions = list(results.regions(MAX_REGIONS)) if REGIONS in request.levels else []
         tiles = []
         if TILES in request.levels or (SCENE in request.levels and writer is not None):
             tiles = [place for place in _cells(grid, info) if results.describe(place)]
-            if len(tiles) > MOST_TILES:
+            if len(tiles) > MAX_TILES:
                 self._notes.append(
-                    f"Captions of tiles: the first {MOST_TILES:,} of {len(tiles):,} were written."
+                    f"Captions of tiles: the first {MAX_TILES:,} of {len(tiles):,} were written."
                 )
-        self._total, self._started = len(regions) + len(tiles[:MOST_TILES]), time.monotonic()
+        self._total, self._started = len(regions) + len(tiles[:MAX_TILES]), time.monotonic()
         for region in regions:
             self._tell()
             sentence = "" if writer is None else writer.about_region(region.area, region.event)
             yield self._caption(REGIONS, sentence, region.caption, region.area, region.change_id)
-        yield from self._places(writer, results, tiles[:MOST_TILES], grid)
+        yield from self._places(writer, results, tiles[:MAX_TILES], grid)
         self._progress(Progress("done", 1.0))
 
     def _places(
@@ -282,7 +282,7 @@ class _Run:
             None,
             self._cancelled,
             detection.extent,
-            self._told_of_writing.append,
+            self._writing_notes.append,
             detection.pixel_size,
         )
         return CheckedWriter(writer, detections, self._guard)
@@ -336,7 +336,7 @@ def _write(request: MapCaptionRequest, captions: list[MapCaption]) -> str:
         with tempfile.TemporaryDirectory(prefix=".changescribe-", dir=Path(final).parent) as folder:
             part = os.path.join(folder, "captions.gpkg")
             with thread_options(GDAL_PAM_ENABLED="NO"):
-                written, problem = checked(lambda: _fill(part, captions, request.run_id))
+                written, problem = gdal_call(lambda: _fill(part, captions, request.run_id))
             if not written:
                 raise could_not_write(final, problem)
             os.replace(part, final)

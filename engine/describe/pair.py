@@ -153,20 +153,20 @@ def caption(
 
 
 def tile_boxes(
-    grid: Grid, info: SystemInfo, told_size: Optional[float] = None
+    grid: Grid, info: SystemInfo, user_pixel_size: Optional[float] = None
 ) -> list[tuple[int, int, int, int]]:
     """Cut a raster into boxes of the size that a system looks at in one piece.
 
     Args:
         grid: of BEFORE.
         info: of the system.
-        told_size: of a pixel in metres, where the grid does not tell it.
+        user_pixel_size: of a pixel in metres, where the grid does not tell it.
 
     Returns:
         Boxes in pixels of BEFORE, row by row; those at the right and lower edge may be smaller.
     """
     side = info.tile_size
-    own = grid.pixel_size or told_size
+    own = grid.pixel_size or user_pixel_size
     if own and info.pixel_sizes:
         trained = min(info.pixel_sizes, key=lambda size: abs(math.log(size / own)))
         side = max(1, round(side * trained / own))
@@ -224,7 +224,13 @@ def _describer(
             )
         ]
         writer = CaptionWriter(
-            *sources, host, info, progress, cancelled, warned=warned, told_size=request.pixel_size
+            *sources,
+            host,
+            info,
+            progress,
+            cancelled,
+            warned=warned,
+            user_pixel_size=request.pixel_size,
         )
         checked = CheckedWriter(writer, [everything] if everything else [], guard)
 

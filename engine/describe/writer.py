@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     Check = Callable[[str, Area], bool]
 
 #: Of an area of many tiles: so many different sentences, about those that changed most.
-MOST_SENTENCES = 3
+MAX_SENTENCES = 3
 #: Score from which a pixel counts as changed.
 _CHANGED_FROM = 0.5
 NO_DATA = "There is no data here on one of the dates."
@@ -80,7 +80,7 @@ class CaptionWriter:
         cancelled: asked between tiles, and by the host while it waits.
         extent: colours are stretched as a detection in it does; None is the whole overlap.
         warned: given what the user should know, such as that sentences take long; each once.
-        told_size: of a pixel of ``before``, see :func:`.raster.grid.common_grid`.
+        user_pixel_size: of a pixel of ``before``, see :func:`.raster.grid.common_grid`.
 
     Raises:
         InputError: the rasters do not overlap.
@@ -96,7 +96,7 @@ class CaptionWriter:
         cancelled: Optional[CancelledCallback] = None,
         extent: Optional[Extent] = None,
         warned: Optional[Callable[[str], None]] = None,
-        told_size: Optional[float] = None,
+        user_pixel_size: Optional[float] = None,
     ) -> None:
         self._warned = warned or (lambda _: None)
         self._notes: set[str] = set()
@@ -105,10 +105,10 @@ class CaptionWriter:
         self._info = info
         self._progress = progress or (lambda _: None)
         self._cancelled = cancelled or (lambda: False)
-        part = common_grid(before, after, extent, info.pixel_sizes, told_size).working
+        part = common_grid(before, after, extent, info.pixel_sizes, user_pixel_size).working
         self._pair = Pair(before, after, *joint_stretch(before, after, part))
         # Of the whole overlap, so that there is ground around a region at the edge.
-        self._grid = common_grid(before, after, None, info.pixel_sizes, told_size).working
+        self._grid = common_grid(before, after, None, info.pixel_sizes, user_pixel_size).working
 
     def describe(self, area: Area, check: Optional[Check] = None, most: int = 0) -> str:
         """Return what the system says of an area, in sentences.
@@ -237,5 +237,5 @@ def joined(said: list[Said]) -> str:
     said = [row for row in said if row.sentence]
     changed = sorted((row for row in said if row.changed), key=lambda row: -row.changed)
     if changed:
-        return " ".join(list(dict.fromkeys(row.sentence for row in changed))[:MOST_SENTENCES])
+        return " ".join(list(dict.fromkeys(row.sentence for row in changed))[:MAX_SENTENCES])
     return Counter(row.sentence for row in said).most_common(1)[0][0] if said else ""

@@ -111,7 +111,7 @@ class _Scored:
     classes_before: str
     classes_after: str
     complete: bool
-    told_classes: bool
+    has_classes: bool
 
 
 class _Run:
@@ -155,7 +155,7 @@ class _Run:
                     self._warnings.append(f"The graphics card was not used: {device}.")
             with self._stage("detecting"):
                 scored = self._score(grid, pair, info, parsed, outputs)
-            parsed, unknown = bind(parsed, info.classes if scored.told_classes else ())
+            parsed, unknown = bind(parsed, info.classes if scored.has_classes else ())
             self._warnings += unknown
             run = self._run_info(before, after, grid, info, parsed)
             with self._stage("outlining"):
@@ -286,7 +286,7 @@ class _Run:
                     self._warping(number),
                     shown_as=shown_as,
                 )
-        return _Scored(**names, complete=complete, told_classes=loop.told_classes)
+        return _Scored(**names, complete=complete, has_classes=loop.has_classes)
 
     def _mask(
         self,

@@ -117,7 +117,7 @@ class TileLoop:
         )
         self._written = False
         #: Whether the system tells the class of the ground on both dates.
-        self.told_classes = False
+        self.has_classes = False
         self._notes: dict[str, None] = {}
         # The last plane blends the validity with the weights of the scores.
         self._blender = Blender(self._plan, len(queries) + 1)
@@ -221,7 +221,7 @@ class TileLoop:
             (prediction.classes_after, sink.classes_after),
         ):
             if classes is not None and writer is not None:
-                self.told_classes = True
+                self.has_classes = True
                 known = np.where(valid, classes[row], CLASS_UNKNOWN).astype(np.uint8)
                 writer.write(x0, y0, known[inside][None])
 

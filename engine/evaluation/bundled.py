@@ -25,7 +25,8 @@ from .masks.metrics import BinaryCounts
 from .masks.ranking import CropRanking
 from .masks.road_lines import PRECISION_REACH, RECALL_REACH, LineMatch
 from .pictures import row_of_pictures, write_sheet
-from .places.elsewhere import AIRCHANGE, OSCD, measure_foreign
+from .places.colour_residual import unbiased_chooser
+from .places.elsewhere import AIRCHANGE, OSCD, measure_elsewhere
 from .places.generated import EVALUATION_SEEDS, GeneratedFigures, scored_scenes
 from .places.levir import (
     PIXEL_SIZE,
@@ -36,7 +37,6 @@ from .places.levir import (
     read_tile,
     score_tiles,
 )
-from .places.surprise import unbiased_chooser
 from .report import markdown
 from .robustness.harder_pairs import measure_robustness
 from .robustness.no_text import ClassDifference, DifferenceFigures
@@ -106,7 +106,7 @@ def evaluate(
     figures["calibration"] = _reliabilities(calibration, levir.raw, generated.raw)
     choose = unbiased_chooser(system, folder, folds)
     for what in (OSCD, AIRCHANGE):
-        figures[what.folder], rows = measure_foreign(choose, data, what, tell)
+        figures[what.folder], rows = measure_elsewhere(choose, data, what, tell)
         if rows:
             write_sheet(rows, out / f"{what.folder}.jpg")
     report = _write_results(out, figures)

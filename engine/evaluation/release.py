@@ -33,9 +33,9 @@ from ..weights.loading import read_head
 from .masks.calibration import RawCounts, fit_map, raw_scores
 from .masks.ranking import CropsFound
 from .masks.road_lines import LineMatch
+from .places.colour_residual import KEY, fit_colour_residual
 from .places.generated import CALIBRATION_SEEDS, GeneratedFigures, scored_scenes
 from .places.levir import PIXEL_SIZE, VALIDATION_TILES, read_tile
-from .places.surprise import KEY, fit_surprise
 from .places.whole_image import score_pair
 
 #: Metres: pixels of 0.3 to 1 m were magnified or reduced to about this in the last stages.
@@ -94,7 +94,7 @@ def release(run: Path, recipe_name: str, folder: Path) -> dict[str, Any]:
     # What was not foreseen goes to the query that scores best: to what is calibrated, as it ships.
     export.write_manifest(folder, facts)
     if data:
-        facts[KEY] = fit_surprise(folder, data)
+        facts[KEY] = fit_colour_residual(folder, data)
         export.write_manifest(folder, facts)
     return facts
 

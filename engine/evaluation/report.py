@@ -13,7 +13,7 @@ Figures = dict[str, Any]
 #: Of rows that repeat others: the model answers exchanged dates by exchanging its two directions.
 BY_CONSTRUCTION = "equal by construction"
 #: Key and name of the data sets of other sensors.
-FOREIGN = (("oscd", "OSCD"), ("airchange", "AirChange"))
+WEAK_SETS = (("oscd", "OSCD"), ("airchange", "AirChange"))
 _WANTED_AUC = {"buildings|appeared": 0.85, "roads|appeared": 0.80, "trees|removed": 0.70}
 
 
@@ -31,7 +31,7 @@ def markdown(figures: Figures) -> str:
         _captions(figures["levir_31_36"]["captions"]),
         _absent(figures["levir_31_36"]),
         _baselines(figures),
-        _foreign(figures),
+        _elsewhere(figures),
     ]
     if "robustness" in figures:
         parts.append(_robustness(figures))
@@ -65,7 +65,7 @@ def _bars(figures: Figures) -> list[Sequence[str]]:
                 figures[key]["model"]["f1"] - figures[key]["cva_otsu"]["f1"],
                 0.15,
             )
-            for key, name in FOREIGN
+            for key, name in WEAK_SETS
             if figures[key]["places"]
         ),
         _bar("bundled files, MB", figures["megabytes"]["total"], 20, True),
@@ -194,9 +194,9 @@ def _baselines(figures: Figures) -> str:
     )
 
 
-def _foreign(figures: Figures) -> str:
+def _elsewhere(figures: Figures) -> str:
     rows, missing = [], []
-    for key, title in FOREIGN:
+    for key, title in WEAK_SETS:
         part = figures[key]
         missing += part["not_measured"]
         if not part["places"]:

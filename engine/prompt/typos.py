@@ -19,7 +19,7 @@ from .words import ANYTHING, EMPTY, FILLER, FUSED, NEGATIONS, PLACE, QUALITIES, 
 
 _WORD = re.compile(r"[^\W\d_]+")
 #: Shorter words are not doubted: one letter makes too many others of them.
-_LEAST_LETTERS = 4
+_MIN_LETTERS = 4
 #: Nouns that analysts ask for beside those of the classes.
 _NOUNS = frozenset(
     """airport airports bridge bridges building buildings cars crops deforestation farmland fields
@@ -41,10 +41,10 @@ def suggestion(text: str) -> str:
 @functools.lru_cache(maxsize=1024)
 def _meant(word: str) -> Optional[str]:
     """Return the one word that was meant; None where the word is right, or nobody knows."""
-    if len(word) < _LEAST_LETTERS or word in _understood() or word in _vocabulary():
+    if len(word) < _MIN_LETTERS or word in _understood() or word in _vocabulary():
         return None
     near = [known for known in _one_letter_off(word) if known in _understood()]
-    near = [known for known in near if len(known) >= _LEAST_LETTERS and known[0] == word[0]]
+    near = [known for known in near if len(known) >= _MIN_LETTERS and known[0] == word[0]]
     # Letters exchanged are likelier than a wrong one.
     return min(near, key=lambda known: sorted(known) != sorted(word), default=None)
 

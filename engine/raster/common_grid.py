@@ -32,14 +32,14 @@ SIZE_TOLERANCE = 1.12
 #: The same of the sides of a pixel.
 SIDE_TOLERANCE = 1.25
 #: Pixel sizes that can be told, in metres: what is smaller or larger is a slip of units.
-LEAST_SIZE, MOST_SIZE = 0.001, 1000.0
+MIN_SIZE, MAX_SIZE = 0.001, 1000.0
 #: Coarser pixels are magnified at most this many times: what is not in them cannot be had so.
-MOST_MAGNIFIED = 2.5
+MAX_MAGNIFIED = 2.5
 #: From this many times the trained size on they are read as they are: on NAIP of 5 m (eleven
 #: times) the bundled model took fields for water once they were magnified.
 TOO_COARSE = 6.0
 #: Of fewer pixels a side a system has too little to go by.
-LEAST_PIXELS = 64
+MIN_PIXELS = 64
 #: The two rasters' pixel sizes may differ by this factor before the user is warned.
 PAIR_TOLERANCE = 2.0
 
@@ -75,7 +75,7 @@ def common_grid(
     after: RasterSource,
     extent: Optional[Extent],
     pixel_sizes: tuple[float, ...],
-    told_size: Optional[float] = None,
+    user_pixel_size: Optional[float] = None,
 ) -> CommonGrid:
     """Choose the grid of the results and the one on which the system runs.
 
@@ -84,29 +84,29 @@ def common_grid(
         after: the later raster; any CRS and resolution.
         extent: rectangle to analyse; None is the overlap of both rasters.
         pixel_sizes: in metres, those that the system was trained on; may be empty.
-        told_size: size of a pixel of BEFORE on the ground in metres, used where the raster does
-            not tell it.
+        user_pixel_size: pixel size of BEFORE in metres, as entered by the user; used only if the
+            raster has none.
 
     Raises:
         InputError: the rasters do not overlap, the extent lies outside, one of them or both
             have no georeference and they do not fit, or the size that was told is none.
     """
-    if told_size is not None and not LEAST_SIZE <= told_size <= MOST_SIZE:
+    if user_pixel_size is not None and not MIN_SIZE <= user_pixel_size <= MAX_SIZE:
         raise InputError(
-            f"A pixel size of {told_size:g} m is not possible.",
+            f"A pixel size of {user_pixel_size:g} m is not possible.",
             "Give the side of a pixel on the ground in metres, such as 0.5.",
         )
     _check_georeference(before, after)
     output = _output_grid(before, after, extent)
-    size = output.pixel_size or told_size
+    size = output.pixel_size or user_pixel_size
     working, warnings = _working_grid(output, tuple(sorted(pixel_sizes)), size)
-    if told_size:
-        warnings += _told_warnings(told_size, output, working)
+    if user_pixel_size:
+        warnings += _user_size_warnings(user_pixel_size, output, working)
     warnings += _pair_warnings(before, after)
     return CommonGrid(output, working, tuple(warnings), size)
 
 
-def _told_warnings(told: float, output: Grid, working: Grid) -> list[str]:
+def _user_size_warnings(told: float, output: Grid, working: Grid) -> list[str]:
     """Say where a pixel size that was told cannot be right."""
     own = output.pixel_size
     if own is not None:
@@ -118,7 +118,7 @@ def _told_warnings(told: float, output: Grid, working: Grid) -> list[str]:
                 f"{format_size(own)}."
             )
         ]
-    if min(working.width, working.height) < LEAST_PIXELS <= min(output.width, output.height):
+    if min(working.width, working.height) < MIN_PIXELS <= min(output.width, output.height):
         sides = [format_size(told * side) for side in (output.width, output.height)]
         return [
             (
@@ -244,7 +244,7 @@ def working_size(size: float, trained: tuple[float, ...]) -> float:
     ratio = size / nearest
     if 1 / SIZE_TOLERANCE <= ratio <= SIZE_TOLERANCE or too_coarse(size, trained):
         return size
-    return max(nearest, size / MOST_MAGNIFIED)
+    return max(nearest, size / MAX_MAGNIFIED)
 
 
 def much_larger(size: float, trained: tuple[float, ...]) -> bool:
@@ -254,7 +254,7 @@ def much_larger(size: float, trained: tuple[float, ...]) -> bool:
         size: of the raster's pixels, in metres.
         trained: those that the system was trained on; may be empty.
     """
-    return bool(trained) and size > max(trained) * MOST_MAGNIFIED * SIZE_TOLERANCE
+    return bool(trained) and size > max(trained) * MAX_MAGNIFIED * SIZE_TOLERANCE
 
 
 def too_coarse(size: float, trained: tuple[float, ...]) -> bool:

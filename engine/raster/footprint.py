@@ -15,7 +15,7 @@ import numpy as np
 from osgeo import ogr
 
 from ..errors import ChangeScribeError
-from .support import checked, same_crs, spatial_reference, transform_points
+from .support import gdal_call, same_crs, spatial_reference, transform_points
 
 #: Points along a ring when it is transformed: edges are curves in another CRS.
 POINTS_PER_RING = 128
@@ -106,7 +106,7 @@ def _intersect(first: Rings, second: Rings, *, turns: bool) -> Rings:
     """
     for shift in (0.0, 360.0, -360.0) if turns else (0.0,):
         moved = [ring + np.array([shift, 0.0]) for ring in first]
-        shared, problem = checked(lambda m=moved: _geometry(m).Intersection(_geometry(second)))
+        shared, problem = gdal_call(lambda m=moved: _geometry(m).Intersection(_geometry(second)))
         if shared is None:
             raise ChangeScribeError(
                 "The overlap of the rasters could not be computed.",

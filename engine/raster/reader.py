@@ -22,7 +22,7 @@ from .source import (
     placed,
     raw_type,
 )
-from .support import WARP_MEMORY_MB, checked
+from .support import WARP_MEMORY_MB, gdal_call
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -163,7 +163,7 @@ class RasterSource:
         return planes, valid
 
     def _read_band(self, band: gdal.Band, area: tuple[int, int, int, int]) -> np.ndarray:
-        values, problem = checked(lambda: band.ReadAsArray(*area))
+        values, problem = gdal_call(lambda: band.ReadAsArray(*area))
         if values is None or problem:
             raise self._damaged(problem)
         return values
@@ -203,7 +203,7 @@ class RasterSource:
             method = "near"
         elif step <= 1 and reduction > AVERAGE_FROM:
             method = "average"
-        done, problem = checked(
+        done, problem = gdal_call(
             lambda: gdal.Warp(
                 target,
                 source,
@@ -226,7 +226,7 @@ class RasterSource:
         if 1 not in self._warpable:
             self._warpable[1] = self._make_warpable()
         if step not in self._warpable:
-            reduced, problem = checked(
+            reduced, problem = gdal_call(
                 lambda: gdal.Translate(
                     "",
                     self._warpable[1],
@@ -251,7 +251,7 @@ class RasterSource:
             bands.append(self._validity.alpha)
         elif self._validity.mask and not self._validity.nodata:
             bands.append(f"mask,{self._unique[0]}")
-        virtual, problem = checked(
+        virtual, problem = gdal_call(
             lambda: gdal.Translate(
                 "", self._dataset, format="VRT", bandList=bands, maskBand="none", nogcp=True
             )

@@ -13,7 +13,7 @@ from osgeo import gdal, gdal_array
 
 from ..errors import InputError
 from .grid import PIXEL_GEOTRANSFORM, Grid
-from .support import WARP_MEMORY_MB, checked, spatial_reference
+from .support import WARP_MEMORY_MB, gdal_call, spatial_reference
 
 _ONLINE = re.compile(
     r"type=(xyz|wms|wmts|wcs)|url=https?:|contextualWMSLegend=|<GDAL_W|"
@@ -60,7 +60,7 @@ def open_dataset(path: str) -> gdal.Dataset:
             f'The raster "{path}" does not exist.',
             "Check the path, and that the drive is connected.",
         )
-    dataset, problem = checked(
+    dataset, problem = gdal_call(
         lambda: gdal.OpenEx(path, gdal.OF_RASTER | gdal.OF_READONLY | gdal.OF_VERBOSE_ERROR)
     )
     if dataset is None:
@@ -154,7 +154,7 @@ def placed(name: str, dataset: gdal.Dataset) -> gdal.Dataset:
     """
     if dataset.GetGeoTransform(can_return_null=True) is not None or dataset.GetGCPCount() == 0:
         return dataset
-    warped, problem = checked(
+    warped, problem = gdal_call(
         lambda: gdal.Warp(
             "",
             dataset,
@@ -189,7 +189,7 @@ def assigned(name: str, dataset: gdal.Dataset, crs: str) -> gdal.Dataset:
     if present is not None and present.IsSame(reference):
         return dataset
     wkt = reference.ExportToWkt()
-    view, problem = checked(lambda: gdal.Translate("", dataset, format="VRT", outputSRS=wkt))
+    view, problem = gdal_call(lambda: gdal.Translate("", dataset, format="VRT", outputSRS=wkt))
     if view is None:
         raise InputError(
             f'"{name}" cannot be read in the coordinate reference system assigned to it.',

@@ -9,7 +9,7 @@ calling thread only and put back.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Callable, Optional
+from typing import TYPE_CHECKING, Callable, Optional, TypeVar, cast
 
 import numpy as np
 from osgeo import gdal, osr
@@ -19,6 +19,8 @@ from ..errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+
+Result = TypeVar("Result")
 
 #: Memory in MB that one warp may take beside its result.
 WARP_MEMORY_MB = 64
@@ -47,22 +49,22 @@ def thread_options(**options: str) -> Iterator[None]:
             gdal.SetThreadLocalConfigOption(name, value)
 
 
-def checked(call: Callable[[], object]) -> tuple[object, str]:
-    """Run a GDAL call quietly and tell what went wrong.
+def gdal_call(call: Callable[[], Result]) -> tuple[Result, str]:
+    """Run a GDAL call quietly and return its error message.
 
     Args:
         call: a function without arguments.
 
     Returns:
-        What the call returned (None where it raised), and GDAL's error message, "" where
-        there was none. Warnings of GDAL do not count.
+        The call's value, and GDAL's error message or "". The value is None if the call raised;
+        it must not be used before the message is checked. Warnings of GDAL are ignored.
     """
     gdal.ErrorReset()
     gdal.PushErrorHandler("CPLQuietErrorHandler")
     try:
         value = call()
     except RuntimeError as error:
-        return None, str(error) or "GDAL error"
+        return cast("Result", None), str(error) or "GDAL error"
     finally:
         gdal.PopErrorHandler()
     if gdal.GetLastErrorType() >= gdal.CE_Failure:
@@ -80,7 +82,7 @@ def spatial_reference(text: str) -> osr.SpatialReference:
         InputError: GDAL does not understand the text.
     """
     srs = osr.SpatialReference()
-    status, problem = checked(lambda: srs.SetFromUserInput(text))
+    status, problem = gdal_call(lambda: srs.SetFromUserInput(text))
     if status != 0 or problem:
         shown = text if len(text) <= 60 else text[:57] + "..."
         raise InputError(
@@ -115,14 +117,14 @@ def transform_points(
         (N, 2) float64; NaN for a point that has no place in the target CRS.
     """
     result = np.full((len(points), 2), np.nan)
-    transformation, problem = checked(lambda: osr.CoordinateTransformation(source, target))
+    transformation, problem = gdal_call(lambda: osr.CoordinateTransformation(source, target))
     if transformation is None or problem:
         return result
-    values, _ = checked(lambda: transformation.TransformPoints(points.tolist()))
+    values, _ = gdal_call(lambda: transformation.TransformPoints(points.tolist()))
     if values is None:
         # With exceptions on, one bad point makes the whole call fail.
         values = [
-            checked(lambda p=point: transformation.TransformPoint(p[0], p[1]))[0]
+            gdal_call(lambda p=point: transformation.TransformPoint(p[0], p[1]))[0]
             for point in points.tolist()
         ]
     for row, value in enumerate(values):

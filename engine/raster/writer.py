@@ -13,7 +13,7 @@ from osgeo import gdal, gdal_array
 
 from ..errors import CancelledError, InputError
 from ..writing import could_not_write
-from .support import WARP_MEMORY_MB, checked
+from .support import WARP_MEMORY_MB, gdal_call
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,14 +78,14 @@ class RasterWriter:
         self._temporary = f"{os.path.abspath(path)}.{uuid.uuid4().hex[:8]}.part"
         code = gdal_array.NumericTypeCodeToGDALTypeCode(np.dtype(dtype).type)
         options = _OPTIONS if colours else _OPTIONS + _NOT_A_PICTURE
-        self._dataset, problem = checked(
+        self._dataset, problem = gdal_call(
             lambda: gdal.GetDriverByName("GTiff").Create(
                 self._temporary, grid.width, grid.height, bands, code, options=options
             )
         )
         if self._dataset is None:
             raise self._given_up(problem)
-        _, problem = checked(lambda: self._describe(nodata, descriptions, scale, colours))
+        _, problem = gdal_call(lambda: self._describe(nodata, descriptions, scale, colours))
         if problem:
             raise self._given_up(problem)
 
@@ -124,7 +124,7 @@ class RasterWriter:
             ]
             return not any(results)
 
-        done, problem = checked(write_bands)
+        done, problem = gdal_call(write_bands)
         if not done or problem:
             raise self._given_up(problem)
 
@@ -134,7 +134,7 @@ class RasterWriter:
         Raises:
             OutputError: the disk is full; nothing is left behind.
         """
-        _, problem = checked(self._dataset.FlushCache)
+        _, problem = gdal_call(self._dataset.FlushCache)
         if problem:
             raise self._given_up(problem)
 
@@ -146,7 +146,7 @@ class RasterWriter:
                 left behind.
         """
         self.flush()
-        _, problem = checked(self._close)
+        _, problem = gdal_call(self._close)
         if problem:
             raise self._given_up(problem)
         try:
@@ -163,7 +163,7 @@ class RasterWriter:
 
     def abort(self) -> None:
         """Remove the temporary file. Does nothing after :meth:`commit`."""
-        checked(self._close)
+        gdal_call(self._close)
         for suffix in ("", ".aux.xml"):
             with contextlib.suppress(OSError):
                 os.remove(self._temporary + suffix)
@@ -235,7 +235,7 @@ def warp_to(
         OutputError: the result cannot be written.
         CancelledError: ``progress`` returned False.
     """
-    source, problem = checked(lambda: gdal.OpenEx(src_path, gdal.OF_RASTER | gdal.OF_READONLY))
+    source, problem = gdal_call(lambda: gdal.OpenEx(src_path, gdal.OF_RASTER | gdal.OF_READONLY))
     if source is None:
         raise InputError(f'"{src_path}" could not be read.', "", problem)
     nodata = source.GetRasterBand(1).GetNoDataValue()
@@ -276,7 +276,7 @@ def _warped(source: gdal.Dataset, grid: Grid, method: str) -> np.ndarray:
         for number in range(1, source.RasterCount + 1):
             target.GetRasterBand(number).SetNoDataValue(nodata)
             target.GetRasterBand(number).Fill(nodata)
-    done, problem = checked(
+    done, problem = gdal_call(
         lambda: gdal.Warp(
             target,
             source,

@@ -25,7 +25,7 @@ from ..errors import InputError
 from ..raster.geodesy import PixelAreas
 from ..raster.grid import Grid
 from ..raster.runs import Runs, components, find_runs, label_runs, touching
-from ..raster.support import checked
+from ..raster.support import gdal_call
 from ..raster.writer import RasterWriter
 from ..request import MASK_NODATA, MASK_VALUES, SCORE_SCALE, Query
 from .exchange import rule_of
@@ -39,7 +39,7 @@ _SCORE_NODATA = 255
 _STRIP_PIXELS = 1 << 24
 _STRIP_STEP = 256
 #: Runs of unclosed components that are held; with more, regions end where the strip does.
-_MOST_HELD = 1 << 20
+_MAX_HELD = 1 << 20
 
 #: Told the fraction done, in [0, 1]; may raise to stop.
 FractionCallback = Callable[[float], None]
@@ -251,7 +251,7 @@ class _Band:
     """One band of a raster on a known grid, read by strips."""
 
     def __init__(self, path: str, grid: Grid, bands: int = 1) -> None:
-        dataset, problem = checked(lambda: gdal.Open(path))
+        dataset, problem = gdal_call(lambda: gdal.Open(path))
         if dataset is None:
             raise InputError(f'"{path}" cannot be read.', "Run the detection again.", problem)
         if (dataset.RasterXSize, dataset.RasterYSize) != (grid.width, grid.height):
@@ -268,7 +268,7 @@ class _Band:
     def read(self, y: int, height: int, band: int = 1) -> np.ndarray:
         """Return (height, W) uint8."""
         width = self._dataset.RasterXSize
-        array, problem = checked(
+        array, problem = gdal_call(
             lambda: self._dataset.GetRasterBand(band).ReadAsArray(0, y, width, height)
         )
         if array is None or problem:
@@ -357,7 +357,7 @@ class _Assembler:
         runs = Runs.join(self._runs, fresh)
         label = root[np.concatenate([self._label, label + held])]
         going_on = np.zeros(total, dtype=bool)
-        if not last and len(runs) <= _MOST_HELD:
+        if not last and len(runs) <= _MAX_HELD:
             going_on[label[runs.row == y + len(values) - 1]] = True
         number = np.where(going_on, np.cumsum(going_on), np.cumsum(~going_on)) - 1
         stays = going_on[label]

@@ -15,7 +15,7 @@ from ..classes import class_of, index_among, is_line
 from ..raster.geodesy import Compass
 from ..raster.grid import Grid
 from ..raster.runs import Runs
-from ..raster.support import checked, same_crs, spatial_reference
+from ..raster.support import gdal_call, same_crs, spatial_reference
 from ..request import APPEARED, REMOVED, SCORE_SCALE, Query, Region
 from .outline import Polygon, perimeter, simplify, to_wkb, trace
 
@@ -194,7 +194,7 @@ class RegionDescriber:
         if self._transform is None:
             return geometry
         moved = geometry.Clone()
-        status, _ = checked(lambda: moved.Transform(self._transform))
+        status, _ = gdal_call(lambda: moved.Transform(self._transform))
         if status == 0 and moved.IsValid():
             return moved
         return _polygons_only(moved.MakeValid() if status == 0 else None) or moved

@@ -15,13 +15,13 @@ import numpy as np
 from osgeo import ogr
 
 from ..raster.runs import Runs, label_runs
-from ..raster.support import checked
+from ..raster.support import gdal_call
 
 #: A polygon: its exterior, then its holes; each (N, 2), not closed.
 Polygon = list[np.ndarray]
 
 #: An outline with more corners is not simplified: it would take minutes.
-_MOST_CORNERS = 500_000
+_MAX_CORNERS = 500_000
 
 
 def trace(runs: Runs, label: np.ndarray, count: int) -> list[list[Polygon]]:
@@ -181,7 +181,7 @@ def simplify(polygons: list[Polygon], tolerance: float) -> list[Polygon]:
         more than half a million corners, which only noise has.
     """
     corners = sum(len(ring) for polygon in polygons for ring in polygon)
-    if tolerance <= 0 or corners > _MOST_CORNERS:
+    if tolerance <= 0 or corners > _MAX_CORNERS:
         return polygons
     paths = [[_Path(ring, smooth=tolerance >= 0.5) for ring in polygon] for polygon in polygons]
     for rings in (
@@ -193,7 +193,7 @@ def simplify(polygons: list[Polygon], tolerance: float) -> list[Polygon]:
             return rings
     # The outline moves by no more than the tolerance here too, and GEOS keeps its topology.
     outline = ogr.CreateGeometryFromWkb(to_wkb(polygons))
-    simple, _ = checked(lambda: outline.SimplifyPreserveTopology(tolerance))
+    simple, _ = gdal_call(lambda: outline.SimplifyPreserveTopology(tolerance))
     if simple is None or simple.IsEmpty() or not simple.IsValid():
         return polygons
     return from_wkb(bytes(simple.ExportToWkb(ogr.wkbNDR)))

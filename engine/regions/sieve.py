@@ -23,9 +23,9 @@ _MIN_AREA_PX = 4
 MIN_LENGTH_M = 25.0
 #: A strip (16 million pixels) with more runs is noise, whose outlines would take gigabytes: the
 #: shortest are left out. A dense town, or the ragged edge of a forest, has a tenth of that.
-_MOST_RUNS = 1 << 20
+_MAX_RUNS = 1 << 20
 #: With more regions a strip the minimum area is raised: their outlines would take minutes.
-_MOST_REGIONS = 50_000
+_MAX_REGIONS = 50_000
 #: Regions are counted by size up to this many pixels.
 _COUNTED_PX = 1 << 16
 
@@ -191,7 +191,7 @@ class Sieve:
         value = np.zeros(count, dtype=np.int64)
         value[root] = values
         self._count_kept(total, box, value)
-        self._raise_minimum(_MOST_REGIONS * len(self._first))
+        self._raise_minimum(_MAX_REGIONS * len(self._first))
         large, fits = self._judge(total, box, value)
         self._large, self._fits = large[root], fits[root]
 
@@ -250,7 +250,7 @@ class Sieve:
 
     def _without_noise(self, runs: Runs) -> Runs:
         shortest = 1
-        while len(runs) > _MOST_RUNS:
+        while len(runs) > _MAX_RUNS:
             shortest *= 2
             runs = runs.take(runs.length >= shortest)
         self.narrowest = max(self.narrowest, shortest)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Optional, Union
 from osgeo import ogr, osr
 
 from ..errors import ExistsError
-from ..raster.support import checked, spatial_reference, thread_options
+from ..raster.support import gdal_call, spatial_reference, thread_options
 from ..request import MAX_REGIONS_IN_RESULT, ParsedPrompt, Region
 from ..wording.facts import Tally, region_caption, scene_caption
 from ..writing import could_not_write
@@ -335,7 +335,7 @@ class ChangesWriter:
     def _write(self, run: dict[str, object]) -> list[Region]:
         part = os.path.join(self._folder, "changes.gpkg")
         with thread_options(OGR_SQLITE_SYNCHRONOUS="OFF"):
-            regions, problem = checked(lambda: self._fill(part, run))
+            regions, problem = gdal_call(lambda: self._fill(part, run))
         if problem or regions is None:
             raise self._failed(problem)
         try:

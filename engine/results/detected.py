@@ -11,7 +11,7 @@ from osgeo import ogr
 
 from ..classes import class_of
 from ..errors import InputError
-from ..raster.support import checked, spatial_reference
+from ..raster.support import gdal_call, spatial_reference
 from ..request import APPEARED, CHANGED, REMOVED, Area, ParsedPrompt, Query
 from ..wording.facts import Tally, scene_caption
 from ..wording.guard import Facts, Found
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..wording.reading import Event
 
 #: A region counts in an area that has this share of it, or as many of its pixels.
-_LEAST_SHARE, _LEAST_PIXELS = 0.5, 400
+_MIN_SHARE, _MIN_PIXELS = 0.5, 400
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,12 @@ class Detected:
     """
 
     def __init__(self, gpkg: str) -> None:
-        file, problem = checked(lambda: ogr.Open(gpkg))
+        file, problem = gdal_call(lambda: ogr.Open(gpkg))
         # A copy in memory: QGIS may write into the file while this is being asked.
         memory = ogr.GetDriverByName("Memory")
         self._source = None
         if file is not None:
-            self._source, problem = checked(lambda: memory.CopyDataSource(file, "detected"))
+            self._source, problem = gdal_call(lambda: memory.CopyDataSource(file, "detected"))
         layer = None if self._source is None else self._source.GetLayerByName(CHANGES)
         runs = None if self._source is None else self._source.GetLayerByName(RUNS)
         run = None if runs is None else runs.GetNextFeature()
@@ -118,7 +118,7 @@ class Detected:
         found: dict[Event, Found] = {}
         for feature, share in self._inside(place, within):
             event = _event(feature)
-            counts = share >= _LEAST_SHARE or share * feature["area_px"] >= _LEAST_PIXELS
+            counts = share >= _MIN_SHARE or share * feature["area_px"] >= _MIN_PIXELS
             before = found.get(event, Found(0, 0.0))
             area = (before.area_m2 or 0.0) + share * (feature["area_m2"] or 0.0)
             found[event] = Found(
@@ -135,7 +135,7 @@ class Detected:
         """Return the factual caption of a place; "" where nothing was found in it."""
         tallies: dict[Query, Tally] = {}
         for feature, share in self._inside(place):
-            if share < _LEAST_SHARE and share * feature["area_px"] < _LEAST_PIXELS:
+            if share < _MIN_SHARE and share * feature["area_px"] < _MIN_PIXELS:
                 continue
             query = Query(feature["object"], feature["direction"])
             tally = tallies.get(query, Tally(query, area_m2=None))
@@ -156,7 +156,7 @@ class Detected:
         """Yield the regions that a place touches, with the share of each that lies in it."""
         geometry = self._placed(place)
         if within is not None:
-            both, _ = checked(lambda: geometry.Intersection(self._placed(within)))
+            both, _ = gdal_call(lambda: geometry.Intersection(self._placed(within)))
             if both is None or both.IsEmpty():
                 return
             geometry = both
@@ -165,7 +165,7 @@ class Detected:
         for feature in self._layer:
             region = feature.GetGeometryRef()
             whole = region.Area()
-            part, _ = checked(lambda region=region: region.Intersection(geometry))
+            part, _ = gdal_call(lambda region=region: region.Intersection(geometry))
             # Regions that only touch the place have a line or a point in common with it.
             surface = part is not None and part.GetDimension() > 1
             share = part.Area() / whole if surface and whole > 0 else 0.0
@@ -174,13 +174,13 @@ class Detected:
         self._layer.SetSpatialFilter(None)
 
     def _placed(self, place: Area) -> ogr.Geometry:
-        geometry, _ = checked(lambda: ogr.CreateGeometryFromWkt(place.wkt))
+        geometry, _ = gdal_call(lambda: ogr.CreateGeometryFromWkt(place.wkt))
         if geometry is None:
             raise InputError("The area to describe is not a polygon.", "Choose a polygon layer.")
         if place.crs and self._crs is not None:
             source = spatial_reference(place.crs)
             if not source.IsSame(self._crs):
-                checked(lambda: geometry.TransformTo(self._crs))
+                gdal_call(lambda: geometry.TransformTo(self._crs))
         return geometry
 
 

@@ -13,7 +13,7 @@ from typing import Callable, Optional
 from osgeo import gdal, ogr
 
 from ..errors import ExistsError, InputError, OutputError
-from ..raster.support import checked, thread_options
+from ..raster.support import gdal_call, thread_options
 from ..writing import could_not_write
 from .changes_layer import CHANGES, RUNS, known_crs, undefined_crs
 
@@ -129,10 +129,10 @@ def export(
 
 
 def _open(path: str) -> gdal.Dataset:
-    source, problem = checked(lambda: gdal.OpenEx(path, gdal.OF_VECTOR | gdal.OF_READONLY))
+    source, problem = gdal_call(lambda: gdal.OpenEx(path, gdal.OF_VECTOR | gdal.OF_READONLY))
     if source is None:
         raise InputError(f'"{path}" cannot be opened.', "Choose a GeoPackage of a run.", problem)
-    layer, _ = checked(lambda: source.GetLayerByName(CHANGES))
+    layer, _ = gdal_call(lambda: source.GetLayerByName(CHANGES))
     if layer is None:
         raise InputError(
             f'"{path}" has no layer "{CHANGES}".', "Choose a GeoPackage that a run has written."
@@ -174,7 +174,7 @@ def _write(fill: Callable[[], bool]) -> None:
         OSError: GDAL reports an error; :func:`export` says which file was to be written.
     """
     with thread_options(GDAL_PAM_ENABLED="NO"):
-        done, problem = checked(fill)
+        done, problem = gdal_call(fill)
     if problem or not done:
         raise OSError(problem)
 
@@ -325,7 +325,7 @@ def _geojson(_source: gdal.Dataset, layer: ogr.Layer, path: Path) -> tuple[str, 
 
 def _geopackage(source: gdal.Dataset, layer: ogr.Layer, path: Path) -> tuple[str, ...]:
     _write(lambda: _copy(layer, "GPKG", path, ["GEOMETRY_NAME=geom"]))
-    runs, _ = checked(lambda: source.GetLayerByName(RUNS))
+    runs, _ = gdal_call(lambda: source.GetLayerByName(RUNS))
     if runs is not None:
         _write(lambda: _add_runs(runs, path))
     return ()

@@ -18,7 +18,7 @@ from osgeo import gdal, ogr
 
 from ..classes import CLASS_NAMES
 from ..errors import CancelledError, InputError, OutputError
-from ..raster.support import checked, spatial_reference, thread_options
+from ..raster.support import gdal_call, spatial_reference, thread_options
 from ..request import APPEARED, REMOVED
 from .layouts import LAYOUTS
 from .scenes import ScenePair, synthesise
@@ -151,7 +151,7 @@ def write_raster(
             )
             return made is not None
 
-        made, problem = checked(copy)
+        made, problem = gdal_call(copy)
         if not made or problem:
             raise OutputError(
                 f'"{path}" could not be written.',
@@ -217,7 +217,7 @@ def _polygons(numbers: NDArray[np.int32], place: Place) -> dict[int, dict[str, A
     source = ogr.GetDriverByName("Memory").CreateDataSource("facts")
     layer = source.CreateLayer("facts", geom_type=ogr.wkbPolygon)
     layer.CreateField(ogr.FieldDefn("number", ogr.OFTInteger))
-    _, problem = checked(lambda: gdal.Polygonize(band, band, layer, 0, ["8CONNECTED=8"]))
+    _, problem = gdal_call(lambda: gdal.Polygonize(band, band, layer, 0, ["8CONNECTED=8"]))
     if problem:
         raise OutputError("The changes of a scene could not be outlined.", details=problem)
     shapes: dict[int, dict[str, Any]] = {}

@@ -56,10 +56,10 @@ LABELS = (
 #: What CLIP compares an image with.
 TEMPLATES = ("a satellite photo of {}.", "an aerial image showing {}.")
 #: A label is told if it has this share of the probability of the likeliest one.
-LEAST_LABEL = 0.25
-MOST_LABELS = 4
+MIN_LABEL = 0.25
+MAX_LABELS = 4
 #: Land cover is told from this share of an image, and called "much" from the second.
-LEAST_SHARE, LARGE_SHARE = 0.02, 0.3
+MIN_SHARE, LARGE_SHARE = 0.02, 0.3
 #: Longest answer of a vision-language model, in tokens. CLIP reads no more than 77.
 ANSWER_TOKENS = 70
 #: Descriptions that are kept in memory: some megabytes.
@@ -124,7 +124,7 @@ class BundledLabels(TextSource):
         shares = {c.plural: float((classes == i).mean()) for i, c in enumerate(CLASSES)}
         ranked = sorted(shares, key=lambda name: -shares[name])
         much = [name for name in ranked if shares[name] >= LARGE_SHARE]
-        some = [name for name in ranked if LEAST_SHARE <= shares[name] < LARGE_SHARE]
+        some = [name for name in ranked if MIN_SHARE <= shares[name] < LARGE_SHARE]
         parts = [
             f"{word} {_listed(names)}" for word, names in (("much", much), ("some", some)) if names
         ]
@@ -162,8 +162,8 @@ class ClipLabels(TextSource):
 
     def _one(self, image: np.ndarray) -> str:
         scores = self._scores(image)
-        ranked = sorted(range(len(scores)), key=lambda i: -scores[i])[:MOST_LABELS]
-        least = LEAST_LABEL * scores[ranked[0]]
+        ranked = sorted(range(len(scores)), key=lambda i: -scores[i])[:MAX_LABELS]
+        least = MIN_LABEL * scores[ranked[0]]
         return _listed([self._labels[i] for i in ranked if scores[i] >= least])
 
     def _scores(self, image: np.ndarray) -> list[float]:

@@ -15,7 +15,7 @@ import torch
 #: Of KCFI's paper. Liu et al. have 2.0, and so has KCFI's released program.
 TEMPERATURE = 0.2
 #: A loss of nothing at all would make the next one infinitely worse.
-_LEAST_LOSS = 1e-12
+_MIN_LOSS = 1e-12
 
 
 def weights_of(
@@ -32,7 +32,7 @@ def weights_of(
         K weights that sum to K.
     """
     pairs = zip(last, before_last, strict=True)
-    speeds = [one / max(two, _LEAST_LOSS) / temperature for one, two in pairs]
+    speeds = [one / max(two, _MIN_LOSS) / temperature for one, two in pairs]
     most = max(speeds)
     parts = [math.exp(speed - most) for speed in speeds]
     return tuple(len(parts) * part / sum(parts) for part in parts)

@@ -19,7 +19,7 @@ OPSET = 17
 #: Names of the parts of :class:`Encoded`, as inputs and outputs.
 PARTS = Encoded._fields
 #: Weights smaller than this many numbers stay fp32: they save nothing.
-LEAST_HALF = 256
+MIN_HALF = 256
 
 
 class EncoderForExport(nn.Module):
@@ -123,7 +123,7 @@ def halve_weights(path: Path) -> None:
     casts = []
     for weight in list(model.graph.initializer):
         array = numpy_helper.to_array(weight)
-        if array.dtype != np.float32 or array.size < LEAST_HALF:
+        if array.dtype != np.float32 or array.size < MIN_HALF:
             continue
         name = weight.name
         small = numpy_helper.from_array(array.astype(np.float16), f"{name}_fp16")

@@ -11,7 +11,7 @@ from .scenes.labels import SOME, UNKNOWN
 #: Weight of Dice beside the cross-entropy of a land-cover class.
 SCENE_DICE_WEIGHT = 0.5
 #: Share of a crop's pixels that change for its sentences to speak of it, at least.
-SAID_SHARE = 0.02
+SENTENCE_SHARE = 0.02
 
 
 def change_loss(logits: Tensor, target: Tensor, counted: Tensor) -> Tensor:
@@ -71,7 +71,7 @@ def some_loss(logits: Tensor, targets: Tensor) -> Tensor:
     return _per_map(highest, some.float(), some | none, 1.0)
 
 
-def said_loss(logits: Tensor, said: Tensor) -> Tensor:
+def sentence_loss(logits: Tensor, said: Tensor) -> Tensor:
     """Cross-entropy of "somewhere in this crop": the mean of a crop's highest logits.
 
     Where sentences say that a class appeared, some of its pixels must be found, nobody knows
@@ -88,7 +88,7 @@ def said_loss(logits: Tensor, said: Tensor) -> Tensor:
     if not known.any():
         return logits.sum() * 0
     crops = logits.float()[known].flatten(1)
-    highest = crops.topk(max(1, round(SAID_SHARE * crops.shape[1]))).values.mean(1)
+    highest = crops.topk(max(1, round(SENTENCE_SHARE * crops.shape[1]))).values.mean(1)
     return F.binary_cross_entropy_with_logits(highest, said[known].float())
 
 

@@ -20,7 +20,7 @@ _GONE = {"building": "demolished", "road": "removed", "tree": "cleared"}
 _VERB = {APPEARED: "appeared", REMOVED: "disappeared"}
 _PLURALS = {land_cover.name: land_cover.plural for land_cover in CLASSES}
 #: Clauses of a scene caption for "anything changed".
-_MOST_CLAUSES = 5
+_MAX_CLAUSES = 5
 _SQUARE_METRES_PER_HA = 1e4
 _SQUARE_METRES_PER_KM2 = 1e6
 
@@ -103,9 +103,9 @@ def scene_caption(
             found.sort(key=lambda tally: -sum(tally.positions.values()))
         lines = {t.query.object: t.count for t in found if t.query.direction == APPEARED}
         clauses = [
-            _found(tally, pixel_size, lines.get(tally.line, 2)) for tally in found[:_MOST_CLAUSES]
+            _found(tally, pixel_size, lines.get(tally.line, 2)) for tally in found[:_MAX_CLAUSES]
         ]
-        rest = sum(tally.count for tally in found[_MOST_CLAUSES:])
+        rest = sum(tally.count for tally in found[_MAX_CLAUSES:])
         if rest:
             one = "1 smaller change of another kind"
             clauses.append(one if rest == 1 else f"{rest:,} smaller changes of other kinds")

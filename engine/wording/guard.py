@@ -32,7 +32,7 @@ REASONS = {
     "region": "something other than the region",
     "count": "the number",
 }
-_LEAST_WORDS, _MOST_WORDS, _MOST_LETTERS = 3, 45, 300
+_MIN_WORDS, _MAX_WORDS, _MAX_LETTERS = 3, 45, 300
 _WORD = re.compile(r"[a-z]+(?:['-][a-z]+)*|\d+(?:[.,]\d+)*")
 #: Signs that sentences are made of; others come from broken tokens.
 _FOREIGN = re.compile(
@@ -99,8 +99,8 @@ _NUMBERS = {
     )
 }
 #: Regions may hold several objects that touch; a building takes this much at least, in m2.
-_LEAST_BUILDING_M2 = 50.0
-_FEW, _LEAST_MANY = 3, 5
+_MIN_BUILDING_M2 = 50.0
+_FEW, _MIN_MANY = 3, 5
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class Found:
         """As many objects as it can be."""
         if self.area_m2 is None:
             return 10 * self.count
-        return max(self.count, int(self.area_m2 / _LEAST_BUILDING_M2))
+        return max(self.count, int(self.area_m2 / _MIN_BUILDING_M2))
 
 
 @dataclass(frozen=True)
@@ -210,7 +210,7 @@ def _form(sentence: str) -> Optional[Problem]:
         return Problem("unknown", f'has "{foreign.group()[:20]}" in it')
     if not words:
         return Problem("empty", "is empty")
-    if not _LEAST_WORDS <= len(words) <= _MOST_WORDS or len(sentence) > _MOST_LETTERS:
+    if not _MIN_WORDS <= len(words) <= _MAX_WORDS or len(sentence) > _MAX_LETTERS:
         return Problem("length", f"has {len(words)} words")
     if words[-1] in _LOOSE_ENDS:
         return Problem("length", f'breaks off after "{words[-1]}"')
@@ -308,7 +308,7 @@ def _quantity(claim: Claim) -> Optional[tuple[int, Optional[int]]]:
     """Return the least and the largest number of regions that fit a claim's words."""
     words = claim.before
     if set(words) & _MANY or "number" in words:
-        return (_LEAST_MANY if claim.event[0] == "building" else 2), None
+        return (_MIN_MANY if claim.event[0] == "building" else 2), None
     for word in words:
         number = _NUMBERS.get(word) or (int(word) if word.isdigit() else None)
         if number is not None and number > 1:

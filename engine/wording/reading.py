@@ -161,7 +161,7 @@ _WITH = ("with", "including", "plus")
 _NEW = {"new", "another", "additional", "extra"}
 
 #: Words before a noun that may belong to it: "a large number of new houses".
-_MOST_BEFORE = 6
+_MAX_BEFORE = 6
 
 # What the nouns ahead are: the subject of a verb to come, what came, what went, or a place.
 _SUBJECT, _COME, _GONE, _IN_PLACE = range(4)
@@ -360,7 +360,7 @@ class _Reader:
 
     def _claim(self, event: Event, at: int) -> None:
         start = at
-        while start and at - start < _MOST_BEFORE and self._describes(self.words[start - 1]):
+        while start and at - start < _MAX_BEFORE and self._describes(self.words[start - 1]):
             start -= 1
         self.claims.append(Claim(event, self.words[at], tuple(self.words[start:at])))
 

@@ -16,18 +16,18 @@ import torch.nn.functional as F
 from torch import Tensor
 
 #: By how much the object must be likelier than what it competes with, to be there.
-LEAST_MARGIN = 0.1
+MIN_MARGIN = 0.1
 #: Least angle, in degrees, between the features of both dates. AnyChange counts the angle to the
 #: *reversed* feature and keeps what is below 145 to 155 degrees; this is the middle, from 180.
-LEAST_ANGLE = 30.0
+MIN_ANGLE = 30.0
 #: Least change of the likelihood of stuff.
-LEAST_DIFFERENCE = 0.3
+MIN_DIFFERENCE = 0.3
 #: Peaks lower than this are not worth an outline.
-LEAST_PEAK = 0.1
+MIN_PEAK = 0.1
 #: Peaks nearer than this, in pixels, are one.
 PEAK_DISTANCE = 8
 #: So many of the highest peaks of a tile are looked at.
-MOST_PEAKS = 128
+MAX_PEAKS = 128
 #: Changes that differ by less than this are a plateau.
 _PLATEAU = 1e-3
 #: Stuff narrower than this, in pixels, is noise.
@@ -61,13 +61,13 @@ def peaks(before: Tensor, after: Tensor) -> Tensor:
         after: H_2.
 
     Returns:
-        (N, 2) column and row, N up to :data:`MOST_PEAKS`, highest first.
+        (N, 2) column and row, N up to :data:`MAX_PEAKS`, highest first.
     """
     change = (after - before).abs()
     height, width = change.shape
     side = 2 * PEAK_DISTANCE + 1
     highest = F.max_pool2d(change[None], side, 1, PEAK_DISTANCE)[0]
-    is_peak = (change >= highest - _PLATEAU) & (change >= LEAST_PEAK)
+    is_peak = (change >= highest - _PLATEAU) & (change >= MIN_PEAK)
     # Within a cell the highest counts, of equal ones that nearest to the middle.
     cell = 2 * PEAK_DISTANCE
     y, x = (torch.arange(n, device=change.device) % cell for n in (height, width))
@@ -77,7 +77,7 @@ def peaks(before: Tensor, after: Tensor) -> Tensor:
     # A padded border is never chosen: max_pool2d pads with minus infinity.
     best, index = F.max_pool2d(rank[None, None], cell, cell, ceil_mode=True, return_indices=True)
     found = index[best > -torch.inf]
-    order = change.flatten()[found].argsort(descending=True, stable=True)[:MOST_PEAKS]
+    order = change.flatten()[found].argsort(descending=True, stable=True)[:MAX_PEAKS]
     found = found[order]
     return torch.stack([found % width, found // width], 1)
 
@@ -162,7 +162,7 @@ def otsu(values: Tensor) -> float:
 
 
 def decide_masks(
-    before: Tensor, after: Tensor, angle: Tensor, least_angle: float = LEAST_ANGLE
+    before: Tensor, after: Tensor, angle: Tensor, least_angle: float = MIN_ANGLE
 ) -> Scores:
     """Decide of each outline whether the object in it has come or gone.
 
@@ -179,7 +179,7 @@ def decide_masks(
         (M,) scores.
     """
     changed = calibrate(angle, least_angle, 180.0)
-    was, there = calibrate(before, LEAST_MARGIN), calibrate(after, LEAST_MARGIN)
+    was, there = calibrate(before, MIN_MARGIN), calibrate(after, MIN_MARGIN)
     return Scores(
         torch.minimum(torch.minimum(there, 1 - was), changed),
         torch.minimum(torch.minimum(was, 1 - there), changed),
@@ -220,6 +220,6 @@ def decide_stuff(before: Tensor, after: Tensor) -> Scores:
     beside = F.max_pool2d(stayed[None], reach, 1, SLIVER)[0] > 0
     planes = []
     for difference in (after - before, before - after):
-        score = calibrate(difference, LEAST_DIFFERENCE)
+        score = calibrate(difference, MIN_DIFFERENCE)
         planes.append(torch.where(beside, opened(score, SLIVER + 1), opened(score, OPENING)))
     return Scores(*planes)

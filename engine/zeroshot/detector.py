@@ -95,7 +95,7 @@ class Detector:
         self,
         clip: DenseClip,
         segmenter: Segmenter,
-        least_angle: Optional[float] = decide.LEAST_ANGLE,
+        least_angle: Optional[float] = decide.MIN_ANGLE,
     ) -> None:
         self._clip = clip
         self._segmenter = segmenter

@@ -19,9 +19,9 @@ from ..device import Device
 _MEAN = (0.485, 0.456, 0.406)
 _STD = (0.229, 0.224, 0.225)
 #: Least quality (IoU) that the model itself expects of an outline.
-LEAST_QUALITY = 0.5
+MIN_QUALITY = 0.5
 #: Least IoU of an outline drawn a little tighter and a little wider, and how much so.
-LEAST_STABILITY = 0.9
+MIN_STABILITY = 0.9
 STABILITY_OFFSET = 0.7
 #: Outlines that share more than this (IoU) are one.
 SAME_OUTLINE = 0.7
@@ -161,7 +161,7 @@ def good_outlines(masks: Tensor, quality: Tensor, size: tuple[int, int]) -> Tens
         (K, H, W) bool, none empty and none that covers nearly all.
     """
     share = (masks > 0).flatten(1).float().mean(1)
-    good = (quality >= LEAST_QUALITY) & (stability(masks) >= LEAST_STABILITY)
+    good = (quality >= MIN_QUALITY) & (stability(masks) >= MIN_STABILITY)
     good &= (share > 0) & (share <= LARGEST_SHARE)
     masks, quality = masks[good], quality[good]
     masks = masks[distinct(masks > 0, quality)]

@@ -18,7 +18,7 @@ from qgis.PyQt.QtWidgets import (
 )
 
 from ...engine.hosts.routing import AUTO, IN_PROCESS
-from ...engine.raster.common_grid import MOST_SIZE
+from ...engine.raster.common_grid import MAX_SIZE
 from ...engine.request import DEVICES
 from ..packages import tiers
 from ..settings import AUTOMATIC_AREA, Settings
@@ -127,7 +127,7 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
     def _build_pixel_size(self) -> QgsDoubleSpinBox:
         spin = QgsDoubleSpinBox()
         spin.setObjectName("pixelSizeSpin")
-        spin.setRange(0.0, MOST_SIZE)
+        spin.setRange(0.0, MAX_SIZE)
         spin.setDecimals(3)
         spin.setSingleStep(0.1)
         spin.setSuffix(self.tr(" m"))
@@ -262,7 +262,7 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
         return None if value == AUTOMATIC_AREA else value
 
     @property
-    def told_pixel_size(self) -> Optional[float]:
+    def user_pixel_size(self) -> Optional[float]:
         """Side of a pixel in metres; None where it is not told, or the layers tell it."""
         return None if self.pixel_size.isHidden() else self.pixel_size.value() or None
 

@@ -300,7 +300,7 @@ class ChangeScribeDock(QgsDockWidget):
                 where.rectangle,
                 info.pixel_sizes if info else (),
                 self._settings.speed(info.name) if info else None,
-                self.advanced.told_pixel_size,
+                self.advanced.user_pixel_size,
             )
         text = self._estimate.text() if self._estimate else ""
         self.extent.estimate_label.setText(text)
@@ -335,7 +335,7 @@ class ChangeScribeDock(QgsDockWidget):
             date_before=dates[0] or None,
             date_after=dates[1] or None,
             competing=self.competing.names,
-            pixel_size=self.advanced.told_pixel_size,
+            pixel_size=self.advanced.user_pixel_size,
         )
 
     def set_running(self, running: bool) -> None:

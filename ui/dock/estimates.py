@@ -53,7 +53,7 @@ def estimate(
     rectangle: QgsRectangle,
     pixel_sizes: tuple[float, ...],
     speed: Optional[float],
-    told_size: Optional[float] = None,
+    user_pixel_size: Optional[float] = None,
 ) -> Estimate:
     """Estimate a run.
 
@@ -63,7 +63,7 @@ def estimate(
         pixel_sizes: in metres, that the system was trained on; other rasters are brought
             towards the nearest of them.
         speed: working pixels per second; None where it has not been measured.
-        told_size: side of a pixel in metres, where the layer does not tell it.
+        user_pixel_size: side of a pixel in metres, where the layer does not tell it.
     """
     width, height = before.rasterUnitsPerPixelX(), before.rasterUnitsPerPixelY()
     pixels = 0
@@ -71,7 +71,7 @@ def estimate(
         pixels = round(rectangle.width() / width) * round(rectangle.height() / height)
     area = area_m2(rectangle, before.crs())
     working = float(pixels)
-    size = math.sqrt(area / pixels) if area and pixels else told_size
+    size = math.sqrt(area / pixels) if area and pixels else user_pixel_size
     if size and pixel_sizes:
         working = pixels * (size / working_size(size, pixel_sizes)) ** 2
     return Estimate(area, pixels, working, working / speed if speed else None)

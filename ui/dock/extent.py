@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 OVERLAP, CANVAS, DRAW, LAYER = range(4)
 #: Reading more would stop QGIS for seconds.
-_MOST_VERTICES = 500_000
+_MAX_VERTICES = 500_000
 _NAMES = ("whereOverlap", "whereCanvas", "whereDraw", "whereLayer")
 
 
@@ -216,10 +216,10 @@ class ExtentPanel(QWidget):
             if geometry.isEmpty():
                 continue
             vertices += geometry.constGet().nCoordinates()
-            if vertices > _MOST_VERTICES:
+            if vertices > _MAX_VERTICES:
                 raise InputError(
                     self.tr('The polygons of "{layer}" have more than {n} vertices here.').format(
-                        layer=layer.name(), n=QLocale().toString(_MOST_VERTICES)
+                        layer=layer.name(), n=QLocale().toString(_MAX_VERTICES)
                     ),
                     self.tr("Select fewer polygons, simplify them, or choose a rectangle."),
                 )

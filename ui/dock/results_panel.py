@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _LINES_SHOWN = 4
 _PADDING = 6
-_LEAST_WIDTH = 240
+_MIN_WIDTH = 240
 
 
 class ResultsPanel(QWidget):
@@ -123,7 +123,7 @@ class ResultsPanel(QWidget):
 
     def _height_of(self, text: str) -> int:
         """Return the height of a line that wraps at the present width of the list."""
-        room = QRect(0, 0, max(self.list.viewport().width() - 2 * _PADDING, _LEAST_WIDTH), 10_000)
+        room = QRect(0, 0, max(self.list.viewport().width() - 2 * _PADDING, _MIN_WIDTH), 10_000)
         flags = int(Qt.TextFlag.TextWordWrap)
         return self.list.fontMetrics().boundingRect(room, flags, text).height() + _PADDING
 

@@ -40,9 +40,9 @@ AFTER_PROPERTY = "changescribe/after"
 SIDE = 124
 #: A picture shows this many times the larger side of a region, and at least so many pixels.
 _AROUND = 2.2
-_LEAST_PIXELS = 40
+_MIN_PIXELS = 40
 #: A raster without pyramids is read in full: the window would stand still over more pixels a side.
-_MOST_PIXELS = 4000
+_MAX_PIXELS = 4000
 
 
 class PicturesFunction(QgsExpressionFunction):
@@ -99,13 +99,13 @@ def _pictures(changes: QgsVectorLayer, region: QgsRectangle) -> str:
         pixel = 0.0 if raster is None else _pixel_size(raster, changes.crs(), region.center())
         if raster is not None and pixel > 0:
             found.append((raster, pixel))
-    least = _LEAST_PIXELS * max((pixel for _, pixel in found), default=0.0)
+    least = _MIN_PIXELS * max((pixel for _, pixel in found), default=0.0)
     half = max(_AROUND * max(region.width(), region.height()), least) / 2
     extent = QgsRectangle.fromCenterAndSize(region.center(), 2 * half, 2 * half)
     return "&nbsp;".join(
         _picture(changes, raster, extent)
         for raster, pixel in found
-        if 2 * half <= _MOST_PIXELS * pixel or raster.dataProvider().hasPyramids()
+        if 2 * half <= _MAX_PIXELS * pixel or raster.dataProvider().hasPyramids()
     )
 
 
@@ -115,15 +115,15 @@ def _pixel_size(
     """Return the larger side of a raster's pixel at a place, in units of a CRS; 0 outside of it."""
     to_raster = QgsCoordinateTransform(crs, raster.crs(), QgsProject.instance())
     sides = [
-        _LEAST_PIXELS * raster.rasterUnitsPerPixelX(),
-        _LEAST_PIXELS * raster.rasterUnitsPerPixelY(),
+        _MIN_PIXELS * raster.rasterUnitsPerPixelX(),
+        _MIN_PIXELS * raster.rasterUnitsPerPixelY(),
     ]
     try:
         there = QgsRectangle.fromCenterAndSize(to_raster.transform(place), *sides)
         box = to_raster.transformBoundingBox(there, REVERSE_TRANSFORM)
     except QgsCsException:
         return 0.0
-    return max(box.width(), box.height()) / _LEAST_PIXELS
+    return max(box.width(), box.height()) / _MIN_PIXELS
 
 
 def _picture(changes: QgsVectorLayer, raster: QgsRasterLayer, extent: QgsRectangle) -> str:

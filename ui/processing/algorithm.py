@@ -30,7 +30,7 @@ from qgis.PyQt.QtGui import QIcon
 
 from ...engine import systems
 from ...engine.errors import ChangeScribeError, InputError
-from ...engine.raster.common_grid import LEAST_SIZE, MOST_SIZE
+from ...engine.raster.common_grid import MAX_SIZE, MIN_SIZE
 from ...engine.request import Progress
 from ..map.layer_source import source_path
 from ..packages import tiers
@@ -90,8 +90,8 @@ class ChangeScribeAlgorithm(QgsProcessingAlgorithm):
             kind,
             None,
             True,
-            LEAST_SIZE,
-            MOST_SIZE,
+            MIN_SIZE,
+            MAX_SIZE,
         )
         size.setMetadata({"widget_wrapper": {"decimals": 3}})
         self.add_advanced(size)

@@ -36,7 +36,7 @@ from ...training.scenes.datasets import data_root
 from ...wording.reading import says_no_change, words
 
 #: A word of a vocabulary occurs so often, as in the programs that score ids.
-LEAST_COUNT = 5
+MIN_COUNT = 5
 NEEDS_JAVA = "METEOR and S*m are left out: they need Java (java on the path) and 2 GB of memory."
 
 Vocabulary = Mapping[str, int]
@@ -64,7 +64,7 @@ class Answered:
         return not all(says_no_change(text) for text in self.references)
 
 
-def vocabulary(sentences: Iterable[str], least: int = LEAST_COUNT) -> dict[str, int]:
+def vocabulary(sentences: Iterable[str], least: int = MIN_COUNT) -> dict[str, int]:
     """Return the words that occur often enough, with numbers from 1; 0 is for all others.
 
     Args:

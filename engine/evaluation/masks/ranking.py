@@ -17,7 +17,7 @@ from ...wording.reading import crop_truth
 #: Share of a crop's pixels whose mean score is the crop's score.
 TOP_SHARE = 0.01
 #: With fewer positive crops than this, the other direction's crops are used, dates swapped.
-LEAST_POSITIVES = 10
+MIN_POSITIVES = 10
 #: Class names and the words they are asked for with.
 ASKED = {"road": "roads", "building": "buildings", "tree": "trees"}
 _OTHER = {APPEARED: REMOVED, REMOVED: APPEARED}
@@ -79,7 +79,7 @@ def crop_score(score: np.ndarray, share: float = TOP_SHARE) -> float:
     return float(np.partition(flat, flat.size - count)[-count:].mean())
 
 
-def _told_crops(
+def _captioned_crops(
     captions: list[dict], tile: str, event: tuple[str, str]
 ) -> Iterator[tuple[tuple[slice, slice], bool]]:
     """Yield window and truth of a tile's crops whose sentences report an event, or leave it out."""
@@ -129,7 +129,7 @@ class CropsFound:
             tile: its name in the captions.
             score: (H, W) of the event, on any scale.
         """
-        for window, truth in _told_crops(self.captions, tile, self.event):
+        for window, truth in _captioned_crops(self.captions, tile, self.event):
             self.truth.append(truth)
             # TOP_SHARE of the pixels pass this threshold, and so all lower ones.
             self.passed.append(float(np.quantile(score[window], 1 - TOP_SHARE)))
@@ -167,7 +167,7 @@ class CropRanking:
             backward: the same for the exchanged dates.
         """
         for (name, word), (direction, other) in product(ASKED.items(), _OTHER.items()):
-            for window, truth in _told_crops(self.captions, tile, (name, direction)):
+            for window, truth in _captioned_crops(self.captions, tile, (name, direction)):
                 for rows, scores, way in (
                     (self.rows, forward, direction),
                     (self.swapped, backward, other),
@@ -186,7 +186,7 @@ class CropRanking:
         for name, word in ASKED.items():
             for direction in _OTHER:
                 rows = self.rows.get((name, direction), [])
-                swap = sum(crop.truth for crop in rows) < LEAST_POSITIVES
+                swap = sum(crop.truth for crop in rows) < MIN_POSITIVES
                 if swap:
                     rows = self.swapped.get((name, direction), [])
                 scores = np.array([crop.score for crop in rows])

@@ -24,7 +24,7 @@ from ..pictures import row_of_pictures
 
 
 @dataclass(frozen=True)
-class ForeignSet:
+class OtherSet:
     """A data set of folders with ``before.tif``, ``after.tif`` and ``label.tif``.
 
     Attributes:
@@ -36,8 +36,8 @@ class ForeignSet:
     prompt: str
 
 
-OSCD = ForeignSet("oscd", "buildings and roads built")
-AIRCHANGE = ForeignSet("airchange", "anything changed")
+OSCD = OtherSet("oscd", "buildings and roads built")
+AIRCHANGE = OtherSet("airchange", "anything changed")
 
 
 class OneSystemHost(InProcessHost):
@@ -78,10 +78,10 @@ class ThresholdSweep:
         return float(f1[best]), best / SCORE_SCALE
 
 
-def measure_foreign(
+def measure_elsewhere(
     system_for: Callable[[str], Optional[ChangeSystem]],
     data: Path,
-    what: ForeignSet,
+    what: OtherSet,
     tell: Callable[[str], None],
 ) -> tuple[dict[str, object], list[np.ndarray]]:
     """Detect through the pipeline, and compare any mask value > 0 with the labels.

@@ -26,7 +26,7 @@ from ...training import export
 from ...training.loop import train
 from ...training.recipe import Recipe, load_recipe, save_recipe
 from ...training.scenes.datasets import data_root, parts_of
-from ...training.scenes.foreign import FOREIGN
+from ...training.scenes.weak_pairs import WEAK_SETS
 from ...training.tasks.bundled import load_model
 
 #: Of two models; the other half of the places is what each has seen.
@@ -46,7 +46,7 @@ def folds(data: Path) -> Iterator[LeftOut]:
     """
     places = {
         folder: sorted({path.name.split("_")[0] for path in (data / folder).iterdir()})
-        for folder in FOREIGN
+        for folder in WEAK_SETS
     }
     for start in range(2):
         yield {folder: names[start::2] for folder, names in places.items()}
@@ -107,10 +107,10 @@ def train_folds(runs: Path, recipe: Recipe, shipped: Path, out: Path) -> None:
         export.write_manifest(folder, facts)
 
 
-def trained_on_foreign(manifest: dict[str, Any]) -> bool:
+def trained_on_weak_pairs(manifest: dict[str, Any]) -> bool:
     """Tell from a manifest whether OSCD or AirChange are among what a model was trained on."""
     layouts = [source.split(" ")[0] for source in manifest.get("sources", ())]
-    return any(_sources(layout) & set(FOREIGN) for layout in layouts)
+    return any(_sources(layout) & set(WEAK_SETS) for layout in layouts)
 
 
 def fold_models(out: Path) -> list[tuple[tuple[str, ...], Path]]:

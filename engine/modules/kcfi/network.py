@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ...backbones import vit
 from ...backbones.causal import IMAGE, LanguageModel
-from ...backbones.remembered import Remembered
+from ...backbones.feature_cache import FeatureCache
 from ...backbones.vit import ViTTaps
 from ...weights import loading
 from ...weights.store import WeightsStore
@@ -222,7 +222,7 @@ class Kcfi(nn.Module):
         self.config = config
         self.encoder = encoder if config.train_encoder else encoder.requires_grad_(False)
         remembers = config.remember and not config.train_encoder
-        self._remembered = Remembered(encoder, config.remember * 1_000_000) if remembers else None
+        self._cache = FeatureCache(encoder, config.remember * 1_000_000) if remembers else None
         channels, taps = encoder.channels, len(encoder.taps)
         self.extractor = ChangeFeatureExtractor(channels, taps, config.residual)
         self.projector = Projector(
@@ -251,7 +251,7 @@ class Kcfi(nn.Module):
             after: the same for the later date.
         """
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.config.train_encoder):
-            taps = (self._remembered or self.encoder)(torch.cat([before, after]))  # eq. 1
+            taps = (self._cache or self.encoder)(torch.cat([before, after]))  # eq. 1
         dates = zip(*(tap.chunk(2) for tap in taps), strict=True)
         key = self.extractor(*dates)
         return KcfiFeatures(key, self.detector(key, *before.shape[2:]))

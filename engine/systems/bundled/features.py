@@ -30,7 +30,7 @@ CONTEXT = 320
 #: A score from which a pixel counts as changed.
 CHANGED_FROM = 0.5
 #: Components smaller than this many pixels are not counted.
-_LEAST_COMPONENT = 40
+_MIN_COMPONENT = 40
 #: Share of the highest scores whose mean is told.
 _TOP = 0.01
 
@@ -132,7 +132,7 @@ def _components(plane: np.ndarray) -> int:
     if not len(runs):
         return 0
     label, count = label_runs(runs)
-    return int((np.bincount(label, runs.length, count) >= _LEAST_COMPONENT).sum())
+    return int((np.bincount(label, runs.length, count) >= _MIN_COMPONENT).sum())
 
 
 def _sigmoid(values: np.ndarray) -> np.ndarray:

@@ -8,9 +8,9 @@ which it is given the dates, with the same weights: "appeared" is (before,
 after), "removed" is (after, before). Exchanging the rasters therefore exchanges
 appeared and removed exactly.
 
-Where pixels are too coarse (:attr:`..request.Query.coarse`) to know objects by their shape, a
-change is where one date is not what the other one foretells, see :mod:`..unforeseen`; the network
-says only which of the queries it belongs to.
+Where pixels are too coarse (:attr:`..request.Query.coarse`) to show the shape of objects, a change
+is a pixel whose colour the other date does not predict (:mod:`.colour_residual`); the network only
+says which query it belongs to.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from ...paths import MODELS
 from ...request import APPEARED, CHANGED, REMOVED
 from ..base import CLASS_UNKNOWN, ChangeSystem, SystemInfo, TilePrediction
 from .captioner import BundledCaptioner, CaptionerFacts, read_facts
-from .unforeseen import cell_means, measurable, unforeseen
+from .colour_residual import cell_means, colour_residual, measurable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json"
 #: Least score of a land-cover class for a from/to class to be told.
-LEAST_CLASS_SCORE = 0.4
+MIN_CLASS_SCORE = 0.4
 #: A phrase less alike than this (cosine) to every trained one gets a warning.
 KNOWN_PHRASE = 0.72
 #: Side in pixels of a cell of the class scores.
@@ -54,7 +54,7 @@ WATER = KINDS["water"]
 #: takes longer: the processor's caches are too small.
 LARGEST_TILE = 704
 #: Of what was not foreseen, in standard deviations; the logarithm needs one.
-LEAST_AMOUNT = 1e-3
+MIN_AMOUNT = 1e-3
 COARSE_NOTE = (
     "The pixels are coarse, or of unknown size: where the bundled model does not know objects by "
     "their shape, it finds ground whose colour is not what the other date would make one expect. "
@@ -85,7 +85,7 @@ class BundledSystem(ChangeSystem):
         self._captioner_facts = self._fitting_captioner()
         self._trained_phrases: Optional[np.ndarray] = None
         #: ``scale`` and ``bias`` of the score of what was not foreseen, see :meth:`_surprise`.
-        self.surprise: Optional[dict[str, float]] = self._manifest.get("unforeseen")
+        self.residual_map: Optional[dict[str, float]] = self._manifest.get("colour_residual")
         self._wanted_device = ""
         self._device = "not loaded"
         self.info = SystemInfo(
@@ -247,21 +247,21 @@ class BundledSystem(ChangeSystem):
         scores = self._calibrated(self._raw(encoded, queries), queries)
         parts = dict(zip([part.name for part in self._encoder.get_outputs()], encoded))
         if self._goes_by_colour(queries):
-            surprise = self._surprise(unforeseen(before, after, parts["stride4"]))
+            residual = self._residual_score(colour_residual(before, after, parts["stride4"]))
             fits = self._best_fitting(encoded, queries, parts["classes"])
-            np.maximum(scores, surprise * fits, out=scores)
+            np.maximum(scores, residual * fits, out=scores)
         return parts, scores
 
     def _goes_by_colour(self, queries: Sequence[Query]) -> bool:
         """Tell whether any query is answered by what was not foreseen."""
-        return self.surprise is not None and any(_kind(query) is not None for query in queries)
+        return self.residual_map is not None and any(_kind(query) is not None for query in queries)
 
-    def _surprise(self, amount: np.ndarray) -> np.ndarray:
+    def _residual_score(self, amount: np.ndarray) -> np.ndarray:
         """Return the score of an amount of what was not foreseen, in [0, 1], of the same shape."""
         import numpy as np
 
-        table = self.surprise or {}
-        raw = np.log(np.maximum(amount, LEAST_AMOUNT))
+        table = self.residual_map or {}
+        raw = np.log(np.maximum(amount, MIN_AMOUNT))
         return 1 / (1 + np.exp(-(table["scale"] * raw + table["bias"])))
 
     def _best_fitting(
@@ -392,7 +392,7 @@ def _likely_class(raw: np.ndarray) -> np.ndarray:
     import numpy as np
 
     best = raw.argmax(0).astype(np.uint8)
-    least = np.log(LEAST_CLASS_SCORE / (1 - LEAST_CLASS_SCORE))
+    least = np.log(MIN_CLASS_SCORE / (1 - MIN_CLASS_SCORE))
     best[raw.max(0) < least] = CLASS_UNKNOWN
     return best.repeat(CLASS_STRIDE, 0).repeat(CLASS_STRIDE, 1)
 

@@ -16,9 +16,9 @@ from ...wording.reading import says_no_change, words
 #: Sentences that people wrote about one scene, in LEVIR-CC.
 GROUP = 5
 #: A word is in the vocabulary from so many occurrences on.
-LEAST_COUNT = 5
+MIN_COUNT = 5
 #: A word is a concept if so large a share of the sentences about changed scenes has it.
-LEAST_SHARE = 0.008
+MIN_SHARE = 0.008
 
 #: Words that change places when an image is mirrored, left to right or top to bottom.
 _MIRRORED = (
@@ -68,10 +68,10 @@ class Language:
     def of(cls, groups: Sequence[Group]) -> Language:
         """Choose words and concepts by how often they occur."""
         counts = Counter(word for group in groups for sentence in group for word in sentence)
-        known = sorted(word for word, count in counts.items() if count >= LEAST_COUNT)
+        known = sorted(word for word, count in counts.items() if count >= MIN_COUNT)
         has = Counter(word for group in groups for sentence in group for word in set(sentence))
         total = sum(len(group) for group in groups)
-        concepts = sorted(word for word in known if has[word] >= LEAST_SHARE * total)
+        concepts = sorted(word for word in known if has[word] >= MIN_SHARE * total)
         return cls([*SPECIAL, *known], concepts)
 
     def encode(self, sentences: Sequence[Sequence[str]], longest: int) -> np.ndarray:

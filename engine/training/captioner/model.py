@@ -35,9 +35,9 @@ ENTRY = "caption-words"
 #: In the data folder: the sentences of LEVIR-CC's training set.
 SENTENCES = "levir/caption_sentences_train.txt"
 #: A word occurs so often; rarer ones are unknown.
-_LEAST = 3
+_MIN = 3
 #: No sentence counts for more than so many: half of them say in five ways that nothing changed.
-_MOST = 600
+_MAX = 600
 _END, _EMPTY, _UNKNOWN = "<end>", "<empty>", "<unknown>"
 #: Words that say nothing of what changed.
 _PLAIN = frozenset(
@@ -85,7 +85,7 @@ def train(sentences: Sequence[str], sizes: Sizes, seed: int = 17) -> tuple[Any, 
     counts = Counter(" ".join(words(text)) for text in sentences)
     known = Counter(word for text, count in counts.items() for word in text.split() * count)
     asked = {word for text in (*KCFI, *SEMANTIC_CC) for word in words(text.replace(IMAGE, ""))}
-    usual = sorted(asked | {word for word, count in known.items() if count >= _LEAST})
+    usual = sorted(asked | {word for word, count in known.items() if count >= _MIN})
     torch.manual_seed(seed)
     model, tokenizer = _new(usual, sizes)
     language = LanguageModel(model, tokenizer)
@@ -96,7 +96,7 @@ def train(sentences: Sequence[str], sizes: Sizes, seed: int = 17) -> tuple[Any, 
     )
     rng = np.random.default_rng(seed)
     texts = sorted(counts)
-    shares = np.array([min(counts[text], _MOST) for text in texts], np.float64)
+    shares = np.array([min(counts[text], _MAX) for text in texts], np.float64)
     shares /= shares.sum()
     progress = tqdm(range(sizes.steps), desc="language model", mininterval=10)
     for _ in progress:

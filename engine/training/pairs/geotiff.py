@@ -17,7 +17,7 @@ from ...raster.common_grid import common_grid
 from ...raster.grid import Grid
 from ...raster.radiometry import Stretch, joint_stretch
 from ...raster.reader import RasterSource
-from ...raster.support import checked
+from ...raster.support import gdal_call
 from ...request import APPEARED, CHANGED, REMOVED, Area
 from ..recipe import DataSpec
 from .base import PairSet, Window, files_by_name
@@ -124,7 +124,7 @@ def _read_polygons(path: Path, spec: DataSpec) -> Polygons:
     Raises:
         InputError: no such file, layer, field, direction or polygon.
     """
-    source, problem = checked(lambda: gdal.OpenEx(str(path), gdal.OF_VECTOR | gdal.OF_READONLY))
+    source, problem = gdal_call(lambda: gdal.OpenEx(str(path), gdal.OF_VECTOR | gdal.OF_READONLY))
     name = spec.options.get("layer")
     layer = source and (source.GetLayerByName(name) if name else source.GetLayer(0))
     if layer is None:
@@ -144,7 +144,7 @@ def _read_polygons(path: Path, spec: DataSpec) -> Polygons:
                 f'The polygon layer "{layer.GetName()}" has no field "{field}".',
                 f"Its fields are: {', '.join(there)}. Options: class_field, direction_field.",
             )
-    rows, problem = checked(lambda: _rows(layer, fields, spec.options.get("where")))
+    rows, problem = gdal_call(lambda: _rows(layer, fields, spec.options.get("where")))
     if problem:
         raise InputError(
             f'The polygon layer "{layer.GetName()}" cannot be read.',

@@ -9,7 +9,7 @@ import numpy as np
 from osgeo import gdal
 
 from ...errors import InputError
-from ...raster.support import checked
+from ...raster.support import gdal_call
 from ..recipe import DataSpec
 from .base import PairSet, Window, both_directions, files_by_name
 from .binary import BUILDINGS, LevirCd
@@ -76,7 +76,7 @@ class WhuScenes(PairSet):
         return pair
 
     def _open(self, path: Path) -> tuple[gdal.Dataset, tuple[int, int]]:
-        data, problem = checked(lambda: gdal.Open(str(path)))
+        data, problem = gdal_call(lambda: gdal.Open(str(path)))
         if data is None:
             raise InputError(f'The image "{path}" cannot be read.', "", problem)
         return data, (data.RasterYSize, data.RasterXSize)
@@ -86,7 +86,7 @@ class WhuScenes(PairSet):
         data, _ = self._open(path)
         area = (window.x, window.y, window.width, window.height)
         bands = range(1, min(data.RasterCount, 3) + 1)
-        planes = [checked(lambda b=b: data.GetRasterBand(b).ReadAsArray(*area)) for b in bands]
+        planes = [gdal_call(lambda b=b: data.GetRasterBand(b).ReadAsArray(*area)) for b in bands]
         for plane, problem in planes:
             if plane is None or problem:
                 raise InputError(f'The image "{path}" cannot be read.', "Copied whole?", problem)

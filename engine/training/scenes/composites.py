@@ -14,7 +14,7 @@ from .sample import APPEARED, REMOVED, PairSample
 from .sources import SameImage, Source, read_rgb
 
 #: An object of fewer pixels is not worth cutting out.
-_LEAST = 40
+_MIN = 40
 #: Pairs of the donor that are looked at for a changed object.
 _TRIES = 4
 #: Side of the window whose years are compared, in pixels of the series.
@@ -53,7 +53,7 @@ class Pasted:
                 ways.reverse()
             for way in ways:
                 changed = (way.changes[..., APPEARED] == 1) & known
-                classes = np.flatnonzero(changed.sum((0, 1)) >= _LEAST)
+                classes = np.flatnonzero(changed.sum((0, 1)) >= _MIN)
                 if len(classes):
                     index = int(rng.choice(classes))
                     return paste(pair, way, index, _some(changed[..., index], rng), rng)

@@ -13,8 +13,8 @@ from torch.utils.data import Dataset
 from ...errors import InputError
 from . import sources
 from .composites import OtherYear, Pasted
-from .foreign import FOREIGN, ForeignPairs
 from .labels import BARE, BUILDING, ROAD, TREE, WATER
+from .weak_pairs import WEAK_SETS, WeakPairs
 
 #: Sets of ``segmentation``: what their labels tell, and their usual magnification.
 _LABELLED = {
@@ -25,7 +25,7 @@ _LABELLED = {
     "dronedeploy": ((BUILDING, TREE), (0.86, 1.3)),
 }
 #: Sources with a name of their own.
-NAMES = ("levir", "levir_captions", *FOREIGN, "naip_trees", "generated", *_LABELLED)
+NAMES = ("levir", "levir_captions", *WEAK_SETS, "naip_trees", "generated", *_LABELLED)
 #: Those whose crops are never scaled.
 UNSCALED = ("levir_captions", "naip_trees")
 #: What is made of other sources, and of how many.
@@ -66,13 +66,13 @@ def check_layout(layout: str) -> None:
     kind, colon, _ = layout.partition(":")
     parts = parts_of(layout)
     if (colon and _KINDS.get(kind) != len(parts)) or any(
-        name not in NAMES or (left_out and (name not in FOREIGN or not all(left_out)))
+        name not in NAMES or (left_out and (name not in WEAK_SETS or not all(left_out)))
         for name, left_out in parts
     ):
         raise InputError(
             f"Unknown data source: {layout}.",
             f"Choose one of: {', '.join(NAMES)}; same:A, year:A or paste:A:B of them; "
-            f"{' and '.join(FOREIGN)} can leave out places, such as {next(iter(FOREIGN))}-A+B.",
+            f"{' and '.join(WEAK_SETS)} can leave out places, such as {next(iter(WEAK_SETS))}-A+B.",
         )
 
 
@@ -108,9 +108,9 @@ def open_source(
     if name == "levir_captions":
         return sources.CaptionedPairs(root, (1, 30))
     folder, _, left_out = name.partition("-")
-    if folder in FOREIGN:
+    if folder in WEAK_SETS:
         check_places(name, root)
-        return ForeignPairs(root / folder, FOREIGN[folder], left_out, scales)
+        return WeakPairs(root / folder, WEAK_SETS[folder], left_out, scales)
     if name == "naip_trees":
         return sources.NaipTrees(root)
     if name == "generated":
@@ -175,7 +175,7 @@ class PairDataset(Dataset):
             ``before``, ``after``: (3, H, W) uint8. ``state_before``, ``state_after``:
             (6, H/4, W/4) uint8. ``steady``: (6, H/4, W/4) bool: surely no change of that class,
             whether it is there or not. ``targets``: (2, 6, H/2, W/2) uint8, see
-            :meth:`.sample.PairSample.targets`. ``said``: (2, 6) uint8, by direction and class.
+            :meth:`.sample.PairSample.targets`. ``sentences``: (2, 6) uint8, by direction and class.
         """
         rng = np.random.default_rng((self.seed, index))
         part = self.parts[rng.choice(len(self.parts), p=self.shares)]
@@ -187,5 +187,5 @@ class PairDataset(Dataset):
             "state_after": pair.state_after[2::4, 2::4].transpose(2, 0, 1),
             "steady": (pair.changes[2::4, 2::4] == 0).all(-1).transpose(2, 0, 1),
             "targets": pair.targets(),
-            "said": np.ascontiguousarray(pair.said.T),
+            "sentences": np.ascontiguousarray(pair.sentences.T),
         }

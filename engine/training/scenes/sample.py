@@ -16,7 +16,7 @@ APPEARED, REMOVED = 0, 1
 CELL = 2
 
 
-def nothing_said() -> np.ndarray:
+def no_sentences() -> np.ndarray:
     """Return what is said of the changes of a pair without sentences, (6, 2) uint8."""
     return np.full((NUM_CLASSES, 2), UNKNOWN, np.uint8)
 
@@ -32,7 +32,7 @@ class PairSample:
         state_after: the same of the later date.
         changes: (H, W, 6, 2) uint8: per class, appeared and removed (0, 1, unknown, or
             :data:`.labels.SOME`: one or more of those with this code).
-        said: (6, 2) uint8: whether sentences about the whole crop say that a class appeared or
+        sentences: (6, 2) uint8: whether sentences about the whole crop say that a class appeared or
             was removed in it, wherever that may be (0, 1, unknown).
     """
 
@@ -41,7 +41,7 @@ class PairSample:
     state_before: np.ndarray
     state_after: np.ndarray
     changes: np.ndarray
-    said: np.ndarray = field(default_factory=nothing_said)
+    sentences: np.ndarray = field(default_factory=no_sentences)
 
     @classmethod
     def from_states(
@@ -59,7 +59,7 @@ class PairSample:
             self.state_after,
             self.state_before,
             self.changes[..., ::-1],
-            self.said[:, ::-1],
+            self.sentences[:, ::-1],
         )
 
     def with_parts_of(self, other: PairSample, where: np.ndarray) -> PairSample:
@@ -84,7 +84,7 @@ class PairSample:
             strength: of the change of colours, and of how often the dates are misregistered.
         """
         arrays = [self.before, self.after, self.state_before, self.state_after, self.changes]
-        pair = PairSample(*augment.symmetry(arrays, rng), self.said)
+        pair = PairSample(*augment.symmetry(arrays, rng), self.sentences)
         if rng.random() < 0.5 * strength:
             pair = pair.misregistered(rng)
         strength *= float(rng.choice([0.3, 0.7, 1.0]))
@@ -101,7 +101,7 @@ class PairSample:
         moved = augment.shift([self.before, self.state_before, self.changes[..., REMOVED]], rng)
         before, was, removed = moved
         changes = np.stack([self.changes[..., APPEARED], removed], -1)
-        return PairSample(before, self.after, was, self.state_after, changes, self.said)
+        return PairSample(before, self.after, was, self.state_after, changes, self.sentences)
 
     def targets(self) -> np.ndarray:
         """Return what the change head is compared with, at the resolution of its output.

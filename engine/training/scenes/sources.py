@@ -25,7 +25,7 @@ from ...wording.reading import crop_truth
 from .. import augment
 from .labels import BARE, BUILDING, GRASS, NUM_CLASSES, ROAD, TREE, UNKNOWN, WATER, state_table
 from .roads import new_roads
-from .sample import APPEARED, REMOVED, PairSample, nothing_known, nothing_said
+from .sample import APPEARED, REMOVED, PairSample, no_sentences, nothing_known
 from .scene_cache import check_scenes
 
 CROP = 256
@@ -261,13 +261,13 @@ class CaptionedPairs:
         number = rng.choice(self.groups[0 if rng.random() < 0.5 else -1])
         arrays, (left, top, right, bottom), said = self.crops[number]
         pair = LevirPairs.sample(*(array[top:bottom, left:right] for array in arrays))
-        pair.said = said.copy()
+        pair.sentences = said.copy()
         return pair
 
 
 def _said(sentences: list[str]) -> np.ndarray:
     """Return what the sentences of a crop say, (6, 2) uint8."""
-    said = nothing_said()
+    said = no_sentences()
     for index in _TOLD:
         for direction, name in ((APPEARED, "appeared"), (REMOVED, "removed")):
             truth = crop_truth(sentences, (CLASSES[index].name, name))

@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 from ...errors import InputError
 from ...modules.bundled.network import NUM_CLASSES, ChangeModel, Encoded, ModelConfig
 from ...weights.loading import read_head
-from ..losses import change_loss, class_loss, said_loss, some_loss, steady_loss
+from ..losses import change_loss, class_loss, sentence_loss, some_loss, steady_loss
 from ..pairs.pair import LabelledPair
 from ..recipe import AugmentSpec, DataSpec, Recipe
 from ..scenes.datasets import (
@@ -37,7 +37,7 @@ from .base import Task
 #: Weight of the loss of reading a phrase as a class; its part of the model is one linear layer.
 READING_WEIGHT = 0.1
 #: Weights of the parts of the loss where a recipe gives none.
-_WEIGHTS = {"change": 2.0, "some": 1.0, "said": 0.3, "classes": 1.0, "steady": 2.0}
+_WEIGHTS = {"change": 2.0, "some": 1.0, "sentences": 0.3, "classes": 1.0, "steady": 2.0}
 #: Phrases of absent things among the queries of a step.
 ABSENT_QUERIES = 2
 
@@ -46,7 +46,7 @@ class BundledTask(Task):
     """Trains the bundled model.
 
     Its recipe's section ``loss`` has ``change`` (of the change maps), ``some`` (of changes whose
-    class nobody told), ``said`` (of what sentences say of a whole crop), ``classes`` (of the
+    class nobody told), ``sentences`` (of what sentences say of a whole crop), ``classes`` (of the
     classes per date) and ``steady`` (of class scores that differ where nothing changed);
     ``augment.colour`` scales the augmentation.
 
@@ -148,8 +148,9 @@ class BundledTask(Task):
                 torch.cat([logits[:count], logits[count:]], 1),
                 torch.cat([targets[:count], targets[count:]], 1),
             ),
-            "said": said_loss(
-                logits[:, :NUM_CLASSES], torch.cat([batch["said"][:, 0], batch["said"][:, 1]])
+            "sentences": sentence_loss(
+                logits[:, :NUM_CLASSES],
+                torch.cat([batch["sentences"][:, 0], batch["sentences"][:, 1]]),
             ),
             "classes": class_loss(encoded.classes, states),
             "steady": steady_loss(before, after, batch["steady"]),

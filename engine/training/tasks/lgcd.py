@@ -36,7 +36,7 @@ ANYTHING = "anything"
 #: Questions about each pair of a training batch; the encoder runs once for all of them.
 QUESTIONS = 2
 #: Objects of a pair that an evaluation asks for at most.
-MOST_OBJECTS = 6
+MAX_OBJECTS = 6
 #: Share of the questions, after the first one, about things that no label calls changed.
 ABSENT_SHARE = 0.5
 #: Share of the phrases that are another word for the object.
@@ -104,7 +104,7 @@ class LgcdTask(Task):
         """Ask for every object that the pair's labels name, in both directions."""
         objects = list(dict.fromkeys(phrase for phrase, _ in _answers(pair)))
         # One length for all pairs; what is asked twice is computed once.
-        objects = (objects * MOST_OBJECTS)[:MOST_OBJECTS]
+        objects = (objects * MAX_OBJECTS)[:MAX_OBJECTS]
         return _arrays(pair, [(phrase, APPEARED) for phrase in objects])
 
     def loss(

@@ -20,7 +20,7 @@ pytestmark = [
 RELEASE, FOLDS, SURPRISE = (
     "evaluation.release",
     "evaluation.places.folds",
-    "evaluation.places.surprise",
+    "evaluation.places.colour_residual",
 )
 CAPTIONS, TABLE, TRUTH = (
     "evaluation.captions.metrics",

@@ -30,7 +30,7 @@ def test_the_shortest_pieces_of_noise_are_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Strips of 8 rows; the second has too many runs."""
-    monkeypatch.setattr(sieve, "_MOST_RUNS", 20)
+    monkeypatch.setattr(sieve, "_MAX_RUNS", 20)
     plane = np.zeros((24, 40))
     plane[::2, 0:3] = plane[8:16, 10::2] = 200
     plane[9:13, 20:30] = 200
@@ -54,7 +54,7 @@ def test_too_many_regions_raise_the_minimum_area(
     plane[4:10, 4:20] = plane[12:14, 30:50] = 200
     case = Case(tmp_path, [plane], [HOUSES])
     assert case.build(min_area=0.0).least_px == 0
-    monkeypatch.setattr(sieve, "_MOST_REGIONS", 5)  # of three strips: 15
+    monkeypatch.setattr(sieve, "_MAX_REGIONS", 5)  # of three strips: 15
     summary = case.build(min_area=0.0)
     assert summary.least_px == 2
     assert summary.regions == len(case.extract()) == 2
@@ -65,7 +65,7 @@ def test_too_many_regions_raise_the_minimum_area(
 def test_a_region_with_too_many_runs_is_cut(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(extraction, "_MOST_HELD", 10)
+    monkeypatch.setattr(extraction, "_MAX_HELD", 10)
     plane = np.full((32, 6), 200)
     case = Case(tmp_path, [plane], [HOUSES])
     assert case.build().regions == 1

@@ -15,7 +15,7 @@ from osgeo import gdal
 
 from changescribe.engine.evaluation import bundled
 from changescribe.engine.evaluation.places import folds
-from changescribe.engine.evaluation.places.elsewhere import ForeignSet, measure_foreign
+from changescribe.engine.evaluation.places.elsewhere import OtherSet, measure_elsewhere
 from changescribe.engine.evaluation.places.generated import GeneratedFigures, ScoredScene
 from changescribe.engine.evaluation.places.levir import (
     ABSENT,
@@ -98,10 +98,10 @@ def test_foreign_pairs_go_through_the_pipeline_onto_the_grid_of_the_labels(tmp_p
     _write(folder / "before.tif", before, 5000.0)
     _write(folder / "label.tif", label, 5000.0)
     _write(folder / "after.tif", after[:, 8:], 5008.0)  # starts 8 pixels further east
-    what = ForeignSet("set", "buildings built")
+    what = OtherSet("set", "buildings built")
     (tmp_path / "set" / "seen").mkdir()
     systems = {"place": _Brighter(), "seen": None}
-    figures, rows = measure_foreign(systems.get, tmp_path, what, lambda _: None)
+    figures, rows = measure_elsewhere(systems.get, tmp_path, what, lambda _: None)
     assert figures["not_measured"] == ["seen"]
     assert figures["model"]["f1"] == 1
     assert figures["cva_otsu"]["f1"] == 1

@@ -64,7 +64,7 @@ def test_places_are_left_out_of_every_kind_of_layout(layout, expected):
 )
 def test_it_is_told_from_every_kind_of_layout_what_was_seen(source, seen):
     manifest = {"sources": ["dubai (open)", f"{source} (restricted)"]}
-    assert folds.trained_on_foreign(manifest) is seen
+    assert folds.trained_on_weak_pairs(manifest) is seen
 
 
 def test_a_stage_after_one_that_has_seen_places_cannot_leave_them_out(seen_before):

@@ -62,7 +62,7 @@ def test_a_release_without_real_data_loads_and_says_what_it_lacks(run, tmp_path,
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     assert set(manifest["calibration"]) == {*CLASS_NAMES, "other"}
     assert manifest["steps"] == facts["steps"] == 7
-    assert "unforeseen" not in manifest
+    assert "colour_residual" not in manifest
     for name in ("text.onnx", "vocab.txt"):
         assert (folder / name).read_bytes() == (MODELS / name).read_bytes()
     system = BundledSystem(folder)

@@ -206,7 +206,7 @@ def test_a_full_disk_is_told_before_the_file_is_removed(tmp_path, monkeypatch):
 
     monkeypatch.setattr(writing.shutil, "disk_usage", usage)
     writer = RasterWriter(str(tmp_path / "out.tif"), GRID)
-    monkeypatch.setattr(writer_module, "checked", lambda call: (False, "Write error"))
+    monkeypatch.setattr(writer_module, "gdal_call", lambda call: (False, "Write error"))
     with pytest.raises(OutputError) as error:
         writer.write(0, 0, np.ones((1, 10, 10), np.uint8))
     monkeypatch.undo()

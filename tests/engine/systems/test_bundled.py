@@ -149,7 +149,7 @@ def test_pixels_that_are_not_coarse_are_answered_by_the_network_alone(
     mixed = system.predict(*coarse_pair, [*queries, Query("elephants", "appeared", coarse=True)])
     assert np.allclose(mixed.scores[:, :-1], answer.scores, atol=1e-5)
     assert mixed.scores[0, -1].max() < 0.5  # a thing of no class gets none of the change
-    monkeypatch.setattr(system, "surprise", None)
+    monkeypatch.setattr(system, "residual_map", None)
     assert np.array_equal(system.predict(*coarse_pair, ANYTHING).scores, answer.scores)
 
 

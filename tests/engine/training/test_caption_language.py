@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 from changescribe.engine.backbones import language, vit
-from changescribe.engine.backbones.remembered import Remembered
+from changescribe.engine.backbones.feature_cache import FeatureCache
 from changescribe.engine.device import Device
 from changescribe.engine.modules.kcfi import network
 from changescribe.engine.modules.kcfi.config import KcfiConfig
@@ -88,7 +88,7 @@ def test_remembered_features_are_those_of_the_encoder_and_computed_once():
     seen = []
     encoder.register_forward_hook(lambda module, given, out: seen.append(len(given[0])))
     images = torch.rand(3, 3, 16, 16) * 255
-    asked = Remembered(encoder, 10**6)
+    asked = FeatureCache(encoder, 10**6)
     first = asked(images)
     again = asked(images[[2, 0]])
     assert seen == [1, 1, 1]
@@ -98,7 +98,7 @@ def test_remembered_features_are_those_of_the_encoder_and_computed_once():
         assert torch.allclose(part, whole, atol=1e-2)
         assert torch.equal(part[[2, 0]], later)
     seen.clear()
-    small = Remembered(encoder, 1)  # no room
+    small = FeatureCache(encoder, 1)  # no room
     small(images)
     small(images)
     assert len(seen) == 6

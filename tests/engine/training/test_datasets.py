@@ -17,13 +17,13 @@ from changescribe.engine.training import augment
 from changescribe.engine.training.pairs.crops import collate
 from changescribe.engine.training.scenes import (
     datasets,
-    foreign,
     labels,
     phrases,
     roads,
     sample,
     scene_cache,
     sources,
+    weak_pairs,
 )
 
 pytestmark = pytest.mark.torch
@@ -129,7 +129,7 @@ def test_foreign_labels_say_that_something_changed_but_not_what(tmp_path):
         for name in ("before", "after"):
             _write(tmp_path / place / f"{name}.tif", rng.integers(0, 255, (300, 320, 3)))
         _write(tmp_path / place / "label.tif", label[..., None])
-    source = foreign.ForeignPairs(tmp_path, foreign.FOREIGN["oscd"], "a_1+a_2")
+    source = weak_pairs.WeakPairs(tmp_path, weak_pairs.WEAK_SETS["oscd"], "a_1+a_2")
     assert len(source.pairs) == 1
     crops = [source.draw(rng) for _ in range(8)]
     asked = np.concatenate(
@@ -142,7 +142,7 @@ def test_foreign_labels_say_that_something_changed_but_not_what(tmp_path):
         assert (pair.changes[..., sample.REMOVED] == labels.UNKNOWN).all()
         assert (pair.changes[..., labels.TREE, :] == labels.UNKNOWN).all()
     with pytest.raises(InputError, match="No pairs"):
-        foreign.ForeignPairs(tmp_path / "none", foreign.FOREIGN["oscd"])
+        weak_pairs.WeakPairs(tmp_path / "none", weak_pairs.WEAK_SETS["oscd"])
 
 
 def _write(path: Path, array: np.ndarray) -> None:
@@ -237,7 +237,7 @@ def test_items_depend_on_seed_and_index_alone(tmp_path):
     assert not np.array_equal(data[3]["before"], other[3]["before"])
     batch = collate([data[0], data[1]])
     assert batch["targets"].shape == (2, 2, 6, sources.CROP // 2, sources.CROP // 2)
-    assert batch["said"].shape == (2, 2, 6)
+    assert batch["sentences"].shape == (2, 2, 6)
     assert batch["state_after"].shape == (2, 6, sources.CROP // 4, sources.CROP // 4)
 
 
@@ -302,7 +302,7 @@ def test_a_misspelt_layout_is_told_before_anything_is_opened(layout, tmp_path, m
 def test_a_place_that_is_not_there_cannot_be_left_out(tmp_path, monkeypatch):
     for place in ("bercy", "saclay_e"):
         (tmp_path / "oscd" / place).mkdir(parents=True)
-    monkeypatch.setattr(datasets, "ForeignPairs", lambda *arguments: arguments[2])
+    monkeypatch.setattr(datasets, "WeakPairs", lambda *arguments: arguments[2])
     assert datasets.open_source("oscd-saclay", tmp_path, tmp_path) == "saclay"
     datasets.check_places("paste:levir:oscd-saclay+bercy", tmp_path)
     with pytest.raises(InputError, match="oscd has no place nantes"):
@@ -353,11 +353,11 @@ def test_sentences_say_what_changed_somewhere_in_their_crop(tmp_path, monkeypatc
         pair = source.draw(np.random.default_rng(seed))
         drawn[int(pair.after[0, 0, 0])] = pair
         assert (pair.after[..., 0] == pair.after[0, 0, 0]).all()
-    tree = [drawn[i].said[labels.TREE].tolist() for i in range(3)]
+    tree = [drawn[i].sentences[labels.TREE].tolist() for i in range(3)]
     # Appeared, removed. Two of five sentences neither say it nor leave it unsaid.
     assert tree == [[0, 1], [0, 0], [0, labels.UNKNOWN]]
     # Of these the labels know better.
-    assert (drawn[0].said[[labels.BUILDING, labels.ROAD]] == labels.UNKNOWN).all()
+    assert (drawn[0].sentences[[labels.BUILDING, labels.ROAD]] == labels.UNKNOWN).all()
 
 
 def test_crops_whose_sentences_report_trees_are_drawn_as_often_as_all_others(tmp_path, monkeypatch):
@@ -372,14 +372,16 @@ def test_crops_whose_sentences_report_trees_are_drawn_as_often_as_all_others(tmp
 
 def test_what_is_said_follows_the_dates_and_ends_with_the_crop(tmp_path, monkeypatch):
     pair = _house_built()
-    pair.said[labels.TREE] = 0, 1
-    assert pair.swapped().said[labels.TREE].tolist() == [1, 0]
+    pair.sentences[labels.TREE] = 0, 1
+    assert pair.swapped().sentences[labels.TREE].tolist() == [1, 0]
     turned = pair.misregistered(np.random.default_rng(0))
-    assert turned.said[labels.TREE].tolist() == [0, 1]
-    ways = {tuple(pair.augmented(np.random.default_rng(i)).said[labels.TREE]) for i in range(9)}
+    assert turned.sentences[labels.TREE].tolist() == [0, 1]
+    ways = {
+        tuple(pair.augmented(np.random.default_rng(i)).sentences[labels.TREE]) for i in range(9)
+    }
     assert ways == {(0, 1), (1, 0)}
     mixed = pair.with_parts_of(_house_built(), np.eye(SIZE, dtype=bool))
-    assert (mixed.said == labels.UNKNOWN).all()
+    assert (mixed.sentences == labels.UNKNOWN).all()
     with pytest.raises(InputError, match="has sentences"):
         _captioned(monkeypatch, tmp_path)
 

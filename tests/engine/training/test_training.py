@@ -84,7 +84,7 @@ def _batch() -> dict[str, torch.Tensor]:
         "state_after": state_after,
         "steady": steady,
         "targets": targets,
-        "said": torch.full((2, 2, 6), 255, dtype=torch.uint8),
+        "sentences": torch.full((2, 2, 6), 255, dtype=torch.uint8),
     }
 
 
@@ -142,10 +142,10 @@ def test_what_is_said_of_a_crop_asks_for_some_of_its_pixels():
     said = torch.tensor([[1, 0, 255]], dtype=torch.uint8)
     # Their mean is 2: it was said to be there, and of the second question not to be.
     expected = (np.log1p(np.exp(-2)) + np.log1p(np.exp(2))) / 2
-    assert float(losses.said_loss(logits, said)) == pytest.approx(expected, abs=1e-5)
-    assert float(losses.said_loss(logits, torch.full_like(said, 255))) == 0
+    assert float(losses.sentence_loss(logits, said)) == pytest.approx(expected, abs=1e-5)
+    assert float(losses.sentence_loss(logits, torch.full_like(said, 255))) == 0
     logits.requires_grad_()
-    losses.said_loss(logits, said).backward()
+    losses.sentence_loss(logits, said).backward()
     assert logits.grad.count_nonzero() == 4
 
 
@@ -154,8 +154,8 @@ def test_what_is_said_is_asked_in_the_direction_it_was_said_of():
     trainer = _trainer()
     batch = _batch()
     batch["targets"][:] = batch["state_before"][:] = batch["state_after"][:] = 255
-    batch["said"][:, sample.REMOVED, labels.TREE] = 1
-    batch["said"][:, sample.APPEARED, labels.TREE] = 0
+    batch["sentences"][:, sample.REMOVED, labels.TREE] = 1
+    batch["sentences"][:, sample.APPEARED, labels.TREE] = 0
 
     def highest() -> list[float]:
         sentence = trainer.task.text.sentences[trainer.task.bank.of_class(labels.TREE)[:1]]

@@ -123,7 +123,7 @@ def test_random_models_go_through_all_steps_and_are_symmetric(
 ) -> None:
     import open_clip
 
-    monkeypatch.setattr(decide, "MOST_PEAKS", 6)
+    monkeypatch.setattr(decide, "MAX_PEAKS", 6)
     system, device = ZeroShotSystem(), replace(CPU, precision=precision)
     clip = DenseClip(tiny_clip(), open_clip.get_tokenizer("ViT-B-32"), ["a {}."], device)
     system._detector = Detector(clip, Segmenter(tiny_sam2(), device))

@@ -42,7 +42,7 @@ def test_a_plateau_has_a_point_in_each_cell(monkeypatch: pytest.MonkeyPatch) -> 
     after[:48, :48] = 0.8
     found = decide.peaks(before, after)
     assert sorted(found.tolist()) == [[x, y] for x in (7, 23, 39) for y in (7, 23, 39)]
-    monkeypatch.setattr(decide, "MOST_PEAKS", 4)
+    monkeypatch.setattr(decide, "MAX_PEAKS", 4)
     after[32:48, 32:48] += 0.1
     found = decide.peaks(before, after).tolist()
     assert found[0] == [39, 39]

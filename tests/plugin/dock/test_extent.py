@@ -129,7 +129,7 @@ def test_where_too_many_vertices(desk, monkeypatch):
     layer = polygon_layer([box, box])
     desk.dock.extent.set_choice(where.LAYER)
     desk.dock.extent.layer_combo.setLayer(layer)
-    monkeypatch.setattr(where, "_MOST_VERTICES", 9)
+    monkeypatch.setattr(where, "_MAX_VERTICES", 9)
     with pytest.raises(InputError, match="more than 9 vertices"):
         desk.dock.build_request()
     layer.selectByIds([1])

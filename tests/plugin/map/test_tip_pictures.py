@@ -91,7 +91,7 @@ def test_a_symbol_that_calls_the_function_does_not_draw_itself_without_end(funct
 
 
 def test_a_raster_that_would_be_read_in_full_has_no_picture(function, changes, monkeypatch):
-    monkeypatch.setattr(tip_pictures, "_MOST_PIXELS", 10)
+    monkeypatch.setattr(tip_pictures, "_MAX_PIXELS", 10)
     assert pictures(changes) == []
     raster = gdal.Open(changes.customProperty(tip_pictures.BEFORE_PROPERTY))
     raster.BuildOverviews("NEAREST", [2, 4])

@@ -32,13 +32,13 @@ class Meaning:
 
 
 #: OSCD labels urban growth on pixels of 10 m, AirChange any change that lasts on those of 1.5 m.
-FOREIGN = {
+WEAK_SETS = {
     "oscd": Meaning((BUILDING, ROAD), (APPEARED,), (0.9, 2.0)),
     "airchange": Meaning(tuple(range(NUM_CLASSES)), (APPEARED, REMOVED), (0.8, 1.6)),
 }
 
 
-class ForeignPairs:
+class WeakPairs:
     """Folders with ``before.tif``, ``after.tif`` and ``label.tif`` on the grid of ``before``.
 
     The rasters are brought to 8 bits as the product does it.

@@ -17,7 +17,7 @@ import numpy as np
 #: Side of a cell in pixels; the features have one column per cell.
 CELL = 4
 #: Cells that the colours of a tile must at least be known of.
-LEAST_CELLS = 256
+MIN_CELLS = 256
 #: Weight of the ridge, as a share of the mean square of the predictors.
 RIDGE = 0.01
 #: Rounds of the regression; each gives less weight to the cells that the last one did not explain:
@@ -25,7 +25,7 @@ RIDGE = 0.01
 ROUNDS, HALF_VOTE = 3, 3.0
 
 
-def unforeseen(before: np.ndarray, after: np.ndarray, features: np.ndarray) -> np.ndarray:
+def colour_residual(before: np.ndarray, after: np.ndarray, features: np.ndarray) -> np.ndarray:
     """Measure a pair of tiles.
 
     Args:
@@ -39,7 +39,7 @@ def unforeseen(before: np.ndarray, after: np.ndarray, features: np.ndarray) -> n
         0 without data, and where there is too little of it.
     """
     seen, whole = _seen(before, after)
-    if whole.sum() < LEAST_CELLS:
+    if whole.sum() < MIN_CELLS:
         return np.zeros(seen.shape, np.float32)
     colours = [
         cell_means(_standardised(image, seen).transpose(2, 0, 1)).reshape(3, -1).T
@@ -58,8 +58,8 @@ def unforeseen(before: np.ndarray, after: np.ndarray, features: np.ndarray) -> n
 
 
 def measurable(before: np.ndarray, after: np.ndarray) -> bool:
-    """Tell whether a pair of tiles has enough data for :func:`unforeseen`."""
-    return bool(_seen(before, after)[1].sum() >= LEAST_CELLS)
+    """Tell whether a pair of tiles has enough data for :func:`colour_residual`."""
+    return bool(_seen(before, after)[1].sum() >= MIN_CELLS)
 
 
 def _seen(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The score of what was not foreseen: its two numbers, and its judges.
 
-The score itself is in ``engine/systems/bundled/unforeseen.py``.
+The score itself is in ``engine/systems/bundled/colour_residual.py``.
 
 Nothing of it is trained, but its threshold is chosen on the labels of OSCD and AirChange. What is
 measured there takes, for every place, the threshold that its site had no part in.
 
-``python -m changescribe.engine.evaluation.places.surprise MODEL_FOLDER``
+``python -m changescribe.engine.evaluation.places.colour_residual MODEL_FOLDER``
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from ...training.scenes.datasets import data_root
 from ...training.scenes.sources import read_rgb
 from ..masks.calibration import RawCounts, fit_map, raw_scores
 from .elsewhere import AIRCHANGE, OSCD, OneSystemHost, run_detection
-from .folds import fold_models, folds, trained_on_foreign
+from .folds import fold_models, folds, trained_on_weak_pairs
 
 #: Key of the manifest.
-KEY = "unforeseen"
+KEY = "colour_residual"
 #: Makes the score ``amount / (1 + amount)``, whose logit is the logarithm of the amount.
 IDENTITY = {"scale": 1.0, "bias": 0.0}
 Counts = dict[str, dict[str, RawCounts]]
 
 
-def fit_surprise(folder: Path, data: Path) -> dict[str, Any]:
+def fit_colour_residual(folder: Path, data: Path) -> dict[str, Any]:
     """Find scale and bias on all places, and for each fold on those that it does not leave out.
 
     Args:
@@ -60,13 +60,13 @@ def fit_surprise(folder: Path, data: Path) -> dict[str, Any]:
 def _count(folder: Path, data: Path) -> Counts:
     """Run the product on every place; count how often each amount was right."""
     system = BundledSystem(folder)
-    system.surprise = dict(IDENTITY)
+    system.residual_map = dict(IDENTITY)
     system.load("cpu")
     counts: Counts = {}
     for what in (OSCD, AIRCHANGE):
         counts[what.folder] = {}
         for place in sorted(path for path in (data / what.folder).iterdir() if path.is_dir()):
-            sys.stderr.write(f"surprise: {what.folder} {place.name}\n")
+            sys.stderr.write(f"residual: {what.folder} {place.name}\n")
             mask, score = run_detection(OneSystemHost(system), system.info.name, place, what.prompt)
             known = mask != MASK_NODATA
             label = read_rgb(place / "label.tif")[..., 0] > 0
@@ -107,7 +107,7 @@ def unbiased_chooser(
     """
     manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     table = manifest.get(KEY)
-    trained = trained_on_foreign(manifest)
+    trained = trained_on_weak_pairs(manifest)
     thresholds = [(tuple(fold["places"]), fold) for fold in table["left_out"]] if table else []
     models = [(places, folder) for places, _ in thresholds]
     if trained:
@@ -123,7 +123,7 @@ def unbiased_chooser(
                 if places not in chosen:
                     chosen[places] = BundledSystem(path)
                     chosen[places].load("cpu")
-                chosen[places].surprise = (
+                chosen[places].residual_map = (
                     {key: threshold[key] for key in ("scale", "bias")} if threshold else None
                 )
                 return chosen[places]
@@ -140,7 +140,7 @@ def main() -> None:
     if not (folder / MANIFEST).is_file():
         raise InputError(f'"{folder}" holds no model.', "Name a folder that `release` wrote.")
     BundledSystem(folder)  # tells if the model is damaged
-    table = fit_surprise(folder, data_root())
+    table = fit_colour_residual(folder, data_root())
     facts = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     kept = {key: value for key, value in facts.items() if key not in ("sha256", "phrases")}
     write_manifest(folder, {**kept, KEY: table})

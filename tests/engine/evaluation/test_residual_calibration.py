@@ -14,7 +14,7 @@ pytest.importorskip("torch")
 
 from osgeo import gdal
 
-from changescribe.engine.evaluation.places import surprise
+from changescribe.engine.evaluation.places import colour_residual
 from changescribe.engine.request import SCORE_SCALE
 
 pytestmark = pytest.mark.torch
@@ -31,7 +31,7 @@ class _Model:
     loaded = False
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.surprise = folder, {}
+        self.folder, self.residual_map = folder, {}
 
     def load(self, device: str) -> None:
         self.loaded = True
@@ -54,9 +54,9 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         score = np.rint(_amounts() / (1 + _amounts()) * SCORE_SCALE).astype(np.uint8)
         return np.zeros_like(score), score
 
-    monkeypatch.setattr(surprise, "run_detection", detection)
-    monkeypatch.setattr(surprise, "OneSystemHost", lambda system: system)
-    monkeypatch.setattr(surprise, "BundledSystem", _Model)
+    monkeypatch.setattr(colour_residual, "run_detection", detection)
+    monkeypatch.setattr(colour_residual, "OneSystemHost", lambda system: system)
+    monkeypatch.setattr(colour_residual, "BundledSystem", _Model)
     return tmp_path
 
 
@@ -65,7 +65,7 @@ def _threshold(table: dict[str, float]) -> float:
 
 
 def test_a_threshold_is_fitted_on_the_places_that_it_does_not_leave_out(data):
-    table = surprise.fit_surprise(data, data)
+    table = colour_residual.fit_colour_residual(data, data)
     one, other = table["left_out"]
     assert one["places"] == ["bercy", "Szada"]
     assert other["places"] == ["nantes", "Tiszadob"]
@@ -75,46 +75,49 @@ def test_a_threshold_is_fitted_on_the_places_that_it_does_not_leave_out(data):
 
 
 def test_a_place_is_measured_with_a_threshold_that_left_it_out(data):
-    table = surprise.fit_surprise(data, data)
-    manifest = {"sources": ["levir (restricted)"], surprise.KEY: table}
+    table = colour_residual.fit_colour_residual(data, data)
+    manifest = {"sources": ["levir (restricted)"], colour_residual.KEY: table}
     (data / "manifest.json").write_text(json.dumps(manifest))
-    choose = surprise.unbiased_chooser(_Model(data), data, None)
+    choose = colour_residual.unbiased_chooser(_Model(data), data, None)
     chosen = choose("Szada_3")
     assert chosen.loaded
-    assert _threshold(chosen.surprise) == pytest.approx(4.0, rel=0.08)
-    assert _threshold(choose("nantes").surprise) == pytest.approx(2.0, rel=0.08)
+    assert _threshold(chosen.residual_map) == pytest.approx(4.0, rel=0.08)
+    assert _threshold(choose("nantes").residual_map) == pytest.approx(2.0, rel=0.08)
     shipped = _Model(data)
     # Of a place that nobody had before, the shipped threshold knows nothing either.
-    assert surprise.unbiased_chooser(shipped, data, None)("paris") is shipped
+    assert colour_residual.unbiased_chooser(shipped, data, None)("paris") is shipped
 
 
 def test_a_model_without_it_is_measured_as_it_is(data):
     system = _Model(data)
     (data / "manifest.json").write_text(json.dumps({"sources": ["levir (restricted)"]}))
-    assert surprise.unbiased_chooser(system, data, None)("bercy") is system
+    assert colour_residual.unbiased_chooser(system, data, None)("bercy") is system
 
 
 def test_a_model_trained_on_the_places_gives_way_to_those_that_were_not(data, tmp_path):
-    trained = {"sources": ["oscd (restricted)"], surprise.KEY: surprise.fit_surprise(data, data)}
+    trained = {
+        "sources": ["oscd (restricted)"],
+        colour_residual.KEY: colour_residual.fit_colour_residual(data, data),
+    }
     (data / "manifest.json").write_text(json.dumps(trained))
     out = tmp_path / "folds"
-    assert surprise.unbiased_chooser(_Model(data), data, None)("bercy") is None
-    assert surprise.unbiased_chooser(_Model(data), data, out)("bercy") is None
+    assert colour_residual.unbiased_chooser(_Model(data), data, None)("bercy") is None
+    assert colour_residual.unbiased_chooser(_Model(data), data, out)("bercy") is None
     for name, left_out in (("one", ["bercy", "Szada"]), ("other", ["nantes", "Tiszadob"])):
         (out / name).mkdir(parents=True)
         facts = {"left_out": {"oscd": left_out[:1], "airchange": left_out[1:]}}
         (out / name / "manifest.json").write_text(json.dumps(facts))
     shipped = _Model(data)
-    choose = surprise.unbiased_chooser(shipped, data, out)
+    choose = colour_residual.unbiased_chooser(shipped, data, out)
     chosen = choose("Tiszadob_2")
     assert chosen.folder == out / "other"
     assert chosen.loaded
     # The other half of the places has the threshold that this half had no part in.
-    assert _threshold(chosen.surprise) == pytest.approx(2.0, rel=0.08)
+    assert _threshold(chosen.residual_map) == pytest.approx(2.0, rel=0.08)
     assert choose("bercy").folder == out / "one"
     assert choose("paris") is shipped
     without_table = {"sources": ["oscd (restricted)"]}
     (data / "manifest.json").write_text(json.dumps(without_table))
     # Which places it has seen is not known.
-    assert surprise.unbiased_chooser(shipped, data, None)("paris") is None
-    assert surprise.unbiased_chooser(shipped, data, out)("bercy").surprise is None
+    assert colour_residual.unbiased_chooser(shipped, data, None)("paris") is None
+    assert colour_residual.unbiased_chooser(shipped, data, out)("bercy").residual_map is None

@@ -11,7 +11,7 @@ from torch import Tensor
 from .vit import ViTTaps
 
 
-class Remembered:
+class FeatureCache:
     """Answers for a frozen encoder, and keeps the features of every image that it has seen.
 
     It pays where the same crops come again and again, neither moved nor mirrored. It is no

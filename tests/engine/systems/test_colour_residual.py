@@ -13,7 +13,7 @@ from changescribe.engine import prompt
 from changescribe.engine.detect.scoring import queries_for
 from changescribe.engine.hosts import worker, worker_host
 from changescribe.engine.systems.base import SystemInfo
-from changescribe.engine.systems.bundled.unforeseen import CELL, unforeseen
+from changescribe.engine.systems.bundled.colour_residual import CELL, colour_residual
 
 SIDE = 128
 NO_FEATURES = np.zeros((2, 1, SIDE // CELL, SIDE // CELL), np.float32)
@@ -43,7 +43,7 @@ def _changed(image: np.ndarray, where: tuple[slice, slice] = CHANGED) -> np.ndar
 def test_another_sensor_is_no_change_and_a_changed_patch_is():
     before = _ground()
     after = _other_sensor(_changed(before))
-    amount = unforeseen(before, after, NO_FEATURES)
+    amount = colour_residual(before, after, NO_FEATURES)
     assert amount.shape == (SIDE, SIDE)
     assert amount.dtype == np.float32
     outside = np.ones((SIDE, SIDE), bool)
@@ -54,7 +54,7 @@ def test_another_sensor_is_no_change_and_a_changed_patch_is():
 
 def test_a_large_change_does_not_bend_what_is_foretold():
     before = _ground()
-    amount = unforeseen(before, _other_sensor(_changed(before, np.s_[:, :40])), NO_FEATURES)
+    amount = colour_residual(before, _other_sensor(_changed(before, np.s_[:, :40])), NO_FEATURES)
     assert np.median(amount[:, :36]) > 5 * np.median(amount[:, 48:])
 
 
@@ -64,20 +64,20 @@ def test_what_the_features_foretell_is_no_change():
     turning = np.random.default_rng(1).random((SIDE // 8, SIDE // 8)) < 0.5
     after = np.where(turning.repeat(8, 0).repeat(8, 1)[..., None], (60, 160, 60), before)
     told = np.stack([turning.repeat(2, 0).repeat(2, 1)] * 2)[:, None].astype(np.float32)
-    known = unforeseen(before, after.astype(np.uint8), told)
-    blind = unforeseen(before, after.astype(np.uint8), NO_FEATURES)
+    known = colour_residual(before, after.astype(np.uint8), told)
+    blind = colour_residual(before, after.astype(np.uint8), NO_FEATURES)
     assert known.mean() < 0.8 * blind.mean()
 
 
 def test_exchanged_dates_change_nothing():
     before, after = _ground(), _other_sensor(_changed(_ground()))
     features = np.random.default_rng(0).normal(size=(2, 5, 32, 32)).astype(np.float32)
-    forward = unforeseen(before, after, features)
-    assert np.allclose(forward, unforeseen(after, before, features[::-1]), atol=1e-4)
+    forward = colour_residual(before, after, features)
+    assert np.allclose(forward, colour_residual(after, before, features[::-1]), atol=1e-4)
 
 
 def test_the_same_image_twice_is_foretold():
-    assert unforeseen(_ground(), _ground(), NO_FEATURES).max() < 0.2
+    assert colour_residual(_ground(), _ground(), NO_FEATURES).max() < 0.2
 
 
 def test_no_data_is_no_change_and_says_nothing_of_the_rest():
@@ -85,9 +85,9 @@ def test_no_data_is_no_change_and_says_nothing_of_the_rest():
     after = _other_sensor(_changed(before))
     cut_before, cut_after = before.copy(), after.copy()
     cut_before[:, :32] = cut_after[:, :32] = 0
-    amount = unforeseen(cut_before, cut_after, NO_FEATURES)
+    amount = colour_residual(cut_before, cut_after, NO_FEATURES)
     assert amount[:, :24].max() == 0
-    whole = unforeseen(before[:, 32:], after[:, 32:], NO_FEATURES[..., 8:])
+    whole = colour_residual(before[:, 32:], after[:, 32:], NO_FEATURES[..., 8:])
     assert np.allclose(amount[:, 48:], whole[:, 16:], atol=0.02)
 
 
@@ -96,7 +96,7 @@ def test_too_little_ground_says_nothing(kept):
     before, after = _ground(1), _ground(2)
     before[kept:] = after[kept:] = 0
     before[:, kept:] = after[:, kept:] = 0
-    assert unforeseen(before, after, NO_FEATURES).max() == 0
+    assert colour_residual(before, after, NO_FEATURES).max() == 0
 
 
 INFO = SystemInfo("s", "", "", (0.44,), ("building", "water"), 64, 16, 1, "1", "")
