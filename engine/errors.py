@@ -8,13 +8,29 @@ prints them and exits with :attr:`ChangeScribeError.exit_code`.
 
 from __future__ import annotations
 
+from .messages import Message
+
+
+class ErrorTexts:
+    """Texts of the errors that every package raises."""
+
+    exists = Message(
+        '"{path}" already exists.', "Choose another name, or allow files to be overwritten."
+    )
+    missing_package = Message(
+        "{package} is not installed.",
+        "In QGIS: choose the system in the ChangeScribe panel and click Install; PyTorch then runs "
+        "in a separate process. In a source checkout: make setup-full.",
+    )
+    cancelled = Message("Cancelled before any result was complete.")
+
 
 class ChangeScribeError(Exception):
     """Something went wrong that the user can be told about.
 
     Args:
-        message: one sentence in the analyst's words.
-        hint: what to do about it; may be empty.
+        message: one sentence in the analyst's words; see :mod:`.messages`.
+        hint: what the user can do; the message's own hint if empty.
         details: technical details, shown on request.
     """
 
@@ -23,7 +39,7 @@ class ChangeScribeError(Exception):
     def __init__(self, message: str, hint: str = "", details: str = "") -> None:
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hint = hint or getattr(message, "hint", "")
         self.details = details
 
     def __str__(self) -> str:
@@ -44,7 +60,7 @@ class ExistsError(InputError):
     """
 
     def __init__(self, path: object) -> None:
-        super().__init__(f'"{path}" exists already.', "Choose another name, or allow overwriting.")
+        super().__init__(ErrorTexts.exists(path=path))
 
 
 class DependencyError(ChangeScribeError):
@@ -60,13 +76,7 @@ def missing_package(message: str, error: object = "") -> DependencyError:
         message: names the package and what needs it.
         error: what its import raised, for the details.
     """
-    return DependencyError(
-        message,
-        "In QGIS: choose the system in the ChangeScribe panel and press Install; under Advanced, "
-        "PyTorch then runs in a worker process, with no Python program named. In a checkout of "
-        "ChangeScribe: make setup-full.",
-        str(error),
-    )
+    return DependencyError(message, ErrorTexts.missing_package.hint, str(error))
 
 
 class WeightsError(ChangeScribeError):
@@ -84,5 +94,5 @@ class CancelledError(ChangeScribeError):
 
     exit_code = 130
 
-    def __init__(self, message: str = "Cancelled before any result was finished.") -> None:
-        super().__init__(message)
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message or ErrorTexts.cancelled())

@@ -316,7 +316,7 @@ def test_any_part_of_a_shapefile_is_kept_unless_overwritten(
     gpkg: Path, tmp_path: Path, present: str
 ) -> None:
     (tmp_path / present).write_text("old")
-    with pytest.raises(InputError, match=f"{present}.* exists already"):
+    with pytest.raises(InputError, match=f"{present}.* already exists"):
         export(str(gpkg), str(tmp_path / "a.shp"))
     assert (tmp_path / present).read_text() == "old"
     assert len(list(tmp_path.iterdir())) == 2
