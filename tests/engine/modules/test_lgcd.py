@@ -88,6 +88,27 @@ def test_scale_fusion_sees_the_whole_map_and_the_words(window):
     assert (words.grad.abs().sum(2) > 0).all()
 
 
+def test_scale_fusion_adds_sine_positions_to_the_features():
+    # Without what the attentions add, what is left is eq. 4: features + positions. A map of
+    # 8 x 16 has its first row at 8 pi 0.5 / 8 = pi / 2, its first column at 8 pi 0.5 / 16 = pi / 4.
+    fusion = ScaleFusion(4, WORD, 2, 1)
+    for attention in (fusion.self_attention, fusion.cross_attention):
+        torch.nn.init.zeros_(attention.to_output.weight)
+        torch.nn.init.zeros_(attention.to_output.bias)
+    features = torch.randn(1, 4, 8, 16)
+    words, mask, _ = text(1)
+    with torch.no_grad():
+        added = fusion(features, words, mask) - features
+    half = 0.5**0.5
+    expected = {
+        (0, 0): [1, half, 0, half],
+        (0, 1): [1, half, 0, -half],
+        (1, 0): [-1, half, 0, half],
+    }
+    for (row, column), values in expected.items():  # sin of row, column, then cos
+        assert added[0, :, row, column].tolist() == pytest.approx(values, abs=1e-5)
+
+
 def test_language_query_is_one_vector_of_image_and_text():
     query = LanguageQuery(32, WORD, SENTENCE, 2)
     features = torch.randn(2, 32, 8, 16)

@@ -1,14 +1,49 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Dates of images: their order, and that asking for them in names loads no GDAL."""
+"""Dates of images: in names, in metadata, their order; reading names loads no GDAL."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from osgeo import gdal
 
 from changescribe.engine.raster.dates import date_in_name, reversed_dates
+from changescribe.engine.raster.reader import RasterSource
+
+
+@pytest.mark.parametrize(
+    ("name", "date"),
+    [
+        ("2019.tif", "2019"),
+        ("site_2019-06.tif", "2019-06"),
+        ("S2A_MSIL1C_20150826T084006.tif", "2015-08-26"),
+        ("ortho_2019_06_12_v2.tif", "2019-06-12"),
+        ("ortho_201906.tif", "2019-06"),
+        ("test_1.tif", None),
+        ("tile_2999.tif", None),
+        ("tile_20101.tif", None),
+        ("x20190231.tif", None),
+    ],
+)
+def test_dates_in_names(name, date):
+    assert date_in_name(name) == date
+
+
+def test_dates_in_metadata(make_raster):
+    def dated(name):
+        path = make_raster(name, np.zeros((3, 4, 4), np.uint8))
+        dataset = gdal.Open(path, gdal.GA_Update)
+        dataset.SetMetadataItem("TIFFTAG_DATETIME", "2021:01:05 10:00:00")
+        dataset.FlushCache()
+        del dataset
+        with RasterSource.open(path) as source:
+            return source.date
+
+    assert dated("ortho_2018.tif") == "2018"  # the name counts more than the day of processing
+    assert dated("ortho.tif") == "2021-01-05"
 
 
 @pytest.mark.parametrize(

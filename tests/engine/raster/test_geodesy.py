@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 import pytest
+from osgeo import osr
 
 from changescribe.engine.raster.geodesy import Compass, PixelAreas
 from changescribe.engine.raster.grid import PIXEL_GEOTRANSFORM, Grid
@@ -126,3 +127,31 @@ def test_compass_points_to_true_north() -> None:
     polar = spatial_reference("EPSG:3995").ExportToWkt()
     grid = Grid(100, 100, (2e6, 100, 0, 5000, 0, -100), polar)
     assert Compass(grid).position(5, 50) == "north"
+
+
+def test_compass_allows_for_grid_convergence() -> None:
+    # Zone 33 ends 3 degrees east of its central meridian. At 60 degrees north its grid north is
+    # turned there by atan(tan 3 x sin 60) = 2.6 degrees to the east of true north. Up by 95 and
+    # right by 37.5 of 100 pixels is 21.5 degrees on the grid, "north" still, but 24.1 by the
+    # compass: past 22.5, so north-east.
+    transform = osr.CoordinateTransformation(
+        spatial_reference("EPSG:4326"), spatial_reference("EPSG:32633")
+    )
+    x, y, _ = transform.TransformPoint(18.0, 60.0)
+    grid = Grid(200, 200, (x - 50, 0.5, 0, y + 50, 0, -0.5), UTM33)
+    assert Compass(grid).position(100 + 37.5, 100 - 95) == "north-east"
+    # On the central meridian there is none.
+    centre = Grid(200, 200, (500000 - 50, 0.5, 0, y + 50, 0, -0.5), UTM33)
+    assert Compass(centre).position(100 + 37.5, 100 - 95) == "north"
+
+
+def test_compass_near_the_pole() -> None:
+    # In EPSG:3995 the pole is at (0, 0), 45 degrees east at x = -y: north is up and to the left.
+    # A degree of longitude is a third of one of latitude here (about 70 degrees north).
+    polar = spatial_reference("EPSG:3995").ExportToWkt()
+    grid = Grid(100, 100, (1.5e6, 100, 0, -1.5e6, 0, -100), polar)
+    compass = Compass(grid)
+    assert compass.position(5, 5) == "north"
+    assert compass.position(95, 50) == "south-east"
+    assert compass.position(50, 5) == "north-east"
+    assert compass.position(5, 50) == "north-west"

@@ -11,7 +11,6 @@ import pytest
 from osgeo import gdal, osr
 
 from changescribe.engine.errors import InputError
-from changescribe.engine.raster.dates import date_in_name
 from changescribe.engine.raster.grid import Grid
 from changescribe.engine.raster.reader import RasterSource
 from changescribe.engine.raster.support import spatial_reference
@@ -239,6 +238,28 @@ def test_alpha(make_raster, dtype, opaque):
     assert values[0, 2].tolist() == pytest.approx([14.5, 24.5, 34.5], abs=1)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "transparent", "opaque"), [(np.uint8, 127, 128), (np.uint16, 32767, 33000)]
+)
+def test_half_transparent_pixels_are_valid_from_half_of_the_range_on(
+    make_raster, dtype, transparent, opaque
+):
+    array = bands(4, dtype=dtype)
+    array[3] = opaque
+    array[3, :, :4] = transparent
+    path = make_raster("image.tif", array)
+    mark(path, gdal.GCI_RedBand, gdal.GCI_GreenBand, gdal.GCI_BlueBand, gdal.GCI_AlphaBand)
+    with RasterSource.open(path) as source:
+        _, valid = source.read(source.grid)
+        assert valid.tolist() == [[False] * 4 + [True] * 4] * 6
+        # Twice as coarse, and half as coarse, where all the pixels around are of one kind.
+        for pixel, size, inner in ((1.0, (4, 3), 1), (0.25, (16, 12), 6)):
+            place = (500000.0, pixel, 0.0, 5000000.0, 0.0, -pixel)
+            _, valid = source.read(Grid(*size, place, source.grid.crs_wkt))
+            assert not valid[:, :inner].any()
+            assert valid[:, -inner:].all()
+
+
 def test_mask_of_its_own(make_raster, tmp_path):
     path = make_raster("image.tif", bands(3))
 
@@ -303,6 +324,23 @@ def test_averages_keep_a_dark_band(make_raster):
     assert valid[0, 0]
     assert not valid[2, 2]
     assert valid.sum() == 15
+
+
+@pytest.mark.parametrize(
+    ("pixel", "means"), [(0.6, [15, 60, 0, 60, 15]), (0.9, [40, 10, 50, 10, 40])]
+)
+def test_slightly_coarser_grid_is_averaged(make_raster, pixel, means):
+    # Columns 1, 4, 7, ... hold 90, the others 0. Pixel k of the grid covers the columns from
+    # 1.2 k to 1.2 (k + 1) (or 1.8 k to 1.8 (k + 1)): the first takes 0.2 of column 1 and 1.2 in
+    # all, so its mean is 0.2 / 1.2 x 90 = 15.
+    array = np.zeros((18, 18), np.float32)
+    array[:, 1::3] = 90
+    path = make_raster("stripes.tif", array)
+    with RasterSource.open(path) as source:
+        place = (500000.0, pixel, 0.0, 5000000.0, 0.0, -pixel)
+        values, valid = source.read(Grid(5, 5, place, source.grid.crs_wkt))
+    assert valid.all()
+    np.testing.assert_allclose(values[..., 0], [means] * 5, atol=0.01)
 
 
 def test_finer_grid_is_interpolated(make_raster):
@@ -428,38 +466,6 @@ def test_ground_control_points_are_warped(make_raster):
     inner = (slice(2, 18), slice(2, 18))
     assert valid[inner].all()
     assert np.abs(values[inner][..., 0].astype(int) - array[inner]).max() <= 1
-
-
-# Dates ----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("name", "date"),
-    [
-        ("2019.tif", "2019"),
-        ("site_2019-06.tif", "2019-06"),
-        ("S2A_MSIL1C_20150826T084006.tif", "2015-08-26"),
-        ("ortho_2019_06_12_v2.tif", "2019-06-12"),
-        ("ortho_201906.tif", "2019-06"),
-        ("test_1.tif", None),
-        ("tile_2999.tif", None),
-        ("tile_20101.tif", None),
-        ("x20190231.tif", None),
-    ],
-)
-def test_dates_in_names(name, date):
-    assert date_in_name(name) == date
-
-
-def test_dates_in_metadata(make_raster):
-    path = make_raster("ortho_2018.tif", bands(3))
-    edit(path, lambda dataset: dataset.SetMetadataItem("TIFFTAG_DATETIME", "2021:01:05 10:00:00"))
-    with RasterSource.open(path) as source:
-        assert source.date == "2018"  # the name counts more than the day of processing
-    other = make_raster("ortho.tif", bands(3))
-    edit(other, lambda dataset: dataset.SetMetadataItem("TIFFTAG_DATETIME", "2021:01:05 10:00:00"))
-    with RasterSource.open(other) as source:
-        assert source.date == "2021-01-05"
 
 
 # Process --------------------------------------------------------------------------------------
