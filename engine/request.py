@@ -193,6 +193,26 @@ class Region:
 
 
 @dataclass(frozen=True)
+class QueryCount:
+    """What a run found for one query.
+
+    Attributes:
+        object: noun phrase of the query.
+        direction: ``"appeared"``, ``"removed"`` or ``"changed"``.
+        count: number of regions.
+        area_m2: their area in square metres; None without georeference.
+    """
+
+    object: str
+    direction: str
+    count: int
+    area_m2: Optional[float] = None
+
+    def __str__(self) -> str:
+        return f"{self.object}|{self.direction}"
+
+
+@dataclass(frozen=True)
 class Progress:
     """How far a run is.
 
@@ -224,8 +244,7 @@ class ChangeResult:
         parse: what was looked for, with "anything" resolved to the system's classes.
         regions: the largest regions (at most :data:`MAX_REGIONS_IN_RESULT`); all are in ``gpkg``.
         count: number of regions in ``gpkg``.
-        counts: number of regions per ``object|direction``.
-        areas_m2: changed area per ``object|direction``; empty without georeference.
+        counts: number and area of the regions of each query, including queries without any.
         caption: the scene in one or two sentences.
         area_analysed_m2: None without georeference.
         system: name of the system.
@@ -245,8 +264,7 @@ class ChangeResult:
     parse: ParsedPrompt
     regions: tuple[Region, ...]
     count: int
-    counts: dict[str, int]
-    areas_m2: dict[str, float]
+    counts: tuple[QueryCount, ...]
     caption: str
     area_analysed_m2: Optional[float]
     system: str

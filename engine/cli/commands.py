@@ -23,6 +23,8 @@ BOX_NUMBERS = 4
 
 def result_as_json(result: ChangeResult) -> dict[str, Any]:
     """Return the object that ``changescribe detect --json`` prints (output contract)."""
+    from ..results.changes_layer import areas_by_key, counts_by_key
+
     return {
         "schema_version": SCHEMA_VERSION,
         "parse": {
@@ -35,8 +37,8 @@ def result_as_json(result: ChangeResult) -> dict[str, Any]:
             "competing": list(result.parse.competing),
             "explanation": result.parse.explanation,
         },
-        "counts": {"total": result.count, **result.counts},
-        "areas_m2": result.areas_m2,
+        "counts": {"total": result.count, **counts_by_key(result.counts)},
+        "areas_m2": areas_by_key(result.counts),
         "area_analysed_m2": result.area_analysed_m2,
         "caption": result.caption,
         "captions": [

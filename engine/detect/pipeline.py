@@ -436,7 +436,6 @@ class _Run:
             regions=written.regions,
             count=written.count,
             counts=written.counts,
-            areas_m2=written.areas_m2,
             caption=written.caption,
             area_analysed_m2=summary.area_analysed_m2,
             date_before=run.date_before,

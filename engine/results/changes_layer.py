@@ -21,11 +21,12 @@ from osgeo import ogr, osr
 
 from ..errors import ExistsError
 from ..raster.support import gdal_call, spatial_reference, thread_options
-from ..request import MAX_REGIONS_IN_RESULT, ParsedPrompt, Region
+from ..request import MAX_REGIONS_IN_RESULT, ParsedPrompt, QueryCount, Region
 from ..wording.facts import Tally, region_caption, scene_caption
 from ..writing import could_not_write
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from types import TracebackType
 
     from ..errors import ChangeScribeError
@@ -131,16 +132,24 @@ class WrittenChanges:
     Attributes:
         regions: the largest ones, at most :data:`MAX_REGIONS_IN_RESULT`, largest first.
         count: number of all regions.
-        counts: per ``object|direction``, with zeros.
-        areas_m2: changed area per ``object|direction``; empty without georeference.
+        counts: number and area of the regions of each query, including queries without any.
         caption: of the scene.
     """
 
     regions: tuple[Region, ...]
     count: int
-    counts: dict[str, int]
-    areas_m2: dict[str, float]
+    counts: tuple[QueryCount, ...]
     caption: str
+
+
+def counts_by_key(counts: Iterable[QueryCount]) -> dict[str, int]:
+    """Return the number of regions per ``object|direction`` (output contract)."""
+    return {str(query): query.count for query in counts}
+
+
+def areas_by_key(counts: Iterable[QueryCount]) -> dict[str, float]:
+    """Return the area in m2 per ``object|direction``; empty without georeference."""
+    return {str(query): query.area_m2 for query in counts if query.area_m2 is not None}
 
 
 def layer_crs(grid_crs: str, requested: Optional[str]) -> str:
@@ -262,13 +271,16 @@ class ChangesWriter:
         caption = scene_caption(
             self._info.parsed, tallies, pixel_size=self._info.pixel_size, partial=partial
         )
-        counts = {str(tally.query): tally.count for tally in tallies}
-        areas = {str(t.query): t.area_m2 for t in tallies if t.area_m2 is not None}
+        counts = tuple(
+            QueryCount(t.query.object, t.query.direction, t.count, t.area_m2) for t in tallies
+        )
+        total = sum(query.count for query in counts)
+        areas = areas_by_key(counts)
         run = {
             **self._run_row(),
             "caption": caption,
-            "count": sum(counts.values()),
-            "counts": json.dumps(counts, ensure_ascii=False),
+            "count": total,
+            "counts": json.dumps(counts_by_key(counts), ensure_ascii=False),
             "areas_m2": json.dumps(areas, ensure_ascii=False) if areas else None,
             "area_analysed_m2": area_analysed_m2,
             "device": device,
@@ -277,7 +289,7 @@ class ChangesWriter:
             "partial": int(partial),
         }
         regions = self._write(run)
-        return WrittenChanges(tuple(regions), sum(counts.values()), counts, areas, caption)
+        return WrittenChanges(tuple(regions), total, counts, caption)
 
     def abort(self) -> None:
         """Remove what was written. Does nothing after :meth:`finish` but tidy up."""

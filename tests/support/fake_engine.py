@@ -12,7 +12,7 @@ from osgeo import gdal, ogr, osr
 
 from changescribe.engine.errors import CancelledError
 from changescribe.engine.prompt import parse
-from changescribe.engine.request import ChangeResult, Progress, Region
+from changescribe.engine.request import ChangeResult, Progress, QueryCount, Region
 from changescribe.engine.systems.base import SystemInfo
 
 FIELDS = (
@@ -107,13 +107,13 @@ def write_result(request, count, seconds=1.0, partial=False):
         raster = None
     run_id = os.path.basename(stem)
     _write_gpkg(request, source, regions, run_id)
-    counts, areas = {}, {}
+    counts = []
     for query in queries:
         chosen = [
             r for r, _box in regions if (r.object, r.direction) == (query.object, query.direction)
         ]
-        counts[str(query)] = len(chosen)
-        areas[str(query)] = sum(r.area_m2 for r in chosen)
+        area = sum(r.area_m2 for r in chosen)
+        counts.append(QueryCount(query.object, query.direction, len(chosen), area))
     caption = (
         f"{count} {queries[0].object} appeared, most in the north-east."
         if count
@@ -127,8 +127,7 @@ def write_result(request, count, seconds=1.0, partial=False):
         parse=parse(request.prompt),
         regions=tuple(r for r, _box in regions),
         count=count,
-        counts=counts,
-        areas_m2=areas,
+        counts=tuple(counts),
         caption=caption,
         area_analysed_m2=1.0,
         system="bundled",

@@ -109,6 +109,7 @@ def add_run(request: ChangeRequest, result: ChangeResult) -> Run:
     if not mask.crs().isValid():
         # The GeoPackage's "undefined Cartesian" is a CRS to QGIS, which it cannot transform.
         changes.setCrs(QgsCoordinateReferenceSystem())
+    areas = [query.area_m2 for query in result.counts if query.area_m2 is not None]
     run = Run(
         result.run_id,
         title_of(request.prompt, result.date_before, result.date_after),
@@ -116,7 +117,7 @@ def add_run(request: ChangeRequest, result: ChangeResult) -> Run:
         result.mask,
         result.caption,
         result.count,
-        sum(result.areas_m2.values()) if result.areas_m2 else None,
+        sum(areas) if areas else None,
         result.partial,
     )
     _style_changes(changes, result)
@@ -226,10 +227,10 @@ def _save_style(result: ChangeResult) -> None:
 
 def _style_changes(layer: QgsVectorLayer, result: ChangeResult) -> None:
     """Give the polygons symbols, labels, map tip and field names."""
-    kinds = [tuple(key.rsplit("|", 1)) for key in result.counts]
+    kinds = [(query.object, query.direction) for query in result.counts]
     known = {(query.object, query.direction) for query in result.parse.queries}
     kinds += sorted(known - set(kinds))
-    layer.setRenderer(styles.region_renderer([kind for kind in kinds if len(kind) == 2]))
+    layer.setRenderer(styles.region_renderer(kinds))
     areas = [region.area_m2 for region in result.regions if region.area_m2]
     layer.setLabeling(
         styles.caption_labels(

@@ -278,7 +278,7 @@ def _load(
     context: QgsProcessingContext, result: ChangeResult, output: str, mask: str, *, is_gpkg: bool
 ) -> None:
     """Have the layers styled where they are loaded."""
-    kinds = [tuple(key.rsplit("|", 1)) for key in result.counts]
+    kinds = [(query.object, query.direction) for query in result.counts]
     kinds += [(query.object, query.direction) for query in result.parse.queries]
 
     def style_changes(layer: QgsMapLayer) -> None:

@@ -18,7 +18,7 @@ from changescribe.engine.errors import InputError, OutputError
 from changescribe.engine.raster.support import spatial_reference
 from changescribe.engine.regions.facts import RegionShape
 from changescribe.engine.regions.outline import to_wkb
-from changescribe.engine.request import ParsedPrompt, Query, Region
+from changescribe.engine.request import ParsedPrompt, Query, QueryCount, Region
 from changescribe.engine.results import changes_layer
 from changescribe.engine.results import export as export_module
 from changescribe.engine.results.changes_layer import (
@@ -97,8 +97,10 @@ def test_regions_are_numbered_by_falling_area(tmp_path: Path) -> None:
     assert [(row["change_id"], row["area_m2"]) for row in found] == [(1, 300), (2, 200), (3, 100)]
     assert [region.change_id for region in written.regions] == [1, 2, 3]
     assert written.count == 3
-    assert written.counts == {"roads|appeared": 2, "trees|removed": 1}
-    assert written.areas_m2 == {"roads|appeared": 300.0, "trees|removed": 300.0}
+    assert written.counts == (
+        QueryCount("roads", "appeared", 2, 300.0),
+        QueryCount("trees", "removed", 1, 300.0),
+    )
     assert written.caption == (
         "2 roads appeared (300 m²), all in the north; trees disappeared in 1 place (300 m²), "
         "in the south."
@@ -144,6 +146,7 @@ def test_row_of_the_run(gpkg: Path) -> None:
     (run,) = rows(gpkg, "runs")
     assert run["before"] == "/data/österreich_2012.tif"
     assert json.loads(run["counts"]) == {"roads|appeared": 2, "trees|removed": 1}
+    assert json.loads(run["areas_m2"]) == {"roads|appeared": 300.0, "trees|removed": 300.0}
     assert json.loads(run["parse"])["queries"][1] == {"object": "trees", "direction": "removed"}
     assert json.loads(run["warnings"]) == ["so"]
     assert (run["count"], run["partial"], run["seconds"], run["device"]) == (3, 0, 2.5, "CPU")
@@ -154,11 +157,14 @@ def test_empty_and_partial(tmp_path: Path) -> None:
     path = tmp_path / "out.gpkg"
     with ChangesWriter(str(path), "", info(pixel_size=None)) as out:
         written = out.finish(partial=True)
-    assert written.counts == {"roads|appeared": 0, "trees|removed": 0}
-    assert written.areas_m2 == {}
+    assert written.counts == (
+        QueryCount("roads", "appeared", 0),
+        QueryCount("trees", "removed", 0),
+    )
     assert rows(path, "changes") == []
     (run,) = rows(path, "runs")
     assert run["partial"] == 1
+    assert run["areas_m2"] is None
     assert "stopped" in run["caption"]
 
 
