@@ -53,7 +53,7 @@ class AreaMask:
     """
 
     def __init__(self, area: Area, grid: Grid) -> None:
-        geometry, _ = gdal_call(lambda: ogr.CreateGeometryFromWkt(area.wkt))
+        geometry, _ = gdal_call(ogr.CreateGeometryFromWkt, area.wkt)
         if geometry is None or geometry.GetDimension() != 2 or geometry.IsEmpty():
             raise InputError(
                 "The area of interest is not a polygon.", "Choose a polygon layer with features."
@@ -61,7 +61,7 @@ class AreaMask:
         self._crs = spatial_reference(grid.crs_wkt) if grid.crs_wkt else None
         if area.crs and self._crs is not None:
             source = spatial_reference(area.crs)
-            status, problem = gdal_call(lambda: _transform(geometry, source, self._crs))
+            status, problem = gdal_call(_transform, geometry, source, self._crs)
             if status != 0:
                 raise InputError(
                     "The area of interest cannot be transformed to the CRS of the rasters.",
@@ -89,7 +89,7 @@ class AreaMask:
             feature.SetGeometry(part)
             layer.CreateFeature(feature)
         # Quietly: GDAL warns of a layer without a CRS, such as the raster has.
-        _, problem = gdal_call(lambda: gdal.RasterizeLayer(raster, [1], layer, burn_values=[1]))
+        _, problem = gdal_call(gdal.RasterizeLayer, raster, [1], layer, burn_values=[1])
         if problem:
             raise InputError(
                 "The area to analyse could not be drawn.", "Check its polygons.", problem
@@ -103,7 +103,7 @@ def read_area(path: str) -> Area:
     Raises:
         InputError: the file cannot be opened or holds no polygon.
     """
-    source, _ = gdal_call(lambda: gdal.OpenEx(path, gdal.OF_VECTOR | gdal.OF_READONLY))
+    source, _ = gdal_call(gdal.OpenEx, path, gdal.OF_VECTOR | gdal.OF_READONLY)
     layer = None if source is None else source.GetLayer(0)
     if layer is None:
         raise InputError(

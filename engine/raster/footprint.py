@@ -106,7 +106,7 @@ def _intersect(first: Rings, second: Rings, *, turns: bool) -> Rings:
     """
     for shift in (0.0, 360.0, -360.0) if turns else (0.0,):
         moved = [ring + np.array([shift, 0.0]) for ring in first]
-        shared, problem = gdal_call(lambda m=moved: _geometry(m).Intersection(_geometry(second)))
+        shared, problem = gdal_call(_intersection, moved, second)
         if shared is None:
             raise ChangeScribeError(
                 "The overlap of the rasters could not be computed.",
@@ -117,6 +117,10 @@ def _intersect(first: Rings, second: Rings, *, turns: bool) -> Rings:
         if rings:
             return rings
     return []
+
+
+def _intersection(first: Rings, second: Rings) -> Optional[ogr.Geometry]:
+    return _geometry(first).Intersection(_geometry(second))
 
 
 def _geometry(rings: Rings) -> ogr.Geometry:

@@ -14,12 +14,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Optional
+from typing import Optional, TypeVar
 
 import numpy as np
 
 from .support import ecef, same_crs, spatial_reference
 
+#: A coordinate, or an array of them.
+Coordinate = TypeVar("Coordinate", float, np.ndarray)
 #: Geotransform of a raster without georeference: x is the column and y minus the row, which is
 #: how QGIS draws it.
 PIXEL_GEOTRANSFORM = (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
@@ -66,12 +68,12 @@ class Grid:
             self.crs_wkt,
         )
 
-    def pixel_to_map(self, x: float, y: float) -> tuple[float, float]:
+    def pixel_to_map(self, x: Coordinate, y: Coordinate) -> tuple[Coordinate, Coordinate]:
         """Coordinates in the CRS of a place in pixels; (0, 0) is the upper left corner."""
         g0, g1, g2, g3, g4, g5 = self.geotransform
         return g0 + x * g1 + y * g2, g3 + x * g4 + y * g5
 
-    def map_to_pixel(self, x: float, y: float) -> tuple[float, float]:
+    def map_to_pixel(self, x: Coordinate, y: Coordinate) -> tuple[Coordinate, Coordinate]:
         """Place in pixels of coordinates in the CRS."""
         g0, g1, g2, g3, g4, g5 = self.geotransform
         determinant = g1 * g5 - g2 * g4

@@ -156,14 +156,19 @@ class RasterSource:
         if x0 >= x1 or y0 >= y1:
             return planes, valid
         area = (x0, y0, x1 - x0, y1 - y0)
-        inner = (slice(y0 - y, y1 - y), slice(x0 - x, x1 - x))
-        for plane, band in enumerate(self._unique):
-            planes[(plane, *inner)] = self._read_band(self._dataset.GetRasterBand(band), area)
-        valid[inner] = self._read_validity(area)
+        rows, columns = slice(y0 - y, y1 - y), slice(x0 - x, x1 - x)
+        for plane, number in enumerate(self._unique):
+            planes[plane, rows, columns] = self._read_band(self._band(number), area)
+        valid[rows, columns] = self._read_validity(area)
         return planes, valid
 
+    def _band(self, number: int) -> gdal.Band:
+        if self._dataset is None:
+            raise ValueError(f"{self.path} is closed")
+        return self._dataset.GetRasterBand(number)
+
     def _read_band(self, band: gdal.Band, area: tuple[int, int, int, int]) -> np.ndarray:
-        values, problem = gdal_call(lambda: band.ReadAsArray(*area))
+        values, problem = gdal_call(band.ReadAsArray, *area)
         if values is None or problem:
             raise self._damaged(problem)
         return values
@@ -174,14 +179,12 @@ class RasterSource:
         if self._validity.nodata:
             valid = np.zeros_like(valid)
             for band in self._unique:
-                mask = self._dataset.GetRasterBand(band).GetMaskBand()
-                valid |= self._read_band(mask, area) > 0
+                valid |= self._read_band(self._band(band).GetMaskBand(), area) > 0
         elif self._validity.mask:
-            mask = self._dataset.GetRasterBand(self._unique[0]).GetMaskBand()
-            valid &= self._read_band(mask, area) > 127
+            valid &= self._read_band(self._band(self._unique[0]).GetMaskBand(), area) > 127
         if self._validity.alpha:
-            alpha = self._dataset.GetRasterBand(self._validity.alpha)
-            valid &= self._read_band(alpha, area) >= self._validity.alpha_max / 2
+            alpha = self._read_band(self._band(self._validity.alpha), area)
+            valid &= alpha >= self._validity.alpha_max / 2
         return valid
 
     def _read_warped(self, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
@@ -204,13 +207,12 @@ class RasterSource:
         elif step <= 1 and reduction > AVERAGE_FROM:
             method = "average"
         done, problem = gdal_call(
-            lambda: gdal.Warp(
-                target,
-                source,
-                resampleAlg=method,
-                warpMemoryLimit=WARP_MEMORY_MB,
-                warpOptions=["UNIFIED_SRC_NODATA=YES"],
-            )
+            gdal.Warp,
+            target,
+            source,
+            resampleAlg=method,
+            warpMemoryLimit=WARP_MEMORY_MB,
+            warpOptions=["UNIFIED_SRC_NODATA=YES"],
         )
         if not done:
             if "transform" in problem.lower():
@@ -227,14 +229,13 @@ class RasterSource:
             self._warpable[1] = self._make_warpable()
         if step not in self._warpable:
             reduced, problem = gdal_call(
-                lambda: gdal.Translate(
-                    "",
-                    self._warpable[1],
-                    format="VRT",
-                    width=round(self.grid.width / step),
-                    height=round(self.grid.height / step),
-                    resampleAlg="average",
-                )
+                gdal.Translate,
+                "",
+                self._warpable[1],
+                format="VRT",
+                width=round(self.grid.width / step),
+                height=round(self.grid.height / step),
+                resampleAlg="average",
             )
             if reduced is None:
                 raise self._damaged(problem)
@@ -252,9 +253,13 @@ class RasterSource:
         elif self._validity.mask and not self._validity.nodata:
             bands.append(f"mask,{self._unique[0]}")
         virtual, problem = gdal_call(
-            lambda: gdal.Translate(
-                "", self._dataset, format="VRT", bandList=bands, maskBand="none", nogcp=True
-            )
+            gdal.Translate,
+            "",
+            self._dataset,
+            format="VRT",
+            bandList=bands,
+            maskBand="none",
+            nogcp=True,
         )
         if virtual is None:
             raise self._damaged(problem)

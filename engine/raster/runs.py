@@ -9,8 +9,11 @@ grows with the outlines, not with the areas.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
+
+_Side = Literal["left", "right"]
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,8 @@ def touching(upper: Runs, lower: Runs, *, diagonal: bool = True) -> tuple[np.nda
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     scale = int(max(upper.x1.max(), lower.x1.max())) + 2
     below = (upper.row + 1) * scale
-    sides = ("left", "right") if diagonal else ("right", "left")
+    # Runs that only touch at a corner end where the other starts.
+    sides: tuple[_Side, _Side] = ("left", "right") if diagonal else ("right", "left")
     first = np.searchsorted(lower.row * scale + lower.x1, below + upper.x0, sides[0])
     last = np.searchsorted(lower.row * scale + lower.x0, below + upper.x1, sides[1])
     count = np.maximum(last - first, 0)

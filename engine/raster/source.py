@@ -60,9 +60,8 @@ def open_dataset(path: str) -> gdal.Dataset:
             f'The raster "{path}" does not exist.',
             "Check the path, and that the drive is connected.",
         )
-    dataset, problem = gdal_call(
-        lambda: gdal.OpenEx(path, gdal.OF_RASTER | gdal.OF_READONLY | gdal.OF_VERBOSE_ERROR)
-    )
+    flags = gdal.OF_RASTER | gdal.OF_READONLY | gdal.OF_VERBOSE_ERROR
+    dataset, problem = gdal_call(gdal.OpenEx, path, flags)
     if dataset is None:
         raise InputError(
             f'"{path}" is not a raster that can be read.',
@@ -155,15 +154,14 @@ def placed(name: str, dataset: gdal.Dataset) -> gdal.Dataset:
     if dataset.GetGeoTransform(can_return_null=True) is not None or dataset.GetGCPCount() == 0:
         return dataset
     warped, problem = gdal_call(
-        lambda: gdal.Warp(
-            "",
-            dataset,
-            format="VRT",
-            dstAlpha=True,
-            resampleAlg="bilinear",
-            warpMemoryLimit=WARP_MEMORY_MB,
-            warpOptions=["UNIFIED_SRC_NODATA=YES"],
-        )
+        gdal.Warp,
+        "",
+        dataset,
+        format="VRT",
+        dstAlpha=True,
+        resampleAlg="bilinear",
+        warpMemoryLimit=WARP_MEMORY_MB,
+        warpOptions=["UNIFIED_SRC_NODATA=YES"],
     )
     if warped is None:
         raise InputError(
@@ -189,7 +187,7 @@ def assigned(name: str, dataset: gdal.Dataset, crs: str) -> gdal.Dataset:
     if present is not None and present.IsSame(reference):
         return dataset
     wkt = reference.ExportToWkt()
-    view, problem = gdal_call(lambda: gdal.Translate("", dataset, format="VRT", outputSRS=wkt))
+    view, problem = gdal_call(gdal.Translate, "", dataset, format="VRT", outputSRS=wkt)
     if view is None:
         raise InputError(
             f'"{name}" cannot be read in the coordinate reference system assigned to it.',

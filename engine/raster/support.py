@@ -49,20 +49,24 @@ def thread_options(**options: str) -> Iterator[None]:
             gdal.SetThreadLocalConfigOption(name, value)
 
 
-def gdal_call(call: Callable[[], Result]) -> tuple[Result, str]:
-    """Run a GDAL call quietly and return its error message.
+def gdal_call(
+    function: Callable[..., Result], *arguments: object, **options: object
+) -> tuple[Result, str]:
+    """Call a function of GDAL quietly and return its error message.
 
     Args:
-        call: a function without arguments.
+        function: function or method of GDAL, or any function that calls GDAL.
+        arguments: passed on.
+        options: passed on, by name.
 
     Returns:
-        The call's value, and GDAL's error message or "". The value is None if the call raised;
-        it must not be used before the message is checked. Warnings of GDAL are ignored.
+        The function's value, and GDAL's error message or "". The value is None if the function
+        raised; check the message before using it. Warnings of GDAL are dropped.
     """
     gdal.ErrorReset()
     gdal.PushErrorHandler("CPLQuietErrorHandler")
     try:
-        value = call()
+        value = function(*arguments, **options)
     except RuntimeError as error:
         return cast("Result", None), str(error) or "GDAL error"
     finally:
@@ -82,7 +86,7 @@ def spatial_reference(text: str) -> osr.SpatialReference:
         InputError: GDAL does not understand the text.
     """
     srs = osr.SpatialReference()
-    status, problem = gdal_call(lambda: srs.SetFromUserInput(text))
+    status, problem = gdal_call(srs.SetFromUserInput, text)
     if status != 0 or problem:
         shown = text if len(text) <= 60 else text[:57] + "..."
         raise InputError(
@@ -117,16 +121,13 @@ def transform_points(
         (N, 2) float64; NaN for a point that has no place in the target CRS.
     """
     result = np.full((len(points), 2), np.nan)
-    transformation, problem = gdal_call(lambda: osr.CoordinateTransformation(source, target))
+    transformation, problem = gdal_call(osr.CoordinateTransformation, source, target)
     if transformation is None or problem:
         return result
-    values, _ = gdal_call(lambda: transformation.TransformPoints(points.tolist()))
+    values, _ = gdal_call(transformation.TransformPoints, points.tolist())
     if values is None:
         # With exceptions on, one bad point makes the whole call fail.
-        values = [
-            gdal_call(lambda p=point: transformation.TransformPoint(p[0], p[1]))[0]
-            for point in points.tolist()
-        ]
+        values = [gdal_call(transformation.TransformPoint, x, y)[0] for x, y in points.tolist()]
     for row, value in enumerate(values):
         if value is not None:
             result[row] = value[:2]

@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import os
 import uuid
-from typing import TYPE_CHECKING, Callable, Optional, Union, final
+from typing import TYPE_CHECKING, Callable, Optional, TypedDict, Union, final
 
 import numpy as np
 from osgeo import gdal, gdal_array
@@ -18,6 +18,8 @@ from .support import WARP_MEMORY_MB, gdal_call
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
+
+    from numpy.typing import DTypeLike
 
     from ..errors import ChangeScribeError
     from .grid import Grid
@@ -65,7 +67,7 @@ class RasterWriter:
         path: str,
         grid: Grid,
         bands: int = 1,
-        dtype: object = np.uint8,
+        dtype: DTypeLike = np.uint8,
         nodata: Optional[float] = None,
         descriptions: Sequence[str] = (),
         scale: Optional[float] = None,
@@ -79,13 +81,17 @@ class RasterWriter:
         code = gdal_array.NumericTypeCodeToGDALTypeCode(np.dtype(dtype).type)
         options = _OPTIONS if colours else _OPTIONS + _NOT_A_PICTURE
         self._dataset, problem = gdal_call(
-            lambda: gdal.GetDriverByName("GTiff").Create(
-                self._temporary, grid.width, grid.height, bands, code, options=options
-            )
+            gdal.GetDriverByName("GTiff").Create,
+            self._temporary,
+            grid.width,
+            grid.height,
+            bands,
+            code,
+            options=options,
         )
         if self._dataset is None:
             raise self._given_up(problem)
-        _, problem = gdal_call(lambda: self._describe(nodata, descriptions, scale, colours))
+        _, problem = gdal_call(self._describe, nodata, descriptions, scale, colours)
         if problem:
             raise self._given_up(problem)
 
@@ -235,7 +241,7 @@ def warp_to(
         OutputError: the result cannot be written.
         CancelledError: ``progress`` returned False.
     """
-    source, problem = gdal_call(lambda: gdal.OpenEx(src_path, gdal.OF_RASTER | gdal.OF_READONLY))
+    source, problem = gdal_call(gdal.OpenEx, src_path, gdal.OF_RASTER | gdal.OF_READONLY)
     if source is None:
         raise InputError(f'"{src_path}" could not be read.', "", problem)
     nodata = source.GetRasterBand(1).GetNoDataValue()
@@ -277,15 +283,14 @@ def _warped(source: gdal.Dataset, grid: Grid, method: str) -> np.ndarray:
             target.GetRasterBand(number).SetNoDataValue(nodata)
             target.GetRasterBand(number).Fill(nodata)
     done, problem = gdal_call(
-        lambda: gdal.Warp(
-            target,
-            source,
-            resampleAlg=method,
-            srcNodata=nodata,
-            dstNodata=nodata,
-            warpMemoryLimit=WARP_MEMORY_MB,
-            warpOptions=["UNIFIED_SRC_NODATA=NO"],
-        )
+        gdal.Warp,
+        target,
+        source,
+        resampleAlg=method,
+        srcNodata=nodata,
+        dstNodata=nodata,
+        warpMemoryLimit=WARP_MEMORY_MB,
+        warpOptions=["UNIFIED_SRC_NODATA=NO"],
     )
     if not done or problem:
         name, source = source.GetDescription(), None  # the error refers to what is here
@@ -294,7 +299,18 @@ def _warped(source: gdal.Dataset, grid: Grid, method: str) -> np.ndarray:
     return values[None] if values.ndim == 2 else values
 
 
-def _layout(source: gdal.Dataset) -> dict[str, object]:
+class _Layout(TypedDict):
+    """Arguments of a writer."""
+
+    bands: int
+    dtype: DTypeLike
+    nodata: Optional[float]
+    descriptions: list[str]
+    scale: Optional[float]
+    colours: Optional[dict[int, tuple[int, int, int, int]]]
+
+
+def _layout(source: gdal.Dataset) -> _Layout:
     """Arguments of a writer for a raster with the bands of another."""
     bands = [source.GetRasterBand(number + 1) for number in range(source.RasterCount)]
     table = bands[0].GetRasterColorTable()
