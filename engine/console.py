@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What every command does with an error: a sentence and a hint in place of a traceback.
-
-For ``changescribe`` and for the modules that are run by ``python -m``.
-"""
+"""What every command does with an error: a sentence and a hint in place of a traceback."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 # `make model`: the bundled model and captioner, into out/model: every stage of training (one that
 # was cut off goes on where it was), calibration, the captioner, the table of figures.
 # All but two parts begin from nothing: the backbone comes with its ImageNet weights, and the text
-# tower (text.onnx, vocab.txt) is taken as shipped (engine/training/text/distillation.py makes it).
+# tower (text.onnx, vocab.txt) is taken as shipped (`changescribe build text-tower` makes it).
 # Nothing that ships is touched: copy the folder to resources/models to ship it.
 # It takes no arguments: every stage must find the data, and the run of the stage before it. Where a
 # recipe or the generator of scenes has changed since, it stops: delete out/model to start again.
@@ -28,14 +28,14 @@ stages=(bundled bundled_finish bundled_deep bundled_sharp bundled_long bundled_r
     bundled_sentences bundled_mixed)
 last="${stages[-1]}"
 
-"$python" -m changescribe.engine.training.scenes.scene_cache "$runs/scenes"
+"$python" -m changescribe.engine.cli build scenes "$runs/scenes"
 for stage in "${stages[@]}"; do
     echo "== $stage"
     "$python" -m changescribe.engine.cli train "$stage" --out "$runs/$stage"
 done
-"$python" -m changescribe.engine.evaluation.release "$runs/$last" "$last" out/model
-"$python" -m changescribe.engine.training.captioner.run --model out/model --out out/model
+"$python" -m changescribe.engine.cli build release "$runs/$last" "$last" out/model
+"$python" -m changescribe.engine.cli build captioner --model out/model --out out/model
 # The last stage has seen OSCD and AirChange: each place is measured with a model that has not.
-"$python" -m changescribe.engine.evaluation.places.folds "$runs" "$last" out/model out/model/folds
+"$python" -m changescribe.engine.cli build folds "$runs" "$last" out/model out/model/folds
 "$python" -m changescribe.engine.cli evaluate --model out/model --folds out/model/folds \
     --out out/model/evaluation

@@ -21,7 +21,7 @@ from ..console import CANCELLED, exit_code_of, say
 from ..errors import InputError
 from ..hosts import doctor, routing
 from ..request import ChangeRequest, Extent, Progress
-from . import commands, models, training
+from . import build, commands, evaluate, models, train
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,9 +29,15 @@ if TYPE_CHECKING:
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run the command line and return its exit code."""
-    arguments = _parser().parse_args(_joined(sys.argv[1:] if argv is None else argv))
+    words = _joined(sys.argv[1:] if argv is None else argv)
+    arguments = _parser().parse_args(words)
+
+    def run() -> Optional[int]:
+        evaluate.check_order(words, arguments)
+        return arguments.run(arguments)
+
     try:
-        return exit_code_of(lambda: arguments.run(arguments), verbose=arguments.verbose)
+        return exit_code_of(run, verbose=arguments.verbose)
     finally:
         routing.close_shared_host()
 
@@ -56,7 +62,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_caption(commands_)
     _add_export(commands_)
     models.add(commands_)
-    training.add(commands_)
+    train.add(commands_)
+    evaluate.add(commands_)
+    build.add(commands_)
     _add_synthesise(commands_)
     doctor = commands_.add_parser("doctor", help="say what is installed and what runs where")
     doctor.set_defaults(run=lambda _: _doctor())

@@ -8,7 +8,8 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError, missing_package
+from ..errors import InputError
+from .full_tier import generator_installed
 
 if TYPE_CHECKING:
     import argparse
@@ -123,12 +124,8 @@ def synthesise(
         DependencyError: a package of the generator is not installed.
         CancelledError: stopped.
     """
-    try:
+    with generator_installed():
         from ..synthesis.output import write_pairs
-    except ImportError as error:
-        raise missing_package(
-            "The scene generator needs the packages scipy and Pillow.", error
-        ) from error
     return write_pairs(
         arguments.out,
         arguments.count,

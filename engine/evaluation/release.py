@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """From a finished run to the files that ship: export, calibration, manifest.
 
-``python -m changescribe.engine.evaluation.release RUN_FOLDER RECIPE MODEL_FOLDER``
+``changescribe build release RUN_FOLDER RECIPE MODEL_FOLDER``
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import sys
@@ -17,7 +16,6 @@ from typing import Any
 import numpy as np
 
 from ..classes import CLASS_NAMES
-from ..console import exit_code_of
 from ..paths import MODELS
 from ..request import APPEARED, REMOVED, Query
 from ..systems.bundled import BundledSystem
@@ -183,17 +181,3 @@ def _calibrate_on_levir(
 def _tell(what: str) -> None:
     """Say on standard error what is being done."""
     sys.stderr.write(f"calibration: {what}\n")
-
-
-def main() -> None:
-    """Write the model files of a training run, calibrated."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("run", type=Path, metavar="RUN_FOLDER", help="of the training run")
-    parser.add_argument("recipe", metavar="RECIPE", help="of the run: a name, or a YAML file")
-    parser.add_argument("folder", type=Path, metavar="MODEL_FOLDER", help="for the files")
-    chosen = parser.parse_args()
-    release(chosen.run, chosen.recipe, chosen.folder)
-
-
-if __name__ == "__main__":
-    sys.exit(exit_code_of(main))

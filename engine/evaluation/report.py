@@ -219,7 +219,7 @@ def _elsewhere(figures: Figures) -> str:
     if missing:
         text += (
             f"\n\nIn the training of this model, and not measured: {', '.join(missing)}. "
-            "That takes the models of `python -m changescribe.engine.evaluation.places.folds`, "
+            "That takes the models of `changescribe build folds`, "
             "each of which left some places out.\n"
         )
     return text

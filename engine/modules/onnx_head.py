@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,17 +15,6 @@ OPSET = 17
 #: Key of the file's metadata: SHA-256 of the weights that it was made from.
 MADE_FROM = "made_from"
 _MAKE_AGAIN = "Export it again, or delete it: the head then runs on PyTorch."
-
-
-def weights_named(arguments: Sequence[str]) -> Path:
-    """Return the file that a command which exports a head is given.
-
-    Args:
-        arguments: of the command; empty for those of the process.
-    """
-    parser = argparse.ArgumentParser(description="Write trained weights as ONNX, beside them.")
-    parser.add_argument("weights", type=Path, help="file of trained weights (.safetensors)")
-    return parser.parse_args(arguments or None).weights
 
 
 def write(

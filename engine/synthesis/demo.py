@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The demo pair of the plugin: the edge of a town in Texas, in 2016 and 2023.
 
-``python -m changescribe.engine.synthesis.demo FOLDER`` writes it again.
+``changescribe build demo FOLDER`` writes it again.
 """
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -161,7 +160,3 @@ def _write_truth(folder: Path, pair: ScenePair, place: Place) -> None:
             "captions": list(pair.captions),
         },
     )
-
-
-if __name__ == "__main__":
-    write_demo(sys.argv[1] if len(sys.argv) > 1 else "resources/demo")

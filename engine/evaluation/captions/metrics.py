@@ -12,10 +12,8 @@ ones, whose references are all the same, have none.
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,13 +24,11 @@ import numpy as np
 from tqdm import tqdm
 
 from ... import systems
-from ...console import exit_code_of
 from ...errors import InputError, missing_package
 from ...systems.base import ChangeSystem
 from ...training.pairs import PairSet, open_pairs
 from ...training.pairs.pair import LabelledPair
 from ...training.recipe import DataSpec
-from ...training.scenes.datasets import data_root
 from ...wording.reading import says_no_change, words
 
 #: A word of a vocabulary occurs so often, as in the programs that score ids.
@@ -223,34 +219,40 @@ def _meteor(references: Any, answers: Any) -> float | None:
             scorer.lock.release()
 
 
-def main() -> None:
-    """Measure the captions of a system on a data set."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("system", choices=systems.names())
-    parser.add_argument("--layout", default="levir_crops", help="levir_crops, levir_cc, levir_mci")
-    parser.add_argument("--folder", default="levir", help="in the data folder")
-    parser.add_argument("--split", default="val")
-    parser.add_argument("--vocabulary", metavar="TXT", help="training sentences, for the ids")
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--out", metavar="JSON", help="answers and figures")
-    chosen = parser.parse_args()
-    spec = DataSpec(chosen.layout, chosen.folder, chosen.split)
-    pairs = open_pairs(spec, data_root())
-    system = systems.create(chosen.system)
-    system.load(chosen.device)
+def measure_system(
+    name: str,
+    spec: DataSpec,
+    data: Path,
+    *,
+    device: str = "auto",
+    sentences: Path | None = None,
+    out: Path | None = None,
+) -> dict[str, Any]:
+    """Measure the captions of a system on a data set.
+
+    Args:
+        name: of the system.
+        spec: the captioned data set.
+        data: the folder of real data.
+        device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
+        sentences: file with one training sentence per line, for the vocabulary of the ids.
+        out: JSON file for figures and answers.
+
+    Returns:
+        What :func:`report` returns.
+    """
+    system = systems.create(name)
+    pairs = open_pairs(spec, data)
+    system.load(device)
     rows = ask(pairs, writer_of(system))
     ids = None
-    if chosen.vocabulary:
-        ids = vocabulary(Path(chosen.vocabulary).read_text(encoding="utf-8").splitlines())
+    if sentences:
+        ids = vocabulary(sentences.read_text(encoding="utf-8").splitlines())
     figures = report(rows, ids)
-    if chosen.out:
+    if out:
         answers = {row.name: row.answer for row in rows}
         text = json.dumps({"figures": figures, "answers": answers}, indent=1)
-        half = Path(f"{chosen.out}.part")
+        half = out.with_name(f"{out.name}.part")
         half.write_text(text, encoding="utf-8")
-        half.replace(chosen.out)
-    print(json.dumps(figures, indent=1))
-
-
-if __name__ == "__main__":
-    sys.exit(exit_code_of(main))
+        half.replace(out)
+    return figures

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Captions of LEVIR 31-36 in one table: baselines, the bundled captioner, trained systems.
 
-``python -m changescribe.engine.evaluation.captions.table --out FOLDER --answers KCFI=FILE.json``.
+``changescribe evaluate caption-table --out FOLDER --answers KCFI=FILE.json``.
 What a caption has to beat:
 
 - the most frequent training sentence; on changed crops, where that says nothing, also the most
@@ -13,9 +13,7 @@ What a caption has to beat:
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -24,7 +22,6 @@ from typing import Any
 
 import numpy as np
 
-from ...console import exit_code_of
 from ...describe.checked import ANYTHING, detect_everything
 from ...describe.writer import place_of
 from ...hosts.base import InProcessHost
@@ -33,7 +30,6 @@ from ...request import ChangeRequest
 from ...systems.bundled import BundledSystem
 from ...training.captioner.features import Crops, read_crops
 from ...training.scenes.consensus import Consensus
-from ...training.scenes.datasets import data_root
 from ...wording.reading import says_no_change, words
 from .metrics import Answered, cider_of_each, interval, report, vocabulary
 
@@ -238,39 +234,44 @@ def _write(path: Path, text: str) -> None:
     part.replace(path)
 
 
-def main() -> None:
-    """Measure baselines, the bundled captioner and trained systems on the crops of LEVIR 31-36."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--out", type=Path, default=Path("out/captions"), metavar="FOLDER")
-    parser.add_argument("--cache", type=Path, default=Path("out/captioner"), metavar="FOLDER")
-    parser.add_argument("--model", type=Path, metavar="FOLDER", help="with the model's files")
-    parser.add_argument(
-        "--answers",
-        action="append",
-        default=[],
-        metavar="NAME=JSON",
-        help="of a system, as changescribe.engine.evaluation.captions.metrics --out writes them",
-    )
-    chosen = parser.parse_args()
-    data = data_root()
-    chosen.out.mkdir(parents=True, exist_ok=True)
-    crops = read_crops(data, chosen.cache, chosen.model, ("tile",))
+def write_table(
+    data: Path,
+    out: Path,
+    cache: Path,
+    *,
+    model: Path | None = None,
+    answers_of: Mapping[str, Path] | None = None,
+) -> str:
+    """Measure baselines, the bundled captioner and trained systems on the crops of LEVIR 31-36.
+
+    Args:
+        data: the folder of real data.
+        out: folder for the table (``captions.md``), figures and answers (``captions.json``).
+        cache: folder of the crops' features, written where they are missing.
+        model: folder of the bundled model's files; None is the shipped model.
+        answers_of: by the name of a trained system, the file that
+            :func:`.metrics.measure_system` wrote.
+
+    Returns:
+        The table, in Markdown.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    crops = read_crops(data, cache, model, ("tile",))
     asked = np.flatnonzero(~crops.training)
     text = (data / "levir" / "caption_sentences_train.txt").read_text(encoding="utf-8")
     sentences = text.splitlines()
     for crop in np.flatnonzero(crops.training):
         sentences += crops.captions[crop]
-    system = BundledSystem(chosen.model)
+    system = BundledSystem(model)
     system.load("cpu")
-    kept = chosen.out / f"factual_{system.info.revision}.json"
+    kept = out / f"factual_{system.info.revision}.json"
     told = baseline_answers(data, crops, asked, sentences, kept)
     if system.info.writes:
         told[BUNDLED] = bundled_answers(crops, asked, system)
     names = [f"test_{crops.tiles[n]}_{crops.boxes[n][0]}_{crops.boxes[n][1]}" for n in asked]
-    for given in chosen.answers:
-        name, _, path = given.rpartition("=")
-        written = json.loads(Path(path).read_text(encoding="utf-8"))["answers"]
-        told[name or Path(path).stem] = [written[crop] for crop in names]
+    for name, path in (answers_of or {}).items():
+        written = json.loads(path.read_text(encoding="utf-8"))["answers"]
+        told[name] = [written[crop] for crop in names]
     answers = {
         name: [
             Answered(crop, sentence, crops.captions[n])
@@ -281,11 +282,7 @@ def main() -> None:
     figures = compare(answers, vocabulary(sentences))
     by_crop = {name: dict(zip(names, rows, strict=True)) for name, rows in told.items()}
     kept_text = json.dumps({"figures": figures, "answers": by_crop}, indent=1)
-    _write(chosen.out / "captions.json", kept_text)
+    _write(out / "captions.json", kept_text)
     table = markdown(figures)
-    _write(chosen.out / "captions.md", table)
-    sys.stdout.write(table)
-
-
-if __name__ == "__main__":
-    sys.exit(exit_code_of(main))
+    _write(out / "captions.md", table)
+    return table

@@ -11,15 +11,12 @@ its words, not off the facts that it was made from:
 - a count in the caption of the scene ("12 buildings appeared") is right where it is exact up
   to ten, or wrong by a tenth at most.
 
-``python -m changescribe.engine.evaluation.captions.truth --scenes 8``
+``changescribe evaluate caption-truth --scenes 8``
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import re
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -33,7 +30,6 @@ from tqdm import tqdm
 
 from ... import systems
 from ...classes import CLASSES, class_of
-from ...console import exit_code_of
 from ...detect import pipeline
 from ...errors import InputError
 from ...hosts.base import InProcessHost
@@ -253,21 +249,22 @@ def _written(path: Path, pixels: np.ndarray) -> str:
     return str(path)
 
 
-def main() -> None:
-    """Measure both ways and print the figures as JSON."""
-    parser = argparse.ArgumentParser(description="The share of factual captions that are true.")
-    parser.add_argument("--scenes", type=int, default=8)
-    parser.add_argument("--system", nargs="*", default=["truth", "bundled"])
-    arguments = parser.parse_args()
-    if not 0 < arguments.scenes <= len(EVALUATION_SEEDS):
+def measure_systems(names: Sequence[str], scenes: int) -> dict[str, dict[str, object]]:
+    """Measure the factual captions of systems on the first scenes of the evaluation.
+
+    Args:
+        names: of systems; "truth" stands for true masks.
+        scenes: number of scenes.
+
+    Returns:
+        The figures of each system.
+
+    Raises:
+        InputError: there are not so many scenes.
+    """
+    if not 0 < scenes <= len(EVALUATION_SEEDS):
         raise InputError(
-            f"{arguments.scenes} scenes cannot be measured.",
-            f"Choose 1 to {len(EVALUATION_SEEDS)}.",
+            f"{scenes} scenes cannot be measured.", f"Choose 1 to {len(EVALUATION_SEEDS)}."
         )
-    seeds = list(EVALUATION_SEEDS)[: arguments.scenes]
-    figures = {name: measure(name, seeds).figures() for name in arguments.system}
-    print(json.dumps(figures, indent=1, ensure_ascii=False))
-
-
-if __name__ == "__main__":
-    sys.exit(exit_code_of(main))
+    seeds = list(EVALUATION_SEEDS)[:scenes]
+    return {name: measure(name, seeds).figures() for name in names}

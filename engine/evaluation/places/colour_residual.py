@@ -6,12 +6,11 @@ The score itself is in ``engine/systems/bundled/colour_residual.py``.
 Nothing of it is trained, but its threshold is chosen on the labels of OSCD and AirChange. What is
 measured there takes, for every place, the threshold that its site had no part in.
 
-``python -m changescribe.engine.evaluation.places.colour_residual MODEL_FOLDER``
+``changescribe build colour-residual MODEL_FOLDER``
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Callable
@@ -20,13 +19,11 @@ from typing import Any, Optional
 
 import numpy as np
 
-from ...console import exit_code_of
 from ...errors import InputError
 from ...request import MASK_NODATA, SCORE_SCALE
 from ...systems.base import ChangeSystem
 from ...systems.bundled import MANIFEST, BundledSystem
 from ...training.export import write_manifest
-from ...training.scenes.datasets import data_root
 from ...training.scenes.sources import read_rgb
 from ..masks.calibration import RawCounts, fit_map, raw_scores
 from .elsewhere import AIRCHANGE, OSCD, OneSystemHost, run_detection
@@ -132,19 +129,23 @@ def unbiased_chooser(
     return choose
 
 
-def main() -> None:
-    """Fit the threshold of what was not foreseen again, and write it into the manifest."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("folder", type=Path, metavar="MODEL_FOLDER", help="with the model's files")
-    folder = parser.parse_args().folder
+def fit_into_manifest(folder: Path, data: Path) -> None:
+    """Fit the colour residual of a model again and write it into the model's manifest.
+
+    Args:
+        folder: model files.
+        data: the folder of real data.
+
+    Raises:
+        InputError: the folder holds no model.
+        WeightsError: the model is damaged.
+    """
     if not (folder / MANIFEST).is_file():
-        raise InputError(f'"{folder}" holds no model.', "Name a folder that `release` wrote.")
-    BundledSystem(folder)  # tells if the model is damaged
-    table = fit_colour_residual(folder, data_root())
+        raise InputError(
+            f'"{folder}" holds no model.', "Name a folder that `changescribe build release` wrote."
+        )
+    BundledSystem(folder)  # checks the files
+    table = fit_colour_residual(folder, data)
     facts = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     kept = {key: value for key, value in facts.items() if key not in ("sha256", "phrases")}
     write_manifest(folder, {**kept, KEY: table})
-
-
-if __name__ == "__main__":
-    sys.exit(exit_code_of(main))

@@ -4,28 +4,25 @@
 The model that ships has seen all of them, so each place is measured with a model that has not:
 the same recipe, started from the same earlier stage, without that place and some others.
 
-``python -m changescribe.engine.evaluation.places.folds RUNS RECIPE MODEL_FOLDER OUT``
+``changescribe build folds RUNS RECIPE MODEL_FOLDER OUT``
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from ...console import exit_code_of
 from ...errors import InputError
 from ...systems.bundled import MANIFEST
 from ...training import export
 from ...training.loop import train
-from ...training.recipe import Recipe, load_recipe, save_recipe
-from ...training.scenes.datasets import data_root, parts_of
+from ...training.recipe import Recipe, save_recipe
+from ...training.scenes.datasets import parts_of
 from ...training.scenes.weak_pairs import WEAK_SETS
 from ...training.tasks.bundled import load_model
 
@@ -83,7 +80,7 @@ def _leaving_out(layout: str, left_out: LeftOut) -> str:
     return ":".join([*kind, *parts])
 
 
-def train_folds(runs: Path, recipe: Recipe, shipped: Path, out: Path) -> None:
+def train_folds(runs: Path, recipe: Recipe, shipped: Path, out: Path, data: Path) -> None:
     """Train and export the models; a run that is there already goes on.
 
     Args:
@@ -91,14 +88,15 @@ def train_folds(runs: Path, recipe: Recipe, shipped: Path, out: Path) -> None:
         recipe: of the last stage of the model that ships.
         shipped: its model files, whose calibration and texts are taken over.
         out: for a folder of model files per fold.
+        data: the folder of real data.
     """
     manifest = json.loads((shipped / MANIFEST).read_text(encoding="utf-8"))
-    for name, left_out in zip(NAMES, folds(data_root()), strict=True):
+    for name, left_out in zip(NAMES, folds(data), strict=True):
         fold = without(recipe, left_out, name)
         folder = out / fold.name
         folder.mkdir(parents=True, exist_ok=True)
         save_recipe(fold, folder / "recipe.yaml")
-        weights = train(folder / "recipe.yaml", runs / fold.name, data=data_root())
+        weights = train(folder / "recipe.yaml", runs / fold.name, data=data)
         for part in ("text.onnx", "vocab.txt"):
             shutil.copyfile(shipped / part, folder / part)
         export.export(load_model(weights), folder)
@@ -120,18 +118,3 @@ def fold_models(out: Path) -> list[tuple[tuple[str, ...], Path]]:
         left_out = json.loads(path.read_text(encoding="utf-8"))["left_out"]
         models.append((tuple(chain.from_iterable(left_out.values())), path.parent))
     return models
-
-
-def main() -> None:
-    """Train and export the two models."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("runs", type=Path, help="folder with the run that the recipe starts from")
-    parser.add_argument("recipe", help="of the last stage of the model that ships")
-    parser.add_argument("shipped", type=Path, metavar="model_folder", help="its model files")
-    parser.add_argument("out", type=Path, help="for a folder of model files per fold")
-    chosen = parser.parse_args()
-    train_folds(chosen.runs, load_recipe(chosen.recipe), chosen.shipped, chosen.out)
-
-
-if __name__ == "__main__":
-    sys.exit(exit_code_of(main))

@@ -1,16 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the parts of LG-CD, MMChange and TextSCD cost, and what their heads gain on onnxruntime.
 
-``python -m changescribe.engine.evaluation.speed.heads [--system NAME] [--encoder NAME] ...``
-prints one line of JSON: seconds of the encoder for a pair of tiles, and of the head, on PyTorch
-and on onnxruntime. The weights are random, which does not change the time.
+``changescribe evaluate heads [--system NAME] [--encoder NAME] ...`` prints JSON: seconds of the
+encoder for a pair of tiles, and of the head, on PyTorch and on onnxruntime. The weights are random,
+which does not change the time.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -23,7 +20,6 @@ import torch
 from torch import Tensor, nn
 
 from ...backbones import frozen
-from ...console import exit_code_of
 from ...device import choose
 from ...modules.lgcd import onnx as lgcd_onnx
 from ...modules.lgcd.config import LgcdConfig
@@ -191,37 +187,3 @@ def _seconds(call: Callable[[], Any], repeats: int, clock: Callable[[], float]) 
 def _wait() -> None:
     if torch.cuda.is_available():
         torch.cuda.synchronize()
-
-
-def main() -> None:
-    """Measure as the arguments say."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--system", default="lgcd", choices=tuple(SYSTEMS))
-    parser.add_argument("--encoder", help="or backbone; default: that of the system")
-    parser.add_argument("--width", type=int, help="of the head; default: that of the system")
-    parser.add_argument("--tile", type=int, default=512)
-    parser.add_argument("--questions", type=int, default=2)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--cpu-time", action="store_true", help="for a busy machine without a GPU")
-    chosen = parser.parse_args()
-    clock = time.process_time if chosen.cpu_time else time.perf_counter
-    encoder = "encoder" if chosen.system == "lgcd" else "backbone"
-    settings = {encoder: chosen.encoder, "width": chosen.width}
-    print(
-        json.dumps(
-            measure(
-                chosen.system,
-                {k: v for k, v in settings.items() if v},
-                chosen.tile,
-                chosen.questions,
-                chosen.repeats,
-                chosen.device,
-                clock,
-            )
-        )
-    )
-
-
-if __name__ == "__main__":
-    sys.exit(exit_code_of(main))

@@ -1,23 +1,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What LG-CD trains, as an ONNX file: adapters, TFAM and V-SFD, without the frozen encoders.
 
-``python -m changescribe.engine.modules.lgcd.onnx lg-cd.safetensors`` writes
+``changescribe build onnx lgcd lg-cd.safetensors`` writes
 ``lg-cd.onnx`` beside the weights; the system runs that file instead of them as
 long as it was made from them.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from ...console import exit_code_of
 from ...weights import files, loading
-from ..onnx_head import Session, weights_named, write
+from ..onnx_head import Session, write
 from .config import LgcdConfig
 from .network import LgcdHead, head_of
 
@@ -99,11 +97,8 @@ class OnnxHead(Session):
         return self.run(INPUTS, (*features, *questions))
 
 
-def main(*arguments: str) -> None:
-    """Export a file of trained weights to the ONNX file beside it."""
-    weights = weights_named(arguments)
-    export(load_head(weights)[0], weights.with_suffix(".onnx"), files.sha256_of(weights))
-
-
-if __name__ == "__main__":
-    sys.exit(exit_code_of(main))
+def export_file(weights: Path) -> Path:
+    """Export trained weights to the ONNX file beside them; return its path."""
+    path = weights.with_suffix(".onnx")
+    export(load_head(weights)[0], path, files.sha256_of(weights))
+    return path

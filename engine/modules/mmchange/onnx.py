@@ -1,21 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """MMChange's fusion and decoder as an ONNX file, beside the encoder in torch.
 
-``python -m changescribe.engine.modules.mmchange.onnx mmchange.safetensors`` writes
+``changescribe build onnx mmchange mmchange.safetensors`` writes
 ``mmchange.onnx`` beside the weights; the system runs that file in the place of the
 head as long as it was made from them. :func:`write` serves TextSCD as well.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from ...console import exit_code_of
 from ...weights import files
 from .. import onnx_head
 from .network import STRIDES, MMChangeHead, load_trained
@@ -101,11 +99,8 @@ class OnnxHead(onnx_head.Session):
         return self.run((*MAPS, *TEXTS), (*before, *after, text_before, text_after))
 
 
-def main(*arguments: str) -> None:
-    """Export a file of trained weights to the ONNX file beside it."""
-    weights = onnx_head.weights_named(arguments)
-    export(load_trained(weights).head, weights.with_suffix(".onnx"), files.sha256_of(weights))
-
-
-if __name__ == "__main__":
-    sys.exit(exit_code_of(main))
+def export_file(weights: Path) -> Path:
+    """Export trained weights to the ONNX file beside them; return its path."""
+    path = weights.with_suffix(".onnx")
+    export(load_trained(weights).head, path, files.sha256_of(weights))
+    return path

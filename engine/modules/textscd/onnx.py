@@ -1,22 +1,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """TextSCD's fusion and decoders as an ONNX file, beside the encoder in torch.
 
-``python -m changescribe.engine.modules.textscd.onnx textscd.safetensors`` writes
+``changescribe build onnx textscd textscd.safetensors`` writes
 ``textscd.onnx`` beside the weights; see :mod:`.mmchange_onnx`.
 """
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from ...console import exit_code_of
 from ...weights import files
 from ..mmchange.onnx import MAPS, example_maps, write
-from ..onnx_head import Session, weights_named
+from ..onnx_head import Session
 from .network import Maps, TextSCDHead, load_trained
 
 CAPTION = ("words", "mask")
@@ -62,11 +60,8 @@ class OnnxHead(Session):
         return Maps(*self.run((*MAPS, *CAPTION), (*before, *after, words, mask)))
 
 
-def main(*arguments: str) -> None:
-    """Export a file of trained weights to the ONNX file beside it."""
-    weights = weights_named(arguments)
-    export(load_trained(weights).head, weights.with_suffix(".onnx"), files.sha256_of(weights))
-
-
-if __name__ == "__main__":
-    sys.exit(exit_code_of(main))
+def export_file(weights: Path) -> Path:
+    """Export trained weights to the ONNX file beside them; return its path."""
+    path = weights.with_suffix(".onnx")
+    export(load_trained(weights).head, path, files.sha256_of(weights))
+    return path

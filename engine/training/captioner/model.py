@@ -9,10 +9,8 @@ stands there, and stays as it is when a captioning system is trained.
 
 from __future__ import annotations
 
-import argparse
 import re
 import shutil
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,11 +22,9 @@ import torch
 from tqdm import tqdm
 
 from ...backbones.causal import IMAGE, LanguageModel
-from ...console import exit_code_of
 from ...modules.kcfi.network import INSTRUCTIONS as KCFI
 from ...modules.semantic_cc.config import INSTRUCTIONS as SEMANTIC_CC
 from ...weights.store import WeightsStore
-from ..scenes.datasets import data_root
 
 #: Entry of the catalogue of weights.
 ENTRY = "caption-words"
@@ -180,23 +176,20 @@ def _new(usual: Sequence[str], sizes: Sizes) -> tuple[Any, Any]:
     return LlamaForCausalLM(config), tokenizer
 
 
-def main() -> None:
-    """Train the small language model of captions, and put it into the folder of weights."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--out", type=Path, default=Path("out/train") / ENTRY)
-    parser.add_argument("--steps", type=int, default=Sizes.steps)
-    parser.add_argument("--threads", type=int, default=0)
-    chosen = parser.parse_args()
-    if chosen.threads:
-        torch.set_num_threads(chosen.threads)
-    sentences = (data_root() / SENTENCES).read_text(encoding="utf-8").splitlines()
-    model, tokenizer = train(sentences, Sizes(steps=chosen.steps))
-    shutil.rmtree(chosen.out, ignore_errors=True)
-    model.save_pretrained(chosen.out)
-    tokenizer.save_pretrained(chosen.out)
-    WeightsStore().import_from(chosen.out, [ENTRY])
-    print(chosen.out)
+def build(data: Path, out: Path, *, steps: int | None = None, threads: int = 0) -> None:
+    """Train the small language model of captions, and import it into the folder of weights.
 
-
-if __name__ == "__main__":
-    sys.exit(exit_code_of(main))
+    Args:
+        data: the folder of real data.
+        out: folder for the model, emptied first.
+        steps: of training; None is the default of :class:`Sizes`.
+        threads: of PyTorch; 0 leaves them to PyTorch.
+    """
+    if threads:
+        torch.set_num_threads(threads)
+    sentences = (data / SENTENCES).read_text(encoding="utf-8").splitlines()
+    model, tokenizer = train(sentences, Sizes(steps=steps) if steps else Sizes())
+    shutil.rmtree(out, ignore_errors=True)
+    model.save_pretrained(out)
+    tokenizer.save_pretrained(out)
+    WeightsStore().import_from(out, [ENTRY])

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Training of the bundled captioner, in one command that takes minutes.
 
-``python -m changescribe.engine.training.captioner.run`` reads the captioned crops of tiles 1-30
+``changescribe build captioner`` reads the captioned crops of tiles 1-30
 through the bundled model's files, and the sentences without images, and writes the captioner
 beside the model. It must be run again when the bundled model's files are others: they are what
 it sees with. For the steps see :mod:`.captioner_steps`.
@@ -9,7 +9,6 @@ it sees with. For the steps see :mod:`.captioner_steps`.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import sys
@@ -23,10 +22,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...console import exit_code_of
 from ...errors import InputError
 from ...modules.bundled.captioner import START, Captioner, CaptionerConfig
-from ...paths import MODELS
 from ...systems.bundled import BundledSystem
 from ...systems.bundled import captioner as runtime
 from ...systems.bundled.captioner import CaptionerFacts
@@ -34,7 +31,6 @@ from ...weights.files import sha256_of
 from ...wording.reading import NO_CHANGE, words
 from ..export import OPSET, halve_weights
 from ..scenes.consensus import Consensus
-from ..scenes.datasets import data_root
 from .features import LOOKS, Crops, read_crops
 from .language import Group, Language, read_groups
 from .steps import (
@@ -244,41 +240,47 @@ def _write(path: Path, text: str) -> None:
     part.replace(path)
 
 
-def main() -> None:
-    """Train the bundled captioner on the features of the bundled model."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--model", type=Path, default=MODELS, help="with the model's files")
-    parser.add_argument("--out", type=Path, default=MODELS, help="for the captioner's files")
-    parser.add_argument("--cache", type=Path, default=Path("out/captioner"))
-    parser.add_argument("--looks", default="tile", help=f"at each crop: {', '.join(LOOKS)}")
-    parser.add_argument("--threads", type=int, default=1)
-    for name, default in asdict(Schedule()).items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default)
-    chosen = parser.parse_args()
-    looks = chosen.looks.split(",")
+def build(
+    data: Path,
+    model: Path,
+    out: Path,
+    cache: Path,
+    *,
+    looks: Sequence[str] = ("tile",),
+    schedule: Schedule | None = None,
+    threads: int = 1,
+) -> None:
+    """Train the bundled captioner on the features of the bundled model.
+
+    Args:
+        data: the folder of real data.
+        model: folder of the bundled model's files.
+        out: folder for the captioner's files.
+        cache: folder of the crops' features, written where they are missing.
+        looks: views of each crop, of :data:`LOOKS`.
+        schedule: of training; None is the default.
+        threads: of PyTorch.
+
+    Raises:
+        InputError: there is no such view, or the sentences are missing.
+    """
     if not set(looks) <= set(LOOKS):
-        raise InputError(f'"{chosen.looks}" names no looks.', f"There are: {', '.join(LOOKS)}.")
-    torch.set_num_threads(chosen.threads)
+        raise InputError(f'"{",".join(looks)}" names no looks.', f"There are: {', '.join(LOOKS)}.")
+    torch.set_num_threads(threads)
     start = time.monotonic()
 
     def tell(text: str) -> None:
         sys.stderr.write(f"[{time.monotonic() - start:5.0f} s] {text}\n")
         sys.stderr.flush()
 
-    data = data_root()
     for name in ("captions.json", "caption_sentences_train.txt"):
         if not (data / "levir" / name).is_file():
             raise InputError(f"There is no levir/{name}.", "Is CHANGESCRIBE_DATA right?")
-    schedule = Schedule(**{name: getattr(chosen, name) for name in asdict(Schedule())})
-    crops = read_crops(data, chosen.cache, chosen.model, looks, tell)
+    crops = read_crops(data, cache, model, looks, tell)
     groups = read_groups(data / "levir" / "caption_sentences_train.txt")
-    trained = train(crops, groups, schedule, cache=chosen.cache, tell=tell)
-    digests = BundledSystem(chosen.model).digests
+    trained = train(crops, groups, schedule or Schedule(), cache=cache, tell=tell)
+    digests = BundledSystem(model).digests
     belongs_to = {name: digests[name] for name in ("encoder.onnx", "head.onnx", "text.onnx")}
     revision = f"captioner-{datetime.now(timezone.utc):%Y%m%d-%H%M}"
-    export(trained, chosen.out, belongs_to, revision)
-    tell(f"written: {chosen.out / runtime.MODEL}")
-
-
-if __name__ == "__main__":
-    sys.exit(exit_code_of(main))
+    export(trained, out, belongs_to, revision)
+    tell(f"written: {out / runtime.MODEL}")

@@ -1,22 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Writes generated scenes to disk once, so that training does not wait for the generator.
 
-``python -m changescribe.engine.training.scenes.scene_cache FOLDER``
+``changescribe build scenes FOLDER``
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import os
-import sys
 from pathlib import Path
 
 import numpy as np
 
 from ... import synthesis
-from ...console import exit_code_of
 from ...errors import InputError
 from ...synthesis.scenes import synthesise
 
@@ -110,16 +107,3 @@ def generator_digest() -> str:
         if path.name not in _WITHOUT:
             digest.update(path.read_bytes())
     return digest.hexdigest()
-
-
-def main() -> None:
-    """Write the scenes of the recipes."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--count", type=int, default=COUNT)
-    chosen = parser.parse_args()
-    write_scenes(chosen.folder, chosen.count)
-
-
-if __name__ == "__main__":
-    sys.exit(exit_code_of(main))

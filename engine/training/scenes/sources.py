@@ -449,7 +449,7 @@ class GeneratedPairs:
         if not self.files:
             raise InputError(
                 "There are no generated scenes yet.",
-                f'Write them: python -m changescribe.engine.training.scenes.scene_cache "{folder}"',
+                f'Write them: changescribe build scenes "{folder}"',
             )
         check_scenes(folder)
         self.table = state_table((BUILDING, ROAD, TREE, GRASS, WATER, BARE))

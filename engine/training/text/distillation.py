@@ -10,12 +10,10 @@ that the vision side uses.
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
 import math
 import random
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,10 +23,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ...console import exit_code_of
 from ...errors import DependencyError, InputError
 from ...modules.bundled.text_tower import TextTower, TextTowerConfig, save_text_tower
-from ...paths import RECIPES
 from ...text.tokenizer import VOCABULARY_PATH, WordPieceTokenizer
 from .phrases import HELD_OUT_SYNONYMS, SYNONYM_CLASSES, training_phrases
 
@@ -362,19 +358,10 @@ def run(recipe: dict[str, Any], output: str | Path) -> dict[str, Any]:
     return figures
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Command line: ``--recipe FILE --output FOLDER``."""
+def run_file(recipe: Path, output: Path) -> dict[str, Any]:
+    """Carry out the recipe of a YAML file, with its progress on standard error; see :func:`run`."""
     import yaml
 
-    parser = argparse.ArgumentParser(description="Distil the text tower of the bundled model.")
-    recipe = RECIPES / "text_tower.yaml"
-    parser.add_argument("--recipe", default=str(recipe))
-    parser.add_argument("--output", default="out/text_tower")
-    options = parser.parse_args(arguments)
     logger.addHandler(logging.StreamHandler())
     logger.setLevel(logging.INFO)
-    run(yaml.safe_load(Path(options.recipe).read_text(encoding="utf-8")), options.output)
-
-
-if __name__ == "__main__":
-    sys.exit(exit_code_of(main))
+    return run(yaml.safe_load(recipe.read_text(encoding="utf-8")), output)

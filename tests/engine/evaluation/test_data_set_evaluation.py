@@ -242,7 +242,7 @@ def test_a_run_is_measured_on_the_validation_pairs_of_its_recipe(tmp_path, monke
     ("arguments", "message"),
     [
         (["--system", "bundled"], "no data set"),
-        (["--layout", "second"], "what is to be measured"),
+        (["--layout", "second"], "nothing to measure"),
         (["--layout", "second", "--system", "bright", "--tile", "50"], "not possible"),
         (["--layout", "nothing", "--system", "bright"], "no data set layout"),
         (["--layout", "second", "--system", "bright", "--option", "where"], "is not an option"),

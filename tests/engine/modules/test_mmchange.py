@@ -239,7 +239,7 @@ def test_system_answers_its_object_and_exchanges_directions_with_the_dates(tmp_p
     (note,) = system.notes(asked)
     assert '"water"' in note
     location = store.location(store.entry(HEAD))
-    mmchange_onnx.main(str(location))
+    mmchange_onnx.export_file(location)
     onnx = MmchangeSystem(store)
     onnx.load("cpu")
     assert "onnxruntime" in onnx.device

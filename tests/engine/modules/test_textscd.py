@@ -277,7 +277,7 @@ def test_system_runs_with_the_users_classes_and_its_onnx_head(tmp_path):
     assert system.info.classes == ("paddy", "town")
     found = system.predict(*tiles, queries)
     assert found.scores.shape == (1, 1, 64, 64)
-    textscd_onnx.main(str(store.location(store.entry(HEAD))))
+    textscd_onnx.export_file(store.location(store.entry(HEAD)))
     onnx = TextscdSystem(store)
     onnx.load("cpu")
     assert "onnxruntime" in onnx.device

@@ -165,7 +165,7 @@ def test_the_shipped_captioner_belongs_to_the_shipped_model() -> None:
     shipped = json.loads((MODELS / "manifest.json").read_text(encoding="utf-8"))["sha256"]
     assert facts["belongs_to"] == {
         name: shipped[name] for name in ("encoder.onnx", "head.onnx", "text.onnx")
-    }, "run python -m changescribe.engine.training.captioner.run"
+    }, "run changescribe build captioner"
     for name, digest in facts["files"].items():
         path = MODELS / name
         assert hashlib.sha256(path.read_bytes()).hexdigest() == digest

@@ -160,14 +160,14 @@ def test_it_tells_what_it_was_trained_on(trained):
 @pytest.mark.torch
 def test_onnx_head_equals_the_one_of_torch_at_any_size(trained):
     pytest.importorskip("onnx")
-    from changescribe.engine.modules.lgcd.onnx import main
+    from changescribe.engine.modules.lgcd.onnx import export_file
 
     queries = [Query("roads", "appeared"), Query("small houses", "changed")]
     sizes = [(1, 64, 96), (2, 96, 64), (1, 128, 128)]
     system = LgcdSystem(trained)
     expected = [system.predict(*tiles(*size), queries).scores for size in sizes]
     weights = trained.path(HEAD)
-    main(str(weights))
+    assert export_file(weights) == weights.with_suffix(".onnx")
     exported = LgcdSystem(trained)
     assert max(np.ptp(scores) for scores in expected) > 0.2
     for size, scores in zip(sizes, expected, strict=True):

@@ -70,11 +70,11 @@ def test_every_stage_has_a_folder_of_its_own_and_the_last_one_is_released(checko
     trained = [call.split()[3:] for call in calls if " train " in call]
     assert trained == [[stage, "--out", f"out/model/runs/{stage}"] for stage in _stages()]
     last = _stages()[-1]
-    release = "-m changescribe.engine.evaluation.release"
+    release = "-m changescribe.engine.cli build release"
     assert f"{release} out/model/runs/{last} {last} out/model" in calls
     assert calls[0] == "set-up: full"
-    assert calls[1].endswith("scene_cache out/model/runs/scenes")
-    folds = "-m changescribe.engine.evaluation.places.folds"
+    assert calls[1].endswith("build scenes out/model/runs/scenes")
+    folds = "-m changescribe.engine.cli build folds"
     assert calls.index(f"{folds} out/model/runs {last} out/model out/model/folds") > len(trained)
     assert calls[-1].endswith(
         "evaluate --model out/model --folds out/model/folds --out out/model/evaluation"

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command ``changescribe train``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .full_tier import add_data, add_device, data_folder, need_torch
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def add(commands: Any) -> None:
+    """Add the command to the parsers of the command line."""
+    train = commands.add_parser("train", help="train a system from a recipe (full tier)")
+    train.add_argument("recipe", help="a YAML file, or the name of a shipped one")
+    train.add_argument("--out", type=Path, help="default: out/train/RECIPE; a run there goes on")
+    train.add_argument("--steps", type=int, metavar="N", help="stop after step N; it can go on")
+    train.add_argument("--fresh", action="store_true", help="start again where there is a run")
+    add_data(train)
+    add_device(train)
+    train.set_defaults(run=_train)
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    need_torch()
+    from ..training.loop import train
+    from ..training.recipe import load_recipe
+
+    # A misspelt recipe is reported before a missing data folder.
+    load_recipe(arguments.recipe)
+    weights = train(
+        arguments.recipe,
+        arguments.out or Path("out/train") / Path(arguments.recipe).stem,
+        data=data_folder(arguments.data),
+        device=arguments.device,
+        resume=not arguments.fresh,
+        steps=arguments.steps,
+    )
+    print(weights)
+    return 0
