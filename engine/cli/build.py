@@ -109,6 +109,21 @@ def _add_model_files(parts: Any) -> None:
     residual.add_argument("folder", type=Path, metavar="MODEL_FOLDER", help="its manifest changes")
     add_data(residual)
 
+    weights = add_part(
+        parts, "weights", _weights, "write a model's weights as a run that a recipe can start from"
+    )
+    weights.add_argument("run_folder", type=Path, metavar="RUN_FOLDER", help="such as RUNS/shipped")
+    weights.add_argument(
+        "--model", type=Path, default=MODELS, metavar="FOLDER", help="default: the shipped model's"
+    )
+    weights.add_argument(
+        "--pairs",
+        type=Path,
+        required=True,
+        metavar="FOLDER",
+        help="before/ and after/ of imagery like that of the training",
+    )
+
     onnx = add_part(parts, "onnx", _onnx, "export the trained head of a system to ONNX")
     onnx.add_argument("system", choices=ONNX_HEADS)
     onnx.add_argument("weights", type=Path, metavar="FILE.safetensors", help="as train wrote it")
@@ -198,6 +213,13 @@ def _colour_residual(arguments: argparse.Namespace) -> None:
     from ..evaluation.places.colour_residual import fit_into_manifest
 
     fit_into_manifest(arguments.folder, data_folder(arguments.data))
+
+
+def _weights(arguments: argparse.Namespace) -> None:
+    need_torch()
+    from ..training.shipped import write_run
+
+    print(write_run(arguments.model, arguments.pairs, arguments.run_folder))
 
 
 def _onnx(arguments: argparse.Namespace) -> None:

@@ -20,6 +20,7 @@ BUILDS = (
     "release",
     "folds",
     "colour-residual",
+    "weights",
     "onnx",
     "demo",
 )
