@@ -12,6 +12,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Optional
 
+from .lexicon.nouns import CLASS_NOUNS, LINE_NOUNS
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -33,173 +35,19 @@ class LandCoverClass:
     words: tuple[str, ...]
 
 
-CLASSES: tuple[LandCoverClass, ...] = (
-    LandCoverClass(
-        "building",
-        "buildings",
-        "thing",
-        (
-            "building",
-            "buildings",
-            "house",
-            "houses",
-            "home",
-            "homes",
-            "housing",
-            "villa",
-            "villas",
-            "residence",
-            "residences",
-            "residential buildings",
-            "structure",
-            "structures",
-            "warehouse",
-            "warehouses",
-            "factory",
-            "factories",
-            "apartment",
-            "apartments",
-            "apartment blocks",
-            "bungalow",
-            "bungalows",
-            "cottage",
-            "cottages",
-            "hangar",
-            "hangars",
-            "dwelling",
-            "dwellings",
-            "shed",
-            "sheds",
-            "roof",
-            "roofs",
-            "rooftops",
-            "settlement",
-            "settlements",
-        ),
-    ),
-    LandCoverClass(
-        "road",
-        "roads",
-        "line",
-        (
-            "road",
-            "roads",
-            "street",
-            "streets",
-            "highway",
-            "highways",
-            "motorway",
-            "motorways",
-            "lane",
-            "lanes",
-            "avenue",
-            "avenues",
-            "track",
-            "tracks",
-            "path",
-            "paths",
-            "driveway",
-            "driveways",
-            "pavement",
-            "carriageway",
-            "carriageways",
-            "cul-de-sac",
-            "cul-de-sacs",
-        ),
-    ),
-    LandCoverClass(
-        "tree",
-        "trees",
-        "stuff",
-        (
-            "tree",
-            "trees",
-            "forest",
-            "forests",
-            "wood",
-            "woods",
-            "woodland",
-            "woodlands",
-            "grove",
-            "groves",
-            "canopy",
-            "tree canopy",
-            "tree cover",
-            "orchard",
-            "orchards",
-            "jungle",
-        ),
-    ),
-    LandCoverClass(
-        "grass",
-        "grass",
-        "stuff",
-        (
-            "grass",
-            "grassland",
-            "grasslands",
-            "lawn",
-            "lawns",
-            "meadow",
-            "meadows",
-            "pasture",
-            "pastures",
-            "low vegetation",
-        ),
-    ),
-    LandCoverClass(
-        "water",
-        "water",
-        "stuff",
-        (
-            "water",
-            "lake",
-            "lakes",
-            "pond",
-            "ponds",
-            "river",
-            "rivers",
-            "reservoir",
-            "reservoirs",
-            "stream",
-            "streams",
-            "canal",
-            "canals",
-            "water body",
-            "water bodies",
-        ),
-    ),
-    LandCoverClass(
-        "bare ground",
-        "bare ground",
-        "stuff",
-        (
-            "bare ground",
-            "bare soil",
-            "bare land",
-            "bare earth",
-            "bareland",
-            "soil",
-            "sand",
-            "dirt",
-            "open ground",
-            "wasteland",
-            "construction site",
-            "construction sites",
-            "earthworks",
-        ),
-    ),
+CLASSES: tuple[LandCoverClass, ...] = tuple(
+    LandCoverClass(name, plural, kind, CLASS_NOUNS[name])
+    for name, plural, kind in (
+        ("building", "buildings", "thing"),
+        ("road", "roads", "line"),
+        ("tree", "trees", "stuff"),
+        ("grass", "grass", "stuff"),
+        ("water", "water", "stuff"),
+        ("bare ground", "bare ground", "stuff"),
+    )
 )
 
 CLASS_NAMES: tuple[str, ...] = tuple(c.name for c in CLASSES)
-
-#: Nouns that have a length though no class of the model says so.
-LINE_WORDS = frozenset(
-    """railway railways railroad railroads rails runway runways canal canals river rivers stream
-    streams ditch ditches fence fences wall walls hedge hedges hedgerow hedgerows pipeline pipelines
-    trail trails footpath footpaths dike dikes dyke dykes dam dams bridge bridges footway footways
-    cycleway cycleways firebreak firebreaks""".split()
-)
 
 
 def listed_names(text: str) -> tuple[str, ...]:
@@ -238,4 +86,4 @@ def is_line(phrase: str) -> bool:
     """Tell whether what a phrase names has a length ("roads", "railway") and not only an area."""
     land_cover = class_of(phrase)
     head = phrase.rsplit(" ", 1)[-1]
-    return head in LINE_WORDS or (land_cover is not None and land_cover.kind == "line")
+    return head in LINE_NOUNS or (land_cover is not None and land_cover.kind == "line")

@@ -11,3 +11,5 @@ PACKAGE = Path(__file__).resolve().parents[1]
 MODELS = PACKAGE / "resources" / "models"
 #: Recipes of the trainings; folders in it only sort them.
 RECIPES = PACKAGE / "engine" / "training" / "recipes"
+#: Words of prompts in other languages, one text file each.
+LANGUAGES = PACKAGE / "engine" / "lexicon" / "languages"

@@ -37,7 +37,8 @@ def test_zip_keeps_all_rules(built: Path):
 def test_zip_holds_what_the_plugin_needs_and_nothing_else(built: Path):
     names = zipfile.ZipFile(built).namelist()
     modules = ("engine/detect/pipeline.py", "engine/systems/bundled/system.py", "ui/dock/dock.py")
-    for name in ("plugin.py", *modules):
+    languages = tuple(f"engine/lexicon/languages/{name}.txt" for name in ("de", "es", "fr", "pt"))
+    for name in ("plugin.py", *modules, *languages):
         assert f"changescribe/{name}" in names
     for name in ("encoder.onnx", "head.onnx", "text.onnx", "manifest.json", "vocab.txt"):
         assert f"changescribe/resources/models/{name}" in names

@@ -8,20 +8,11 @@ from dataclasses import dataclass
 from typing import Optional
 
 from ..classes import class_of
+from ..lexicon.nouns import NOUN_COMPOUNDS
+from ..lexicon.small_words import ANYTHING, EMPTY, FILLER, NEGATIONS, PLACE, QUALITIES
+from ..lexicon.verbs import EVENT_WORDS, EVENT_WORDS_ALONE, WEAK
+from ..lexicon.verbs import PROMPT_VERBS as VERBS
 from ..request import CHANGED, Query
-from .words import (
-    ANYTHING,
-    EMPTY,
-    FILLER,
-    FUSED,
-    FUSED_ALONE,
-    NEGATIONS,
-    NOUN_COMPOUNDS,
-    PLACE,
-    QUALITIES,
-    VERBS,
-    WEAK,
-)
 
 #: A word, with hyphens and apostrophes.
 WORD = re.compile(r"[^\W_][\w'.-]*")
@@ -31,7 +22,7 @@ _COMPARATIVE = re.compile(r"\w+er|more|less")
 
 @dataclass
 class Clause:
-    """Noun phrase ("" for none), direction, whether the verb stood first, fused queries.
+    """Noun phrase ("" for none), direction, whether the verb stood first, events queries.
 
     ``placed``: it ends in saying where, when or how large.
     """
@@ -39,7 +30,7 @@ class Clause:
     noun: str
     direction: Optional[str]
     verb_first: bool
-    fused: tuple[Query, ...]
+    events: tuple[Query, ...]
     placed: bool = False
 
 
@@ -64,7 +55,7 @@ def nouns_of(text: str, aside: list[str]) -> list[str]:
 
 def names_of(clause: Clause) -> list[str]:
     """Return the nouns of a clause: its own, or those of "urbanisation"."""
-    return [clause.noun] if clause.noun else [query.object for query in clause.fused]
+    return [clause.noun] if clause.noun else [query.object for query in clause.events]
 
 
 def without_unwanted(clean: str, aside: list[str]) -> str:
@@ -88,20 +79,19 @@ def _clause(part: str, aside: list[str]) -> Clause:
     content = _content(words)
     noun: list[str] = []
     verbs: list[str] = []
-    fused: tuple[Query, ...] = ()
+    events: tuple[Query, ...] = ()
     qualifier: list[str] = []
     verb_first, link = False, ""
     for index, word in enumerate(words):
         settled = qualifier[:1] == ["where"] and bool(verbs)
         goes_on = bool(qualifier) and (settled or not _is_main_verb(words, index))
-        if goes_on or _opens_qualifier(words, index, bool(noun or fused)):
+        if goes_on or _opens_qualifier(words, index, bool(noun or events)):
             qualifier.append(word)
-        elif word in FUSED and (word not in FUSED_ALONE or len(content) == 1):
-            fused += FUSED[word]
+        elif word in EVENT_WORDS and (word not in EVENT_WORDS_ALONE or len(content) == 1):
+            events += tuple(Query(*event) for event in EVENT_WORDS[word])
         elif word in VERBS:
             verbs.append(word)
             verb_first = verb_first or not noun
-            link = ""
             aside += _finished(qualifier)
         elif word in ("of", "with"):
             link = word if noun else ""
@@ -114,15 +104,15 @@ def _clause(part: str, aside: list[str]) -> Clause:
             link = ""
     placed = bool(qualifier)
     aside += _finished(qualifier)
-    # "urban sprawl", "flooding of fields": the fused noun says it all.
-    phrase = "" if fused else " ".join(noun)
+    # "urban sprawl", "flooding of fields": the event word says it all.
+    phrase = "" if events else " ".join(noun)
     if phrase and all(word in EMPTY or _is_letter(word) for word in noun):
         aside.append(phrase)
         phrase = ""
     if phrase and {"flooded", "inundated"} & set(verbs):
         land_cover = class_of(phrase)
         phrase = phrase if land_cover is not None and land_cover.name == "water" else "water"
-    return Clause(phrase, _strongest(verbs), verb_first, fused, placed)
+    return Clause(phrase, _strongest(verbs), verb_first, events, placed)
 
 
 def _content(words: list[str]) -> list[str]:

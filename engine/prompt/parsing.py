@@ -34,27 +34,15 @@ from typing import Optional
 
 from ..classes import class_of, is_line
 from ..errors import InputError
+from ..lexicon.nouns import GROUPS
+from ..lexicon.small_words import ANYTHING, BESIDE, FILLER, NEGATIONS, PLACE, PRONOUNS
+from ..lexicon.verbs import PROMPT_VERBS as VERBS
 from ..request import APPEARED, CHANGED, REMOVED, ParsedPrompt, Query
 from .clauses import WORD, Clause, names_of, nouns_of, read_clauses, without_unwanted
 from .explain import compose, explain, line_of, notes
 from .languages import in_english
+from .patterns import ASIDES, EXCHANGES, FORMERLY, REPLACING, REWRITES, WHERE
 from .typos import suggestion
-from .words import (
-    ANYTHING,
-    ASIDES,
-    BESIDE,
-    EXCHANGES,
-    FILLER,
-    FORMERLY,
-    GROUPS,
-    NEGATIONS,
-    PLACE,
-    PRONOUNS,
-    REPLACING,
-    REWRITES,
-    VERBS,
-    WHERE,
-)
 
 __all__ = ["EXAMPLES", "compose", "explain", "notes", "parse", "resolve"]
 
@@ -266,7 +254,7 @@ def _is_whole(part: str) -> bool:
     words = part.split()
     if words[0] in NEGATIONS:
         return True
-    return any(c.fused or (c.noun and c.direction) for c in read_clauses(part, []))
+    return any(c.events or (c.noun and c.direction) for c in read_clauses(part, []))
 
 
 def _bound(clean: str, aside: list[str]) -> list[Query]:
@@ -333,7 +321,7 @@ def _distribute(clauses: list[Clause]) -> list[Query]:
     group: list[str] = []  # nouns that a verb alone would go to
     pending: list[str] = []  # verbs alone before any noun: "built and demolished roads"
     for index, clause in enumerate(clauses):
-        queries.extend(clause.fused)
+        queries.extend(clause.events)
         if clause.noun:
             before = clauses[index - 1] if index else None
             if before is not None and before.direction is not None and before.noun:
@@ -342,7 +330,7 @@ def _distribute(clauses: list[Clause]) -> list[Query]:
             for direction in [*pending, clause.direction or _borrowed(clauses, index)]:
                 queries.extend(_both(clause.noun, direction))
             pending = []
-        elif clause.direction is not None and not clause.fused:
+        elif clause.direction is not None and not clause.events:
             if not group:
                 pending.append(clause.direction)
             for noun in group:

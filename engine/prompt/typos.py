@@ -13,19 +13,12 @@ import re
 from collections.abc import Iterator
 from typing import Optional
 
-from ..classes import CLASSES, LINE_WORDS
+from ..lexicon import prompt_words
 from ..text.tokenizer import VOCABULARY_PATH
-from .words import ANYTHING, EMPTY, FILLER, FUSED, NEGATIONS, PLACE, QUALITIES, VERBS
 
 _WORD = re.compile(r"[^\W\d_]+")
 #: Shorter words are not doubted: one letter makes too many others of them.
 _MIN_LETTERS = 4
-#: Nouns that analysts ask for beside those of the classes.
-_NOUNS = frozenset(
-    """airport airports bridge bridges building buildings cars crops deforestation farmland fields
-    greenhouse greenhouses panels parking playground playgrounds pool pools quarry quarries solar
-    swimming turbine turbines vegetation vehicles wetland wetlands""".split()
-)
 
 
 def suggestion(text: str) -> str:
@@ -41,9 +34,9 @@ def suggestion(text: str) -> str:
 @functools.lru_cache(maxsize=1024)
 def _meant(word: str) -> Optional[str]:
     """Return the one word that was meant; None where the word is right, or nobody knows."""
-    if len(word) < _MIN_LETTERS or word in _understood() or word in _vocabulary():
+    if len(word) < _MIN_LETTERS or word in prompt_words() or word in _vocabulary():
         return None
-    near = [known for known in _one_letter_off(word) if known in _understood()]
+    near = [known for known in _one_letter_off(word) if known in prompt_words()]
     near = [known for known in near if len(known) >= _MIN_LETTERS and known[0] == word[0]]
     # Letters exchanged are likelier than a wrong one.
     return min(near, key=lambda known: sorted(known) != sorted(word), default=None)
@@ -61,13 +54,6 @@ def _one_letter_off(word: str) -> Iterator[str]:
             yield word[:i] + letter + word[i:]
     for letter in letters:
         yield word + letter
-
-
-@functools.lru_cache(maxsize=1)
-def _understood() -> frozenset[str]:
-    classes = {part for known in CLASSES for words in known.words for part in words.split()}
-    tables = (VERBS, FUSED, FILLER, PLACE, NEGATIONS, EMPTY, ANYTHING, QUALITIES)
-    return frozenset(classes | _NOUNS | LINE_WORDS).union(*tables)
 
 
 @functools.lru_cache(maxsize=1)

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from typing import Optional
 
 from ..classes import CLASSES, class_of
+from ..lexicon.nouns import OTHER_NOUNS, SENTENCE_NOUNS, SENTENCE_PHRASES
+from ..lexicon.small_words import DENIALS, MANY, NUMBERS, ONE, SOME
 from ..request import APPEARED, CHANGED, REMOVED
 from .reading import Claim, Event, read_sentence
 
@@ -43,20 +45,6 @@ _LOOSE_ENDS = frozenset(
     "a an the and or but with of in on at by for to from near along into are is was were has have "
     "been being some many several two three new which that while where".split()
 )
-_PHRASES = tuple(
-    (re.compile(pattern), instead)
-    for pattern, instead in (
-        (r"\b(?:parking|car) (?:lot|park|area|space)s?\b|\bcar-?parks?\b", "parking-lot"),
-        (r"\bswimming[- ]pools?\b", "swimming-pool"),
-        (
-            r"\b(?:sports?|football|soccer|tennis|basketball) ?(?:field|court|pitche?)s?\b",
-            "sports-field",
-        ),
-        (r"\b(?:bare|barren|open|vacant|empty) ?(?:land|ground|soil|earth)s?\b", "bare-ground"),
-        (r"\bwater (?:body|bodies)\b", "water"),
-        (r"\bsolar (?:panel|farm|park)s?\b", "solar-panel"),
-    )
-)
 #: Where in the picture; on a map nobody sees the picture's frame.
 _FRAME = re.compile(
     r",? ?\b(?:in|at|on|to|near|from) the "
@@ -66,37 +54,11 @@ _FRAME = re.compile(
     re.IGNORECASE,
 )
 #: What is said not to have happened is not read: "the house has not been removed".
-_DENIAL = re.compile(r"\b(?:no|not|never|neither|nor|without|none|\w+n't|except)\b")
-#: Nouns of the classes that LEVIR-CC's sentences rarely speak of, as the reader wants them.
-_MORE_NOUNS = {
-    **dict.fromkeys(
-        "bare-ground bareland barelands wasteland wastelands desert".split(), "bare ground"
-    ),
-    **dict.fromkeys("grass grassland grasslands lawn lawns meadow meadows".split(), "grass"),
-    **dict.fromkeys(
-        "water lake lakes pond ponds river rivers reservoir reservoirs canal canals".split(),
-        "water",
-    ),
-    # What no class is: said without having been found, it cannot stay.
-    **{
-        word: word
-        for word in (
-            "parking-lot swimming-pool pool pools sports-field playground playgrounds stadium "
-            "stadiums square squares bridge bridges car cars vehicle vehicles truck trucks boat "
-            "boats ship ships airport airports runway runways plane planes railway railways "
-            "tank tanks container containers greenhouse greenhouses tower towers tent tents "
-            "farmland farmlands crop crops solar-panel people person roundabout roundabouts".split()
-        )
-    },
-}
-_ONE = frozenset(("a", "an", "one", "another", "single"))
-_SOME = frozenset(("some", "several", "few", "couple", "various", "multiple", "group"))
-_MANY = frozenset("many numerous lot lots plenty rows lines dozens hundreds countless".split())
-_NUMBERS = {
-    word: number
-    for number, word in enumerate(
-        "two three four five six seven eight nine ten eleven twelve".split(), 2
-    )
+_DENIAL = re.compile(rf"\b(?:{'|'.join(sorted(DENIALS))}|\w+n't)\b")
+#: Word -> what it means: a class, or itself where it is of none.
+_NOUNS = {
+    **{word: name for name, words in SENTENCE_NOUNS.items() for word in words},
+    **{word: word for word in OTHER_NOUNS},
 }
 #: Regions may hold several objects that touch; a building takes this much at least, in m2.
 _MIN_BUILDING_M2 = 50.0
@@ -183,9 +145,9 @@ def check(sentence: str, facts: Optional[Facts] = None) -> Optional[Problem]:
     if problem is not None or facts is None:
         return problem
     text = sentence.lower()
-    for pattern, instead in _PHRASES:
+    for pattern, instead in SENTENCE_PHRASES:
         text = pattern.sub(instead, text)
-    nouns = {**_MORE_NOUNS, **_nouns_of(facts)}
+    nouns = {**_NOUNS, **_nouns_of(facts)}
     problem = None
     said: list[Claim] = []
     hints: set[Event] = set()
@@ -307,15 +269,15 @@ def _number(claim: Claim, facts: Facts) -> Optional[Problem]:
 def _quantity(claim: Claim) -> Optional[tuple[int, Optional[int]]]:
     """Return the least and the largest number of regions that fit a claim's words."""
     words = claim.before
-    if set(words) & _MANY or "number" in words:
+    if set(words) & MANY or "number" in words:
         return (_MIN_MANY if claim.event[0] == "building" else 2), None
     for word in words:
-        number = _NUMBERS.get(word) or (int(word) if word.isdigit() else None)
+        number = NUMBERS.get(word) or (int(word) if word.isdigit() else None)
         if number is not None and number > 1:
             return -(-2 * number // 3), 2 * number + 1
-    if set(words) & _SOME or {"row", "line"} & set(words):
+    if set(words) & SOME or {"row", "line"} & set(words):
         return 2, None
-    if set(words) & _ONE and not claim.noun.endswith("s"):
+    if set(words) & ONE and not claim.noun.endswith("s"):
         return 1, _FEW
     return None
 

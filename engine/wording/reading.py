@@ -20,6 +20,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Optional
 
+from ..lexicon.nouns import SCRUB, SENTENCE_NOUNS
+from ..lexicon.small_words import NEW, SENTENCE_PLACE
+from ..lexicon.verbs import ACTIVE, ADJECTIVES, HINTS, REPLACE, SENTENCE_VERBS
 from ..request import APPEARED, REMOVED
 
 #: The sentences that LEVIR-CC has for pairs in which nothing changed.
@@ -37,34 +40,8 @@ _WORD = re.compile(r"[^\W_]+(?:[-'][^\W_]+)*")
 #: What a sentence can speak of: (class name, direction).
 Event = tuple[str, str]
 
-_NOUNS = {
-    "building": (
-        "house houses villa villas building buildings bungalow bungalows mansion mansions home "
-        "homes residence residences constructions factory factories mall malls warehouse "
-        "warehouses storehouse storehouses castle cottage cottages apartment apartments "
-        "auditorium workshop workshops shed sheds cabin cabins school church"
-    ).split(),
-    "road": (
-        "road roads path paths bypass bypasses crossroad crossroads street streets lane lanes "
-        "driveway driveways highway highways avenue avenues pathway pathways roadway"
-    ).split(),
-    "tree": (
-        "tree trees wood woods forest forests grove groves woodland woodlands jungle plant plants "
-        "vegetation vegetations"
-    ).split(),
-}
-_CLASS_OF = {word: name for name, words in _NOUNS.items() for word in words}
-#: Trees, or perhaps only scrub.
-_PERHAPS_TREES = {
-    "brushwood",
-    "brushwoods",
-    "shrub",
-    "shrubs",
-    "underbrush",
-    "bushes",
-    "brush",
-    "greenery",
-}
+#: Word -> class, of the classes that LEVIR-CC's sentences are about.
+_CLASS_OF = {word: name for name in ("building", "road", "tree") for word in SENTENCE_NOUNS[name]}
 
 _UNCHANGED = re.compile(
     r"\b(no (?:\w+ ){0,2}(?:differen\w*|chang\w*)|nothing|identical|same as|unchanged|"
@@ -127,38 +104,12 @@ _REWRITES = tuple(
     )
 )
 
-_APPEAR = set(
-    "built constructed appear appears appeared appearing added located situated sited emerge "
-    "emerges emerged established erected lie lies stand stands planted surround surrounds run "
-    "runs running extend extends extended lengthened expanded completed formed paved exist "
-    "exists arise arises increase increases increased created developed placed opened".split()
-)
-_REMOVE = set(
-    "removed remove disappear disappears disappeared disappearing demolished cleared felled "
-    "destroyed vanish vanishes vanished gone eliminated dismantled hewed lost razed decrease "
-    "decreases decreased reduce reduces reduced torn abandoned cut shrunk shrinks shrank".split()
-)
-#: There is something new, in an old place or of an old thing.
-_HINT = set(
-    "rebuilt reconstructed rebuild widened repaired renovated upgraded changed changes refurbished "
-    "improved grow grows grown growing denser lusher enlarged hardened".split()
-)
-_VERBS = _APPEAR | _REMOVE | _HINT
-_ACTIVE = {"build", "builds", "construct", "constructs", "add", "adds"}
+_REMOVE = frozenset(verb for verb, way in SENTENCE_VERBS.items() if way == REMOVED)
+_VERBS = SENTENCE_VERBS.keys() | HINTS
 #: What came stands behind these words, after these verbs: "removed by houses".
-_FOLLOWING = {"into": _HINT, "by": _REMOVE, "for": _REMOVE}
-_REPLACES = {"replace", "replaces", "replacing", "replaced"}
-_PLACE = set(
-    "along beside besides near nearby on in at among amongst around between by next to through "
-    "across from under over off behind below above inside outside within alongside surrounding "
-    "surrounded opposite toward towards against amid amidst beyond connected connecting leading "
-    "leads facing throughout about following where".split()
-)
-#: Participles that stand before a noun as often as behind one.
-_ADJECTIVES = {"completed", "paved", "running", "abandoned", "planted", "extended", *_HINT}
+_FOLLOWING = {"into": HINTS, "by": _REMOVE, "for": _REMOVE}
 _AND = {"and", ",", ";", "while", "but", "then", "ans"}
 _WITH = ("with", "including", "plus")
-_NEW = {"new", "another", "additional", "extra"}
 
 #: Words before a noun that may belong to it: "a large number of new houses".
 _MAX_BEFORE = 6
@@ -262,15 +213,15 @@ class _Reader:
     def read(self) -> Reading:
         """Return what the sentence says."""
         for at, word in enumerate(self.words):
-            if word in self.nouns or word in _PERHAPS_TREES:
+            if word in self.nouns or word in SCRUB:
                 self._noun(at, word)
             elif word in _AND:
                 self._and(at)
-            elif word in ("instead-of", *_REPLACES):
+            elif word in ("instead-of", *REPLACE):
                 self._exchange(APPEARED, _GONE)
             elif word in ("replaced-by", "becomes"):
                 self._exchange(REMOVED, _COME)
-            elif word in _ACTIVE:
+            elif word in ACTIVE:
                 self.mode = _COME
             elif word in _WITH:
                 self._with(at)
@@ -278,7 +229,7 @@ class _Reader:
                 self._verb(word)
             elif word in _FOLLOWING and self.last_verb in _FOLLOWING[word]:
                 self.mode = _COME
-            elif word in _PLACE:
+            elif word in SENTENCE_PLACE:
                 self.place_first = at == 0 or self.words[at - 1] in _AND
                 self.mode, self.pairs = _IN_PLACE, word == "between"
         self._end()
@@ -286,9 +237,9 @@ class _Reader:
         return Reading(says, frozenset(self.hints - says), claims=tuple(self.claims))
 
     def _noun(self, at: int, word: str) -> None:
-        rebuilt = bool(_HINT & set(self.words[max(0, at - 1) : at]))
-        noun = _Noun(self.nouns.get(word, "tree"), word in _PERHAPS_TREES or rebuilt, at)
-        new = bool(_NEW & set(self.words[max(0, at - 3) : at]))
+        rebuilt = bool(HINTS & set(self.words[max(0, at - 1) : at]))
+        noun = _Noun(self.nouns.get(word, "tree"), word in SCRUB or rebuilt, at)
+        new = bool(NEW & set(self.words[max(0, at - 3) : at]))
         if self.mode == _SUBJECT:
             self.waiting.append(noun)
         elif self.mode == _IN_PLACE and not new:
@@ -302,14 +253,14 @@ class _Reader:
         if word not in _VERBS:
             return False
         before_noun = bool(self.nouns.keys() & set(self.words[at + 1 : at + 2]))
-        return not (before_noun and word in _ADJECTIVES)
+        return not (before_noun and word in ADJECTIVES)
 
     def _verb(self, word: str) -> None:
         """Give the waiting nouns their verb."""
         if self.place_first and not self.waiting:
             self.waiting = self.in_place[-1:]  # "in the open space three houses are built"
         direction = REMOVED if word in _REMOVE else APPEARED
-        if word in _HINT:
+        if word in HINTS:
             self.hints |= {(noun.name, APPEARED) for noun in self.waiting}
         else:
             self._state(self.waiting, direction)
@@ -366,7 +317,7 @@ class _Reader:
 
     def _describes(self, word: str) -> bool:
         """Tell a word that can stand before a noun from one that ends what belongs to it."""
-        ends = word in _AND or word in _VERBS or word in _PLACE or word in _WITH
+        ends = word in _AND or word in _VERBS or word in SENTENCE_PLACE or word in _WITH
         return not ends and word not in self.nouns
 
     def _end(self) -> None:
