@@ -10,7 +10,7 @@ from osgeo import gdal, ogr, osr
 
 from ..errors import InputError
 from ..request import Area
-from .support import gdal_call, spatial_reference
+from .support import gdal_call, memory_dataset, spatial_reference
 
 if TYPE_CHECKING:
     from .grid import Grid
@@ -78,12 +78,9 @@ class AreaMask:
 
     def on(self, grid: Grid) -> np.ndarray:
         """Return (H, W) bool: pixels of the grid whose centre lies in the area."""
-        raster = gdal.GetDriverByName("MEM").Create("", grid.width, grid.height, 1, gdal.GDT_Byte)
-        raster.SetGeoTransform(grid.geotransform)
+        raster = memory_dataset(grid, 1, gdal.GDT_Byte)
         source = ogr.GetDriverByName("Memory").CreateDataSource("")
         layer = source.CreateLayer("area", srs=self._crs)
-        if self._crs is not None:
-            raster.SetProjection(self._crs.ExportToWkt())
         for part in _polygons(self.geometry):
             feature = ogr.Feature(layer.GetLayerDefn())
             feature.SetGeometry(part)

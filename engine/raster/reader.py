@@ -22,7 +22,7 @@ from .source import (
     placed,
     raw_type,
 )
-from .support import WARP_MEMORY_MB, gdal_call
+from .support import gdal_call, memory_dataset, warp
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -195,25 +195,15 @@ class RasterSource:
         source = self._warpable_at(max(1, min(step, self.grid.width, self.grid.height)))
         count = len(self._unique)
         code = gdal_array.NumericTypeCodeToGDALTypeCode(self._raw_type.type)
-        target = gdal.GetDriverByName("MEM").Create("", grid.width, grid.height, count, code)
+        target = memory_dataset(grid, count, code)
         target.AddBand(gdal.GDT_Byte)
         target.GetRasterBand(count + 1).SetColorInterpretation(gdal.GCI_AlphaBand)
-        target.SetGeoTransform(grid.geotransform)
-        if grid.crs_wkt:
-            target.SetProjection(grid.crs_wkt)
         method = "bilinear"
         if self._palette is not None:
             method = "near"
         elif step <= 1 and reduction > AVERAGE_FROM:
             method = "average"
-        done, problem = gdal_call(
-            gdal.Warp,
-            target,
-            source,
-            resampleAlg=method,
-            warpMemoryLimit=WARP_MEMORY_MB,
-            warpOptions=["UNIFIED_SRC_NODATA=YES"],
-        )
+        done, problem = warp(source, target, method, unified_nodata=True)
         if not done:
             if "transform" in problem.lower():
                 # The grid lies where the CRS of the raster does not reach.

@@ -13,7 +13,7 @@ from osgeo import gdal, gdal_array
 
 from ..errors import InputError
 from .grid import PIXEL_GEOTRANSFORM, Grid
-from .support import WARP_MEMORY_MB, gdal_call, spatial_reference
+from .support import gdal_call, spatial_reference, warp
 
 _ONLINE = re.compile(
     r"type=(xyz|wms|wmts|wcs)|url=https?:|contextualWMSLegend=|<GDAL_W|"
@@ -153,15 +153,8 @@ def placed(name: str, dataset: gdal.Dataset) -> gdal.Dataset:
     """
     if dataset.GetGeoTransform(can_return_null=True) is not None or dataset.GetGCPCount() == 0:
         return dataset
-    warped, problem = gdal_call(
-        gdal.Warp,
-        "",
-        dataset,
-        format="VRT",
-        dstAlpha=True,
-        resampleAlg="bilinear",
-        warpMemoryLimit=WARP_MEMORY_MB,
-        warpOptions=["UNIFIED_SRC_NODATA=YES"],
+    warped, problem = warp(
+        dataset, "", "bilinear", unified_nodata=True, format="VRT", dstAlpha=True
     )
     if warped is None:
         raise InputError(

@@ -9,7 +9,7 @@ calling thread only and put back.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Callable, Optional, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, Union, cast
 
 import numpy as np
 from osgeo import gdal, osr
@@ -19,11 +19,13 @@ from ..errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from .grid import Grid
+
 
 Result = TypeVar("Result")
 
-#: Memory in MB that one warp may take beside its result.
-WARP_MEMORY_MB = 64
+#: Memory in MB that one warp may use in addition to its result.
+_WARP_MEMORY_MB = 64
 
 
 @contextmanager
@@ -74,6 +76,49 @@ def gdal_call(
     if gdal.GetLastErrorType() >= gdal.CE_Failure:
         return value, gdal.GetLastErrorMsg() or "GDAL error"
     return value, ""
+
+
+def memory_dataset(grid: Grid, bands: int, data_type: int) -> gdal.Dataset:
+    """Make a raster in memory.
+
+    Args:
+        grid: size, geotransform and CRS.
+        bands: number of bands.
+        data_type: GDAL's code, such as ``gdal.GDT_Byte``.
+    """
+    dataset = gdal.GetDriverByName("MEM").Create("", grid.width, grid.height, bands, data_type)
+    dataset.SetGeoTransform(grid.geotransform)
+    if grid.crs_wkt:
+        dataset.SetProjection(grid.crs_wkt)
+    return dataset
+
+
+def warp(
+    source: gdal.Dataset,
+    target: Union[gdal.Dataset, str],
+    method: str,
+    *,
+    unified_nodata: bool,
+    **options: object,
+) -> tuple[Any, str]:
+    """Warp a raster, and return what :func:`gdal_call` returns.
+
+    Args:
+        source: opened raster.
+        target: raster to write into; "" makes a new one.
+        method: resampling method of GDAL, such as ``"bilinear"``.
+        unified_nodata: a pixel is nodata where all of its bands are; else each band by itself.
+        options: further options of ``gdal.Warp``.
+    """
+    return gdal_call(
+        gdal.Warp,
+        target,
+        source,
+        resampleAlg=method,
+        warpMemoryLimit=_WARP_MEMORY_MB,
+        warpOptions=[f"UNIFIED_SRC_NODATA={'YES' if unified_nodata else 'NO'}"],
+        **options,
+    )
 
 
 def spatial_reference(text: str) -> osr.SpatialReference:

@@ -13,7 +13,7 @@ from osgeo import gdal, gdal_array
 
 from ..errors import CancelledError, InputError
 from ..writing import could_not_write
-from .support import WARP_MEMORY_MB, gdal_call
+from .support import gdal_call, memory_dataset, warp
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -273,24 +273,13 @@ def _warped(source: gdal.Dataset, grid: Grid, method: str) -> np.ndarray:
     """Warp all bands of a raster to a grid, (bands, H, W)."""
     first = source.GetRasterBand(1)
     nodata = first.GetNoDataValue()
-    target = gdal.GetDriverByName("MEM").Create(
-        "", grid.width, grid.height, source.RasterCount, first.DataType
-    )
-    target.SetGeoTransform(grid.geotransform)
-    target.SetProjection(grid.crs_wkt)
+    target = memory_dataset(grid, source.RasterCount, first.DataType)
     if nodata is not None:
         for number in range(1, source.RasterCount + 1):
             target.GetRasterBand(number).SetNoDataValue(nodata)
             target.GetRasterBand(number).Fill(nodata)
-    done, problem = gdal_call(
-        gdal.Warp,
-        target,
-        source,
-        resampleAlg=method,
-        srcNodata=nodata,
-        dstNodata=nodata,
-        warpMemoryLimit=WARP_MEMORY_MB,
-        warpOptions=["UNIFIED_SRC_NODATA=NO"],
+    done, problem = warp(
+        source, target, method, unified_nodata=False, srcNodata=nodata, dstNodata=nodata
     )
     if not done or problem:
         name, source = source.GetDescription(), None  # the error refers to what is here
