@@ -1,39 +1,39 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An area of interest as a mask on any grid."""
+"""Areas of interest: polygons, and their masks on any grid."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 from osgeo import gdal, ogr, osr
 
 from ..errors import InputError
 from ..request import Area
 from .support import gdal_call, memory_dataset, spatial_reference
+from .texts import RasterTexts
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from .grid import Grid
 
-
-#: A straight side is cut into this many pieces before it is transformed, since it is a curve
-#: in another CRS.
-_PIECES = 32
+#: Segments per longest side before a transformation: straight sides are curves in another CRS.
+_SEGMENTS = 32
 
 
 def _transform(
     geometry: ogr.Geometry, source: osr.SpatialReference, target: osr.SpatialReference
 ) -> int:
-    """Transform a geometry in place, its sides as curves; return GDAL's status, 0 for success."""
+    """Densify and transform a geometry in place; return GDAL's status, 0 for success."""
     if source.IsSame(target):
         return 0
     xmin, xmax, ymin, ymax = geometry.GetEnvelope()
-    geometry.Segmentize(max(xmax - xmin, ymax - ymin) / _PIECES)
+    geometry.Segmentize(max(xmax - xmin, ymax - ymin) / _SEGMENTS)
     return geometry.Transform(osr.CoordinateTransformation(source, target))
 
 
 def _polygons(geometry: ogr.Geometry) -> list[ogr.Geometry]:
-    """Return the polygons of a geometry; they may overlap, as those of a layer do."""
+    """Return the polygons of a geometry; they may overlap."""
     flat = geometry.GetLinearGeometry()
     if ogr.GT_Flatten(flat.GetGeometryType()) == ogr.wkbPolygon:
         return [flat]
@@ -42,32 +42,26 @@ def _polygons(geometry: ogr.Geometry) -> list[ogr.Geometry]:
 
 
 class AreaMask:
-    """Polygons of an area of interest, ready to be drawn onto tiles.
+    """An area of interest that can be rasterized tile by tile.
 
     Args:
         area: polygons as WKT with their CRS.
-        grid: any grid in the CRS of the pixels that :meth:`on` will be asked for.
+        grid: any grid in the CRS of the tiles.
 
     Raises:
-        InputError: the WKT is not a polygon, or cannot be transformed to the grid's CRS.
+        InputError: the WKT is not a polygon, or cannot be transformed to the CRS of the grid.
     """
 
     def __init__(self, area: Area, grid: Grid) -> None:
         geometry, _ = gdal_call(ogr.CreateGeometryFromWkt, area.wkt)
         if geometry is None or geometry.GetDimension() != 2 or geometry.IsEmpty():
-            raise InputError(
-                "The area of interest is not a polygon.", "Choose a polygon layer with features."
-            )
+            raise InputError(RasterTexts.area_is_no_polygon())
         self._crs = spatial_reference(grid.crs_wkt) if grid.crs_wkt else None
         if area.crs and self._crs is not None:
             source = spatial_reference(area.crs)
             status, problem = gdal_call(_transform, geometry, source, self._crs)
             if status != 0:
-                raise InputError(
-                    "The area of interest cannot be transformed to the CRS of the rasters.",
-                    "Check the CRS of the polygon layer.",
-                    problem,
-                )
+                raise InputError(RasterTexts.area_crs_fails(), details=problem)
         self.geometry = geometry
 
     @property
@@ -77,7 +71,11 @@ class AreaMask:
         return xmin, ymin, xmax, ymax
 
     def on(self, grid: Grid) -> np.ndarray:
-        """Return (H, W) bool: pixels of the grid whose centre lies in the area."""
+        """Return (H, W) bool: True for pixels whose centre lies in the area.
+
+        Raises:
+            InputError: GDAL cannot rasterize the polygons.
+        """
         raster = memory_dataset(grid, 1, gdal.GDT_Byte)
         source = ogr.GetDriverByName("Memory").CreateDataSource("")
         layer = source.CreateLayer("area", srs=self._crs)
@@ -85,27 +83,25 @@ class AreaMask:
             feature = ogr.Feature(layer.GetLayerDefn())
             feature.SetGeometry(part)
             layer.CreateFeature(feature)
-        # Quietly: GDAL warns of a layer without a CRS, such as the raster has.
         _, problem = gdal_call(gdal.RasterizeLayer, raster, [1], layer, burn_values=[1])
         if problem:
-            raise InputError(
-                "The area to analyse could not be drawn.", "Check its polygons.", problem
-            )
+            raise InputError(RasterTexts.area_cannot_be_drawn(), details=problem)
         return raster.ReadAsArray().astype(bool)
 
 
 def read_area(path: str) -> Area:
     """Read all polygons of a vector file as one area of interest.
 
+    Args:
+        path: any vector file that GDAL opens; its first layer is read.
+
     Raises:
-        InputError: the file cannot be opened or holds no polygon.
+        InputError: the file cannot be opened or contains no polygons.
     """
     source, _ = gdal_call(gdal.OpenEx, path, gdal.OF_VECTOR | gdal.OF_READONLY)
     layer = None if source is None else source.GetLayer(0)
     if layer is None:
-        raise InputError(
-            f'The area of interest "{path}" cannot be opened.', "Choose a polygon file."
-        )
+        raise InputError(RasterTexts.area_cannot_be_opened(path=path))
     area = ogr.Geometry(ogr.wkbMultiPolygon)
     for feature in layer:
         geometry = feature.GetGeometryRef()
@@ -113,6 +109,6 @@ def read_area(path: str) -> Area:
             for part in _polygons(geometry):
                 area.AddGeometry(part)
     if area.IsEmpty():
-        raise InputError(f'"{path}" holds no polygon.', "Choose a polygon file with features.")
+        raise InputError(RasterTexts.no_polygon(path=path))
     reference = layer.GetSpatialRef()
     return Area(area.ExportToWkt(), reference.ExportToWkt() if reference else None)

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Pixel grids: the one of the results, and the one on which a system runs.
+"""The two grids of an analysis: one for the results and one on which the system runs.
 
-Results lie on the grid of BEFORE, cut to the area analysed. A system runs on
-that same grid wherever it can; where the pixels are finer or coarser than those
-it was trained on, or not square on the ground, it runs on a grid of its own and
-the results are warped back. A network knows objects by their size in pixels:
-houses of 1.1 m pixels magnified to the 0.44 m of the bundled model are found
-nearly as well as those of finer pixels, and missed by the third as they are.
+Results are written on the grid of BEFORE, cut to the area analysed. The system runs on the same
+grid if its pixels are square on the ground and of a size that the system was trained on.
+Otherwise it runs on a grid of its own and the results are warped back. The reason is that a
+network knows objects by their size in pixels: the bundled model misses a third of the houses in
+pixels of 1.1 m, but finds nearly as many as in finer pixels once they are magnified to 0.44 m.
 """
 
 from __future__ import annotations
@@ -22,37 +21,39 @@ from ..errors import InputError
 from .footprint import densify, overlap, rectangle
 from .grid import SNAP, Grid
 from .support import spatial_reference, transform_points
+from .texts import RasterTexts
 
 if TYPE_CHECKING:
     from ..request import Extent
     from .reader import RasterSource
 
-#: Pixel sizes whose ratio is within this are treated as equal.
+#: Pixel sizes that differ by at most this factor are treated as equal.
 SIZE_TOLERANCE = 1.12
-#: The same of the sides of a pixel.
+#: Pixels whose sides differ by at most this factor are treated as square.
 SIDE_TOLERANCE = 1.25
-#: Pixel sizes that can be told, in metres: what is smaller or larger is a slip of units.
+#: Range of pixel sizes that the user may enter, in metres; anything else is a wrong unit.
 MIN_SIZE, MAX_SIZE = 0.001, 1000.0
-#: Coarser pixels are magnified at most this many times: what is not in them cannot be had so.
+#: Largest factor by which coarse pixels are magnified, since magnifying adds no detail.
 MAX_MAGNIFIED = 2.5
-#: From this many times the trained size on they are read as they are: on NAIP of 5 m (eleven
-#: times) the bundled model took fields for water once they were magnified.
+#: Pixels coarser than this many times the trained size are not magnified: on NAIP at 5 m (eleven
+#: times) the bundled model took magnified fields for water.
 TOO_COARSE = 6.0
-#: Of fewer pixels a side a system has too little to go by.
+#: Shortest side of a working grid, in pixels, that is analysed without a warning.
 MIN_PIXELS = 64
-#: The two rasters' pixel sizes may differ by this factor before the user is warned.
+#: Factor by which the pixel sizes of the two rasters may differ without a warning.
 PAIR_TOLERANCE = 2.0
 
 
 @dataclass(frozen=True)
 class CommonGrid:
-    """Where results are written and where the system runs.
+    """The grids of an analysis.
 
     Attributes:
-        output: grid of BEFORE, cut to the area analysed.
-        working: grid on which tiles are read; equal to ``output`` where possible.
+        output: grid of the results: that of BEFORE, cut to the area analysed.
+        working: grid on which tiles are read; equal to ``output`` if possible.
         warnings: sentences for the user.
-        pixel_size: of ``output`` on the ground, in metres, known or told; None where neither.
+        pixel_size: ground size of the pixels of ``output`` in metres, from the raster or else
+            from the user; None if unknown.
     """
 
     output: Grid
@@ -62,7 +63,7 @@ class CommonGrid:
 
 
 def format_size(metres: float) -> str:
-    """Write a pixel size for the user: "0.5 m", "12.3 m", "250 m"."""
+    """Format a pixel size for the user: "0.5 m", "12.3 m", "250 m"."""
     digits = max(0, 2 - math.floor(math.log10(metres))) if metres > 0 else 0
     text = f"{metres:.{digits}f}"
     if "." in text:
@@ -77,25 +78,23 @@ def common_grid(
     pixel_sizes: tuple[float, ...],
     user_pixel_size: Optional[float] = None,
 ) -> CommonGrid:
-    """Choose the grid of the results and the one on which the system runs.
+    """Choose the grid of the results and the grid on which the system runs.
 
     Args:
-        before: the earlier raster, whose grid the results lie on.
-        after: the later raster; any CRS and resolution.
-        extent: rectangle to analyse; None is the overlap of both rasters.
-        pixel_sizes: in metres, those that the system was trained on; may be empty.
+        before: the earlier raster, which defines the grid of the results.
+        after: the later raster, of any CRS and pixel size.
+        extent: rectangle to analyse; None for the overlap of both rasters.
+        pixel_sizes: sizes in metres that the system was trained on; may be empty.
         user_pixel_size: pixel size of BEFORE in metres, as entered by the user; used only if the
             raster has none.
 
     Raises:
-        InputError: the rasters do not overlap, the extent lies outside, one of them or both
-            have no georeference and they do not fit, or the size that was told is none.
+        InputError: the rasters do not overlap, the extent is empty or outside, only one raster
+            has a georeference or a CRS, both have none and differ in size, or
+            ``user_pixel_size`` is impossible.
     """
     if user_pixel_size is not None and not MIN_SIZE <= user_pixel_size <= MAX_SIZE:
-        raise InputError(
-            f"A pixel size of {user_pixel_size:g} m is not possible.",
-            "Give the side of a pixel on the ground in metres, such as 0.5.",
-        )
+        raise InputError(RasterTexts.impossible_pixel_size(size=user_pixel_size))
     _check_georeference(before, after)
     output = _output_grid(before, after, extent)
     size = output.pixel_size or user_pixel_size
@@ -106,54 +105,46 @@ def common_grid(
     return CommonGrid(output, working, tuple(warnings), size)
 
 
-def _user_size_warnings(told: float, output: Grid, working: Grid) -> list[str]:
-    """Say where a pixel size that was told cannot be right."""
-    own = output.pixel_size
-    if own is not None:
-        if 1 / SIZE_TOLERANCE <= told / own <= SIZE_TOLERANCE:
+def _user_size_warnings(user_size: float, output: Grid, working: Grid) -> list[str]:
+    """Warn if the pixel size that the user entered contradicts the raster or common sense."""
+    actual = output.pixel_size
+    if actual is not None:
+        if 1 / SIZE_TOLERANCE <= user_size / actual <= SIZE_TOLERANCE:
             return []
-        return [
-            (
-                f"The pixel size of {format_size(told)} is not used: the earlier raster says "
-                f"{format_size(own)}."
-            )
-        ]
+        given, actual_text = format_size(user_size), format_size(actual)
+        return [RasterTexts.pixel_size_ignored(given=given, actual=actual_text)]
     if min(working.width, working.height) < MIN_PIXELS <= min(output.width, output.height):
-        sides = [format_size(told * side) for side in (output.width, output.height)]
         return [
-            (
-                f"With pixels of {format_size(told)} the images show {sides[0]} by {sides[1]}, "
-                "too little to go by: is the pixel size right?"
+            RasterTexts.ground_too_small(
+                size=format_size(user_size),
+                width=format_size(user_size * output.width),
+                height=format_size(user_size * output.height),
             )
         ]
     return []
 
 
 def _check_georeference(before: RasterSource, after: RasterSource) -> None:
-    """Raise where the rasters cannot be laid over each other."""
+    """Raise InputError if the rasters cannot be placed on one grid."""
     first, second = before.grid, after.grid
     if not first.georeferenced and not second.georeferenced:
         if (first.width, first.height) != (second.width, second.height):
             raise InputError(
-                "The rasters have no georeference and differ in size: the earlier one has "
-                f"{first.width} x {first.height} pixels, the later one "
-                f"{second.width} x {second.height}.",
-                "Georeference both, or use images of equal size that show the same place.",
+                RasterTexts.sizes_differ(
+                    before_width=first.width,
+                    before_height=first.height,
+                    after_width=second.width,
+                    after_height=second.height,
+                )
             )
-        return
-    for grid, source, which in ((first, before, "earlier"), (second, after, "later")):
-        if not grid.georeferenced:
-            raise InputError(
-                f'The {which} raster "{source.name}" has no georeference, the other one has.',
-                "Georeference it first (Layer > Georeferencer), or use two images of equal size "
-                "that both have none.",
-            )
-    if bool(first.crs_wkt) != bool(second.crs_wkt):
-        which, source = ("later", after) if first.crs_wkt else ("earlier", before)
-        raise InputError(
-            f'The coordinate reference system of the {which} raster "{source.name}" is not known.',
-            "Assign it with Raster > Projections > Assign Projection, then run again.",
-        )
+    elif not first.georeferenced:
+        raise InputError(RasterTexts.earlier_has_no_georeference(name=before.name))
+    elif not second.georeferenced:
+        raise InputError(RasterTexts.later_has_no_georeference(name=after.name))
+    elif second.crs_wkt and not first.crs_wkt:
+        raise InputError(RasterTexts.earlier_has_no_crs(name=before.name))
+    elif first.crs_wkt and not second.crs_wkt:
+        raise InputError(RasterTexts.later_has_no_crs(name=after.name))
 
 
 def _output_grid(before: RasterSource, after: RasterSource, extent: Optional[Extent]) -> Grid:
@@ -163,24 +154,17 @@ def _output_grid(before: RasterSource, after: RasterSource, extent: Optional[Ext
     window = _pixel_window(grid, rings)
     if window is None:
         raise InputError(
-            f'"{before.name}" and "{after.name}" do not overlap.',
-            "Check that they show the same place and that both have the right coordinate "
-            "reference system (Layer Properties > Source).",
-            f"before: {grid.bounds}; after: {after.grid.bounds}, each in its own CRS",
+            RasterTexts.no_overlap(before=before.name, after=after.name),
+            details=f"before: {grid.bounds}; after: {after.grid.bounds}, each in its own CRS",
         )
     if extent is not None:
         if not (extent.xmin < extent.xmax and extent.ymin < extent.ymax):
-            raise InputError(
-                "The extent to analyse is empty.", "Give it as xmin, ymin, xmax, ymax."
-            )
+            raise InputError(RasterTexts.empty_extent())
         corners = rectangle(extent.xmin, extent.ymin, extent.xmax, extent.ymax)
         rings = overlap(rings, grid.crs_wkt, corners, extent.crs or grid.crs_wkt)
         window = _pixel_window(grid, rings)
         if window is None:
-            raise InputError(
-                "The extent to analyse lies outside the area that both rasters cover.",
-                "Choose an extent within the overlap of the two rasters, and check its CRS.",
-            )
+            raise InputError(RasterTexts.extent_outside())
     return grid.window(*window)
 
 
@@ -190,7 +174,7 @@ def _corners(grid: Grid) -> np.ndarray:
 
 
 def _pixel_window(grid: Grid, rings: list[np.ndarray]) -> Optional[tuple[int, int, int, int]]:
-    """Whole pixels of a grid that rings touch: x, y, width, height; None where none."""
+    """Return the window (x, y, width, height) of pixels that rings touch; None if there is none."""
     if not rings:
         return None
     pixels = np.array([grid.map_to_pixel(x, y) for ring in rings for x, y in ring.tolist()])
@@ -206,37 +190,42 @@ def _pixel_window(grid: Grid, rings: list[np.ndarray]) -> Optional[tuple[int, in
 def _working_grid(
     output: Grid, trained: tuple[float, ...], size: Optional[float]
 ) -> tuple[Grid, list[str]]:
-    """Choose the grid to run on, and say what the user should know of it."""
+    """Choose the grid to run on, with warnings for the user.
+
+    Args:
+        output: grid of the results.
+        trained: sizes in metres that the system was trained on, ascending; may be empty.
+        size: pixel size of ``output`` in metres; None if unknown.
+    """
     if size is None:
-        if not trained:
-            return output, []
-        return output, [
-            (
-                "The size of the pixels on the ground is not known; the system works best where it "
-                f"is {_size_range(trained)}. If you know it, give it as the pixel size."
-            )
-        ]
-    wanted, warnings = working_size(size, trained), []
+        return output, [_unknown_size_warning(trained)] if trained else []
+    target = working_size(size, trained)
+    warnings: list[str] = []
     if much_larger(size, trained):
         warnings.append(
-            f"The pixels of the earlier raster are {format_size(size)}, much larger than the "
-            f"{format_size(trained[-1])} that the system was trained on: it sees less "
-            "detail than it needs, and the results are less reliable."
+            RasterTexts.pixels_too_large(size=format_size(size), trained=format_size(trained[-1]))
         )
     sides = output.ground_sides
     if sides is not None and max(sides) / min(sides) > SIDE_TOLERANCE:
-        return _local_grid(output, wanted), warnings
-    if wanted == size:
+        return _local_grid(output, target), warnings
+    if target == size:
         return output, warnings
-    return output.scaled(wanted / size, wanted / size), warnings
+    return output.scaled(target / size, target / size), warnings
+
+
+def _unknown_size_warning(trained: tuple[float, ...]) -> str:
+    smallest, largest = format_size(trained[0]), format_size(trained[-1])
+    if len(trained) == 1:
+        return RasterTexts.pixel_size_unknown(size=smallest)
+    return RasterTexts.pixel_size_unknown_range(smallest=smallest, largest=largest)
 
 
 def working_size(size: float, trained: tuple[float, ...]) -> float:
     """Return the size of the pixels on which a system runs, in metres.
 
     Args:
-        size: of the raster's pixels.
-        trained: those that the system was trained on; may be empty.
+        size: pixel size of the raster in metres.
+        trained: sizes that the system was trained on; may be empty.
     """
     if not trained:
         return size
@@ -248,33 +237,33 @@ def working_size(size: float, trained: tuple[float, ...]) -> float:
 
 
 def much_larger(size: float, trained: tuple[float, ...]) -> bool:
-    """Tell whether magnification does not bring pixels to a size that a system was trained on.
+    """Return whether pixels stay larger than those a system was trained on, even if magnified.
 
     Args:
-        size: of the raster's pixels, in metres.
-        trained: those that the system was trained on; may be empty.
+        size: pixel size of the raster in metres.
+        trained: sizes that the system was trained on; may be empty.
     """
     return bool(trained) and size > max(trained) * MAX_MAGNIFIED * SIZE_TOLERANCE
 
 
 def too_coarse(size: float, trained: tuple[float, ...]) -> bool:
-    """Tell whether pixels are so coarse that a system reads them as they are.
+    """Return whether pixels are too coarse to be magnified.
 
     Args:
-        size: of the raster's pixels, in metres.
-        trained: those that the system was trained on; may be empty.
+        size: pixel size of the raster in metres.
+        trained: sizes that the system was trained on; may be empty.
     """
     return bool(trained) and size > max(trained) * TOO_COARSE
 
 
 def _local_grid(output: Grid, size: float) -> Grid:
-    """Make a north-up grid of square pixels that covers another one.
+    """Make a grid of pixels that are square on the ground, covering another grid.
 
-    Its CRS is azimuthal equidistant about the centre, on the datum of ``output``: in degrees,
-    far from the equator, a pixel is much narrower than high.
+    Its CRS is azimuthal equidistant about the centre of ``output``, on the same datum, north up.
+    If that CRS is not possible, the pixels of ``output`` are scaled instead.
 
     Args:
-        output: grid to cover.
+        output: grid to cover, such as one in degrees, whose pixels are narrow far from the equator.
         size: side of a pixel in metres.
     """
     source = spatial_reference(output.crs_wkt)
@@ -301,22 +290,10 @@ def _local_grid(output: Grid, size: float) -> Grid:
     return output.scaled(size / across, size / down)
 
 
-def _size_range(trained: tuple[float, ...]) -> str:
-    if len(trained) == 1:
-        return f"about {format_size(trained[0])}"
-    return f"{format_size(trained[0])} to {format_size(trained[-1])}"
-
-
 def _pair_warnings(before: RasterSource, after: RasterSource) -> list[str]:
     first, second = before.grid.pixel_size, after.grid.pixel_size
     if first is None or second is None:
         return []
     if 1 / PAIR_TOLERANCE <= first / second <= PAIR_TOLERANCE:
         return []
-    return [
-        (
-            f"The pixel sizes differ: {format_size(first)} in the earlier raster, "
-            f"{format_size(second)} in the later one. What only the finer one shows can look like "
-            "change."
-        )
-    ]
+    return [RasterTexts.pixel_sizes_differ(before=format_size(first), after=format_size(second))]

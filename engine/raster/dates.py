@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""When an image was taken, by its metadata or its file name."""
+"""Acquisition dates, from metadata or file names."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import datetime as dt
 import re
 from typing import TYPE_CHECKING, Optional
 
-# The dock asks for dates in names: this module loads nothing that QGIS has not loaded.
+# The dock reads dates in file names, so this module must import neither GDAL nor numpy.
 if TYPE_CHECKING:
     from osgeo import gdal
 
@@ -18,22 +18,22 @@ _IN_NAME = re.compile(
 )
 _IN_METADATA = re.compile(r"^\s*(\d{4})[-:/](\d{2})[-:/](\d{2})")
 _ISO = re.compile(r"\d{4}(-\d{2}(-\d{2})?)?")
-#: There was no earlier aerial imagery to speak of.
+#: Aerial imagery is hardly ever older.
 _FIRST_YEAR = 1900
 
 
 def date_of(dataset: gdal.Dataset, name: str) -> Optional[str]:
     """Find the date of an image.
 
-    The acquisition date of the metadata counts first, then a date in the file name, which an
-    analyst chose, and last the TIFF's own date, which is often that of the processing.
+    The acquisition date in the metadata comes first, then a date in the file name, since somebody
+    chose it, and last the TIFF's own date, which is often the date of processing.
 
     Args:
         dataset: opened raster.
         name: file name.
 
     Returns:
-        ``YYYY-MM-DD``, ``YYYY-MM`` or ``YYYY``; None where nothing is known.
+        ``YYYY-MM-DD``, ``YYYY-MM`` or ``YYYY``; None if there is no date.
     """
     acquired = dataset.GetMetadataItem("ACQUISITIONDATETIME", "IMAGERY")
     acquired = acquired or dataset.GetMetadataItem("ACQUISITIONDATETIME")
@@ -55,15 +55,15 @@ def date_in_name(name: str) -> Optional[str]:
 
 
 def is_iso_date(text: str) -> bool:
-    """Tell whether a text is YYYY, YYYY-MM or YYYY-MM-DD, and a day that exists."""
+    """Return whether a text is a valid date in the form YYYY, YYYY-MM or YYYY-MM-DD."""
     return bool(_ISO.fullmatch(text)) and _exists(text.split("-"))
 
 
 def reversed_dates(before: Optional[str], after: Optional[str]) -> bool:
-    """Tell whether the earlier of two ISO dates is later than the other.
+    """Return whether the date of the earlier image is later than that of the later image.
 
-    Dates of different precision are compared as far as both go: nobody knows whether
-    2012-05-04 is before or after "2012".
+    ISO dates of different precision are compared to the precision that both have: 2012-05-04 and
+    2012 are not reversed in either order.
     """
     if not before or not after:
         return False

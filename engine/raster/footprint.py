@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where two rectangles of different CRSs overlap.
+"""Overlap of footprints in different CRSs.
 
-Footprints are lists of rings, (N, 2) arrays of coordinates. The smaller of two
-footprints is transformed to the CRS of the larger one, densified: a raster of
-the whole earth has no sensible outline in UTM, but a UTM tile has one in degrees.
+A footprint is a list of rings, (N, 2) arrays of coordinates. The smaller of two footprints is
+densified and transformed to the CRS of the larger one: the outline of a UTM tile is well defined
+in degrees, but that of a world raster is not in UTM.
 """
 
 from __future__ import annotations
@@ -16,24 +16,25 @@ from osgeo import ogr
 
 from ..errors import ChangeScribeError
 from .support import gdal_call, same_crs, spatial_reference, transform_points
+from .texts import RasterTexts
 
-#: Points along a ring when it is transformed: edges are curves in another CRS.
+#: Points along a ring before a transformation: straight edges are curves in another CRS.
 POINTS_PER_RING = 128
 
-Rings = list  # of (N, 2) float64 arrays; each ring is closed by its first point
+Rings = list  # of (N, 2) float64 arrays; the first point is not repeated at the end
 
 
 def rectangle(xmin: float, ymin: float, xmax: float, ymax: float) -> np.ndarray:
-    """Corners of a rectangle, (4, 2)."""
+    """Return the (4, 2) corners of a rectangle."""
     return np.array([[xmin, ymin], [xmax, ymin], [xmax, ymax], [xmin, ymax]], dtype=np.float64)
 
 
 def densify(ring: np.ndarray, points: int = POINTS_PER_RING) -> np.ndarray:
-    """Add points to the edges of a ring; its own are kept.
+    """Add points along the edges of a ring and keep its vertices.
 
     Args:
         ring: (N, 2).
-        points: number of points wanted, about.
+        points: approximate number of points in the result.
     """
     ends = np.roll(ring, -1, axis=0)
     lengths = np.linalg.norm(ends - ring, axis=1)
@@ -47,19 +48,22 @@ def densify(ring: np.ndarray, points: int = POINTS_PER_RING) -> np.ndarray:
 
 
 def overlap(rings: Rings, crs_wkt: str, other: np.ndarray, other_crs: str) -> Rings:
-    """Cut rings to a rectangle of another CRS.
+    """Clip a footprint to a rectangle in another CRS.
 
     Args:
-        rings: in ``crs_wkt``.
-        crs_wkt: "" where it is not known; then ``other_crs`` does not matter.
-        other: corners (4, 2) of the rectangle in ``other_crs``.
-        other_crs: WKT or any text that GDAL understands.
+        rings: footprint in ``crs_wkt``.
+        crs_wkt: "" if unknown; ``other_crs`` is ignored then.
+        other: (4, 2) corners of the rectangle in ``other_crs``.
+        other_crs: WKT, or any text that GDAL understands as a CRS.
 
     Returns:
-        Rings in ``crs_wkt``; empty where nothing is shared.
+        Rings in ``crs_wkt``; empty if the two do not overlap.
+
+    Raises:
+        ChangeScribeError: GDAL cannot intersect polygons.
     """
     if not crs_wkt or same_crs(crs_wkt, other_crs):
-        # A CRS in degrees may be drawn from -180 to 180 or from 0 to 360.
+        # Longitudes may run from -180 to 180 or from 0 to 360.
         return _intersect(rings, [other], turns=_is_geographic(crs_wkt))
     outward = _transformed(rings, crs_wkt, other_crs)
     if outward is not None and _extent_area(outward) < _extent_area([other]):
@@ -82,7 +86,7 @@ def _extent_area(rings: Rings) -> float:
 
 
 def _transformed(rings: Rings, source: str, target: str) -> Optional[Rings]:
-    """Transform rings, densified; None where a part of them has no place in the target."""
+    """Densify and transform rings; None if a part of them cannot be transformed."""
     source_srs, target_srs = spatial_reference(source), spatial_reference(target)
     result = []
     for ring in rings:
@@ -97,22 +101,18 @@ def _transformed(rings: Rings, source: str, target: str) -> Optional[Rings]:
 
 
 def _intersect(first: Rings, second: Rings, *, turns: bool) -> Rings:
-    """Intersect two footprints of one CRS; the result lies where ``second`` lies.
+    """Intersect two footprints in the same CRS.
 
     Args:
         first: rings.
-        second: rings.
-        turns: x are degrees, so ``first`` may also lie a whole turn to the east or west.
+        second: rings; the result has their longitudes.
+        turns: x is longitude, so ``first`` may be shifted by 360 degrees.
     """
     for shift in (0.0, 360.0, -360.0) if turns else (0.0,):
         moved = [ring + np.array([shift, 0.0]) for ring in first]
         shared, problem = gdal_call(_intersection, moved, second)
         if shared is None:
-            raise ChangeScribeError(
-                "The overlap of the rasters could not be computed.",
-                "GDAL must be built with GEOS.",
-                problem,
-            )
+            raise ChangeScribeError(RasterTexts.overlap_fails(), details=problem)
         rings = _rings(shared)
         if rings:
             return rings
@@ -136,7 +136,7 @@ def _geometry(rings: Rings) -> ogr.Geometry:
 
 
 def _rings(geometry: ogr.Geometry) -> Rings:
-    """Outer rings of the polygons in a geometry; points and lines share no area."""
+    """Outer rings of the polygons in a geometry; points and lines are dropped."""
     if ogr.GT_Flatten(geometry.GetGeometryType()) == ogr.wkbPolygon:
         if geometry.IsEmpty() or geometry.GetArea() <= 0:
             return []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""True areas of pixels on the ellipsoid, and where a pixel lies by the compass."""
+"""Ground areas of pixels, and compass directions within a grid."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from osgeo import osr
 from .grid import Grid
 from .support import ecef, spatial_reference, transform_points
 
-#: Nodes along each side of the lattice on which pixel areas are worked out.
+#: Maximum number of nodes along each side of the lattice on which pixel areas are computed.
 _NODES = 129
 
 POSITIONS = (
@@ -29,13 +29,13 @@ CENTRE = "centre"
 
 
 class PixelAreas:
-    """Ground area of the pixels of a grid.
+    """Ground areas of the pixels of a grid.
 
-    Worked out on a lattice of pixels and interpolated between them, since in degrees,
-    and in Mercator projections, pixels of one raster differ in size.
+    In degrees and in Mercator projections the pixels of a raster differ in size. Areas are
+    computed on the ellipsoid for a lattice of pixels and interpolated bilinearly in between.
 
     Args:
-        grid: the grid; without georeference :attr:`known` is False.
+        grid: pixels; :attr:`known` is False if it has no CRS.
     """
 
     def __init__(self, grid: Grid) -> None:
@@ -46,11 +46,19 @@ class PixelAreas:
 
     @property
     def known(self) -> bool:
-        """Whether the grid has a georeference."""
+        """Whether areas can be given."""
         return self._areas is not None
 
     def at(self, columns: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Return the area in m2 of the pixels that hold these (N,) positions in pixels."""
+        """Return the areas of pixels.
+
+        Args:
+            columns: (N,) pixel coordinates.
+            rows: (N,) pixel coordinates.
+
+        Returns:
+            (N,) square metres; NaN if the grid has no CRS.
+        """
         if self._areas is None:
             return np.full(len(columns), np.nan)
         x = np.interp(columns, self._columns, np.arange(len(self._columns), dtype=float))
@@ -77,8 +85,8 @@ class PixelAreas:
             if space is None:
                 return self._planar(columns.shape)
             corners.append(space)
-        # Area of a quadrangle in space: half the cross product of its diagonals. That it is
-        # flat and the Earth is not matters by 1e-4 for a pixel of one degree.
+        # Area of a plane quadrangle: half the cross product of its diagonals. Neglecting the
+        # curvature of the Earth costs 1e-4 of the area of a pixel of one degree.
         areas = (
             np.linalg.norm(np.cross(corners[1] - corners[0], corners[3] - corners[2]), axis=1) / 2
         )
@@ -86,17 +94,19 @@ class PixelAreas:
         return areas.reshape(columns.shape)
 
     def _planar(self, shape: tuple[int, ...]) -> Optional[np.ndarray]:
-        """A local (engineering) CRS: its own units are all there is."""
+        """Areas in a local (engineering) CRS, which has no ellipsoid."""
         size = self._grid.pixel_size
         return None if size is None else np.full(shape, size**2)
 
 
 class Compass:
-    """Says where a pixel lies in the rectangle analysed.
+    """Names the position of a pixel within a grid by the points of the compass.
+
+    Directions refer to true north at the centre of the grid, so grid convergence and rotated
+    rasters are allowed for.
 
     Args:
-        grid: the rectangle; without georeference every position is None, since an
-            image without one may be turned any way.
+        grid: area analysed. Without a CRS every position is None, since north is unknown.
     """
 
     def __init__(self, grid: Grid) -> None:
@@ -104,7 +114,12 @@ class Compass:
         self._axes = _axes(grid)
 
     def position(self, column: float, row: float) -> Optional[str]:
-        """Return "north-east" or its like, or "centre" for the middle ninth."""
+        """Return one of :data:`POSITIONS`, :data:`CENTRE` for the middle ninth, or None.
+
+        Args:
+            column: pixel coordinate.
+            row: pixel coordinate.
+        """
         if self._axes is None:
             return None
         u = 2 * column / self._grid.width - 1
@@ -116,7 +131,11 @@ class Compass:
 
 
 def _axes(grid: Grid) -> Optional[np.ndarray]:
-    """Return unit vectors (east, north) along columns and along rows; None if unknown."""
+    """Return unit vectors (east, north) of a step to the right and a step down.
+
+    Returns:
+        (2, 2): one row per step; None if the grid has no CRS on an ellipsoid.
+    """
     crs = _horizontal(grid.crs_wkt)
     if crs is None:
         return None
@@ -133,7 +152,7 @@ def _axes(grid: Grid) -> Optional[np.ndarray]:
 
 
 def _horizontal(crs_wkt: str) -> Optional[osr.SpatialReference]:
-    """Return the two-dimensional CRS with x before y; None where it is not on an ellipsoid."""
+    """Return the CRS without heights, x first; None if it has no ellipsoid."""
     if not crs_wkt:
         return None
     crs = spatial_reference(crs_wkt)
@@ -143,7 +162,7 @@ def _horizontal(crs_wkt: str) -> Optional[osr.SpatialReference]:
 
 
 def _geographic(crs: osr.SpatialReference) -> osr.SpatialReference:
-    """Longitude, latitude in degrees on the datum of ``crs``."""
+    """Return the geographic CRS on the datum of ``crs``, longitude first."""
     geographic = osr.SpatialReference()
     geographic.CopyGeogCSFrom(crs)
     geographic.SetAxisMappingStrategy(osr.OAMS_TRADITIONAL_GIS_ORDER)

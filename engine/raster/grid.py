@@ -1,12 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Pixel grids: the one of the results, and the one on which a system runs.
+"""Pixel grids: size, geotransform and CRS, with the geometry that follows from them.
 
-Results lie on the grid of BEFORE, cut to the area analysed. A system runs on
-that same grid wherever it can; where the pixels are finer or coarser than those
-it was trained on, or not square on the ground, it runs on a grid of its own and
-the results are warped back. A network knows objects by their size in pixels:
-houses of 1.1 m pixels magnified to the 0.44 m of the bundled model are found
-nearly as well as those of finer pixels, and missed by the third as they are.
+Which grid a pair of rasters is analysed on is decided in :mod:`.common_grid`.
 """
 
 from __future__ import annotations
@@ -20,24 +15,26 @@ import numpy as np
 
 from .support import ecef, same_crs, spatial_reference
 
-#: A coordinate, or an array of them.
+#: One coordinate, or an array of coordinates.
 Coordinate = TypeVar("Coordinate", float, np.ndarray)
-#: Geotransform of a raster without georeference: x is the column and y minus the row, which is
-#: how QGIS draws it.
+#: Geotransform of a raster without georeference, as QGIS draws it: x = column, y = -row.
 PIXEL_GEOTRANSFORM = (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
-#: Offsets of less than this fraction of a pixel are rounding, not a shift.
+#: Offsets below this fraction of a pixel are rounding errors.
 SNAP = 1e-3
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A grid of pixels on the ground, or without georeference.
+    """A grid of pixels, with or without georeference.
+
+    Pixel coordinates are (column, row) as floats: (0, 0) is the upper left corner of the upper
+    left pixel, (0.5, 0.5) its centre.
 
     Attributes:
         width: in pixels.
         height: in pixels.
         geotransform: GDAL's six numbers: x = g0 + column g1 + row g2, y = g3 + column g4 + row g5.
-        crs_wkt: WKT of the CRS; "" where it is not known.
+        crs_wkt: WKT of the CRS; "" if unknown.
     """
 
     width: int
@@ -46,11 +43,11 @@ class Grid:
     crs_wkt: str
 
     def window(self, x: int, y: int, width: int, height: int) -> Grid:
-        """Return a part of the grid; it may extend past the edges.
+        """Return a rectangle of the grid's pixels; it may extend past the edges.
 
         Args:
-            x: column of its left edge.
-            y: row of its upper edge.
+            x: first column.
+            y: first row.
             width: in pixels.
             height: in pixels.
         """
@@ -59,7 +56,14 @@ class Grid:
         return Grid(width, height, (left, g1, g2, top, g4, g5), self.crs_wkt)
 
     def scaled(self, across: float, down: float) -> Grid:
-        """Return a grid that covers this one with pixels ``across`` x ``down`` times as large."""
+        """Return a grid of the same origin and extent with larger or smaller pixels.
+
+        The last column and row may extend past the edges.
+
+        Args:
+            across: factor of the pixel width; below 1 for finer pixels.
+            down: factor of the pixel height.
+        """
         g0, g1, g2, g3, g4, g5 = self.geotransform
         return Grid(
             max(1, math.ceil(self.width / across - SNAP)),
@@ -69,22 +73,23 @@ class Grid:
         )
 
     def pixel_to_map(self, x: Coordinate, y: Coordinate) -> tuple[Coordinate, Coordinate]:
-        """Coordinates in the CRS of a place in pixels; (0, 0) is the upper left corner."""
+        """Convert pixel coordinates, floats or arrays, to coordinates in the CRS."""
         g0, g1, g2, g3, g4, g5 = self.geotransform
         return g0 + x * g1 + y * g2, g3 + x * g4 + y * g5
 
     def map_to_pixel(self, x: Coordinate, y: Coordinate) -> tuple[Coordinate, Coordinate]:
-        """Place in pixels of coordinates in the CRS."""
+        """Convert coordinates in the CRS, floats or arrays, to pixel coordinates."""
         g0, g1, g2, g3, g4, g5 = self.geotransform
         determinant = g1 * g5 - g2 * g4
         dx, dy = x - g0, y - g3
         return (dx * g5 - dy * g2) / determinant, (dy * g1 - dx * g4) / determinant
 
     def offset_in(self, other: Grid) -> Optional[tuple[int, int]]:
-        """Column and row of this grid's origin in ``other``, where their pixels coincide.
+        """Find this grid's origin in a grid whose pixels coincide with its own.
 
         Returns:
-            Whole pixels, perhaps negative; None where the CRSs or the pixels differ.
+            Column and row in ``other``, which may be negative or past its edges; None if the CRSs
+            differ or the pixels do not coincide (within 1/100 pixel).
         """
         if not same_crs(self.crs_wkt, other.crs_wkt):
             return None
@@ -98,22 +103,22 @@ class Grid:
 
     @property
     def bounds(self) -> tuple[float, float, float, float]:
-        """Smallest rectangle in the CRS: xmin, ymin, xmax, ymax."""
+        """Bounding box in the CRS: xmin, ymin, xmax, ymax."""
         corners = [self.pixel_to_map(x, y) for x in (0, self.width) for y in (0, self.height)]
         xs, ys = zip(*corners)
         return min(xs), min(ys), max(xs), max(ys)
 
     @property
     def georeferenced(self) -> bool:
-        """False where coordinates are columns and rows only."""
+        """Whether coordinates are more than columns and rows."""
         return bool(self.crs_wkt) or self.geotransform != PIXEL_GEOTRANSFORM
 
     @cached_property
     def ground_sides(self) -> Optional[tuple[float, float]]:
-        """Sides of the central pixel on the ground, across and down, in metres.
+        """Width and height of the central pixel on the ground, in metres; None without a CRS.
 
-        On the ellipsoid, so right for degrees, feet, and EPSG:3857, whose map metres are not
-        metres on the ground. None without a CRS.
+        Measured on the ellipsoid, so it holds for degrees, feet, and EPSG:3857, whose map metres
+        are not metres on the ground.
         """
         vectors = self._ground_vectors
         if vectors is None:
@@ -130,11 +135,11 @@ class Grid:
 
     @cached_property
     def _ground_vectors(self) -> Optional[tuple[np.ndarray, np.ndarray]]:
-        """Ground vectors in metres of one step across and one down at the centre."""
+        """Vectors in space, in metres, of one column and one row at the centre of the grid."""
         if not self.crs_wkt:
             return None
         srs = spatial_reference(self.crs_wkt)
-        # Some pixels at once: inverse projections are exact to micrometres only.
+        # Measured over up to 16 pixels: inverse projections are exact to micrometres only.
         span_x, span_y = min(16, self.width), min(16, self.height)
         x, y = self.width / 2, self.height / 2
         pixels = [

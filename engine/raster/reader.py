@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Read any raster that GDAL opens, as three bands on any grid."""
+"""Read three bands of any raster on any grid."""
 
 from __future__ import annotations
 
@@ -23,28 +23,34 @@ from .source import (
     raw_type,
 )
 from .support import gdal_call, memory_dataset, warp
+from .texts import RasterTexts
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-#: From this factor on a finer source is averaged, not interpolated.
+#: A raster whose pixels are finer than the grid's by more than this factor is averaged instead of
+#: interpolated.
 AVERAGE_FROM = 1.1
 
 
 @final
 class RasterSource:
-    """A raster opened for reading; a context manager.
+    """A raster opened for reading; a context manager. Open one with :meth:`open`.
 
-    It may be read in another thread than the one that opened it, and closed in a third, but
-    never by two at a time: that is up to the caller, as GDAL's datasets have no lock.
-    Nothing is written beside the source. Make one with :meth:`open`.
+    Threads may take turns but must not use a source at the same time, since GDAL datasets have no
+    lock. Nothing is ever written beside the file.
+
+    Example::
+
+        with RasterSource.open("before.tif") as source:
+            array, valid = source.read(source.grid.window(0, 0, 512, 512))
 
     Attributes:
         path: as given.
         name: file name, for messages.
-        grid: pixels of the raster; with ground control points only, those that it is warped to.
-        bands: three 1-based band numbers, read as red, green, blue.
-        dtype: numpy type of what :meth:`read` returns.
+        grid: pixels of the raster; if it has ground control points only, those it is warped to.
+        bands: three 1-based band numbers, read as red, green and blue.
+        dtype: numpy type of the arrays that :meth:`read` returns.
         date: ISO date (``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD``) of the image, or None.
     """
 
@@ -61,7 +67,8 @@ class RasterSource:
         self.date = date_of(dataset, self.name)
         self._original: Optional[gdal.Dataset] = dataset
         on_ground = placed(self.name, dataset)
-        self._placed: Optional[gdal.Dataset] = on_ground  # what a view of it reads from
+        # Kept open, since the dataset may be a view of it.
+        self._placed: Optional[gdal.Dataset] = on_ground
         self._dataset: Optional[gdal.Dataset] = (
             assigned(self.name, on_ground, crs) if crs else on_ground
         )
@@ -85,14 +92,14 @@ class RasterSource:
 
         Args:
             path: file, or anything else that GDAL opens (``/vsizip/...``, ``NETCDF:...``).
-            bands: one to three 1-based band numbers for red, green, blue; None takes the bands
-                marked red, green and blue, else the first three. One is used for all three; of
-                two the first is used for red and green.
-            crs: CRS that the user assigned to the raster, where the one in the file is wrong or
-                missing; None takes that of the file.
+            bands: one to three 1-based band numbers for red, green and blue. One is used for all
+                three; of two, the first is used for red and green. None takes the bands marked
+                red, green and blue, or else the first three.
+            crs: CRS that overrides the one in the file, as WKT, EPSG code or PROJ string.
 
         Raises:
-            InputError: no such file, not a raster, an online map, no bands, or no such band.
+            InputError: the file does not exist, is not a raster, is an online map, or lacks
+                the bands; or ``crs`` is not a CRS.
         """
         return cls(path, open_dataset(path), bands, crs)
 
@@ -108,7 +115,7 @@ class RasterSource:
         self.close()
 
     def close(self) -> None:
-        """Close the file; the source cannot be read afterwards."""
+        """Close the file."""
         self._warpable = {}
         self._dataset = None
         self._placed = None
@@ -117,19 +124,21 @@ class RasterSource:
     def read(self, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
         """Read the part of the raster that a grid covers.
 
-        Where the grid's pixels are those of the raster they are copied; otherwise the raster is
-        warped: averaged where the grid is coarser, else interpolated.
+        Pixels that coincide with those of the raster are copied. Otherwise the raster is warped:
+        averaged if the grid is coarser (see :data:`AVERAGE_FROM`), else interpolated bilinearly;
+        palettes by nearest neighbour.
 
         Args:
-            grid: any CRS and pixel size; it may extend past the raster. Memory grows with it.
+            grid: any CRS and pixel size; it may extend past the raster.
 
         Returns:
-            ``(array, valid)``: (H, W, 3) of :attr:`dtype`, 0 where invalid, and (H, W) bool,
-            False outside the raster and for nodata, masked and transparent pixels and NaN.
-            A pixel is nodata where all of its bands are.
+            ``(array, valid)``: (H, W, 3) of :attr:`dtype`, 0 where invalid; and (H, W) bool.
+            A pixel is invalid outside the raster, where all bands read are nodata, where any is
+            NaN, where the mask hides it, and where its alpha is below half of opaque.
 
         Raises:
             InputError: the file is damaged.
+            ValueError: the source is closed.
         """
         offset = grid.offset_in(self.grid)
         if offset is not None:
@@ -147,7 +156,7 @@ class RasterSource:
         return array, valid
 
     def _read_window(self, grid: Grid, x: int, y: int) -> tuple[np.ndarray, np.ndarray]:
-        """Copy pixels; ``x``, ``y`` is the place of the grid in the raster."""
+        """Copy pixels; ``x``, ``y`` is the origin of the grid in the raster."""
         planes = np.zeros((len(self._unique), grid.height, grid.width), self._raw_type)
         valid = np.zeros((grid.height, grid.width), dtype=bool)
         x0, y0 = max(x, 0), max(y, 0)
@@ -174,7 +183,7 @@ class RasterSource:
         return values
 
     def _read_validity(self, area: tuple[int, int, int, int]) -> np.ndarray:
-        """Validity of an area (x, y, width, height) of the raster."""
+        """Return the validity of an area (x, y, width, height) of the raster."""
         valid = np.ones((area[3], area[2]), dtype=bool)
         if self._validity.nodata:
             valid = np.zeros_like(valid)
@@ -190,7 +199,7 @@ class RasterSource:
     def _read_warped(self, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
         """Warp the part of the raster that a grid covers into memory."""
         reduction = self._reduction(grid)
-        # GDAL's warper averages many pixels some fifteen times slower than a decimated read.
+        # A decimated read averages whole pixels some fifteen times faster than GDAL's warper.
         step = int(reduction) if self._palette is None else 1
         source = self._warpable_at(max(1, min(step, self.grid.width, self.grid.height)))
         count = len(self._unique)
@@ -206,7 +215,7 @@ class RasterSource:
         done, problem = warp(source, target, method, unified_nodata=True)
         if not done:
             if "transform" in problem.lower():
-                # The grid lies where the CRS of the raster does not reach.
+                # The grid lies outside the area in which the CRS of the raster is defined.
                 shape = (grid.height, grid.width)
                 return np.zeros((count, *shape), self._raw_type), np.zeros(shape, dtype=bool)
             raise self._damaged(problem)
@@ -214,7 +223,7 @@ class RasterSource:
         return planes, target.GetRasterBand(count + 1).ReadAsArray() > 127
 
     def _warpable_at(self, step: int) -> gdal.Dataset:
-        """Return the raster for the warper, averaged over ``step`` x ``step`` pixels."""
+        """Return the raster for warping, averaged over ``step`` x ``step`` pixels."""
         if 1 not in self._warpable:
             self._warpable[1] = self._make_warpable()
         if step not in self._warpable:
@@ -233,9 +242,9 @@ class RasterSource:
         return self._warpable[step]
 
     def _make_warpable(self) -> gdal.Dataset:
-        """Make a virtual raster of the bands read, and one of their validity where they have it.
+        """Make a virtual raster of the bands read, with alpha or mask as its alpha band if any.
 
-        The warper then leaves invalid pixels out of its averages.
+        GDAL then leaves invalid pixels out of averages.
         """
         bands: list[object] = list(self._unique)
         if self._validity.alpha:
@@ -263,21 +272,17 @@ class RasterSource:
         return virtual
 
     def _reduction(self, grid: Grid) -> float:
-        """How many pixels of the raster a pixel of the grid is wide."""
+        """Return the width of the grid's pixels in pixels of the raster."""
         key = (grid.crs_wkt, grid.geotransform[1:3], grid.geotransform[4:6])
         if key not in self._reductions:
-            wanted, own = grid.pixel_size, self.grid.pixel_size
-            if wanted is None or own is None:
-                wanted, own = _map_size(grid), _map_size(self.grid)
-            self._reductions[key] = wanted / own
+            target, own = grid.pixel_size, self.grid.pixel_size
+            if target is None or own is None:
+                target, own = _map_size(grid), _map_size(self.grid)
+            self._reductions[key] = target / own
         return self._reductions[key]
 
     def _damaged(self, problem: str) -> InputError:
-        return InputError(
-            f'"{self.name}" could not be read.',
-            "The file seems to be damaged or was not copied whole.",
-            problem,
-        )
+        return InputError(RasterTexts.damaged(name=self.name), details=problem)
 
 
 def _map_size(grid: Grid) -> float:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs of equal pixels, and how they join to connected components.
+"""Run-length encoding of a class raster, and its connected components.
 
-A run is a maximal row of equal non-zero pixels, ``[x0, x1)`` in one row. Labelling
-runs instead of pixels makes connected components cheap in numpy alone: the work
-grows with the outlines, not with the areas.
+A run is a maximal sequence of equal non-zero pixels ``[x0, x1)`` in one row. Labelling runs
+instead of pixels makes connected components fast in plain numpy: the work grows with the length
+of the outlines, not with the areas.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Runs:
 
     @staticmethod
     def join(first: Runs, second: Runs) -> Runs:
-        """Return the runs of both, the first ones first."""
+        """Concatenate runs."""
         return Runs(
             np.concatenate([first.row, second.row]),
             np.concatenate([first.x0, second.x0]),
@@ -63,7 +63,7 @@ class Runs:
 
     @staticmethod
     def empty() -> Runs:
-        """Return no runs."""
+        """Return a sequence of no runs."""
         none = np.zeros(0, dtype=np.int64)
         return Runs(none, none, none, np.zeros(0, dtype=np.uint8))
 
@@ -73,10 +73,10 @@ def find_runs(values: np.ndarray, first_row: int = 0) -> Runs:
 
     Args:
         values: (H, W) uint8.
-        first_row: row of the raster that the first row of ``values`` is.
+        first_row: row of the raster at which ``values`` starts.
     """
     height, width = values.shape
-    # A column of zeros ends every run at the end of its row.
+    # A column of zeros ends every run with its row.
     padded = np.zeros((height, width + 1), dtype=values.dtype)
     padded[:, :width] = values
     flat = padded.ravel()
@@ -91,12 +91,12 @@ def find_runs(values: np.ndarray, first_row: int = 0) -> Runs:
 
 
 def touching(upper: Runs, lower: Runs, *, diagonal: bool = True) -> tuple[np.ndarray, np.ndarray]:
-    """Find pairs of runs of equal value that touch, ``lower`` one row below ``upper``.
+    """Find pairs of touching runs of equal value, the second one row below the first.
 
     Args:
         upper: sorted runs of any rows.
         lower: sorted runs of any rows; may be the same object.
-        diagonal: runs that touch at a corner count (8-connected), else not (4-connected).
+        diagonal: whether runs that only touch at a corner count (8- or 4-connected).
 
     Returns:
         Two (P,) arrays of indices, into ``upper`` and ``lower``.
@@ -105,7 +105,7 @@ def touching(upper: Runs, lower: Runs, *, diagonal: bool = True) -> tuple[np.nda
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     scale = int(max(upper.x1.max(), lower.x1.max())) + 2
     below = (upper.row + 1) * scale
-    # Runs that only touch at a corner end where the other starts.
+    # Of two runs that only touch at a corner, one ends at the column where the other starts.
     sides: tuple[_Side, _Side] = ("left", "right") if diagonal else ("right", "left")
     first = np.searchsorted(lower.row * scale + lower.x1, below + upper.x0, sides[0])
     last = np.searchsorted(lower.row * scale + lower.x0, below + upper.x1, sides[1])
@@ -126,14 +126,15 @@ def components(count: int, one: np.ndarray, other: np.ndarray) -> tuple[np.ndarr
         other: (E,) second node of each edge.
 
     Returns:
-        (count,) labels from 0, in the order of each component's first node; and their number.
+        (count,) int64 labels from 0, in the order of each component's first node, and the number
+        of components.
     """
     root = np.arange(count)
     while len(one):
         one, other = root[one], root[other]
         apart = one != other
         one, other = one[apart], other[apart]
-        # Where several edges write, one wins; the others are tried again.
+        # If several edges write to one node, one of them wins; the loop retries the others.
         root[np.maximum(one, other)] = np.minimum(one, other)
         while True:
             higher = root[root]

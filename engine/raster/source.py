@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What an opened raster is: its bands, its validity, its place on the ground."""
+"""Properties of a raster: bands, validity, georeference, palette."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from osgeo import gdal, gdal_array
 from ..errors import InputError
 from .grid import PIXEL_GEOTRANSFORM, Grid
 from .support import gdal_call, spatial_reference, warp
+from .texts import RasterTexts
 
 _ONLINE = re.compile(
     r"type=(xyz|wms|wmts|wcs)|url=https?:|contextualWMSLegend=|<GDAL_W|"
@@ -27,13 +28,13 @@ _NOT_A_PLAIN_PATH = re.compile(r"^[A-Za-z][A-Za-z0-9_]+:|^<|^/vsi")
 
 @dataclass(frozen=True)
 class Validity:
-    """Where a raster says which of its pixels are valid.
+    """How a raster marks invalid pixels.
 
     Attributes:
         nodata: some of the bands read have a nodata value.
-        mask: the raster has a mask of its own.
-        alpha: number of its alpha band, or 0.
-        alpha_max: value of an opaque pixel.
+        mask: the raster has a mask.
+        alpha: 1-based number of the alpha band; 0 if there is none.
+        alpha_max: alpha value of an opaque pixel.
     """
 
     nodata: bool
@@ -43,95 +44,68 @@ class Validity:
 
 
 def open_dataset(path: str) -> gdal.Dataset:
-    """Open a raster for reading, or say why not.
+    """Open a raster for reading.
 
     Args:
         path: file, or anything else that GDAL opens.
 
     Raises:
-        InputError: no path, no such file, not a raster, or an online map.
+        InputError: the path is empty, the file does not exist, is not a raster, or is an online
+            map.
     """
     if not path or not path.strip():
-        raise InputError("No raster is given.", "Choose a raster file.")
+        raise InputError(RasterTexts.no_path())
     if _ONLINE.search(path):
-        raise _online_error(path)
+        raise InputError(RasterTexts.online_map(), details=path)
     if not _NOT_A_PLAIN_PATH.search(path) and not os.path.exists(path):
-        raise InputError(
-            f'The raster "{path}" does not exist.',
-            "Check the path, and that the drive is connected.",
-        )
+        raise InputError(RasterTexts.missing_file(path=path))
     flags = gdal.OF_RASTER | gdal.OF_READONLY | gdal.OF_VERBOSE_ERROR
     dataset, problem = gdal_call(gdal.OpenEx, path, flags)
     if dataset is None:
-        raise InputError(
-            f'"{path}" is not a raster that can be read.',
-            "Use a raster file such as GeoTIFF; a file that was not copied whole cannot be read "
-            "either.",
-            problem,
-        )
+        raise InputError(RasterTexts.not_a_raster(path=path), details=problem)
     if dataset.GetDriver().ShortName.upper() in _ONLINE_DRIVERS:
-        raise _online_error(path)
+        raise InputError(RasterTexts.online_map(), details=path)
     return dataset
 
 
-def _online_error(path: str) -> InputError:
-    return InputError(
-        "Online maps cannot be analysed as they are.",
-        "Save the area of interest as a GeoTIFF first (Export > Save As, raw data or rendered "
-        "image), where the terms of the service allow it.",
-        path,
-    )
-
-
 def choose_bands(
-    name: str, dataset: gdal.Dataset, wanted: Optional[tuple[int, ...]]
+    name: str, dataset: gdal.Dataset, numbers: Optional[tuple[int, ...]]
 ) -> tuple[int, int, int]:
-    """Choose the bands read as red, green and blue.
+    """Choose the bands to read as red, green and blue.
 
     Args:
         name: of the raster, for messages.
         dataset: opened raster.
-        wanted: one to three 1-based numbers; None chooses by itself.
+        numbers: one to three 1-based band numbers; None chooses by colour interpretation.
 
     Raises:
-        InputError: the raster has no bands, or not those wanted.
+        InputError: the raster has no bands or lacks one of these, a band contains complex
+            numbers, or more than three are given.
     """
     count = dataset.RasterCount
     if count == 0:
         layers = [text for text, _ in dataset.GetSubDatasets()]
-        raise InputError(
-            f'"{name}" has no bands.',
-            "It contains several rasters; choose one of them."
-            if layers
-            else "Choose another raster.",
-            "\n".join(layers),
-        )
-    bands = list(wanted) if wanted else _default_bands(dataset)
+        text = RasterTexts.subdatasets if layers else RasterTexts.no_bands
+        raise InputError(text(name=name), details="\n".join(layers))
+    bands = list(numbers) if numbers else _default_bands(dataset)
     for band in bands:
         if not 1 <= band <= count:
-            raise InputError(
-                f'"{name}" has no band {band}.',
-                f"Its bands are numbered 1 to {count}." if count > 1 else "It has one band.",
-            )
+            text = RasterTexts.no_such_band if count > 1 else RasterTexts.only_one_band
+            raise InputError(text(name=name, band=band, count=count))
         kind = gdal.GetDataTypeName(dataset.GetRasterBand(band).DataType)
         if kind.startswith("C"):
-            raise InputError(
-                f'Band {band} of "{name}" holds complex numbers.',
-                "Use the amplitude as a raster of real numbers.",
-            )
+            raise InputError(RasterTexts.complex_band(name=name, band=band))
     if len(bands) == 1:
         bands *= 3
     elif len(bands) == 2:
         bands = [bands[0], bands[0], bands[1]]
     if len(bands) != 3:
-        raise InputError(
-            f"{len(bands)} bands are given, three are read.", "Name the red, green and blue band."
-        )
+        raise InputError(RasterTexts.too_many_bands(count=len(bands)))
     return bands[0], bands[1], bands[2]
 
 
 def _default_bands(dataset: gdal.Dataset) -> list[int]:
-    """Bands marked red, green, blue; else the first three that are not alpha."""
+    """Return the bands marked red, green and blue, or else the first three that are not alpha."""
     kinds = {
         number: dataset.GetRasterBand(number).GetColorInterpretation()
         for number in range(1, dataset.RasterCount + 1)
@@ -146,10 +120,14 @@ def _default_bands(dataset: gdal.Dataset) -> list[int]:
 
 
 def placed(name: str, dataset: gdal.Dataset) -> gdal.Dataset:
-    """Warp a raster that has ground control points only; any other is returned as it is.
+    """Warp a raster that has ground control points only; return any other raster unchanged.
+
+    Args:
+        name: of the raster, for messages.
+        dataset: opened raster.
 
     Raises:
-        InputError: the ground control points fit no transformation.
+        InputError: no transformation fits the ground control points.
     """
     if dataset.GetGeoTransform(can_return_null=True) is not None or dataset.GetGCPCount() == 0:
         return dataset
@@ -157,21 +135,22 @@ def placed(name: str, dataset: gdal.Dataset) -> gdal.Dataset:
         dataset, "", "bilinear", unified_nodata=True, format="VRT", dstAlpha=True
     )
     if warped is None:
-        raise InputError(
-            f'The ground control points of "{name}" do not fit together.',
-            "Georeference the raster again (Layer > Georeferencer) and save it warped.",
-            problem,
-        )
+        raise InputError(RasterTexts.bad_control_points(name=name), details=problem)
     return warped
 
 
 def assigned(name: str, dataset: gdal.Dataset, crs: str) -> gdal.Dataset:
-    """A raster with another CRS than the one in its file, as a user assigns one in QGIS.
+    """Return a view of a raster with another CRS than the one in its file.
 
-    A raster without georeference stays as it is: its coordinates are pixels.
+    A raster without georeference is returned unchanged, since its coordinates are pixels.
+
+    Args:
+        name: of the raster, for messages.
+        dataset: opened raster.
+        crs: WKT, EPSG code or PROJ string.
 
     Raises:
-        InputError: the text is not a CRS.
+        InputError: ``crs`` is not a CRS.
     """
     reference = spatial_reference(crs)
     if dataset.GetGeoTransform(can_return_null=True) is None:
@@ -182,16 +161,12 @@ def assigned(name: str, dataset: gdal.Dataset, crs: str) -> gdal.Dataset:
     wkt = reference.ExportToWkt()
     view, problem = gdal_call(gdal.Translate, "", dataset, format="VRT", outputSRS=wkt)
     if view is None:
-        raise InputError(
-            f'"{name}" cannot be read in the coordinate reference system assigned to it.',
-            "Check it in Layer Properties > Source.",
-            problem,
-        )
+        raise InputError(RasterTexts.assigned_crs_fails(name=name), details=problem)
     return view
 
 
 def grid_of(dataset: gdal.Dataset) -> Grid:
-    """Grid of an opened raster; without georeference (column, -row), as QGIS draws it."""
+    """Return the grid of a raster; without georeference, that of QGIS (x = column, y = -row)."""
     size = (dataset.RasterXSize, dataset.RasterYSize)
     transform = dataset.GetGeoTransform(can_return_null=True)
     srs = dataset.GetSpatialRef()
@@ -206,7 +181,7 @@ def grid_of(dataset: gdal.Dataset) -> Grid:
 
 
 def palette_of(band: gdal.Band) -> Optional[np.ndarray]:
-    """Colours of a paletted band, (N, 3) uint8; None where it has no palette."""
+    """Return the colours of a palette, (N, 3) uint8; None if the band has no palette."""
     table = band.GetRasterColorTable()
     if table is None or band.GetColorInterpretation() != gdal.GCI_PaletteIndex:
         return None
@@ -215,13 +190,18 @@ def palette_of(band: gdal.Band) -> Optional[np.ndarray]:
 
 
 def raw_type(dataset: gdal.Dataset, bands: list[int]) -> np.dtype:
-    """Smallest numpy type that holds the values of all the bands."""
+    """Return the smallest numpy type that holds the values of all these bands."""
     codes = [dataset.GetRasterBand(band).DataType for band in bands]
     return np.result_type(*(gdal_array.GDALTypeCodeToNumericTypeCode(code) for code in codes))
 
 
 def find_validity(dataset: gdal.Dataset, bands: list[int]) -> Validity:
-    """Find out where a raster says which of its pixels are valid."""
+    """Find out how a raster marks invalid pixels.
+
+    Args:
+        dataset: opened raster.
+        bands: 1-based numbers of the bands read.
+    """
     flags = [dataset.GetRasterBand(band).GetMaskFlags() for band in bands]
     shared = bool(flags[0] & gdal.GMF_PER_DATASET)
     alpha, alpha_max = 0, 255.0

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""GDAL and OSR with checked errors, and without a change to the process.
+"""Calls of GDAL and OSR that check errors and leave the process as it was.
 
-Other plugins share QGIS's process. Whether GDAL raises exceptions or returns
-None is theirs to choose, so both are handled here, and options are set for the
-calling thread only and put back.
+The engine shares QGIS's process with other plugins, any of which may have switched GDAL's
+exceptions on or off. Both cases are handled here, and configuration options are set for the
+calling thread only, and restored.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 from osgeo import gdal, osr
 
 from ..errors import InputError
+from .texts import RasterTexts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,10 +31,10 @@ _WARP_MEMORY_MB = 64
 
 @contextmanager
 def thread_options(**options: str) -> Iterator[None]:
-    """Set GDAL configuration options for this thread, and put them back.
+    """Set GDAL configuration options for this thread, and restore them afterwards.
 
-    The Python bindings of older GDAL cannot do so for one thread. There the options stay as
-    they are: they make writing faster or tidier, and no result depends on them.
+    Does nothing with versions of GDAL whose Python bindings have no thread-local options, so no
+    result may depend on the options.
 
     Args:
         options: names and values, such as ``GDAL_PAM_ENABLED="NO"``.
@@ -125,7 +126,7 @@ def spatial_reference(text: str) -> osr.SpatialReference:
     """Make a CRS with x (or longitude) first.
 
     Args:
-        text: WKT, ``EPSG:4326``, a PROJ string.
+        text: WKT, PROJ string, or code such as ``EPSG:4326``.
 
     Raises:
         InputError: GDAL does not understand the text.
@@ -134,17 +135,13 @@ def spatial_reference(text: str) -> osr.SpatialReference:
     status, problem = gdal_call(srs.SetFromUserInput, text)
     if status != 0 or problem:
         shown = text if len(text) <= 60 else text[:57] + "..."
-        raise InputError(
-            f'The coordinate reference system "{shown}" is not known.',
-            "Give an EPSG code such as EPSG:4326, or WKT.",
-            problem,
-        )
+        raise InputError(RasterTexts.unknown_crs(crs=shown), details=problem)
     srs.SetAxisMappingStrategy(osr.OAMS_TRADITIONAL_GIS_ORDER)
     return srs
 
 
 def same_crs(first: str, second: str) -> bool:
-    """Tell whether two CRS texts mean the same system; "" is only the same as ""."""
+    """Return whether two texts describe the same CRS; "" equals only ""."""
     if first == second:
         return True
     if not first or not second:
@@ -159,11 +156,11 @@ def transform_points(
 
     Args:
         source: CRS of the points, x first.
-        target: CRS wanted, x first.
+        target: CRS of the result, x first.
         points: (N, 2) float64.
 
     Returns:
-        (N, 2) float64; NaN for a point that has no place in the target CRS.
+        (N, 2) float64; NaN for points that cannot be transformed.
     """
     result = np.full((len(points), 2), np.nan)
     transformation, problem = gdal_call(osr.CoordinateTransformation, source, target)
@@ -181,18 +178,18 @@ def transform_points(
 
 
 def ecef(srs: osr.SpatialReference, points: np.ndarray) -> Optional[np.ndarray]:
-    """Place points of a CRS in space, on its ellipsoid.
+    """Convert points to Earth-centred, Earth-fixed coordinates, at height 0.
 
-    Straight lines between near points are then ground distances, also at the poles and
-    across the antimeridian, where differences of degrees are not.
+    The distance of two near points in space is their distance on the ground, even at the poles
+    and across the antimeridian.
 
     Args:
         srs: geographic or projected CRS, x first.
         points: (N, 2) float64.
 
     Returns:
-        (N, 3) metres; NaN for points outside the CRS; None where it has no ellipsoid
-        (a local engineering CRS).
+        (N, 3) metres; NaN for points outside the CRS; None if the CRS has no ellipsoid (a local
+        engineering CRS).
     """
     if srs.IsLocal():
         return None

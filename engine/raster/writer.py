@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Write GeoTIFFs that appear under their name only when they are complete."""
+"""Write GeoTIFFs that get their final name only once they are complete."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from osgeo import gdal, gdal_array
 from ..errors import CancelledError, InputError
 from ..writing import could_not_write
 from .support import gdal_call, memory_dataset, warp
+from .texts import RasterTexts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from ..errors import ChangeScribeError
     from .grid import Grid
 
-#: Blocks in which a raster is warped: whole tiles of the GeoTIFF.
+#: Rasters are warped in blocks of whole tiles of the GeoTIFF.
 _BLOCK_WIDTH = 2048
 _BLOCK_HEIGHT = 512
 _OPTIONS = [
@@ -35,31 +36,37 @@ _OPTIONS = [
     "BIGTIFF=IF_SAFER",
     "INTERLEAVE=BAND",
 ]
-#: Three or four bands of bytes would be taken for a picture, the fourth for its transparency.
+#: Keeps GDAL from marking three or four bands of bytes as red, green, blue and alpha.
 _NOT_A_PICTURE = ["PHOTOMETRIC=MINISBLACK", "ALPHA=NO"]
 
 
 @final
 class RasterWriter:
-    """A compressed, tiled GeoTIFF in the making.
+    """Writes a compressed, tiled GeoTIFF block by block; a context manager.
 
-    It is written under a temporary name in the folder of its final one. Pixels that are never
-    written hold ``nodata``. As a context manager it is removed at the end unless committed.
+    The file has a temporary name in its folder until :meth:`commit`. On exit without a commit it
+    is removed. Pixels that are never written have the value ``nodata``.
+
+    Example::
+
+        with RasterWriter("mask.tif", grid, nodata=255) as writer:
+            writer.write(0, 0, block)
+            writer.commit()
 
     Args:
         path: final name; an existing file is replaced at :meth:`commit`.
-        grid: its pixels.
+        grid: size, geotransform and CRS.
         bands: number of bands.
         dtype: numpy type.
-        nodata: value for no data; None for none.
-        descriptions: of the bands, or nothing.
-        scale: factor from stored values to real ones, such as 1/254; None for none.
-        colours: red, green, blue, alpha (0 to 255) of values, for one band of bytes.
-        shown_as: file named in messages, where ``path`` is only on the way to it.
+        nodata: nodata value; None for none.
+        descriptions: names of the bands, in order.
+        scale: factor from stored to real values, such as 1/254; None for none.
+        colours: palette of a single band of bytes: red, green, blue, alpha (0 to 255) by value.
+        shown_as: file name for messages, if ``path`` is only an intermediate file.
 
     Raises:
-        InputError: the folder is missing or cannot be written to.
-        OutputError: the file cannot be made for another reason.
+        InputError: the folder is missing or not writable.
+        OutputError: the file cannot be created for another reason.
     """
 
     def __init__(
@@ -90,10 +97,10 @@ class RasterWriter:
             options=options,
         )
         if self._dataset is None:
-            raise self._given_up(problem)
+            raise self._abandon(problem)
         _, problem = gdal_call(self._describe, nodata, descriptions, scale, colours)
         if problem:
-            raise self._given_up(problem)
+            raise self._abandon(problem)
 
     def __enter__(self) -> RasterWriter:
         return self
@@ -108,19 +115,19 @@ class RasterWriter:
 
     @property
     def dataset(self) -> gdal.Dataset:
-        """The open dataset, for what GDAL writes by itself; None once finished."""
+        """The open dataset, for functions of GDAL that write to it; None once closed."""
         return self._dataset
 
     def write(self, x: int, y: int, array: np.ndarray) -> None:
         """Write a block.
 
         Args:
-            x: column of its left edge.
-            y: row of its upper edge.
+            x: first column.
+            y: first row.
             array: (bands, H, W), within the raster.
 
         Raises:
-            OutputError: the disk is full; nothing is left behind.
+            OutputError: the disk is full; the temporary file is removed.
         """
 
         def write_bands() -> bool:
@@ -132,50 +139,50 @@ class RasterWriter:
 
         done, problem = gdal_call(write_bands)
         if not done or problem:
-            raise self._given_up(problem)
+            raise self._abandon(problem)
 
     def flush(self) -> None:
-        """Write what is still in memory, so that the file can be read.
+        """Write cached blocks to disk, so that the temporary file can be read.
 
         Raises:
-            OutputError: the disk is full; nothing is left behind.
+            OutputError: the disk is full; the temporary file is removed.
         """
         _, problem = gdal_call(self._dataset.FlushCache)
         if problem:
-            raise self._given_up(problem)
+            raise self._abandon(problem)
 
     def commit(self) -> None:
-        """Complete the file and give it its name.
+        """Complete the file and rename it to its final name.
 
         Raises:
-            OutputError: the disk is full, or the file to be replaced is in use; nothing is
-                left behind.
+            OutputError: the disk is full, or the file to be replaced is in use; the temporary
+                file is removed.
         """
         self.flush()
         _, problem = gdal_call(self._close)
         if problem:
-            raise self._given_up(problem)
+            raise self._abandon(problem)
         try:
             os.replace(self._temporary, self.path)
         except OSError as error:
-            raise self._given_up(error) from error
-        # Overviews and statistics of a file that was replaced would be shown for the new one.
+            raise self._abandon(error) from error
+        # GDAL would use overviews and statistics of a replaced file for the new one.
         for suffix in (".ovr", ".aux.xml", ".msk"):
             with contextlib.suppress(OSError):
                 os.remove(self.path + suffix)
-        # A CRS that TIFF cannot hold (a rotated pole) is in a file beside it.
+        # A CRS that GeoTIFF cannot store (a rotated pole) goes to a sidecar file.
         with contextlib.suppress(FileNotFoundError):
             os.replace(self._temporary + ".aux.xml", self.path + ".aux.xml")
 
     def abort(self) -> None:
-        """Remove the temporary file. Does nothing after :meth:`commit`."""
+        """Remove the temporary file; does nothing after :meth:`commit`."""
         gdal_call(self._close)
         for suffix in ("", ".aux.xml"):
             with contextlib.suppress(OSError):
                 os.remove(self._temporary + suffix)
 
     def _close(self) -> None:
-        # GDAL writes its last blocks when the last reference goes.
+        # GDAL writes the last blocks when the last reference is dropped.
         self._dataset = None
 
     def _describe(
@@ -204,11 +211,11 @@ class RasterWriter:
             self._dataset.GetRasterBand(1).SetRasterColorTable(table)
 
     def failed(self, problem: Union[str, OSError]) -> ChangeScribeError:
-        """Say that the file could not be written, and why where that is known."""
+        """Return the error for a failed write, with its cause if known."""
         return could_not_write(self._shown_as, problem)
 
-    def _given_up(self, problem: Union[str, OSError]) -> ChangeScribeError:
-        # A full disk is no longer full once the file is removed.
+    def _abandon(self, problem: Union[str, OSError]) -> ChangeScribeError:
+        # The cause is found first: a full disk is no longer full once the file is removed.
         error = self.failed(problem)
         self.abort()
         return error
@@ -222,28 +229,27 @@ def warp_to(
     progress: Optional[Callable[[float], bool]] = None,
     shown_as: Optional[str] = None,
 ) -> None:
-    """Warp a raster to another grid, block by block: memory does not grow with the raster.
+    """Warp a raster to another grid, block by block, so that memory does not grow with it.
 
-    Type, nodata, band descriptions, scale and colours are kept. A pixel has no data where the
-    nearest pixel of the source has none, with every way of resampling, so that scores and
-    classes agree on it.
+    Type, nodata value, band descriptions, scale and palette are kept. With either method, a pixel
+    is nodata where the nearest pixel of the source is, so that scores and classes agree.
 
     Args:
-        src_path: raster on the working grid, with a CRS.
-        grid: grid wanted.
-        dst_path: GeoTIFF to write; it appears when complete.
+        src_path: raster with a CRS.
+        grid: grid of the result.
+        dst_path: GeoTIFF to write.
         resample: ``"bilinear"`` for scores, ``"nearest"`` for classes.
-        progress: called with the part done, 0 to 1; False stops.
-        shown_as: file named in messages, where ``dst_path`` is only on the way to it.
+        progress: called with the fraction done, 0 to 1; returning False cancels.
+        shown_as: file name for messages, if ``dst_path`` is only an intermediate file.
 
     Raises:
-        InputError: the source cannot be read, or the folder cannot be written to.
+        InputError: the source cannot be read, or the folder is not writable.
         OutputError: the result cannot be written.
         CancelledError: ``progress`` returned False.
     """
     source, problem = gdal_call(gdal.OpenEx, src_path, gdal.OF_RASTER | gdal.OF_READONLY)
     if source is None:
-        raise InputError(f'"{src_path}" could not be read.', "", problem)
+        raise InputError(RasterTexts.cannot_read(path=src_path), details=problem)
     nodata = source.GetRasterBand(1).GetNoDataValue()
     blocks = [
         (x, y, min(_BLOCK_WIDTH, grid.width - x), min(_BLOCK_HEIGHT, grid.height - y))
@@ -265,12 +271,12 @@ def warp_to(
                     raise CancelledError
             writer.commit()
     finally:
-        # An error on its way up refers to what is here: the file would stay open.
+        # The traceback of an error refers to the locals here and would keep the file open.
         source = None
 
 
 def _warped(source: gdal.Dataset, grid: Grid, method: str) -> np.ndarray:
-    """Warp all bands of a raster to a grid, (bands, H, W)."""
+    """Warp all bands of a raster to a grid; return (bands, H, W)."""
     first = source.GetRasterBand(1)
     nodata = first.GetNoDataValue()
     target = memory_dataset(grid, source.RasterCount, first.DataType)
@@ -282,14 +288,14 @@ def _warped(source: gdal.Dataset, grid: Grid, method: str) -> np.ndarray:
         source, target, method, unified_nodata=False, srcNodata=nodata, dstNodata=nodata
     )
     if not done or problem:
-        name, source = source.GetDescription(), None  # the error refers to what is here
-        raise InputError(f'"{name}" could not be read.', "", problem)
+        path, source = source.GetDescription(), None  # see warp_to
+        raise InputError(RasterTexts.cannot_read(path=path), details=problem)
     values = target.ReadAsArray()
     return values[None] if values.ndim == 2 else values
 
 
 class _Layout(TypedDict):
-    """Arguments of a writer."""
+    """Arguments of :class:`RasterWriter` that describe its bands."""
 
     bands: int
     dtype: DTypeLike
@@ -300,7 +306,7 @@ class _Layout(TypedDict):
 
 
 def _layout(source: gdal.Dataset) -> _Layout:
-    """Arguments of a writer for a raster with the bands of another."""
+    """Return the arguments of a writer for bands like those of another raster."""
     bands = [source.GetRasterBand(number + 1) for number in range(source.RasterCount)]
     table = bands[0].GetRasterColorTable()
     colours = None

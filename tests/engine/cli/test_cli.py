@@ -138,9 +138,9 @@ def test_the_size_of_pixels_is_asked_for_and_used(
     captioned = ["caption", *pair, "--system", "brightness"]
     for size, asked in (((), True), (("--pixel-size", "0.5"), False)):
         assert detect(pair, tmp_path / f"out{asked}.gpkg", *size) == 0
-        assert ("give it as the pixel size" in capsys.readouterr().err) is asked
+        assert ("The pixel size on the ground is not known" in capsys.readouterr().err) is asked
         assert main([*captioned, *size]) == 0
-        assert ("give it as the pixel size" in capsys.readouterr().err) is asked
+        assert ("The pixel size on the ground is not known" in capsys.readouterr().err) is asked
 
 
 @pytest.mark.usefixtures("_host")

@@ -275,7 +275,7 @@ def test_two_rasters_without_georeference(pair):
     assert (part.width, part.height) == (10, 25)
 
 
-def test_a_size_of_the_pixels_that_is_told(pair):
+def test_pixel_size_given_by_the_user(pair):
     before, after = pair((70, 80, None, ""), (70, 80, None, ""))
     common = common_grid(before, after, None, (0.5,), 1.0)
     assert common.output == common_grid(before, after, None, ()).output
@@ -290,8 +290,8 @@ def test_a_size_of_the_pixels_that_is_told(pair):
     assert small.working.width == 2
     assert small.warnings == (
         (
-            "With pixels of 0.01 m the images show 0.8 m by 0.7 m, too little to go by: "
-            "is the pixel size right?"
+            "At a pixel size of 0.01 m, the images show only 0.8 m by 0.7 m of ground, too little "
+            "to analyse. Is the pixel size right?"
         ),
     )
     for size in (0.0, -1.0, 1e-200, 1001.0, math.inf, math.nan):
@@ -299,13 +299,15 @@ def test_a_size_of_the_pixels_that_is_told(pair):
             common_grid(before, after, None, (0.5,), size)
 
 
-def test_a_size_that_is_told_gives_way_to_that_of_the_raster(pair):
+def test_the_rasters_pixel_size_overrides_the_users(pair):
     before, after = pair((60, 80, UTM_GRID, UTM), (60, 80, UTM_GRID, UTM))
     common = common_grid(before, after, None, (0.5,), 2.0)
     assert common.working == common.output
     assert common.pixel_size == pytest.approx(0.5, rel=1e-3)
-    assert common.warnings == ("The pixel size of 2 m is not used: the earlier raster says 0.5 m.",)
-    # In a batch, those that agree are no news.
+    assert common.warnings == (
+        ("The given pixel size of 2 m is ignored: the pixels of the earlier raster measure 0.5 m."),
+    )
+    # The same pixel size may be given for a whole batch: no warning where it is right.
     assert common_grid(before, after, None, (0.5,), 0.52).warnings == ()
 
 
@@ -444,7 +446,7 @@ def test_oblong_pixels_get_a_square_grid(pair):
     assert across == pytest.approx(math.sqrt(200) / 0.9996, rel=1e-3)
 
 
-def test_unlike_pixel_sizes_are_told(pair):
+def test_unlike_pixel_sizes_are_reported(pair):
     coarse = (500000.0, 1.5, 0.0, 5000000.0, 0.0, -1.5)
     before, after = pair((60, 80, UTM_GRID, UTM), (20, 27, coarse, UTM))
     common = common_grid(before, after, None, (0.5,))
