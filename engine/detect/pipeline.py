@@ -26,7 +26,7 @@ from ..raster.dates import is_iso_date, reversed_dates
 from ..raster.radiometry import joint_stretch
 from ..raster.reader import RasterSource
 from ..raster.writer import RasterWriter, warp_to
-from ..regions import ClassMaps, build_mask, extract
+from ..regions import ClassMaps, Components, build_mask, extract
 from ..regions.exchange import bind
 from ..regions.sieve import MIN_LENGTH_M, min_area_used
 from ..request import (
@@ -145,6 +145,7 @@ class _Run:
             RasterSource.open(request.before, request.bands_before, request.crs_before) as before,
             RasterSource.open(request.after, request.bands_after, request.crs_after) as after,
             outputs,
+            Components(str(outputs.folder), str(outputs.mask)) as found,
         ):
             with self._stage("reading"):
                 grid, pair = self._prepare(before, after, info)
@@ -159,8 +160,10 @@ class _Run:
             self._warnings += unknown
             run = self._run_info(before, after, grid, info, parsed)
             with self._stage("outlining"):
-                summary = self._mask(scored, grid.output, parsed, info, outputs)
-                written = self._regions(scored, grid.output, summary, run, device, info, outputs)
+                summary = self._mask(scored, grid.output, parsed, info, outputs, found)
+                written = self._regions(
+                    scored, grid.output, summary, run, device, info, outputs, found
+                )
             with self._stage("writing"):
                 outputs.commit()
         self._progress(Progress("done", 1.0))
@@ -295,9 +298,9 @@ class _Run:
         parsed: ParsedPrompt,
         info: SystemInfo,
         outputs: RunOutputs,
+        components: Components,
     ) -> MaskSummary:
         """Write the mask; of an exchange also the scores anew, without what does not fit."""
-        exchange = any(query.partners for query in parsed.queries)
         with contextlib.ExitStack() as stack:
             writer = stack.enter_context(
                 RasterWriter(
@@ -308,9 +311,9 @@ class _Run:
                     shown_as=str(outputs.mask),
                 )
             )
-            fitting = classes = None
-            if exchange:
-                classes = ClassMaps(scored.classes_before, scored.classes_after, info.classes)
+            classes = ClassMaps(scored.classes_before, scored.classes_after, info.classes)
+            fitting = None
+            if any(query.partners for query in parsed.queries):
                 fitting = stack.enter_context(
                     _score_writer(scored.score, grid, parsed.queries, str(outputs.score))
                 )
@@ -319,6 +322,7 @@ class _Run:
                 writer,
                 grid,
                 parsed.queries,
+                components,
                 threshold=self._request.threshold,
                 min_area=self._request.min_area,
                 classes=classes,
@@ -380,16 +384,14 @@ class _Run:
         device: str,
         info: SystemInfo,
         outputs: RunOutputs,
+        components: Components,
     ) -> WrittenChanges:
         request = self._request
         crs = layer_crs(grid.crs_wkt, request.crs)
         shapes = extract(
-            outputs.work("mask.tif"),
-            scored.score,
+            components,
             grid,
             run.parsed.queries,
-            classes_before_path=scored.classes_before,
-            classes_after_path=scored.classes_after,
             class_names=info.classes,
             simplify=request.simplify,
             crs=crs if request.crs else None,

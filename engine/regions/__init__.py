@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from .components import Components
 from .extraction import ClassMaps, MaskSummary, build_mask, extract
 
-__all__ = ["ClassMaps", "MaskSummary", "build_mask", "extract"]
+__all__ = ["ClassMaps", "Components", "MaskSummary", "build_mask", "extract"]

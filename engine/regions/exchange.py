@@ -38,24 +38,9 @@ class ExchangeRule:
     bound: np.ndarray
     own: np.ndarray
 
-    @property
-    def bins(self) -> int:
-        """Counts that are needed of a component: one for each class, and unknown."""
-        return self.wanted.shape[1] + 1
-
-    def other(self, values: np.ndarray, before: np.ndarray, after: np.ndarray) -> np.ndarray:
-        """Return the class on the other date.
-
-        Args:
-            values: (H, W) number of the query from 1, 0 for none.
-            before: (H, W) class on the earlier date; any number from K on is unknown.
-            after: the same for the later date.
-
-        Returns:
-            (H, W) uint8, K for unknown.
-        """
-        found = np.where(self.appeared[values], before, after)
-        return np.minimum(found, self.bins - 1).astype(np.uint8)
+    def other(self, value: np.ndarray, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+        """Return, of (C, K + 1) pixels of each class on both dates, those on the other date."""
+        return np.where(self.appeared[value][:, None], before, after)
 
     def agrees(self, value: np.ndarray, counts: np.ndarray) -> np.ndarray:
         """Tell which components have a class that their query wants.

@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Score raster to mask, and mask to regions with their facts, both streamed.
+"""Score raster to mask, and to regions with their facts, in strips of full width.
 
-Rasters are read in strips of full width. Components are joined across the border of
-strips, so that where a strip ends leaves no trace. What is held in memory is one
-strip, one number per component that crosses a border (:func:`build_mask`), and the
-runs of the components that are not yet closed (:func:`extract`): memory follows the
-width of the raster, not the height. Noise is bounded: where a strip has more runs or
-regions than any real change, the smallest are left out (:class:`Sieve`), and a region
-with millions of runs is cut.
+Components are labelled once (:class:`Components`), in the first of three passes: label the
+strips, write the mask without the components that do not stay (:class:`Sieve`), describe
+those that stay. Where a strip ends leaves no trace. Memory follows the width of the raster,
+not its height, and noise is bounded: where a strip has more runs or regions than any real
+change, the smallest are dropped, and a region with millions of runs is cut.
 """
 
 from __future__ import annotations
@@ -15,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Callable, Optional
 
 import numpy as np
@@ -24,24 +22,21 @@ from osgeo import gdal
 from ..errors import InputError
 from ..raster.geodesy import PixelAreas
 from ..raster.grid import Grid
-from ..raster.runs import Runs, components, find_runs, label_runs, touching
+from ..raster.runs import Runs, find_runs, label_runs
 from ..raster.support import gdal_call
 from ..raster.writer import RasterWriter
 from ..request import MASK_NODATA, MASK_VALUES, SCORE_SCALE, Query
+from .components import Components, Held, sums_of
 from .exchange import rule_of
 from .facts import NewRoads, RegionDescriber, RegionShape
-from .sieve import LeastLength, Sieve, ground_area, min_area_used
-
-__all__ = ["ClassMaps", "MaskSummary", "RegionShape", "build_mask", "extract", "min_area_used"]
+from .sieve import MinLength, Sieve
 
 _SCORE_NODATA = 255
 #: Pixels that a strip may hold, but it has 256 rows (the height of a tile) at least.
 _STRIP_PIXELS = 1 << 24
 _STRIP_STEP = 256
-#: Runs of unclosed components that are held; with more, regions end where the strip does.
-_MAX_HELD = 1 << 20
 
-#: Told the fraction done, in [0, 1]; may raise to stop.
+#: Given the fraction done, in [0, 1]; may raise to stop.
 FractionCallback = Callable[[float], None]
 
 
@@ -92,6 +87,7 @@ def build_mask(
     writer: RasterWriter,
     grid: Grid,
     queries: Sequence[Query],
+    components: Components,
     *,
     threshold: float = 0.5,
     min_area: Optional[float] = None,
@@ -111,10 +107,11 @@ def build_mask(
         writer: open, one band of uint8 on ``grid``; it is neither committed nor aborted here.
         grid: of both rasters.
         queries: one per band.
+        components: empty; filled with the regions of the mask, for :func:`extract`.
         threshold: in (0, 1).
         min_area: in m2; None is the larger of 20 m2 and 4 pixels. Without georeference the
-            smallest region always has 4 pixels. Unless it is 0, lines (roads, paths, railways)
-            shorter than 25 m are left out too.
+            smallest region always has 4 pixels. Unless it is 0, classes that have a minimum
+            length (roads, paths, railways) lose shorter regions too.
         classes: of both dates, on ``grid``; needed for queries with partners.
         fitting: gets the scores that agree with the mask; as ``writer``, but one band a query.
         progress: see :data:`FractionCallback`.
@@ -123,10 +120,11 @@ def build_mask(
         InputError: a raster cannot be read or does not fit.
         OutputError: the mask cannot be written.
     """
-    rule = rule_of(queries, classes.names) if classes is not None else None
-    sieve = Sieve(PixelAreas(grid), min_area, rule, LeastLength(grid, queries, min_area))
+    names = classes.names if classes is not None else ()
+    areas = PixelAreas(grid)
+    sieve = Sieve(areas, min_area, rule_of(queries, names), MinLength(grid, queries, min_area))
     strips = list(_strips(grid))
-    tell = progress or (lambda _: None)
+    report = progress or (lambda _: None)
     lut = np.array([0] + [MASK_VALUES[query.direction] for query in queries], dtype=np.uint8)
     changed = 0
     with contextlib.ExitStack() as stack:
@@ -137,30 +135,33 @@ def build_mask(
         scores = stack.enter_context(
             contextlib.closing(_Scores(score_path, grid, queries, threshold))
         )
-        maps = [opened(path) for path in (classes.before, classes.after)] if rule else []
-
-        def other(values: np.ndarray, y: int, height: int) -> Optional[np.ndarray]:
-            return rule.other(values, *(band.read(y, height) for band in maps)) if rule else None
-
+        maps = [opened(path) for path in (classes.before, classes.after)] if classes else []
         for index, (y, height) in enumerate(strips):
             values, valid = scores.read(y, height)
-            sieve.measure(values, valid, y, other(values, y, height))
-            tell(0.5 * (index + 1) / len(strips))
-        sieve.decide()
+            read = [band.read(y, height) for band in maps]
+            runs = sieve.without_noise(find_runs(values, y))
+            label, count = label_runs(runs)
+            sums = sums_of(runs, label, count, areas, scores.best, read, len(names), y)
+            strip = components.add(runs, label, sums, (y, y + height))
+            sieve.measure(strip, valid, y)
+            report(0.5 * (index + 1) / len(strips))
+        sieve.decide(components)
         for index, (y, height) in enumerate(strips):
-            values, valid = scores.read(y, height)
-            cleaned, unfit = sieve.clean(values, y, index, other(values, y, height))
-            mask = lut[cleaned]
+            strip = components[index]
+            stays, fits = sieve.judge(strip)
+            unfit = strip.take(~fits).runs.pixels(y, grid.width)
+            strip = components[index] = strip.take(stays)
+            mask = lut[_values(strip.runs, y, height, grid.width)]
             changed += int(np.count_nonzero(mask))
+            _, valid = scores.read(y, height)
             mask[~valid] = MASK_NODATA
             writer.write(0, y, mask[None])
             if fitting is not None:
                 fitting.write(0, y, scores.without(unfit, y, height))
-            tell(0.5 + 0.5 * (index + 1) / len(strips))
-    area = sieve.valid_area if sieve.areas.known else None
+            report(0.5 + 0.5 * (index + 1) / len(strips))
     return MaskSummary(
         sieve.valid_px,
-        area,
+        sieve.valid_area if areas.known else None,
         changed,
         sieve.kept,
         sieve.dropped,
@@ -171,13 +172,10 @@ def build_mask(
 
 
 def extract(
-    mask_path: str,
-    score_path: str,
+    components: Components,
     grid: Grid,
     queries: Sequence[Query],
     *,
-    classes_before_path: Optional[str] = None,
-    classes_after_path: Optional[str] = None,
     class_names: Sequence[str] = (),
     simplify: float = 0.7,
     crs: Optional[str] = None,
@@ -185,59 +183,44 @@ def extract(
 ) -> Generator[RegionShape, None, None]:
     """Yield the regions of a mask, each as soon as the strips below cannot add to it.
 
-    The rasters are open until the last region is taken, or until the generator is closed:
-    use :func:`contextlib.closing` where taking them may end early.
-
     Args:
-        mask_path: as :func:`build_mask` writes it.
-        score_path: the raster that it was made from.
-        grid: of all rasters.
-        queries: one per band of the score raster.
-        classes_before_path: uint8 index into ``class_names`` for the earlier date.
-        classes_after_path: the same for the later date.
-        class_names: of the system.
+        components: as :func:`build_mask` leaves them; open until the last region is taken.
+        grid: of the mask.
+        queries: as given to :func:`build_mask`.
+        class_names: of the class maps.
         simplify: tolerance in pixels; 0 keeps the pixel outline.
         crs: CRS of the polygons; None is that of the grid.
         progress: see :data:`FractionCallback`.
 
     Raises:
-        InputError: a raster cannot be read or does not fit, or ``crs`` is not a CRS.
+        InputError: ``crs`` is not a CRS.
     """
-    with (
-        contextlib.closing(_Scores(score_path, grid, queries, 0.0)) as scores,
-        contextlib.closing(_Band(mask_path, grid)) as mask,
-        contextlib.ExitStack() as stack,
-    ):
-        classes = [
-            None if path is None else stack.enter_context(contextlib.closing(_Band(path, grid)))
-            for path in (classes_before_path, classes_after_path)
-        ]
-        roads = NewRoads(grid, queries)
-        describer = RegionDescriber(grid, queries, class_names, simplify, crs, roads)
-        assembler = _Assembler(PixelAreas(grid), len(class_names))
-        strips = list(_strips(grid))
-
-        def changed(y: int, height: int) -> np.ndarray:
-            kept = mask.read(y, height)
-            values, _ = scores.read(y, height)
-            values[(kept == 0) | (kept == MASK_NODATA)] = 0
-            return values
-
-        def near_roads(y: int, height: int) -> Optional[np.ndarray]:
-            if not roads.name:
-                return None
+    roads = NewRoads(grid, queries)
+    describer = RegionDescriber(grid, queries, class_names, simplify, crs, roads)
+    strips = list(_strips(grid))
+    held: Optional[Held] = None
+    for index, (y, height) in enumerate(strips):
+        strip = components[index]
+        if roads.name:
             top, bottom = max(0, y - roads.halo), min(grid.height, y + height + roads.halo)
-            return roads.near(changed(top, bottom - top))[y - top : y - top + height]
+            shown = np.zeros((bottom - top, grid.width), dtype=np.uint8)
+            for other, (start, rows) in enumerate(strips):
+                if start < bottom and start + rows > top:
+                    shown |= _values(components[other].runs, top, bottom - top, grid.width)
+            near = roads.near(shown)[y - top : y - top + height]
+            strip = replace(strip, sums=strip.sums.with_near(strip.near(near, y)))
+        complete, held = components.complete(index, strip, held)
+        yield from describer.describe(complete.runs, complete.label, complete.sums)
+        if progress is not None:
+            progress((index + 1) / len(strips))
 
-        for index, (y, height) in enumerate(strips):
-            near = near_roads(y, height)
-            values = changed(y, height)
-            read = [None if band is None else band.read(y, height) for band in classes]
-            last = index + 1 == len(strips)
-            for runs, label, facts in assembler.add(values, scores.best, read, near, y, last=last):
-                yield from describer.describe(runs, label, facts)
-            if progress is not None:
-                progress((index + 1) / len(strips))
+
+def _values(runs: Runs, y: int, height: int, width: int) -> np.ndarray:
+    """(height, width) uint8 values of the pixels of runs, from row ``y``; 0 elsewhere."""
+    values = np.zeros((height, width), dtype=np.uint8)
+    runs = runs.take((runs.row >= y) & (runs.row < y + height))
+    values.ravel()[runs.pixels(y, width)] = np.repeat(runs.value, runs.length)
+    return values
 
 
 def _strips(grid: Grid) -> Iterator[tuple[int, int]]:
@@ -317,88 +300,3 @@ class _Scores:
         scores = np.stack([self._raster.read(y, height, band) for band in bands])
         scores.reshape(self._bands, -1)[:, pixels] = 0
         return scores
-
-
-class _Assembler:
-    """Joins components over strips and hands them on when they are complete."""
-
-    def __init__(self, areas: PixelAreas, names: int) -> None:
-        self._areas = areas
-        self._names = names
-        self._runs = Runs.empty()
-        self._label = np.zeros(0, dtype=np.int64)
-        self._facts = np.zeros((0, self._columns))
-
-    @property
-    def _columns(self) -> int:
-        """Pixels, m2, score, column, row, counts of classes on both dates, near a new road."""
-        return 5 + 2 * (self._names + 1) + 1
-
-    def add(
-        self,
-        values: np.ndarray,
-        score: np.ndarray,
-        classes: Sequence[Optional[np.ndarray]],
-        near: Optional[np.ndarray],
-        y: int,
-        *,
-        last: bool,
-    ) -> Iterator[tuple[Runs, np.ndarray, np.ndarray]]:
-        """Add a strip and yield complete components as (runs, label from 0, sums (N, columns))."""
-        fresh = find_runs(values, y)
-        label, count = label_runs(fresh)
-        facts = self._sums(fresh, label, count, score, classes, near, y)
-        one, other = touching(self._runs.take(self._runs.row == y - 1), fresh.take(fresh.row == y))
-        held = len(self._facts)
-        above = self._label[self._runs.row == y - 1][one]
-        root, total = components(held + count, above, label[fresh.row == y][other] + held)
-        merged = np.zeros((total, self._columns))
-        np.add.at(merged, root, np.concatenate([self._facts, facts]))
-        runs = Runs.join(self._runs, fresh)
-        label = root[np.concatenate([self._label, label + held])]
-        going_on = np.zeros(total, dtype=bool)
-        if not last and len(runs) <= _MAX_HELD:
-            going_on[label[runs.row == y + len(values) - 1]] = True
-        number = np.where(going_on, np.cumsum(going_on), np.cumsum(~going_on)) - 1
-        stays = going_on[label]
-        self._runs, self._label = runs.take(stays), number[label[stays]]
-        self._facts = merged[going_on]
-        if not going_on.all():
-            yield runs.take(~stays), number[label[~stays]], merged[~going_on]
-
-    def _sums(
-        self,
-        runs: Runs,
-        label: np.ndarray,
-        count: int,
-        score: np.ndarray,
-        classes: Sequence[Optional[np.ndarray]],
-        near: Optional[np.ndarray],
-        y: int,
-    ) -> np.ndarray:
-        width = score.shape[1]
-        pixels = runs.pixels(y, width)
-        owner = np.repeat(label, runs.length)
-        middle = (runs.x0 + runs.x1) / 2
-        weights = (
-            runs.length,
-            ground_area(runs, self._areas),
-            None,
-            runs.length * middle,
-            runs.length * (runs.row + 0.5),
-        )
-        sums = np.zeros((count, self._columns))
-        for column, weight in enumerate(weights):
-            if weight is not None:
-                sums[:, column] = np.bincount(label, weights=weight, minlength=count)
-        sums[:, 2] = np.bincount(owner, weights=score.ravel()[pixels], minlength=count)
-        bins = self._names + 1
-        for date, raster in enumerate(classes):
-            if raster is None:
-                continue
-            found = np.minimum(raster.ravel()[pixels], self._names)
-            counted = np.bincount(owner * bins + found, minlength=count * bins)
-            sums[:, 5 + date * bins : 5 + (date + 1) * bins] = counted.reshape(count, bins)
-        if near is not None:
-            sums[:, -1] = np.bincount(owner, weights=near.ravel()[pixels], minlength=count)
-        return sums

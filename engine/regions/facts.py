@@ -17,6 +17,7 @@ from ..raster.grid import Grid
 from ..raster.runs import Runs
 from ..raster.support import gdal_call, same_crs, spatial_reference
 from ..request import APPEARED, REMOVED, SCORE_SCALE, Query, Region
+from .components import Sums
 from .outline import Polygon, perimeter, simplify, to_wkb, trace
 
 #: A region is line-like from this ratio of length to width.
@@ -151,23 +152,22 @@ class RegionDescriber:
         g = grid.geotransform
         self._mirrored = g[1] * g[5] - g[2] * g[4] > 0
 
-    def describe(self, runs: Runs, label: np.ndarray, sums: np.ndarray) -> Iterator[RegionShape]:
+    def describe(self, runs: Runs, label: np.ndarray, sums: Sums) -> Iterator[RegionShape]:
         """Yield the region of each component.
 
         Args:
             runs: sorted runs of whole components.
             label: (N,) component of each run, from 0.
-            sums: (C, 5 + 2 (K + 1) + 1) per component: pixels, m2, score (of 254), column, row,
-                then pixels of each of K classes and of none, on both dates, and those near a
-                new road.
+            sums: over the pixels of the components.
         """
         value = np.zeros(len(sums), dtype=np.int64)
         value[label] = runs.value
         for index, outline in enumerate(trace(runs, label, len(sums))):
-            yield self._shape(int(value[index]) - 1, outline, sums[index])
+            yield self._shape(int(value[index]) - 1, outline, sums.take(slice(index, index + 1)))
 
-    def _shape(self, query: int, outline: list[Polygon], sums: np.ndarray) -> RegionShape:
-        pixels, ground = float(sums[0]), float(sums[1])
+    def _shape(self, query: int, outline: list[Polygon], sums: Sums) -> RegionShape:
+        pixels, ground = float(sums.pixels[0]), float(sums.area[0])
+        column, row = sums.centroid[0].tolist()
         polygons = simplify(outline, self._tolerance)
         geometry = self._on_map(polygons)
         xmin, xmax, ymin, ymax = geometry.GetEnvelope()
@@ -178,13 +178,13 @@ class RegionDescriber:
             direction=self._queries[query].direction,
             from_class=before,
             to_class=after,
-            score=round(float(sums[2]) / pixels / SCORE_SCALE, 4),
+            score=round(float(sums.score[0]) / SCORE_SCALE, 4),
             area_m2=ground if ground > 0 else None,
             area_px=int(pixels),
             length_m=self._length(polygons, pixels, ground) if self._lines[query] else None,
-            position=self._compass.position(float(sums[3]) / pixels, float(sums[4]) / pixels) or "",
+            position=self._compass.position(column, row) or "",
             bounds=(xmin, ymin, xmax, ymax),
-            along=self._roads.name if sums[-1] > 0 and self._roads.is_thing(query) else "",
+            along=self._roads.name if sums.near.any() and self._roads.is_thing(query) else "",
         )
         return RegionShape(query, bytes(geometry.ExportToWkb(ogr.wkbNDR)), region)
 
@@ -222,12 +222,11 @@ class RegionDescriber:
         length = (half + math.sqrt(root)) / 2
         return length if length * length / ground >= _MIN_ELONGATION else None
 
-    def _change_of_class(self, query: int, sums: np.ndarray) -> tuple[Optional[str], Optional[str]]:
+    def _change_of_class(self, query: int, sums: Sums) -> tuple[Optional[str], Optional[str]]:
         """Class on both dates; what appeared cannot be what was there, nor the reverse."""
-        bins = len(self._names) + 1
         own = self._own_class(query)
         direction = self._queries[query].direction
-        before, after = sums[5 : 5 + bins], sums[5 + bins : 5 + 2 * bins]
+        before, after = sums.before, sums.after
         came, went = direction == APPEARED, direction == REMOVED
         from_class = own if went and own else self._majority(before, own if came else None)
         to_class = own if came and own else self._majority(after, own if went else None)
@@ -242,7 +241,7 @@ class RegionDescriber:
 
     def _majority(self, counts: np.ndarray, excluded: Optional[str]) -> Optional[str]:
         own = self._names.index(excluded) if excluded in self._names else -1
-        most = int(class_of_most(counts[None], np.array([own]))[0])
+        most = int(class_of_most(counts, np.array([own]))[0])
         return self._names[most] if most >= 0 else None
 
 

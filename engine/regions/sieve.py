@@ -12,8 +12,9 @@ import numpy as np
 from ..classes import is_line
 from ..raster.geodesy import PixelAreas
 from ..raster.grid import Grid
-from ..raster.runs import Runs, components, find_runs, label_runs, touching
+from ..raster.runs import Runs
 from ..request import Query
+from .components import Components, Strip
 from .exchange import ExchangeRule
 
 #: A region is never smaller than either of these by default.
@@ -42,7 +43,7 @@ def min_area_used(min_area: Optional[float], pixel_size: Optional[float]) -> Opt
     return max(_MIN_AREA_M2, _MIN_AREA_PX * pixel_size**2) if min_area is None else min_area
 
 
-class LeastLength:
+class MinLength:
     """The length below which what is line-like (roads, paths, railways) is left out.
 
     A region counts as long as the diagonal of its bounding box; a winding one is longer.
@@ -58,7 +59,7 @@ class LeastLength:
         self._sides = grid.ground_sides
         self.used = bool(self._lines.any()) and self._sides is not None and min_area != 0
 
-    def reaches(self, value: np.ndarray, box: np.ndarray) -> np.ndarray:
+    def reached(self, value: np.ndarray, box: np.ndarray) -> np.ndarray:
         """Tell which components are long enough.
 
         Args:
@@ -71,45 +72,47 @@ class LeastLength:
         return ~self._lines[value] | (np.hypot(across, down) >= MIN_LENGTH_M)
 
 
-def ground_area(runs: Runs, areas: PixelAreas) -> np.ndarray:
-    """(N,) area in m2 of each run; 0 without georeference."""
-    if not areas.known:
-        return np.zeros(len(runs))
-    return runs.length * areas.at((runs.x0 + runs.x1) / 2, runs.row + 0.5)
-
-
 @dataclass(frozen=True)
-class _Labelled:
-    """The components of a strip.
+class _Facts:
+    """What C components are judged by.
 
     Attributes:
-        runs: of the strip.
-        label: (N,) component of each run.
         facts: (C, 2 + bins) pixels, m2, and pixels of each class on the other date.
         box: (C, 4) first column and row, and the last ones with a minus sign.
         value: (C,) value of the pixels.
-        border: (C,) number of a component that reaches the first or last row, -1 for others.
     """
 
-    runs: Runs
-    label: np.ndarray
     facts: np.ndarray
     box: np.ndarray
     value: np.ndarray
-    border: np.ndarray
+
+    def take(self, which: np.ndarray) -> _Facts:
+        return _Facts(self.facts[which], self.box[which], self.value[which])
+
+    @staticmethod
+    def joined(strips: Sequence[_Facts], root: np.ndarray, count: int) -> _Facts:
+        """Return the facts of (count,) joined components; ``root`` is that of each node."""
+        facts = np.concatenate([strip.facts for strip in strips])
+        total = np.zeros((count, facts.shape[1]))
+        np.add.at(total, root, facts)
+        box = np.full((count, 4), np.iinfo(np.int64).max)
+        np.minimum.at(box, root, np.concatenate([strip.box for strip in strips]))
+        value = np.zeros(count, dtype=np.int64)
+        value[root] = np.concatenate([strip.value for strip in strips])
+        return _Facts(total, box, value)
 
 
 class Sieve:
     """Decides which components stay, strip by strip.
 
-    A component inside one strip is judged in that strip. One that reaches the first or
-    last row of a strip is a node of a graph that joins the strips, and judged at the end.
+    A component inside one strip is judged by itself, one that crosses strips by the facts of
+    all its nodes, which are kept until :meth:`decide`.
 
     Args:
         areas: of the pixels.
         min_area: in m2; None for the default.
         rule: of an exchange; None keeps every class.
-        least_length: of lines; None keeps every length.
+        min_length: of lines; None keeps every length.
 
     Attributes:
         short: regions that are large enough, but were left out since they are short lines.
@@ -124,11 +127,11 @@ class Sieve:
         areas: PixelAreas,
         min_area: Optional[float],
         rule: Optional[ExchangeRule] = None,
-        least_length: Optional[LeastLength] = None,
+        min_length: Optional[MinLength] = None,
     ) -> None:
-        self.areas = areas
+        self._areas = areas
         self._rule = rule
-        self._least_length = least_length
+        self._min_length = min_length
         self.short = 0
         self._min_m2 = _MIN_AREA_M2 if min_area is None else min_area * (1 - 1e-9)
         self._min_px = _MIN_AREA_PX if min_area is None or not areas.known else 1
@@ -136,67 +139,44 @@ class Sieve:
         self.kept, self.dropped = 0, 0
         self.narrowest, self.least_px = 1, 0
         self._sizes = np.zeros(_COUNTED_PX + 1, dtype=np.int64)  # regions that stay, by pixels
-        self._columns = 2 + (0 if rule is None else rule.bins)
-        self._nodes: list[np.ndarray] = []  # (n, columns) facts of border components, by strip
-        self._boxes: list[np.ndarray] = []  # (n, 4) their bounding boxes
-        self._values: list[np.ndarray] = []  # (n,) their values
-        self._first: list[int] = []  # number of the first node of each strip
-        self._edges: list[np.ndarray] = []
-        self._count = 0
-        self._open: Optional[tuple[Runs, np.ndarray]] = None  # last row of the strip above
-        self._large = self._fits = np.zeros(0, dtype=bool)
+        self._nodes: list[_Facts] = []  # of each strip
+        self._large = self._fits = np.zeros(0, dtype=bool)  # of each node
 
-    def measure(
-        self, values: np.ndarray, valid: np.ndarray, y: int, other: Optional[np.ndarray] = None
-    ) -> None:
-        """First pass: facts of components and how they join.
+    def without_noise(self, runs: Runs) -> Runs:
+        """Drop the shortest runs of a strip that has too many."""
+        shortest = 1
+        while len(runs) > _MAX_RUNS:
+            shortest *= 2
+            runs = runs.take(runs.length >= shortest)
+        self.narrowest = max(self.narrowest, shortest)
+        return runs
+
+    def measure(self, strip: Strip, valid: np.ndarray, y: int) -> None:
+        """First pass: count the components of a strip, or keep the facts of its nodes.
 
         Args:
-            values: (H, W) uint8 number of the query from 1, 0 for none.
+            strip: next one from the top.
             valid: (H, W) bool: analysed.
-            y: row of the raster that the first row is.
-            other: (H, W) uint8 class on the other date; needed where there is a rule.
+            y: row of the raster at its top.
         """
         self._measure_valid(valid, y)
-        found = self._label(values, y, other)
-        runs, label, border = found.runs, found.label, found.border
-        inside = border < 0
-        self._count_kept(found.facts[inside], found.box[inside], found.value[inside])
-        self._first.append(self._count)
-        self._nodes.append(found.facts[~inside])
-        self._boxes.append(found.box[~inside])
-        self._values.append(found.value[~inside])
-        if self._open is not None and len(runs):
-            above, node = self._open
-            top = runs.row == y
-            one, under = touching(above, runs.take(top))
-            self._edges.append(
-                np.column_stack([node[one], border[label[top]][under] + self._count])
-            )
-        bottom = runs.row == y + len(values) - 1
-        self._open = runs.take(bottom), border[label[bottom]] + self._count
-        self._count += int((~inside).sum())
+        facts, inside = self._facts(strip), strip.node < 0
+        self._count_kept(facts.take(inside))
+        self._nodes.append(facts.take(~inside))
 
-    def decide(self) -> None:
-        """Between the passes: judge the components that cross strips."""
-        facts = np.concatenate(self._nodes or [np.zeros((0, self._columns))])
-        boxes = np.concatenate(self._boxes or [np.zeros((0, 4), dtype=np.int64)])
-        values = np.concatenate(self._values or [np.zeros(0, dtype=np.int64)])
-        edges = np.concatenate(self._edges or [np.zeros((0, 2), np.int64)])
-        root, count = components(len(facts), edges[:, 0], edges[:, 1])
-        total = np.zeros((count, self._columns))
-        np.add.at(total, root, facts)
-        box = np.full((count, 4), np.iinfo(np.int64).max)
-        np.minimum.at(box, root, boxes)
-        value = np.zeros(count, dtype=np.int64)
-        value[root] = values
-        self._count_kept(total, box, value)
-        self._raise_minimum(_MAX_REGIONS * len(self._first))
-        large, fits = self._judge(total, box, value)
+    def decide(self, components: Components) -> None:
+        """Between the passes: join the components that cross strips, and judge them."""
+        count = components.join()
+        root = components.root
+        total = _Facts.joined(self._nodes, root, count)
+        strips, self._nodes = len(self._nodes), []
+        self._count_kept(total)
+        self._raise_minimum(_MAX_REGIONS * strips)
+        large, fits = self._judge(total)
         self._large, self._fits = large[root], fits[root]
 
     def _raise_minimum(self, most: int) -> None:
-        """Leave the smallest regions out where there are too many."""
+        """Drop the smallest regions where there are too many."""
         at_least = np.cumsum(self._sizes[::-1])[::-1]  # regions of so many pixels or more
         if self.kept > most:
             fewer = np.flatnonzero(at_least <= most)
@@ -205,79 +185,42 @@ class Sieve:
             self.dropped += self.kept - int(at_least[self.least_px])
             self.kept = int(at_least[self.least_px])
 
-    def clean(
-        self, values: np.ndarray, y: int, strip: int, other: Optional[np.ndarray] = None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Second pass: set the pixels of components that do not stay to 0.
+    def judge(self, strip: Strip) -> tuple[np.ndarray, np.ndarray]:
+        """Second pass: (C,) whether components stay, and whether they fit the rule."""
+        large, fits = self._judge(self._facts(strip))
+        crosses = strip.node >= 0
+        large[crosses] = self._large[strip.node[crosses]]
+        fits[crosses] = self._fits[strip.node[crosses]]
+        return large & fits, fits
 
-        Returns:
-            (H, W) values; and the indices, in the flattened strip, of the pixels of components
-            that do not fit the rule.
-        """
-        found = self._label(values, y, other)
-        large, fits = self._judge(found.facts, found.box, found.value)
-        crossing = found.border >= 0
-        node = found.border[crossing] + self._first[strip]
-        large[crossing], fits[crossing] = self._large[node], self._fits[node]
-        width = values.shape[1]
-        kept = found.runs.take((large & fits)[found.label])
-        flat = np.zeros(values.size, dtype=np.uint8)
-        flat[kept.pixels(y, width)] = np.repeat(kept.value, kept.length)
-        return flat.reshape(values.shape), found.runs.take(~fits[found.label]).pixels(y, width)
+    def _facts(self, strip: Strip) -> _Facts:
+        sums = strip.sums
+        facts = np.column_stack([sums.pixels, sums.area])
+        if self._rule is not None:
+            other = self._rule.other(strip.value, sums.before, sums.after)
+            facts = np.column_stack([facts, other])
+        return _Facts(facts, strip.box, strip.value)
 
-    def _label(self, values: np.ndarray, y: int, other: Optional[np.ndarray]) -> _Labelled:
-        runs = self._without_noise(find_runs(values, y))
-        label, count = label_runs(runs)
-        facts = np.zeros((count, self._columns))
-        facts[:, 0] = np.bincount(label, weights=runs.length, minlength=count)
-        facts[:, 1] = np.bincount(label, weights=ground_area(runs, self.areas), minlength=count)
-        if self._rule is not None and other is not None:
-            bins = self._rule.bins
-            owner = np.repeat(label, runs.length) * bins
-            owner += other.ravel()[runs.pixels(y, values.shape[1])]
-            facts[:, 2:] = np.bincount(owner, minlength=count * bins).reshape(count, bins)
-        box = np.zeros((count, 4), dtype=np.int64)
-        if count and self._least_length is not None and self._least_length.used:
-            order = np.argsort(label, kind="stable")
-            sides = np.column_stack([runs.x0, runs.row, 1 - runs.x1, -runs.row])[order]
-            box = np.minimum.reduceat(sides, np.searchsorted(label[order], np.arange(count)))
-        value = np.zeros(count, dtype=np.int64)
-        value[label] = runs.value
-        on_border = np.zeros(count, dtype=bool)
-        on_border[label[(runs.row == y) | (runs.row == y + len(values) - 1)]] = True
-        border = np.where(on_border, np.cumsum(on_border) - 1, -1)
-        return _Labelled(runs, label, facts, box, value, border)
-
-    def _without_noise(self, runs: Runs) -> Runs:
-        shortest = 1
-        while len(runs) > _MAX_RUNS:
-            shortest *= 2
-            runs = runs.take(runs.length >= shortest)
-        self.narrowest = max(self.narrowest, shortest)
-        return runs
-
-    def _judge(
-        self, facts: np.ndarray, box: np.ndarray, value: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _judge(self, of: _Facts) -> tuple[np.ndarray, np.ndarray]:
         """(C,) whether components are large and long enough, and whether they fit the rule."""
-        large = self._has_area(facts) & self._has_length(box, value)
+        large = self._has_area(of) & self._has_length(of)
         if self._rule is None:
-            return large, np.ones(len(facts), dtype=bool)
-        return large, self._rule.agrees(value, facts[:, 2:])
+            return large, np.ones(len(large), dtype=bool)
+        return large, self._rule.agrees(of.value, of.facts[:, 2:])
 
-    def _has_area(self, facts: np.ndarray) -> np.ndarray:
-        large = facts[:, 0] >= self._min_px
-        return large & (facts[:, 1] >= self._min_m2) if self.areas.known else large
+    def _has_area(self, of: _Facts) -> np.ndarray:
+        large = of.facts[:, 0] >= self._min_px
+        return large & (of.facts[:, 1] >= self._min_m2) if self._areas.known else large
 
-    def _has_length(self, box: np.ndarray, value: np.ndarray) -> np.ndarray:
-        if self._least_length is None:
-            return np.ones(len(value), dtype=bool)
-        return self._least_length.reaches(value, box)
+    def _has_length(self, of: _Facts) -> np.ndarray:
+        if self._min_length is None:
+            return np.ones(len(of.value), dtype=bool)
+        return self._min_length.reached(of.value, of.box)
 
-    def _count_kept(self, facts: np.ndarray, box: np.ndarray, value: np.ndarray) -> None:
-        large, fits = self._judge(facts, box, value)
-        self.short += int((self._has_area(facts) & ~self._has_length(box, value)).sum())
-        pixels = facts[large & fits, 0].astype(np.int64)
+    def _count_kept(self, of: _Facts) -> None:
+        large, fits = self._judge(of)
+        self.short += int((self._has_area(of) & ~self._has_length(of)).sum())
+        pixels = of.facts[large & fits, 0].astype(np.int64)
         self._sizes += np.bincount(np.minimum(pixels, _COUNTED_PX), minlength=_COUNTED_PX + 1)
         self.kept += len(pixels)
         self.dropped += int((~large).sum())
@@ -285,11 +228,11 @@ class Sieve:
     def _measure_valid(self, valid: np.ndarray, y: int) -> None:
         height, width = valid.shape
         self.valid_px += int(np.count_nonzero(valid))
-        if not self.areas.known:
+        if not self._areas.known:
             return
         edges = np.unique(np.linspace(0, width, min(width, 64) + 1).astype(np.int64))
         count = np.add.reduceat(valid, edges[:-1], axis=1, dtype=np.int64)
         columns, rows = np.meshgrid((edges[:-1] + edges[1:]) / 2, y + np.arange(height) + 0.5)
         self.valid_area += float(
-            (count.ravel() * self.areas.at(columns.ravel(), rows.ravel())).sum()
+            (count.ravel() * self._areas.at(columns.ravel(), rows.ravel())).sum()
         )

@@ -38,6 +38,7 @@ class Case:
         self.grid = grid or grid_of(width, height)
         self.score, self.mask = str(folder / "score.tif"), str(folder / "mask.tif")
         self.raster("score.tif", *planes)
+        self.components = regions.Components()
 
     def raster(self, name: str, *planes: np.ndarray) -> str:
         with RasterWriter(str(self.folder / name), self.grid, len(planes)) as writer:
@@ -46,8 +47,12 @@ class Case:
         return str(self.folder / name)
 
     def build(self, **options: object) -> regions.MaskSummary:
+        self.components.close()
+        self.components = regions.Components(str(self.folder))
         with RasterWriter(self.mask, self.grid, nodata=255) as writer:
-            summary = regions.build_mask(self.score, writer, self.grid, self.queries, **options)
+            summary = regions.build_mask(
+                self.score, writer, self.grid, self.queries, self.components, **options
+            )
             writer.commit()
         return summary
 
@@ -55,4 +60,4 @@ class Case:
         return gdal.Open(self.mask).ReadAsArray()
 
     def extract(self, **options: object) -> list[RegionShape]:
-        return list(regions.extract(self.mask, self.score, self.grid, self.queries, **options))
+        return list(regions.extract(self.components, self.grid, self.queries, **options))

@@ -12,7 +12,7 @@ import pytest
 from osgeo import ogr
 from region_case import Case
 
-from changescribe.engine.regions import extraction, sieve
+from changescribe.engine.regions import components, extraction, sieve
 from changescribe.engine.request import Query
 
 HOUSES = Query("houses", "appeared")
@@ -65,7 +65,7 @@ def test_too_many_regions_raise_the_minimum_area(
 def test_a_region_with_too_many_runs_is_cut(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(extraction, "_MAX_HELD", 10)
+    monkeypatch.setattr(components, "_MAX_HELD", 10)
     plane = np.full((32, 6), 200)
     case = Case(tmp_path, [plane], [HOUSES])
     assert case.build().regions == 1
@@ -81,7 +81,7 @@ def test_pure_noise_is_bounded(tmp_path: Path) -> None:
     case = Case(tmp_path, [plane], [HOUSES])
     used, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
     summary = case.build()
-    found = sum(1 for _ in extraction.extract(case.mask, case.score, case.grid, case.queries))
+    found = sum(1 for _ in extraction.extract(case.components, case.grid, case.queries))
     assert time.process_time() - start < 60
     assert found == summary.regions
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - used < 1e6  # kB
@@ -98,7 +98,7 @@ def test_noise_takes_seconds_and_little_memory(tmp_path: Path) -> None:
     summary = case.build()
     assert tick() - start < 30
     start = tick()
-    found = sum(1 for _ in extraction.extract(case.mask, case.score, case.grid, case.queries))
+    found = sum(1 for _ in extraction.extract(case.components, case.grid, case.queries))
     assert tick() - start < 120
     assert found == summary.regions > 1000
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - used < 1.5e6  # kB

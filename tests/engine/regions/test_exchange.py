@@ -54,14 +54,12 @@ def test_an_exchange_keeps_what_belongs_together(
     kept = np.ones((40, 40), dtype=bool)
     kept[2:38, 12:18] = False
     assert (scores == np.array([trees, roads]) * kept).all()
-    case.score = fitting
-    found = case.extract(
-        classes_before_path=maps.before, classes_after_path=maps.after, class_names=NAMES
-    )
+    found = case.extract(class_names=NAMES)
     assert {(shape.region.from_class, shape.region.to_class) for shape in found} == {
         ("tree", "road")
     }
     assert len(found) == 2
+    case.score = fitting
     case.build()  # without the rule: the mask of these scores is the same
     assert (case.values() == mask).all()
 

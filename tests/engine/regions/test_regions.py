@@ -321,15 +321,13 @@ def test_classes(
     plane = np.zeros((8, 8))
     plane[2:6, 2:6] = 200
     case = Case(tmp_path, [plane], [query])
-    case.build()
     paths = []
     for name, values in (("b.tif", before), ("a.tif", after)):
         classes = np.full((8, 8), 255)
         classes[2:6, 2:6] = np.reshape(values, (4, 4))
         paths.append(case.raster(name, classes))
-    (found,) = case.extract(
-        classes_before_path=paths[0], classes_after_path=paths[1], class_names=NAMES
-    )
+    case.build(classes=extraction.ClassMaps(*paths, NAMES))
+    (found,) = case.extract(class_names=NAMES)
     assert (found.region.from_class, found.region.to_class) == expected
 
 
@@ -376,14 +374,15 @@ def test_along_is_said_only_within_30_m(tmp_path: Path, gap: int, near: bool) ->
 
 
 def test_rasters_must_fit(tmp_path: Path) -> None:
-    case = Case(tmp_path, [np.full((4, 4), 200)], [ROADS])
-    case.build()
-    with pytest.raises(InputError, match="bands"):
-        list(extraction.extract(case.mask, case.score, case.grid, [ROADS, TREES]))
-    with pytest.raises(InputError, match="grid"):
-        list(extraction.extract(case.mask, case.score, grid_of(5, 5), [ROADS]))
-    with pytest.raises(InputError, match="cannot be read"):
-        list(extraction.extract(str(tmp_path / "none.tif"), case.score, case.grid, [ROADS]))
+    for problem, changes in (
+        ("bands", {"queries": (ROADS, TREES)}),
+        ("grid", {"grid": grid_of(5, 5)}),
+        ("cannot be read", {"score": str(tmp_path / "none.tif")}),
+    ):
+        case = Case(tmp_path, [np.full((4, 4), 200)], [ROADS])
+        vars(case).update(changes)
+        with pytest.raises(InputError, match=problem):
+            case.build()
 
 
 @pytest.mark.usefixtures("small_strips")
@@ -426,19 +425,11 @@ def test_closing_lets_go_of_the_files(tmp_path: Path) -> None:
     plane[0:3, 0:3] = plane[20:23, 0:3] = 200
     case = Case(tmp_path, [plane], [HOUSES])
     case.build()
-    classes = case.raster("classes.tif", plane)
-    shapes = extraction.extract(
-        case.mask,
-        case.score,
-        case.grid,
-        case.queries,
-        classes_before_path=classes,
-        class_names=("road",),
-    )
+    shapes = extraction.extract(case.components, case.grid, case.queries)
     frame = shapes.gi_frame  # as the traceback of an error would, this keeps what is inside
-    with contextlib.closing(shapes):
-        next(shapes)
-        assert open_files(tmp_path) == {"score.tif", "mask.tif", "classes.tif"}
+    next(shapes)
+    assert len(open_files(tmp_path)) == 1  # the strips, without a name
+    case.components.close()
     assert frame is not None
     assert open_files(tmp_path) == set()
 
@@ -446,7 +437,6 @@ def test_closing_lets_go_of_the_files(tmp_path: Path) -> None:
 @needs_proc
 def test_an_error_does_not_keep_files_open(tmp_path: Path) -> None:
     case = Case(tmp_path, [np.full((4, 4), 200)], [ROADS])
-    case.build()
 
     def stop(_: float) -> None:
         assert open_files(tmp_path) & {"score.tif"}
@@ -454,9 +444,8 @@ def test_an_error_does_not_keep_files_open(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt) as first:
         case.build(progress=stop)
-    with pytest.raises(KeyboardInterrupt) as second:
-        case.extract(progress=stop)
-    assert open_files(tmp_path) == set(), (first, second)
+    case.components.close()
+    assert open_files(tmp_path) == set(), first
 
 
 def test_empty_score(tmp_path: Path) -> None:
