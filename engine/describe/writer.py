@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Optional
 
-from ..detect.scoring import Pair
+from ..detect.rasters import Pair
 from ..detect.tiling import plan
 from ..errors import CancelledError, InputError
 from ..raster.area import AreaMask

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The tile loop: two rasters and some queries become a score raster.
+"""From tiles to score rasters: read, predict, blend, write.
 
-A reader thread fetches the next batch of tiles while the system works on the
-present one. Memory is bounded by the batch and by the blender's strip of
-tiles, not by the rasters.
+A reader thread fetches the next batch of tiles while the system works on the current one. Memory
+is bounded by the batch and by the blender's strip of tiles, not by the rasters.
 """
 
 from __future__ import annotations
 
+import contextlib
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -18,212 +18,106 @@ import numpy as np
 
 from ..errors import CancelledError
 from ..raster.common_grid import much_larger, too_coarse
-from ..request import MASK_NODATA, SCORE_SCALE, Progress
+from ..raster.writer import RasterWriter, warp_to
+from ..regions import ClassMaps
+from ..request import MASK_NODATA, SCORE_SCALE
 from ..systems.base import CLASS_UNKNOWN
+from .run import Run, ScoreRasters
 from .tiling import Blender, plan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from ..hosts.base import Host
-    from ..raster.area import AreaMask
     from ..raster.grid import Grid
-    from ..raster.radiometry import Stretch
-    from ..raster.reader import RasterSource
-    from ..raster.writer import RasterWriter
-    from ..request import CancelledCallback, ParsedPrompt, ProgressCallback, Query
+    from ..request import ParsedPrompt, Query
     from ..systems.base import SystemInfo, TilePrediction
+    from .rasters import Pair
     from .tiling import Tile, TilePlan
 
+    #: Scores a batch of tiles: before and after, (B, H, W, 3) uint8.
+    Predict = Callable[[np.ndarray, np.ndarray], TilePrediction]
 
-@dataclass(frozen=True)
-class Pair:
-    """The two rasters of a run, and what turns their pixels into 8-bit colours."""
-
-    before: RasterSource
-    after: RasterSource
-    stretch_before: Stretch
-    stretch_after: Stretch
-    area: Optional[AreaMask] = None
-
-    def read(self, grid: Grid) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Read both dates on a grid.
-
-        Returns:
-            before and after, (H, W, 3) uint8, and where both are valid, (H, W) bool.
-        """
-        before, valid_before = self.before.read(grid)
-        after, valid_after = self.after.read(grid)
-        valid = valid_before & valid_after
-        if self.area is not None:
-            valid &= self.area.on(grid)
-        # Where one date is missing nothing may look like change.
-        colours = [
-            stretch.apply(array) * valid[..., None]
-            for stretch, array in ((self.stretch_before, before), (self.stretch_after, after))
-        ]
-        return colours[0], colours[1], valid
+_CLASSES = ("classes_before", "classes_after")
 
 
 @dataclass(frozen=True)
-class ScoreSink:
-    """Where scores and classes go: writers on the working grid."""
-
-    score: RasterWriter
-    classes_before: Optional[RasterWriter] = None
-    classes_after: Optional[RasterWriter] = None
-
-
-@dataclass
 class _Batch:
+    """B tiles as they were read.
+
+    Attributes:
+        tiles: B tiles.
+        before: (B, H, W, 3) uint8.
+        after: the same of the later date.
+        valid: (B, H, W) bool.
+    """
+
     tiles: list[Tile]
     before: np.ndarray
     after: np.ndarray
     valid: np.ndarray
 
 
-class TileLoop:
-    """Runs a system over all tiles of a grid.
+@dataclass(frozen=True)
+class _Answer:
+    """What a system found in one tile.
 
-    Args:
-        pair: the rasters; used by the reader thread alone while the loop runs.
-        grid: the working grid.
-        host: runs the system.
-        info: of the system.
-        queries: what to look for.
-        progress: told after every batch.
-        cancelled: asked before every batch, and by the host while it waits for one.
+    Attributes:
+        tile: the tile.
+        planes: (Q + 1, H, W) float32, scores and validity; None without valid pixels.
+        classes: per date (H, W) uint8, None where the system reports none.
     """
 
-    def __init__(
-        self,
-        pair: Pair,
-        grid: Grid,
-        host: Host,
-        info: SystemInfo,
-        queries: Sequence[Query],
-        progress: ProgressCallback,
-        cancelled: CancelledCallback,
-    ) -> None:
-        self._pair = pair
-        self._grid = grid
-        self._host = host
-        self._info = info
-        self._queries = queries
-        self._progress = progress
-        self._cancelled = cancelled
-        self._plan: TilePlan = plan(
-            grid.width, grid.height, info.tile_size, info.overlap, largest=info.largest_tile
-        )
-        self._written = False
-        #: Whether the system tells the class of the ground on both dates.
-        self.has_classes = False
-        self._notes: dict[str, None] = {}
-        # The last plane blends the validity with the weights of the scores.
-        self._blender = Blender(self._plan, len(queries) + 1)
+    tile: Tile
+    planes: Optional[np.ndarray] = None
+    classes: tuple[Optional[np.ndarray], ...] = (None, None)
 
-    def run(self, sink: ScoreSink) -> bool:
-        """Write the scores of all tiles.
 
-        Returns:
-            True if all tiles were done, False if the run was cancelled and part of them is
-            written.
+def score_tiles(run: Run, pair: Pair, host: Host) -> ScoreRasters:
+    """Score all tiles on the working grid, and bring the rasters to the output grid.
 
-        Raises:
-            CancelledError: before a row of tiles was finished, so that there is nothing to keep.
-        """
-        done = 0
-        start = time.monotonic()
-        self._report(0, None)
-        with ThreadPoolExecutor(1, thread_name_prefix="changescribe-reader") as reader:
-            for batch in self._batches(reader):
-                if self._cancelled():
-                    return self._stop()
-                try:
-                    self._do(batch, sink)
-                except CancelledError:  # the host did not wait for the batch
-                    return self._stop()
-                done += len(batch.tiles)
-                left = (time.monotonic() - start) / done * (len(self._plan) - done)
-                self._report(done, left)
-        return True
+    Args:
+        run: the run.
+        pair: its rasters; the reader thread alone uses them.
+        host: has the system loaded.
 
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What the host and the system had to say of the batches, each once."""
-        return tuple(self._notes)
+    Raises:
+        CancelledError: before a row of tiles was finished, so that there is nothing to keep.
+    """
+    working, output, work = run.grid.working, run.grid.output, run.outputs.work
+    queries = queries_for(run.parsed, run.grid.pixel_size, run.system, sharp=run.request.sharp)
+    prefix = "" if working == output else "working_"
 
-    def _stop(self) -> bool:
-        if not self._written:
-            raise CancelledError
-        return False
+    def predict(before: np.ndarray, after: np.ndarray) -> TilePrediction:
+        return host.predict(run.system.name, before, after, queries, run.cancelled)
 
-    def _report(self, done: int, left: Optional[float]) -> None:
-        total = len(self._plan)
-        self._progress(
-            Progress("detecting", done / total, min(done + 1, total), total, seconds_left=left)
-        )
+    with contextlib.ExitStack() as stack:
+        path = work(f"{prefix}score.tif")
+        score = stack.enter_context(score_writer(run, path, working, queries))
+        classes = [
+            stack.enter_context(_class_writer(run, work(f"{prefix}{name}.tif")))
+            for name in _CLASSES
+        ]
+        complete, has_classes = _fill(run, pair, predict, score, classes)
+        for writer in (score, *classes):
+            writer.commit()
+    if prefix:
+        _to_output_grid(run, ("score", *_CLASSES) if has_classes else ("score",))
+    maps = ClassMaps(work("classes_before.tif"), work("classes_after.tif"), run.system.classes)
+    return ScoreRasters(work("score.tif"), output, maps if has_classes else None, complete)
 
-    def _batches(self, reader: ThreadPoolExecutor) -> Iterator[_Batch]:
-        tiles = iter(self._plan)
-        ahead = reader.submit(self._read, list(islice(tiles, self._info.batch_size)))
-        while True:
-            batch = ahead.result()
-            if not batch.tiles:
-                return
-            ahead = reader.submit(self._read, list(islice(tiles, self._info.batch_size)))
-            yield batch
 
-    def _read(self, tiles: list[Tile]) -> _Batch:
-        size = self._plan.tile_size
-        before = np.zeros((len(tiles), size, size, 3), np.uint8)
-        after = np.zeros_like(before)
-        valid = np.zeros((len(tiles), size, size), bool)
-        for i, tile in enumerate(tiles):
-            window = self._grid.window(tile.x, tile.y, tile.width, tile.height)
-            before[i], after[i], valid[i] = self._pair.read(window)
-        return _Batch(tiles, before, after, valid)
-
-    def _do(self, batch: _Batch, sink: ScoreSink) -> None:
-        asked = np.flatnonzero(batch.valid.any(axis=(1, 2)))
-        prediction: Optional[TilePrediction] = None
-        if asked.size:
-            prediction = self._host.predict(
-                self._info.name,
-                batch.before[asked],
-                batch.after[asked],
-                self._queries,
-                self._cancelled,
-            )
-            self._notes.update(dict.fromkeys(prediction.notes))
-        row_of = {int(tile): row for row, tile in enumerate(asked)}
-        for i, tile in enumerate(batch.tiles):
-            row = row_of.get(i)
-            planes = None
-            if prediction is not None and row is not None:
-                valid = batch.valid[i]
-                planes = np.concatenate([prediction.scores[row] * valid, valid[None]])
-                self._write_classes(tile, prediction, row, valid, sink)
-            for block in self._blender.add(tile, planes):
-                sink.score.write(block.x, block.y, _to_bytes(block.array))
-                self._written = True
-
-    def _write_classes(
-        self, tile: Tile, prediction: TilePrediction, row: int, valid: np.ndarray, sink: ScoreSink
-    ) -> None:
-        core = self._plan.core(tile)
-        if core is None:
-            return
-        x0, y0, x1, y1 = core
-        inside = np.s_[y0 - tile.y : y1 - tile.y, x0 - tile.x : x1 - tile.x]
-        for classes, writer in (
-            (prediction.classes_before, sink.classes_before),
-            (prediction.classes_after, sink.classes_after),
-        ):
-            if classes is not None and writer is not None:
-                self.has_classes = True
-                known = np.where(valid, classes[row], CLASS_UNKNOWN).astype(np.uint8)
-                writer.write(x0, y0, known[inside][None])
+def score_writer(run: Run, path: str, grid: Grid, queries: Sequence[Query]) -> RasterWriter:
+    """Return a writer of scores, as the output contract wants them."""
+    return RasterWriter(
+        path,
+        grid,
+        bands=len(queries),
+        nodata=MASK_NODATA,
+        descriptions=[str(query) for query in queries],
+        scale=1 / SCORE_SCALE,
+        shown_as=str(run.outputs.score),
+    )
 
 
 def queries_for(
@@ -249,6 +143,108 @@ def queries_for(
     return tuple(replace(query, coarse=coarse) for query in parsed.queries)
 
 
+def _class_writer(run: Run, path: str) -> RasterWriter:
+    shown_as = str(run.outputs.score)
+    return RasterWriter(path, run.grid.working, nodata=CLASS_UNKNOWN, shown_as=shown_as)
+
+
+def _fill(
+    run: Run, pair: Pair, predict: Predict, score: RasterWriter, classes: Sequence[RasterWriter]
+) -> tuple[bool, bool]:
+    """Write what the system finds in the tiles.
+
+    Returns:
+        Whether all tiles are written, and whether the system reports classes.
+    """
+    grid, info = run.grid.working, run.system
+    tiles = plan(grid.width, grid.height, info.tile_size, info.overlap, largest=info.largest_tile)
+    # The last plane blends the validity with the weights of the scores.
+    blender = Blender(tiles, len(run.parsed.queries) + 1)
+    done, written, has_classes = 0, False, False
+    with ThreadPoolExecutor(1, thread_name_prefix="changescribe-reader") as reader:
+        batches = _read_ahead(reader, pair, grid, tiles, info.batch_size)
+        for answer in _answers(run, tiles, batches, predict):
+            for plane, writer in zip(answer.classes, classes):
+                has_classes |= _write_core(tiles, answer.tile, plane, writer)
+            for block in blender.add(answer.tile, answer.planes):
+                score.write(block.x, block.y, _to_bytes(block.array))
+                written = True
+            done += 1
+    if done < len(tiles) and not written:
+        raise CancelledError
+    return done == len(tiles), has_classes
+
+
+def _read_ahead(
+    reader: ThreadPoolExecutor, pair: Pair, grid: Grid, tiles: TilePlan, size: int
+) -> Iterator[_Batch]:
+    """Yield batches of tiles; the next one is read meanwhile."""
+
+    def read(batch: list[Tile]) -> _Batch:
+        side = tiles.tile_size
+        before = np.zeros((len(batch), side, side, 3), np.uint8)
+        after = np.zeros_like(before)
+        valid = np.zeros((len(batch), side, side), bool)
+        for i, tile in enumerate(batch):
+            window = grid.window(tile.x, tile.y, tile.width, tile.height)
+            before[i], after[i], valid[i] = pair.read(window)
+        return _Batch(batch, before, after, valid)
+
+    left = iter(tiles)
+    ahead = reader.submit(read, list(islice(left, size)))
+    while (batch := ahead.result()).tiles:
+        ahead = reader.submit(read, list(islice(left, size)))
+        yield batch
+
+
+def _answers(
+    run: Run, tiles: TilePlan, batches: Iterator[_Batch], predict: Predict
+) -> Iterator[_Answer]:
+    """Yield the system's answers, tile by tile, until the run is cancelled."""
+    done, total, start = 0, len(tiles), time.monotonic()
+    run.monitor.report("detecting", 0.0, 1, total)
+    for batch in batches:
+        if run.cancelled():
+            return
+        some = batch.valid.any(axis=(1, 2))
+        prediction = None
+        if some.any():
+            try:
+                prediction = predict(batch.before[some], batch.after[some])
+            except CancelledError:  # the host did not wait for the batch
+                return
+            run.monitor.warn(*prediction.notes)
+        for tile, valid, known, row in zip(batch.tiles, batch.valid, some, some.cumsum() - 1):
+            if prediction is None or not known:
+                yield _Answer(tile)
+            else:
+                yield _answer(tile, valid, prediction, row)
+        done += len(batch.tiles)
+        left = (time.monotonic() - start) / done * (total - done)
+        run.monitor.report("detecting", done / total, min(done + 1, total), total, left)
+
+
+def _answer(tile: Tile, valid: np.ndarray, prediction: TilePrediction, row: int) -> _Answer:
+    planes = np.concatenate([prediction.scores[row] * valid, valid[None]])
+    classes = (
+        None if plane is None else np.where(valid, plane[row], CLASS_UNKNOWN).astype(np.uint8)
+        for plane in (prediction.classes_before, prediction.classes_after)
+    )
+    return _Answer(tile, planes, tuple(classes))
+
+
+def _write_core(
+    tiles: TilePlan, tile: Tile, plane: Optional[np.ndarray], writer: RasterWriter
+) -> bool:
+    """Write the pixels of a tile that belong to it alone; tell whether there are any."""
+    core = tiles.core(tile)
+    if plane is None or core is None:
+        return False
+    x0, y0, x1, y1 = core
+    writer.write(x0, y0, plane[None, y0 - tile.y : y1 - tile.y, x0 - tile.x : x1 - tile.x])
+    return True
+
+
 def _to_bytes(planes: np.ndarray) -> np.ndarray:
     """Turn blended scores and validity, (Q + 1, h, w), into (Q, h, w) uint8 of the contract.
 
@@ -258,3 +254,21 @@ def _to_bytes(planes: np.ndarray) -> np.ndarray:
     scores, valid = planes[:-1], planes[-1] > 0.5
     values = np.clip(np.rint(scores * SCORE_SCALE), 0, SCORE_SCALE).astype(np.uint8)
     return np.where(valid, values, np.uint8(MASK_NODATA))
+
+
+def _to_output_grid(run: Run, names: Sequence[str]) -> None:
+    """Warp rasters of the working grid: scores are interpolated, classes are not."""
+    for number, name in enumerate(names):
+
+        def report(fraction: float, number: int = number) -> bool:
+            run.monitor.report("resampling", (number + fraction) / len(names))
+            return True
+
+        warp_to(
+            run.outputs.work(f"working_{name}.tif"),
+            run.grid.output,
+            run.outputs.work(f"{name}.tif"),
+            "bilinear" if name == "score" else "nearest",
+            report,
+            shown_as=str(run.outputs.score),
+        )

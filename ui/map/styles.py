@@ -60,7 +60,7 @@ _CAPTION_LINE = 28
 def colour_of(direction: str) -> str:
     """Return the colour of a direction, "#0072b2"; it is that of the engine's mask."""
     # Here, since QGIS styles results only after the engine has been loaded for a run.
-    from ...engine.detect.pipeline import MASK_COLOURS
+    from ...engine.detect.outlining import MASK_COLOURS
 
     value = MASK_VALUES.get(direction, MASK_VALUES[CHANGED])
     return QColor(*MASK_COLOURS[value][:3]).name()

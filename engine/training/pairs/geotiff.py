@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from osgeo import gdal, ogr
 
-from ...detect.scoring import Pair
+from ...detect.rasters import Pair
 from ...errors import InputError
 from ...raster.area import AreaMask
 from ...raster.common_grid import common_grid

@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From scores to mask, regions and captions.
+
+:func:`outline` needs a score raster and nothing of how it came about, so that it can be called
+again with another threshold.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+from typing import TYPE_CHECKING
+
+from ..raster.writer import RasterWriter
+from ..regions import Components, build_mask, extract
+from ..regions.exchange import bind
+from ..regions.sieve import MIN_LENGTH_M, min_area_used
+from ..request import MASK_NODATA, ChangeResult
+from ..results.changes_layer import ChangesWriter, RunInfo, layer_crs
+from .scoring import score_writer
+from .texts import DetectTexts
+
+if TYPE_CHECKING:
+    from ..regions import MaskSummary
+    from ..request import ParsedPrompt
+    from ..results.changes_layer import WrittenChanges
+    from .run import Run, ScoreRasters
+
+#: Colours of the mask (red, green, blue, alpha), safe for colour-blind readers; unchanged
+#: ground is transparent.
+MASK_COLOURS = {
+    0: (0, 0, 0, 0),
+    1: (0x00, 0x72, 0xB2, 255),
+    2: (0xD5, 0x5E, 0x00, 255),
+    3: (0xCC, 0x79, 0xA7, 255),
+}
+
+
+def outline(run: Run, scores: ScoreRasters) -> ChangeResult:
+    """Write mask and regions with captions into the run's working folder.
+
+    Args:
+        run: of its request, what a mask and regions depend on is ``threshold``, ``min_area``,
+            ``simplify`` and ``crs``.
+        scores: one band per query of the run; the raster itself is not changed.
+
+    Returns:
+        The result, with the final paths of the files.
+
+    Raises:
+        InputError: a raster does not fit, or the CRS asked for is not one.
+        OutputError: a file could not be written.
+    """
+    parsed, unknown = bind(run.parsed, scores.classes.names if scores.classes else ())
+    run.monitor.warn(*unknown)
+    info = _run_info(run, parsed)
+    with Components(str(run.outputs.folder), str(run.outputs.mask)) as components:
+        summary = _write_mask(run, scores, parsed, components)
+        written = _write_regions(run, scores, summary, info, components)
+    return ChangeResult(
+        run_id=info.run_id,
+        gpkg=str(run.outputs.gpkg),
+        mask=str(run.outputs.mask),
+        score=str(run.outputs.score),
+        parse=parsed,
+        regions=written.regions,
+        count=written.count,
+        counts=written.counts,
+        caption=written.caption,
+        area_analysed_m2=summary.area_analysed_m2,
+        date_before=info.date_before,
+        date_after=info.date_after,
+        system=info.system,
+        revision=info.revision,
+        device=run.device,
+        warnings=tuple(run.monitor.warnings),
+        partial=not scores.complete,
+    )
+
+
+def _write_mask(
+    run: Run, scores: ScoreRasters, parsed: ParsedPrompt, components: Components
+) -> MaskSummary:
+    """Write the mask; for an exchange also the scores, without those that do not fit it."""
+    with contextlib.ExitStack() as stack:
+        writer = stack.enter_context(
+            RasterWriter(
+                run.outputs.work("mask.tif"),
+                scores.grid,
+                nodata=MASK_NODATA,
+                colours=MASK_COLOURS,
+                shown_as=str(run.outputs.mask),
+            )
+        )
+        fitting = None
+        if any(query.partners for query in parsed.queries):
+            path = run.outputs.work("score.tif")
+            fitting = stack.enter_context(score_writer(run, path, scores.grid, parsed.queries))
+        summary = build_mask(
+            scores.score,
+            writer,
+            scores.grid,
+            parsed.queries,
+            components,
+            threshold=run.request.threshold,
+            min_area=run.request.min_area,
+            classes=scores.classes,
+            fitting=fitting,
+            progress=lambda fraction: run.monitor.report("outlining", 0.4 * fraction),
+        )
+        writer.commit()
+        if fitting is not None:
+            fitting.commit()
+    if summary.narrowest > 1:
+        run.monitor.warn(DetectTexts.noisy(pixels=summary.narrowest))
+    if summary.least_px:
+        run.monitor.warn(DetectTexts.too_many(pixels=summary.least_px))
+    if summary.short and not summary.regions:
+        run.monitor.warn(DetectTexts.too_short(metres=MIN_LENGTH_M, count=summary.short))
+    return summary
+
+
+def _write_regions(
+    run: Run, scores: ScoreRasters, summary: MaskSummary, info: RunInfo, components: Components
+) -> WrittenChanges:
+    """Write the GeoPackage: regions with captions, and the row of the run."""
+    crs = layer_crs(scores.grid.crs_wkt, run.request.crs)
+    shapes = extract(
+        components,
+        scores.grid,
+        info.parsed.queries,
+        class_names=scores.classes.names if scores.classes else (),
+        simplify=run.request.simplify,
+        crs=crs if run.request.crs else None,
+        progress=lambda fraction: run.monitor.report("outlining", 0.4 + 0.6 * fraction),
+    )
+    path = run.outputs.work("changes.gpkg")
+    with (
+        contextlib.closing(shapes),
+        ChangesWriter(path, crs, info, shown_as=str(run.outputs.gpkg)) as writer,
+    ):
+        count = 0
+        for shape in shapes:
+            writer.add(shape)
+            count += 1
+        if count > summary.regions:
+            run.monitor.warn(DetectTexts.cut())
+        return writer.finish(
+            device=run.device,
+            seconds=run.monitor.seconds,
+            area_analysed_m2=summary.area_analysed_m2,
+            warnings=tuple(run.monitor.warnings),
+            partial=not scores.complete,
+        )
+
+
+def _run_info(run: Run, parsed: ParsedPrompt) -> RunInfo:
+    request, pixel_size = run.request, run.grid.output.pixel_size
+    return RunInfo(
+        run_id=uuid.uuid4().hex,
+        prompt=request.prompt,
+        parsed=parsed,
+        before=full_path(request.before),
+        after=full_path(request.after),
+        date_before=run.dates[0],
+        date_after=run.dates[1],
+        system=run.system.name,
+        revision=run.system.revision,
+        pixel_size=pixel_size,
+        told_pixel_size=None if pixel_size else request.pixel_size,
+        threshold=request.threshold,
+        min_area=min_area_used(request.min_area, pixel_size),
+    )
+
+
+def full_path(path: str) -> str:
+    """Return the absolute path of a file; connection strings and archives stay as they are."""
+    return os.path.abspath(path) if os.path.exists(path) else path

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The two rasters of a request: opened, on a common grid, read as 8-bit colours."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Optional
+
+from ..raster.area import AreaMask
+from ..raster.common_grid import CommonGrid, common_grid
+from ..raster.reader import RasterSource
+from ..request import Extent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+
+    from ..raster.grid import Grid
+    from ..raster.radiometry import Stretch
+    from ..request import Area, ChangeRequest
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two rasters, and what turns their pixels into 8-bit colours."""
+
+    before: RasterSource
+    after: RasterSource
+    stretch_before: Stretch
+    stretch_after: Stretch
+    area: Optional[AreaMask] = None
+
+    def read(self, grid: Grid) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Read both dates on a grid.
+
+        Returns:
+            before and after, (H, W, 3) uint8, and where both are valid, (H, W) bool.
+        """
+        before, valid_before = self.before.read(grid)
+        after, valid_after = self.after.read(grid)
+        valid = valid_before & valid_after
+        if self.area is not None:
+            valid &= self.area.on(grid)
+        # Black on both dates where one is missing: nothing there may look like change.
+        inside = valid[..., None]
+        return (
+            self.stretch_before.apply(before) * inside,
+            self.stretch_after.apply(after) * inside,
+            valid,
+        )
+
+
+@contextlib.contextmanager
+def open_rasters(request: ChangeRequest) -> Iterator[tuple[RasterSource, RasterSource]]:
+    """Open the rasters of a request, with the bands and CRSs that it sets.
+
+    Raises:
+        InputError: a raster cannot be read.
+    """
+    with (
+        RasterSource.open(request.before, request.bands_before, request.crs_before) as before,
+        RasterSource.open(request.after, request.bands_after, request.crs_after) as after,
+    ):
+        yield before, after
+
+
+def grid_for(
+    request: ChangeRequest,
+    before: RasterSource,
+    after: RasterSource,
+    pixel_sizes: tuple[float, ...],
+) -> CommonGrid:
+    """Choose the common grid of the part that a request asks for.
+
+    Args:
+        request: its extent, or else the envelope of its area, is the part; without both, the
+            overlap of the rasters.
+        before: the earlier raster.
+        after: the later raster.
+        pixel_sizes: in metres, those that the system was trained on.
+
+    Raises:
+        InputError: the part is empty or lies outside the overlap.
+    """
+    extent = request.extent
+    if request.area is not None and extent is None:
+        extent = Extent(*AreaMask(request.area, before.grid).envelope)
+    return common_grid(before, after, extent, pixel_sizes, request.pixel_size)
+
+
+def area_on(area: Area, before: Grid, grid: Grid) -> AreaMask:
+    """Return an area for a grid; an area without a CRS has that of BEFORE."""
+    return AreaMask(area if area.crs else replace(area, crs=before.crs_wkt or None), grid)

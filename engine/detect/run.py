@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the stages of a run share."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Optional
+
+from ..request import Progress
+from .texts import DetectTexts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..raster.common_grid import CommonGrid
+    from ..raster.grid import Grid
+    from ..regions import ClassMaps
+    from ..request import CancelledCallback, ChangeRequest, ParsedPrompt, ProgressCallback
+    from ..results.outputs import RunOutputs
+    from ..systems.base import SystemInfo
+
+#: Name of each stage for the user; share of a run's time, from and to, that it takes.
+_STAGES = {
+    "reading": (DetectTexts.reading, 0.0, 0.02),
+    "loading": (DetectTexts.loading, 0.02, 0.03),
+    "detecting": (DetectTexts.detecting, 0.03, 0.85),
+    "resampling": (DetectTexts.resampling, 0.85, 0.9),
+    "outlining": (DetectTexts.outlining, 0.9, 0.98),
+    "writing": (DetectTexts.writing, 0.98, 1.0),
+    "done": (DetectTexts.done, 1.0, 1.0),
+}
+
+
+class Monitor:
+    """Progress, warnings and timings of a run.
+
+    Args:
+        progress: called with the progress of the whole run.
+
+    Attributes:
+        warnings: for the user, each once.
+        timings_s: seconds per stage.
+    """
+
+    def __init__(self, progress: Optional[ProgressCallback] = None) -> None:
+        self._progress = progress
+        self._started = time.monotonic()
+        self.warnings: list[str] = []
+        self.timings_s: dict[str, float] = {}
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the start of the run."""
+        return round(time.monotonic() - self._started, 3)
+
+    @contextlib.contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Report the start of a stage, and time it."""
+        start = time.monotonic()
+        self.report(name)
+        yield
+        self.timings_s[name] = round(time.monotonic() - start, 3)
+
+    def warn(self, *warnings: str) -> None:
+        """Add warnings that are not there yet."""
+        self.warnings += [text for text in dict.fromkeys(warnings) if text not in self.warnings]
+
+    def report(
+        self,
+        stage: str,
+        fraction: float = 0.0,
+        tile: int = 0,
+        tiles: int = 0,
+        seconds_left: Optional[float] = None,
+    ) -> None:
+        """Report progress.
+
+        Args:
+            stage: its name.
+            fraction: of the stage, 0 to 1.
+            tile: see :class:`Progress`.
+            tiles: see :class:`Progress`.
+            seconds_left: until the end of the stage.
+        """
+        if self._progress is None:
+            return
+        name, begin, end = _STAGES[stage]
+        if seconds_left is not None:
+            seconds_left *= 1.0 + (1.0 - end)  # the later stages take about as much of the time
+        whole = begin + fraction * (end - begin)
+        self._progress(Progress(name(), whole, tile, tiles, seconds_left))
+
+
+@dataclass(frozen=True)
+class Run:
+    """What every stage of a run needs once the request is understood.
+
+    Attributes:
+        request: the request.
+        system: description of the system.
+        device: the device in use and why.
+        parsed: the prompt, with "anything" resolved to the system's classes.
+        grid: grids of the results and of the tiles.
+        dates: ISO dates of the two rasters, None where not known.
+        outputs: working folder and final paths.
+        monitor: progress, warnings and timings.
+        cancelled: asked between tiles; True stops the run.
+    """
+
+    request: ChangeRequest
+    system: SystemInfo
+    device: str
+    parsed: ParsedPrompt
+    grid: CommonGrid
+    dates: tuple[Optional[str], Optional[str]]
+    outputs: RunOutputs
+    monitor: Monitor
+    cancelled: CancelledCallback = lambda: False
+
+
+@dataclass(frozen=True)
+class ScoreRasters:
+    """Scores of a pair, from which mask, regions and captions follow.
+
+    Attributes:
+        score: path of the score raster, one band per query (output contract).
+        grid: its grid.
+        classes: classes of both dates on the same grid; None where the system reports none.
+        complete: all tiles are in them; otherwise the run was cancelled.
+    """
+
+    score: str
+    grid: Grid
+    classes: Optional[ClassMaps] = None
+    complete: bool = True
