@@ -24,7 +24,7 @@ RECIPE ?= bundled
 ARGS ?=
 
 .PHONY: help run test test-compact test-engine test-plugin test-torch test-slow lint format \
-	package train model evaluate setup setup-full clean distclean
+	package docs train model evaluate setup setup-full clean distclean
 
 help: ## say what can be made
 	@echo "ChangeScribe. The first two need no other step before them:"
@@ -60,6 +60,10 @@ format: setup ## sort imports and format the sources
 package: setup ## build out/changescribe.zip for "Install from ZIP" and check the publication rules
 	@$(COMPACT) scripts/package.py
 
+docs: ## build the documentation into out/docs (30 MB the first time)
+	@scripts/setup.sh docs
+	@scripts/docs.sh
+
 # These need the folder of imagery: CHANGESCRIBE_DATA, or --data in ARGS of train and evaluate.
 train: setup-full ## train a model (hours): RECIPE=bundled; ARGS="--out FOLDER --data FOLDER"
 	@$(FULL) -m changescribe.engine.cli train $(RECIPE) $(ARGS)
@@ -81,4 +85,4 @@ clean: ## delete what was built or run (out/, caches), keep the environments
 	find . -path ./.git -prune -o -path './.venv*' -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## also delete the environments
-	rm -rf .venv .venv-full changescribe.egg-info
+	rm -rf .venv .venv-full .venv-docs changescribe.egg-info

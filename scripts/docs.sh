@@ -1,0 +1,21 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# `make docs`: the site in out/docs, from docs/ and the docstrings of the engine.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# The API pages need a package named changescribe, and the checkout may have any name. A link to
+# the root would let the search for modules run through out/ and the environments for minutes.
+rm -rf out/docs-src
+mkdir -p out/docs-src/changescribe
+cp -r __init__.py engine out/docs-src/changescribe/
+
+# The notice that the theme will be succeeded by another is no finding about these pages.
+NO_MKDOCS_2_WARNING=1 .venv-docs/bin/python -m mkdocs build --quiet --strict --clean -f docs/mkdocs.yml
+
+# Whoever reads the pages offline, or from a file, must get all of them.
+if loaded="$(grep -rnoE '(src|href)="(https?:)?//[^"]*\.(js|css|woff2?|svg|png)[^"]*"' out/docs --include='*.html')"; then
+    printf 'The pages load from the network:\n%s\n' "$loaded" >&2
+    exit 1
+fi
+echo "out/docs/index.html"
