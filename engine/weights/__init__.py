@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Model weights: which files there are, where they are kept, how they get there and are read.
+"""Model weights: the catalogue of files, the store, downloads, imports, and reading.
 
-Nothing here needs more than Python's standard library, but :mod:`.loading`,
-which imports torch inside its functions.
+Everything needs only Python's standard library, except :mod:`.loading`, which imports torch
+inside its functions.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which files of a folder are an entry of the catalogue."""
+"""Find the files of catalogue entries in a folder."""
 
 from __future__ import annotations
 
@@ -9,18 +9,28 @@ from pathlib import Path
 from ..errors import WeightsError
 from . import catalogue, loading
 from .catalogue import Entry
+from .texts import WeightsTexts
 
-#: What ``changescribe train`` leaves in the folder of a run, the better one first.
+#: Weight files in the folder of a run of ``changescribe train``, in order of preference.
 RUN_WEIGHTS = ("best.safetensors", "model.safetensors")
 
 
-def candidates(source: Path, entry: Entry, wanted: Sequence[Entry]) -> list[Path]:
-    """Return where an entry is in a folder, at most one place, or the file itself."""
+def candidates(source: Path, entry: Entry, sought: Sequence[Entry]) -> list[Path]:
+    """Find an entry in a folder, or accept a file as an entry.
+
+    Args:
+        source: file or folder to import from.
+        entry: to look for.
+        sought: all entries to look for; a single one accepts files and folders of any name.
+
+    Returns:
+        At most one path.
+    """
     if source.is_file():
-        fits = source.name.lower() == entry.file.lower() or len(wanted) == 1
+        fits = source.name.lower() == entry.file.lower() or len(sought) == 1
         return [source] if fits and not entry.is_folder else []
     places = [source / entry.file, source / entry.id / entry.file]
-    if entry.is_folder and (source.name == entry.file or len(wanted) == 1):
+    if entry.is_folder and (source.name == entry.file or len(sought) == 1):
         places.append(source)
     for place in places:
         if (place / "config.json").is_file() if entry.is_folder else place.is_file():
@@ -30,12 +40,12 @@ def candidates(source: Path, entry: Entry, wanted: Sequence[Entry]) -> list[Path
     systems = {source / name: _system_of(source / name) for name in RUN_WEIGHTS}
     trained = [path for path, system in systems.items() if system]
     fitting = [p for p in trained if _plain(systems[p]) == _plain(entry.architecture or "")]
-    # Of a folder that was named for one entry alone it is told what it was trained for instead.
-    return (fitting or (trained if len(wanted) == 1 else []))[:1]
+    # A run for another system is returned for a single entry, so that the error can name it.
+    return (fitting or (trained if len(sought) == 1 else []))[:1]
 
 
 def _system_of(path: Path) -> str:
-    """Return the system of which a file is a training run's outcome; "" of any other file."""
+    """Return the system that a weight file was trained for; "" if it is not from a run."""
     try:
         return str(loading.head_metadata(path).get("system") or "") if path.is_file() else ""
     except WeightsError:
@@ -43,26 +53,25 @@ def _system_of(path: Path) -> str:
 
 
 def check_system(entry: Entry, source: Path, part: Path) -> None:
-    """See that a file of "changescribe train" is one, and of the system that it is given to.
+    """Check that weights were trained for the system of an entry.
+
+    Args:
+        entry: to import to; any format but that of ``changescribe train`` passes.
+        source: file chosen by the user, for messages.
+        part: its copy.
 
     Raises:
-        WeightsError: it is something else.
+        WeightsError: the file is not from ``changescribe train``, or is for another system.
     """
     if entry.format != catalogue.CHANGESCRIBE:
         return
-    try:
-        system = loading.head_metadata(part).get("system")
-    except WeightsError as error:
-        error.message = error.message.replace(part.name, source.name)
-        raise
+    system = loading.head_metadata(part, shown_as=source).get("system")
     if system and _plain(system) != _plain(entry.architecture or ""):
         raise WeightsError(
-            f'"{source}" was trained for the system "{system}", not for {entry.title}; it was not '
-            "imported.",
-            "Choose the entry of that system.",
+            WeightsTexts.other_system(source=source, system=system, title=entry.title)
         )
 
 
 def _plain(name: str) -> str:
-    """Return "lgcd" for "lg-cd": recipes and the catalogue spell systems differently."""
+    """Return "lgcd" for "lg-cd", since recipes and the catalogue spell systems differently."""
     return str(name).replace("-", "").replace("_", "")

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The catalogue of weight files: what is known of each, and where that was read.
+"""The catalogue of weight files: facts about each, with their sources.
 
-The file is JSON, since the compact tier may have no YAML reader. A value that
-nobody has stated is ``null``; every value that is given cites its source. An
-entry without a full SHA-256 can only be imported from a file that the user
-chooses: nothing is downloaded that could not be verified.
+The file is JSON, since the compact tier may have no YAML reader. Unknown values are ``null``, and
+every known value cites its source. Nothing is downloaded that cannot be verified: an entry
+without a full SHA-256 can only be imported from a file that the user chooses.
 """
 
 from __future__ import annotations
@@ -18,9 +17,10 @@ from typing import Any, Optional
 from urllib.parse import urlsplit
 
 from ..errors import InputError, WeightsError
+from .texts import WeightsTexts
 
 CATALOGUE = Path(__file__).with_name("catalogue.json")
-#: How a file is read; see :mod:`.loading`.
+#: Formats, each read by a function of :mod:`.loading`.
 SAM2_CHECKPOINT = "sam2_checkpoint"
 SAM_CHECKPOINT = "sam_checkpoint"
 OPEN_CLIP = "open_clip"
@@ -35,7 +35,7 @@ FORMATS = (
     TRANSFORMERS_FOLDER,
     CHANGESCRIBE,
 )
-#: Values that somebody else has stated: each needs a source.
+#: Values that need a source.
 SOURCED = ("url", "revision", "size", "sha256", "sha256_prefix", "licence", "terms")
 _IDENTIFIER = re.compile(r"[a-z0-9][a-z0-9.\-]*")
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-]*")
@@ -49,19 +49,19 @@ class Entry:
 
     Attributes:
         id: name on the command line and in ``SystemInfo.weights``.
-        title: for the user.
+        title: name for the user.
         file: name of the file, or of the folder for ``transformers_folder``.
         format: one of :data:`FORMATS`.
-        architecture: what :mod:`.loading` builds before it fills in the weights.
-        url: where it is published, with a pinned revision where ``sha256`` is known; for a
-            folder or an import-only file the page to get it from by hand.
+        architecture: what :mod:`.loading` builds before it loads the weights.
+        url: address of the file, with a pinned revision if ``sha256`` is known; for a folder or
+            an import-only file the page to get it from by hand.
         revision: of the published file.
         size: in bytes.
         sha256: of the whole file, lower-case hexadecimal.
-        sha256_prefix: its first digits, where only those are known.
+        sha256_prefix: its first digits, if only those are known.
         licence: SPDX identifier.
-        terms: one sentence for the user.
-        source: value's name -> where it was read.
+        terms: terms of use in one sentence, for the user.
+        source: source of each value, by its name.
     """
 
     id: str
@@ -80,31 +80,31 @@ class Entry:
 
     @property
     def can_be_fetched(self) -> bool:
-        """It can be downloaded, since what arrives can be verified."""
+        """Whether it can be downloaded and verified."""
         return self.url is not None and self.sha256 is not None
 
     @property
     def is_folder(self) -> bool:
-        """It is a folder of several files."""
+        """Whether it is a folder of several files."""
         return self.format == TRANSFORMERS_FOLDER
 
     @property
     def size_text(self) -> str:
-        """Size for the user, such as "156 MB"."""
+        """Formatted size, such as "156 MB"."""
         return megabytes(self.size)
 
 
 def megabytes(size: Optional[int]) -> str:
-    """Return a size in bytes in the user's words; powers of ten, as download pages have it."""
+    """Format a size in bytes with decimal units, such as "156 MB"."""
     if size is None:
-        return "size not known"
+        return WeightsTexts.size_unknown()
     if size >= 1e9:
         return f"{size / 1e9:.2f} GB"
     return f"{size / 1e6:.0f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"
 
 
 def problems(entry: Entry) -> list[str]:
-    """Return what is wrong with an entry, one line each; empty where nothing is."""
+    """Check an entry and return its problems, one line each."""
     found = []
     if not _IDENTIFIER.fullmatch(entry.id):
         found.append("the id is not lower-case letters, digits, dots and hyphens")
@@ -150,7 +150,7 @@ def _value_problems(entry: Entry) -> list[str]:
 
 
 def parse(text: str) -> dict[str, Entry]:
-    """Read a catalogue.
+    """Parse a catalogue.
 
     Args:
         text: JSON with ``schema_version`` and ``entries``.
@@ -159,7 +159,7 @@ def parse(text: str) -> dict[str, Entry]:
         Entries by id, in the order of the file.
 
     Raises:
-        WeightsError: it is no catalogue, or an entry breaks a rule of :func:`problems`.
+        WeightsError: it is not a catalogue, or :func:`problems` finds one in an entry.
     """
     names = {part.name for part in fields(Entry)}
     entries: dict[str, Entry] = {}
@@ -172,16 +172,11 @@ def parse(text: str) -> dict[str, Entry]:
             if entry.id in entries:
                 found.append("the id is there twice")
             if found:
-                raise WeightsError(
-                    f'The entry "{entry.id}" of the catalogue of weights is wrong: {found[0]}.',
-                    "Install the plugin again.",
-                    "\n".join(found),
-                )
+                message = WeightsTexts.bad_entry(id=entry.id, problem=found[0])
+                raise WeightsError(message, details="\n".join(found))
             entries[entry.id] = entry
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise WeightsError(
-            "The catalogue of weights cannot be read.", "Install the plugin again.", repr(error)
-        ) from error
+        raise WeightsError(WeightsTexts.catalogue_unreadable(), details=repr(error)) from error
     return entries
 
 
@@ -195,25 +190,21 @@ def entries() -> dict[str, Entry]:
     try:
         text = CATALOGUE.read_text(encoding="utf-8")
     except OSError as error:
-        raise WeightsError(
-            "The catalogue of weights is missing.", "Install the plugin again.", str(error)
-        ) from error
+        raise WeightsError(WeightsTexts.catalogue_missing(), details=str(error)) from error
     return parse(text)
 
 
 def entry(identifier: str, among: Optional[dict[str, Entry]] = None) -> Entry:
-    """Return the entry of an id.
+    """Return an entry of the catalogue.
 
     Args:
-        identifier: as in ``SystemInfo.weights``.
-        among: another catalogue than the shipped one.
+        identifier: its id.
+        among: entries by id; None for the shipped catalogue.
 
     Raises:
-        InputError: there is none.
+        InputError: there is no such entry.
     """
     known = entries() if among is None else among
     if identifier not in known:
-        raise InputError(
-            f'There are no weights named "{identifier}".', f"Choose one of: {', '.join(known)}."
-        )
+        raise InputError(WeightsTexts.no_such_entry(id=identifier, known=", ".join(known)))
     return known[identifier]

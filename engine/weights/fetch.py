@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Downloads one file whose SHA-256 is known: resumes, verifies, fails closed.
+"""Download one file of known SHA-256: resume, verify, and keep nothing that is wrong.
 
-The bytes go to ``NAME.part`` beside the final name, with ``NAME.part.json`` that
-says which version of the file they belong to. Only after size and SHA-256 are
-right is the file renamed; if they are wrong, what has arrived is deleted.
+The bytes go to ``NAME.part`` beside the final name, and ``NAME.part.json`` records the version of
+the file that they belong to. The file is renamed once its size and SHA-256 are verified; if they
+are wrong it is deleted.
 """
 
 from __future__ import annotations
@@ -27,27 +27,26 @@ from ..errors import CancelledError, WeightsError
 from ..writing import could_not_write
 from . import files
 from .catalogue import megabytes
+from .texts import WeightsTexts
 
-#: A server that says nothing for so long is given up, in seconds.
+#: Seconds without an answer after which a connection is closed.
 TIMEOUT_S = 20.0
-#: Attempts in a row that bring nothing new before the download is given up.
+#: Consecutive attempts without any new bytes before the download fails.
 ATTEMPTS = 3
 _PAUSE_S = 1.0
 _POLL_S = 0.1
 _BLOCK = 1 << 18
 _BLOCKS_AHEAD = 16
-_CANCELLED = "Cancelled; what has arrived is kept, and the next download goes on from there."
-_BY_HAND = "download the file in a browser and import it"
 
 
 @dataclass(frozen=True)
 class Network:
-    """How the network is reached; the default is what the environment says.
+    """Network settings; by default those of the environment.
 
     Attributes:
-        proxies: scheme (``"http"``, ``"https"``) -> URL of a proxy; None is the environment's.
-        excluded: hosts that go without proxy, separated by commas.
-        certificates: file of trusted certificates (PEM); None is the system's.
+        proxies: URLs of proxies by scheme (``"http"``, ``"https"``); None for the environment's.
+        excluded: hosts reached without a proxy, separated by commas.
+        certificates: file of trusted certificates (PEM); None for the system's.
     """
 
     proxies: Optional[dict[str, str]] = None
@@ -57,15 +56,15 @@ class Network:
 
 @dataclass
 class Download:
-    """One file to fetch.
+    """One file to download.
 
     Attributes:
         url: http or https.
         target: final path, in an existing folder.
         sha256: of the whole file.
-        size: in bytes, or None where it is not known.
-        network: how the network is reached.
-        watch: who is told, and who may stop it.
+        size: in bytes; None if unknown.
+        network: proxy and certificates.
+        watch: callbacks.
     """
 
     url: str
@@ -77,34 +76,34 @@ class Download:
 
     @property
     def part(self) -> Path:
-        """Where the bytes go until they are verified."""
+        """File of the bytes that are not verified yet."""
         return self.target.with_name(f"{self.target.name}.part")
 
     @property
     def note(self) -> Path:
-        """What is known of :attr:`part`."""
+        """File that records the version of :attr:`part`."""
         return self.target.with_name(f"{self.target.name}.part.json")
 
     @property
     def host(self) -> str:
-        """For messages."""
+        """Host name, for messages."""
         return urlsplit(self.url).hostname or self.url
 
 
 def fetch(job: Download) -> None:
-    """Download a file, or what is missing of it, and give it its final name once verified.
+    """Download a file or the rest of it, verify it and give it its final name.
 
     Raises:
         WeightsError: the server cannot be reached or does not have the file, the connection
-            breaks off again and again, or the file is not the one that is known.
-        OutputError: the disk is full or the folder cannot be written.
-        CancelledError: the user does not want to go on; what has arrived is kept.
+            breaks off repeatedly, or size or SHA-256 are wrong.
+        OutputError: the disk is full or the folder is not writable.
+        CancelledError: the user cancelled; what has arrived is kept.
     """
     try:
         _transfer_all(job)
         _verify(job)
     except CancelledError:
-        raise CancelledError(_CANCELLED) from None
+        raise CancelledError(WeightsTexts.download_cancelled()) from None
     try:
         os.replace(job.part, job.target)
     except OSError as error:
@@ -113,7 +112,7 @@ def fetch(job: Download) -> None:
 
 
 def _transfer_all(job: Download) -> None:
-    """Try until all is there; an attempt that brings something new does not count."""
+    """Download in as many attempts as it takes; only attempts without new bytes are counted."""
     opener = _opener(job)
     failures = 0
     while True:
@@ -124,15 +123,15 @@ def _transfer_all(job: Download) -> None:
         except _BrokenOffError as broken:
             failures = 0 if _arrived(job) > before else failures + 1
             if failures >= ATTEMPTS:
-                raise _given_up(job, broken) from broken.reason
+                raise _failure(job, broken) from broken.reason
         end = time.monotonic() + _PAUSE_S
         while time.monotonic() < end:
-            job.watch.step("trying again", _arrived(job), job.size)
+            job.watch.step(WeightsTexts.retrying(), _arrived(job), job.size)
             time.sleep(_POLL_S)
 
 
 class _BrokenOffError(Exception):
-    """The connection ended too early."""
+    """The connection ended before the file did."""
 
     def __init__(self, reason: Exception, total: Optional[int]) -> None:
         super().__init__(str(reason))
@@ -140,18 +139,13 @@ class _BrokenOffError(Exception):
         self.total = total
 
 
-def _given_up(job: Download, broken: _BrokenOffError) -> WeightsError:
-    hint = f"Try again later: it goes on from there. Or {_BY_HAND}."
-    details = f"{job.url}\n{broken.reason!r}"
+def _failure(job: Download, broken: _BrokenOffError) -> WeightsError:
     if isinstance(broken.reason, urllib.error.HTTPError):
-        message = f"{job.host} cannot give the file at the moment (HTTP {broken.reason.code})."
-        return WeightsError(message, hint, details)
-    return WeightsError(
-        f"The download from {job.host} broke off at {megabytes(_arrived(job))} of "
-        f"{megabytes(broken.total)}.",
-        hint,
-        details,
-    )
+        message = WeightsTexts.server_busy(host=job.host, code=broken.reason.code)
+    else:
+        done, total = megabytes(_arrived(job)), megabytes(broken.total)
+        message = WeightsTexts.broke_off(host=job.host, done=done, total=total)
+    return WeightsError(message, details=f"{job.url}\n{broken.reason!r}")
 
 
 def _arrived(job: Download) -> int:
@@ -159,7 +153,7 @@ def _arrived(job: Download) -> int:
 
 
 def _transfer(job: Download, opener: urllib.request.OpenerDirector) -> None:
-    """Make one request and write what it brings."""
+    """Send one request and write the answer."""
     validator = _validator(job)
     start = _arrived(job) if validator is not None else 0
     if job.size is not None and start == job.size:
@@ -183,24 +177,21 @@ def _transfer(job: Download, opener: urllib.request.OpenerDirector) -> None:
 def _check(
     job: Download, response: http.client.HTTPResponse, start: int
 ) -> tuple[int, Optional[int]]:
-    """Return where the answer's bytes begin in the file, and the size of the whole file."""
+    """Return the offset of the answer in the file, and the size of the whole file if known."""
     if response.status == http.HTTPStatus.PARTIAL_CONTENT:
         span, _, whole = response.headers.get("Content-Range", "").rpartition("/")
         if not span.startswith(f"bytes {start}-"):
             _forget(job)
-            raise _BrokenOffError(OSError(f"unasked range {span!r}"), job.size)
+            raise _BrokenOffError(OSError(f"unexpected range {span!r}"), job.size)
         total = int(whole) if whole.isdigit() else None
-    else:  # the whole file: the server ignores ranges, or has another version by now
+    else:  # the whole file: the server ignores ranges, or has a new version
         start = 0
         length = response.headers.get("Content-Length", "")
         total = int(length) if length.isdigit() else None
     if job.size is not None and total is not None and total != job.size:
         _forget(job)
-        raise WeightsError(
-            f"The file at {job.host} is not the one that is known: it has {total} bytes, "
-            f"expected are {job.size}.",
-            f"Update ChangeScribe, or get the file from elsewhere: {_BY_HAND}.",
-        )
+        message = WeightsTexts.other_size(host=job.host, found=total, expected=job.size)
+        raise WeightsError(message)
     total = total if total is not None else job.size
     files.check_room(job.target.parent, (total or 0) - start)
     return start, total
@@ -208,7 +199,7 @@ def _check(
 
 def _write(job: Download, source: _Source, start: int, total: Optional[int]) -> None:
     done = start
-    name = job.target.name
+    text = WeightsTexts.downloading(file=job.target.name)
     try:
         with job.part.open("r+b" if start else "wb") as stream:
             stream.seek(start)
@@ -216,7 +207,7 @@ def _write(job: Download, source: _Source, start: int, total: Optional[int]) -> 
             for block in source.blocks(job):
                 stream.write(block)
                 done += len(block)
-                job.watch.step(f"downloading {name}", done, total)
+                job.watch.step(text, done, total)
     except OSError as error:
         raise could_not_write(job.target, error) from error
     if source.error is not None or (total is not None and done < total):
@@ -231,9 +222,9 @@ def _verify(job: Download) -> None:
         return
     _forget(job)
     raise WeightsError(
-        f"The file from {job.host} is not the one that is known; it was deleted.",
-        f"Try again later, or get it from elsewhere: {_BY_HAND}.",
-        f"{job.url}\nSHA-256 {found}, expected {job.sha256}\n{size} bytes, expected {job.size}",
+        WeightsTexts.other_hash(host=job.host),
+        details=f"{job.url}\nSHA-256 {found}, expected {job.sha256}\n"
+        f"{size} bytes, expected {job.size}",
     )
 
 
@@ -243,10 +234,11 @@ def _forget(job: Download) -> None:
 
 
 def _validator(job: Download) -> Optional[str]:
-    """Return what says that a server's file is still the one of the part; "" if none did.
+    """Return the HTTP validator (ETag or date) recorded for the part.
 
-    None where the part belongs to something else. Without a validator it may still be gone on
-    with, since the SHA-256 of the whole file decides in the end.
+    Returns:
+        "" if the server gave none: the part is resumed all the same, since the SHA-256 of the
+        whole file is checked in the end. None if the part belongs to another file.
     """
     try:
         known = json.loads(job.note.read_text(encoding="utf-8"))
@@ -258,7 +250,7 @@ def _validator(job: Download) -> Optional[str]:
 
 def _write_note(job: Download, response: http.client.HTTPResponse) -> None:
     etag = response.headers.get("ETag", "")
-    # A weak tag does not promise the same bytes.
+    # A weak ETag does not guarantee identical bytes.
     validator = response.headers.get("Last-Modified", "") if etag.startswith("W/") else etag
     content = {"url": job.url, "sha256": job.sha256, "validator": validator}
     try:
@@ -268,7 +260,7 @@ def _write_note(job: Download, response: http.client.HTTPResponse) -> None:
 
 
 class _Source:
-    """Reads an answer in a thread of its own, so that a stalled server cannot delay a cancel."""
+    """Reads an answer in a thread, so that the user can cancel while a server stalls."""
 
     def __init__(
         self, opener: urllib.request.OpenerDirector, request: urllib.request.Request
@@ -281,14 +273,14 @@ class _Source:
         thread.start()
 
     def open(self, job: Download) -> http.client.HTTPResponse:
-        """Return the answer's head."""
+        """Return the response once its headers have arrived."""
         answer = self._next(job, 0)
         if isinstance(answer, Exception):
             raise _explained(job, answer)
         return answer
 
     def blocks(self, job: Download) -> Iterator[bytes]:
-        """Yield the answer's bytes; where they end too early, :attr:`error` says why."""
+        """Yield the body in blocks; :attr:`error` is set if it ends too early."""
         while block := self._next(job, _arrived(job)):
             if isinstance(block, Exception):
                 self.error = block
@@ -296,7 +288,7 @@ class _Source:
             yield block
 
     def close(self) -> None:
-        """Let the thread end, which it does at the latest when the server is given up."""
+        """Let the thread end, after :data:`TIMEOUT_S` at the latest."""
         self._closed.set()
 
     def _next(self, job: Download, done: int) -> Any:
@@ -304,7 +296,7 @@ class _Source:
             try:
                 return self._queue.get(timeout=_POLL_S)
             except queue.Empty:
-                job.watch.step(f"waiting for {job.host}", done, job.size)
+                job.watch.step(WeightsTexts.waiting(host=job.host), done, job.size)
 
     def _put(self, item: Any) -> bool:
         while not self._closed.is_set():
@@ -322,36 +314,27 @@ class _Source:
                 while more:
                     block = response.read1(_BLOCK)
                     more = self._put(block) and bool(block)
-        except Exception as error:  # noqa: BLE001 - handed to the thread that waits for it
+        except Exception as error:  # noqa: BLE001 - passed to the waiting thread
             self._put(error)
 
 
 def _explained(job: Download, error: Exception) -> Exception:
-    """Turn what went wrong before the first byte into words."""
+    """Return the error to raise for a failure before the first byte."""
     if isinstance(error, urllib.error.HTTPError):
         return _explained_status(job, error)
     reason = getattr(error, "reason", error)
     details = f"{job.url}\n{error!r}"
     if isinstance(reason, ssl.SSLCertVerificationError):
-        return WeightsError(
-            f"The certificate of {job.host} is not trusted here.",
-            "Add your organisation's certificate in QGIS (Settings, Options, Authentication), "
-            f"or {_BY_HAND}.",
-            details,
-        )
+        return WeightsError(WeightsTexts.untrusted(host=job.host), details=details)
     if isinstance(error, WeightsError):
         return error
-    return WeightsError(
-        f"{job.host} cannot be reached.",
-        f"Check the network and the proxy settings; or on another machine, {_BY_HAND}.",
-        details,
-    )
+    return WeightsError(WeightsTexts.unreachable(host=job.host), details=details)
 
 
 def _explained_status(job: Download, error: urllib.error.HTTPError) -> Exception:
     code = error.code
     if code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-        _forget(job)  # the part is no beginning of the server's file: from the start
+        _forget(job)  # the part is longer than the server's file
         return _BrokenOffError(error, job.size)
     if code >= http.HTTPStatus.INTERNAL_SERVER_ERROR or code in (
         http.HTTPStatus.REQUEST_TIMEOUT,
@@ -360,43 +343,42 @@ def _explained_status(job: Download, error: urllib.error.HTTPError) -> Exception
         return _BrokenOffError(error, job.size)
     details = f"{job.url}\nHTTP {code} {error.reason}"
     if code == http.HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
-        return WeightsError(
-            "The proxy asks for a user name and a password.", "Give them to QGIS.", details
-        )
-    if code in (http.HTTPStatus.UNAUTHORIZED, http.HTTPStatus.FORBIDDEN):
-        return WeightsError(
-            f"{job.host} does not give the file to everyone (HTTP {code}).",
-            f"Accept its terms there if it asks for that, {_BY_HAND}.",
-            details,
-        )
-    return WeightsError(
-        f"{job.host} no longer has the file (HTTP {code}).",
-        f"Update ChangeScribe, or get it from elsewhere: {_BY_HAND}.",
-        details,
-    )
+        message = WeightsTexts.proxy_login()
+    elif code in (http.HTTPStatus.UNAUTHORIZED, http.HTTPStatus.FORBIDDEN):
+        message = WeightsTexts.forbidden(host=job.host, code=code)
+    else:
+        message = WeightsTexts.gone(host=job.host, code=code)
+    return WeightsError(message, details=details)
 
 
 class _Proxy(urllib.request.ProxyHandler):
-    """A proxy with a list of hosts that go without it."""
+    """A proxy, with hosts that are reached without it."""
 
     def __init__(self, network: Network) -> None:
-        self._excluded = network.excluded
+        names = (name.strip().lstrip(".").lower() for name in network.excluded.split(","))
+        self._excluded = [name for name in names if name]
         super().__init__(network.proxies)
 
     def proxy_open(self, req: urllib.request.Request, proxy: str, type: str) -> Any:  # noqa: A002
-        """Use the proxy, or None for a host that goes without."""
-        bypass = urllib.request.proxy_bypass_environment
-        if self._excluded and bypass(req.host, {"no": self._excluded}):
+        """Send a request through the proxy; return None for an excluded host."""
+        if self._excludes(req.host):
             return None
         if proxy.lower().startswith("socks"):
-            raise WeightsError(
-                "Downloads cannot use a SOCKS proxy.", f"Set an HTTP proxy, or {_BY_HAND}."
-            )
+            raise WeightsError(WeightsTexts.socks())
         return super().proxy_open(req, proxy, type)
+
+    def _excludes(self, host: str) -> bool:
+        """Return whether a host, with or without port, or a parent domain of it is excluded."""
+        names = (host.lower(), host.lower().rpartition(":")[0])
+        return "*" in self._excluded or any(
+            name == excluded or name.endswith(f".{excluded}")
+            for name in names
+            for excluded in self._excluded
+        )
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirections, but never from https to http."""
+    """Follows redirects, but never from https to http."""
 
     def redirect_request(
         self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
@@ -404,26 +386,23 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         """Return the next request.
 
         Raises:
-            WeightsError: it would go on without encryption, or to something that is not http.
+            WeightsError: the redirect leaves https, or leads to another protocol.
         """
         schemes = ("https",) if urlsplit(req.full_url).scheme == "https" else ("http", "https")
         if urlsplit(newurl).scheme not in schemes:
-            raise WeightsError(
-                f"{req.host} leads to an address that is not safe.", "", f"{code} {newurl}"
-            )
+            message = WeightsTexts.unsafe_redirect(host=req.host)
+            raise WeightsError(message, details=f"{code} {newurl}")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def _opener(job: Download) -> urllib.request.OpenerDirector:
-    """Return what opens URLs of this job; only http and https."""
+    """Return an opener for http and https with the job's network settings."""
     if urlsplit(job.url).scheme not in ("http", "https"):
-        raise WeightsError(f'"{job.url}" is not an address on the web.')
+        raise WeightsError(WeightsTexts.not_http(url=job.url))
     try:
         context = ssl.create_default_context(cafile=job.network.certificates)
     except (OSError, ssl.SSLError) as error:
-        raise WeightsError(
-            "The file of trusted certificates cannot be read.", "", str(error)
-        ) from error
+        raise WeightsError(WeightsTexts.bad_certificates(), details=str(error)) from error
     return urllib.request.build_opener(
         _Proxy(job.network), _Redirects(), urllib.request.HTTPSHandler(context=context)
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the store does with files: hash, copy, lock, look for room. Standard library only."""
+"""File operations of the store: hash, copy, lock, check free space."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from typing import IO, Any, Callable, Optional
 from ..errors import CancelledError, OutputError, WeightsError
 from ..writing import could_not_write
 from .catalogue import megabytes
+from .texts import WeightsTexts
 
 _CHUNK = 1 << 20
-#: Bytes that stay free on the disk besides the file.
+#: Bytes that must stay free on the disk.
 _SPARE = 50_000_000
 
 
@@ -29,7 +30,7 @@ class Step:
     Attributes:
         text: one line for the user.
         done: bytes.
-        total: bytes, or None where it is not known.
+        total: bytes; None if unknown.
     """
 
     text: str
@@ -43,11 +44,11 @@ CancelledCallback = Callable[[], bool]
 
 @dataclass(frozen=True)
 class Watch:
-    """Who is told of the progress, and who may stop it.
+    """Callbacks of a long operation.
 
     Attributes:
         progress: called with every step.
-        cancelled: asked between two blocks.
+        cancelled: called between blocks; True cancels.
     """
 
     progress: Optional[StepCallback] = None
@@ -57,10 +58,10 @@ class Watch:
         """Report a step.
 
         Raises:
-            CancelledError: the user does not want to go on.
+            CancelledError: the user cancelled.
         """
         if self.cancelled is not None and self.cancelled():
-            raise CancelledError("Cancelled.")
+            raise CancelledError(WeightsTexts.cancelled())
         if self.progress is not None:
             self.progress(Step(text, done, total))
 
@@ -70,11 +71,11 @@ def sha256_of(path: Path, watch: Optional[Watch] = None) -> str:
 
     Raises:
         OSError: it cannot be read.
-        CancelledError: the user does not want to go on.
+        CancelledError: the user cancelled.
     """
     watch = watch or Watch()
     digest = hashlib.sha256()
-    text = f"checking {path.name.removesuffix('.part')}"
+    text = WeightsTexts.checking(file=path.name.removesuffix(".part"))
     with path.open("rb") as stream:
         total, done = os.fstat(stream.fileno()).st_size, 0
         while block := stream.read(_CHUNK):
@@ -90,13 +91,14 @@ def copy(source: Path, target: Path, watch: Watch) -> str:
     Raises:
         OutputError: the target cannot be written.
         WeightsError: the source cannot be read.
-        CancelledError: the user does not want to go on.
+        CancelledError: the user cancelled.
     """
     digest = hashlib.sha256()
     try:
         reader = source.open("rb")
     except OSError as error:
-        raise WeightsError(f'"{source}" cannot be read.', "", str(error)) from error
+        text = WeightsTexts.source_unreadable(source=source)
+        raise WeightsError(text, details=str(error)) from error
     with reader:
         total, done = os.fstat(reader.fileno()).st_size, 0
         check_room(target.parent, total)
@@ -106,59 +108,55 @@ def copy(source: Path, target: Path, watch: Watch) -> str:
                     writer.write(block)
                     digest.update(block)
                     done += len(block)
-                    watch.step(f"copying {source.name}", done, total)
+                    watch.step(WeightsTexts.copying(file=source.name), done, total)
         except OSError as error:
             raise could_not_write(target, error) from error
     return digest.hexdigest()
 
 
 def check_room(folder: Path, needed: int) -> None:
-    """Refuse what does not fit.
+    """Check that a file fits on the disk.
 
     Args:
-        folder: an existing one.
+        folder: an existing folder.
         needed: bytes.
 
     Raises:
-        OutputError: the disk has not that much room.
+        OutputError: there is not enough free space.
     """
     free = shutil.disk_usage(folder).free
     if free < needed + _SPARE:
         raise OutputError(
-            f'{megabytes(needed)} are needed in "{folder}", {megabytes(free)} are free.',
-            "Free some disk space, or choose another folder with CHANGESCRIBE_WEIGHTS.",
+            WeightsTexts.no_room(folder=folder, needed=megabytes(needed), free=megabytes(free))
         )
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder where it is missing.
+    """Create a folder if it is missing.
 
     Raises:
-        OutputError: it cannot be made.
+        OutputError: it cannot be created.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(
-            f'The folder of weights "{folder}" cannot be made.',
-            "Choose another with CHANGESCRIBE_WEIGHTS.",
-            str(error),
-        ) from error
+        text = WeightsTexts.folder_fails(folder=folder)
+        raise OutputError(text, details=str(error)) from error
 
 
 @contextlib.contextmanager
-def locked(path: Path, what: str) -> Iterator[None]:
-    """Hold a lock file; the system lets go of it if this process dies.
+def locked(path: Path, title: str) -> Iterator[None]:
+    """Hold a lock file. The operating system releases the lock if this process dies.
 
-    The file stays where it is: to delete it would let two processes lock two files.
+    The file is never deleted, since two processes could then lock two files of the same name.
 
     Args:
-        path: of the lock file, in an existing folder.
-        what: for the message, such as "SAM 2.1 Hiera tiny".
+        path: lock file, in an existing folder.
+        title: of the entry, for the message.
 
     Raises:
-        WeightsError: another process, or another thread of this one, has it.
-        OutputError: the file cannot be made.
+        WeightsError: another process or thread holds the lock.
+        OutputError: the file cannot be created.
     """
     try:
         stream = path.open("a+b")
@@ -166,10 +164,7 @@ def locked(path: Path, what: str) -> Iterator[None]:
         raise could_not_write(path, error) from error
     with stream:
         if not _try_lock(stream):
-            raise WeightsError(
-                f"{what} is being downloaded or imported by another ChangeScribe.",
-                "Wait until that is done, then try again.",
-            )
+            raise WeightsError(WeightsTexts.busy(title=title))
         try:
             yield
         finally:

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The only place that reads weight files.
+"""Read weight files, safely and offline; no other module reads them.
 
-Tensors come from safetensors, or from ``torch.load`` with ``weights_only=True``:
-nothing else is ever unpickled. The one other format is OpenAI's CLIP, which is
-published as a TorchScript archive: that is a program, so it is opened only if
-its SHA-256 is the one that the catalogue pins, and only its tensors are kept.
+Tensors come from safetensors, or from ``torch.load`` with ``weights_only=True``; nothing else is
+ever unpickled. The only exception is OpenAI's CLIP, which is published as a TorchScript archive.
+Such an archive is a program, so it is opened only if its SHA-256 is the one in the catalogue, and
+only its tensors are kept.
 
-The functions build the true architecture from the installed package, without
-the network, and fill it: every key must fit.
+Models are built by the installed packages without the network, and every key must fit.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 
 from ..errors import WeightsError, missing_package
 from . import files
+from .texts import WeightsTexts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,21 +27,20 @@ if TYPE_CHECKING:
 
     State = dict[str, torch.Tensor]
 
-#: Hiera sizes of SAM 2.1 -> their configuration in the package sam2.
+#: Configurations in the package sam2 by size of the Hiera trunk of SAM 2.1.
 SAM2_CONFIGURATIONS = {
     "tiny": "sam2.1_hiera_t",
     "small": "sam2.1_hiera_s",
     "base_plus": "sam2.1_hiera_b+",
     "large": "sam2.1_hiera_l",
 }
-#: What OpenAI's archives hold besides weights.
+#: Entries of OpenAI's archives that are not weights.
 _OPENAI_EXTRAS = ("input_resolution", "context_length", "vocab_size")
-#: Keys under which training programs put the weights, the likeliest first.
+#: Keys under which training programs store weights, by preference.
 _WRAPPERS = ("model", "state_dict")
 _SHOWN_KEYS = 5
-#: Bytes that safetensors itself allows for a header.
+#: Longest header that safetensors allows, in bytes.
 _LONGEST_HEADER = 100_000_000
-_GET_AGAIN = "Get the file again, or choose the one that belongs to this system."
 
 
 def read(path: Union[str, Path], pinned_sha256: Optional[str] = None) -> Any:
@@ -49,18 +48,18 @@ def read(path: Union[str, Path], pinned_sha256: Optional[str] = None) -> Any:
 
     Args:
         path: safetensors, a file of ``torch.save``, or a TorchScript archive.
-        pinned_sha256: that of the catalogue; a TorchScript archive is read only if it has it.
+        pinned_sha256: SHA-256 in the catalogue, required to read a TorchScript archive.
 
     Returns:
-        What the file holds: for safetensors and TorchScript a dict of tensors.
+        The content: a dict of tensors for safetensors and TorchScript.
 
     Raises:
-        WeightsError: it is missing, cut short, or holds more than tensors.
+        WeightsError: it is missing or incomplete, or contains more than tensors.
         DependencyError: torch or safetensors is not installed.
     """
     path = Path(path)
     if not path.is_file():
-        raise WeightsError(f'The weight file "{path}" is missing.', _GET_AGAIN)
+        raise WeightsError(WeightsTexts.file_missing(path=path))
     if path.suffix == ".safetensors":
         return read_safetensors(path)[0]
     torch = _need("torch")
@@ -69,15 +68,12 @@ def read(path: Union[str, Path], pinned_sha256: Optional[str] = None) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch's readers raise whatever their parts do
-        raise WeightsError(
-            f'"{path.name}" is not a file of weights that can be read safely.',
-            "It is cut short, or holds programs besides numbers, which are never run.",
-            f"{path}\n{error}",
-        ) from error
+        text = WeightsTexts.unsafe_file(file=path.name)
+        raise WeightsError(text, details=f"{path}\n{error}") from error
 
 
 def read_safetensors(path: Union[str, Path]) -> tuple[State, dict[str, str]]:
-    """Read a safetensors file: its tensors on the CPU, and its metadata.
+    """Read the tensors of a safetensors file onto the CPU, and its metadata.
 
     Raises:
         WeightsError: it is missing or damaged.
@@ -89,9 +85,8 @@ def read_safetensors(path: Union[str, Path]) -> tuple[State, dict[str, str]]:
             tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
             return tensors, stream.metadata() or {}
     except Exception as error:  # its errors share no public base class
-        raise WeightsError(
-            f'"{Path(path).name}" cannot be read as safetensors.', _GET_AGAIN, f"{path}\n{error}"
-        ) from error
+        text = WeightsTexts.not_safetensors(file=Path(path).name)
+        raise WeightsError(text, details=f"{path}\n{error}") from error
 
 
 def state_dict(
@@ -100,12 +95,12 @@ def state_dict(
     """Return the tensors of a weight file by name.
 
     Args:
-        path: of the file.
-        prefix: keep the names that begin with it, without it.
+        path: weight file.
+        prefix: only tensors whose name starts with it are returned, without it.
         pinned_sha256: see :func:`read`.
 
     Raises:
-        WeightsError: it holds no tensors, or none under the prefix.
+        WeightsError: the file contains no tensors, or none with the prefix.
     """
     content = read(path, pinned_sha256)
     for key in _WRAPPERS:
@@ -117,42 +112,41 @@ def state_dict(
         tensors = {name[len("module.") :]: value for name, value in tensors.items()}
     found = {n[len(prefix) :]: value for n, value in tensors.items() if n.startswith(prefix)}
     if not found:
-        what = f'no weights named "{prefix}..."' if tensors else "no weights"
-        raise WeightsError(f'"{Path(path).name}" holds {what}.', _GET_AGAIN, str(path))
+        text = WeightsTexts.no_tensors_with_prefix if tensors else WeightsTexts.no_tensors
+        raise WeightsError(text(file=Path(path).name, prefix=prefix), details=str(path))
     return found
 
 
 def fill(module: torch.nn.Module, state: Mapping[str, torch.Tensor], name: str) -> None:
-    """Copy weights into a module whose keys and shapes must all fit, and freeze nothing.
+    """Copy weights into a module; all keys and shapes must match.
 
     Args:
-        module: to be filled.
+        module: any module; which parameters are trainable stays unchanged.
         state: tensors by name.
-        name: of the file, for the message.
+        name: of the file, for messages.
 
     Raises:
-        WeightsError: keys are missing or left over, or shapes differ.
+        WeightsError: keys are missing or unexpected, or shapes differ.
     """
-    wanted = module.state_dict()
-    missing = [key for key in wanted if key not in state]
-    unexpected = [key for key in state if key not in wanted]
+    own = module.state_dict()
+    missing = [key for key in own if key not in state]
+    unexpected = [key for key in state if key not in own]
     shapes = [
-        f"{key} {tuple(state[key].shape)} instead of {tuple(wanted[key].shape)}"
-        for key in wanted
-        if key in state and state[key].shape != wanted[key].shape
+        f"{key} {tuple(state[key].shape)} instead of {tuple(own[key].shape)}"
+        for key in own
+        if key in state and state[key].shape != own[key].shape
     ]
     if missing or unexpected or shapes:
         raise WeightsError(
-            f'"{name}" does not hold the weights of this model.',
-            _GET_AGAIN,
-            f"missing: {_some(missing)}\nunexpected: {_some(unexpected)}\n"
+            WeightsTexts.other_model(file=name),
+            details=f"missing: {_some(missing)}\nunexpected: {_some(unexpected)}\n"
             f"of another shape: {_some(shapes)}",
         )
     module.load_state_dict(dict(state))
 
 
 def hiera_trunk(path: Union[str, Path], size: str) -> torch.nn.Module:
-    """Return the Hiera trunk of a SAM 2.1 checkpoint, as ``build_sam2`` takes it.
+    """Return the Hiera trunk of a SAM 2.1 checkpoint.
 
     Args:
         path: checkpoint, a dict with the key ``"model"``.
@@ -163,7 +157,7 @@ def hiera_trunk(path: Union[str, Path], size: str) -> torch.nn.Module:
         to four maps at strides 4, 8, 16, 32.
 
     Raises:
-        WeightsError: it is not a checkpoint of that size.
+        WeightsError: the file is not a checkpoint of that size.
         DependencyError: sam2 is not installed.
     """
     trunk = hiera_architecture(size)
@@ -172,7 +166,7 @@ def hiera_trunk(path: Union[str, Path], size: str) -> torch.nn.Module:
 
 
 def hiera_architecture(size: str) -> torch.nn.Module:
-    """Return a Hiera trunk of SAM 2.1 with random weights, as the package's own YAML says.
+    """Return a Hiera trunk of SAM 2.1 with random weights, from the configuration in sam2.
 
     Args:
         size: one of :data:`SAM2_CONFIGURATIONS`.
@@ -191,14 +185,14 @@ def hiera_architecture(size: str) -> torch.nn.Module:
 
 
 def sam2_model(path: Union[str, Path], size: str) -> torch.nn.Module:
-    """Return a whole SAM 2.1 model on the CPU, in evaluation mode.
+    """Return a complete SAM 2.1 model on the CPU, in evaluation mode.
 
     Args:
         path: checkpoint, a dict with the key ``"model"``.
         size: one of :data:`SAM2_CONFIGURATIONS`.
 
     Raises:
-        WeightsError: it is not a checkpoint of that size.
+        WeightsError: the file is not a checkpoint of that size.
         DependencyError: sam2 is not installed.
     """
     _need("sam2")
@@ -216,12 +210,12 @@ def clip(
     """Return a CLIP of open_clip, in evaluation mode and single precision.
 
     Args:
-        path: what open_clip takes as ``pretrained=``, or OpenAI's archive.
+        path: file that open_clip takes as ``pretrained=``, or OpenAI's archive.
         architecture: open_clip's name, such as ``"ViT-B-16-quickgelu"`` for OpenAI's weights.
-        pinned_sha256: of the catalogue, for OpenAI's archive.
+        pinned_sha256: SHA-256 in the catalogue, for OpenAI's archive.
 
     Raises:
-        WeightsError: the file holds other weights.
+        WeightsError: the weights do not fit the architecture.
         DependencyError: open_clip is not installed.
     """
     model = clip_architecture(architecture)
@@ -235,14 +229,14 @@ def clip(
 def clip_architecture(architecture: str) -> torch.nn.Module:
     """Return a CLIP of open_clip with random weights; see :func:`clip`."""
     open_clip = _need("open_clip", "open_clip_torch")
-    # Without its own text or image weights, which open_clip would fetch.
+    # open_clip would download the weights of text and image towers.
     return open_clip.create_model(architecture, pretrained=None, pretrained_text=False)
 
 
 def clip_text(
     path: Union[str, Path], architecture: str, pinned_sha256: Optional[str] = None
 ) -> torch.nn.Module:
-    """Return a CLIP without its image tower, whose memory is free again; see :func:`clip`."""
+    """Return a CLIP without its image tower, to save memory; see :func:`clip`."""
     model = clip(path, architecture, pinned_sha256)
     model.visual = None
     return model
@@ -252,11 +246,11 @@ def resnet(path: Union[str, Path], architecture: str) -> torch.nn.Module:
     """Return a ResNet of torchvision with its classifier, in evaluation mode.
 
     Args:
-        path: file of torchvision's weights.
+        path: weight file of torchvision.
         architecture: ``"resnet18"``, ``"resnet34"`` or ``"resnet50"``.
 
     Raises:
-        WeightsError: the file holds other weights.
+        WeightsError: the weights do not fit the architecture.
         DependencyError: torchvision is not installed.
     """
     _need("torchvision")
@@ -270,15 +264,15 @@ def resnet(path: Union[str, Path], architecture: str) -> torch.nn.Module:
 def transformers_part(
     folder: Union[str, Path], part: str = "AutoModelForCausalLM", **options: Any
 ) -> Any:
-    """Return a model, tokenizer or processor from a folder as transformers saves it.
+    """Return a model, tokenizer or processor from a model folder of transformers.
 
-    No code of the folder is run and nothing is fetched. Weights come from safetensors where
-    there are any, else from files read with ``weights_only=True``.
+    No code of the folder is run and nothing is downloaded. Weights come from safetensors if there
+    are any, else from files read with ``weights_only=True``.
 
     Args:
         folder: with ``config.json``.
         part: a class of transformers, such as ``"AutoTokenizer"``.
-        options: handed on, such as ``dtype``.
+        options: passed to ``from_pretrained``, such as ``dtype``.
 
     Raises:
         WeightsError: the folder lacks files, or needs code of its own.
@@ -286,9 +280,9 @@ def transformers_part(
     """
     transformers = _need("transformers")
     folder = Path(folder)
-    # A GGUF file has the configuration in it.
+    # A GGUF file contains the configuration.
     if not (folder / options.get("gguf_file", "config.json")).is_file():
-        raise WeightsError(f'"{folder}" is not a folder of transformers.', _GET_AGAIN)
+        raise WeightsError(WeightsTexts.no_transformers_folder(folder=folder))
     try:
         return getattr(transformers, part).from_pretrained(
             str(folder),
@@ -299,20 +293,17 @@ def transformers_part(
             **options,
         )
     except Exception as error:  # transformers raises what its many parts do
-        raise WeightsError(
-            f'The model in "{folder.name}" cannot be loaded.',
-            "The folder lacks files, or its model needs code of its own, which is never run.",
-            f"{folder}\n{error!r}",
-        ) from error
+        text = WeightsTexts.model_fails(folder=folder.name)
+        raise WeightsError(text, details=f"{folder}\n{error!r}") from error
 
 
 def save_head(state: State, path: Union[str, Path], metadata: dict[str, Any]) -> None:
-    """Write trained weights as safetensors; the entry format ``changescribe_safetensors``.
+    """Write trained weights in the format ``changescribe_safetensors``.
 
     Args:
-        state: what was trained.
-        path: of the file; written beside its name, then renamed.
-        metadata: what builds the module again; JSON.
+        state: tensors by name.
+        path: file to write; it gets this name once it is complete.
+        metadata: JSON from which the module can be built again.
     """
     _need("safetensors")
     from safetensors.torch import save_file
@@ -325,7 +316,7 @@ def save_head(state: State, path: Union[str, Path], metadata: dict[str, Any]) ->
 
 
 def read_head(path: Union[str, Path]) -> tuple[State, dict[str, Any]]:
-    """Read what :func:`save_head` wrote: tensors and metadata.
+    """Read the tensors and the metadata of a file of :func:`save_head`.
 
     Raises:
         WeightsError: it is not such a file.
@@ -333,24 +324,29 @@ def read_head(path: Union[str, Path]) -> tuple[State, dict[str, Any]]:
     return read_safetensors(path)[0], head_metadata(path)
 
 
-def head_metadata(path: Union[str, Path]) -> dict[str, Any]:
-    """Read the metadata that :func:`save_head` wrote, without torch and without the tensors.
+def head_metadata(
+    path: Union[str, Path], shown_as: Optional[Union[str, Path]] = None
+) -> dict[str, Any]:
+    """Read the metadata of a file of :func:`save_head`, without torch and without the tensors.
+
+    Args:
+        path: weight file.
+        shown_as: file named in messages, if ``path`` is a copy of it.
 
     Raises:
         WeightsError: it is not such a file.
     """
     try:
         with Path(path).open("rb") as stream:
-            # The format of safetensors: the header's length in eight bytes, the header, tensors.
+            # Safetensors: eight bytes with the length of the header, the header, the tensors.
             length = int.from_bytes(stream.read(8), "little")
             if length > _LONGEST_HEADER:
                 raise ValueError(length)
             header = json.loads(stream.read(length))
         return dict(json.loads(header["__metadata__"]["changescribe"]))
     except (OSError, KeyError, ValueError, TypeError) as error:
-        raise WeightsError(
-            f'"{Path(path).name}" was not made by "changescribe train".', _GET_AGAIN, repr(error)
-        ) from error
+        text = WeightsTexts.not_trained_here(file=Path(shown_as or path).name)
+        raise WeightsError(text, details=repr(error)) from error
 
 
 def _tensors(content: Any) -> State:
@@ -361,7 +357,7 @@ def _tensors(content: Any) -> State:
 
 
 def _is_torchscript(path: Path) -> bool:
-    """Tell a TorchScript archive from other files of torch, which are zip archives as well."""
+    """Return whether a file is a TorchScript archive; other files of torch are zip files too."""
     try:
         with zipfile.ZipFile(path) as archive:
             return any(name.endswith("/constants.pkl") for name in archive.namelist())
@@ -371,15 +367,13 @@ def _is_torchscript(path: Path) -> bool:
 
 def _read_torchscript(torch: Any, path: Path, pinned_sha256: Optional[str]) -> State:
     if pinned_sha256 is None or files.sha256_of(path) != pinned_sha256:
-        raise WeightsError(
-            f'"{path.name}" holds a program (TorchScript), and is not one that is known.',
-            "Use the weights as safetensors.",
-            f"expected SHA-256: {pinned_sha256}",
-        )
+        text = WeightsTexts.unknown_program(file=path.name)
+        raise WeightsError(text, details=f"expected SHA-256: {pinned_sha256}")
     try:
         return dict(torch.jit.load(str(path), map_location="cpu").state_dict())
     except RuntimeError as error:
-        raise WeightsError(f'"{path.name}" cannot be read.', _GET_AGAIN, str(error)) from error
+        text = WeightsTexts.archive_unreadable(file=path.name)
+        raise WeightsError(text, details=str(error)) from error
 
 
 def _need(module: str, package: str = "") -> Any:
@@ -388,10 +382,8 @@ def _need(module: str, package: str = "") -> Any:
     try:
         return import_module(module)
     except ImportError as error:
-        raise missing_package(
-            f"This system needs the package {package or module}, which is not installed here.",
-            error,
-        ) from error
+        text = WeightsTexts.system_needs_package(package=package or module)
+        raise missing_package(text, error) from error
 
 
 def _some(names: list[str]) -> str:

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The folder that model weights are kept in: list, fetch, import, verify, remove.
+"""The folder of model weights: list, download, import, verify, remove.
 
-    FOLDER/ID/FILE          the file, or a folder of files; only ever whole and verified
-    FOLDER/ID/record.json   SHA-256 of every file, where it came from, when
-    FOLDER/ID/FILE.part     what has arrived of a download
-    FOLDER/ID.lock          held while the entry is written
+    FOLDER/ID/FILE          the file, or a folder of files; always complete and verified
+    FOLDER/ID/record.json   SHA-256 of every file, its origin, and when it was added
+    FOLDER/ID/FILE.part     unfinished download
+    FOLDER/ID.lock          locked while the entry is written
 
-For an entry whose SHA-256 the catalogue does not know, the record holds the one
-that was computed at the import, so that later damage is noticed.
+If the catalogue has no SHA-256 for an entry, the record has the one computed at the import, so
+that later damage is noticed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -29,6 +29,7 @@ from .candidates import candidates, check_system
 from .catalogue import Entry
 from .fetch import Download, Network, fetch
 from .files import CancelledCallback, StepCallback, Watch
+from .texts import WeightsTexts
 
 #: Environment variable that names the folder.
 VARIABLE = "CHANGESCRIBE_WEIGHTS"
@@ -36,23 +37,26 @@ RECORD = "record.json"
 PRESENT = "present"
 ABSENT = "absent"
 DAMAGED = "damaged"
-#: Of a transformers folder: what is copied. Code is never needed, since none is run.
+#: Files of a transformers folder that are copied; code is not, since none is ever run.
 _FOLDER_SUFFIXES = {".json", ".txt", ".model", ".safetensors", ".bin", ".jinja", ".tiktoken"}
-#: So many files are named where none was found.
-_NAMED = 6
+#: Maximum number of files listed if none was found.
+_MAX_LISTED = 6
 _chosen: Optional[Path] = None
 
 
 def use_folder(folder: Optional[Union[str, Path]]) -> None:
-    """Keep weights in this folder from now on, as the plugin's settings say; None undoes that."""
-    global _chosen  # noqa: PLW0603 - the setting of this process
+    """Set the folder of weights for this process; None restores the default."""
+    global _chosen  # noqa: PLW0603 - a setting of the process
     _chosen = Path(folder) if folder else None
 
 
 def default_folder() -> Path:
-    """Return the folder chosen with :func:`use_folder`, in the environment, or the usual one.
+    """Return the folder of weights of this process.
 
-    A worker process gets it as its variable ``CHANGESCRIBE_WEIGHTS``.
+    That is the one set with :func:`use_folder`, else the one in ``CHANGESCRIBE_WEIGHTS``, else a
+    subfolder of the user's data folder.
+
+    Worker processes get the folder through ``CHANGESCRIBE_WEIGHTS``.
     """
     if _chosen is not None:
         return _chosen
@@ -71,15 +75,15 @@ def default_folder() -> Path:
 
 @dataclass(frozen=True)
 class Stored:
-    """What the store has of an entry.
+    """State of an entry in the store.
 
     Attributes:
-        entry: of the catalogue.
+        entry: entry of the catalogue.
         state: ``"present"``, ``"absent"`` or ``"damaged"``.
         path: where the file is, or would be.
         size: bytes on disk.
-        sha256: that of the record; None for a folder, or where nothing is there.
-        reason: what is wrong with a damaged one.
+        sha256: expected SHA-256; None for a folder, or if absent or damaged.
+        reason: what is wrong if damaged.
     """
 
     entry: Entry
@@ -94,11 +98,11 @@ class WeightsStore:
     """Keeps the weights of a catalogue in a folder.
 
     Args:
-        folder: None is :func:`default_folder`.
-        entries: another catalogue than the shipped one, by id.
+        folder: None for :func:`default_folder`.
+        entries: entries by id; None for the shipped catalogue.
     """
 
-    #: Files found right in this process: (path, size, time of change).
+    #: Files verified by this process: (path, size, modification time in ns).
     _verified: set[tuple[str, int, int]] = set()  # noqa: RUF012 - shared on purpose
 
     def __init__(
@@ -110,19 +114,19 @@ class WeightsStore:
         self.entries = catalogue.entries() if entries is None else entries
 
     def entry(self, identifier: str) -> Entry:
-        """Return the catalogue's entry of an id.
+        """Return an entry of the catalogue.
 
         Raises:
-            InputError: there is none.
+            InputError: there is no such entry.
         """
         return catalogue.entry(identifier, self.entries)
 
     def location(self, entry: Entry) -> Path:
-        """Return where the file or folder of an entry is kept; it need not exist."""
+        """Return the path of the file or folder of an entry, whether or not it exists."""
         return self.folder / entry.id / entry.file
 
     def stamp(self, identifier: str) -> Optional[tuple[int, int]]:
-        """Return what differs once the file of an entry is replaced; None where there is none."""
+        """Return size and modification time, to notice a replaced file; None if there is none."""
         try:
             status = self.location(self.entry(identifier)).stat()
         except OSError:
@@ -130,16 +134,16 @@ class WeightsStore:
         return status.st_size, status.st_mtime_ns
 
     def states(self) -> tuple[Stored, ...]:
-        """Return the state of every entry, by a look at sizes; :meth:`verify` reads the files."""
+        """Return the state of every entry; see :meth:`state`."""
         return tuple(self.state(identifier) for identifier in self.entries)
 
     def missing(self, identifiers: Iterable[str]) -> tuple[Stored, ...]:
-        """Return those of the ids that cannot be used as they are."""
+        """Return the entries of these ids that are absent or damaged."""
         states = (self.state(identifier) for identifier in identifiers)
         return tuple(stored for stored in states if stored.state != PRESENT)
 
     def state(self, identifier: str) -> Stored:
-        """Return what the store has of an entry, by a look at sizes."""
+        """Return the state of an entry, judged by file sizes; :meth:`verify` reads the files."""
         entry = self.entry(identifier)
         path = self.location(entry)
         if not path.exists():
@@ -148,9 +152,9 @@ class WeightsStore:
         size = sum(_size(path, name) for name in expected)
         reason = ""
         if not expected:
-            reason = "nothing says which file this is: import it again"
+            reason = WeightsTexts.no_record()
         elif any(_size(path, name) != known for name, (known, _) in expected.items() if known):
-            reason = "its size is not right"
+            reason = WeightsTexts.wrong_size()
         sha256 = None if entry.is_folder or reason else expected[""][1]
         return Stored(entry, DAMAGED if reason else PRESENT, path, size, sha256, reason)
 
@@ -158,8 +162,8 @@ class WeightsStore:
         """Return the verified file, or folder, of an entry.
 
         Args:
-            identifier: of the entry.
-            watch: who is told while a large file is read.
+            identifier: id of the entry.
+            watch: callbacks while a large file is read.
 
         Raises:
             WeightsError: it is missing or damaged; the hint says how to get it.
@@ -171,23 +175,26 @@ class WeightsStore:
         entry = stored.entry
         if stored.state == DAMAGED:
             raise WeightsError(
-                f'The file "{stored.path}" of {entry.title} is damaged: {stored.reason}.',
-                f"Remove it and get it again. {how_to_get(entry)}",
+                WeightsTexts.damaged(
+                    path=stored.path,
+                    title=entry.title,
+                    reason=stored.reason,
+                    how_to_get=how_to_get(entry),
+                )
             )
-        raise WeightsError(
-            f"{entry.title} is missing: {entry.file}, {entry.size_text}.", how_to_get(entry)
-        )
+        text = WeightsTexts.missing(title=entry.title, file=entry.file, size=entry.size_text)
+        raise WeightsError(text, how_to_get(entry))
 
     def require(self, title: str, identifiers: Iterable[str]) -> None:
-        """See that weights are there, before hours are spent to learn that the last one is not.
+        """Check that weights are present, before a long run starts.
 
         Args:
-            title: of what needs them, for the message.
-            identifiers: entries that it needs.
+            title: name of what needs them, for the message.
+            identifiers: ids of the entries.
 
         Raises:
-            WeightsError: names all that are missing, their sizes, and how to get them. What is
-                damaged is told by :meth:`path`.
+            WeightsError: entries are missing; lists all of them with their sizes and how to get
+                them. Damaged files are found by :meth:`path`.
             InputError: there is no such entry.
         """
         lacking = [s.entry for s in self.missing(identifiers) if s.state == ABSENT]
@@ -196,15 +203,15 @@ class WeightsStore:
             hint = "\n".join(
                 f"{e.file}: {how_to_get(e)}" if len(lacking) > 1 else how_to_get(e) for e in lacking
             )
-            raise WeightsError(f"{title} lacks weights: {listed}.", hint)
+            raise WeightsError(WeightsTexts.several_missing(title=title, listed=listed), hint)
 
     def verify(self, identifier: str, watch: Optional[Watch] = None) -> Stored:
-        """Read the files of an entry and compare them with their SHA-256.
+        """Read the files of an entry and check their SHA-256.
 
-        A file that this process has found right is read again only once it has changed.
+        Files that this process has verified are not read again unless they change.
 
         Raises:
-            CancelledError: the user does not want to go on.
+            CancelledError: the user cancelled.
         """
         stored = self.state(identifier)
         if stored.state != PRESENT:
@@ -216,9 +223,9 @@ class WeightsStore:
                 key = (str(path), status.st_size, status.st_mtime_ns)
                 right = key in self._verified or files.sha256_of(path, watch) == sha256
             except OSError as error:
-                return _damaged(stored, f"it cannot be read ({error})")
+                return _damaged(stored, WeightsTexts.unreadable(error=error))
             if not right:
-                return _damaged(stored, f"the SHA-256 of {path.name} is not the one that is known")
+                return _damaged(stored, WeightsTexts.wrong_hash(file=path.name))
             self._verified.add(key)
         return stored
 
@@ -229,26 +236,22 @@ class WeightsStore:
         cancelled: Optional[CancelledCallback] = None,
         network: Optional[Network] = None,
     ) -> Stored:
-        """Download an entry where it is missing; an interrupted download is gone on with.
+        """Download an entry unless it is present; resume an interrupted download.
 
         Args:
-            identifier: of the entry.
+            identifier: id of the entry.
             progress: called with every step.
-            cancelled: asked all the time, also while a server does not answer.
-            network: proxy and certificates; None is what the environment says.
+            cancelled: called often, also while a server does not answer; True cancels.
+            network: proxy and certificates; None for those of the environment.
 
         Raises:
-            WeightsError: see :func:`.fetch.fetch`; also where the entry's SHA-256 is not known.
-            OutputError: the folder cannot be written, or has no room.
-            CancelledError: the user does not want to go on; what has arrived is kept.
+            WeightsError: see :func:`.fetch.fetch`; or the SHA-256 of the entry is unknown.
+            OutputError: the folder is not writable, or the disk is full.
+            CancelledError: the user cancelled; what has arrived is kept.
         """
         entry, watch = self.entry(identifier), Watch(progress, cancelled)
         if not entry.can_be_fetched:
-            raise WeightsError(
-                f"{entry.title} cannot be downloaded by ChangeScribe, which does not know its "
-                "SHA-256 and could not verify it.",
-                how_to_get(entry),
-            )
+            raise WeightsError(WeightsTexts.cannot_verify(title=entry.title), how_to_get(entry))
         with self._writing(entry):
             stored = self.verify(identifier, watch)
             if stored.state == PRESENT:
@@ -273,38 +276,34 @@ class WeightsStore:
         progress: Optional[StepCallback] = None,
         cancelled: Optional[CancelledCallback] = None,
     ) -> tuple[Stored, ...]:
-        """Copy weights from a file or a folder, as on a machine without a network.
+        """Copy weights from a file or a folder, without the network.
 
-        Files are known by their names; those of a folder may also lie in subfolders named by
-        entry, as in another store. The folder of a training run is known by what its weights
-        say of themselves. With one id, a file may have any name. What the catalogue knows the
-        SHA-256 of is taken only if it is right.
+        Files are recognised by their names; in a folder, they may lie in subfolders named by id,
+        as in another store. The folder of a training run is recognised by the metadata of its
+        weights. With a single id, a file may have any name. The SHA-256 is checked if the
+        catalogue has it.
 
         Args:
             source: a file or a folder.
-            identifiers: entries to look for; None is all.
+            identifiers: ids of the entries to look for; None for all.
             progress: called with every step.
-            cancelled: asked between two blocks.
+            cancelled: called between blocks; True cancels.
 
         Returns:
-            What was imported, with the SHA-256 computed.
+            The imported entries.
 
         Raises:
-            WeightsError: nothing that fits was found, or a file is not the one that is known.
-            OutputError: the folder cannot be written, or has no room.
-            CancelledError: the user does not want to go on.
+            WeightsError: no file of the entries was found, or a file is not the expected one.
+            OutputError: the folder is not writable, or the disk is full.
+            CancelledError: the user cancelled.
         """
         source, watch = Path(source), Watch(progress, cancelled)
-        wanted = [self.entry(name) for name in (identifiers or self.entries)]
-        found = [(entry, path) for entry in wanted for path in candidates(source, entry, wanted)]
+        sought = [self.entry(name) for name in (identifiers or self.entries)]
+        found = [(entry, path) for entry in sought for path in candidates(source, entry, sought)]
         if not found:
-            names = ", ".join(entry.file for entry in wanted[:_NAMED])
-            more = ", ..." if len(wanted) > _NAMED else ""
-            raise WeightsError(
-                f'There are no weights in "{source}".',
-                f"Looked for: {names}{more}. A file of another name is imported with "
-                '"changescribe models import FILE --id ID".',
-            )
+            names = ", ".join(entry.file for entry in sought[:_MAX_LISTED])
+            more = ", ..." if len(sought) > _MAX_LISTED else ""
+            raise WeightsError(WeightsTexts.nothing_to_import(source=source, names=names + more))
         wrong: list[WeightsError] = []
         done: list[Stored] = []
         for entry, path in found:
@@ -314,20 +313,21 @@ class WeightsStore:
                 wrong.append(error)
         if wrong:
             first = wrong[0]
-            kept = ", ".join(stored.entry.title for stored in done)
-            hint = f"{first.hint} Imported: {kept}.".strip() if kept else first.hint
+            titles = ", ".join(stored.entry.title for stored in done)
+            imported = WeightsTexts.imported(titles=titles) if done else ""
+            hint = f"{first.hint} {imported}".strip()
             details = "\n".join(f"{error} {error.details}" for error in wrong)
             raise WeightsError(first.message, hint, details)
         return tuple(done)
 
     def remove(self, identifier: str) -> bool:
-        """Delete what the store has of an entry, also what has arrived of a download.
+        """Delete the files of an entry and its unfinished download.
 
         Returns:
-            False where there was nothing.
+            Whether there was anything to delete.
 
         Raises:
-            OutputError: it is in use, or the folder cannot be written.
+            OutputError: a file is in use, or the folder is not writable.
         """
         entry = self.entry(identifier)
         folder = self.folder / entry.id
@@ -353,7 +353,7 @@ class WeightsStore:
                 )
                 _check(entry, source, known)
                 check_system(entry, source, part)
-                # The record first: a file without one would not be known for what it is.
+                # The record first: a file without one counts as damaged.
                 self._write_record(entry, known, f"imported from {source.name}")
                 _delete(target)
                 os.replace(part, target)
@@ -366,24 +366,26 @@ class WeightsStore:
         return self.state(entry.id)
 
     def _writing(self, entry: Entry) -> Any:
-        """Hold the entry's lock; its folder exists then."""
+        """Create the folder of an entry and hold its lock."""
         files.make_folder(self.folder / entry.id)
         return files.locked(self.folder / f"{entry.id}.lock", entry.title)
 
     def _expected(self, entry: Entry) -> dict[str, tuple[Optional[int], str]]:
-        """Return (size, SHA-256) of every file of an entry; "" is the file itself."""
+        """Return expected size and SHA-256 of the files of an entry; "" is the file itself."""
         if entry.sha256 is not None:
             return {"": (entry.size, entry.sha256)}
         try:
             text = (self.folder / entry.id / RECORD).read_text(encoding="utf-8")
             rows = json.loads(text)["files"]
-            known = {str(n): (int(row["size"]), str(row["sha256"])) for n, row in rows.items()}
+            known: dict[str, tuple[Optional[int], str]] = {
+                str(n): (int(row["size"]), str(row["sha256"])) for n, row in rows.items()
+            }
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return {}
         return known if entry.is_folder or "" in known else {}
 
     def _write_record(
-        self, entry: Entry, known: dict[str, tuple[Optional[int], Optional[str]]], origin: str
+        self, entry: Entry, known: Mapping[str, tuple[Optional[int], Optional[str]]], origin: str
     ) -> None:
         path = self.folder / entry.id / RECORD
         content = {
@@ -402,20 +404,18 @@ class WeightsStore:
 
 
 def how_to_get(entry: Entry) -> str:
-    """Say how the file of an entry gets into the store, and under which terms."""
-    terms = f" Terms: {entry.terms}" if entry.terms else ""
-    bring = f'"changescribe models import FILE --id {entry.id}"'
+    """Return how the user gets the file of an entry into the store, and its terms of use."""
     if entry.can_be_fetched:
-        return (
-            'Press "Download" in the ChangeScribe panel, or run "changescribe models fetch '
-            f'{entry.id}". Without a network: "Import from folder", or {bring}.{terms}'
-        )
-    origin = f"Get it from {entry.url}" if entry.url else "Get it from who made it"
-    return f'{origin}, then press "Import from folder", or run {bring}.{terms}'
+        text = WeightsTexts.how_to_fetch(id=entry.id)
+    elif entry.url:
+        text = WeightsTexts.how_to_import(id=entry.id, url=entry.url)
+    else:
+        text = WeightsTexts.how_to_import_unpublished(id=entry.id)
+    return f"{text} {WeightsTexts.terms(terms=entry.terms)}" if entry.terms else text
 
 
 def _size(path: Path, name: str) -> int:
-    """Return the size of a file, 0 where it is missing; "" is the path itself."""
+    """Return the size of a file in a folder, 0 if missing; for "" that of the path itself."""
     try:
         return (path / name).stat().st_size
     except OSError:
@@ -434,7 +434,7 @@ def _delete(path: Path) -> None:
 
 
 def _copy_folder(source: Path, target: Path, watch: Watch) -> dict[str, tuple[int, str]]:
-    """Copy the files of a folder that are needed; return size and SHA-256 by name."""
+    """Copy the required files of a folder; return size and SHA-256 by name."""
     names = sorted(p.name for p in source.iterdir() if p.is_file())
     names = [name for name in names if Path(name).suffix.lower() in _FOLDER_SUFFIXES]
     if any(name.endswith(".safetensors") for name in names):
@@ -449,7 +449,7 @@ def _copy_folder(source: Path, target: Path, watch: Watch) -> dict[str, tuple[in
 
 
 def _check(entry: Entry, source: Path, known: dict[str, tuple[int, str]]) -> None:
-    """Compare what was copied with what the catalogue knows; raise if it is another file."""
+    """Raise WeightsError if size or SHA-256 of a copied file contradict the catalogue."""
     if entry.is_folder:
         return
     size, sha256 = known[""]
@@ -458,7 +458,6 @@ def _check(entry: Entry, source: Path, known: dict[str, tuple[int, str]]) -> Non
         return
     expected = entry.sha256 or f"{entry.sha256_prefix}..."
     raise WeightsError(
-        f'"{source}" is not the file that is known as {entry.title}; it was not imported.',
-        "It may be cut short, or of another version.",
-        f"SHA-256 {sha256}, expected {expected}\n{size} bytes, expected {entry.size}",
+        WeightsTexts.wrong_file(source=source, title=entry.title),
+        details=f"SHA-256 {sha256}, expected {expected}\n{size} bytes, expected {entry.size}",
     )

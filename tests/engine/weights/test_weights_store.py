@@ -75,7 +75,7 @@ def test_what_is_missing_is_named_with_size_terms_and_the_ways_to_get_it(
 
 def test_without_a_sha256_nothing_is_fetched(server: Server, tmp_path: Path) -> None:
     store = a_store(tmp_path, make_entry(server, sha256=None))
-    with pytest.raises(WeightsError, match="could not verify it") as caught:
+    with pytest.raises(WeightsError, match="could not be verified") as caught:
         store.fetch("small-clip")
     assert server.url("file/weights.pt") in caught.value.hint
     assert server.requests == []
@@ -161,7 +161,7 @@ def test_import_of_the_wrong_file_is_refused_but_the_right_ones_stay(
 ) -> None:
     (stick / "other.pt").write_bytes(b"x" + CONTENT[1:])
     store = a_store(tmp_path, make_entry(server, id="other", file="other.pt"), make_entry(server))
-    with pytest.raises(WeightsError, match="not the file that is known") as caught:
+    with pytest.raises(WeightsError, match="not the expected file") as caught:
         store.import_from(stick)
     assert "Imported: Small CLIP." in caught.value.hint
     assert SHA256 in caught.value.details
@@ -184,14 +184,14 @@ def test_an_unknown_sha256_is_computed_shown_and_watched(
     with pytest.raises(WeightsError, match="damaged"):
         store.path("small-clip")
     record.unlink()
-    assert store.state("small-clip").reason.startswith("nothing says which file this is")
+    assert store.state("small-clip").reason.startswith("nothing records which file this is")
 
 
 def test_a_known_prefix_must_fit(server: Server, tmp_path: Path, stick: Path) -> None:
     entry = make_entry(server, sha256=None, size=None, sha256_prefix=SHA256[:8])
     assert a_store(tmp_path, entry).import_from(stick)[0].state == "present"
     wrong = replace(entry, sha256_prefix="0" * 8)
-    with pytest.raises(WeightsError, match="not the file that is known") as caught:
+    with pytest.raises(WeightsError, match="not the expected file") as caught:
         a_store(tmp_path / "b", wrong).import_from(stick)
     assert "expected 00000000..." in caught.value.details
 
