@@ -22,6 +22,10 @@ class ErrorTexts:
         "In QGIS: choose the system in the ChangeScribe panel and click Install; PyTorch then runs "
         "in a separate process. In a source checkout: make setup-full.",
     )
+    no_geopandas = Message(
+        "geopandas is not installed.",
+        "Install it with pip install geopandas, or open the GeoPackage with another program.",
+    )
     cancelled = Message("Cancelled before any result was complete.")
 
 

@@ -9,7 +9,14 @@ The dock, the Processing algorithms and the command line all build a
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Callable, Optional
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Callable, Optional
+
+from .errors import DependencyError, ErrorTexts
+
+if TYPE_CHECKING:
+    import geopandas
 
 APPEARED = "appeared"
 REMOVED = "removed"
@@ -232,7 +239,7 @@ class Progress:
     seconds_left: Optional[float] = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ChangeResult:
     """What a finished, or cancelled and partly finished, run produced.
 
@@ -275,6 +282,50 @@ class ChangeResult:
     timings_s: dict[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     partial: bool = False
+
+    @property
+    def paths(self) -> dict[str, Path]:
+        """The files by kind: ``"gpkg"``, ``"mask"``, ``"score"``."""
+        return {"gpkg": Path(self.gpkg), "mask": Path(self.mask), "score": Path(self.score)}
+
+    def __repr__(self) -> str:
+        caption = " ".join(self.caption.split())
+        return "\n".join((caption, *(f"  {kind}: {text}" for kind, text in self._summary())))
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th>{escape(kind)}</th><td>{escape(text)}</td></tr>"
+            for kind, text in self._summary()
+        )
+        return f"<p>{escape(self.caption)}</p><table>{rows}</table>"
+
+    def _summary(self) -> list[tuple[str, str]]:
+        """Return four rows about the run, for people."""
+        seconds = self.timings_s.get("total")
+        facts = (
+            f"{self.system} on {self.device}",
+            "" if seconds is None else f"{seconds:.1f} s",
+            "cancelled, partly finished" if self.partial else "",
+            f"warnings: {len(self.warnings)}" if self.warnings else "",
+        )
+        return [
+            ("changes", f"{self.gpkg} ({self.count})"),
+            ("mask", self.mask),
+            ("score", self.score),
+            ("run", "; ".join(fact for fact in facts if fact)),
+        ]
+
+    def to_geodataframe(self) -> geopandas.GeoDataFrame:
+        """Return the layer ``changes`` as a :class:`geopandas.GeoDataFrame`.
+
+        Raises:
+            DependencyError: geopandas is not installed.
+        """
+        try:
+            import geopandas
+        except ImportError as error:
+            raise DependencyError(ErrorTexts.no_geopandas(), details=str(error)) from error
+        return geopandas.read_file(self.gpkg, layer="changes")
 
 
 MAX_REGIONS_IN_RESULT = 1000

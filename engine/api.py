@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The engine for scripts and notebooks: detect, describe, export, systems.
+
+``import changescribe.engine as cs`` gives these functions as ``cs.detect`` and so on. They do what
+the commands of the same names do, with the same defaults.
+"""
+
+from __future__ import annotations
+
+import atexit
+import importlib.util
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Optional, Union
+
+from .errors import ChangeScribeError
+from .request import ChangeRequest, ChangeResult, Extent
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .describe.pair import BoxCaption
+    from .request import CancelledCallback, ProgressCallback
+
+AnyPath = Union[str, "os.PathLike[str]"]
+
+
+@dataclass(frozen=True)
+class SystemState:
+    """A change-detection system, and whether it can run here.
+
+    Attributes:
+        name: what ``system=`` takes.
+        title: in a few words.
+        usable: its packages and weights are there.
+        lacks: packages and weights that are missing, or why it cannot be used.
+        terms: terms of use of its weights.
+    """
+
+    name: str
+    title: str
+    usable: bool
+    lacks: tuple[str, ...]
+    terms: str
+
+
+def detect(
+    before: AnyPath,
+    after: AnyPath,
+    prompt: str,
+    out: Optional[AnyPath] = None,
+    *,
+    progress: Optional[ProgressCallback] = None,
+    cancelled: Optional[CancelledCallback] = None,
+    **options: Any,
+) -> ChangeResult:
+    """Find the changes between two rasters that match a prompt.
+
+    Args:
+        before: raster of the earlier date.
+        after: raster of the later date.
+        prompt: what changed, such as "roads built".
+        out: GeoPackage to write; the mask and the score rasters go beside it. None: a temporary
+            folder, which is deleted when the process ends.
+        progress: called with a :class:`~changescribe.engine.request.Progress`.
+        cancelled: returns True to stop; the tiles that are done are kept.
+        options: other fields of :class:`~changescribe.engine.request.ChangeRequest`. ``extent``
+            may also be a tuple ``(xmin, ymin, xmax, ymax[, crs])``, and ``area`` the path of a
+            polygon file.
+
+    Raises:
+        InputError: a raster, the prompt or an option is not usable, or ``out`` exists.
+        WeightsError: weights are missing or damaged.
+        DependencyError: a package is missing.
+        OutputError: a result could not be written.
+        TypeError: there is no such option.
+    """
+    from .detect import pipeline
+    from .raster.area import read_area
+
+    if isinstance(options.get("extent"), (tuple, list)):
+        options["extent"] = Extent(*options["extent"])
+    if isinstance(options.get("area"), (str, os.PathLike)):
+        options["area"] = read_area(os.fspath(options["area"]))
+    request = ChangeRequest(
+        before=os.fspath(before),
+        after=os.fspath(after),
+        prompt=prompt,
+        output=os.fspath(out) if out is not None else _temporary_output(),
+        **options,
+    )
+    return pipeline.detect(request, progress=progress, cancelled=cancelled)
+
+
+def describe(
+    before: AnyPath,
+    after: AnyPath,
+    boxes: Optional[Sequence[tuple[int, int, int, int]]] = None,
+    *,
+    progress: Optional[ProgressCallback] = None,
+    cancelled: Optional[CancelledCallback] = None,
+    **options: Any,
+) -> list[BoxCaption]:
+    """Describe the change between two rasters, or in boxes of them, in sentences.
+
+    Args:
+        before: raster of the earlier date.
+        after: raster of the later date.
+        boxes: (x0, y0, x1, y1) in pixels of ``before``, x1 and y1 excluded; None: the whole pair.
+        progress: called with a :class:`~changescribe.engine.request.Progress`.
+        cancelled: returns True to stop; the captions that are done are returned.
+        options: other parameters of :func:`changescribe.engine.describe.pair.caption`.
+
+    Returns:
+        One caption per box.
+
+    Raises:
+        InputError: a raster cannot be read, or a box lies outside the pair.
+        WeightsError: weights are missing or damaged.
+        DependencyError: a package is missing.
+        TypeError: there is no such option.
+    """
+    from .describe.pair import caption
+
+    return caption(
+        os.fspath(before),
+        os.fspath(after),
+        boxes=boxes,
+        progress=progress,
+        cancelled=cancelled,
+        **options,
+    )
+
+
+def export(changes: Union[ChangeResult, AnyPath], out: AnyPath, **options: Any) -> tuple[str, ...]:
+    """Write changes as a shapefile, GeoPackage or GeoJSON.
+
+    Args:
+        changes: what :func:`detect` returned, or the GeoPackage that it wrote.
+        out: file to write; its ending is the format: ``.shp``, ``.gpkg`` or ``.geojson``.
+        options: of :func:`changescribe.engine.results.export.export`: ``overwrite``,
+            ``min_score``, ``statuses``.
+
+    Returns:
+        Warnings, such as that texts were cut.
+
+    Raises:
+        InputError: the changes or ``out`` are not usable.
+        OutputError: the file could not be written.
+    """
+    from .results.export import export as write
+
+    gpkg = changes.gpkg if isinstance(changes, ChangeResult) else os.fspath(changes)
+    return write(gpkg, os.fspath(out), **options)
+
+
+def systems() -> tuple[SystemState, ...]:
+    """Return the change-detection systems, the default first."""
+    from .systems import names
+
+    return tuple(_state(name) for name in names())
+
+
+def _state(name: str) -> SystemState:
+    from .hosts.worker_process import find_python
+    from .systems import create
+    from .weights.store import WeightsStore
+
+    try:
+        info = create(name).info
+    except ChangeScribeError as error:
+        return SystemState(name, name, usable=False, lacks=(str(error),), terms="")
+    lacks = [stored.entry.title for stored in WeightsStore().missing(info.weights)]
+    if info.tier == "compact":
+        lacks += [] if importlib.util.find_spec("onnxruntime") else ["onnxruntime"]
+    else:
+        try:
+            find_python()
+        except ChangeScribeError:
+            lacks.append("PyTorch")
+    return SystemState(name, info.title, not lacks, tuple(lacks), info.terms)
+
+
+@cache
+def _temporary_folder() -> str:
+    """Return a folder that is deleted when the process ends."""
+    folder = tempfile.mkdtemp(prefix="changescribe-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def _temporary_output() -> str:
+    return str(Path(tempfile.mkdtemp(dir=_temporary_folder())) / "changes.gpkg")
