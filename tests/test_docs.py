@@ -9,17 +9,18 @@ import sys
 from pathlib import Path
 
 import pytest
+from osgeo import gdal
 
+import changescribe.engine as cs
 from changescribe.engine import systems
 from changescribe.engine.cli import app
-from changescribe.engine.detect import pipeline
 from changescribe.engine.lexicon import prompt_words
 from changescribe.engine.prompt import parse
 from changescribe.engine.prompt.languages import read_language
-from changescribe.engine.request import ChangeRequest
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ROOT / "docs" / "pages"
+DEMO = [ROOT / "resources" / "demo" / f"demo_{date}.tif" for date in ("2016-05-04", "2023-06-21")]
 FILES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
@@ -118,24 +119,28 @@ def test_prompts_are_understood(path: Path):
         assert parse(prompt).queries
 
 
-def _blocks(language: str) -> list[str]:
-    text = _text(ROOT / "CONTRIBUTING.md")
-    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+def _python_blocks(path: Path) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", _text(path), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("path", [ROOT / "README.md", PAGES / "python.md"], ids=lambda p: p.name)
+def test_the_python_examples_run(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    for source, name in zip(DEMO, ("before.tif", "after.tif")):
+        gdal.Translate(name, str(source), srcWin=[0, 0, 512, 512])
+    blocks = _python_blocks(path)
+    assert blocks
+    exec("\n".join(blocks), {})  # noqa: S102 - the examples themselves are what is tested
 
 
 def test_the_toy_system_of_contributing_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    module, register = _blocks("python")
+    module, register = _python_blocks(ROOT / "CONTRIBUTING.md")
     (tmp_path / "brightness.py").write_text(module, encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(systems, "_REGISTERED", {})
     exec(register, {})  # noqa: S102 - the example itself is what is tested
-    demo = ROOT / "resources" / "demo"
-    before, after = str(demo / "demo_2016-05-04.tif"), str(demo / "demo_2023-06-21.tif")
-    request = ChangeRequest(
-        before, after, "roofs built", str(tmp_path / "out.gpkg"), system="brightness"
-    )
     try:
-        result = pipeline.detect(request)
+        result = cs.detect(*DEMO, "roofs built", tmp_path / "out.gpkg", system="brightness")
     finally:
         sys.modules.pop("brightness", None)
     assert result.system == "brightness"
