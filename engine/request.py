@@ -36,23 +36,36 @@ class Query:
     Attributes:
         object: noun phrase as the user wrote it, lower case, without verb ("roads").
         direction: ``"appeared"``, ``"removed"`` or ``"changed"`` (a system without direction).
-        competing: what else the ground may be, for systems that tell the object from such a
-            list; empty for the others.
         partners: of "X replaced by Y" the other side: only regions are kept whose ground was
             (for what appeared) or became (for what was removed) one of these.
-        coarse: the pixels are too large for the system to know objects by their shape, or may be
-            (any change at all is asked for, and they are larger than those that it was trained on
-            or of unknown size).
     """
 
     object: str
     direction: str
-    competing: tuple[str, ...] = ()
     partners: tuple[str, ...] = ()
-    coarse: bool = False
 
     def __str__(self) -> str:
         return f"{self.object}|{self.direction}"
+
+
+@dataclass(frozen=True)
+class Hints:
+    """What helps only some systems; the others ignore it.
+
+    Attributes:
+        competing: what else the ground may be, for systems that distinguish the object from such
+            a list; None is the system's own list.
+        coarse: the pixels are, or may be, too large to show the shape of objects.
+        sharp: images of unknown pixel size are sharp, also where the prompt is "anything
+            changed"; otherwise those may be ``coarse``.
+    """
+
+    competing: Optional[tuple[str, ...]] = None
+    coarse: bool = False
+    sharp: bool = False
+
+
+NO_HINTS = Hints()
 
 
 @dataclass(frozen=True)
@@ -69,6 +82,7 @@ class ParsedPrompt:
             the explanation too.
         suggestion: the prompt that may have been meant where words are misspelt; "" where none is.
         english: the prompt in English where it was in another language; else "".
+        hints: for the system.
     """
 
     text: str
@@ -78,11 +92,7 @@ class ParsedPrompt:
     unused: tuple[str, ...] = ()
     suggestion: str = ""
     english: str = ""
-
-    @property
-    def competing(self) -> tuple[str, ...]:
-        """What the queries are told apart from; empty where the system has no such list."""
-        return self.queries[0].competing if self.queries else ()
+    hints: Hints = NO_HINTS
 
 
 @dataclass(frozen=True)
@@ -130,12 +140,9 @@ class ChangeRequest:
         date_before: ISO date written to the attributes; None: from the raster's metadata or name.
         date_after: the same for ``after``.
         simplify: tolerance in pixels of the output grid; 0 keeps the pixel outline.
-        competing: names of what else the ground may be, for systems that tell the object from
-            such a list; None is the system's own.
         pixel_size: side of a pixel of ``before`` on the ground in metres, where the raster does not
             tell it; areas stay in pixels all the same.
-        sharp: images whose pixels have no known size are taken to be sharp also where any change
-            at all is asked for, see :attr:`Query.coarse`.
+        hints: what helps only some systems.
     """
 
     before: str
@@ -159,9 +166,8 @@ class ChangeRequest:
     mask: Optional[str] = None
     score: Optional[str] = None
     simplify: float = 0.7
-    competing: Optional[tuple[str, ...]] = None
     pixel_size: Optional[float] = None
-    sharp: bool = False
+    hints: Hints = NO_HINTS
 
 
 @dataclass(frozen=True)

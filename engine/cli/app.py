@@ -20,7 +20,7 @@ from ..classes import listed_names
 from ..console import CANCELLED, exit_code_of, say
 from ..errors import InputError
 from ..hosts import doctor, routing
-from ..request import ChangeRequest, Extent, Progress
+from ..request import ChangeRequest, Extent, Hints, Progress
 from . import build, commands, evaluate, models, train
 
 if TYPE_CHECKING:
@@ -198,7 +198,7 @@ def _detect(arguments: argparse.Namespace) -> int:
         overwrite=arguments.overwrite,
         date_before=arguments.date_before,
         date_after=arguments.date_after,
-        competing=arguments.competing,
+        hints=Hints(competing=arguments.competing),
         pixel_size=arguments.pixel_size,
     )
     routing.configure(routing.HostOptions(arguments.host))

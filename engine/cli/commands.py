@@ -35,7 +35,7 @@ def result_as_json(result: ChangeResult) -> dict[str, Any]:
                 {"object": query.object, "direction": query.direction}
                 for query in result.parse.queries
             ],
-            "competing": list(result.parse.competing),
+            "competing": list(result.parse.hints.competing or ()),
             "explanation": result.parse.explanation,
         },
         "counts": {"total": result.count, **counts_by_key(result.counts)},

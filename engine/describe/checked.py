@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Optional
 
 from ..detect import pipeline
 from ..errors import DependencyError, WeightsError
-from ..request import Progress
+from ..request import Hints, Progress
 from ..results.detected import Detected, together
 from ..wording.guard import check
 
@@ -73,9 +73,8 @@ def detect_everything(
         mask=None,
         score=None,
         crs=None,
-        competing=None,
         min_area=None,
-        sharp=True,
+        hints=Hints(sharp=True),
     )
     try:
         result = pipeline.detect(asked, host, tell, cancelled)

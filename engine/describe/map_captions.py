@@ -272,13 +272,13 @@ class _Run:
             if everything is not None:
                 detections.append(everything)
         self._progress(Progress("loading", 0.0))
-        self._host.load(request.system, detection.device, self._cancelled)
-        info = self._host.info(request.system)
+        system = stack.enter_context(
+            self._host.open(request.system, detection.device, self._cancelled)
+        )
         writer = CaptionWriter(
             before,
             after,
-            self._host,
-            info,
+            system,
             None,
             self._cancelled,
             detection.extent,

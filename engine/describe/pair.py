@@ -19,7 +19,7 @@ from ..detect import pipeline
 from ..errors import CancelledError, InputError
 from ..hosts.routing import shared_host
 from ..raster.reader import RasterSource
-from ..request import Area, ChangeRequest
+from ..request import Area, ChangeRequest, Hints
 from ..wording.guard import Guard
 from .checked import ANYTHING, CHECKED_BY, NOT_CHECKED, CheckedWriter, detect_everything
 from .writer import NO_DATA, CaptionWriter, place_of
@@ -116,7 +116,7 @@ def caption(
         crs_before=crs_before,
         crs_after=crs_after,
         pixel_size=pixel_size,
-        sharp=True,
+        hints=Hints(sharp=True),
     )
     with RasterSource.open(before, bands_before, crs_before) as source:
         grid = source.grid
@@ -215,7 +215,7 @@ def _describer(
         )
         if everything is None:
             warned(NOT_CHECKED)
-        host.load(info.name, request.device, cancelled)
+        system = stack.enter_context(host.open(info.name, request.device, cancelled))
         sources = [
             stack.enter_context(RasterSource.open(path, bands, crs))
             for path, bands, crs in (
@@ -225,8 +225,7 @@ def _describer(
         ]
         writer = CaptionWriter(
             *sources,
-            host,
-            info,
+            system,
             progress,
             cancelled,
             warned=warned,

@@ -22,11 +22,10 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from ..hosts.base import Host
     from ..raster.grid import Grid
     from ..raster.reader import RasterSource
     from ..request import CancelledCallback, Extent, ProgressCallback
-    from ..systems.base import SystemInfo
+    from ..systems.base import OpenedSystem
 
     #: Tells whether a sentence may stay; given the sentence and the place that was looked at.
     Check = Callable[[str, Area], bool]
@@ -74,10 +73,9 @@ class CaptionWriter:
     Args:
         before: the earlier raster.
         after: the later raster.
-        host: where the system runs; it is loaded.
-        info: of the system, with ``writes``.
+        system: writes sentences.
         progress: told of the tiles of each area in turn.
-        cancelled: asked between tiles, and by the host while it waits.
+        cancelled: asked between tiles.
         extent: colours are stretched as a detection in it does; None is the whole overlap.
         warned: given what the user should know, such as that sentences take long; each once.
         user_pixel_size: of a pixel of ``before``, see :func:`.raster.grid.common_grid`.
@@ -90,8 +88,7 @@ class CaptionWriter:
         self,
         before: RasterSource,
         after: RasterSource,
-        host: Host,
-        info: SystemInfo,
+        system: OpenedSystem,
         progress: Optional[ProgressCallback] = None,
         cancelled: Optional[CancelledCallback] = None,
         extent: Optional[Extent] = None,
@@ -101,8 +98,8 @@ class CaptionWriter:
         self._warned = warned or (lambda _: None)
         self._notes: set[str] = set()
         self._own = before.grid
-        self._host = host
-        self._info = info
+        self._system = system
+        self._info = info = system.info
         self._progress = progress or (lambda _: None)
         self._cancelled = cancelled or (lambda: False)
         part = common_grid(before, after, extent, info.pixel_sizes, user_pixel_size).working
@@ -174,13 +171,11 @@ class CaptionWriter:
         inside = view.inside & valid
         if not inside.any():
             return Said("", 0, view.place)
-        answer = self._host.describe(
-            self._info.name,
+        answer = self._system.describe(
             before[None],
             after[None],
             [Query(name, CHANGED) for name in self._info.classes],
             inside[None].astype("uint8"),
-            self._cancelled,
         )
         for note in answer.notes:
             if note not in self._notes:

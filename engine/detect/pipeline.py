@@ -7,6 +7,7 @@ the Processing algorithms and the command line all call :func:`detect`.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Optional
 
@@ -21,7 +22,7 @@ from ..results.outputs import RunOutputs
 from .outlining import full_path, outline
 from .rasters import Pair, area_on, grid_for, open_rasters
 from .run import Monitor, Run
-from .scoring import score_tiles
+from .scoring import hints_for, score_tiles
 from .texts import DetectTexts
 
 if TYPE_CHECKING:
@@ -69,20 +70,22 @@ def detect(
     cancelled = cancelled or (lambda: False)
     monitor = Monitor(progress)
     _check(request)
-    system = host.info(request.system)
-    parsed = _parse(request, system, monitor)
+    info = host.info(request.system)
+    parsed = _parse(request, info, monitor)
     outputs = RunOutputs(request)
-    with open_rasters(request) as (before, after), outputs:
+    with open_rasters(request) as (before, after), outputs, contextlib.ExitStack() as stack:
         with monitor.stage("reading"):
-            grid, pair, dates = _prepare(request, before, after, system, monitor)
+            grid, pair, dates = _prepare(request, before, after, info, monitor)
+        parsed = replace(parsed, hints=hints_for(parsed, grid.pixel_size, info))
         with monitor.stage("loading"):
-            device = host.load(system.name, request.device, cancelled)
-            monitor.warn(*host.notes(system.name, parsed.queries, cancelled))
+            system = stack.enter_context(host.open(info.name, request.device, cancelled))
+            device = system.device
+            monitor.warn(*system.notes(parsed.queries, parsed.hints))
             if request.device == "cuda" and not device.upper().startswith("CUDA"):
                 monitor.warn(DetectTexts.no_cuda(device=device))
-        run = Run(request, system, device, parsed, grid, dates, outputs, monitor, cancelled)
+        run = Run(request, info, device, parsed, grid, dates, outputs, monitor, cancelled)
         with monitor.stage("detecting"):
-            scores = score_tiles(run, pair, host)
+            scores = score_tiles(run, pair, system)
         with monitor.stage("outlining"):
             result = outline(run, scores)
         with monitor.stage("writing"):
@@ -96,7 +99,7 @@ def _check(request: ChangeRequest) -> None:
         raise InputError(DetectTexts.threshold(threshold=request.threshold))
     if request.min_area is not None and not request.min_area >= 0:
         raise InputError(DetectTexts.negative_min_area(min_area=request.min_area))
-    if request.competing is not None and not any(request.competing):
+    if request.hints.competing is not None and not any(request.hints.competing):
         raise InputError(DetectTexts.no_competing())
     for date in (request.date_before, request.date_after):
         if date and not is_iso_date(date):
@@ -106,19 +109,20 @@ def _check(request: ChangeRequest) -> None:
 
 
 def _parse(request: ChangeRequest, system: SystemInfo, monitor: Monitor) -> ParsedPrompt:
-    """Parse the prompt; put the system's classes and competing classes into it."""
+    """Parse the prompt; add the request's hints, the system's classes and competing classes."""
+    hints = request.hints
     known = [(name, class_of(name)) for name in system.classes]
     plurals = [name if land_cover is None else land_cover.plural for name, land_cover in known]
     parsed = prompt.resolve(prompt.parse(request.prompt), plurals, system.directed)
     monitor.warn(*prompt.notes(parsed))
     if not system.competing:
-        if request.competing:
+        if hints.competing:
             monitor.warn(DetectTexts.competing_ignored(system=system.name))
-        return parsed
-    names = system.competing if request.competing is None else request.competing
+        return replace(parsed, hints=replace(hints, competing=None))
+    names = system.competing if hints.competing is None else hints.competing
     return replace(
         parsed,
-        queries=tuple(replace(query, competing=names) for query in parsed.queries),
+        hints=replace(hints, competing=names),
         explanation=DetectTexts.competing(explanation=parsed.explanation, names=", ".join(names)),
     )
 

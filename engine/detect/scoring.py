@@ -28,10 +28,9 @@ from .tiling import Blender, plan
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from ..hosts.base import Host
     from ..raster.grid import Grid
-    from ..request import ParsedPrompt, Query
-    from ..systems.base import SystemInfo, TilePrediction
+    from ..request import Hints, ParsedPrompt, Query
+    from ..systems.base import OpenedSystem, SystemInfo, TilePrediction
     from .rasters import Pair
     from .tiling import Tile, TilePlan
 
@@ -73,23 +72,23 @@ class _Answer:
     classes: tuple[Optional[np.ndarray], ...] = (None, None)
 
 
-def score_tiles(run: Run, pair: Pair, host: Host) -> ScoreRasters:
+def score_tiles(run: Run, pair: Pair, system: OpenedSystem) -> ScoreRasters:
     """Score all tiles on the working grid, and bring the rasters to the output grid.
 
     Args:
         run: the run.
         pair: its rasters; the reader thread alone uses them.
-        host: has the system loaded.
+        system: scores the tiles.
 
     Raises:
         CancelledError: before a row of tiles was finished, so that there is nothing to keep.
     """
     working, output, work = run.grid.working, run.grid.output, run.outputs.work
-    queries = queries_for(run.parsed, run.grid.pixel_size, run.system, sharp=run.request.sharp)
+    queries, hints = run.parsed.queries, run.parsed.hints
     prefix = "" if working == output else "working_"
 
     def predict(before: np.ndarray, after: np.ndarray) -> TilePrediction:
-        return host.predict(run.system.name, before, after, queries, run.cancelled)
+        return system.predict(before, after, queries, hints)
 
     with contextlib.ExitStack() as stack:
         path = work(f"{prefix}score.tif")
@@ -120,27 +119,24 @@ def score_writer(run: Run, path: str, grid: Grid, queries: Sequence[Query]) -> R
     )
 
 
-def queries_for(
-    parsed: ParsedPrompt, pixel_size: Optional[float], info: SystemInfo, *, sharp: bool = False
-) -> tuple[Query, ...]:
-    """Return the queries of a prompt, marked where objects cannot be known by their shape.
+def hints_for(parsed: ParsedPrompt, pixel_size: Optional[float], info: SystemInfo) -> Hints:
+    """Return the hints of a prompt, with ``coarse`` set if pixels hide the shape of objects.
 
-    A question for a class is taken to be about an image that shows it where nobody knows the size
-    of the pixels, and where they can still be magnified. A question for any change at all is not,
-    unless it is asked about images that are said to be sharp.
+    A prompt that names objects is taken to be about an image that shows them, as long as its
+    pixels can be magnified or have no known size. "Anything changed" is not, unless the image is
+    ``sharp``.
 
     Args:
         parsed: the prompt, resolved.
-        pixel_size: of BEFORE, in metres; None where it is not known.
+        pixel_size: of BEFORE, in metres; None if unknown.
         info: of the system.
-        sharp: pixels of unknown size are not coarse.
     """
     if pixel_size is None:
-        coarse = parsed.anything and not sharp
+        coarse = parsed.anything and not parsed.hints.sharp
     else:
         limit = much_larger if parsed.anything else too_coarse
         coarse = limit(pixel_size, info.pixel_sizes)
-    return tuple(replace(query, coarse=coarse) for query in parsed.queries)
+    return replace(parsed.hints, coarse=coarse)
 
 
 def _class_writer(run: Run, path: str) -> RasterWriter:

@@ -1,79 +1,55 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Hosts: where a system's ``predict`` runs.
+"""Hosts: where systems run.
 
 The pipeline, GDAL and all files stay in the calling process; only batches of
-tiles go through a host. :class:`InProcessHost` runs the system in this process,
-which is right for onnxruntime: it loads in 0.1 s and does not disturb QGIS.
+tiles go through a host. :class:`InProcessHost` runs a system in this process,
+which suits onnxruntime: it loads in 0.1 s and does not disturb QGIS.
 :class:`~.worker_host.WorkerHost` runs it in a process of its own, and
 :mod:`.routing` chooses between them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 from .. import systems
+from ..systems.base import OpenedSystem
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator
 
-    import numpy as np
-
-    from ..request import CancelledCallback, Query
+    from ..request import CancelledCallback
     from ..systems.base import ChangeSystem, SystemInfo, TilePrediction
 
 
 class Host(ABC):
-    """Runs systems, and keeps their weights loaded between requests.
+    """Runs systems, and keeps their weights loaded. Methods may be called from any thread."""
 
-    All methods may be called from several threads. ``cancelled`` is asked while
-    a host waits for something that it can leave: True ends the wait with a
-    :class:`CancelledError`.
-    """
-
-    @abstractmethod
     def info(self, system: str) -> SystemInfo:
         """Describe a system without loading it."""
+        return systems.create(system).info
 
     @abstractmethod
-    def load(
+    def open(
         self, system: str, device: str = "auto", cancelled: Optional[CancelledCallback] = None
-    ) -> str:
-        """Load a system's weights where they are not; return the device used, and why."""
+    ) -> contextlib.AbstractContextManager[OpenedSystem]:
+        """Open a system, to be used in a ``with`` block; load its weights if necessary.
 
-    @abstractmethod
-    def notes(
-        self,
-        system: str,
-        queries: Sequence[Query],
-        cancelled: Optional[CancelledCallback] = None,
-    ) -> tuple[str, ...]:
-        """Return a loaded system's warnings about the queries."""
+        The weights stay loaded after the block.
 
-    @abstractmethod
-    def predict(
-        self,
-        system: str,
-        before: np.ndarray,
-        after: np.ndarray,
-        queries: Sequence[Query],
-        cancelled: Optional[CancelledCallback] = None,
-    ) -> TilePrediction:
-        """Score a batch of tile pairs; see :meth:`ChangeSystem.predict`."""
+        Args:
+            system: its name.
+            device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
+            cancelled: asked while the host waits for the system, in the block as well; True ends
+                the wait with a :class:`CancelledError`, where the host can leave it.
 
-    @abstractmethod
-    def describe(
-        self,
-        system: str,
-        before: np.ndarray,
-        after: np.ndarray,
-        queries: Sequence[Query],
-        regions: np.ndarray,
-        cancelled: Optional[CancelledCallback] = None,
-    ) -> TilePrediction:
-        """Score a batch and write sentences about it; see :meth:`ChangeSystem.describe`."""
+        Raises:
+            DependencyError: a package is missing.
+            WeightsError: weights are missing or damaged.
+        """
 
     @abstractmethod
     def close(self) -> None:
@@ -81,7 +57,7 @@ class Host(ABC):
 
 
 class InProcessHost(Host):
-    """Runs systems in this process. Nothing here can be left before it is done."""
+    """Runs systems in this process, one call at a time. A call cannot be cancelled."""
 
     def __init__(self) -> None:
         self._systems: dict[str, ChangeSystem] = {}
@@ -97,49 +73,15 @@ class InProcessHost(Host):
         """Describe a system without loading it."""
         return self._system(system).info
 
-    def load(
+    @contextlib.contextmanager
+    def open(
         self, system: str, device: str = "auto", cancelled: Optional[CancelledCallback] = None
-    ) -> str:
-        """Load a system's weights where they are not; return the device used, and why."""
+    ) -> Iterator[OpenedSystem]:
+        """Open a system; see the base class."""
         with self._lock:
-            loaded = self._system(system)
-            loaded.load(device)
-            return loaded.device
-
-    def notes(
-        self,
-        system: str,
-        queries: Sequence[Query],
-        cancelled: Optional[CancelledCallback] = None,
-    ) -> tuple[str, ...]:
-        """Return a loaded system's warnings about the queries."""
-        with self._lock:
-            return self._system(system).notes(queries)
-
-    def predict(
-        self,
-        system: str,
-        before: np.ndarray,
-        after: np.ndarray,
-        queries: Sequence[Query],
-        cancelled: Optional[CancelledCallback] = None,
-    ) -> TilePrediction:
-        """Score a batch of tile pairs."""
-        with self._lock:
-            return self._system(system).predict(before, after, queries)
-
-    def describe(
-        self,
-        system: str,
-        before: np.ndarray,
-        after: np.ndarray,
-        queries: Sequence[Query],
-        regions: np.ndarray,
-        cancelled: Optional[CancelledCallback] = None,
-    ) -> TilePrediction:
-        """Score a batch and write sentences about it."""
-        with self._lock:
-            return self._system(system).describe(before, after, queries, regions)
+            opened = self._system(system)
+            opened.load(device)
+        yield _LockedSystem(opened, self._lock)
 
     def close(self) -> None:
         """Free all weights."""
@@ -147,3 +89,30 @@ class InProcessHost(Host):
             for system in self._systems.values():
                 system.unload()
             self._systems.clear()
+
+
+class _LockedSystem(OpenedSystem):
+    """A system of this process, used by one thread at a time."""
+
+    def __init__(self, system: ChangeSystem, lock: threading.RLock) -> None:
+        self._system, self._lock = system, lock
+
+    @property
+    def info(self) -> SystemInfo:
+        return self._system.info
+
+    @property
+    def device(self) -> str:
+        return self._system.device
+
+    def notes(self, *given: Any, **named: Any) -> tuple[str, ...]:
+        with self._lock:
+            return self._system.notes(*given, **named)
+
+    def predict(self, *given: Any, **named: Any) -> TilePrediction:
+        with self._lock:
+            return self._system.predict(*given, **named)
+
+    def describe(self, *given: Any, **named: Any) -> TilePrediction:
+        with self._lock:
+            return self._system.describe(*given, **named)

@@ -13,19 +13,18 @@ import contextlib
 import sys
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Optional, cast
 
-from .. import systems
 from ..errors import DependencyError
 from .base import Host, InProcessHost
+from .texts import HostsTexts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
+    from types import ModuleType
 
-    import numpy as np
-
-    from ..request import CancelledCallback, Query
-    from ..systems.base import SystemInfo, TilePrediction
+    from ..request import CancelledCallback
+    from ..systems.base import OpenedSystem
     from .worker_host import WorkerHost
 
 AUTO = "auto"
@@ -65,18 +64,15 @@ def block_triton() -> None:
         DependencyError: triton is loaded already, so that nothing can be said of what follows.
     """
     if sys.modules.get("triton") is not None:
-        raise DependencyError(
-            "PyTorch cannot be used in this process: something else has loaded triton into it.",
-            "Run the system in a worker process, or restart QGIS without the other plugin.",
-        )
-    sys.modules["triton"] = None
+        raise DependencyError(HostsTexts.triton_loaded())
+    cast("dict[str, Optional[ModuleType]]", sys.modules)["triton"] = None
 
 
 class RoutingHost(Host):
-    """Gives each system to the host that suits it. The choice is made when a run loads it.
+    """Opens each system in the host that suits it.
 
-    There is a worker for each Python that was named. That of a former one goes on with what was
-    loaded there, and ends when all of that has been loaded elsewhere and no call is in it.
+    When another Python is chosen for the worker, systems that are open stay in the former worker,
+    which is closed as soon as none is.
     """
 
     def __init__(self, options: Optional[HostOptions] = None) -> None:
@@ -84,42 +80,43 @@ class RoutingHost(Host):
         self._in_process = InProcessHost()
         self._worker: Optional[WorkerHost] = None
         self._former: list[WorkerHost] = []
-        self._routes: dict[str, Host] = {}
-        #: The host of every call that is under way.
+        #: The host of every open system.
         self._busy: list[Host] = []
         self._lock = threading.Lock()
 
     def configure(self, options: HostOptions) -> None:
-        """Take other options; they hold from the next load on."""
+        """Set other options for systems that are opened from now on."""
         with self._lock:
             self._options = options
 
-    def info(self, system: str) -> SystemInfo:
-        """Describe a system without loading it; never imports torch."""
-        return systems.create(system).info
-
-    def load(
+    @contextlib.contextmanager
+    def open(
         self, system: str, device: str = "auto", cancelled: Optional[CancelledCallback] = None
-    ) -> str:
-        """Load a system's weights where it is to run; return the device used, and why."""
+    ) -> Iterator[OpenedSystem]:
+        """Open a system; see the base class. Never imports torch for one of the worker."""
         full = self.info(system).tier == "full"
         with self._lock:
-            mode = self._options.mode
-            if mode == WORKER or (mode == AUTO and full):
-                self._routes[system] = self._worker_host()
-            else:
-                if full:
-                    block_triton()
-                self._routes[system] = self._in_process
-        with self._used(system) as host:
-            return host.load(system, device, cancelled)
+            host = self._host_for(full=full)
+            self._busy.append(host)
+        try:
+            self._close_former()
+            with host.open(system, device, cancelled) as opened:
+                yield opened
+        finally:
+            with self._lock:
+                self._busy.remove(host)
+            self._close_former()
 
-    def _worker_host(self) -> WorkerHost:
-        """Return the worker's host; another one where the options name another Python."""
+    def _host_for(self, *, full: bool) -> Host:
+        """Return the host for a system of the full tier, or for another one."""
+        options = self._options
+        if options.mode == IN_PROCESS or (options.mode == AUTO and not full):
+            if full:
+                block_triton()
+            return self._in_process
         from .worker_host import WorkerHost
         from .worker_process import find_python
 
-        options = self._options
         python = find_python(options.python, options.installed)
         if self._worker is not None and self._worker.python != python:
             self._former.append(self._worker)
@@ -128,64 +125,19 @@ class RoutingHost(Host):
             self._worker = WorkerHost(python)
         return self._worker
 
-    @contextlib.contextmanager
-    def _used(self, system: str) -> Iterator[Host]:
-        """Yield the host of a system; it is not closed meanwhile. Close those of no use after."""
+    def _close_former(self) -> None:
+        """Close the former workers that have no open system."""
         with self._lock:
-            host = self._routes.get(system, self._in_process)
-            self._busy.append(host)
-        try:
-            yield host
-        finally:
-            with self._lock:
-                self._busy.remove(host)
-                needed = {*self._routes.values(), *self._busy}
-                idle = [worker for worker in self._former if worker not in needed]
-                self._former = [worker for worker in self._former if worker in needed]
-            for worker in idle:
-                worker.close()
-
-    def notes(
-        self,
-        system: str,
-        queries: Sequence[Query],
-        cancelled: Optional[CancelledCallback] = None,
-    ) -> tuple[str, ...]:
-        """Return a loaded system's warnings about the queries."""
-        with self._used(system) as host:
-            return host.notes(system, queries, cancelled)
-
-    def predict(
-        self,
-        system: str,
-        before: np.ndarray,
-        after: np.ndarray,
-        queries: Sequence[Query],
-        cancelled: Optional[CancelledCallback] = None,
-    ) -> TilePrediction:
-        """Score a batch of tile pairs."""
-        with self._used(system) as host:
-            return host.predict(system, before, after, queries, cancelled)
-
-    def describe(
-        self,
-        system: str,
-        before: np.ndarray,
-        after: np.ndarray,
-        queries: Sequence[Query],
-        regions: np.ndarray,
-        cancelled: Optional[CancelledCallback] = None,
-    ) -> TilePrediction:
-        """Score a batch and write sentences about it."""
-        with self._used(system) as host:
-            return host.describe(system, before, after, queries, regions, cancelled)
+            idle = [worker for worker in self._former if worker not in self._busy]
+            self._former = [worker for worker in self._former if worker in self._busy]
+        for worker in idle:
+            worker.close()
 
     def close(self) -> None:
         """Free all weights and end the workers."""
         with self._lock:
             workers = [*self._former, *([] if self._worker is None else [self._worker])]
             self._worker, self._former = None, []
-            self._routes.clear()
         for worker in workers:
             worker.close()
         self._in_process.close()

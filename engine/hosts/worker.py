@@ -21,14 +21,13 @@ from typing import IO, TYPE_CHECKING, Any, Callable, Optional
 
 from .. import systems
 from ..errors import DependencyError
-from ..request import Query
-from .base import InProcessHost
-from .worker_link import PROTOCOL, Block, Shape, error_to_message
+from .texts import HostsTexts
+from .worker_link import PROTOCOL, Block, Shape, error_to_message, queries_from_message
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from ..systems.base import TilePrediction
+    from ..systems.base import ChangeSystem, TilePrediction
 
 
 class Worker:
@@ -43,14 +42,13 @@ class Worker:
         self._requests = requests
         self._answers = answers
         self._queue: queue.Queue[str] = queue.Queue()
-        self._host = InProcessHost()
+        self._systems: dict[str, ChangeSystem] = {}
         self._block: Optional[Block] = None
         self._calls: dict[str, Callable[..., dict[str, Any]]] = {
             "attach": self._attach,
             "load": self._load,
             "notes": self._notes,
             "predict": self._predict,
-            "describe": self._describe,
         }
 
     def run(self) -> None:
@@ -84,21 +82,25 @@ class Worker:
     def _load(self, system: str, device: str, entry: str) -> dict[str, Any]:
         if entry:
             systems.register(system, entry)
-        return {"device": self._host.load(system, device)}
+        if system not in self._systems:
+            self._systems[system] = systems.create(system)
+        self._systems[system].load(device)
+        return {"device": self._systems[system].device}
 
-    def _notes(self, system: str, queries: list[Any]) -> dict[str, Any]:
-        return {"notes": self._host.notes(system, _queries(queries))}
+    def _notes(self, system: str, asked: dict[str, Any]) -> dict[str, Any]:
+        return {"notes": self._systems[system].notes(*queries_from_message(asked))}
 
-    def _predict(self, system: str, shape: list[int], queries: list[Any]) -> dict[str, Any]:
-        """Read the tiles from the block and write the answer into it."""
-        scores, before, after, _, classes = self._views(shape)
-        answer = self._host.predict(system, before, after, _queries(queries))
-        return _answered(system, answer, scores, classes)
-
-    def _describe(self, system: str, shape: list[int], queries: list[Any]) -> dict[str, Any]:
-        """Do the same with sentences about the regions in the block."""
+    def _predict(
+        self, system: str, asked: dict[str, Any], shape: list[int], describe: bool
+    ) -> dict[str, Any]:
+        """Read the tiles from the block, write the answer into it and return the rest."""
         scores, before, after, regions, classes = self._views(shape)
-        answer = self._host.describe(system, before, after, _queries(queries), regions)
+        queries, hints = queries_from_message(asked)
+        loaded = self._systems[system]
+        if describe:
+            answer = loaded.describe(before, after, queries, regions, hints)
+        else:
+            answer = loaded.predict(before, after, queries, hints)
         return _answered(system, answer, scores, classes)
 
     def _views(self, shape: list[int]) -> tuple[np.ndarray, ...]:
@@ -124,22 +126,13 @@ def _answered(
     return {"known": known, "notes": answer.notes, "captions": answer.captions}
 
 
-def _queries(rows: list[tuple[str, str, list[str], bool]]) -> list[Query]:
-    return [
-        Query(noun, direction, tuple(competing), coarse=coarse)
-        for noun, direction, competing, coarse in rows
-    ]
-
-
 def _introduce() -> dict[str, Any]:
     """Return what the parent checks before its first request."""
     try:
         import numpy as np
     except ImportError as error:
         raise DependencyError(
-            f"The Python of the worker process has no numpy: {sys.executable}.",
-            "Install PyTorch and numpy into it, or name another one.",
-            str(error),
+            HostsTexts.no_numpy(python=sys.executable), details=str(error)
         ) from error
     return {"protocol": PROTOCOL, "python": platform.python_version(), "numpy": np.__version__}
 

@@ -13,16 +13,20 @@ import mmap
 import os
 import tempfile
 import traceback
-from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Optional
+from dataclasses import asdict, dataclass
+from typing import IO, TYPE_CHECKING, Any, Optional
 
 from ..errors import ChangeScribeError, DependencyError, InputError, OutputError, WeightsError
+from ..request import Hints, Query
+from .texts import HostsTexts
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
 
 #: Raised when a call changes; both sides must have the same.
-PROTOCOL = 3
+PROTOCOL = 4
 
 _KINDS = {
     kind.__name__: kind
@@ -30,11 +34,6 @@ _KINDS = {
 }
 #: What PyTorch says where memory ran out, in errors that have no class of their own.
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory")
-#: What to do where there is too little memory; also said of a worker that was killed.
-MEMORY_HINT = (
-    "Close other programs, run it on the CPU instead of the graphics card, or choose a smaller "
-    "system."
-)
 #: On Linux files in it are memory; elsewhere the system's folder for temporary files does.
 _MEMORY_FOLDER = "/dev/shm"  # noqa: S108 - files in it are made with names of their own
 _CHUNK = 1 << 20
@@ -46,13 +45,9 @@ def error_to_message(error: BaseException) -> dict[str, str]:
     if not isinstance(error, ChangeScribeError):
         text = str(error).lower()
         if isinstance(error, MemoryError) or any(words in text for words in _OUT_OF_MEMORY):
-            known = ChangeScribeError("There is not enough memory for this run.", MEMORY_HINT)
+            error = ChangeScribeError(HostsTexts.out_of_memory())
         else:
-            known = ChangeScribeError(
-                f"ChangeScribe met an unexpected problem ({type(error).__name__}).",
-                "The details say what to put into a report.",
-            )
-        error = known
+            error = ChangeScribeError(HostsTexts.unexpected(kind=type(error).__name__))
     return {
         "kind": type(error).__name__,
         "message": error.message,
@@ -65,6 +60,24 @@ def error_from_message(message: dict[str, str]) -> ChangeScribeError:
     """Return the error that a message of :func:`error_to_message` stands for."""
     kind = _KINDS.get(message["kind"], ChangeScribeError)
     return kind(message["message"], message["hint"], message["details"])
+
+
+def queries_to_message(queries: Sequence[Query], hints: Hints) -> dict[str, Any]:
+    """Return queries and hints as they cross the pipe."""
+    return {"queries": [asdict(query) for query in queries], "hints": asdict(hints)}
+
+
+def queries_from_message(message: dict[str, Any]) -> tuple[list[Query], Hints]:
+    """Return what a message of :func:`queries_to_message` stands for."""
+    queries = [Query(**_with_tuples(fields)) for fields in message["queries"]]
+    return queries, Hints(**_with_tuples(message["hints"]))
+
+
+def _with_tuples(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return fields of a dataclass with the tuples that JSON has made lists of."""
+    return {
+        name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()
+    }
 
 
 @dataclass(frozen=True)
@@ -119,9 +132,7 @@ class Block:
                 except OSError as error:
                     problem = error
         raise ChangeScribeError(
-            f"There is not enough memory for a batch of tiles ({size / 1e6:.0f} MB).",
-            MEMORY_HINT,
-            str(problem),
+            HostsTexts.no_memory_for_tiles(megabytes=size / 1e6), details=str(problem)
         )
 
     @classmethod
@@ -163,7 +174,7 @@ class Block:
         import numpy as np
 
         b, h, w = shape.batch, shape.height, shape.width
-        parts = []
+        parts: list[np.ndarray] = []
         offset = 0
         for dtype, dimensions in (
             (np.float32, (b, shape.queries, h, w)),  # first, where it is aligned
@@ -172,7 +183,7 @@ class Block:
             (np.uint8, (b, h, w)),
             (np.uint8, (2, b, h, w)),
         ):
-            part = np.ndarray(dimensions, dtype, self._map, offset)
+            part: np.ndarray = np.ndarray(dimensions, dtype, self._map, offset)
             parts.append(part)
             offset += part.nbytes
         return tuple(parts)

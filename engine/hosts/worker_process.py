@@ -19,6 +19,7 @@ from typing import IO, TYPE_CHECKING, Any, Optional
 from ..errors import CancelledError, ChangeScribeError, DependencyError
 from ..paths import PACKAGE
 from ..weights import store as weights
+from .texts import HostsTexts
 from .worker_link import error_from_message
 
 if TYPE_CHECKING:
@@ -82,8 +83,7 @@ def find_python(setting: str = "", installed: str = "") -> str:
             found = shutil.which(named)
             if found is None:
                 raise DependencyError(
-                    f'The Python program "{named}" was not found.',
-                    f"Correct it in the settings, or in the variable {PYTHON_VARIABLE}.",
+                    HostsTexts.python_not_found(program=named, variable=PYTHON_VARIABLE)
                 )
             return found
     if installed and shutil.which(installed):
@@ -92,13 +92,7 @@ def find_python(setting: str = "", installed: str = "") -> str:
     own = os.path.basename(sys.executable or "").lower().startswith("python")
     if own and importlib.util.find_spec("torch"):
         return sys.executable
-    raise DependencyError(
-        "This system needs PyTorch, and no Python that has it was found.",
-        "In QGIS: choose the system in the ChangeScribe panel and press Install. Or name the "
-        "Python program of an environment with PyTorch, under Advanced in the panel or in the "
-        "variable "
-        f"{PYTHON_VARIABLE}.",
-    )
+    raise DependencyError(HostsTexts.no_python(variable=PYTHON_VARIABLE))
 
 
 class WorkerProcess:
@@ -125,9 +119,7 @@ class WorkerProcess:
             )
         except OSError as error:
             raise DependencyError(
-                f"The worker process could not be started with {python}.",
-                "Name another Python program in the settings.",
-                str(error),
+                HostsTexts.not_started(python=python), details=str(error)
             ) from error
         self._ended = False
         self._answers: queue.Queue[Optional[bytes]] = queue.Queue()
@@ -203,11 +195,7 @@ class WorkerProcess:
                 raise CancelledError
             if now >= limit:
                 self.end()
-                raise ChangeScribeError(
-                    f"The worker process did not answer for {_time(seconds)} and was stopped.",
-                    "Try again; if it happens again, choose another system or device.",
-                    self.log,
-                )
+                raise ChangeScribeError(HostsTexts.no_answer(time=_time(seconds)), details=self.log)
 
     def _result(self, line: Optional[bytes]) -> dict[str, Any]:
         if line is None:
@@ -220,17 +208,16 @@ class WorkerProcess:
         except (ValueError, KeyError, TypeError) as error:
             self.end()
             raise ChangeScribeError(
-                "What the worker process said was not understood.",
-                "Name another Python program in the settings.",
-                f"{line!r}\n{error!r}\n{self.log}",
+                HostsTexts.bad_answer(), details=f"{line!r}\n{error!r}\n{self.log}"
             ) from error
 
     def _gone(self) -> WorkerEnded:
         self.end(seconds=1.0)
         code = self._process.returncode
-        how = "it does not end" if code is None else f"exit code {code}"
-        if code is not None and code < 0:
-            how = f"signal {-code}"
+        if code is None:
+            how = HostsTexts.no_exit()
+        else:
+            how = HostsTexts.signal(number=-code) if code < 0 else HostsTexts.exit_code(number=code)
         return WorkerEnded(how, self.log)
 
     @property
@@ -289,4 +276,6 @@ def _environment(python: str) -> dict[str, str]:
 
 
 def _time(seconds: float) -> str:
-    return f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} seconds"
+    if seconds >= 120:
+        return HostsTexts.minutes(number=seconds / 60)
+    return HostsTexts.seconds(number=seconds)

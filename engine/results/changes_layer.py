@@ -324,7 +324,7 @@ class ChangesWriter:
         )
         row: dict[str, object] = {name: getattr(info, name) for name in names}
         row["parse"] = json.dumps(parse, ensure_ascii=False)
-        row["competing"] = ", ".join(info.parsed.competing) or None
+        row["competing"] = ", ".join(info.parsed.hints.competing or ()) or None
         return row
 
     def _tally(self) -> list[Tally]:

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Optional
 
 from ..errors import InputError
+from ..request import NO_HINTS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy as np
 
-    from ..request import Query
+    from ..request import Hints, Query
 
 #: Class index of a pixel whose class is not known.
 CLASS_UNKNOWN = 255
@@ -91,31 +92,34 @@ class TilePrediction:
     captions: tuple[str, ...] = ()
 
 
-class ChangeSystem(ABC):
-    """A change-detection system. Subclasses import heavy packages inside methods."""
+class OpenedSystem(ABC):
+    """A change-detection system whose weights are loaded, in this process or in another one.
 
-    info: SystemInfo
+    A host opens one, see :meth:`~..hosts.base.Host.open`.
+    """
 
-    @abstractmethod
-    def load(self, device: str = "auto") -> None:
-        """Load the weights. Does nothing where they are loaded on that device.
+    if TYPE_CHECKING:  # at run time a plain attribute will do
 
-        Args:
-            device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
-
-        Raises:
-            DependencyError: a package is missing.
-            WeightsError: weights are missing or damaged.
-        """
+        @property
+        def info(self) -> SystemInfo:
+            """Description of the system."""
 
     @property
     @abstractmethod
     def device(self) -> str:
-        """The device really used and why, for the user, such as "CPU (2 threads)"."""
+        """The device in use and why, for the user, such as "CPU (2 threads)"."""
+
+    def notes(self, queries: Sequence[Query], hints: Hints = NO_HINTS) -> tuple[str, ...]:
+        """Return warnings about the queries, such as a noun that the system was not trained on."""
+        return ()
 
     @abstractmethod
     def predict(
-        self, before: np.ndarray, after: np.ndarray, queries: Sequence[Query]
+        self,
+        before: np.ndarray,
+        after: np.ndarray,
+        queries: Sequence[Query],
+        hints: Hints = NO_HINTS,
     ) -> TilePrediction:
         """Score a batch of tile pairs.
 
@@ -123,6 +127,7 @@ class ChangeSystem(ABC):
             before: (B, H, W, 3) uint8, H and W multiples of 32.
             after: the same for the later date.
             queries: what to look for.
+            hints: about the images and the queries.
 
         Returns:
             Scores per query, and classes per date where the system knows them.
@@ -134,8 +139,9 @@ class ChangeSystem(ABC):
         after: np.ndarray,
         queries: Sequence[Query],
         regions: np.ndarray,
+        hints: Hints = NO_HINTS,
     ) -> TilePrediction:
-        """Score a batch of tile pairs and write a sentence about each, from one pass.
+        """Score a batch of tile pairs and write a sentence about each, in one pass.
 
         Callers who want sentences as they are ready give one pair at a time.
 
@@ -144,21 +150,34 @@ class ChangeSystem(ABC):
             after: the same for the later date.
             queries: what to look for; may be empty.
             regions: (B, H, W) uint8, 1 where the sentence is to be about.
+            hints: about the images and the queries.
 
         Returns:
-            What :meth:`predict` does, with ``captions``.
+            As :meth:`predict`, with ``captions``.
 
         Raises:
-            InputError: the system writes none (``SystemInfo.writes``).
+            InputError: the system writes no sentences (``SystemInfo.writes``).
         """
         raise InputError(
             f'The system "{self.info.name}" writes no sentences of its own.',
             "Choose another one, or leave the captions to the facts of the detection.",
         )
 
-    def notes(self, queries: Sequence[Query]) -> tuple[str, ...]:
-        """Warnings about the queries, such as a noun that the system was not trained on."""
-        return ()
 
-    def unload(self) -> None:  # noqa: B027 - a system without much memory need not do anything
-        """Free the memory that the weights take."""
+class ChangeSystem(OpenedSystem):
+    """A change-detection system. Subclasses import heavy packages inside methods."""
+
+    @abstractmethod
+    def load(self, device: str = "auto") -> None:
+        """Load the weights. Does nothing if they are loaded on that device.
+
+        Args:
+            device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
+
+        Raises:
+            DependencyError: a package is missing.
+            WeightsError: weights are missing or damaged.
+        """
+
+    def unload(self) -> None:
+        """Free the memory of the weights."""

@@ -14,7 +14,7 @@ from ..backbones import names
 from ..classes import class_of
 from ..errors import WeightsError
 from ..modules.lgcd.config import LgcdConfig
-from ..request import APPEARED, CHANGED, REMOVED
+from ..request import APPEARED, CHANGED, NO_HINTS, REMOVED
 from ..weights import catalogue
 from .base import SystemInfo, TilePrediction
 from .trained import TrainedSystem, head_in_use
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ..device import Device
-    from ..request import Query
+    from ..request import Hints, Query
     from ..weights.store import WeightsStore
 
 #: Entry of the catalogue of weights.
@@ -94,7 +94,11 @@ class LgcdSystem(TrainedSystem):
         self._encoder = self._text = self._head = None
 
     def predict(
-        self, before: np.ndarray, after: np.ndarray, queries: Sequence[Query]
+        self,
+        before: np.ndarray,
+        after: np.ndarray,
+        queries: Sequence[Query],
+        hints: Hints = NO_HINTS,
     ) -> TilePrediction:
         """Score a batch of tile pairs; every tile is encoded once for all queries."""
         import numpy as np
@@ -143,7 +147,7 @@ class LgcdSystem(TrainedSystem):
                 found.append(enlarge(logits.float(), height, width).sigmoid().cpu().numpy())
         return np.concatenate(found).reshape(count, len(asked), height, width)
 
-    def notes(self, queries: Sequence[Query]) -> tuple[str, ...]:
+    def notes(self, queries: Sequence[Query], hints: Hints = NO_HINTS) -> tuple[str, ...]:
         """Warn about objects that the head was not trained to find."""
         objects = self._trained()[0].objects
         known = {_meaning(phrase) for phrase in objects}

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from ..classes import class_of
 from ..modules.mmchange.config import MMChangeConfig
-from ..request import APPEARED, CHANGED, REMOVED
+from ..request import APPEARED, CHANGED, NO_HINTS, REMOVED
 from ..weights import catalogue
 from . import text_sources
 from .base import SystemInfo, TilePrediction
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ..device import Device
-    from ..request import Query
+    from ..request import Hints, Query
     from ..weights.store import WeightsStore
 
 #: Entry of the catalogue of weights.
@@ -110,7 +110,11 @@ class MmchangeSystem(TrainedSystem):
         self._encoder = self._head = self._texts = None
 
     def predict(
-        self, before: np.ndarray, after: np.ndarray, queries: Sequence[Query]
+        self,
+        before: np.ndarray,
+        after: np.ndarray,
+        queries: Sequence[Query],
+        hints: Hints = NO_HINTS,
     ) -> TilePrediction:
         """Score a batch of tile pairs; every tile is described and encoded once."""
         import numpy as np
@@ -153,7 +157,7 @@ class MmchangeSystem(TrainedSystem):
             return torch.zeros(len(tiles), self._config.text_width)
         return torch.stack([torch.from_numpy(self._texts.of([tile]).embedding) for tile in tiles])
 
-    def notes(self, queries: Sequence[Query]) -> tuple[str, ...]:
+    def notes(self, queries: Sequence[Query], hints: Hints = NO_HINTS) -> tuple[str, ...]:
         """Say what is found for a noun that the network was not trained on."""
         config = self._trained()[0]
         asked = list(dict.fromkeys(query.object for query in queries))

@@ -397,7 +397,7 @@ def content_key(scene: Scene) -> str:
     digest = hashlib.sha256()
     for image in scene:
         digest.update(f"{image.shape}{image.dtype}".encode())
-        digest.update(np.ascontiguousarray(image))
+        digest.update(np.ascontiguousarray(image).data)
     return digest.hexdigest()
 
 

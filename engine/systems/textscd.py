@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from ..classes import class_of, index_among
 from ..modules.textscd.config import TextSCDConfig
-from ..request import APPEARED, REMOVED
+from ..request import APPEARED, NO_HINTS, REMOVED
 from ..weights import catalogue
 from . import text_sources
 from .base import SystemInfo, TilePrediction
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ..device import Device
-    from ..request import Query
+    from ..request import Hints, Query
     from ..weights.store import WeightsStore
 
 #: Entry of the catalogue of weights.
@@ -102,7 +102,11 @@ class TextscdSystem(TrainedSystem):
         self._encoder = self._head = self._tower = self._texts = None
 
     def predict(
-        self, before: np.ndarray, after: np.ndarray, queries: Sequence[Query]
+        self,
+        before: np.ndarray,
+        after: np.ndarray,
+        queries: Sequence[Query],
+        hints: Hints = NO_HINTS,
     ) -> TilePrediction:
         """Score a batch of tile pairs, and tell the classes of both dates."""
         import numpy as np
@@ -149,7 +153,7 @@ class TextscdSystem(TrainedSystem):
         change = maps.change[:, 0].float().sigmoid().unflatten(0, (2, count)).mean(0)
         return earlier.cpu().numpy(), later.cpu().numpy(), change.cpu().numpy()
 
-    def notes(self, queries: Sequence[Query]) -> tuple[str, ...]:
+    def notes(self, queries: Sequence[Query], hints: Hints = NO_HINTS) -> tuple[str, ...]:
         """Say which nouns are none of the classes."""
         classes = self._trained()[0].classes
         unknown = [q.object for q in queries if index_among(q.object, classes) is None]
@@ -168,8 +172,9 @@ def shown(classes: Sequence[str]) -> tuple[str, ...]:
     names: list[str] = []
     for phrase in classes:
         land_cover = class_of(phrase)
-        same = land_cover is not None and phrase == land_cover.plural
-        name = land_cover.name if same else phrase
+        name = phrase
+        if land_cover is not None and phrase == land_cover.plural:
+            name = land_cover.name
         names.append(phrase if name in classes or name in names else name)
     return tuple(names)
 

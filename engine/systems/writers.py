@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, Optional
 
-from ..request import CHANGED
+from ..request import CHANGED, NO_HINTS
 from ..weights import catalogue
 from .base import SystemInfo, TilePrediction
 from .mmchange import ANYTHING, answers
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ..device import Device
-    from ..request import Query
+    from ..request import Hints, Query
     from ..weights.store import WeightsStore
 
 
@@ -120,7 +120,11 @@ class WritingSystem(TrainedSystem):
         self._model = None
 
     def predict(
-        self, before: np.ndarray, after: np.ndarray, queries: Sequence[Query]
+        self,
+        before: np.ndarray,
+        after: np.ndarray,
+        queries: Sequence[Query],
+        hints: Hints = NO_HINTS,
     ) -> TilePrediction:
         """Score a batch of tile pairs."""
         return TilePrediction(self._scores(self._see(before, after), queries))
@@ -131,6 +135,7 @@ class WritingSystem(TrainedSystem):
         after: np.ndarray,
         queries: Sequence[Query],
         regions: np.ndarray,
+        hints: Hints = NO_HINTS,
     ) -> TilePrediction:
         """Score a batch of tile pairs, and write about what is inside the regions."""
         import torch
@@ -173,7 +178,7 @@ class WritingSystem(TrainedSystem):
                 scores[:, row] = change
         return scores
 
-    def notes(self, queries: Sequence[Query]) -> tuple[str, ...]:
+    def notes(self, queries: Sequence[Query], hints: Hints = NO_HINTS) -> tuple[str, ...]:
         """Say what is found for a noun that the network was not trained on."""
         target = self._trained()[0].object
         wrong = dict.fromkeys(query.object for query in queries if not answers(target, query))

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from ..classes import CLASS_NAMES
 from ..device import choose
+from ..request import NO_HINTS
 from ..weights import catalogue, loading
 from ..weights.store import WeightsStore
 from ..zeroshot.vocabulary import COMPETING, TEMPLATES, question
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from ..request import Query
+    from ..request import Hints, Query
 
 _SAM2 = "sam2.1-hiera-base-plus"
 
@@ -47,6 +48,7 @@ class ZeroShotSystem(ChangeSystem):
         "It needs a graphics card to be fast."
     )
     clip = "clip-vit-b-16-openai"
+    info: SystemInfo
 
     def __init__(self, store: Optional[WeightsStore] = None) -> None:
         self._store = store
@@ -105,7 +107,11 @@ class ZeroShotSystem(ChangeSystem):
         return self._device
 
     def predict(
-        self, before: np.ndarray, after: np.ndarray, queries: Sequence[Query]
+        self,
+        before: np.ndarray,
+        after: np.ndarray,
+        queries: Sequence[Query],
+        hints: Hints = NO_HINTS,
     ) -> TilePrediction:
         """Score a batch of tile pairs; every tile is encoded once for all queries."""
         import numpy as np
@@ -120,16 +126,17 @@ class ZeroShotSystem(ChangeSystem):
                 torch.from_numpy(tile).to(self._torch_device).permute(2, 0, 1).float()
                 for tile in (before[row], after[row])
             ]
-            found = self._detector.find(*tiles, queries)
+            found = self._detector.find(*tiles, queries, hints.competing or ())
             scores[row] = found.scores.cpu().numpy()
             for date, best in enumerate((found.classes_before, found.classes_after)):
                 index = best.cpu().numpy()
                 classes[date, row] = np.where(index < 0, CLASS_UNKNOWN, index)
         return TilePrediction(scores, classes[0], classes[1])
 
-    def notes(self, queries: Sequence[Query]) -> tuple[str, ...]:
+    def notes(self, queries: Sequence[Query], hints: Hints = NO_HINTS) -> tuple[str, ...]:
         """Warn where the user's competing classes name nothing but the object."""
-        alone = [q.object for q in queries if question(q.object, q.competing).used_default]
+        competing = hints.competing or ()
+        alone = [q.object for q in queries if question(q.object, competing).used_default]
         return tuple(
             f'The competing classes name nothing but "{noun}": the list of the system was used.'
             for noun in dict.fromkeys(alone)

@@ -102,18 +102,25 @@ class Detector:
         self._least_angle = least_angle
 
     @torch.no_grad()
-    def find(self, before: Tensor, after: Tensor, queries: Sequence[Query]) -> Found:
+    def find(
+        self,
+        before: Tensor,
+        after: Tensor,
+        queries: Sequence[Query],
+        competing: Sequence[str] = (),
+    ) -> Found:
         """Score a pair of tiles.
 
         Args:
             before: (3, H, W) float, 0 to 255.
             after: the same for the later date.
-            queries: what to look for, each with its competing classes; at least one.
+            queries: what to look for; at least one.
+            competing: what else the ground may be; empty is the default list.
         """
         phrases = _Phrases()
-        asked = {query.object: question(query.object, query.competing) for query in queries}
+        asked = {query.object: question(query.object, competing) for query in queries}
         groups = {noun: phrases.groups(one) for noun, one in asked.items()}
-        covers = [phrases.rows(one) for one in land_cover_classes(queries[0].competing)]
+        covers = [phrases.rows(one) for one in land_cover_classes(competing)]
         texts = self._clip.encode_text(phrases.all())
         # One date at a time: what one is computed to must not depend on which it is.
         dates = [

@@ -10,7 +10,7 @@ import pytest
 
 from changescribe.engine import systems
 from changescribe.engine.hosts.base import InProcessHost
-from changescribe.engine.request import APPEARED, Query
+from changescribe.engine.request import APPEARED, NO_HINTS, Hints, Query
 from changescribe.engine.systems.base import CLASS_UNKNOWN, ChangeSystem, SystemInfo, TilePrediction
 
 
@@ -42,7 +42,11 @@ class BrightnessSystem(ChangeSystem):
         return "CPU (test)"
 
     def predict(
-        self, before: np.ndarray, after: np.ndarray, queries: Sequence[Query]
+        self,
+        before: np.ndarray,
+        after: np.ndarray,
+        queries: Sequence[Query],
+        hints: Hints = NO_HINTS,
     ) -> TilePrediction:
         self.calls += 1
         brightness = [tiles.mean(axis=3) / 255.0 for tiles in (before, after)]

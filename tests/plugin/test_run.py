@@ -49,7 +49,7 @@ class Brighter(ChangeSystem):
     def device(self):
         return "CPU (1 thread)"
 
-    def predict(self, before, after, queries):
+    def predict(self, before, after, queries, hints=None):
         self.working.set()
         assert self.hold.wait(20)
         brighter = after.astype(np.float32).mean(-1) - before.astype(np.float32).mean(-1)

@@ -16,7 +16,7 @@ from waiting import wait_until
 
 from changescribe.engine import systems
 from changescribe.engine.hosts import routing
-from changescribe.engine.hosts.worker_host import Limits
+from changescribe.engine.hosts.worker_service import Limits
 from changescribe.ui.controller import RunController
 from changescribe.ui.dock import system_panel
 from changescribe.ui.dock.dock import ChangeScribeDock
@@ -83,7 +83,7 @@ def start(desk):
 
 
 def worker_pid():
-    return routing.shared_host()._worker._session.process.pid
+    return routing.shared_host()._worker.service._session.process.pid
 
 
 def test_the_dock_runs_a_full_system_in_a_process_of_its_own(desk):
@@ -116,8 +116,8 @@ def test_a_worker_that_is_killed_is_told_and_the_run_goes_on(desk):
 def test_a_worker_that_hangs_neither_holds_the_cancel_button_nor_the_end(desk):
     desk.use("hangs")
     host = configured_host()
-    host.load("hangs")
-    host._worker._limits = Limits(cancel=0.3)
+    worker_systems.load(host, "hangs")
+    host._worker.service.limits = Limits(cancel=0.3)
     start(desk)
     wait_until(desk.mark.exists, LONG_S)
     desk.dock.run.cancel_button.click()

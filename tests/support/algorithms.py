@@ -43,7 +43,7 @@ class BrightnessSystem(ChangeSystem):
     def device(self):
         return "CPU (test)"
 
-    def predict(self, before, after, queries):
+    def predict(self, before, after, queries, hints=None):
         if self.stop is not None:
             self.stop()
         difference = (after.astype(np.float32) - before.astype(np.float32)).mean(-1) / 255

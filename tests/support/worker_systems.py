@@ -14,12 +14,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Optional
 
 import numpy as np
 
 from changescribe.engine import systems
 from changescribe.engine.errors import WeightsError
-from changescribe.engine.request import APPEARED, Query
+from changescribe.engine.hosts.base import Host
+from changescribe.engine.request import APPEARED, NO_HINTS, CancelledCallback, Hints, Query
 from changescribe.engine.systems.base import ChangeSystem, SystemInfo, TilePrediction
 
 FOLDER = str(Path(__file__).resolve().parent)
@@ -63,13 +65,17 @@ class Plain(ChangeSystem):
     def device(self) -> str:
         return f"CPU (process {os.getpid()}, load {self.loads})"
 
-    def notes(self, queries: Sequence[Query]) -> tuple[str, ...]:
+    def notes(self, queries: Sequence[Query], hints: Hints = NO_HINTS) -> tuple[str, ...]:
         if queries[0].object == "modules":
             return tuple(sorted({"osgeo", "qgis", "torch", "numpy"} & set(sys.modules)))
         return tuple(f"no {query.object}" for query in queries if query.object == "élan")
 
     def predict(
-        self, before: np.ndarray, after: np.ndarray, queries: Sequence[Query]
+        self,
+        before: np.ndarray,
+        after: np.ndarray,
+        queries: Sequence[Query],
+        hints: Hints = NO_HINTS,
     ) -> TilePrediction:
         rise = (after.astype(np.float32) - before).mean(-1) / 255
         planes = [rise if query.direction == APPEARED else -rise for query in queries]
@@ -86,7 +92,7 @@ class Writes(Plain):
         super().__init__()
         self.info = replace(self.info, writes=True, classes=("building",))
 
-    def describe(self, before, after, queries, regions):
+    def describe(self, before, after, queries, regions, hints=NO_HINTS):
         answer = self.predict(before, after, [Query(q.object, APPEARED) for q in queries])
         brighter = (after.mean(3) > before.mean(3)) & (regions == 1)
         return replace(answer, captions=tuple(map(self.sentence, brighter.sum((1, 2)))))
@@ -106,14 +112,14 @@ class SlowWrites(Writes):
     name = "slow_writes"
     said = 0
 
-    def describe(self, before, after, queries, regions):
+    def describe(self, before, after, queries, regions, hints=NO_HINTS):
         gate = Path(os.environ["CHANGESCRIBE_TEST_GATE"])
         end = time.monotonic() + 600
         while self.said >= 2 and not gate.exists() and time.monotonic() < end:
             time.sleep(0.05)
         time.sleep(0 if gate.exists() else 1.1)
         self.said += 1
-        return super().describe(before, after, queries, regions)
+        return super().describe(before, after, queries, regions, hints)
 
 
 class SlowCompact(SlowWrites):
@@ -126,32 +132,48 @@ class Compact(Plain):
     tier = "compact"
 
 
+class Echoes(Plain):
+    """Repeats what it was given as notes."""
+
+    name = "echoes"
+
+    def notes(self, queries, hints=NO_HINTS):
+        return (repr((tuple(queries), hints)),)
+
+    def predict(self, before, after, queries, hints=NO_HINTS):
+        answer = super().predict(before, after, queries, hints)
+        return replace(answer, notes=self.notes(queries, hints))
+
+    def describe(self, before, after, queries, regions, hints=NO_HINTS):
+        return self.predict(before, after, queries, hints)
+
+
 class Printing(Plain):
     """Prints as libraries do, by Python and past it."""
 
     name = "printing"
 
-    def predict(self, before, after, queries):
+    def predict(self, before, after, queries, hints=NO_HINTS):
         sys.stdout.write("one line\n")
         print("more", file=sys.__stdout__, flush=True)
         os.write(1, b'{"result": {"known": [false, false], "notes": ["wrong"]}}\n')
         os.system("echo from a child")  # noqa: S605
-        return super().predict(before, after, queries)
+        return super().predict(before, after, queries, hints)
 
 
 class DiesOnce(Plain):
     name = "dies_once"
 
-    def predict(self, before, after, queries):
+    def predict(self, before, after, queries, hints=NO_HINTS):
         if first_time():
             os.kill(os.getpid(), signal.SIGKILL)
-        return super().predict(before, after, queries)
+        return super().predict(before, after, queries, hints)
 
 
 class Dies(Plain):
     name = "dies"
 
-    def predict(self, before, after, queries):
+    def predict(self, before, after, queries, hints=NO_HINTS):
         sys.stdout.write("the last words\n")
         os._exit(3)
 
@@ -168,10 +190,10 @@ class Hangs(Plain):
 
     name = "hangs"
 
-    def predict(self, before, after, queries):
+    def predict(self, before, after, queries, hints=NO_HINTS):
         if first_time():
             time.sleep(60)
-        return super().predict(before, after, queries)
+        return super().predict(before, after, queries, hints)
 
 
 class Refuses(Plain):
@@ -184,7 +206,7 @@ class Refuses(Plain):
 class Breaks(Plain):
     name = "breaks"
 
-    def predict(self, before, after, queries):
+    def predict(self, before, after, queries, hints=NO_HINTS):
         if queries[0].object == "memory":
             raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
         if queries[0].object == "shape":
@@ -208,8 +230,8 @@ class WithTorch(Plain):
     def device(self):
         return f"CPU (process {os.getpid()}, {self._versions})"
 
-    def predict(self, before, after, queries):
-        answer = super().predict(before, after, queries)
+    def predict(self, before, after, queries, hints=NO_HINTS):
+        answer = super().predict(before, after, queries, hints)
         scores = self._torch.from_numpy(answer.scores)
         scores = self._torch.nn.functional.avg_pool2d(scores, 3, 1, 1, count_include_pad=False)
         return TilePrediction(scores.numpy(), answer.classes_before, answer.classes_after)
@@ -221,6 +243,7 @@ SYSTEMS = (
     SlowWrites,
     SlowCompact,
     Compact,
+    Echoes,
     Printing,
     DiesOnce,
     Dies,
@@ -236,3 +259,22 @@ def register_all() -> None:
     """Make them known here; a host tells its worker."""
     for system in SYSTEMS:
         systems.register(system.name, f"{__name__}:{system.__name__}")
+
+
+def load(host: Host, system: str, device: str = "auto") -> str:
+    """Open a system and close it; return the device."""
+    with host.open(system, device) as opened:
+        return opened.device
+
+
+def predict(
+    host: Host,
+    system: str,
+    before: np.ndarray,
+    after: np.ndarray,
+    queries: Sequence[Query],
+    cancelled: Optional[CancelledCallback] = None,
+) -> TilePrediction:
+    """Open a system for one batch."""
+    with host.open(system, cancelled=cancelled) as opened:
+        return opened.predict(before, after, queries)

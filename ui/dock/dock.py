@@ -12,7 +12,7 @@ from qgis.PyQt.QtWidgets import QFrame, QMessageBox, QScrollArea, QVBoxLayout, Q
 
 from ...engine.hosts.routing import close_shared_host
 from ...engine.raster.dates import is_iso_date
-from ...engine.request import ChangeRequest
+from ...engine.request import ChangeRequest, Hints
 from ..map.layer_source import (
     assigned_crs,
     has_georeference,
@@ -334,7 +334,7 @@ class ChangeScribeDock(QgsDockWidget):
             device=self._settings.device,
             date_before=dates[0] or None,
             date_after=dates[1] or None,
-            competing=self.competing.names,
+            hints=Hints(competing=self.competing.names),
             pixel_size=self.advanced.user_pixel_size,
         )
 

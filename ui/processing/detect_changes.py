@@ -29,7 +29,7 @@ from qgis.core import (
 from ...engine import prompt, systems
 from ...engine.classes import listed_names
 from ...engine.errors import CancelledError, InputError
-from ...engine.request import DEVICES, ChangeRequest, ChangeResult, Extent
+from ...engine.request import DEVICES, ChangeRequest, ChangeResult, Extent, Hints
 from ..engine_thread import configured_host
 from ..map import styles
 from ..map.layer_source import assigned_crs, date_of, source_path
@@ -156,6 +156,7 @@ class DetectChanges(EngineAlgorithm):
         prompt.parse(text)
         before = self.raster(parameters, self.BEFORE, context)
         after = self.raster(parameters, self.AFTER, context)
+        competing = self.parameterAsString(parameters, self.COMPETING, context)
         self._request = ChangeRequest(
             before=source_path(before) or "",
             after=source_path(after) or "",
@@ -174,8 +175,7 @@ class DetectChanges(EngineAlgorithm):
             overwrite=True,
             date_before=date_of(before) or None,
             date_after=date_of(after) or None,
-            competing=listed_names(self.parameterAsString(parameters, self.COMPETING, context))
-            or None,
+            hints=Hints(competing=listed_names(competing) or None),
         )
 
     def _extent(

@@ -35,7 +35,7 @@ from ...errors import InputError
 from ...hosts.base import InProcessHost
 from ...raster.area import AreaMask
 from ...raster.reader import RasterSource
-from ...request import APPEARED, REMOVED, Area, ChangeRequest, Query
+from ...request import APPEARED, NO_HINTS, REMOVED, Area, ChangeRequest, Hints, Query
 from ...results.detected import Detected
 from ...synthesis.scenes import ScenePair, synthesise
 from ...systems.base import CLASS_UNKNOWN, ChangeSystem, SystemInfo, TilePrediction
@@ -85,7 +85,11 @@ class Truth(ChangeSystem):
         return "CPU"
 
     def predict(
-        self, before: np.ndarray, after: np.ndarray, queries: Sequence[Query]
+        self,
+        before: np.ndarray,
+        after: np.ndarray,
+        queries: Sequence[Query],
+        hints: Hints = NO_HINTS,
     ) -> TilePrediction:
         """Return the truth of the scene."""
         scene = self.scene

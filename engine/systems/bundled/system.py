@@ -8,7 +8,7 @@ which it is given the dates, with the same weights: "appeared" is (before,
 after), "removed" is (after, before). Exchanging the rasters therefore exchanges
 appeared and removed exactly.
 
-Where pixels are too coarse (:attr:`..request.Query.coarse`) to show the shape of objects, a change
+Where pixels are too coarse to show the shape of objects (:attr:`..request.Hints.coarse`), a change
 is a pixel whose colour the other date does not predict (:mod:`.colour_residual`); the network only
 says which query it belongs to.
 """
@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Optional
 from ...classes import CLASS_NAMES, class_of, index_among
 from ...errors import DependencyError, WeightsError
 from ...paths import MODELS
-from ...request import APPEARED, CHANGED, REMOVED
+from ...request import APPEARED, CHANGED, NO_HINTS, REMOVED
 from ..base import CLASS_UNKNOWN, ChangeSystem, SystemInfo, TilePrediction
 from .captioner import BundledCaptioner, CaptionerFacts, read_facts
 from .colour_residual import cell_means, colour_residual, measurable
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from ...request import Query
+    from ...request import Hints, Query
     from ...text.encoder import TextEncoder
 
 MANIFEST = "manifest.json"
@@ -74,6 +74,8 @@ class BundledSystem(ChangeSystem):
     Args:
         folder: where the model files are; None is the shipped one.
     """
+
+    info: SystemInfo
 
     def __init__(self, folder: Optional[Path] = None) -> None:
         self._folder = Path(folder) if folder is not None else MODELS
@@ -166,7 +168,11 @@ class BundledSystem(ChangeSystem):
         return self._device
 
     def predict(
-        self, before: np.ndarray, after: np.ndarray, queries: Sequence[Query]
+        self,
+        before: np.ndarray,
+        after: np.ndarray,
+        queries: Sequence[Query],
+        hints: Hints = NO_HINTS,
     ) -> TilePrediction:
         """Score a batch of tile pairs; every tile is encoded once for all queries."""
         import numpy as np
@@ -175,10 +181,10 @@ class BundledSystem(ChangeSystem):
         scores = np.zeros((batch, len(queries), height, width), np.float32)
         classes = np.full((2, batch, height, width), CLASS_UNKNOWN, np.uint8)
         for row in range(batch):
-            parts, scores[row] = self.look(before[row], after[row], queries)
+            parts, scores[row] = self.look(before[row], after[row], queries, hints)
             for date in range(2):
                 classes[date, row] = _likely_class(parts["classes"][date])
-        notes = [COARSE_NOTE] if self._goes_by_colour(queries) else []
+        notes = [COARSE_NOTE] if self._goes_by_colour(queries, hints) else []
         if notes and not all(map(measurable, before, after)):
             notes.append(TOO_LITTLE_NOTE)
         return TilePrediction(scores, classes[0], classes[1], tuple(notes))
@@ -189,6 +195,7 @@ class BundledSystem(ChangeSystem):
         after: np.ndarray,
         queries: Sequence[Query],
         regions: np.ndarray,
+        hints: Hints = NO_HINTS,
     ) -> TilePrediction:
         """Score a batch of tile pairs and write about their regions; see the base class."""
         if self._captioner_facts is None:
@@ -227,7 +234,11 @@ class BundledSystem(ChangeSystem):
         return self._captioner
 
     def look(
-        self, before: np.ndarray, after: np.ndarray, queries: Sequence[Query]
+        self,
+        before: np.ndarray,
+        after: np.ndarray,
+        queries: Sequence[Query],
+        hints: Hints = NO_HINTS,
     ) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """Return all that the model knows of a pair of tiles.
 
@@ -235,6 +246,7 @@ class BundledSystem(ChangeSystem):
             before: (H, W, 3) uint8, H and W multiples of 32.
             after: the same for the later date.
             queries: what to look for.
+            hints: whether the pixels are coarse.
 
         Returns:
             The parts of the encoder's output by name, each (2, C, h, w), the earlier date first;
@@ -246,15 +258,16 @@ class BundledSystem(ChangeSystem):
         encoded = self._encoder.run(None, {"images": np.stack([before, after])})
         scores = self._calibrated(self._raw(encoded, queries), queries)
         parts = dict(zip([part.name for part in self._encoder.get_outputs()], encoded))
-        if self._goes_by_colour(queries):
+        if self._goes_by_colour(queries, hints):
             residual = self._residual_score(colour_residual(before, after, parts["stride4"]))
             fits = self._best_fitting(encoded, queries, parts["classes"])
             np.maximum(scores, residual * fits, out=scores)
         return parts, scores
 
-    def _goes_by_colour(self, queries: Sequence[Query]) -> bool:
-        """Tell whether any query is answered by what was not foreseen."""
-        return self.residual_map is not None and any(_kind(query) is not None for query in queries)
+    def _goes_by_colour(self, queries: Sequence[Query], hints: Hints) -> bool:
+        """Tell whether the colour residual answers any of the queries."""
+        known = hints.coarse and self.residual_map is not None
+        return known and any(_kind(query) is not None for query in queries)
 
     def _residual_score(self, amount: np.ndarray) -> np.ndarray:
         """Return the score of an amount of what was not foreseen, in [0, 1], of the same shape."""
@@ -349,7 +362,7 @@ class BundledSystem(ChangeSystem):
         entry = table.get(land_cover.name if land_cover else "other", table["other"])
         return float(entry["scale"]), float(entry["bias"])
 
-    def notes(self, queries: Sequence[Query]) -> tuple[str, ...]:
+    def notes(self, queries: Sequence[Query], hints: Hints = NO_HINTS) -> tuple[str, ...]:
         """Warn about object phrases that resemble nothing the model was trained on."""
         import numpy as np
 
@@ -378,10 +391,10 @@ def _kind(query: Query) -> Optional[int]:
     """Return of which of :data:`KINDS` the ground must be that answers a query by its colour.
 
     Returns:
-        None for a query that is left to the network: not coarse, of no class, or for water.
+        None for a query that is left to the network: of no class, or for water.
     """
     index = index_among(query.object, CLASS_NAMES)
-    if index is None or not query.coarse:
+    if index is None:
         return None
     kind = KINDS[CLASS_NAMES[index]]
     return None if kind == WATER else kind

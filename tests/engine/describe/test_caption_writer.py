@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -19,7 +20,7 @@ from changescribe.engine.errors import InputError
 from changescribe.engine.hosts.base import InProcessHost
 from changescribe.engine.hosts.worker_host import WorkerHost
 from changescribe.engine.raster.reader import RasterSource
-from changescribe.engine.request import APPEARED, Query
+from changescribe.engine.request import APPEARED, NO_HINTS, Hints, Query
 
 MakeRaster = Callable[..., str]
 
@@ -150,17 +151,17 @@ def test_pairs_without_georeference_are_described_as_sharp_ones(
     """Where nobody knows the size of a pixel, ground of another colour drowns the objects."""
     pixels = np.full((3, 128, 192), 60, np.uint8)
     pair = [make_raster(f"{name}.tif", pixels, None) for name in ("before", "after")]
-    asked: list[Query] = []
+    given: list[Hints] = []
     predict = worker_systems.Plain.predict
 
-    def watched(system, before, after, queries):
-        asked.extend(queries)
-        return predict(system, before, after, queries)
+    def watched(system, before, after, queries, hints=NO_HINTS):
+        given.append(hints)
+        return predict(system, before, after, queries, hints)
 
     monkeypatch.setattr(worker_systems.Plain, "predict", watched)
     captioning.caption(*pair, system=system, checked_by="plain", host=host)
-    assert asked
-    assert not any(query.coarse for query in asked)
+    assert given
+    assert not any(hints.coarse for hints in given)
 
 
 @pytest.mark.parametrize("system", ["writes", "plain"])
@@ -174,9 +175,9 @@ def test_the_size_of_pixels_that_is_told_reaches_who_writes_and_who_finds(
     seen: list[float] = []
     predict = worker_systems.Plain.predict
 
-    def watched(system, before, after, queries):
+    def watched(system, before, after, queries, hints=NO_HINTS):
         seen.append(float((after[0] > 200).all(-1).sum()))
-        return predict(system, before, after, queries)
+        return predict(system, before, after, queries, hints)
 
     monkeypatch.setattr(worker_systems.Plain, "predict", watched)
     options = {"system": system, "checked_by": "plain", "host": host}
@@ -245,8 +246,10 @@ def test_progress_goes_from_nothing_to_done_for_each_box(host: InProcessHost, pa
 
 
 def test_a_region_lies_in_the_middle_of_what_is_shown(host, pair) -> None:
-    with RasterSource.open(pair[0]) as before, RasterSource.open(pair[1]) as after:
-        writer = CaptionWriter(before, after, host, host.info("writes"))
+    with contextlib.ExitStack() as stack:
+        before, after = (stack.enter_context(RasterSource.open(path)) for path in pair)
+        system = stack.enter_context(host.open("writes"))
+        writer = CaptionWriter(before, after, system)
         for box, corner in (
             ((70, 50, 90, 70), (48, 28)),
             ((0, 100, 10, 128), (0, 64)),
@@ -262,8 +265,8 @@ def test_a_region_lies_in_the_middle_of_what_is_shown(host, pair) -> None:
 
 def test_a_system_without_words_says_so(host: InProcessHost) -> None:
     tiles = np.zeros((1, 64, 64, 3), np.uint8)
-    with pytest.raises(InputError, match="writes no sentences"):
-        host.describe("plain", tiles, tiles, [], tiles[..., 0])
+    with host.open("plain") as system, pytest.raises(InputError, match="writes no sentences"):
+        system.describe(tiles, tiles, [], tiles[..., 0])
 
 
 def test_a_worker_describes_as_this_process_does(
@@ -276,11 +279,13 @@ def test_a_worker_describes_as_this_process_does(
     worker = WorkerHost(sys.executable)
     try:
         queries = [Query("buildings", APPEARED)]
-        there = worker.describe("writes", *tiles, queries, regions)
-        here = host.describe("writes", *tiles, queries, regions)
+        with worker.open("writes") as system:
+            there = system.describe(*tiles, queries, regions)
+            assert system.predict(*tiles, queries).captions == ()
+        with host.open("writes") as system:
+            here = system.describe(*tiles, queries, regions)
         assert there.captions == here.captions
         assert "a building of" in there.captions[1]
         assert np.array_equal(there.scores, here.scores)
-        assert worker.predict("writes", *tiles, queries).captions == ()
     finally:
         worker.close()

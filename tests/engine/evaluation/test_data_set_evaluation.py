@@ -111,7 +111,7 @@ def fixture_system(monkeypatch):
         def load(self, device="auto"):
             """Nothing to load."""
 
-        def predict(self, before, after, queries):
+        def predict(self, before, after, queries, hints=None):
             change = (after[..., 0] > 100) & (before[..., 0] < 100)
             scores = np.zeros((1, len(queries), *change.shape[1:]), np.float32)
             for row, query in enumerate(queries):

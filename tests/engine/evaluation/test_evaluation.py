@@ -54,7 +54,7 @@ class _Redness(ChangeSystem):
     def load(self, device: str = "auto") -> None:
         """Nothing to load."""
 
-    def predict(self, before, after, queries):
+    def predict(self, before, after, queries, hints=None):
         """Return red / 255."""
         red = after[..., 0].astype(np.float32) / 255
         return TilePrediction(np.stack([red] * len(queries), 1))

@@ -43,7 +43,7 @@ class _Brighter(ChangeSystem):
     def load(self, device: str = "auto") -> None:
         """Nothing to load."""
 
-    def predict(self, before, after, queries):
+    def predict(self, before, after, queries, hints=None):
         """Return the rise of red, for what sounds like a building."""
         rise = (after[..., 0].astype(np.float32) - before[..., 0]) / 255
         planes = [

@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 import worker_systems
 from osgeo import gdal
+from worker_systems import load, predict
 
 from changescribe.engine.cli import main
 from changescribe.engine.detect import pipeline
@@ -71,67 +72,86 @@ def request_(make_raster: Callable[..., str], tmp_path: Path) -> ChangeRequest:
 
 
 def worker_pid(host: RoutingHost) -> int:
-    return host._worker._session.process.pid
+    return host._worker.service._session.process.pid
 
 
 def test_a_system_runs_where_its_tier_says(host: RoutingHost) -> None:
     assert host.info("plain").tier == "full"
     assert host._worker is None
-    assert HERE in host.load("compact")
+    assert HERE in load(host, "compact")
     assert host._worker is None
-    device = host.load("plain")
+    device = load(host, "plain")
     assert f"process {worker_pid(host)}" in device
-    assert host.notes("plain", [Query("élan", "appeared")]) == ("no élan",)
+    with host.open("plain") as opened:
+        assert opened.notes([Query("élan", "appeared")]) == ("no élan",)
 
 
 def test_the_users_choice_comes_first_and_holds_from_the_next_load(host: RoutingHost) -> None:
-    host.load("plain")
-    pid = worker_pid(host)
-    host.configure(replace(OPTIONS, mode="in-process"))
     tiles = np.zeros((1, 64, 64, 3), np.uint8)
-    host.predict("plain", tiles, tiles, [Query("roads", "appeared")])
-    assert worker_pid(host) == pid
-    assert HERE in host.load("plain")
+    with host.open("plain") as opened:
+        pid = worker_pid(host)
+        host.configure(replace(OPTIONS, mode="in-process"))
+        opened.predict(tiles, tiles, [Query("roads", "appeared")])
+        assert worker_pid(host) == pid
+    assert HERE in load(host, "plain")
     assert sys.modules["triton"] is None
     host.configure(replace(OPTIONS, mode="worker"))
-    assert f"process {pid}" in host.load("compact")
+    assert f"process {pid}" in load(host, "compact")
 
 
-def test_another_python_gets_another_process(host: RoutingHost, tmp_path: Path) -> None:
-    host.load("plain")
-    pid = worker_pid(host)
+@pytest.fixture
+def other_python(tmp_path: Path) -> HostOptions:
+    """The same Python under another path."""
     program = tmp_path / "python"
     program.write_text(
         f'#!/bin/sh\nPYTHONPATH="{worker_systems.FOLDER}" exec "{sys.executable}" "$@"\n'
     )
     program.chmod(0o755)
-    host.configure(replace(OPTIONS, python=str(program)))
-    host.load("plain")
-    assert worker_pid(host) != pid
+    return replace(OPTIONS, python=str(program))
+
+
+def test_another_python_gets_another_process_and_the_former_one_ends(
+    host: RoutingHost, other_python: HostOptions, tmp_path: Path
+) -> None:
+    load(host, "plain")
+    former = host._worker.service._session.process
+    host.configure(other_python)
+    with host.open("plain"):
+        assert worker_pid(host) != former.pid
+        assert not former.alive
     host.configure(replace(OPTIONS, python=str(tmp_path / "none")))
     with pytest.raises(DependencyError, match="was not found"):
-        host.load("plain")
+        load(host, "plain")
+
+
+def test_a_former_worker_ends_when_the_last_system_in_it_is_closed(
+    host: RoutingHost, other_python: HostOptions
+) -> None:
+    tiles = np.zeros((1, 64, 64, 3), np.uint8)
+    with host.open("plain") as plain:
+        former = host._worker.service._session.process
+        with host.open("echoes"):
+            host.configure(other_python)
+            load(host, "plain")
+        assert former.alive
+        plain.predict(tiles, tiles, [Query("roads", "appeared")])
+        assert former.alive
+    assert not former.alive
 
 
 def test_another_python_does_not_disturb_what_another_thread_runs(
-    host: RoutingHost, tmp_path: Path, mark: Path
+    host: RoutingHost, other_python: HostOptions, mark: Path
 ) -> None:
     tiles = np.zeros((1, 64, 64, 3), np.uint8)
     for system in ("hangs", "plain"):
-        host.load(system)
+        load(host, system)
     former = host._worker
-    program = tmp_path / "python"
-    program.write_text(
-        f'#!/bin/sh\nPYTHONPATH="{worker_systems.FOLDER}" exec "{sys.executable}" "$@"\n'
-    )
-    program.chmod(0o755)
-    host.configure(replace(OPTIONS, python=str(program)))
     leave = threading.Event()
     ends: list[BaseException] = []
 
     def run() -> None:
         try:
-            host.predict("hangs", tiles, tiles, [Query("roads", "appeared")], leave.is_set)
+            predict(host, "hangs", tiles, tiles, [Query("roads", "appeared")], leave.is_set)
         except CancelledError as error:
             ends.append(error)
 
@@ -139,14 +159,16 @@ def test_another_python_does_not_disturb_what_another_thread_runs(
     thread.start()
     while not mark.exists():
         time.sleep(0.05)
-    pid = former._session.process.pid
+    host.configure(other_python)
+    pid = former.service._session.process.pid
     # All is loaded elsewhere while a call is under way: that one goes on.
     for system in ("hangs", "plain"):
-        assert f"process {pid}" not in host.load(system)
-    assert former._session.process.pid == pid
-    assert former._session.process.alive
+        assert f"process {pid}" not in load(host, system)
+    assert former.service._session.process.pid == pid
+    assert former.service._session.process.alive
     assert not ends
-    process, former._limits = former._session.process, replace(former._limits, cancel=0.2)
+    process = former.service._session.process
+    former.service.limits = replace(former.service.limits, cancel=0.2)
     leave.set()
     thread.join(60)
     assert len(ends) == 1
@@ -155,10 +177,10 @@ def test_another_python_does_not_disturb_what_another_thread_runs(
 
 
 def test_a_closed_host_can_be_used_again(host: RoutingHost) -> None:
-    host.load("plain")
+    load(host, "plain")
     pid = worker_pid(host)
     host.close()
-    host.load("plain")
+    load(host, "plain")
     assert worker_pid(host) != pid
 
 
@@ -178,10 +200,10 @@ def test_the_shared_host_follows_the_configuration(monkeypatch: pytest.MonkeyPat
     shared = routing.shared_host()
     routing.configure(replace(OPTIONS, mode="in-process"))
     assert routing.shared_host() is shared
-    assert HERE in shared.load("plain")
+    assert HERE in load(shared, "plain")
     routing.close_shared_host()
     assert routing.shared_host() is not shared
-    assert HERE in routing.shared_host().load("plain")
+    assert HERE in load(routing.shared_host(), "plain")
     routing.close_shared_host()
 
 
@@ -206,7 +228,7 @@ def test_a_worker_killed_in_mid_run_is_told_and_the_run_goes_on(
 
     def kill(progress: Progress) -> None:
         if progress.stage == "detecting" and progress.tile == 5 and not killed:
-            process = host._worker._session.process
+            process = host._worker.service._session.process
             killed.append(process.pid)
             os.kill(process.pid, signal.SIGKILL)
             while noticed and process.alive:
@@ -234,8 +256,8 @@ def test_a_worker_that_keeps_dying_ends_the_run_and_leaves_nothing(
 def test_a_run_that_hangs_can_be_cancelled(
     host: RoutingHost, request_: ChangeRequest, mark: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    host.load("hangs")
-    host._worker._limits = replace(host._worker._limits, cancel=0.2)
+    load(host, "hangs")
+    host._worker.service.limits = replace(host._worker.service.limits, cancel=0.2)
     with pytest.raises(CancelledError):
         pipeline.detect(replace(request_, system="hangs"), host, cancelled=mark.exists)
 
@@ -305,8 +327,9 @@ def test_torch_in_the_worker_and_in_this_process() -> None:
         "    host = RoutingHost(HostOptions(mode))\n"
         "    host.info('with_torch')\n"
         "    assert 'torch' not in sys.modules\n"
-        "    print(host.load('with_torch'))\n"
-        "    answers.append(host.predict('with_torch', tiles, 255 - tiles, asked).scores)\n"
+        "    with host.open('with_torch') as system:\n"
+        "        print(system.device)\n"
+        "        answers.append(system.predict(tiles, 255 - tiles, asked).scores)\n"
         "    host.close()\n"
         "assert 'torchvision' in sys.modules and sys.modules['triton'] is None\n"
         "assert np.allclose(*answers) and answers[0].any()\n"

@@ -12,13 +12,14 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Callable
 
 import numpy as np
 import pytest
 import worker_systems
+from worker_systems import load, predict
 
 import changescribe
 from changescribe.engine.errors import (
@@ -28,10 +29,11 @@ from changescribe.engine.errors import (
     WeightsError,
 )
 from changescribe.engine.hosts.base import InProcessHost
-from changescribe.engine.hosts.worker_host import Limits, WorkerHost
+from changescribe.engine.hosts.worker_host import WorkerHost
 from changescribe.engine.hosts.worker_link import _MEMORY_FOLDER, PROTOCOL, Block, Shape
 from changescribe.engine.hosts.worker_process import PYTHON_VARIABLE, WorkerProcess, find_python
-from changescribe.engine.request import APPEARED, REMOVED, Query
+from changescribe.engine.hosts.worker_service import Limits
+from changescribe.engine.request import APPEARED, REMOVED, Hints, Query
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the tests send signals")
 
@@ -75,7 +77,7 @@ def batch(size: int = 64, count: int = 2) -> tuple[np.ndarray, np.ndarray]:
 
 
 def pid_of(host: WorkerHost) -> int:
-    return host._session.process.pid
+    return host.service._session.process.pid
 
 
 def is_running(pid: int) -> bool:
@@ -98,24 +100,41 @@ def test_answers_are_those_of_the_same_system_in_this_process(host: WorkerHost) 
     queries = [*BUILT, Query("élan", REMOVED)]
     for size, count in ((64, 2), (32, 1), (96, 3)):  # less memory than before, then more
         tiles = batch(size, count)
-        there = host.predict("plain", *tiles, queries)
-        expected = here.predict("plain", *tiles, queries)
+        there = predict(host, "plain", *tiles, queries)
+        expected = predict(here, "plain", *tiles, queries)
         assert np.array_equal(there.scores, expected.scores)
         assert np.array_equal(there.classes_before, expected.classes_before)
         assert np.array_equal(there.classes_after, expected.classes_after)
         assert there.notes == ()
-    assert host.notes("plain", queries) == ("no élan",)
-    assert host.info("plain") == here.info("plain")
+    with host.open("plain") as opened:
+        assert opened.notes(queries) == ("no élan",)
+        assert opened.info == host.info("plain") == here.info("plain")
+
+
+def test_queries_and_every_hint_arrive_as_they_were_sent(host: WorkerHost) -> None:
+    queries = (Query("élan", APPEARED), Query("grass", REMOVED))
+    hints = Hints(competing=("grass", "bare ground"), coarse=True, sharp=True)
+    default = Hints()
+    for field in fields(Hints):
+        assert getattr(hints, field.name) != getattr(default, field.name), field.name
+    with host.open("echoes") as opened:
+        for given in (hints, default):
+            expected = (repr((queries, given)),)
+            regions = np.zeros((2, 64, 64), np.uint8)
+            assert opened.notes(queries, given) == expected
+            assert opened.predict(*batch(), queries, given).notes == expected
+            assert opened.describe(*batch(), queries, regions, given).notes == expected
 
 
 def test_the_model_stays_loaded_and_the_answers_are_the_callers_own(host: WorkerHost) -> None:
-    assert "load 1" in host.load("plain", "cpu")
-    first = host.predict("plain", *batch(), BUILT)
-    kept = first.scores.copy()
-    pid = pid_of(host)
-    host.predict("plain", *reversed(batch()), BUILT)
+    with host.open("plain", "cpu") as opened:
+        assert "load 1" in opened.device
+        first = opened.predict(*batch(), BUILT)
+        kept = first.scores.copy()
+        pid = pid_of(host)
+        opened.predict(*reversed(batch()), BUILT)
     assert np.array_equal(first.scores, kept)
-    assert host.load("plain", "cpu") == f"CPU (process {pid}, load 2)"
+    assert load(host, "plain", "cpu") == f"CPU (process {pid}, load 2)"
 
 
 def test_the_worker_imports_neither_gdal_nor_torch_nor_from_the_present_folder(
@@ -123,75 +142,77 @@ def test_the_worker_imports_neither_gdal_nor_torch_nor_from_the_present_folder(
 ) -> None:
     (tmp_path / "numpy.py").write_text("raise SystemExit('the wrong numpy')")
     monkeypatch.chdir(tmp_path)
-    host.load("plain")
-    assert host.notes("plain", [Query("modules", APPEARED)]) == ("numpy",)
+    with host.open("plain") as opened:
+        assert opened.notes([Query("modules", APPEARED)]) == ("numpy",)
 
 
 def test_what_a_library_prints_does_not_disturb(host: WorkerHost) -> None:
-    answer = host.predict("printing", *batch(), BUILT)
-    assert np.array_equal(answer.scores, InProcessHost().predict("plain", *batch(), BUILT).scores)
-    wait_for(lambda: "from a child" in host._session.process.log)
-    assert "one line" in host._session.process.log
+    answer = predict(host, "printing", *batch(), BUILT)
+    assert np.array_equal(answer.scores, predict(InProcessHost(), "plain", *batch(), BUILT).scores)
+    wait_for(lambda: "from a child" in host.service._session.process.log)
+    assert "one line" in host.service._session.process.log
 
 
 def test_a_death_is_told_and_the_tile_repeated(host: WorkerHost, mark: Path) -> None:
-    host.load("dies_once", "cpu")
+    load(host, "dies_once")
     pid = pid_of(host)
-    answer = host.predict("dies_once", *batch(count=1), BUILT)
+    answer = predict(host, "dies_once", *batch(count=1), BUILT)
     (note,) = answer.notes
     assert note == (
-        "The worker process ended unexpectedly (signal 9) and was started again; the tile was "
-        "repeated."
+        "The worker process ended unexpectedly (signal 9) and was restarted; the tile was repeated."
     )
     assert np.array_equal(
-        answer.scores, InProcessHost().predict("plain", *batch(count=1), BUILT).scores
+        answer.scores, predict(InProcessHost(), "plain", *batch(count=1), BUILT).scores
     )
     assert pid_of(host) != pid
-    assert host.predict("dies_once", *batch(), BUILT).notes == ()
+    assert predict(host, "dies_once", *batch(), BUILT).notes == ()
 
 
 def test_a_second_death_over_the_same_tile_says_what_to_do(host: WorkerHost) -> None:
     with pytest.raises(ChangeScribeError, match=r"twice .* tile \(exit code 3\)") as info:
-        host.predict("dies", *batch(), BUILT)
+        predict(host, "dies", *batch(), BUILT)
     assert "CPU" in info.value.hint
     assert "the last words" in info.value.details
-    assert host.predict("plain", *batch(), BUILT).scores.shape == (2, 1, 64, 64)
+    assert predict(host, "plain", *batch(), BUILT).scores.shape == (2, 1, 64, 64)
 
 
 def test_a_death_between_runs_or_while_loading(host: WorkerHost) -> None:
-    host.load("plain")
+    with host.open("plain") as opened:
+        os.kill(pid_of(host), signal.SIGKILL)
+        assert opened.predict(*batch(), BUILT).scores.any()
     os.kill(pid_of(host), signal.SIGKILL)
-    assert host.predict("plain", *batch(), BUILT).scores.any()
-    with pytest.raises(ChangeScribeError, match=r"while it loaded the model \(signal 9\)"):
-        host.load("dies_loading")
+    wait_for(lambda: not host.service._session.process.alive)
+    assert predict(host, "plain", *batch(), BUILT).notes == ()
+    with pytest.raises(ChangeScribeError, match=r"while loading the model \(signal 9\)"):
+        load(host, "dies_loading")
 
 
 def test_a_batch_that_takes_too_long_is_stopped(make_host: Callable[..., WorkerHost]) -> None:
     host = make_host(predict=0.5)
-    host.load("hangs")
+    load(host, "hangs")
     pid = pid_of(host)
     with pytest.raises(ChangeScribeError, match="did not answer"):
-        host.predict("hangs", *batch(), BUILT)
+        predict(host, "hangs", *batch(), BUILT)
     assert not is_running(pid)
-    assert host.predict("hangs", *batch(), BUILT).notes == ()
+    assert predict(host, "hangs", *batch(), BUILT).notes == ()
 
 
 def test_cancelling_does_not_wait_for_a_batch_that_hangs(host: WorkerHost, mark: Path) -> None:
-    host.load("hangs")
+    load(host, "hangs")
     start = time.monotonic()
     with pytest.raises(CancelledError):
-        host.predict("hangs", *batch(), BUILT, cancelled=mark.exists)
+        predict(host, "hangs", *batch(), BUILT, cancelled=mark.exists)
     assert time.monotonic() - start < 10
-    assert host.predict("hangs", *batch(), BUILT).notes == ()
+    assert predict(host, "hangs", *batch(), BUILT).notes == ()
 
 
 def test_a_batch_that_ends_soon_after_cancelling_is_kept(
     make_host: Callable[..., WorkerHost],
 ) -> None:
     host = make_host(cancel=30)
-    host.load("plain")
+    load(host, "plain")
     pid = pid_of(host)
-    assert host.predict("plain", *batch(), BUILT, cancelled=lambda: True).scores.any()
+    assert predict(host, "plain", *batch(), BUILT, cancelled=lambda: True).scores.any()
     assert pid_of(host) == pid
 
 
@@ -200,7 +221,7 @@ def test_closing_does_not_wait_for_a_batch_that_hangs(host: WorkerHost, mark: Pa
 
     def work() -> None:
         try:
-            host.predict("hangs", *batch(), BUILT)
+            predict(host, "hangs", *batch(), BUILT)
         except ChangeScribeError as error:
             outcome.append(error)
 
@@ -215,7 +236,7 @@ def test_closing_does_not_wait_for_a_batch_that_hangs(host: WorkerHost, mark: Pa
     assert isinstance(outcome[0], CancelledError)
     assert not is_running(pid)
     with pytest.raises(CancelledError):
-        host.load("plain")
+        load(host, "plain")
 
 
 def test_threads_take_turns(host: WorkerHost) -> None:
@@ -228,8 +249,8 @@ def test_threads_take_turns(host: WorkerHost) -> None:
             for k in (0, 1)
         ]
         for _ in range(10):
-            answer = host.predict("plain", *tiles, BUILT).scores
-            if not np.array_equal(answer, here.predict("plain", *tiles, BUILT).scores):
+            answer = predict(host, "plain", *tiles, BUILT).scores
+            if not np.array_equal(answer, predict(here, "plain", *tiles, BUILT).scores):
                 wrong.append(seed)
 
     threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
@@ -242,7 +263,7 @@ def test_threads_take_turns(host: WorkerHost) -> None:
 
 def test_an_error_for_the_user_keeps_its_kind_and_words(host: WorkerHost) -> None:
     with pytest.raises(WeightsError) as info:
-        host.load("refuses")
+        load(host, "refuses")
     error = info.value
     assert (error.message, error.hint, error.details) == (
         "The weights are missing.",
@@ -253,14 +274,14 @@ def test_an_error_for_the_user_keeps_its_kind_and_words(host: WorkerHost) -> Non
 
 def test_an_unexpected_error_comes_with_its_traceback(host: WorkerHost) -> None:
     with pytest.raises(ChangeScribeError, match="ZeroDivisionError") as info:
-        host.predict("breaks", *batch(), BUILT)
+        predict(host, "breaks", *batch(), BUILT)
     assert "worker_systems.py" in info.value.details
     assert "in the middle" in info.value.details
     with pytest.raises(ChangeScribeError, match="not enough memory") as info:
-        host.predict("breaks", *batch(), [Query("memory", APPEARED)])
+        predict(host, "breaks", *batch(), [Query("memory", APPEARED)])
     assert "CPU" in info.value.hint
     with pytest.raises(ChangeScribeError) as info:
-        host.predict("breaks", *batch(), [Query("shape", APPEARED)])
+        predict(host, "breaks", *batch(), [Query("shape", APPEARED)])
     assert "answered (1, 1, 2, 2)" in info.value.details
 
 
@@ -275,10 +296,10 @@ def test_the_worker_ends_with_a_parent_that_is_killed(tmp_path: Path, mark: Path
         "from changescribe.engine.hosts.worker_host import WorkerHost\n"
         "worker_systems.register_all()\n"
         "host = WorkerHost(sys.executable)\n"
-        "host.load('hangs')\n"
-        "print(host._session.process.pid, flush=True)\n"
+        "worker_systems.load(host, 'hangs')\n"
+        "print(host.service._session.process.pid, flush=True)\n"
         "tiles = np.zeros((1, 64, 64, 3), np.uint8)\n"
-        "host.predict('hangs', tiles, tiles, [Query('roads', 'appeared')])\n",
+        "worker_systems.predict(host, 'hangs', tiles, tiles, [Query('roads', 'appeared')])\n",
         encoding="utf-8",
     )
     folders = [Path(_MEMORY_FOLDER), Path(tempfile.gettempdir())]
@@ -294,20 +315,20 @@ def test_the_worker_ends_with_a_parent_that_is_killed(tmp_path: Path, mark: Path
 
 
 def test_interrupting_a_terminal_does_not_reach_the_worker(host: WorkerHost) -> None:
-    host.load("plain")
+    load(host, "plain")
     assert os.getsid(pid_of(host)) != os.getsid(0)
 
 
 def test_a_program_that_is_no_python_is_told(tmp_path: Path) -> None:
     host = WorkerHost("/bin/false", limits=LIMITS)
     with pytest.raises(ChangeScribeError, match="as soon as it was started"):
-        host.load("plain")
+        load(host, "plain")
     host = WorkerHost("/bin/echo", limits=LIMITS)
     with pytest.raises(ChangeScribeError, match="not understood"):
-        host.load("plain")
+        load(host, "plain")
     host = WorkerHost(str(tmp_path / "nothing"), limits=LIMITS)
     with pytest.raises(DependencyError, match="could not be started"):
-        host.load("plain")
+        load(host, "plain")
 
 
 def test_a_python_without_numpy_is_told_each_time(tmp_path: Path) -> None:
@@ -317,14 +338,14 @@ def test_a_python_without_numpy_is_told_each_time(tmp_path: Path) -> None:
     host = WorkerHost(str(bare), LIMITS)
     for _ in range(2):
         with pytest.raises(DependencyError, match="no numpy"):
-            host.load("plain")
+            load(host, "plain")
     host.close()
 
 
 def test_another_version_is_told(monkeypatch: pytest.MonkeyPatch, host: WorkerHost) -> None:
-    monkeypatch.setattr("changescribe.engine.hosts.worker_host.PROTOCOL", 0)
+    monkeypatch.setattr("changescribe.engine.hosts.worker_service.PROTOCOL", 0)
     with pytest.raises(ChangeScribeError, match="another version"):
-        host.load("plain")
+        load(host, "plain")
 
 
 def test_the_module_runs_from_a_folder_on_the_path(tmp_path: Path) -> None:

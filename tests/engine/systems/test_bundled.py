@@ -6,7 +6,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ pytest.importorskip("onnxruntime")
 from changescribe.engine.classes import CLASS_NAMES
 from changescribe.engine.errors import WeightsError
 from changescribe.engine.paths import MODELS
-from changescribe.engine.request import Query
+from changescribe.engine.request import Hints, Query
 from changescribe.engine.systems.base import CLASS_UNKNOWN
 from changescribe.engine.systems.bundled import BundledSystem
 from changescribe.engine.systems.bundled.system import COARSE_NOTE, TOO_LITTLE_NOTE
@@ -110,19 +109,17 @@ def coarse_pair() -> tuple[np.ndarray, np.ndarray]:
     return before[None], after[None]
 
 
-ANYTHING = [
-    Query(name, way, coarse=True) for name in CLASS_NAMES for way in ("appeared", "removed")
-]
+ANYTHING = [Query(name, way) for name in CLASS_NAMES for way in ("appeared", "removed")]
+COARSE = Hints(coarse=True)
 
 
 def test_in_coarse_pixels_what_was_not_foreseen_is_found_and_belongs_to_one_query(
     system, coarse_pair
 ):
-    answer = system.predict(*coarse_pair, ANYTHING)
+    answer = system.predict(*coarse_pair, ANYTHING, COARSE)
     found = answer.scores[0] >= 0.5
     assert found[:, 104:136, 104:136].any(0).mean() > 0.9
-    alone = [Query(query.object, query.direction) for query in ANYTHING]
-    added = found & (system.predict(*coarse_pair, alone).scores[0] < 0.5)
+    added = found & (system.predict(*coarse_pair, ANYTHING).scores[0] < 0.5)
     assert added.sum(0).max() == 1
     found[:, 84:156, 84:156] = False
     assert found.mean() < 0.005
@@ -133,38 +130,38 @@ def test_too_few_coarse_pixels_are_told(system, coarse_pair):
     before, after = (date.copy() for date in coarse_pair)
     before[:, 60:] = after[:, 60:] = 0
     before[:, :, 60:] = after[:, :, 60:] = 0
-    assert system.predict(before, after, ANYTHING).notes == (COARSE_NOTE, TOO_LITTLE_NOTE)
-    plain = [Query("buildings", "appeared")]
-    assert system.predict(before, after, plain).notes == ()
+    notes = system.predict(before, after, ANYTHING, COARSE).notes
+    assert notes == (COARSE_NOTE, TOO_LITTLE_NOTE)
+    assert system.predict(before, after, ANYTHING).notes == ()
 
 
 def test_pixels_that_are_not_coarse_are_answered_by_the_network_alone(
     system, coarse_pair, monkeypatch
 ):
-    queries = [Query(query.object, query.direction) for query in ANYTHING]
+    queries = [*ANYTHING, Query("elephants", "appeared")]
     answer = system.predict(*coarse_pair, queries)
     assert answer.notes == ()
-    by_colour = system.predict(*coarse_pair, ANYTHING).scores
+    by_colour = system.predict(*coarse_pair, queries, COARSE).scores
     assert (by_colour > answer.scores + 0.3).any()
-    mixed = system.predict(*coarse_pair, [*queries, Query("elephants", "appeared", coarse=True)])
-    assert np.allclose(mixed.scores[:, :-1], answer.scores, atol=1e-5)
-    assert mixed.scores[0, -1].max() < 0.5  # a thing of no class gets none of the change
+    # A thing of no class gets none of the change.
+    assert np.allclose(by_colour[:, -1], answer.scores[:, -1], atol=1e-5)
+    assert by_colour[0, -1].max() < 0.5
     monkeypatch.setattr(system, "residual_map", None)
-    assert np.array_equal(system.predict(*coarse_pair, ANYTHING).scores, answer.scores)
+    assert np.array_equal(system.predict(*coarse_pair, queries, COARSE).scores, answer.scores)
 
 
 def test_water_is_left_to_the_network_and_no_note_says_otherwise(system, coarse_pair):
-    asked = [Query("water", way, coarse=True) for way in ("appeared", "removed")]
-    answer = system.predict(*coarse_pair, asked)
+    asked = [Query("water", way) for way in ("appeared", "removed")]
+    answer = system.predict(*coarse_pair, asked, COARSE)
     assert answer.notes == ()
-    alone = system.predict(*coarse_pair, [replace(query, coarse=False) for query in asked])
+    alone = system.predict(*coarse_pair, asked)
     assert np.array_equal(answer.scores, alone.scores)
-    assert system.predict(*coarse_pair, [*asked, ANYTHING[0]]).notes == (COARSE_NOTE,)
+    assert system.predict(*coarse_pair, [*asked, ANYTHING[0]], COARSE).notes == (COARSE_NOTE,)
 
 
 def test_exchanged_dates_exchange_the_answers_in_coarse_pixels_too(system, coarse_pair):
-    forward = system.predict(*coarse_pair, ANYTHING).scores[0]
-    backward = system.predict(*coarse_pair[::-1], ANYTHING).scores[0]
+    forward = system.predict(*coarse_pair, ANYTHING, COARSE).scores[0]
+    backward = system.predict(*coarse_pair[::-1], ANYTHING, COARSE).scores[0]
     exchanged = backward.reshape(-1, 2, 256, 256)[:, ::-1].reshape(forward.shape)
     assert ((forward >= 0.5) != (exchanged >= 0.5)).mean() < 0.001
 
@@ -197,7 +194,7 @@ def test_a_coarse_change_fits_a_query_of_its_direction_and_kind(monkeypatch, nam
             [np.full((32, 32), raw.get((q.object, q.direction), 0), np.float32) for q in queries]
         ),
     )
-    found = system._best_fitting([], [Query(name, way, coarse=True)], classes)
+    found = system._best_fitting([], [Query(name, way)], classes)
     assert found.shape == (1, 32, 32)
     assert found.all() if fits else not found.any()
 

@@ -3,15 +3,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from changescribe.engine import prompt
-from changescribe.engine.detect.scoring import queries_for
-from changescribe.engine.hosts import worker, worker_host
+from changescribe.engine.detect.scoring import hints_for
+from changescribe.engine.request import Hints
 from changescribe.engine.systems.base import SystemInfo
 from changescribe.engine.systems.bundled.colour_residual import CELL, colour_residual
 
@@ -115,19 +114,10 @@ INFO = SystemInfo("s", "", "", (0.44,), ("building", "water"), 64, 16, 1, "1", "
         ("anything changed", None, True),
     ],
 )
-def test_queries_are_coarse_where_objects_cannot_be_known_by_their_shape(text, pixel_size, coarse):
+def test_pixels_are_coarse_where_objects_cannot_be_known_by_their_shape(text, pixel_size, coarse):
     parsed = prompt.resolve(prompt.parse(text), ["buildings", "water"])
-    queries = queries_for(parsed, pixel_size, INFO)
-    assert {query.coarse for query in queries} == {coarse}
-    assert [str(query) for query in queries] == [str(query) for query in parsed.queries]
-    told = queries_for(parsed, pixel_size, INFO, sharp=True)
-    assert {query.coarse for query in told} == {coarse and pixel_size is not None}
-    anywhere = queries_for(parsed, pixel_size, replace(INFO, pixel_sizes=()))
-    assert any(query.coarse for query in anywhere) == (pixel_size is None and parsed.anything)
-
-
-def test_a_worker_is_told_which_queries_are_coarse():
-    queries = list(queries_for(prompt.parse("roads built"), 10.0, INFO))
-    rows = json.loads(json.dumps(worker_host._rows(queries)))
-    assert worker._queries(rows) == queries
-    assert queries[0].coarse
+    assert hints_for(parsed, pixel_size, INFO) == Hints(coarse=coarse)
+    sharp = hints_for(replace(parsed, hints=Hints(sharp=True)), pixel_size, INFO)
+    assert sharp == Hints(coarse=coarse and pixel_size is not None, sharp=True)
+    anywhere = hints_for(parsed, pixel_size, replace(INFO, pixel_sizes=()))
+    assert anywhere.coarse == (pixel_size is None and parsed.anything)

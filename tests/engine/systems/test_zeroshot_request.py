@@ -18,7 +18,7 @@ from changescribe.engine.cli import main
 from changescribe.engine.detect import pipeline
 from changescribe.engine.errors import InputError
 from changescribe.engine.hosts.base import InProcessHost
-from changescribe.engine.request import ChangeRequest, Query
+from changescribe.engine.request import ChangeRequest, Hints
 
 
 @pytest.fixture
@@ -30,15 +30,15 @@ def pair(make_raster: Callable[..., str]) -> tuple[str, str]:
 
 
 @pytest.fixture
-def asked(brightness: InProcessHost, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Query]]:
+def asked(brightness: InProcessHost, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Hints]]:
     """What the system is asked; it has a list of competing classes."""
     system, seen = brightness._system("brightness"), []
     system.info = replace(system.info, competing=("grass", "water"))
     predict = system.predict
 
-    def record(before: Any, after: Any, queries: Any) -> Any:
-        seen.extend(queries)
-        return predict(before, after, queries)
+    def record(before: Any, after: Any, queries: Any, hints: Any) -> Any:
+        seen.append(hints)
+        return predict(before, after, queries, hints)
 
     monkeypatch.setattr(system, "predict", record)
     monkeypatch.setattr(pipeline, "shared_host", lambda: brightness)
@@ -71,11 +71,11 @@ def runs_row(path: Path) -> dict[str, Any]:
 
 
 def test_the_users_list_reaches_the_system_and_the_runs(
-    pair: tuple[str, str], asked: list[Query], tmp_path: Path, capsys: pytest.CaptureFixture
+    pair: tuple[str, str], asked: list[Hints], tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     out = tmp_path / "out.gpkg"
     assert detect(pair, out, "--competing", "Grass, bare ground") == 0
-    assert {query.competing for query in asked} == {("grass", "bare ground")}
+    assert {hints.competing for hints in asked} == {("grass", "bare ground")}
     answer = json.loads(capsys.readouterr().out)
     assert answer["parse"]["competing"] == ["grass", "bare ground"]
     assert answer["parse"]["queries"] == [{"object": "buildings", "direction": "appeared"}]
@@ -85,10 +85,10 @@ def test_the_users_list_reaches_the_system_and_the_runs(
 
 
 def test_the_systems_own_list_is_recorded_too(
-    pair: tuple[str, str], asked: list[Query], tmp_path: Path
+    pair: tuple[str, str], asked: list[Hints], tmp_path: Path
 ) -> None:
     assert detect(pair, tmp_path / "out.gpkg") == 0
-    assert {query.competing for query in asked} == {("grass", "water")}
+    assert {hints.competing for hints in asked} == {("grass", "water")}
     assert runs_row(tmp_path / "out.gpkg")["competing"] == "grass, water"
 
 
@@ -96,11 +96,15 @@ def test_a_system_without_a_list_says_so(
     pair: tuple[str, str], brightness: InProcessHost, tmp_path: Path
 ) -> None:
     request = ChangeRequest(
-        *pair, "buildings built", str(tmp_path / "out.gpkg"), "brightness", competing=("grass",)
+        *pair,
+        "buildings built",
+        str(tmp_path / "out.gpkg"),
+        "brightness",
+        hints=Hints(competing=("grass",)),
     )
     result = pipeline.detect(request, brightness)
     assert any("no use for competing classes" in warning for warning in result.warnings)
-    assert not result.parse.competing
+    assert not result.parse.hints.competing
     assert runs_row(tmp_path / "out.gpkg")["competing"] is None
     with pytest.raises(InputError, match="list of competing classes is empty"):
-        pipeline.detect(replace(request, competing=(), overwrite=True), brightness)
+        pipeline.detect(replace(request, hints=Hints(competing=()), overwrite=True), brightness)

@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 from zeroshot_models import CPU, PlantedClip, PlantedSegmenter, tiny_clip, tiny_sam2
 
 from changescribe.engine.errors import WeightsError
-from changescribe.engine.request import APPEARED, CHANGED, REMOVED, Query
+from changescribe.engine.request import APPEARED, CHANGED, REMOVED, Hints, Query
 from changescribe.engine.systems import create, zeroshot
 from changescribe.engine.systems.base import CLASS_UNKNOWN
 from changescribe.engine.systems.zeroshot import ZeroShotRemoteClipSystem, ZeroShotSystem
@@ -31,6 +31,7 @@ GRASS, BUILDING, WATER = (0, 0, 0), (250, 0, 0), (0, 0, 250)
 CAME, GONE, STAYED = (8, 8, 24, 24), (40, 8, 56, 24), (8, 40, 24, 56)
 POND = (36, 36, 60, 60)
 COMPETING = ("grass", "water")
+HINTS = Hints(competing=COMPETING)
 
 
 def scene(*boxes: tuple[int, int, int, int], pond: bool = False) -> np.ndarray:
@@ -52,7 +53,7 @@ def planted() -> ZeroShotSystem:
 
 def ask(system: ZeroShotSystem, before: np.ndarray, after: np.ndarray, *queries: Query):
     system.load("cpu")
-    return system.predict(before, after, queries)
+    return system.predict(before, after, queries, HINTS)
 
 
 def found(plane: np.ndarray) -> set[str]:
@@ -72,7 +73,7 @@ def found(plane: np.ndarray) -> set[str]:
 
 
 def both(noun: str) -> tuple[Query, ...]:
-    return tuple(Query(noun, way, COMPETING) for way in (APPEARED, REMOVED, CHANGED))
+    return tuple(Query(noun, way) for way in (APPEARED, REMOVED, CHANGED))
 
 
 def test_planted_objects_are_found_with_their_direction() -> None:
@@ -197,13 +198,13 @@ def test_files_of_the_true_architectures_are_loaded(tmp_path: Path, monkeypatch)
     system.load("cpu")
     assert system.device.startswith("CPU")
     tiles = np.random.default_rng(0).integers(0, 255, (2, 1, 96, 96, 3), dtype=np.uint8)
-    answer = system.predict(*tiles, both("ships"))
+    answer = system.predict(*tiles, both("ships"), HINTS)
     assert answer.scores.shape == (1, 3, 96, 96)
     system.unload()
     assert system.device == "not loaded"
 
 
 def test_a_list_that_names_only_the_object_is_said() -> None:
-    (note,) = ZeroShotSystem().notes([Query("houses", APPEARED, ("building",))])
+    (note,) = ZeroShotSystem().notes([Query("houses", APPEARED)], Hints(competing=("building",)))
     assert 'nothing but "houses"' in note
-    assert not ZeroShotSystem().notes([Query("houses", APPEARED, COMPETING)])
+    assert not ZeroShotSystem().notes([Query("houses", APPEARED)], HINTS)

@@ -61,14 +61,14 @@ def test_an_edited_list_is_kept_and_can_be_reset() -> None:
 
 
 def test_the_list_goes_into_the_request(desk, monkeypatch) -> None:
-    assert desk.dock.build_request().competing is None
+    assert desk.dock.build_request().hints.competing is None
     monkeypatch.setattr(system_panel, "installed_systems", lambda: (described(),))
     desk.dock.system.reload()
     desk.dock.refresh()
     assert not desk.dock.competing.isHidden()
     desk.dock.competing.edit.setPlainText("asphalt, sand")
     desk.dock.refresh()
-    assert desk.dock.build_request().competing == ("asphalt", "sand")
+    assert desk.dock.build_request().hints.competing == ("asphalt", "sand")
     desk.dock.competing.edit.clear()
     assert "told apart" in desk.dock.reason()
 
@@ -100,4 +100,4 @@ def test_the_processing_algorithm_takes_a_list(qgis_app, qgis_processing, pair) 
     given = {"BEFORE": pair[0], "AFTER": pair[1], "PROMPT": "ships appeared", "OUTPUT": "x.gpkg"}
     for text, expected in (("Quay, water", ("quay", "water")), ("", None)):
         assert algorithm.prepare({**given, "COMPETING": text}, context, QgsProcessingFeedback())
-        assert algorithm._request.competing == expected
+        assert algorithm._request.hints.competing == expected
