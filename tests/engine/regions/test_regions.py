@@ -265,6 +265,30 @@ def test_score_and_position(tmp_path: Path) -> None:
     assert (found.region.change_id, found.region.caption) == (0, "")
 
 
+@pytest.mark.usefixtures("small_strips")
+def test_centroid_by_hand(tmp_path: Path) -> None:
+    """Pixel centres at columns 1.5, 2.5, 3.5, 1.5 and rows 7.5, 7.5, 7.5, 8.5, in two strips."""
+    plane = np.zeros((16, 6))
+    plane[7, 1:4] = plane[8, 1] = 200
+    case = Case(tmp_path, [plane], [HOUSES])
+    case.build()
+    _, held = case.components.complete(0, case.components[0])
+    complete, _ = case.components.complete(1, case.components[1], held)
+    assert complete.sums.centroid.tolist() == [[2.25, 7.75]]
+
+
+def test_position_of_a_pixel_is_that_of_its_centre(tmp_path: Path) -> None:
+    """Of 13 rows and columns the middle third is from 4.33 to 8.67: pixels 4 and 8 are in it.
+
+    Half a pixel up or left, at 4.0, or down or right, at 9.0, they would not be.
+    """
+    plane = np.zeros((13, 13))
+    plane[4, 4] = plane[4, 8] = plane[8, 4] = plane[8, 8] = 200
+    case = Case(tmp_path, [plane], [HOUSES])
+    case.build(min_area=0.0)
+    assert [shape.region.position for shape in case.extract()] == ["centre"] * 4
+
+
 def test_length_of_a_road(tmp_path: Path) -> None:
     plane = np.zeros((120, 20))
     plane[10:110, 8:10] = 200  # 100 x 2 pixels of 5 m
