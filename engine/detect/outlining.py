@@ -12,10 +12,9 @@ import os
 import uuid
 from typing import TYPE_CHECKING
 
+from ..class_rules.road import MIN_LENGTH_M
 from ..raster.writer import RasterWriter
-from ..regions import Components, build_mask, extract
-from ..regions.exchange import bind
-from ..regions.sieve import MIN_LENGTH_M, min_area_used
+from ..regions import Components, bind, build_mask, extract, min_area_used
 from ..request import MASK_NODATA, ChangeResult
 from ..results.changes_layer import ChangesWriter, RunInfo, layer_crs
 from .scoring import score_writer

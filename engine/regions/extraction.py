@@ -19,6 +19,7 @@ from typing import Callable, Optional
 import numpy as np
 from osgeo import gdal
 
+from ..class_rules import Companion, companions_of
 from ..errors import InputError
 from ..raster.geodesy import PixelAreas
 from ..raster.grid import Grid
@@ -26,9 +27,9 @@ from ..raster.runs import Runs, find_runs, label_runs
 from ..raster.support import gdal_call
 from ..raster.writer import RasterWriter
 from ..request import MASK_NODATA, MASK_VALUES, SCORE_SCALE, Query
-from .components import Components, Held, sums_of
+from .components import Components, Held, Strip, sums_of
 from .exchange import rule_of
-from .facts import NewRoads, RegionDescriber, RegionShape
+from .facts import RegionDescriber, RegionShape
 from .sieve import MinLength, Sieve
 
 _SCORE_NODATA = 255
@@ -195,20 +196,24 @@ def extract(
     Raises:
         InputError: ``crs`` is not a CRS.
     """
-    roads = NewRoads(grid, queries)
-    describer = RegionDescriber(grid, queries, class_names, simplify, crs, roads)
+    companions = companions_of(queries, grid.ground_sides)
+    describer = RegionDescriber(grid, queries, class_names, simplify, crs, companions)
     strips = list(_strips(grid))
+
+    def near(companion: Companion, strip: Strip, y: int, height: int) -> np.ndarray:
+        top, bottom = max(0, y - companion.halo), min(grid.height, y + height + companion.halo)
+        shown = np.zeros((bottom - top, grid.width), dtype=np.uint8)
+        for other, (start, rows) in enumerate(strips):
+            if start < bottom and start + rows > top:
+                shown |= _values(components[other].runs, top, bottom - top, grid.width)
+        return strip.near(companion.near(shown)[y - top : y - top + height], y)
+
     held: Optional[Held] = None
     for index, (y, height) in enumerate(strips):
         strip = components[index]
-        if roads.name:
-            top, bottom = max(0, y - roads.halo), min(grid.height, y + height + roads.halo)
-            shown = np.zeros((bottom - top, grid.width), dtype=np.uint8)
-            for other, (start, rows) in enumerate(strips):
-                if start < bottom and start + rows > top:
-                    shown |= _values(components[other].runs, top, bottom - top, grid.width)
-            near = roads.near(shown)[y - top : y - top + height]
-            strip = replace(strip, sums=strip.sums.with_near(strip.near(near, y)))
+        pixels = [near(companion, strip, y, height) for companion in companions]
+        if pixels:
+            strip = replace(strip, sums=strip.sums.with_near(np.column_stack(pixels)))
         complete, held = components.complete(index, strip, held)
         yield from describer.describe(complete.runs, complete.label, complete.sums)
         if progress is not None:

@@ -11,7 +11,8 @@ from typing import Optional
 import numpy as np
 from osgeo import ogr, osr
 
-from ..classes import class_of, index_among, is_line
+from ..class_rules import Companion, rules_of
+from ..classes import class_of, index_among
 from ..raster.geodesy import Compass
 from ..raster.grid import Grid
 from ..raster.runs import Runs
@@ -24,10 +25,6 @@ from .outline import Polygon, perimeter, simplify, to_wkb, trace
 _MIN_ELONGATION = 3.0
 #: The class that a region replaced is said only where it has this share of its pixels.
 _MIN_SHARE = 1 / 3
-#: A building lies along a road where it is no farther away than this, in metres.
-_ALONG_M = 30.0
-#: Distances are measured on cells of about this side, in metres.
-_CELL_M = 3.0
 
 
 @dataclass(frozen=True)
@@ -45,77 +42,6 @@ class RegionShape:
     region: Region
 
 
-class NewRoads:
-    """Says where the ground is near a road that appeared in the same run.
-
-    Args:
-        grid: of the mask.
-        queries: one per value of a strip, from 1.
-
-    Attributes:
-        name: object of the query for roads; "" where buildings along them cannot be told.
-        halo: rows above and below a strip that have to be known.
-    """
-
-    def __init__(self, grid: Grid, queries: Sequence[Query]) -> None:
-        kinds = [
-            getattr(class_of(query.object), "kind", "") if query.direction == APPEARED else ""
-            for query in queries
-        ]
-        roads = [kind == "line" for kind in kinds]
-        self._things = [kind == "thing" for kind in kinds]
-        self._is_road = np.array([False, *roads])
-        self.name, self.halo = "", 0
-        sides = grid.ground_sides
-        if sides is None or not any(roads) or not any(self._things):
-            return
-        named = [query.object for query, road in zip(queries, roads) if road]
-        self.name = named[0] if len(named) == 1 else "roads"
-        self._cells = tuple(max(1, int(_CELL_M // side)) for side in sides)
-        self._reach = _offsets(self._cells, sides)
-        self.halo = (int(self._reach[:, 1].max()) + 1) * self._cells[1]
-
-    def is_thing(self, query: int) -> bool:
-        """Tell whether a query looks for what may lie along a new road."""
-        return bool(self.name) and self._things[query]
-
-    def near(self, values: np.ndarray) -> np.ndarray:
-        """Mark what is near a new road for certain.
-
-        Args:
-            values: (H, W) uint8 number of the query from 1, 0 for none.
-
-        Returns:
-            (H, W) bool: no pixel that is True is farther than 30 m from a new road.
-        """
-        road = self._is_road[values]
-        if not road.any():
-            return road
-        height, width = road.shape
-        across, down = self._cells
-        cells = np.logical_or.reduceat(road, np.arange(0, height, down), axis=0)
-        cells = np.logical_or.reduceat(cells, np.arange(0, width, across), axis=1)
-        reach = np.abs(self._reach).max(axis=0)
-        padded = np.pad(cells, ((reach[1], reach[1]), (reach[0], reach[0])))
-        near = np.zeros_like(cells)
-        for dx, dy in self._reach + reach:
-            near |= padded[dy : dy + cells.shape[0], dx : dx + cells.shape[1]]
-        return near.repeat(down, axis=0).repeat(across, axis=1)[:height, :width]
-
-
-def _offsets(cells: tuple[int, ...], sides: tuple[float, float]) -> np.ndarray:
-    """(N, 2) columns and rows between two cells no pixels of which are farther apart than 30 m."""
-    most = [int(_ALONG_M // (cell * side)) + 1 for cell, side in zip(cells, sides)]
-    dx, dy = np.meshgrid(*(np.arange(-reach, reach + 1) for reach in most))
-    # Between the edges of the pixels that are farthest apart.
-    gaps = [
-        np.maximum(np.abs(offset) * cell + cell - 2, 0) * side
-        for offset, cell, side in zip((dx, dy), cells, sides)
-    ]
-    within = np.hypot(*gaps) <= _ALONG_M
-    return np.column_stack([dx[within], dy[within]])
-
-
 class RegionDescriber:
     """Turns runs and sums into polygons and facts.
 
@@ -125,7 +51,7 @@ class RegionDescriber:
         class_names: of the class counts.
         tolerance: of the simplification, in pixels.
         crs: CRS of the polygons; None is that of the grid.
-        roads: new ones of the same run.
+        companions: what regions may lie along, as the columns of :attr:`Sums.near`.
 
     Raises:
         InputError: ``crs`` is not a CRS, or the grid has none to transform from.
@@ -138,17 +64,17 @@ class RegionDescriber:
         class_names: Sequence[str],
         tolerance: float,
         crs: Optional[str],
-        roads: NewRoads,
+        companions: Sequence[Companion],
     ) -> None:
         self._grid = grid
         self._queries = tuple(queries)
         self._names = tuple(class_names)
         self._tolerance = tolerance
-        self._roads = roads
+        self._companions = companions
         self._compass = Compass(grid)
         self._transform = _transformation(grid, crs)
         self._classes = [class_of(query.object) for query in queries]
-        self._lines = [is_line(query.object) for query in queries]
+        self._has_length = [rules_of(query.object).has_length for query in queries]
         g = grid.geotransform
         self._mirrored = g[1] * g[5] - g[2] * g[4] > 0
 
@@ -181,10 +107,10 @@ class RegionDescriber:
             score=round(float(sums.score[0]) / SCORE_SCALE, 4),
             area_m2=ground if ground > 0 else None,
             area_px=int(pixels),
-            length_m=self._length(polygons, pixels, ground) if self._lines[query] else None,
+            length_m=self._length(polygons, pixels, ground) if self._has_length[query] else None,
             position=self._compass.position(column, row) or "",
             bounds=(xmin, ymin, xmax, ymax),
-            along=self._roads.name if sums.near.any() and self._roads.is_thing(query) else "",
+            along=self._along(query, sums.near[0]),
         )
         return RegionShape(query, bytes(geometry.ExportToWkb(ogr.wkbNDR)), region)
 
@@ -221,6 +147,14 @@ class RegionDescriber:
             return None
         length = (half + math.sqrt(root)) / 2
         return length if length * length / ground >= _MIN_ELONGATION else None
+
+    def _along(self, query: int, near: np.ndarray) -> str:
+        names = [
+            companion.name
+            for companion, pixels in zip(self._companions, near)
+            if pixels > 0 and query in companion.queries
+        ]
+        return names[0] if names else ""
 
     def _change_of_class(self, query: int, sums: Sums) -> tuple[Optional[str], Optional[str]]:
         """Class on both dates; what appeared cannot be what was there, nor the reverse."""

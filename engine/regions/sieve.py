@@ -9,7 +9,7 @@ from typing import Optional
 
 import numpy as np
 
-from ..classes import is_line
+from ..class_rules import rules_of
 from ..raster.geodesy import PixelAreas
 from ..raster.grid import Grid
 from ..raster.runs import Runs
@@ -20,8 +20,6 @@ from .exchange import ExchangeRule
 #: A region is never smaller than either of these by default.
 _MIN_AREA_M2 = 20.0
 _MIN_AREA_PX = 4
-#: Roads, paths, railways are never shorter by default: shorter pieces are driveways and shadows.
-MIN_LENGTH_M = 25.0
 #: A strip (16 million pixels) with more runs is noise, whose outlines would take gigabytes: the
 #: shortest are left out. A dense town, or the ragged edge of a forest, has a tenth of that.
 _MAX_RUNS = 1 << 20
@@ -44,7 +42,7 @@ def min_area_used(min_area: Optional[float], pixel_size: Optional[float]) -> Opt
 
 
 class MinLength:
-    """The length below which what is line-like (roads, paths, railways) is left out.
+    """The lengths below which regions of some classes are dropped.
 
     A region counts as long as the diagonal of its bounding box; a winding one is longer.
 
@@ -55,9 +53,8 @@ class MinLength:
     """
 
     def __init__(self, grid: Grid, queries: Sequence[Query], min_area: Optional[float]) -> None:
-        self._lines = np.array([False, *(is_line(query.object) for query in queries)])
-        self._sides = grid.ground_sides
-        self.used = bool(self._lines.any()) and self._sides is not None and min_area != 0
+        self._least = np.array([0.0, *(rules_of(query.object).min_length_m for query in queries)])
+        self._sides = None if min_area == 0 else grid.ground_sides
 
     def reached(self, value: np.ndarray, box: np.ndarray) -> np.ndarray:
         """Tell which components are long enough.
@@ -66,10 +63,10 @@ class MinLength:
             value: (C,) number of the query from 1.
             box: (C, 4) first column and row, and the last ones with a minus sign.
         """
-        if not self.used or self._sides is None:
+        if self._sides is None:
             return np.ones(len(value), dtype=bool)
         across, down = (1 - box[:, :2] - box[:, 2:]).T * np.array(self._sides)[:, None]
-        return ~self._lines[value] | (np.hypot(across, down) >= MIN_LENGTH_M)
+        return np.hypot(across, down) >= self._least[value]
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Optional
 
+from ..class_rules import rules_of
 from ..classes import CLASSES, LandCoverClass, class_of
 from ..request import APPEARED, CHANGED, REMOVED, ParsedPrompt, Query, Region
 
-#: What is said of an object of a class that is no longer there.
-_GONE = {"building": "demolished", "road": "removed", "tree": "cleared"}
 _VERB = {APPEARED: "appeared", REMOVED: "disappeared"}
 _PLURALS = {land_cover.name: land_cover.plural for land_cover in CLASSES}
 #: Clauses of a scene caption for "anything changed".
@@ -254,11 +253,13 @@ class _Noun:
         known: its land-cover class, or None.
         one: for one region.
         many: for several.
+        gone: verb for an object that is no longer there.
         countable: a region is one such object: "12 roads", but "trees in 12 places".
     """
 
     def __init__(self, phrase: str) -> None:
         self.known: Optional[LandCoverClass] = class_of(phrase)
+        self.gone = rules_of(phrase).gone
         self.one = self.many = phrase
         self.countable = False
         if self.known is None:
@@ -270,11 +271,6 @@ class _Noun:
         one, many = _numbers(head, self.known.words)
         self.one, self.many = f"{start} {one}".strip(), f"{start} {many}".strip()
         self.countable = one != many and self.known.kind != "stuff"
-
-    @property
-    def gone(self) -> str:
-        """Verb for an object that is no longer there."""
-        return _GONE.get("" if self.known is None else self.known.name, "disappeared")
 
 
 def _numbers(word: str, words: Sequence[str]) -> tuple[str, str]:

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a class may decide about its regions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Optional, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+
+    from ..request import Query
+
+
+class Companion(Protocol):
+    """What regions of a class may lie along, such as a new road.
+
+    Attributes:
+        name: as the prompt names it ("roads").
+        halo: rows above and below a strip that have to be known.
+        queries: indices of the queries whose regions may lie along it.
+    """
+
+    name: str
+    halo: int
+    queries: frozenset[int]
+
+    def near(self, values: np.ndarray) -> np.ndarray:
+        """Mark the ground near it: (H, W) bool from the (H, W) number of the query, from 1."""
+        ...
+
+
+class ClassRules:
+    """Rules for regions of most classes; those of one class override them.
+
+    Attributes:
+        min_length_m: shorter regions are dropped, unless the user keeps every region.
+        has_length: the length is measured where a region is long and narrow.
+        gone: verb in the caption of a region that was removed.
+    """
+
+    min_length_m: float = 0.0
+    has_length: bool = False
+    gone: str = "disappeared"
+
+    def companion(
+        self, queries: Sequence[Query], sides: tuple[float, float]
+    ) -> Optional[Companion]:
+        """Return what regions may lie along; None where the run does not look for it.
+
+        Args:
+            queries: of the run.
+            sides: of a pixel on the ground, in metres.
+        """
+        return None
