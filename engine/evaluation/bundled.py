@@ -16,12 +16,12 @@ from ..classes import CLASS_NAMES
 from ..paths import MODELS
 from ..request import APPEARED, REMOVED, Query
 from ..systems.bundled import MANIFEST, BundledSystem
+from ..training.metrics import BinaryCounts
 from ..training.scenes.labels import UNKNOWN
 from ..training.scenes.roads import distance_to, lines_of, new_roads
 from ..training.scenes.sources import magnified, read_captions
 from .masks.baselines import cva_otsu
 from .masks.calibration import RawCounts, raw_scores
-from .masks.metrics import BinaryCounts
 from .masks.ranking import CropRanking
 from .masks.road_lines import PRECISION_REACH, RECALL_REACH, LineMatch
 from .pictures import row_of_pictures, write_sheet

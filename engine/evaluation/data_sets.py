@@ -27,13 +27,14 @@ from ..device import choose
 from ..errors import InputError
 from ..request import Query
 from ..training import tasks
+from ..training.metrics import BinaryCounts
 from ..training.pairs import PairSet, Window, open_pairs
 from ..training.pairs.crops import collate, tile_of
 from ..training.pairs.pair import UNKNOWN, LabelledPair
 from ..training.recipe import DataSpec, load_recipe
 from ..training.trainer import BEST, WEIGHTS
 from ..weights.loading import read_head
-from .masks.metrics import BinaryCounts, SemanticCounts
+from .masks.metrics import SemanticCounts
 
 PROTOCOLS = ("tile", "image")
 #: Pixels that the tiles of a training run share in whole images.

@@ -23,6 +23,7 @@ from ..device import choose
 from ..errors import ChangeScribeError
 from . import tasks
 from .log import TrainingLog
+from .metrics import BinaryCounts
 from .pairs import open_pairs
 from .pairs.crops import Tiles, collate
 from .pairs.pair import UNKNOWN
@@ -258,8 +259,6 @@ def validate(trainer: Trainer, tiles: Tiles) -> dict[str, float]:
     Returns:
         Precision, recall, F1 and IoU of the change class, summed over the set.
     """
-    from torchmetrics.classification import BinaryStatScores  # takes longer than torch itself
-
     recipe = trainer.recipe
     loader = DataLoader(
         tiles,
@@ -268,19 +267,14 @@ def validate(trainer: Trainer, tiles: Tiles) -> dict[str, float]:
         num_workers=recipe.workers,
         multiprocessing_context=_how_to_start(),
     )
-    # The first process alone measures: the others do not wait here.
-    counts = BinaryStatScores(ignore_index=UNKNOWN, sync_on_compute=False)
+    counts = BinaryCounts()
     with trainer.averaged() as model:
         for batch in loader:
             question, labels = _checked(batch)
             with trainer.device.autocast():
                 answer = trainer.task.predict(model, trainer.moved(question))
-            found = (answer["change"].float().cpu() >= 0.5).int()
-            counts.update(found, labels["change"].int())
-    tp, fp, _, fn, _ = counts.compute().tolist()
-    return {
-        "precision": tp / max(1, tp + fp),
-        "recall": tp / max(1, tp + fn),
-        "f1": 2 * tp / max(1, 2 * tp + fp + fn),
-        "iou": tp / max(1, tp + fp + fn),
-    }
+            found = (answer["change"].float().cpu() >= 0.5).numpy()
+            truth = labels["change"].numpy()
+            known = truth != UNKNOWN
+            counts.add(found[known], truth[known])
+    return {name: getattr(counts, name) for name in ("precision", "recall", "f1", "iou")}

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ...training.metrics import f1_by_threshold
+
 #: Bins of the reliability curve.
 BINS = 10
 #: Raw scores are counted in bins of this width, from minus to plus the limit.
@@ -69,9 +71,7 @@ class RawCounts:
     def f1_at(self, thresholds: np.ndarray) -> np.ndarray:
         """Return F1 at raw thresholds (N,), which are taken to the next bin's border."""
         index = np.clip(np.rint((thresholds + LIMIT) / WIDTH).astype(int), 0, _bins() - 1)
-        hits = np.cumsum(self.right[::-1])[::-1][index]
-        alarms = np.cumsum(self.wrong[::-1])[::-1][index]
-        return 2 * hits / np.maximum(1, hits + alarms + self.right.sum())
+        return f1_by_threshold(self.right, self.wrong)[index]
 
     def reliability(self, scale: float = 1.0, bias: float = 0.0) -> dict[str, object]:
         """Compare calibrated scores with how often they are right.

@@ -12,6 +12,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from ...request import APPEARED, REMOVED, Query
+from ...training.metrics import f1
 from ...wording.reading import crop_truth
 
 #: Share of a crop's pixels whose mean score is the crop's score.
@@ -138,8 +139,7 @@ class CropsFound:
         """Return F1 of the crops at thresholds (N,)."""
         truth = np.array(self.truth, bool)
         found = np.array(self.passed) >= np.asarray(thresholds)[:, None]
-        hits = (found & truth).sum(1)
-        return 2 * hits / np.maximum(1, found.sum(1) + truth.sum())
+        return f1(*(part.sum(1) for part in (found & truth, found & ~truth, ~found & truth)))
 
 
 @dataclass

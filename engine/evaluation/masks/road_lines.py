@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from ...training.metrics import precision, recall
 from ...training.scenes.roads import Line, distance_to
 
 #: In pixels.
@@ -83,13 +84,13 @@ class LineMatch:
 
     def at(self, threshold: float) -> LineFigures:
         """Return the figures where scores from ``threshold`` on are detections."""
-        near = int((self.near >= threshold).sum())
-        found = near + int((self.far >= threshold).sum())
-        precision = near / max(1, found)
-        recall = int((self.on_line >= threshold).sum()) / max(1, len(self.on_line))
-        both = precision + recall
-        f = 2 * precision * recall / both if both else 0.0
-        return LineFigures(precision, recall, f, len(self.on_line))
+        on_line, near, far = (
+            int((scores >= threshold).sum()) for scores in (self.on_line, self.near, self.far)
+        )
+        right = float(precision(near, far))
+        reached = float(recall(on_line, len(self.on_line) - on_line))
+        f = 2 * right * reached / (right + reached) if right + reached else 0.0
+        return LineFigures(right, reached, f, len(self.on_line))
 
 
 def _disc(radius: int) -> np.ndarray:

@@ -17,9 +17,9 @@ from ...errors import InputError
 from ...hosts.base import InProcessHost
 from ...request import MASK_NODATA, SCORE_SCALE, ChangeRequest
 from ...systems.base import ChangeSystem
+from ...training.metrics import BinaryCounts, f1_by_threshold
 from ...training.scenes.sources import read_rgb
 from ..masks.baselines import cva_otsu
-from ..masks.metrics import BinaryCounts
 from ..pictures import row_of_pictures
 
 
@@ -71,9 +71,7 @@ class ThresholdSweep:
 
     def best(self) -> tuple[float, float]:
         """Return the highest F1 and its threshold, in (0, 1]."""
-        hits = np.cumsum(self.right[::-1])[::-1]
-        alarms = np.cumsum(self.wrong[::-1])[::-1]
-        f1 = 2 * hits / np.maximum(1, hits + alarms + self.right.sum())
+        f1 = f1_by_threshold(self.right, self.wrong)
         best = 1 + int(f1[1:].argmax())
         return float(f1[best]), best / SCORE_SCALE
 

@@ -12,8 +12,8 @@ from ...classes import CLASSES
 from ...request import APPEARED, REMOVED, Query
 from ...synthesis.scenes import ScenePair, synthesise
 from ...systems.base import ChangeSystem
+from ...training.metrics import BinaryCounts
 from ..masks.calibration import RawCounts, raw_scores
-from ..masks.metrics import BinaryCounts
 from .whole_image import score_pair
 
 #: Seeds of the evaluation and of the calibration; training uses those from 100,000.

@@ -12,10 +12,10 @@ import numpy as np
 from ... import prompt
 from ...request import APPEARED, REMOVED, Query
 from ...systems.base import ChangeSystem
+from ...training.metrics import BinaryCounts
 from ...training.scenes.phrases import HELD_OUT_NOUNS
 from ...training.scenes.roads import lines_of
 from ...training.scenes.sources import geotransform, read_rgb
-from ..masks.metrics import BinaryCounts
 from ..masks.ranking import ASKED
 from ..masks.road_lines import LineMatch
 from .whole_image import score_pair

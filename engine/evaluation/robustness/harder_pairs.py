@@ -10,7 +10,7 @@ from PIL import Image
 
 from ...request import APPEARED, Query
 from ...systems.base import ChangeSystem
-from ..masks.metrics import BinaryCounts
+from ...training.metrics import BinaryCounts
 from ..places.levir import PIXEL_SIZE, LevirTile
 from ..places.whole_image import score_pair
 from .disturbances import DISTURBANCES, resized

@@ -17,8 +17,8 @@ import numpy as np
 from PIL import Image
 
 from ...classes import CLASS_NAMES
+from ...training.metrics import BinaryCounts
 from ..masks.calibration import RawCounts, raw_scores
-from ..masks.metrics import BinaryCounts
 from ..masks.road_lines import LineMatch
 from ..places.levir import LevirTile
 

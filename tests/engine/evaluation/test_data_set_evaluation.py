@@ -9,7 +9,9 @@ import math
 import numpy as np
 import pytest
 
-from changescribe.engine.evaluation.masks.metrics import BinaryCounts, SemanticCounts
+from changescribe.engine.evaluation.masks.metrics import SemanticCounts
+from changescribe.engine.evaluation.masks.ranking import roc_auc
+from changescribe.engine.training.metrics import BinaryCounts
 
 
 def _counts() -> SemanticCounts:
@@ -71,6 +73,15 @@ def test_binary_figures_are_those_of_torchmetrics():
             metric.update(torch.from_numpy(found.astype(int)), torch.from_numpy(truth.astype(int)))
     for name, metric in theirs.items():
         assert getattr(counts, name) == pytest.approx(float(metric.compute())), name
+
+
+def test_the_auc_is_that_of_torchmetrics_with_ties_too():
+    torch = pytest.importorskip("torch")
+    functional = pytest.importorskip("torchmetrics.functional.classification")
+    rng = np.random.default_rng(0)
+    scores, truth = rng.integers(0, 20, 200) / 20, rng.random(200) < 0.3
+    theirs = functional.binary_auroc(torch.from_numpy(scores), torch.from_numpy(truth).int())
+    assert roc_auc(scores, truth) == pytest.approx(float(theirs))
 
 
 SIZE = 80

@@ -6,10 +6,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from changescribe.engine.evaluation.masks.metrics import BinaryCounts
 from changescribe.engine.evaluation.places.whole_image import score_pair
 from changescribe.engine.request import Query
 from changescribe.engine.systems.base import ChangeSystem, SystemInfo, TilePrediction
+from changescribe.engine.training.metrics import BinaryCounts, f1_by_threshold
 
 
 def test_figures_by_hand():
@@ -43,6 +43,13 @@ def test_nothing_found_and_nothing_there_is_zero_not_an_error():
         "accuracy": 1,
         "found_share": 0,
     }
+
+
+def test_f1_by_threshold_by_hand():
+    """Scores 0, 1, 2: of the changed pixels 1, 0, 2; of the unchanged ones 3, 1, 0."""
+    found = f1_by_threshold(np.array([1, 0, 2]), np.array([3, 1, 0]))
+    assert found == pytest.approx([2 * 3 / (2 * 3 + 4), 2 * 2 / (2 * 2 + 1 + 1), 4 / 5])
+    assert f1_by_threshold(np.zeros(2, int), np.zeros(2, int)).tolist() == [0, 0]
 
 
 class _Redness(ChangeSystem):
