@@ -14,6 +14,7 @@ from torch import Tensor
 from transformers import GenerationConfig
 
 from ..errors import InputError
+from .texts import BackbonesTexts
 
 #: What the embeddings of an image replace in an instruction.
 IMAGE = "<image>"
@@ -83,7 +84,9 @@ class LanguageModel:
             InputError: it has none.
         """
         if IMAGE not in instruction:
-            raise InputError(f"The instruction has no {IMAGE}: {instruction}")
+            raise InputError(
+                BackbonesTexts.no_placeholder(placeholder=IMAGE, instruction=instruction)
+            )
         chat = getattr(self.tokenizer, "chat_template", None) is not None
         text = f"{instruction}\n"
         if chat:

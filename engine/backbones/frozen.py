@@ -12,6 +12,7 @@ from . import hiera, mobilenet
 from .efficientnet import EfficientNetPyramid
 from .names import HIERA, RESNETS, TINY, encoders
 from .resnet import ResNetPyramid
+from .texts import BackbonesTexts
 
 
 class FrozenEncoder(nn.Module):
@@ -72,7 +73,5 @@ def build(name: str, pretrained: bool = True, store: WeightsStore | None = None)
             torch.manual_seed(0)
             pyramid = mobilenet.build(name)
     else:
-        raise InputError(
-            f'There is no image encoder named "{name}".', f"Choose one of: {', '.join(encoders())}."
-        )
+        raise InputError(BackbonesTexts.no_encoder(name=name, known=", ".join(encoders())))
     return FrozenEncoder(pyramid)

@@ -20,6 +20,7 @@ from ..errors import DependencyError, InputError, missing_package
 from ..weights import loading
 from ..weights.hub import model_folder
 from ..weights.store import WeightsStore
+from .texts import BackbonesTexts
 
 if TYPE_CHECKING:
     import torch
@@ -96,14 +97,13 @@ def load(
         DependencyError: a package is missing.
     """
     if precision not in PRECISIONS:
-        raise InputError(
-            f'There is no precision "{precision}".', f"Choose one of: {', '.join(PRECISIONS)}."
-        )
+        known = ", ".join(PRECISIONS)
+        raise InputError(BackbonesTexts.no_precision(precision=precision, known=known))
     if name == TINY:
         return tiny()
     folder, options = _files(name, store)
     if precision == "int4" and "gguf_file" in options:
-        raise InputError("The weights of a GGUF file cannot be put into int4.", "Use auto.")
+        raise InputError(BackbonesTexts.gguf_int4())
     import torch
 
     dtype = getattr(torch, PRECISIONS[precision] or device.precision)
@@ -183,18 +183,18 @@ def check_fits(needed: Estimate, device: Device, name: str, *, is_gguf: bool = F
     free = free_memory(device)
     if needed.total <= free:
         return
-    where = "in the memory of the graphics card" if device.name == "cuda" else "in memory"
-    hint = "Choose a smaller one, or close other programs."
+    template = BackbonesTexts.too_large
     if device.name == "cuda":
-        hint = "Choose a smaller one, the precision int4, or the CPU."
-    if is_gguf:
-        hint += " A GGUF file saves download, not memory: its numbers are unpacked."
-    raise InputError(
-        f"The language model {name} needs about {needed.total / 1e9:.1f} GB "
-        f"({needed.weights / 1e9:.1f} GB for {_number(needed.parameters)} weights, "
-        f"{needed.work / 1e9:.1f} GB to write with), and {free / 1e9:.1f} GB are free {where}.",
-        hint,
+        template = BackbonesTexts.too_large_for_gpu
+    text = template(
+        name=name,
+        total=needed.total / 1e9,
+        weights=needed.weights / 1e9,
+        parameters=_number(needed.parameters),
+        work=needed.work / 1e9,
+        free=free / 1e9,
     )
+    raise InputError(text, f"{text.hint} {BackbonesTexts.gguf_memory()}" if is_gguf else "")
 
 
 def free_memory(device: Device) -> int:
@@ -210,9 +210,8 @@ def free_memory(device: Device) -> int:
     try:
         import psutil
     except ImportError as error:
-        raise missing_package(
-            "Language models need the package psutil, which is not installed here.", error
-        ) from error
+        text = BackbonesTexts.needs_package(what="A language model", package="psutil")
+        raise missing_package(text, error) from error
     return int(psutil.virtual_memory().available)
 
 
@@ -257,7 +256,7 @@ def _files(name: str, store: Optional[WeightsStore]) -> tuple[Path, dict[str, An
         return model_folder(name, store), {}
     path = Path(name)
     if not path.is_file():
-        raise InputError(f'The GGUF file "{path}" does not exist.')
+        raise InputError(BackbonesTexts.gguf_missing(path=path))
     for package in ("gguf", "accelerate"):  # transformers reads the file with them
         _need(package, "A GGUF file")
     return path.parent, {"gguf_file": path.name}
@@ -272,11 +271,8 @@ def _assembled(name: str, store: WeightsStore) -> Path:
     try:
         package = import_module(PACKAGED[name])
     except ImportError as error:
-        raise DependencyError(
-            f"The package that carries the language model {name} is not installed here.",
-            "Install requirements/captioning.txt.",
-            str(error),
-        ) from error
+        text = BackbonesTexts.package_model(name=name)
+        raise DependencyError(text, details=str(error)) from error
     return Path(package.assemble(store.folder / name / package.MODEL_NAME))
 
 
@@ -288,7 +284,7 @@ def _four_bits(device: Device, dtype: torch.dtype) -> dict[str, Any]:
         DependencyError: a package is missing, or does not fit the GPU.
     """
     if device.name != "cuda":
-        raise InputError("The precision int4 needs a graphics card.", "Use auto.")
+        raise InputError(BackbonesTexts.int4_needs_gpu())
     for package in ("bitsandbytes", "accelerate"):
         _need(package, "The precision int4")
     from transformers import BitsAndBytesConfig
@@ -308,9 +304,8 @@ def _need(package: str, what: str) -> None:
     try:
         import_module(package)
     except Exception as error:  # bitsandbytes raises what its search for CUDA meets
-        raise missing_package(
-            f"{what} needs the package {package}, which does not load here.", repr(error)
-        ) from error
+        text = BackbonesTexts.package_fails(what=what, package=package)
+        raise missing_package(text, repr(error)) from error
 
 
 def _slowness(needed: Estimate, name: str, tokens: int) -> tuple[str, ...]:
@@ -322,11 +317,8 @@ def _slowness(needed: Estimate, name: str, tokens: int) -> tuple[str, ...]:
     if seconds < _SLOW_S:
         return ()
     shown = f"{seconds:.1g}" if seconds < 10 else f"{round(seconds, -1):.0f}"
-    note = (
-        f"The language model {name} ({_number(needed.parameters)} weights) runs on the CPU: a "
-        f"sentence takes about {shown} seconds, more on a busy computer."
-    )
-    return (note,)
+    parameters = _number(needed.parameters)
+    return (BackbonesTexts.slow(name=name, parameters=parameters, seconds=shown),)
 
 
 def _number(count: int) -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from torch import nn
 
 from ..errors import InputError, missing_package
+from .texts import BackbonesTexts
 
 #: Names of the layers that make queries, keys and values, in the libraries' transformers.
 _TARGETS = (
@@ -39,13 +40,12 @@ def add(model: nn.Module, rank: int, alpha: int, dropout: float) -> None:
     try:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError as error:
-        raise missing_package(
-            "Adapters need the package peft, which is not installed here.", error
-        ) from error
+        text = BackbonesTexts.needs_package(what="This model", package="peft")
+        raise missing_package(text, error) from error
     last = {name.rpartition(".")[2] for name, part in model.named_modules() if _has_weight(part)}
     found = [name for name in _TARGETS if name in last]
     if not found:
-        raise InputError("This transformer has no attention that adapters can be put into.")
+        raise InputError(BackbonesTexts.no_attention())
     settings = LoraConfig(
         r=rank, lora_alpha=alpha, lora_dropout=dropout, bias="none", target_modules=found
     )

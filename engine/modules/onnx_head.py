@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import WeightsError
+from .texts import ModulesTexts
 
 OPSET = 17
 #: Key of the file's metadata: SHA-256 of the weights that it was made from.
 MADE_FROM = "made_from"
-_MAKE_AGAIN = "Export it again, or delete it: the head then runs on PyTorch."
 
 
 def write(
@@ -85,9 +85,10 @@ class Session:
             )
             stated = self._session.get_modelmeta().custom_metadata_map.get(MADE_FROM)
         except Exception as error:  # onnxruntime's own exceptions share no public base class
-            raise WeightsError(f'"{path.name}" cannot be read.', _MAKE_AGAIN, str(error)) from error
+            text = ModulesTexts.onnx_unreadable(file=path.name)
+            raise WeightsError(text, details=str(error)) from error
         if stated != made_from:
-            raise WeightsError(f'"{path.name}" was made from other weights.', _MAKE_AGAIN)
+            raise WeightsError(ModulesTexts.onnx_outdated(file=path.name))
         # The export leaves out the inputs that nothing reads, as the text where it is not used.
         self._inputs = [entry.name for entry in self._session.get_inputs()]
 

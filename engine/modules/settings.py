@@ -1,39 +1,44 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From the section ``model`` of a recipe to the sizes of a network; without torch."""
+"""Read the section ``model`` of a recipe into the configuration of a network; without torch."""
 
 from __future__ import annotations
 
-from dataclasses import fields, is_dataclass, replace
-from typing import Any, TypeVar
+from dataclasses import fields, replace
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from ..errors import InputError
+from .texts import ModulesTexts
 
-Config = TypeVar("Config")
+
+class _Dataclass(Protocol):
+    __dataclass_fields__: ClassVar[dict[str, Any]]
 
 
-def read_settings(title: str, usual: Config, tiny: Config, settings: dict[str, Any]) -> Config:
-    """Return a configuration with settings taken over.
+Config = TypeVar("Config", bound=_Dataclass)
 
-    A list becomes a tuple where the configuration has one: YAML and JSON know only lists.
+
+def read_settings(title: str, default: Config, tiny: Config, settings: dict[str, Any]) -> Config:
+    """Return a configuration with the values of a recipe.
+
+    Lists become tuples, since YAML and JSON have no tuples.
 
     Args:
-        title: of the network, for messages.
-        usual: what is not set.
-        tiny: the same where ``tiny: true`` is set.
+        title: name of the network, for messages.
+        default: configuration that the settings change.
+        tiny: configuration that they change if ``tiny: true`` is set.
         settings: section ``model`` of a recipe, or of the header of trained weights.
 
     Raises:
         InputError: a setting is unknown.
     """
-    if not is_dataclass(usual):
-        raise TypeError("a configuration is a data class")
-    known = {part.name for part in fields(usual)}
+    known = {part.name for part in fields(default)}
     settings = dict(settings)
-    start = tiny if settings.pop("tiny", False) else usual
+    start = tiny if settings.pop("tiny", False) else default
     unknown = set(settings) - known
     if unknown:
-        raise InputError(f"{title} has no setting named {', '.join(sorted(unknown))}.")
+        names = ", ".join(sorted(unknown))
+        raise InputError(ModulesTexts.unknown_setting(title=title, names=names))
     for name, value in settings.items():
         if isinstance(value, list) and isinstance(getattr(start, name), tuple):
             settings[name] = tuple(value)
-    return replace(start, **settings)  # type: ignore[type-var]
+    return replace(start, **settings)

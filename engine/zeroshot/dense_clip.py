@@ -15,6 +15,7 @@ modules are used as they are, only the last block's attention is computed here.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 from typing import Callable
 
 import torch
@@ -23,6 +24,7 @@ from torch import Tensor, nn
 
 from ..device import Device
 from ..errors import InputError
+from .texts import ZeroshotTexts
 
 #: Pairs whose likeness is attended by: the usual one, and those of the last block here.
 STANDARD = ("qk",)
@@ -61,9 +63,10 @@ def attend(attention: nn.Module, tokens: Tensor, pairs: Sequence[str] = SELF) ->
     heads = dict(zip("qkv", parts))
     if hasattr(attention, "ln_q"):
         heads["q"], heads["k"] = attention.ln_q(heads["q"]), attention.ln_k(heads["k"])
-    mixed = sum(
-        F.scaled_dot_product_attention(heads[one], heads[other], heads["v"]) for one, other in pairs
-    )
+    answers = [
+        F.scaled_dot_product_attention(heads[pair[0]], heads[pair[1]], heads["v"]) for pair in pairs
+    ]
+    mixed = reduce(torch.add, answers)
     if getattr(attention, "head_scale", None) is not None:
         mixed = mixed * attention.head_scale
     mixed = mixed.transpose(1, 2).reshape(batch, length, width)
@@ -118,11 +121,7 @@ def check(visual: nn.Module) -> None:
     attention = visual.transformer.resblocks[-1].attn if plain else None
     scaled = getattr(attention, "logit_scale", None) is not None
     if not plain or scaled or visual.image_size[0] != visual.image_size[1]:
-        raise InputError(
-            "This CLIP cannot be asked about single patches of an image.",
-            "Choose one whose image tower is a plain vision transformer, such as ViT-B-16.",
-            type(visual).__name__,
-        )
+        raise InputError(ZeroshotTexts.not_a_plain_vit(), details=type(visual).__name__)
 
 
 def origins(length: int, window: int, stride: int) -> list[int]:
@@ -143,8 +142,12 @@ def resized(height: int, width: int, base: int, window: int) -> tuple[int, int]:
     Both sides are multiples of 32 and no shorter than a window.
     """
     factor = base / min(height, width)
-    sides = (max(round(side * factor / _STEP) * _STEP, window) for side in (height, width))
-    return tuple(-(-side // STRIDE) * STRIDE for side in sides)  # type: ignore[return-value]
+
+    def scaled(side: int) -> int:
+        longer = max(round(side * factor / _STEP) * _STEP, window)
+        return -(-longer // STRIDE) * STRIDE
+
+    return scaled(height), scaled(width)
 
 
 def stitch(
@@ -285,8 +288,8 @@ def mean_posterior(
     Returns:
         (G, H, W); H_t of the design is its first plane where the object is the first class.
     """
-    total: Tensor = sum(  # type: ignore[assignment]
+    planes = [
         F.interpolate(posterior(m, groups)[None], size, mode="bilinear", align_corners=False)[0]
         for m in maps
-    )
-    return total / len(maps)
+    ]
+    return reduce(torch.add, planes) / len(maps)

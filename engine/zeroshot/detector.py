@@ -152,9 +152,9 @@ class Detector:
             masks = date.outlines(points)
             if not len(masks):
                 continue
-            margins = [decide.margins(masks, plane) for plane in likelihood]
+            before, after = (decide.margins(masks, plane) for plane in likelihood)
             angles = decide.change_angles(masks, dates[0].features, dates[1].features)
-            scores = decide.decide_masks(*margins, angles, least_angle)
+            scores = decide.decide_masks(before, after, angles, least_angle)
             appeared = torch.maximum(appeared, decide.paint(masks, scores.appeared))
             removed = torch.maximum(removed, decide.paint(masks, scores.removed))
         return decide.Scores(appeared, removed)

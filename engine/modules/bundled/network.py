@@ -98,9 +98,10 @@ class SceneEncoder(nn.Module):
         """Encode images (B, 3, H, W), float 0 to 255, H and W multiples of 32."""
         stride2, *stages = self.backbone(images)
         pyramid = [a(stage) for a, stage in zip(self.adapters, stages, strict=True)]
-        scene = self.scene(pyramid)
+        _, stride8, stride16, stride32 = pyramid
         # The map at stride 4 carries the context of the coarser ones to the head.
-        return Encoded(stride2, scene, *pyramid[1:], self.classify(scene))
+        scene = self.scene(pyramid)
+        return Encoded(stride2, scene, stride8, stride16, stride32, self.classify(scene))
 
 
 class ChangeDecoder(nn.Module):

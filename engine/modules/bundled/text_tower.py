@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ...errors import WeightsError
+from ..texts import ModulesTexts
 
 
 @dataclass(frozen=True)
@@ -151,9 +152,6 @@ def load_text_tower(path: str | Path) -> TextTower:
         tower = TextTower(TextTowerConfig(**content["config"]))
         tower.load_state_dict(content["state_dict"])
     except Exception as error:  # a damaged file raises whatever its bytes lead to
-        raise WeightsError(
-            f"The text tower cannot be read: {path}.",
-            "Train it with the recipe text_tower.yaml.",
-            str(error),
-        ) from error
+        text = ModulesTexts.text_tower_unreadable(path=path)
+        raise WeightsError(text, details=str(error)) from error
     return tower.eval()

@@ -8,6 +8,7 @@ from typing import Any
 
 from ...errors import InputError
 from ..settings import read_settings
+from ..texts import ModulesTexts
 
 #: What is subtracted from a warped date: itself, as in eq. 3, or the other date.
 RESIDUALS = ("own", "other")
@@ -65,12 +66,10 @@ class KcfiConfig:
         """
         config = read_settings("KCFI", cls(), TINY, settings)
         if config.taps and (len(config.taps) != TAPS or sorted(set(config.taps)) != [*config.taps]):
-            raise InputError(f"KCFI needs {TAPS} taps in ascending order.")
+            raise InputError(ModulesTexts.kcfi_taps(count=TAPS))
         if config.residual not in RESIDUALS:
-            raise InputError(
-                f'KCFI has no residual "{config.residual}".',
-                f"Choose one of: {', '.join(RESIDUALS)}.",
-            )
+            known = ", ".join(RESIDUALS)
+            raise InputError(ModulesTexts.kcfi_residual(residual=config.residual, known=known))
         return config
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from ...errors import InputError
 from ..settings import read_settings
+from ..texts import ModulesTexts
 
 
 @dataclass(frozen=True)
@@ -46,9 +47,7 @@ class LgcdConfig:
         """
         config = read_settings("LG-CD", cls(), TINY, settings)
         if config.width % 2 or 2 * config.width % config.heads:
-            raise InputError(
-                f"LG-CD cannot divide 2 x {config.width} channels among {config.heads} heads."
-            )
+            raise InputError(ModulesTexts.lgcd_heads(width=config.width, heads=config.heads))
         return config
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from ...errors import InputError
 from ..settings import read_settings
+from ..texts import ModulesTexts
 
 
 @dataclass(frozen=True)
@@ -59,11 +60,10 @@ class MMChangeConfig:
         config = read_settings("MMChange", cls(), TINY, settings)
         if config.text_width % config.width or config.width % 8:
             raise InputError(
-                f"MMChange cannot divide a text of {config.text_width} numbers into rows of "
-                f"{config.width}, or those into 8 groups."
+                ModulesTexts.mmchange_text_width(text_width=config.text_width, width=config.width)
             )
         if config.direction and not config.object:
-            raise InputError("MMChange learns a direction of an object: name it, or set none.")
+            raise InputError(ModulesTexts.mmchange_direction())
         return config
 
 

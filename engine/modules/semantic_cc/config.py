@@ -8,6 +8,7 @@ from typing import Any
 
 from ...errors import InputError
 from ..settings import read_settings
+from ..texts import ModulesTexts
 
 #: What the embeddings of an image replace in an instruction.
 _IMAGE = "<image>"
@@ -88,9 +89,9 @@ class SemanticCcConfig:
         """
         config = read_settings("Semantic-CC", cls(), TINY, settings)
         if list(config.globals) != sorted(set(config.globals)):
-            raise InputError("Semantic-CC needs its global layers in ascending order.")
+            raise InputError(ModulesTexts.semantic_cc_globals())
         if config.query_width % config.query_heads or config.reduced % config.heads:
-            raise InputError("A width of Semantic-CC is no multiple of its attention heads.")
+            raise InputError(ModulesTexts.semantic_cc_heads())
         return config
 
 

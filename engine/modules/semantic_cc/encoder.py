@@ -113,8 +113,10 @@ class BitemporalEncoder(nn.Module):
         for number, part in zip(vit.taps, self.filters, strict=True):
             # Before the tap takes its features.
             vit.blocks[number - 1].register_forward_hook(partial(_exchange, part), prepend=True)
-        fits = vit.neck is not None and vit.neck[0].out_channels == config.reduced
-        self.reduce = vit.neck if fits else _neck(vit.channels, config.reduced)
+        neck = vit.neck
+        if neck is None or neck[0].out_channels != config.reduced:
+            neck = _neck(vit.channels, config.reduced)
+        self.reduce = neck
 
     def forward(self, before: Tensor, after: Tensor) -> BitemporalFeatures:
         """Encode both dates.

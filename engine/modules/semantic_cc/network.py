@@ -20,6 +20,7 @@ from ...errors import InputError
 from ...weights import loading
 from ...weights.store import WeightsStore
 from ..mmchange.network import fill_trained
+from ..texts import ModulesTexts
 from .config import SemanticCcConfig
 from .encoder import BitemporalEncoder
 
@@ -258,7 +259,7 @@ class SemanticCc(nn.Module):
         super().__init__()
         if taps.channels % config.heads:
             raise InputError(
-                f"The encoder has {taps.channels} channels, no multiple of {config.heads} heads."
+                ModulesTexts.semantic_cc_encoder(channels=taps.channels, heads=config.heads)
             )
         self.config = config
         self.encoder = BitemporalEncoder(config, taps)

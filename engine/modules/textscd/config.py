@@ -8,6 +8,7 @@ from typing import Any
 
 from ...errors import InputError
 from ..settings import read_settings
+from ..texts import ModulesTexts
 
 #: The six classes of SECOND, in the order of the indices of its labels as they are read here.
 SECOND_CLASSES = (
@@ -61,9 +62,9 @@ class TextSCDConfig:
         config = read_settings("TextSCD", cls(), TINY, settings)
         config = replace(config, classes=tuple(str(name) for name in config.classes))
         if not 2 <= len(set(config.classes)) == len(config.classes) < 255:
-            raise InputError("TextSCD needs at least two classes, each of its own name.")
+            raise InputError(ModulesTexts.textscd_classes())
         if not 0 <= config.text_dropout <= 1:
-            raise InputError("The text dropout of TextSCD is a share between 0 and 1.")
+            raise InputError(ModulesTexts.textscd_dropout())
         return config
 
 

@@ -24,6 +24,7 @@ from ...weights import loading
 from ...weights.store import WeightsStore
 from ..attention import MultiHeadAttention, to_map, to_tokens
 from ..mmchange.network import fill_trained
+from ..texts import ModulesTexts
 from .config import TextSCDConfig
 
 #: Words of a caption that are read: L = 50 (section 3.2.2).
@@ -236,9 +237,9 @@ def open_tower(config: TextSCDConfig, store: WeightsStore | None = None) -> clip
     tower = clip_text.build(config.text_tower, config.text_file, store=store)
     if tower.word_width != config.text_width:
         raise InputError(
-            f"The text tower {config.text_tower} has {tower.word_width} channels for a word, the "
-            f"model was built for {config.text_width}.",
-            "Set text_width in the recipe's section model.",
+            ModulesTexts.textscd_tower(
+                tower=config.text_tower, found=tower.word_width, expected=config.text_width
+            )
         )
     return tower
 

@@ -180,11 +180,11 @@ def test_what_does_not_fit_is_refused_with_numbers(folder, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "precision", "error", "words"),
     [
-        ("Qwen/Qwen2.5-0.5B", "auto", InputError, "names no model"),
+        ("Qwen/Qwen2.5-0.5B", "auto", InputError, "is not the name of a model"),
         ("missing.gguf", "auto", InputError, "does not exist"),
         ("tiny", "int3", InputError, "no precision"),
         ("FOLDER", "int4", InputError, "needs a graphics card"),
-        ("EMPTY", "auto", WeightsError, "not a folder of transformers"),
+        ("EMPTY", "auto", WeightsError, "not a model folder of transformers"),
     ],
 )
 def test_what_cannot_be_loaded_is_told(folder, tmp_path, name, precision, error, words):
