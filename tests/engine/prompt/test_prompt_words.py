@@ -16,6 +16,9 @@ from changescribe.engine.prompt import notes, parse
         ("Tress cleared", "trees cleared"),
         ("roads buitl", "roads built"),
         ("forst loss", "forest loss"),
+        ("airprot built", "airport built"),
+        ("new buildins", "new buildings"),
+        ("vehicels gone", "vehicles gone"),
         # right, or not for us to say
         ("trucks", ""),
         ("power lines", ""),
@@ -29,6 +32,16 @@ def test_one_wrong_letter(text: str, meant: str) -> None:
     assert parsed.suggestion == meant
     assert (f'did you mean "{meant}"?' in parsed.explanation) == bool(meant)
     assert (f'Did you mean "{meant}"?' in notes(parsed)) == bool(meant)
+
+
+@pytest.mark.parametrize(
+    "noun",
+    """barns bunkers cairns chalets docks fens gullies jetties kiosks levees mangroves marinas mast
+    moors orchids pastries peat polder prison pylons scree sheep silos slums spills steppe storks
+    tarns towns villages vineyards weirs wharves""".split(),
+)
+def test_an_ordinary_word_is_not_doubted(noun: str) -> None:
+    assert parse(f"{noun} removed").suggestion == ""
 
 
 def test_another_language_is_told() -> None:
