@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from .api import SystemState, describe, detect, export
-    from .describe.pair import BoxCaption
+    from .describe.request import BoxCaption
     from .errors import ChangeScribeError
     from .request import Area, ChangeRequest, ChangeResult, Extent
     from .systems.base import ChangeSystem
@@ -56,7 +56,7 @@ __all__ = [
 
 _MODULES = {
     "Area": "request",
-    "BoxCaption": "describe.pair",
+    "BoxCaption": "describe.request",
     "ChangeRequest": "request",
     "ChangeResult": "request",
     "ChangeScribeError": "errors",

@@ -23,7 +23,7 @@ from .request import ChangeRequest, ChangeResult, Extent
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .describe.pair import BoxCaption
+    from .describe.request import BoxCaption
     from .request import CancelledCallback, ProgressCallback
 
 AnyPath = Union[str, "os.PathLike[str]"]
@@ -113,7 +113,7 @@ def describe(
         boxes: (x0, y0, x1, y1) in pixels of ``before``, x1 and y1 excluded; None: the whole pair.
         progress: called with a :class:`~changescribe.engine.request.Progress`.
         cancelled: returns True to stop; the captions that are done are returned.
-        options: other parameters of :func:`changescribe.engine.describe.pair.caption`.
+        options: other fields of :class:`~changescribe.engine.describe.request.CaptionRequest`.
 
     Returns:
         One caption per box.
@@ -125,15 +125,15 @@ def describe(
         TypeError: there is no such option.
     """
     from .describe.pair import caption
+    from .describe.request import CaptionRequest
 
-    return caption(
-        os.fspath(before),
-        os.fspath(after),
-        boxes=boxes,
-        progress=progress,
-        cancelled=cancelled,
+    request = CaptionRequest(
+        before=os.fspath(before),
+        after=os.fspath(after),
+        boxes=None if boxes is None else tuple(boxes),
         **options,
     )
+    return caption(request, progress=progress, cancelled=cancelled)
 
 
 def export(changes: Union[ChangeResult, AnyPath], out: AnyPath, **options: Any) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from .map import annotations, layers, run_captions
 if TYPE_CHECKING:
     from qgis.gui import QgisInterface
 
-    from ..engine.describe.map_captions import MapCaption, MapCaptions
+    from ..engine.describe.request import MapCaption, MapCaptions
     from ..engine.request import ChangeRequest, ChangeResult
     from .dock.dock import ChangeScribeDock
     from .dock.estimates import Estimate
@@ -129,7 +129,7 @@ class RunController(QObject):
         self, run: Run, request: ChangeRequest, system: str, levels: tuple[str, ...]
     ) -> None:
         """Have captions written; the run ends with them."""
-        from ..engine.describe.map_captions import MapCaptionRequest
+        from ..engine.describe.request import MapCaptionRequest
 
         self._describing = run
         self._dock.set_running(True)

@@ -22,7 +22,7 @@ from .packages import tiers
 from .settings import Settings
 
 if TYPE_CHECKING:
-    from ..engine.describe.map_captions import MapCaption, MapCaptionRequest, MapCaptions
+    from ..engine.describe.request import MapCaption, MapCaptionRequest, MapCaptions
     from ..engine.hosts.base import Host
     from ..engine.request import ChangeRequest, ChangeResult
 
@@ -209,7 +209,7 @@ class EngineThread(QThread):
         waiting: list[MapCaption] = []
         last = 0.0
 
-        def told(caption: MapCaption) -> None:
+        def captioned(caption: MapCaption) -> None:
             nonlocal last
             waiting.append(caption)
             if time.monotonic() - last >= _BATCH_S:
@@ -223,7 +223,7 @@ class EngineThread(QThread):
                 self._host(),
                 progress=lambda progress: self._emit(self.progressed, progress),
                 cancelled=job.cancelled.is_set,
-                told=told,
+                captioned=captioned,
             )
         finally:
             if waiting:

@@ -216,6 +216,7 @@ def _detect(arguments: argparse.Namespace) -> int:
 
 def _caption(arguments: argparse.Namespace) -> int:
     from ..describe.pair import caption
+    from ..describe.request import CaptionRequest
 
     boxes = None
     if arguments.boxes:
@@ -228,18 +229,21 @@ def _caption(arguments: argparse.Namespace) -> int:
             say(f"Note: {note}")
     routing.configure(routing.HostOptions(arguments.host))
     stop = _StopOnInterrupt()
-    captions = caption(
-        arguments.before,
-        arguments.after,
-        boxes=boxes,
+    request = CaptionRequest(
+        before=arguments.before,
+        after=arguments.after,
+        boxes=None if boxes is None else tuple(boxes),
         system=arguments.system,
         device=arguments.device,
         bands_before=arguments.bands_before,
         bands_after=arguments.bands_after,
         pixel_size=arguments.pixel_size,
+    )
+    captions = caption(
+        request,
         progress=_ProgressLine(),
         cancelled=stop,
-        told=None if arguments.json else lambda row: _print(row.caption),
+        captioned=None if arguments.json else lambda row: _print(row.caption),
         warned=lambda text: say(f"Note: {text}"),
     )
     if arguments.json:

@@ -9,64 +9,51 @@ from typing import TYPE_CHECKING, Optional
 
 from ..detect import pipeline
 from ..errors import DependencyError, WeightsError
-from ..request import Hints, Progress
+from ..request import Hints
 from ..results.detected import Detected, together
 from ..wording.guard import check
+from .request import ANYTHING, FACTS, Callbacks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from ..hosts.base import Host
-    from ..request import Area, CancelledCallback, ChangeRequest, ProgressCallback
+    from ..request import Area, ChangeRequest, Progress
     from ..wording.guard import Facts, Guard
     from ..wording.reading import Event
     from .writer import CaptionWriter
 
-#: The prompt that asks for every class that a system knows, in both directions.
-ANYTHING = "anything changed"
-#: The system whose detection sentences are checked against: it is fast, and knows directions.
-CHECKED_BY = "bundled"
-#: A region of many tiles is described from so many of them.
+#: A region of many tiles is described from this many of them.
 _MAX_VIEWS = 4
-NOT_CHECKED = (
-    "The written captions were not compared with a detection: the system that would make one "
-    "cannot be used here."
-)
 
 
 def detect_everything(
-    request: ChangeRequest,
-    host: Host,
-    folder: str,
-    progress: Optional[ProgressCallback] = None,
-    cancelled: Optional[CancelledCallback] = None,
-    warned: Optional[Callable[[str], None]] = None,
+    request: ChangeRequest, host: Host, folder: str, callbacks: Optional[Callbacks] = None
 ) -> Optional[Detected]:
-    """Detect all that can be known of an area, to check sentences against.
+    """Detect any change in an area, to check sentences against.
 
     Args:
         request: of a detection; its prompt and output are replaced.
         host: where the system runs.
-        folder: for the results, which have to stay there as long as they are asked.
-        progress: told of the tiles, with a fraction of 0: the sentences are still to come.
-        cancelled: asked between tiles.
-        warned: given what the user should know of the detection, such as that pixels are coarse.
+        folder: for the results, which must stay there as long as they are used.
+        callbacks: get the tiles, with a fraction of 0 (the sentences are still to come), and the
+            warnings of the detection.
 
     Returns:
-        None where the system lacks a package or its weights.
+        None if the system lacks a package or its weights.
 
     Raises:
         InputError: the request cannot be carried out.
-        CancelledError: the user does not want to go on.
+        CancelledError: the user cancelled.
     """
+    callbacks = callbacks or Callbacks()
 
-    def tell(told: Progress) -> None:
-        if progress is not None:
-            progress(replace(told, fraction=0.0, seconds_left=None))
+    def report(progress: Progress) -> None:
+        callbacks.progress(replace(progress, fraction=0.0, seconds_left=None))
 
-    # The rest of the run (threshold, bands, area, dates) is as the user has it. What is said of
-    # a pair goes by objects: those of a sharp pair without georeference would be drowned.
-    asked = replace(
+    # Threshold, bands, area and dates stay as the user set them. Captions name objects, which
+    # changes of colour would drown in a pair without georeference if it were not taken as sharp.
+    everything = replace(
         request,
         prompt=ANYTHING,
         output=str(Path(folder) / "everything.gpkg"),
@@ -77,21 +64,26 @@ def detect_everything(
         hints=Hints(sharp=True),
     )
     try:
-        result = pipeline.detect(asked, host, tell, cancelled)
+        result = pipeline.detect(everything, host, report, callbacks.cancelled)
     except (DependencyError, WeightsError):
         return None
-    for warning in result.warnings if warned is not None else ():
-        warned(warning)
+    for warning in result.warnings:
+        callbacks.warned(warning)
     return Detected(result.gpkg)
+
+
+def with_facts(sentence: str, facts: str, system: str) -> tuple[str, str]:
+    """Return a caption of both, and its source: the system if it wrote a sentence."""
+    return f"{sentence} {facts}".strip(), system if sentence else FACTS
 
 
 class CheckedWriter:
     """Has sentences written, and keeps those that agree with the facts.
 
     Args:
-        writer: of the sentences.
-        detections: of the same rasters; without any, only the form of sentences is checked.
-        guard: counts what was replaced.
+        writer: writes the sentences.
+        detections: in the same rasters; without any, only the form of sentences is checked.
+        guard: checks and counts the sentences.
     """
 
     def __init__(self, writer: CaptionWriter, detections: Sequence[Detected], guard: Guard) -> None:
@@ -100,14 +92,14 @@ class CheckedWriter:
         self._guard = guard
 
     def about(self, area: Area) -> str:
-        """Return the sentences about an area that may stay; "" where none does.
+        """Return the true sentences about an area; "" if there are none.
 
-        Of an area of several tiles a sentence must be true of its tile and of the whole: "two
-        houses" of one tile are not what happened to a town.
+        In an area of several tiles a sentence must be true of its tile and of the whole area: "two
+        houses" in one tile are not what happened to a town.
 
         Raises:
             InputError: the area lies outside the overlap.
-            CancelledError: the user does not want to go on.
+            CancelledError: the user cancelled.
         """
         whole = self.facts(area)
 
@@ -118,15 +110,18 @@ class CheckedWriter:
         return self._writer.describe(area, may_stay)
 
     def about_region(self, area: Area, own: Event) -> str:
-        """Return what may stay of what is said of a region; it must say what the region is.
+        """Return the true sentences about a region that name its own change.
+
+        Args:
+            area: the region; what lies around it may be named too.
+            own: its change.
 
         Raises:
             InputError: the region lies outside the overlap.
-            CancelledError: the user does not want to go on.
+            CancelledError: the user cancelled.
         """
         return self._writer.describe(
             area,
-            # What lies around it may be named too.
             lambda sentence, place: not self._guard.passes(sentence, self.facts(place, own)),
             most=_MAX_VIEWS,
         )
@@ -134,7 +129,7 @@ class CheckedWriter:
     def facts(
         self, place: Area, own: Optional[Event] = None, within: Optional[Area] = None
     ) -> Optional[Facts]:
-        """Return all that the detections know of a place; None without any."""
+        """Return what the detections found in a place; None without detections."""
         if not self._detections:
             return None
         return together([known.facts(place, own, within) for known in self._detections])

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Describe the change in a pair of rasters, or in boxes of it.
 
-A system that writes sentences (``SystemInfo.writes``) is asked for its own, which are checked
-against the facts of a detection and followed by them; of any other system the captions are
-made from the facts alone.
+A system that writes sentences (``SystemInfo.writes``) writes its own; they are checked against the
+facts of a detection and followed by them. For any other system the captions state the facts of its
+detection.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import math
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable, Optional
 
@@ -19,10 +19,12 @@ from ..detect import pipeline
 from ..errors import CancelledError, InputError
 from ..hosts.routing import shared_host
 from ..raster.reader import RasterSource
-from ..request import Area, ChangeRequest, Hints
+from ..request import Area
 from ..wording.guard import Guard
-from .checked import ANYTHING, CHECKED_BY, NOT_CHECKED, CheckedWriter, detect_everything
-from .writer import NO_DATA, CaptionWriter, place_of
+from .checked import CheckedWriter, detect_everything, with_facts
+from .request import FACTS, BoxCaption, Callbacks
+from .texts import DescribeTexts
+from .writer import open_writer, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,71 +33,30 @@ if TYPE_CHECKING:
     from ..raster.grid import Grid
     from ..request import CancelledCallback, ProgressCallback
     from ..systems.base import SystemInfo
+    from .request import Box, CaptionRequest
 
-#: Source of a caption that no system wrote.
-FACTS = "facts"
-
-
-@dataclass(frozen=True)
-class BoxCaption:
-    """The caption of a box.
-
-    Attributes:
-        box: x0, y0, x1, y1 in pixels of BEFORE; x1 and y1 are not part of it.
-        caption: one sentence or a few.
-        source: name of the system that wrote the first of them, or :data:`FACTS`.
-    """
-
-    box: tuple[int, int, int, int]
-    caption: str
-    source: str = FACTS
-
-
-#: Is given each caption as soon as it is ready.
-CaptionCallback = Callable[[BoxCaption], None]
+    #: Returns the caption of an area and its source.
+    Describe = Callable[[Area], tuple[str, str]]
 
 
 def caption(
-    before: str,
-    after: str,
-    *,
-    boxes: Optional[Sequence[tuple[int, int, int, int]]] = None,
-    system: str = "bundled",
-    device: str = "auto",
-    bands_before: Optional[tuple[int, ...]] = None,
-    bands_after: Optional[tuple[int, ...]] = None,
-    crs_before: Optional[str] = None,
-    crs_after: Optional[str] = None,
-    pixel_size: Optional[float] = None,
+    request: CaptionRequest,
     host: Optional[Host] = None,
     progress: Optional[ProgressCallback] = None,
     cancelled: Optional[CancelledCallback] = None,
-    told: Optional[CaptionCallback] = None,
+    captioned: Optional[Callable[[BoxCaption], None]] = None,
     warned: Optional[Callable[[str], None]] = None,
-    outlines: Optional[Sequence[Area]] = None,
-    checked_by: str = CHECKED_BY,
 ) -> list[BoxCaption]:
     """Caption a pair, or boxes of it.
 
     Args:
-        before: the earlier raster.
-        after: the later raster.
-        boxes: in pixels of BEFORE; None is the whole raster.
-        system: name of the system.
-        device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
-        bands_before: see :class:`ChangeRequest`.
-        bands_after: see :class:`ChangeRequest`.
-        crs_before: see :class:`ChangeRequest`.
-        crs_after: see :class:`ChangeRequest`.
-        pixel_size: see :class:`ChangeRequest`.
-        host: where the system runs; None is the one that this process shares.
-        progress: told of each box in turn.
-        cancelled: True stops and returns the captions that are there.
-        told: given each caption as soon as it is ready.
-        warned: given what the user should know, such as how many sentences were not true; each
-            once.
-        outlines: one for each box, where the captions are to be about polygons in them.
-        checked_by: the system whose detection written sentences are checked against.
+        request: what to describe.
+        host: where systems run; None is the one that this process shares.
+        progress: called with the progress in each box.
+        cancelled: True stops; the captions written so far are returned.
+        captioned: called with each caption as soon as it is ready.
+        warned: called once with each sentence that the user should know, such as how many
+            sentences were not true.
 
     Raises:
         InputError: a raster cannot be read, or a box lies outside the overlap.
@@ -103,64 +64,38 @@ def caption(
         DependencyError: a package is missing.
     """
     host = host or shared_host()
-    # The prompt, the output and the area are those of each box.
-    request = ChangeRequest(
-        before=before,
-        after=after,
-        prompt=ANYTHING,
-        output="",
-        system=system,
-        device=device,
-        bands_before=bands_before,
-        bands_after=bands_after,
-        crs_before=crs_before,
-        crs_after=crs_after,
-        pixel_size=pixel_size,
-        hints=Hints(sharp=True),
-    )
-    with RasterSource.open(before, bands_before, crs_before) as source:
-        grid = source.grid
-    wanted = list(boxes) if boxes is not None else [(0, 0, grid.width, grid.height)]
-    if not wanted:
+    callbacks = Callbacks.of(progress, cancelled, warned)
+    boxes, areas = _boxes(request)
+    if not boxes:
         return []
-    areas = [_area(_cut(box, grid.width, grid.height), grid) for box in wanted]
-    captions: list[BoxCaption] = []
     guard = Guard()
-    known: set[str] = set()
-
-    def warn(text: str) -> None:
-        if warned is not None and text not in known:
-            known.add(text)
-            warned(text)
-
+    if host.info(request.system).writes:
+        describer = _sentences(request, host, areas, guard, callbacks)
+    else:
+        describer = _facts(request, host, callbacks)
+    captions: list[BoxCaption] = []
     try:
-        with _describer(
-            request, host, areas, guard, checked_by, progress, cancelled, warn
-        ) as describe:
-            for box, area in zip(wanted, outlines or areas):
-                if cancelled is not None and cancelled():
-                    break
-                captions.append(BoxCaption(tuple(box), *describe(area)))
-                if told is not None:
-                    told(captions[-1])
+        with describer as describe:
+            for box, area in zip(boxes, request.outlines or areas):
+                callbacks.stop_if_cancelled()
+                captions.append(BoxCaption(box, *describe(area)))
+                if captioned is not None:
+                    captioned(captions[-1])
     except CancelledError:
-        # While the system was loaded, or in the middle of a box: what is there is kept.
-        return captions
+        pass  # what is there is kept
     finally:
         for warning in guard.warnings:
-            warn(warning)
+            callbacks.warned(warning)
     return captions
 
 
-def tile_boxes(
-    grid: Grid, info: SystemInfo, user_pixel_size: Optional[float] = None
-) -> list[tuple[int, int, int, int]]:
-    """Cut a raster into boxes of the size that a system looks at in one piece.
+def tile_boxes(grid: Grid, info: SystemInfo, user_pixel_size: Optional[float] = None) -> list[Box]:
+    """Cut a raster into boxes of one tile of a system each.
 
     Args:
         grid: of BEFORE.
         info: of the system.
-        user_pixel_size: of a pixel in metres, where the grid does not tell it.
+        user_pixel_size: of a pixel in metres, if the grid has none.
 
     Returns:
         Boxes in pixels of BEFORE, row by row; those at the right and lower edge may be smaller.
@@ -178,90 +113,73 @@ def tile_boxes(
 
 
 @contextlib.contextmanager
-def _describer(
-    request: ChangeRequest,
-    host: Host,
-    areas: Sequence[Area],
-    guard: Guard,
-    checked_by: str,
-    progress: Optional[ProgressCallback],
-    cancelled: Optional[CancelledCallback],
-    warned: Callable[[str], None],
-) -> Iterator[Callable[[Area], tuple[str, str]]]:
-    """Open what is needed to describe areas; give a function: area -> caption and its source."""
-    info = host.info(request.system)
-    with contextlib.ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="changescribe-"))
-        if not info.writes:
-            whole = replace(request, output=str(Path(folder) / "caption.gpkg"), overwrite=True)
-
-            def state(area: Area) -> tuple[str, str]:
-                found = pipeline.detect(replace(whole, area=area), host, progress, cancelled)
-                if found.partial:  # what is said of a part of it may not hold for the whole
-                    raise CancelledError
-                for warning in found.warnings:
-                    warned(warning)
-                return found.caption, FACTS
-
-            yield state
-            return
-        everything = detect_everything(
-            replace(request, system=checked_by, area=_union(areas)),
-            host,
-            folder,
-            progress,
-            cancelled,
-            warned,
-        )
-        if everything is None:
-            warned(NOT_CHECKED)
-        system = stack.enter_context(host.open(info.name, request.device, cancelled))
-        sources = [
-            stack.enter_context(RasterSource.open(path, bands, crs))
-            for path, bands, crs in (
-                (request.before, request.bands_before, request.crs_before),
-                (request.after, request.bands_after, request.crs_after),
-            )
-        ]
-        writer = CaptionWriter(
-            *sources,
-            system,
-            progress,
-            cancelled,
-            warned=warned,
-            user_pixel_size=request.pixel_size,
-        )
-        checked = CheckedWriter(writer, [everything] if everything else [], guard)
+def _facts(request: CaptionRequest, host: Host, callbacks: Callbacks) -> Iterator[Describe]:
+    """Describe areas by the facts of a detection in each."""
+    with tempfile.TemporaryDirectory(prefix="changescribe-") as folder:
+        output = str(Path(folder) / "caption.gpkg")
+        whole = replace(request.detection, output=output, overwrite=True)
 
         def describe(area: Area) -> tuple[str, str]:
-            sentence = checked.about(area)
-            facts = everything.describe(area) if everything is not None else ""
-            if sentence:
-                return f"{sentence} {facts}".strip(), info.name
-            # Nothing was written where one of the dates has no data.
-            nothing = everything.nothing_found if everything is not None else NO_DATA
-            return facts or nothing, FACTS
+            found = pipeline.detect(
+                replace(whole, area=area), host, callbacks.progress, callbacks.cancelled
+            )
+            if found.partial:  # the facts of a part may not hold for the whole
+                raise CancelledError
+            for warning in found.warnings:
+                callbacks.warned(warning)
+            return found.caption, FACTS
 
         yield describe
 
 
-def _area(box: tuple[int, int, int, int], grid: Grid) -> Area:
-    x0, y0, x1, y1 = box
-    return place_of(grid, x0, y0, x1 - x0, y1 - y0)
+@contextlib.contextmanager
+def _sentences(
+    request: CaptionRequest, host: Host, areas: Sequence[Area], guard: Guard, callbacks: Callbacks
+) -> Iterator[Describe]:
+    """Describe areas by written sentences, checked against one detection in all of them."""
+    with tempfile.TemporaryDirectory(prefix="changescribe-") as folder:
+        checked_by = replace(request.detection, system=request.checked_by, area=_union(areas))
+        everything = detect_everything(checked_by, host, folder, callbacks)
+        if everything is None:
+            callbacks.warned(DescribeTexts.not_checked())
+        with open_writer(request.detection, request.system, host, callbacks) as writer:
+            checked = CheckedWriter(writer, [everything] if everything else [], guard)
+
+            def describe(area: Area) -> tuple[str, str]:
+                sentence = checked.about(area)
+                facts = everything.describe(area) if everything else ""
+                if not (sentence or facts):
+                    # Nothing is written where one of the dates has no data.
+                    facts = everything.nothing_found if everything else DescribeTexts.no_data()
+                return with_facts(sentence, facts, request.system)
+
+            yield describe
+
+
+def _boxes(request: CaptionRequest) -> tuple[list[Box], list[Area]]:
+    """Return the boxes of a request, and the ground that each covers.
+
+    Raises:
+        InputError: a box lies outside the raster.
+    """
+    with RasterSource.open(request.before, request.bands_before, request.crs_before) as source:
+        grid = source.grid
+    if request.boxes is None:
+        return [(0, 0, grid.width, grid.height)], [place_of(grid, 0, 0, grid.width, grid.height)]
+    areas = []
+    for x0, y0, x1, y1 in request.boxes:
+        left, top, right, bottom = max(0, x0), max(0, y0), min(grid.width, x1), min(grid.height, y1)
+        if left >= right or top >= bottom:
+            raise InputError(
+                DescribeTexts.box_outside(
+                    box=[x0, y0, x1, y1], width=grid.width, height=grid.height
+                )
+            )
+        areas.append(place_of(grid, left, top, right - left, bottom - top))
+    return list(request.boxes), areas
 
 
 def _union(areas: Sequence[Area]) -> Area:
     """Return areas that are polygons of one CRS as one; they may overlap."""
     rings = ", ".join(area.wkt[len("POLYGON ") :] for area in areas)
     return Area(f"MULTIPOLYGON ({rings})", areas[0].crs)
-
-
-def _cut(box: tuple[int, int, int, int], width: int, height: int) -> tuple[int, int, int, int]:
-    x0, y0, x1, y1 = box
-    cut = max(0, x0), max(0, y0), min(width, x1), min(height, y1)
-    if cut[0] >= cut[2] or cut[1] >= cut[3]:
-        raise InputError(
-            f"The box {list(box)} lies outside the raster of {width} x {height} pixels.",
-            "Give boxes as [x0, y0, x1, y1] in pixels of BEFORE.",
-        )
-    return cut

@@ -1,40 +1,44 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Captions in a system's own words: what it writes about the tiles of an area."""
+"""Sentences that a system writes about the tiles of an area."""
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Optional
 
-from ..detect.rasters import Pair
+from ..detect.rasters import Pair, open_rasters
+from ..detect.texts import DetectTexts
 from ..detect.tiling import plan
-from ..errors import CancelledError, InputError
+from ..errors import InputError
 from ..raster.area import AreaMask
 from ..raster.common_grid import common_grid
 from ..raster.radiometry import joint_stretch
 from ..request import CHANGED, Area, Progress, Query
 from ..wording.guard import without_frame
+from .request import Callbacks
+from .texts import DescribeTexts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     import numpy as np
 
+    from ..hosts.base import Host
     from ..raster.grid import Grid
     from ..raster.reader import RasterSource
-    from ..request import CancelledCallback, Extent, ProgressCallback
+    from ..request import ChangeRequest, Extent
     from ..systems.base import OpenedSystem
 
-    #: Tells whether a sentence may stay; given the sentence and the place that was looked at.
+    #: Whether a sentence may stay; called with the sentence and the place that it is about.
     Check = Callable[[str, Area], bool]
 
-#: Of an area of many tiles: so many different sentences, about those that changed most.
+#: An area of many tiles gets this many different sentences, about those that changed most.
 MAX_SENTENCES = 3
 #: Score from which a pixel counts as changed.
 _CHANGED_FROM = 0.5
-NO_DATA = "There is no data here on one of the dates."
 
 
 @dataclass(frozen=True)
@@ -53,32 +57,56 @@ class View:
 
 
 @dataclass(frozen=True)
-class Said:
-    """What a system says of a view.
+class Sentence:
+    """What a system writes about a view.
 
     Attributes:
-        sentence: in its words.
+        text: "" without valid pixels.
         changed: number of changed pixels that it is about.
         place: see :class:`View`.
     """
 
-    sentence: str
+    text: str
     changed: int
     place: Area
 
 
+@contextlib.contextmanager
+def open_writer(
+    request: ChangeRequest, system: str, host: Host, callbacks: Callbacks
+) -> Iterator[CaptionWriter]:
+    """Open the rasters of a detection and a system that writes sentences about them.
+
+    Raises:
+        InputError: a raster cannot be read, or the two do not overlap.
+        WeightsError: weights are missing or damaged.
+        DependencyError: a package is missing.
+        CancelledError: the user cancelled while the system was loaded.
+    """
+    with (
+        host.open(system, request.device, callbacks.cancelled) as opened,
+        open_rasters(request) as (before, after),
+    ):
+        yield CaptionWriter(
+            before,
+            after,
+            opened,
+            extent=request.extent,
+            user_pixel_size=request.pixel_size,
+            callbacks=callbacks,
+        )
+
+
 class CaptionWriter:
-    """Asks a system that writes sentences about areas of a pair of rasters.
+    """Has a system write sentences about areas of a pair of rasters.
 
     Args:
         before: the earlier raster.
         after: the later raster.
         system: writes sentences.
-        progress: told of the tiles of each area in turn.
-        cancelled: asked between tiles.
         extent: colours are stretched as a detection in it does; None is the whole overlap.
-        warned: given what the user should know, such as that sentences take long; each once.
-        user_pixel_size: of a pixel of ``before``, see :func:`.raster.grid.common_grid`.
+        user_pixel_size: of a pixel of ``before``, see :func:`.raster.common_grid.common_grid`.
+        callbacks: get the tiles of each area, and warnings such as that sentences take long.
 
     Raises:
         InputError: the rasters do not overlap.
@@ -89,54 +117,50 @@ class CaptionWriter:
         before: RasterSource,
         after: RasterSource,
         system: OpenedSystem,
-        progress: Optional[ProgressCallback] = None,
-        cancelled: Optional[CancelledCallback] = None,
+        *,
         extent: Optional[Extent] = None,
-        warned: Optional[Callable[[str], None]] = None,
         user_pixel_size: Optional[float] = None,
+        callbacks: Optional[Callbacks] = None,
     ) -> None:
-        self._warned = warned or (lambda _: None)
-        self._notes: set[str] = set()
         self._own = before.grid
         self._system = system
         self._info = info = system.info
-        self._progress = progress or (lambda _: None)
-        self._cancelled = cancelled or (lambda: False)
+        self._callbacks = callbacks or Callbacks()
         part = common_grid(before, after, extent, info.pixel_sizes, user_pixel_size).working
         self._pair = Pair(before, after, *joint_stretch(before, after, part))
         # Of the whole overlap, so that there is ground around a region at the edge.
         self._grid = common_grid(before, after, None, info.pixel_sizes, user_pixel_size).working
 
     def describe(self, area: Area, check: Optional[Check] = None, most: int = 0) -> str:
-        """Return what the system says of an area, in sentences.
+        """Return what the system writes about an area.
 
         Args:
             area: polygons; without a CRS in that of the earlier raster.
-            check: sentences that it refuses are left out; None lets all stay.
-            most: look at so many tiles at most, those with most of the area; 0 is all.
+            check: sentences that it refuses are left out; None keeps all.
+            most: show at most this many tiles, those with most of the area; 0 is all.
 
         Returns:
-            "" where no sentence may stay.
+            "" if no sentence is kept.
 
         Raises:
             InputError: the area lies outside the overlap.
-            CancelledError: the user does not want to go on.
+            CancelledError: the user cancelled.
         """
-        said = []
+        kept = []
         views: Iterable[View] = self.views(area)
         count = self.count(area)
         if 0 < most < count:
             views, count = sorted(views, key=lambda view: -view.inside.sum())[:most], most
         for number, view in enumerate(views):
-            self._progress(Progress("captioning", number / count, number + 1, count))
-            answer = self.say(view)
-            if answer.sentence and (check is None or check(answer.sentence, answer.place)):
-                said.append(answer)
-        self._progress(Progress("done", 1.0))
-        return joined(said)
+            self._report(DescribeTexts.captioning(), number / count, number + 1, count)
+            sentence = self.write(view)
+            if sentence.text and (check is None or check(sentence.text, sentence.place)):
+                kept.append(sentence)
+        self._report(DetectTexts.done(), 1.0)
+        return joined(kept)
 
     def views(self, area: Area) -> Iterator[View]:
-        """Yield what is to be looked at for an area, without places that lack data.
+        """Yield the views of an area.
 
         An area that fits into a tile is in the middle of one, with the ground around it as far
         as the rasters reach; a larger one is cut into tiles that do not overlap.
@@ -159,18 +183,17 @@ class CaptionWriter:
         """Return how many views there are at most."""
         return len(self._corners(*self._window(area)[1]))
 
-    def say(self, view: View) -> Said:
+    def write(self, view: View) -> Sentence:
         """Have the system write about a view.
 
         Raises:
-            CancelledError: the user does not want to go on.
+            CancelledError: the user cancelled.
         """
-        if self._cancelled():
-            raise CancelledError
+        self._callbacks.stop_if_cancelled()
         before, after, valid = self._pair.read(view.window)
         inside = view.inside & valid
         if not inside.any():
-            return Said("", 0, view.place)
+            return Sentence("", 0, view.place)
         answer = self._system.describe(
             before[None],
             after[None],
@@ -178,12 +201,13 @@ class CaptionWriter:
             inside[None].astype("uint8"),
         )
         for note in answer.notes:
-            if note not in self._notes:
-                self._notes.add(note)
-                self._warned(note)
+            self._callbacks.warned(note)
         changed = (answer.scores[0] >= _CHANGED_FROM).any(0) & inside
-        sentence = without_frame(" ".join(answer.captions))
-        return Said(sentence, int(changed.sum()), view.place)
+        text = without_frame(" ".join(answer.captions))
+        return Sentence(text, int(changed.sum()), view.place)
+
+    def _report(self, stage: str, fraction: float, tile: int = 0, tiles: int = 0) -> None:
+        self._callbacks.progress(Progress(stage, fraction, tile, tiles))
 
     def _window(self, area: Area) -> tuple[AreaMask, tuple[int, int, int, int]]:
         """Return the area on the grid, and the pixels that it touches: x0, y0, x1, y1."""
@@ -198,10 +222,7 @@ class CaptionWriter:
         x1 = min(grid.width, math.ceil(max(columns) - 1e-6))
         y1 = min(grid.height, math.ceil(max(rows) - 1e-6))
         if x0 >= x1 or y0 >= y1:
-            raise InputError(
-                "The area to describe lies outside the area that both rasters cover.",
-                "Choose one within the overlap of the two rasters, and check its CRS.",
-            )
+            raise InputError(DescribeTexts.area_outside())
         return mask, (x0, y0, x1, y1)
 
     def _corners(self, x0: int, y0: int, x1: int, y1: int) -> list[tuple[int, int]]:
@@ -220,17 +241,19 @@ class CaptionWriter:
 
 
 def place_of(grid: Grid, x: int, y: int, width: int, height: int) -> Area:
-    """Return a window of pixels as a polygon; on a rotated grid it is no rectangle of the map."""
+    """Return a window of pixels as a polygon; on a rotated grid its sides are not north-south."""
     corners = [(x, y), (x + width, y), (x + width, y + height), (x, y + height), (x, y)]
     points = [grid.pixel_to_map(*corner) for corner in corners]
     ring = ", ".join(f"{float(x)!r} {float(y)!r}" for x, y in points)
     return Area(f"POLYGON (({ring}))", grid.crs_wkt or None)
 
 
-def joined(said: list[Said]) -> str:
-    """Return the sentences about what changed most; where nothing did, the commonest one."""
-    said = [row for row in said if row.sentence]
-    changed = sorted((row for row in said if row.changed), key=lambda row: -row.changed)
+def joined(sentences: list[Sentence]) -> str:
+    """Return the sentences about what changed most; if nothing did, the commonest one."""
+    sentences = [sentence for sentence in sentences if sentence.text]
+    changed = sorted(
+        (sentence for sentence in sentences if sentence.changed), key=lambda row: -row.changed
+    )
     if changed:
-        return " ".join(list(dict.fromkeys(row.sentence for row in changed))[:MAX_SENTENCES])
-    return Counter(row.sentence for row in said).most_common(1)[0][0] if said else ""
+        return " ".join(list(dict.fromkeys(row.text for row in changed))[:MAX_SENTENCES])
+    return Counter(row.text for row in sentences).most_common(1)[0][0] if sentences else ""

@@ -24,7 +24,7 @@ from .annotations import PlaceCaption
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ...engine.describe.map_captions import MapCaption
+    from ...engine.describe.request import MapCaption
     from .layers import Run
 
 _REGIONS = "regions"

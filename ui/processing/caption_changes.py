@@ -38,7 +38,7 @@ from ..translation import tr
 from .algorithm import EngineAlgorithm, FeedbackProgress, explained
 
 if TYPE_CHECKING:
-    from ...engine.describe.pair import BoxCaption
+    from ...engine.describe.request import BoxCaption
 
 Box = tuple[int, int, int, int]
 #: What LEVEL may be.
@@ -162,6 +162,7 @@ class CaptionChanges(EngineAlgorithm):
     ) -> list[BoxCaption]:
         """Ask the engine; the boxes come back in the order in which they were given."""
         from ...engine.describe import pair
+        from ...engine.describe.request import CaptionRequest
 
         level = self.parameterAsString(parameters, self.LEVEL, context) or BOXES
         system = self.system(parameters, context)
@@ -175,21 +176,24 @@ class CaptionChanges(EngineAlgorithm):
             if found is not None:
                 boxes = [box for box, _ in found]
                 outlines = [area for _, area in found] if level == REGIONS else None
-        return pair.caption(
-            self._before,
-            self._after,
-            boxes=boxes,
+        request = CaptionRequest(
+            before=self._before,
+            after=self._after,
+            boxes=None if boxes is None else tuple(boxes),
+            outlines=None if outlines is None else tuple(outlines),
             system=system,
             device=self.parameterAsString(parameters, self.DEVICE, context) or DEVICES[0],
             crs_before=self._assigned[0],
             crs_after=self._assigned[1],
             pixel_size=size,
-            host=host,
+        )
+        return pair.caption(
+            request,
+            host,
             progress=_BoxProgress(feedback, 1 if boxes is None else len(boxes)),
             cancelled=feedback.isCanceled,
-            told=lambda item: feedback.pushInfo(item.caption),
+            captioned=lambda item: feedback.pushInfo(item.caption),
             warned=feedback.pushWarning,
-            outlines=outlines,
         )
 
     def _boxes(

@@ -17,6 +17,7 @@ from osgeo import ogr
 from changescribe.engine import systems
 from changescribe.engine.cli import app, main
 from changescribe.engine.describe import pair as captioning
+from changescribe.engine.describe.request import BoxCaption, CaptionRequest
 from changescribe.engine.detect import pipeline
 from changescribe.engine.errors import InputError
 from changescribe.engine.hosts import doctor
@@ -158,7 +159,7 @@ def test_captions_of_boxes(
     assert "m²" in printed
     assert "No change" in second["caption"]
     with pytest.raises(InputError, match="outside"):
-        captioning.caption(*pair, boxes=[(400, 0, 500, 10)], system="brightness")
+        captioning.caption(CaptionRequest(*pair, ((400, 0, 500, 10),), system="brightness"))
 
 
 @pytest.mark.usefixtures("_host")
@@ -210,8 +211,8 @@ def test_extent() -> None:
 def test_captions_are_printed_as_they_come_and_stay_when_cancelled(
     pair: tuple[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    def caption(*_: object, told, cancelled, **__: object) -> list[captioning.BoxCaption]:
-        told(captioning.BoxCaption((0, 0, 9, 9), "A house is built."))
+    def caption(*_: object, captioned, cancelled, **__: object) -> list[BoxCaption]:
+        captioned(BoxCaption((0, 0, 9, 9), "A house is built."))
         assert not cancelled()
         signal.raise_signal(signal.SIGINT)
         assert cancelled()
@@ -229,7 +230,7 @@ def test_boxes_at_the_edge_are_told_and_those_outside_refused(
     capsys: pytest.CaptureFixture,
 ) -> None:
     asked = []
-    monkeypatch.setattr(captioning, "caption", lambda *a, boxes, **k: asked.append(boxes) or [])
+    monkeypatch.setattr(captioning, "caption", lambda request, **_: asked.append(request) or [])
     path = tmp_path / "boxes.json"
     path.write_text("[[0, 0, 50, 50], [250, 150, 400, 400]]")
     assert main(["caption", *pair, "--boxes", str(path)]) == 0

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import worker_systems
 
-from changescribe.engine.describe import pair as captioning
-from changescribe.engine.describe.checked import NOT_CHECKED
-from changescribe.engine.describe.pair import BoxCaption
+from changescribe.engine.describe.pair import caption, tile_boxes
+from changescribe.engine.describe.request import BoxCaption, CaptionRequest
+from changescribe.engine.describe.texts import DescribeTexts
 from changescribe.engine.describe.writer import CaptionWriter, place_of
 from changescribe.engine.errors import InputError
 from changescribe.engine.hosts.base import InProcessHost
@@ -48,12 +48,11 @@ SYSTEMS = {"system": "writes", "checked_by": "plain"}
 
 
 def test_boxes_are_captioned_in_the_systems_words_and_by_the_facts(host, pair) -> None:
-    told: list[BoxCaption] = []
+    written: list[BoxCaption] = []
     warned: list[str] = []
-    boxes = [(0, 0, 64, 64), (64, 0, 128, 64), (0, 64, 64, 128), (15, 5, 60, 64)]
-    answers = captioning.caption(
-        *pair, boxes=boxes, **SYSTEMS, host=host, told=told.append, warned=warned.append
-    )
+    boxes = ((0, 0, 64, 64), (64, 0, 128, 64), (0, 64, 64, 128), (15, 5, 60, 64))
+    request = CaptionRequest(*pair, boxes, **SYSTEMS)
+    answers = caption(request, host, captioned=written.append, warned=warned.append)
     assert [(answer.caption, answer.source) for answer in answers] == [
         ("A building of 200 pixels is built. 1 building appeared (50 m²).", "writes"),
         ("A building of 600 pixels is built. 1 building appeared (150 m²).", "writes"),
@@ -61,8 +60,8 @@ def test_boxes_are_captioned_in_the_systems_words_and_by_the_facts(host, pair) -
         # 150 of them, said to be removed.
         ("1 building appeared (40 m²).", "facts"),
     ]
-    assert [answer.box for answer in answers] == boxes
-    assert told == answers
+    assert [answer.box for answer in answers] == list(boxes)
+    assert written == answers
     assert warned == [
         "1 of 4 written captions was replaced by the facts of the detection.",
         "What was wrong: what appeared and what was removed (1).",
@@ -70,55 +69,47 @@ def test_boxes_are_captioned_in_the_systems_words_and_by_the_facts(host, pair) -
 
 
 def test_no_boxes_are_no_captions(host, pair) -> None:
-    assert captioning.caption(*pair, boxes=[], **SYSTEMS, host=host) == []
+    assert caption(CaptionRequest(*pair, (), **SYSTEMS), host) == []
 
 
 def test_a_box_that_was_cancelled_halfway_has_no_caption(host, pair) -> None:
-    told: list[BoxCaption] = []
+    written: list[BoxCaption] = []
     tiles: list[int] = []
 
     def cancelled() -> bool:
-        return len(told) == 1 and tiles[-1] > 4  # more than a row of them
+        return len(written) == 1 and tiles[-1] > 4  # more than a row of them
 
-    answers = captioning.caption(
-        *pair,
-        boxes=[(0, 0, 64, 64), (0, 0, 192, 128)],
-        system="plain",
-        host=host,
-        told=told.append,
+    answers = caption(
+        CaptionRequest(*pair, ((0, 0, 64, 64), (0, 0, 192, 128)), system="plain"),
+        host,
+        captioned=written.append,
         progress=lambda progress: tiles.append(progress.tile),
         cancelled=cancelled,
     )
-    assert answers == told
+    assert answers == written
     assert len(answers) == 1
     assert answers[0].box == (0, 0, 64, 64)
 
 
 def test_without_a_detection_the_form_alone_is_checked(host, pair) -> None:
     warned: list[str] = []
-    answers = captioning.caption(
-        *pair,
-        boxes=[(15, 5, 60, 64)],
-        system="writes",
-        checked_by="refuses",
-        host=host,
-        warned=warned.append,
-    )
+    request = CaptionRequest(*pair, ((15, 5, 60, 64),), system="writes", checked_by="refuses")
+    answers = caption(request, host, warned=warned.append)
     assert answers[0].caption == "A building of 150 pixels is removed."
-    assert warned == [NOT_CHECKED]
+    assert warned == [DescribeTexts.not_checked()]
 
 
-def test_a_large_area_is_told_by_what_changed_most(host: InProcessHost, pair) -> None:
-    (answer,) = captioning.caption(*pair, **SYSTEMS, host=host)
+def test_a_large_area_is_described_by_what_changed_most(host: InProcessHost, pair) -> None:
+    (answer,) = caption(CaptionRequest(*pair, **SYSTEMS), host)
     assert answer.caption == (
         "A building of 600 pixels is built. A building of 200 pixels is built. "
         "2 buildings appeared (200 m²)."
     )
-    unchanged = captioning.caption(pair[0], pair[0], **SYSTEMS, host=host)
+    unchanged = caption(CaptionRequest(pair[0], pair[0], **SYSTEMS), host)
     assert unchanged[0].caption == "The scene is the same as before."
 
 
-def test_what_a_writer_notes_is_told_once(host: InProcessHost, pair, monkeypatch) -> None:
+def test_a_note_of_a_writer_comes_once(host: InProcessHost, pair, monkeypatch) -> None:
     describe = worker_systems.Writes.describe
 
     def slowly(*given):
@@ -126,20 +117,19 @@ def test_what_a_writer_notes_is_told_once(host: InProcessHost, pair, monkeypatch
 
     monkeypatch.setattr(worker_systems.Writes, "describe", slowly)
     warned: list[str] = []
-    captioning.caption(*pair, **SYSTEMS, host=host, warned=warned.append)
+    caption(CaptionRequest(*pair, **SYSTEMS), host, warned=warned.append)
     assert warned == ["A sentence takes long here."]
 
 
 @pytest.mark.parametrize("system", ["writes", "plain"])
-def test_what_is_to_be_known_of_the_detection_is_told_once(host, make_raster, system) -> None:
+def test_a_warning_of_the_detection_comes_once(host, make_raster, system) -> None:
     pixels = np.full((3, 128, 192), 60, np.uint8)
     coarse = (500000.0, 30.0, 0.0, 5000000.0, 0.0, -30.0)
     pair = [make_raster(f"{name}.tif", pixels, coarse) for name in ("before", "after")]
     warned: list[str] = []
-    boxes = [(0, 0, 64, 64), (64, 64, 128, 128)]
-    captioning.caption(
-        *pair, system=system, checked_by="plain", host=host, boxes=boxes, warned=warned.append
-    )
+    boxes = ((0, 0, 64, 64), (64, 64, 128, 128))
+    request = CaptionRequest(*pair, boxes, system=system, checked_by="plain")
+    caption(request, host, warned=warned.append)
     assert len(warned) == 1
     assert "much larger than" in warned[0]
 
@@ -159,13 +149,13 @@ def test_pairs_without_georeference_are_described_as_sharp_ones(
         return predict(system, before, after, queries, hints)
 
     monkeypatch.setattr(worker_systems.Plain, "predict", watched)
-    captioning.caption(*pair, system=system, checked_by="plain", host=host)
+    caption(CaptionRequest(*pair, system=system, checked_by="plain"), host)
     assert given
     assert not any(hints.coarse for hints in given)
 
 
 @pytest.mark.parametrize("system", ["writes", "plain"])
-def test_the_size_of_pixels_that_is_told_reaches_who_writes_and_who_finds(
+def test_the_pixel_size_of_the_user_reaches_writer_and_detection(
     host, make_raster, monkeypatch, system
 ) -> None:
     before = np.full((3, 128, 192), 60, np.uint8)
@@ -180,16 +170,16 @@ def test_the_size_of_pixels_that_is_told_reaches_who_writes_and_who_finds(
         return predict(system, before, after, queries, hints)
 
     monkeypatch.setattr(worker_systems.Plain, "predict", watched)
-    options = {"system": system, "checked_by": "plain", "host": host}
-    plain = captioning.caption(*pair, **options)[0].caption
+    request = CaptionRequest(*pair, system=system, checked_by="plain")
+    (plain,) = caption(request, host)
     most = max(seen)
     seen.clear()
-    told = captioning.caption(*pair, pixel_size=1.0, **options)[0].caption
+    (magnified,) = caption(replace(request, pixel_size=1.0), host)
     # The systems know pixels of 0.5 m: four for one, of which a tile holds most.
     assert max(seen) > 2.5 * most
     if system == "writes":
-        assert "building of 600 pixels" in plain
-        assert "building of 600 pixels" not in told
+        assert "building of 600 pixels" in plain.caption
+        assert "building of 600 pixels" not in magnified.caption
 
 
 def test_tiles_have_the_size_that_a_system_looks_at_in_one_piece(host, make_raster) -> None:
@@ -198,8 +188,8 @@ def test_tiles_have_the_size_that_a_system_looks_at_in_one_piece(host, make_rast
     ) as source:
         grid = source.grid
     info = host.info("writes")
-    assert captioning.tile_boxes(grid, info)[0] == (0, 0, 64, 64)
-    assert captioning.tile_boxes(grid, info, 1.0)[0] == (0, 0, 32, 32)
+    assert tile_boxes(grid, info)[0] == (0, 0, 64, 64)
+    assert tile_boxes(grid, info, 1.0)[0] == (0, 0, 32, 32)
 
 
 def test_a_sentence_about_a_tile_must_be_true_of_the_whole_area(
@@ -211,35 +201,32 @@ def test_a_sentence_about_a_tile_must_be_true_of_the_whole_area(
         for y in (10, 74):
             after[:, y : y + 12, x : x + 20] = 250
     pair = make_raster("few.tif", before), make_raster("six.tif", after)
-    answers = captioning.caption(
-        *pair, boxes=[(0, 0, 64, 64), (0, 0, 192, 128)], **SYSTEMS, host=host
-    )
+    request = CaptionRequest(*pair, ((0, 0, 64, 64), (0, 0, 192, 128)), **SYSTEMS)
+    answers = caption(request, host)
     assert answers[0].caption.startswith("A building of 240 pixels is built. 1 building")
     # "A building" of six is not what happened.
     assert answers[1].caption.startswith("6 buildings appeared")
 
 
 def test_cancelling_keeps_the_captions_that_are_there(host: InProcessHost, pair) -> None:
-    told: list[BoxCaption] = []
-    boxes = [(0, 0, 64, 64), (64, 0, 128, 64), (0, 64, 64, 128)]
-    answers = captioning.caption(
-        *pair,
-        boxes=boxes,
-        **SYSTEMS,
-        host=host,
-        told=told.append,
-        cancelled=lambda: len(told) == 2,
+    written: list[BoxCaption] = []
+    boxes = ((0, 0, 64, 64), (64, 0, 128, 64), (0, 64, 64, 128))
+    answers = caption(
+        CaptionRequest(*pair, boxes, **SYSTEMS),
+        host,
+        captioned=written.append,
+        cancelled=lambda: len(written) == 2,
     )
     assert len(answers) == 2
-    assert told == answers
+    assert written == answers
 
 
 def test_progress_goes_from_nothing_to_done_for_each_box(host: InProcessHost, pair) -> None:
     seen = []
-    boxes = [(0, 0, 128, 128), (64, 0, 128, 64)]
-    captioning.caption(*pair, boxes=boxes, **SYSTEMS, host=host, progress=seen.append)
+    request = CaptionRequest(*pair, ((0, 0, 128, 128), (64, 0, 128, 64)), **SYSTEMS)
+    caption(request, host, progress=seen.append)
     of_boxes = [p.fraction for p in seen if p.stage in ("captioning", "done")]
-    while of_boxes[1] == 0:  # what is told of the detection before
+    while of_boxes[1] == 0:  # the detection before
         del of_boxes[0]
     assert of_boxes == [0, 0.25, 0.5, 0.75, 1, 0, 1]
     assert {p.fraction for p in seen if p.stage == "detecting"} == {0}

@@ -12,12 +12,8 @@ import pytest
 import worker_systems
 from osgeo import ogr
 
-from changescribe.engine.describe.map_captions import (
-    MapCaptionRequest,
-    _true_of,
-    caption_map,
-    captions_path,
-)
+from changescribe.engine.describe.map_captions import _true_of, caption_map, captions_path
+from changescribe.engine.describe.request import MapCaptionRequest
 from changescribe.engine.detect import pipeline
 from changescribe.engine.errors import WeightsError
 from changescribe.engine.hosts.base import InProcessHost
@@ -89,9 +85,9 @@ def test_captions_are_of_the_pixels_that_the_detection_ran_on(make_raster, host,
 
 
 def test_all_levels_written_checked_and_kept(run, host) -> None:
-    told, seen = [], []
-    answer = caption_map(run, host, progress=seen.append, told=told.append)
-    assert [(row.level, row.change_id, row.source) for row in told] == [
+    written, seen = [], []
+    answer = caption_map(run, host, progress=seen.append, captioned=written.append)
+    assert [(row.level, row.change_id, row.source) for row in written] == [
         ("regions", 1, "writes"),
         ("regions", 2, "writes"),
         ("regions", 3, "facts"),
@@ -100,40 +96,42 @@ def test_all_levels_written_checked_and_kept(run, host) -> None:
         ("tiles", 0, "facts"),
         ("scene", 0, "writes"),
     ]
-    assert told[0].caption.startswith("A building of 600 pixels is built. New building, 150 m²")
-    assert told[2].caption.startswith("New building, 30 m²")  # said to be removed
-    assert told[3].caption == "A building of 200 pixels is built. 1 building appeared (50 m²)."
-    assert told[-1].caption.startswith("A building of 200 pixels is built. 3 buildings appeared (2")
-    assert tuple(told) == answer.captions
+    assert written[0].caption.startswith("A building of 600 pixels is built. New building, 150 m²")
+    assert written[2].caption.startswith("New building, 30 m²")  # said to be removed
+    assert written[3].caption == "A building of 200 pixels is built. 1 building appeared (50 m²)."
+    assert written[-1].caption.startswith(
+        "A building of 200 pixels is built. 3 buildings appeared (2"
+    )
+    assert tuple(written) == answer.captions
     assert "2 of 6 written captions were replaced" in answer.warnings[0]
     assert not answer.partial
     numbers = [p.tile for p in seen if p.stage == "captioning"]
     assert numbers == [1, 2, 3, 4, 5, 6]
     assert answer.path == captions_path(run.detection.output)
-    assert kept(answer.path) == [row.caption for row in told]
+    assert kept(answer.path) == [row.caption for row in written]
 
 
 def test_cancelling_keeps_what_is_there(run, host) -> None:
-    told = []
-    answer = caption_map(run, host, cancelled=lambda: len(told) == 2, told=told.append)
+    written = []
+    answer = caption_map(run, host, cancelled=lambda: len(written) == 2, captioned=written.append)
     assert answer.partial
     assert len(answer.captions) == 2
-    assert kept(answer.path) == [row.caption for row in told]
+    assert kept(answer.path) == [row.caption for row in written]
     early = caption_map(run, host, cancelled=lambda: True)
     assert (early.partial, early.captions, early.path) == (True, (), "")
 
 
-def test_a_failure_keeps_what_has_been_told(run, host) -> None:
-    told = []
+def test_a_failure_keeps_what_is_written(run, host) -> None:
+    written = []
 
-    def tell(row) -> None:
-        told.append(row)
-        if len(told) == 3:
+    def take(row) -> None:
+        written.append(row)
+        if len(written) == 3:
             raise WeightsError("The weights have gone.")
 
     with pytest.raises(WeightsError):
-        caption_map(run, host, told=tell)
-    assert kept(captions_path(run.detection.output)) == [row.caption for row in told]
+        caption_map(run, host, captioned=take)
+    assert kept(captions_path(run.detection.output)) == [row.caption for row in written]
 
 
 def test_a_sentence_of_a_tile_that_is_not_true_of_the_scene_stays_there() -> None:

@@ -14,7 +14,8 @@ import pytest
 from detect_case import GEOTRANSFORM, changes, run_row, scene
 from osgeo import gdal, ogr, osr
 
-from changescribe.engine.describe import pair as captioning
+from changescribe.engine.describe.pair import caption
+from changescribe.engine.describe.request import CaptionRequest
 from changescribe.engine.detect import pipeline
 from changescribe.engine.errors import CancelledError, ChangeScribeError, InputError
 from changescribe.engine.hosts.base import InProcessHost
@@ -371,8 +372,9 @@ def test_a_box_of_a_rotated_raster_is_captioned_alone(
         make_raster("turned_b.tif", before, geotransform=turned),
         make_raster("turned_a.tif", after, geotransform=turned),
     )
-    boxes = [(90, 40, 150, 80), (0, 80, 90, 200)]
-    there, beside = captioning.caption(*pair, boxes=boxes, system="brightness", host=brightness)
+    boxes = ((90, 40, 150, 80), (0, 80, 90, 200))
+    request = CaptionRequest(*pair, boxes, system="brightness")
+    there, beside = caption(request, brightness)
     assert "1 building appeared" in there.caption
     assert "No change" in beside.caption
 

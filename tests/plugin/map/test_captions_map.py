@@ -24,7 +24,7 @@ from qgis.core import (
 from waiting import wait_until
 
 from changescribe.engine import systems
-from changescribe.engine.describe import map_captions
+from changescribe.engine.describe.request import MapCaptionRequest
 from changescribe.engine.hosts import routing
 from changescribe.ui.controller import RunController
 from changescribe.ui.dock import system_panel
@@ -55,10 +55,8 @@ def desk(qgis_iface, qgis_canvas, qgis_new_project, make_raster, monkeypatch, tm
     infos = tuple(systems.create(name).info for name in names)
     monkeypatch.setattr(system_panel, "installed_systems", lambda: infos)
     # Frozen dataclasses keep their defaults in __init__.
-    defaults = map_captions.MapCaptionRequest.__init__.__defaults__
-    monkeypatch.setattr(
-        map_captions.MapCaptionRequest.__init__, "__defaults__", (*defaults[:-1], "compact")
-    )
+    defaults = MapCaptionRequest.__init__.__defaults__
+    monkeypatch.setattr(MapCaptionRequest.__init__, "__defaults__", (*defaults[:-1], "compact"))
     before = np.full((3, 128, 192), 60, np.uint8)
     after = before.copy()
     for x, y, width, height in SQUARES:
