@@ -99,6 +99,20 @@ def test_every_folder_is_explained():
     assert [folder for folder in folders if f"`{folder}`" not in text] == []
 
 
+def test_the_layers_are_those_of_the_contract():
+    contract = _text(ROOT / "pyproject.toml").partition('"Layers of the engine"')[2]
+    contract = contract.partition("exhaustive")[0]
+    layers = [
+        re.findall(r"\w+", row) for row in re.findall(r'^    "(.+)",$', contract, re.MULTILINE)
+    ]
+    table = _text(PAGES / "architecture.md").partition("## Layers of the engine")[2]
+    rows = re.findall(r"^\| [a-z ]+ \| (`.*`) \|$", table.partition("\n## ")[0], re.MULTILINE)
+    shown = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
+    rank = {name: number for number, row in enumerate(layers) for name in row}
+    assert set(shown) == set(rank)
+    assert [rank[name] for name in shown] == sorted(rank[name] for name in shown)
+
+
 def test_every_page_is_in_the_navigation():
     navigation = _text(ROOT / "docs" / "mkdocs.yml").partition("\nnav:")[2]
     pages = [path.relative_to(PAGES).as_posix() for path in PAGES.rglob("*.md")]
