@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .api import SystemState, describe, detect, export
     from .describe.request import BoxCaption
     from .errors import ChangeScribeError
-    from .request import Area, ChangeRequest, ChangeResult, Extent
+    from .request import Area, ChangeRequest, ChangeResult, Extent, Hints
     from .systems.base import ChangeSystem
 
     class _Systems(Protocol):
@@ -47,6 +47,7 @@ __all__ = [
     "ChangeResult",
     "ChangeScribeError",
     "Extent",
+    "Hints",
     "SystemState",
     "describe",
     "detect",
@@ -61,6 +62,7 @@ _MODULES = {
     "ChangeResult": "request",
     "ChangeScribeError": "errors",
     "Extent": "request",
+    "Hints": "request",
     "SystemState": "api",
     "export": "api",
 }

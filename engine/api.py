@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from .errors import ChangeScribeError
-from .request import ChangeRequest, ChangeResult, Extent
+from .request import ChangeRequest, ChangeResult, Extent, Hints
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,8 +69,8 @@ def detect(
         progress: called with a :class:`~changescribe.engine.request.Progress`.
         cancelled: returns True to stop; the tiles that are done are kept.
         options: other fields of :class:`~changescribe.engine.request.ChangeRequest`. ``extent``
-            may also be a tuple ``(xmin, ymin, xmax, ymax[, crs])``, and ``area`` the path of a
-            polygon file.
+            may also be a tuple ``(xmin, ymin, xmax, ymax[, crs])``, ``area`` the path of a polygon
+            file, and ``competing`` is the list in ``hints``.
 
     Raises:
         InputError: a raster, the prompt or an option is not usable, or ``out`` exists.
@@ -86,6 +86,8 @@ def detect(
         options["extent"] = Extent(*options["extent"])
     if isinstance(options.get("area"), (str, os.PathLike)):
         options["area"] = read_area(os.fspath(options["area"]))
+    if "competing" in options:
+        options["hints"] = Hints(competing=tuple(options.pop("competing")))
     request = ChangeRequest(
         before=os.fspath(before),
         after=os.fspath(after),

@@ -36,13 +36,10 @@ class Query:
     Attributes:
         object: noun phrase as the user wrote it, lower case, without verb ("roads").
         direction: ``"appeared"``, ``"removed"`` or ``"changed"`` (a system without direction).
-        partners: of "X replaced by Y" the other side: only regions are kept whose ground was
-            (for what appeared) or became (for what was removed) one of these.
     """
 
     object: str
     direction: str
-    partners: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.object}|{self.direction}"
@@ -55,12 +52,15 @@ class Hints:
     Attributes:
         competing: what else the ground may be, for systems that distinguish the object from such
             a list; None is the system's own list.
+        partners: for each query, the other side of "X replaced by Y": the ground was (of what
+            appeared) or became (of what was removed) one of these. Empty if no query has any.
         coarse: the pixels are, or may be, too large to show the shape of objects.
         sharp: images of unknown pixel size are sharp, also where the prompt is "anything
             changed"; otherwise those may be ``coarse``.
     """
 
     competing: Optional[tuple[str, ...]] = None
+    partners: tuple[tuple[str, ...], ...] = ()
     coarse: bool = False
     sharp: bool = False
 
@@ -93,6 +93,11 @@ class ParsedPrompt:
     suggestion: str = ""
     english: str = ""
     hints: Hints = NO_HINTS
+
+    @property
+    def partners(self) -> tuple[tuple[str, ...], ...]:
+        """Partners of each query, see :class:`Hints`; as many as there are queries."""
+        return self.hints.partners or ((),) * len(self.queries)
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,7 @@ def _write_mask(
             )
         )
         fitting = None
-        if any(query.partners for query in parsed.queries):
+        if parsed.hints.partners:
             path = run.outputs.work("score.tif")
             fitting = stack.enter_context(score_writer(run, path, scores.grid, parsed.queries))
         summary = build_mask(
@@ -104,6 +104,7 @@ def _write_mask(
             components,
             threshold=run.request.threshold,
             min_area=run.request.min_area,
+            partners=parsed.hints.partners,
             classes=scores.classes,
             fitting=fitting,
             progress=lambda fraction: run.monitor.report("outlining", 0.4 * fraction),

@@ -110,11 +110,11 @@ def _check(request: ChangeRequest) -> None:
 
 def _parse(request: ChangeRequest, system: SystemInfo, monitor: Monitor) -> ParsedPrompt:
     """Parse the prompt; add the request's hints, the system's classes and competing classes."""
-    hints = request.hints
     known = [(name, class_of(name)) for name in system.classes]
     plurals = [name if land_cover is None else land_cover.plural for name, land_cover in known]
     parsed = prompt.resolve(prompt.parse(request.prompt), plurals, system.directed)
     monitor.warn(*prompt.notes(parsed))
+    hints = replace(request.hints, partners=parsed.hints.partners)
     if not system.competing:
         if hints.competing:
             monitor.warn(DetectTexts.competing_ignored(system=system.name))

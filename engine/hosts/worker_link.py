@@ -69,15 +69,13 @@ def queries_to_message(queries: Sequence[Query], hints: Hints) -> dict[str, Any]
 
 def queries_from_message(message: dict[str, Any]) -> tuple[list[Query], Hints]:
     """Return what a message of :func:`queries_to_message` stands for."""
-    queries = [Query(**_with_tuples(fields)) for fields in message["queries"]]
-    return queries, Hints(**_with_tuples(message["hints"]))
+    queries = [Query(**fields) for fields in message["queries"]]
+    return queries, Hints(**{name: _as_tuple(value) for name, value in message["hints"].items()})
 
 
-def _with_tuples(fields: dict[str, Any]) -> dict[str, Any]:
-    """Return fields of a dataclass with the tuples that JSON has made lists of."""
-    return {
-        name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()
-    }
+def _as_tuple(value: Any) -> Any:
+    """Return a value with the tuples that JSON has made lists of."""
+    return tuple(map(_as_tuple, value)) if isinstance(value, list) else value
 
 
 @dataclass(frozen=True)

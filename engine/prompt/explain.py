@@ -3,18 +3,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
+from typing import NamedTuple
 
-from ..request import APPEARED, REMOVED, ParsedPrompt, Query
+from ..request import APPEARED, REMOVED, ParsedPrompt
 
 
-def explain(queries: Iterable[Query]) -> str:
+class BoundQuery(NamedTuple):
+    """A query with its partners, see :class:`~changescribe.engine.request.Hints`."""
+
+    object: str
+    direction: str
+    partners: tuple[str, ...] = ()
+
+
+def explain(queries: Sequence[BoundQuery]) -> str:
     """Return one line for the user: ``"looks for: roads, appeared; trees, removed"``.
 
     Of an exchange it begins with "buildings replaced trees"; what appeared in the place of
     something is listed as "buildings, appeared on former forest".
     """
-    queries = tuple(queries)
     said, bound = [], set()
     for gone, come in _bonds(queries):
         if gone and come:
@@ -27,8 +35,18 @@ def explain(queries: Iterable[Query]) -> str:
     return f"looks for: {', '.join(said)} ({listed})" if said else f"looks for: {listed}"
 
 
-def compose(queries: Sequence[Query]) -> str:
-    """Return a prompt that is read as these queries, "" for none: the inverse of the parser."""
+def compose(parsed: ParsedPrompt, without: Container[int] = ()) -> str:
+    """Return a prompt that is read as the same queries, "" for none: the inverse of the parser.
+
+    Args:
+        parsed: a prompt.
+        without: indices of queries to leave out.
+    """
+    queries = [
+        BoundQuery(query.object, query.direction, partners)
+        for index, (query, partners) in enumerate(zip(parsed.queries, parsed.partners))
+        if index not in without
+    ]
     parts = []
     for gone, come in _bonds(queries):
         if gone and come:
@@ -64,7 +82,9 @@ def line_of(parsed: ParsedPrompt, explanation: str) -> str:
     return explanation
 
 
-def _bonds(queries: Sequence[Query]) -> Iterator[tuple[list[Query], list[Query]]]:
+def _bonds(
+    queries: Sequence[BoundQuery],
+) -> Iterator[tuple[list[BoundQuery], list[BoundQuery]]]:
     """Yield what went and what came in its place, together; of all else one query at a time."""
     rest = list(queries)
     while rest:
@@ -80,7 +100,7 @@ def _bonds(queries: Sequence[Query]) -> Iterator[tuple[list[Query], list[Query]]
         yield (same, others) if first.direction == REMOVED else (others, same)
 
 
-def _belong(one: Query, other: Query) -> bool:
+def _belong(one: BoundQuery, other: BoundQuery) -> bool:
     """Tell whether each of two queries is what the other was, or became."""
     return (
         one.direction != other.direction
@@ -89,10 +109,10 @@ def _belong(one: Query, other: Query) -> bool:
     )
 
 
-def _former(query: Query) -> str:
+def _former(query: BoundQuery) -> str:
     came = query.partners and query.direction == APPEARED
     return f" on former {' and '.join(query.partners)}" if came else ""
 
 
-def _names(queries: Iterable[Query]) -> str:
+def _names(queries: Iterable[BoundQuery]) -> str:
     return " and ".join(query.object for query in queries)

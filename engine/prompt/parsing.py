@@ -28,7 +28,7 @@ Decisions that are not obvious:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Optional
 
@@ -37,9 +37,9 @@ from ..errors import InputError
 from ..lexicon.nouns import GROUPS
 from ..lexicon.small_words import ANYTHING, BESIDE, FILLER, NEGATIONS, PLACE, PRONOUNS
 from ..lexicon.verbs import PROMPT_VERBS as VERBS
-from ..request import APPEARED, CHANGED, REMOVED, ParsedPrompt, Query
+from ..request import APPEARED, CHANGED, REMOVED, Hints, ParsedPrompt, Query
 from .clauses import WORD, Clause, names_of, nouns_of, read_clauses, without_unwanted
-from .explain import compose, explain, line_of, notes
+from .explain import BoundQuery, compose, explain, line_of, notes
 from .languages import in_english
 from .patterns import ASIDES, EXCHANGES, FORMERLY, REPLACING, REWRITES, WHERE
 from .typos import suggestion
@@ -77,13 +77,20 @@ def parse(text: str) -> ParsedPrompt:
     if anything is not None:
         parsed = replace(parsed, anything=True, unused=_in_order(aside, clean))
         return replace(parsed, explanation=line_of(parsed, f"looks for: {anything}"))
-    queries = _unique(_read(rest, aside))
-    if not queries:
+    bound = list(dict.fromkeys(_read(rest, aside)))
+    if not bound:
         hint = f'Did you mean "{meant}"?' if meant else _hint()
         raise InputError(f'The prompt "{text.strip()}" does not say what to look for.', hint)
+    queries = tuple(Query(query.object, query.direction) for query in bound)
     unused = _in_order([part for part in aside if _matters(part, queries)], clean)
-    parsed = replace(parsed, queries=queries, unused=unused)
-    return replace(parsed, explanation=line_of(parsed, explain(queries)))
+    partners = tuple(query.partners for query in bound)
+    parsed = replace(
+        parsed,
+        queries=queries,
+        unused=unused,
+        hints=Hints(partners=partners if any(partners) else ()),
+    )
+    return replace(parsed, explanation=line_of(parsed, explain(bound)))
 
 
 def resolve(
@@ -132,10 +139,6 @@ def _hint() -> str:
 
 def _error(message: str) -> InputError:
     return InputError(message, _hint())
-
-
-def _unique(queries: Iterable[Query]) -> tuple[Query, ...]:
-    return tuple(dict.fromkeys(queries))
 
 
 def _normalise(text: str) -> str:
@@ -240,13 +243,17 @@ def _any_direction(clean: str, aside: list[str]) -> Optional[str]:
     return CHANGED if (found and not directed) or asks else None
 
 
-def _read(clean: str, aside: list[str]) -> list[Query]:
+def _read(clean: str, aside: list[str]) -> list[BoundQuery]:
     """Read the queries; what none of them says is added to ``aside``."""
     parts = [part for part in re.split(r"\s*[,;]\s*", clean) if part]
     whole = [bool(_bound(part, [])) or _is_whole(part) for part in parts]
     if len(parts) > 1 and all(whole) and any(_bound(part, []) for part in parts):
         return [query for part in parts for query in _read(part, aside)]
-    return _bound(clean, aside) or _distribute(read_clauses(without_unwanted(clean, aside), aside))
+    bound = _bound(clean, aside)
+    if bound:
+        return bound
+    clauses = read_clauses(without_unwanted(clean, aside), aside)
+    return [BoundQuery(query.object, query.direction) for query in _distribute(clauses)]
 
 
 def _is_whole(part: str) -> bool:
@@ -257,7 +264,7 @@ def _is_whole(part: str) -> bool:
     return any(c.events or (c.noun and c.direction) for c in read_clauses(part, []))
 
 
-def _bound(clean: str, aside: list[str]) -> list[Query]:
+def _bound(clean: str, aside: list[str]) -> list[BoundQuery]:
     """Read "X replaced by Y", "Y replacing X", "X -> Y", "Y on former X"; else nothing."""
     for pattern, swapped in ((EXCHANGES, False), (REPLACING, True)):
         match = pattern.search(clean)
@@ -273,7 +280,7 @@ def _bound(clean: str, aside: list[str]) -> list[Query]:
     return _formerly(clean, aside) or _bare_exchange(clean, aside)
 
 
-def _bare_exchange(clean: str, aside: list[str]) -> list[Query]:
+def _bare_exchange(clean: str, aside: list[str]) -> list[BoundQuery]:
     """Read "from X to Y", "X to Y"; but "the road to the airport" is a road."""
     match = _BARE_EXCHANGE.match(clean)
     if match is None or any(VERBS.get(word, CHANGED) != CHANGED for word in clean.split()):
@@ -289,7 +296,7 @@ def _bare_exchange(clean: str, aside: list[str]) -> list[Query]:
     return _exchanged(gone, come)
 
 
-def _formerly(clean: str, aside: list[str]) -> list[Query]:
+def _formerly(clean: str, aside: list[str]) -> list[BoundQuery]:
     """Read "Y on former X", "Y where X was cleared": Y that appeared on what was X."""
     match = FORMERLY.search(clean)
     sides = (clean[: match.start()], clean[match.end() :]) if match is not None else None
@@ -306,13 +313,13 @@ def _formerly(clean: str, aside: list[str]) -> list[Query]:
     nouns = [noun for clause in clauses for noun in names_of(clause)]
     if nouns:
         aside += extra
-    return [Query(noun, APPEARED, partners=tuple(was)) for noun in nouns]
+    return [BoundQuery(noun, APPEARED, tuple(was)) for noun in nouns]
 
 
-def _exchanged(gone: Sequence[str], come: Sequence[str]) -> list[Query]:
+def _exchanged(gone: Sequence[str], come: Sequence[str]) -> list[BoundQuery]:
     """Return what went and what came, each bound to the other."""
-    removed = [Query(noun, REMOVED, partners=tuple(come)) for noun in gone]
-    return removed + [Query(noun, APPEARED, partners=tuple(gone)) for noun in come]
+    removed = [BoundQuery(noun, REMOVED, tuple(come)) for noun in gone]
+    return removed + [BoundQuery(noun, APPEARED, tuple(gone)) for noun in come]
 
 
 def _distribute(clauses: list[Clause]) -> list[Query]:

@@ -53,11 +53,14 @@ class ExchangeRule:
         return ~self.bound[value] | ((most >= 0) & self.wanted[value, most])
 
 
-def rule_of(queries: Sequence[Query], names: Sequence[str]) -> Optional[ExchangeRule]:
+def rule_of(
+    queries: Sequence[Query], partners: Sequence[Sequence[str]], names: Sequence[str]
+) -> Optional[ExchangeRule]:
     """Return the rule for queries, None where none of them is bound to another class.
 
     Args:
-        queries: as :func:`bind` returns them.
+        queries: what was looked for.
+        partners: of each query, as :func:`bind` returns them; empty if none has any.
         names: classes of the system.
     """
     size = len(queries) + 1
@@ -68,10 +71,10 @@ def rule_of(queries: Sequence[Query], names: Sequence[str]) -> Optional[Exchange
         np.full(size, -1),
     )
     for number, query in enumerate(queries, start=1):
-        partners = _partners(query, names)
+        classes = _classes(query, partners[number - 1], names) if partners else ()
         rule.appeared[number] = query.direction == APPEARED
-        rule.bound[number] = bool(partners)
-        rule.wanted[number, list(partners)] = True
+        rule.bound[number] = bool(classes)
+        rule.wanted[number, list(classes)] = True
         rule.own[number] = _index(query.object, names)
     return rule if rule.bound.any() else None
 
@@ -84,16 +87,16 @@ def bind(parsed: ParsedPrompt, names: Sequence[str]) -> tuple[ParsedPrompt, tupl
         names: classes that are known of both dates; empty where none are.
 
     Returns:
-        The prompt, whose queries have ``partners`` only where they can be told; and warnings.
+        The prompt, whose queries have partners only where they can be told; and warnings.
     """
-    queries: list[Query] = []
+    bound: list[tuple[str, ...]] = []
     warnings: list[str] = []
-    for query in parsed.queries:
-        if not query.partners or _partners(query, names):
-            queries.append(query)
+    for query, partners in zip(parsed.queries, parsed.partners):
+        known = _classes(query, partners, names)
+        bound.append(partners if known else ())
+        if known or not partners:
             continue
-        queries.append(replace(query, partners=()))
-        others = " or ".join(query.partners)
+        others = " or ".join(partners)
         came = query.direction == APPEARED
         what = f"replaced {others}" if came else f"were replaced by {others}"
         warnings.append(
@@ -101,12 +104,13 @@ def bind(parsed: ParsedPrompt, names: Sequence[str]) -> tuple[ParsedPrompt, tupl
             f"of the ground for that. All {query.object} that "
             f"{'appeared' if came else 'were removed'} are kept."
         )
-    return replace(parsed, queries=tuple(queries)), tuple(warnings)
+    hints = replace(parsed.hints, partners=tuple(bound) if any(bound) else ())
+    return replace(parsed, hints=hints), tuple(warnings)
 
 
-def _partners(query: Query, names: Sequence[str]) -> tuple[int, ...]:
-    """Return the classes that a query is bound to; none where one of them cannot be told."""
-    found = tuple(_index(noun, names) for noun in query.partners)
+def _classes(query: Query, partners: Sequence[str], names: Sequence[str]) -> tuple[int, ...]:
+    """Return the classes of a query's partners; none where one of them cannot be told."""
+    found = tuple(_index(noun, names) for noun in partners)
     own = _index(query.object, names)
     return () if any(index in (-1, own) for index in found) else found
 

@@ -92,6 +92,7 @@ def build_mask(
     *,
     threshold: float = 0.5,
     min_area: Optional[float] = None,
+    partners: Sequence[Sequence[str]] = (),
     classes: Optional[ClassMaps] = None,
     fitting: Optional[RasterWriter] = None,
     progress: Optional[FractionCallback] = None,
@@ -113,6 +114,7 @@ def build_mask(
         min_area: in m2; None is the larger of 20 m2 and 4 pixels. Without georeference the
             smallest region always has 4 pixels. Unless it is 0, classes that have a minimum
             length (roads, paths, railways) lose shorter regions too.
+        partners: of each query, see :class:`~changescribe.engine.request.Hints`.
         classes: of both dates, on ``grid``; needed for queries with partners.
         fitting: gets the scores that agree with the mask; as ``writer``, but one band a query.
         progress: see :data:`FractionCallback`.
@@ -123,7 +125,8 @@ def build_mask(
     """
     names = classes.names if classes is not None else ()
     areas = PixelAreas(grid)
-    sieve = Sieve(areas, min_area, rule_of(queries, names), MinLength(grid, queries, min_area))
+    exchange = rule_of(queries, partners, names)
+    sieve = Sieve(areas, min_area, exchange, MinLength(grid, queries, min_area))
     strips = list(_strips(grid))
     report = progress or (lambda _: None)
     lut = np.array([0] + [MASK_VALUES[query.direction] for query in queries], dtype=np.uint8)

@@ -330,7 +330,8 @@ class ChangesWriter:
     def _tally(self) -> list[Tally]:
         tallies = []
         georeferenced = self._info.pixel_size is not None
-        for index, query in enumerate(self._info.parsed.queries):
+        parsed = self._info.parsed
+        for index, (query, partners) in enumerate(zip(parsed.queries, parsed.partners)):
             rows = self._run_sql(
                 "SELECT json_extract(facts, '$.position'), COUNT(*), SUM(size), "
                 "SUM(json_extract(facts, '$.along') != ''), MAX(json_extract(facts, '$.along')) "
@@ -341,7 +342,7 @@ class ChangesWriter:
             positions = {row[0]: row[2] for row in rows}
             count, along = sum(row[1] for row in rows), sum(row[3] for row in rows)
             line = max((row[4] for row in rows), default="")
-            tallies.append(Tally(query, count, area, positions, along, line))
+            tallies.append(Tally(query, count, area, positions, along, line, partners))
         return tallies
 
     def _write(self, run: dict[str, object]) -> list[Region]:

@@ -35,6 +35,7 @@ class Tally:
         positions: area (m2, or pixels without georeference) at each compass position.
         along: number of regions that lie along a new line, as their facts say.
         line: that line, as it was asked for ("roads").
+        partners: of the query, see :class:`~changescribe.engine.request.Hints`.
     """
 
     query: Query
@@ -43,6 +44,7 @@ class Tally:
     positions: Mapping[str, float] = field(default_factory=dict)
     along: int = 0
     line: str = ""
+    partners: tuple[str, ...] = ()
 
 
 def region_caption(region: Region, pixel_size: Optional[float] = None) -> str:
@@ -113,7 +115,7 @@ def scene_caption(
                 # Of an exchange, what went and what came are the same change twice.
                 _absent(tally.query)
                 for tally in tallies
-                if not tally.count and not tally.query.partners
+                if not tally.count and not tally.partners
             ]
         text = _capital("; ".join(clauses)) + "."
     return f"{text} The run was stopped before it was finished." if partial else text
@@ -202,7 +204,7 @@ def _exchange(region: Region, noun: _Noun) -> str:
 def _found(tally: Tally, pixel_size: Optional[float], lines: int) -> str:
     """Say what was found for a query; ``lines`` is the number of new lines it may lie along."""
     noun = _Noun(tally.query.object)
-    verb = _verb(tally.query)
+    verb = _verb(tally)
     if noun.countable:
         text = f"{tally.count:,} {noun.one if tally.count == 1 else noun.many} {verb}"
     else:
@@ -220,12 +222,13 @@ def _found(tally: Tally, pixel_size: Optional[float], lines: int) -> str:
     return ", ".join(part for part in (text, main, some) if part)
 
 
-def _verb(query: Query) -> str:
+def _verb(tally: Tally) -> str:
     """Return what happened to the object: "appeared", or "replaced trees" in an exchange."""
-    if not query.partners:
-        return _VERB.get(query.direction, "changed")
-    others = " or ".join(_Noun(noun).many for noun in query.partners)
-    return f"replaced {others}" if query.direction == APPEARED else f"replaced by {others}"
+    direction = tally.query.direction
+    if not tally.partners:
+        return _VERB.get(direction, "changed")
+    others = " or ".join(_Noun(noun).many for noun in tally.partners)
+    return f"replaced {others}" if direction == APPEARED else f"replaced by {others}"
 
 
 def _main_position(tally: Tally) -> str:

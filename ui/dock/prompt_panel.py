@@ -167,11 +167,8 @@ class PromptPanel(QWidget):
     def _leave_out(self, index: str) -> None:
         from ...engine.prompt import compose
 
-        if self._parse is None:
-            return
-        queries = list(self._parse.queries)
-        del queries[int(index)]
-        self.set_text(compose(queries))
+        if self._parse is not None:
+            self.set_text(compose(self._parse, {int(index)}))
 
     def _understand(self) -> None:
         # Imported here: the dock must open even where the engine is damaged.

@@ -113,7 +113,8 @@ def test_answers_are_those_of_the_same_system_in_this_process(host: WorkerHost) 
 
 def test_queries_and_every_hint_arrive_as_they_were_sent(host: WorkerHost) -> None:
     queries = (Query("élan", APPEARED), Query("grass", REMOVED))
-    hints = Hints(competing=("grass", "bare ground"), coarse=True, sharp=True)
+    partners = (("grass", "trees"), ())
+    hints = Hints(("grass", "bare ground"), partners, coarse=True, sharp=True)
     default = Hints()
     for field in fields(Hints):
         assert getattr(hints, field.name) != getattr(default, field.name), field.name

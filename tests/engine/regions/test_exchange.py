@@ -38,12 +38,12 @@ def test_an_exchange_keeps_what_belongs_together(
     before[2:12, 12:18] = 2  # and some trees, which are not the most
     trees[12:18, 12:18] = 150  # less sure of trees than of roads
     trees[4:20, 22:30] = 180
-    queries = parse("trees replaced by roads").queries
-    case = Case(tmp_path, [trees, roads], queries)
+    parsed = parse("trees replaced by roads")
+    case = Case(tmp_path, [trees, roads], parsed.queries)
     maps = extraction.ClassMaps(case.raster("b.tif", before), case.raster("a.tif", after), NAMES)
     fitting = str(tmp_path / "fitting.tif")
     with RasterWriter(fitting, case.grid, 2, nodata=255) as writer:
-        summary = case.build(classes=maps, fitting=writer)
+        summary = case.build(classes=maps, partners=parsed.partners, fitting=writer)
         writer.commit()
     mask = case.values()
     assert summary.regions == 2
@@ -66,11 +66,11 @@ def test_an_exchange_keeps_what_belongs_together(
 
 def test_what_no_class_tells_is_not_bound() -> None:
     parsed, warnings = bind(parse("swimming pools replaced by roads"), NAMES)
-    assert [query.partners for query in parsed.queries] == [("roads",), ()]
+    assert parsed.partners == (("roads",), ())
     assert "which roads replaced swimming pools" in warnings[0]
     assert len(warnings) == 1
     same, warnings = bind(parse("trees replaced by roads"), NAMES)
-    assert same.queries == parse("trees replaced by roads").queries
+    assert same == parse("trees replaced by roads")
     assert warnings == ()
     assert len(bind(parse("houses replaced by buildings"), NAMES)[1]) == 2
     assert len(bind(parse("trees replaced by roads"), ())[1]) == 2

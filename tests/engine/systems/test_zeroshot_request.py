@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from osgeo import ogr
 
+import changescribe.engine as cs
 from changescribe.engine.cli import main
 from changescribe.engine.detect import pipeline
 from changescribe.engine.errors import InputError
@@ -82,6 +83,14 @@ def test_the_users_list_reaches_the_system_and_the_runs(
     assert answer["parse"]["explanation"].endswith("told apart from: grass, bare ground")
     assert answer["counts"] == {"total": 1, "buildings|appeared": 1}
     assert runs_row(out)["competing"] == "grass, bare ground"
+
+
+def test_scripts_give_the_list_as_an_option(
+    pair: tuple[str, str], asked: list[Hints], tmp_path: Path
+) -> None:
+    result = cs.detect(*pair, "buildings built", system="brightness", competing=["grass", "sand"])
+    assert {hints.competing for hints in asked} == {("grass", "sand")}
+    assert result.parse.hints.competing == ("grass", "sand")
 
 
 def test_the_systems_own_list_is_recorded_too(

@@ -201,9 +201,9 @@ def test_an_exchange() -> None:
     parsed = parse("trees replaced by houses and roads")
     trees, houses, roads = parsed.queries
     tallies = [
-        Tally(trees, 4, 12000.0, {"north": 12000.0}),
-        Tally(houses, 2, 900.0, {"centre": 500.0}),
-        Tally(roads),
+        Tally(trees, 4, 12000.0, {"north": 12000.0}, partners=parsed.partners[0]),
+        Tally(houses, 2, 900.0, {"centre": 500.0}, partners=parsed.partners[1]),
+        Tally(roads, partners=parsed.partners[2]),
     ]
     assert scene_caption(parsed, tallies, pixel_size=0.5) == (
         "Trees replaced by houses or roads in 4 places (1.2 ha), all in the north; "
