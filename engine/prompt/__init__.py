@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Text to queries: which objects, in which direction."""
+"""Text to queries: objects and the direction of their change."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reads the clauses of a prompt: a noun phrase, its verb, and what says where or when."""
+"""Reads the clauses of a prompt: a noun phrase, its verb, and places, times or sizes."""
 
 from __future__ import annotations
 
@@ -9,22 +9,27 @@ from typing import Optional
 
 from ..classes import class_of
 from ..lexicon.nouns import NOUN_COMPOUNDS
-from ..lexicon.small_words import ANYTHING, EMPTY, FILLER, NEGATIONS, PLACE, QUALITIES
+from ..lexicon.small_words import AND, ANYTHING, EMPTY, FILLER, NEGATIONS, PLACE, QUALITIES
 from ..lexicon.verbs import EVENT_WORDS, EVENT_WORDS_ALONE, WEAK
 from ..lexicon.verbs import PROMPT_VERBS as VERBS
 from ..request import CHANGED, Query
 
 #: A word, with hyphens and apostrophes.
 WORD = re.compile(r"[^\W_][\w'.-]*")
-_SEPARATOR = re.compile(r"\s*(?:[,;/+&|]|\band\b|\bor\b|\bplus\b|\bthen\b)\s*")
+_SEPARATOR = re.compile(rf"\s*(?:[,;/+&|]|\b(?:{'|'.join(sorted(AND))})\b)\s*")
 _COMPARATIVE = re.compile(r"\w+er|more|less")
 
 
 @dataclass
 class Clause:
-    """Noun phrase ("" for none), direction, whether the verb stood first, events queries.
+    """One clause.
 
-    ``placed``: it ends in saying where, when or how large.
+    Attributes:
+        noun: noun phrase; "" if there is none.
+        direction: of its verb; None without a verb.
+        verb_first: whether the verb comes before the noun.
+        events: queries of a word such as "urbanisation".
+        placed: whether it ends in a place, time or size.
     """
 
     noun: str
@@ -34,22 +39,22 @@ class Clause:
     placed: bool = False
 
 
-def read_clauses(text: str, aside: list[str]) -> list[Clause]:
-    """Read the clauses; one that goes on saying where ("and in the forest") is set aside."""
+def read_clauses(text: str, ignored: list[str]) -> list[Clause]:
+    """Read the clauses; one that adds a place ("and in the forest") goes to ``ignored``."""
     clauses: list[Clause] = []
     for part in (part for part in _SEPARATOR.split(text) if part.strip()):
         words = part.split()
         placed = bool(clauses) and clauses[-1].placed
         if placed and (words[0] in PLACE or words[0] == "the") and not set(words) & set(VERBS):
-            aside.append(part)
+            ignored.append(part)
         else:
-            clauses.append(_clause(part, aside))
+            clauses.append(_clause(part, ignored))
     return clauses
 
 
-def nouns_of(text: str, aside: list[str]) -> list[str]:
-    """Return the nouns of a part of a prompt; where and when is added to ``aside``."""
-    clauses = read_clauses(without_unwanted(text, aside), aside)
+def nouns_of(text: str, ignored: list[str]) -> list[str]:
+    """Return the nouns of a part of a prompt; places and times are added to ``ignored``."""
+    clauses = read_clauses(without_negated(text, ignored), ignored)
     return [noun for clause in clauses for noun in names_of(clause)]
 
 
@@ -58,8 +63,8 @@ def names_of(clause: Clause) -> list[str]:
     return [clause.noun] if clause.noun else [query.object for query in clause.events]
 
 
-def without_unwanted(clean: str, aside: list[str]) -> str:
-    """Leave out what a negation says is not wanted, up to the next comma."""
+def without_negated(clean: str, ignored: list[str]) -> str:
+    """Leave out what follows a negation, up to the next comma; it is added to ``ignored``."""
     kept = []
     for part in re.split(r"\s*[,;]\s*", clean):
         words = part.split()
@@ -68,13 +73,13 @@ def without_unwanted(clean: str, aside: list[str]) -> str:
             kept.append(part)
         elif any(word not in FILLER and word not in VERBS for word in words[at + 1 :]):
             kept.append(" ".join(words[:at]))  # "roads built but not sheds" keeps the roads
-            aside.append(" ".join(words[at:]))
+            ignored.append(" ".join(words[at:]))
         # else "roads not built": the whole clause is negated
     return ", ".join(part for part in kept if part.strip())
 
 
-def _clause(part: str, aside: list[str]) -> Clause:
-    """Read a clause; where, when and beside what it happened is added to ``aside``."""
+def _clause(part: str, ignored: list[str]) -> Clause:
+    """Read a clause; places, times and sizes are added to ``ignored``."""
     words = _compounds([word.rstrip(".'-") for word in WORD.findall(part)])
     content = _content(words)
     noun: list[str] = []
@@ -92,22 +97,22 @@ def _clause(part: str, aside: list[str]) -> Clause:
         elif word in VERBS:
             verbs.append(word)
             verb_first = verb_first or not noun
-            aside += _finished(qualifier)
+            ignored += _finished(qualifier)
         elif word in ("of", "with"):
             link = word if noun else ""
         elif word in QUALITIES or word.isdigit():
-            aside.append(word)
+            ignored.append(word)
         elif word in FILLER or word in PLACE or word in ANYTHING:
             continue
         else:
             noun += [link, word] if link else [word]
             link = ""
     placed = bool(qualifier)
-    aside += _finished(qualifier)
-    # "urban sprawl", "flooding of fields": the event word says it all.
+    ignored += _finished(qualifier)
+    # "urban sprawl", "flooding of fields": the noun adds nothing.
     phrase = "" if events else " ".join(noun)
     if phrase and all(word in EMPTY or _is_letter(word) for word in noun):
-        aside.append(phrase)
+        ignored.append(phrase)
         phrase = ""
     if phrase and {"flooded", "inundated"} & set(verbs):
         land_cover = class_of(phrase)
@@ -116,13 +121,13 @@ def _clause(part: str, aside: list[str]) -> Clause:
 
 
 def _content(words: list[str]) -> list[str]:
-    """Return the words that say what and how, without where and when."""
+    """Return the words for object and change, without places and times."""
     place = next((i for i, word in enumerate(words) if word in PLACE and i > 0), len(words))
     return [w for w in words[:place] if w not in FILLER and w not in WEAK and w not in QUALITIES]
 
 
 def _opens_qualifier(words: list[str], index: int, named: bool) -> bool:
-    """Tell whether from here on the clause says where, when or how large."""
+    """Whether a place, time or size begins here."""
     following = words[index + 1] if index + 1 < len(words) else ""
     if following == "than" and _COMPARATIVE.fullmatch(words[index]):
         return True
@@ -130,7 +135,7 @@ def _opens_qualifier(words: list[str], index: int, named: bool) -> bool:
 
 
 def _is_main_verb(words: list[str], index: int) -> bool:
-    """Tell a clause's verb ("trees along the river cleared") from "near the cleared forest"."""
+    """Whether a verb is the clause's: "trees along the river cleared", but not "near new roads"."""
     if words[index] not in VERBS:
         return False
     rest = [word for word in words[index + 1 :] if word not in FILLER and word not in VERBS]
@@ -138,13 +143,13 @@ def _is_main_verb(words: list[str], index: int) -> bool:
 
 
 def _finished(qualifier: list[str]) -> list[str]:
-    """Return a qualifier as one text, if it says anything, and empty it."""
-    says = any(word not in FILLER and word not in PLACE for word in qualifier)
+    """Empty a qualifier and return it as one text, unless it has only small words."""
+    has_content = any(word not in FILLER and word not in PLACE for word in qualifier)
     while qualifier and qualifier[-1] in FILLER:
         qualifier.pop()
     text = " ".join(qualifier)
     qualifier.clear()
-    return [text] if says else []
+    return [text] if has_content else []
 
 
 def _is_letter(word: str) -> bool:
@@ -152,7 +157,7 @@ def _is_letter(word: str) -> bool:
 
 
 def _compounds(words: list[str]) -> list[str]:
-    """Join words that are one noun though one looks like a verb; part "tree-felling"."""
+    """Join "building site", of which one word looks like a verb; split "tree-felling"."""
     joined: list[str] = []
     for word in words:
         pieces = word.split("-")
@@ -172,6 +177,6 @@ def _compounds(words: list[str]) -> list[str]:
 
 
 def _strongest(verbs: list[str]) -> Optional[str]:
-    """Rank verbs: what happened outranks "new", and both outrank "changed"."""
+    """Return the direction of the strongest verb: "demolished" before "new" before "changed"."""
     ranked = [(VERBS[verb] != CHANGED, verb not in WEAK, i) for i, verb in enumerate(verbs)]
     return VERBS[verbs[max(ranked)[2]]] if ranked else None

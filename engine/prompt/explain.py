@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Queries to text: what was understood of a prompt, in words for the user."""
+"""Queries to text: shows the user how a prompt was understood."""
 
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from ..messages import Text
 from ..request import APPEARED, REMOVED, ParsedPrompt
+from .texts import PromptTexts
 
 
 class BoundQuery(NamedTuple):
@@ -17,26 +19,26 @@ class BoundQuery(NamedTuple):
     partners: tuple[str, ...] = ()
 
 
-def explain(queries: Sequence[BoundQuery]) -> str:
+def explain(queries: Sequence[BoundQuery]) -> Text:
     """Return one line for the user: ``"looks for: roads, appeared; trees, removed"``.
 
-    Of an exchange it begins with "buildings replaced trees"; what appeared in the place of
-    something is listed as "buildings, appeared on former forest".
+    An exchange comes first, as "buildings replaced trees". What appeared in place of something
+    reads "buildings, appeared on former forest".
     """
-    said, bound = [], set()
-    for gone, come in _bonds(queries):
-        if gone and come:
-            said.append(f"{_names(come)} replaced {_names(gone)}")
-            bound.update((*gone, *come))
-    listed = "; ".join(
-        f"{query.object}, {query.direction}{'' if query in bound else _former(query)}"
-        for query in queries
-    )
-    return f"looks for: {', '.join(said)} ({listed})" if said else f"looks for: {listed}"
+    exchanges: list[str] = []
+    bound: set[BoundQuery] = set()
+    for gone, came in _bonds(queries):
+        if gone and came:
+            exchanges.append(PromptTexts.exchange(came=_names(came), gone=_names(gone)))
+            bound.update((*gone, *came))
+    listed = "; ".join(_listed(query, query in bound) for query in queries)
+    if exchanges:
+        listed = PromptTexts.with_details(what=", ".join(exchanges), details=listed)
+    return PromptTexts.looks_for(what=listed)
 
 
 def compose(parsed: ParsedPrompt, without: Container[int] = ()) -> str:
-    """Return a prompt that is read as the same queries, "" for none: the inverse of the parser.
+    """Return a prompt that the parser reads as the same queries; "" if there are none.
 
     Args:
         parsed: a prompt.
@@ -48,48 +50,56 @@ def compose(parsed: ParsedPrompt, without: Container[int] = ()) -> str:
         if index not in without
     ]
     parts = []
-    for gone, come in _bonds(queries):
-        if gone and come:
-            parts.append(f"{_names(gone)} replaced by {_names(come)}")
+    for gone, came in _bonds(queries):
+        if gone and came:
+            parts.append(f"{_names(gone)} replaced by {_names(came)}")
         else:
-            parts += [
-                f"{query.object} {query.direction}{_former(query)}" for query in (*gone, *come)
-            ]
+            for query in (*gone, *came):
+                former = _former(query)
+                on_former = f" on former {former}" if former else ""
+                parts.append(f"{query.object} {query.direction}{on_former}")
     return ", ".join(parts)
 
 
-def notes(parsed: ParsedPrompt) -> tuple[str, ...]:
-    """Return warnings for the user about what a prompt says and nobody acts upon."""
+def notes(parsed: ParsedPrompt) -> tuple[Text, ...]:
+    """Return warnings about ignored parts and misspelt words of a prompt."""
     found = []
     if parsed.unused:
-        found.append(
-            f"Not used of the prompt: {'; '.join(parsed.unused)}. The area analysed says where, "
-            "the minimum area how large, and the layers when."
-        )
+        found.append(PromptTexts.ignored(parts="; ".join(parsed.unused)))
     if parsed.suggestion:
-        found.append(f'Did you mean "{parsed.suggestion}"?')
+        found.append(PromptTexts.did_you_mean(prompt=parsed.suggestion))
     return tuple(found)
 
 
-def line_of(parsed: ParsedPrompt, explanation: str) -> str:
-    """Return the explanation with all that the user should know of the prompt."""
+def line_of(parsed: ParsedPrompt, explanation: Text) -> Text:
+    """Return the explanation with everything else that the user should know of the prompt."""
+    line = explanation
     if parsed.unused:
-        explanation += f" (not used: {'; '.join(parsed.unused)})"
+        line = PromptTexts.with_ignored(line=line, parts="; ".join(parsed.unused))
     if parsed.english:
-        explanation += f' (read as "{parsed.english}")'
+        line = PromptTexts.with_english(line=line, english=parsed.english)
     if parsed.suggestion:
-        explanation += f' - did you mean "{parsed.suggestion}"?'
-    return explanation
+        line = PromptTexts.with_suggestion(line=line, prompt=parsed.suggestion)
+    return line
+
+
+def _listed(query: BoundQuery, bound: bool) -> Text:
+    former = "" if bound else _former(query)
+    if former:
+        return PromptTexts.query_on_former(
+            object=query.object, direction=query.direction, former=former
+        )
+    return PromptTexts.query(object=query.object, direction=query.direction)
 
 
 def _bonds(
     queries: Sequence[BoundQuery],
 ) -> Iterator[tuple[list[BoundQuery], list[BoundQuery]]]:
-    """Yield what went and what came in its place, together; of all else one query at a time."""
+    """Yield what went with what came in its place; other queries one at a time."""
     rest = list(queries)
     while rest:
         first = rest[0]
-        others = [query for query in rest if _belong(first, query)]
+        others = [query for query in rest if _exchanged(first, query)]
         same = [first]
         if others:
             same = [
@@ -100,8 +110,8 @@ def _bonds(
         yield (same, others) if first.direction == REMOVED else (others, same)
 
 
-def _belong(one: BoundQuery, other: BoundQuery) -> bool:
-    """Tell whether each of two queries is what the other was, or became."""
+def _exchanged(one: BoundQuery, other: BoundQuery) -> bool:
+    """Whether one of two queries replaced the other."""
     return (
         one.direction != other.direction
         and one.object in other.partners
@@ -110,8 +120,7 @@ def _belong(one: BoundQuery, other: BoundQuery) -> bool:
 
 
 def _former(query: BoundQuery) -> str:
-    came = query.partners and query.direction == APPEARED
-    return f" on former {' and '.join(query.partners)}" if came else ""
+    return " and ".join(query.partners) if query.direction == APPEARED else ""
 
 
 def _names(queries: Iterable[BoundQuery]) -> str:

@@ -1,27 +1,24 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Text to queries: what was asked for, as (object, direction) pairs.
+"""Text to queries: (object, direction) pairs.
 
-The grammar is small and generous. A prompt is cut into clauses (commas, "and",
-"or"). A clause is a noun phrase with a verb on either side, a noun phrase alone,
-which takes the verb of its neighbours ("roads and buildings built", "new roads
-and buildings"), or a verb alone, which goes to the nouns before it ("roads built
-or removed"). "X replaced by Y" and its kin are X removed and Y appeared, each where the
-other is.
+A prompt is cut into clauses (commas, "and", "or"). A clause is a noun phrase with a verb on
+either side; a noun phrase alone, which takes the verb of its neighbours ("roads and buildings
+built", "new roads and buildings"); or a verb alone, which goes to the nouns before it ("roads
+built or removed"). "X replaced by Y" is X removed and Y appeared, each in the place of the other.
 
 Decisions that are not obvious:
 
-- Nothing is corrected. A misspelt noun is passed on as it is written and shown in
-  the parse, where the user sees it; a misspelt verb becomes part of the noun. Where one
-  letter makes it a word that is understood, the prompt that may have been meant is suggested.
-- The usual words of German, French, Spanish and Portuguese are put into English first.
+- Nothing is corrected. A misspelt noun is passed on as written and shown in the explanation; a
+  misspelt verb becomes part of the noun. Where one letter makes the difference, the prompt that
+  may have been meant is suggested.
+- The usual words of some other languages are translated into English first.
 - "Houses on former forest" are houses that appeared and whose ground was forest; "houses on
-  grass" are houses, and "on grass" is set aside.
-- A negation ("no roads", "buildings but not sheds") names what is *not* wanted,
-  up to the next comma: that is left out. A prompt with nothing else is an error, but
-  "everything except water" is every class without water.
-- Where something happened, when and how large it is ("along the river", "since 2015",
-  "larger than 1 ha") is set aside and told: the area analysed says where, the layers
-  when, the minimum area how large.
+  grass" are houses, and "on grass" is ignored.
+- A negation ("no roads", "buildings but not sheds") names what is *not* wanted, up to the next
+  comma, and is left out. A prompt with nothing else is an error, but "everything except water" is
+  every class without water.
+- Place, time and size ("along the river", "since 2015", "larger than 1 ha") are ignored, and the
+  user is warned: the area analysed, the layers and the minimum area set them.
 - "Flooded fields" are water that appeared, not fields.
 """
 
@@ -37,16 +34,16 @@ from ..errors import InputError
 from ..lexicon.nouns import GROUPS
 from ..lexicon.small_words import ANYTHING, BESIDE, FILLER, NEGATIONS, PLACE, PRONOUNS
 from ..lexicon.verbs import PROMPT_VERBS as VERBS
+from ..messages import Text
 from ..request import APPEARED, CHANGED, REMOVED, Hints, ParsedPrompt, Query
-from .clauses import WORD, Clause, names_of, nouns_of, read_clauses, without_unwanted
+from .clauses import WORD, Clause, names_of, nouns_of, read_clauses, without_negated
 from .explain import BoundQuery, compose, explain, line_of, notes
 from .languages import in_english
 from .patterns import ASIDES, EXCHANGES, FORMERLY, REPLACING, REWRITES, WHERE
+from .texts import PromptTexts
 from .typos import suggestion
 
-__all__ = ["EXAMPLES", "compose", "explain", "notes", "parse", "resolve"]
-
-EXAMPLES = ("roads built", "buildings demolished", "trees cleared", "grass replaced by buildings")
+__all__ = ["compose", "explain", "notes", "parse", "resolve"]
 
 _EXCEPTION = re.compile(
     r"^(.*?)[\s,]*\b(?:except(?:\s+for)?|excluding|excl|without|ignoring|ignore|not)\s+(.+)$"
@@ -58,87 +55,75 @@ def parse(text: str) -> ParsedPrompt:
     """Read a prompt.
 
     Args:
-        text: what the user typed, in English; of a few other languages the usual words.
+        text: what the user typed, in English or in the usual words of another language.
 
     Returns:
         The queries in the order of the prompt, without duplicates; or ``anything``.
 
     Raises:
-        InputError: the prompt is empty, or names nothing that could be looked for.
+        InputError: the prompt is empty or names no object.
     """
     english = in_english(text)
     clean = _normalise(english or text)
     if not WORD.search(clean):
-        raise _error("The prompt is empty.")
-    rest, aside = _without_asides(clean)
+        raise InputError(PromptTexts.empty())
+    rest, ignored = _without_asides(clean)
     meant = "" if english else suggestion(clean)
     parsed = ParsedPrompt(text, (), suggestion=meant, english=english)
-    anything = _anything(rest, aside)
+    anything = _anything(rest, ignored)
     if anything is not None:
-        parsed = replace(parsed, anything=True, unused=_in_order(aside, clean))
-        return replace(parsed, explanation=line_of(parsed, f"looks for: {anything}"))
-    bound = list(dict.fromkeys(_read(rest, aside)))
+        parsed = replace(parsed, anything=True, unused=_in_order(ignored, clean))
+        line = PromptTexts.looks_for(what=anything.text)
+        return replace(parsed, explanation=line_of(parsed, line))
+    bound = list(dict.fromkeys(_read(rest, ignored)))
     if not bound:
-        hint = f'Did you mean "{meant}"?' if meant else _hint()
-        raise InputError(f'The prompt "{text.strip()}" does not say what to look for.', hint)
+        hint = PromptTexts.did_you_mean(prompt=meant) if meant else None
+        raise InputError(PromptTexts.no_object(hint=hint, prompt=text.strip()))
     queries = tuple(Query(query.object, query.direction) for query in bound)
-    unused = _in_order([part for part in aside if _matters(part, queries)], clean)
+    unused = _in_order([part for part in ignored if _matters(part, queries)], clean)
     partners = tuple(query.partners for query in bound)
-    parsed = replace(
-        parsed,
-        queries=queries,
-        unused=unused,
-        hints=Hints(partners=partners if any(partners) else ()),
-    )
+    hints = Hints(partners=partners if any(partners) else ())
+    parsed = replace(parsed, queries=queries, unused=unused, hints=hints)
     return replace(parsed, explanation=line_of(parsed, explain(bound)))
 
 
 def resolve(
     parsed: ParsedPrompt, class_plurals: Sequence[str], directed: bool = True
 ) -> ParsedPrompt:
-    """Put a system's classes in the place of "anything".
+    """Replace "anything" by a system's classes.
 
     Args:
         parsed: a parsed prompt.
-        class_plurals: names of the classes that the system knows, as used in captions.
-        directed: whether the system tells what appeared from what was removed.
+        class_plurals: names of the system's classes, as used in captions.
+        directed: whether the system distinguishes what appeared from what was removed.
 
     Returns:
-        ``parsed`` itself unless it asks for anything; else a query for each class and
-        direction (one direction for prompts such as "what was built?", and none for a system
-        that knows none).
+        ``parsed`` itself unless it means anything; else a query per class and direction: one
+        direction for prompts such as "what was built?", and "changed" for a system without
+        directions.
 
     Raises:
-        InputError: the prompt asks for anything, and the system knows no classes, or the prompt
-            leaves none of them.
+        InputError: the prompt means anything, and the system has no classes or the prompt
+            excludes all of them.
     """
     if not parsed.anything:
         return parsed
     if not class_plurals:
-        raise InputError(
-            "This system has no classes of its own, so it cannot look for any change.", _hint()
-        )
+        raise InputError(PromptTexts.no_classes())
     anything = _anything(_without_asides(_normalise(parsed.english or parsed.text))[0], [])
+    if anything is None:
+        raise ValueError(f'The prompt "{parsed.text}" does not mean anything at all.')
     names = [name for name in class_plurals if _class_name(name) not in anything.without]
     if not names:
         raise InputError(
-            f'The prompt "{parsed.text.strip()}" leaves nothing to look for.',
-            f"This system knows {', '.join(class_plurals)}.",
+            PromptTexts.nothing_left(prompt=parsed.text.strip(), classes=", ".join(class_plurals))
         )
     either = directed and anything.direction == CHANGED
     ways = (APPEARED, REMOVED) if either else (anything.direction,)
     queries = tuple(Query(name, way) for name in names for way in ways)
-    listed = f"looks for: {anything} ({', '.join(names)})"
-    return replace(parsed, queries=queries, explanation=line_of(parsed, listed))
-
-
-def _hint() -> str:
-    quoted = ", ".join(f'"{example}"' for example in EXAMPLES)
-    return f'Say what changed and how, such as {quoted} or "anything changed".'
-
-
-def _error(message: str) -> InputError:
-    return InputError(message, _hint())
+    listed = PromptTexts.with_details(what=anything.text, details=", ".join(names))
+    line = PromptTexts.looks_for(what=listed)
+    return replace(parsed, queries=queries, explanation=line_of(parsed, line))
 
 
 def _normalise(text: str) -> str:
@@ -155,61 +140,69 @@ def _normalise(text: str) -> str:
 
 
 def _without_asides(clean: str) -> tuple[str, list[str]]:
-    """Part the prompt from what it says of size, time and compass directions."""
-    aside: list[str] = []
+    """Split the prompt from its sizes, times and compass directions."""
+    ignored: list[str] = []
     for pattern in ASIDES:
-        aside += [" ".join(match.group().split()) for match in pattern.finditer(clean)]
+        ignored += [" ".join(match.group().split()) for match in pattern.finditer(clean)]
         clean = re.sub(r"^\s*of\s|(?<=,)\s*of\s", " ", pattern.sub(" ", clean))
-    return " ".join(clean.split()).strip(" ,;"), aside
+    return " ".join(clean.split()).strip(" ,;"), ignored
 
 
-def _in_order(aside: Sequence[str], clean: str) -> tuple[str, ...]:
+def _in_order(ignored: Sequence[str], clean: str) -> tuple[str, ...]:
     """Return parts of the prompt without duplicates, in its order."""
-    return tuple(sorted(dict.fromkeys(aside), key=clean.find))
+    return tuple(sorted(dict.fromkeys(ignored), key=clean.find))
 
 
-def _matters(aside: str, queries: Sequence[Query]) -> bool:
-    """Tell whether leaving out a part of the prompt can change what is found.
+def _matters(part: str, queries: Sequence[Query]) -> bool:
+    """Whether ignoring a part of the prompt can change what is found.
 
-    "Roads, no buildings" looks for roads; "houses, no sheds" finds sheds too, since the model
-    knows them as buildings.
+    In "roads, no buildings" it cannot; "houses, no sheds" finds sheds too, which are buildings to
+    the model.
     """
-    words = aside.split()
-    if words[0] not in NEGATIONS or any(character.isdigit() for character in aside):
+    words = part.split()
+    if words[0] not in NEGATIONS or any(character.isdigit() for character in part):
         return True
     kinds = [class_of(noun) for noun in nouns_of(" ".join(words[1:]), [])]
-    wanted = [class_of(query.object) for query in queries]
-    return any(kind is None or kind in wanted for kind in kinds)
+    kept = [class_of(query.object) for query in queries]
+    return any(kind is None or kind in kept for kind in kinds)
 
 
 @dataclass(frozen=True)
 class _Anything:
-    """Any change at all, in one direction or both ("changed"), but not of these classes."""
+    """Any change, in one direction or both ("changed"), except of the classes ``without``."""
 
     direction: str
     without: tuple[str, ...] = ()
     named: str = ""
 
-    def __str__(self) -> str:
-        words = "any change" if self.direction == CHANGED else f"anything, {self.direction}"
-        return f"{words}, except {self.named}" if self.named else words
+    @property
+    def text(self) -> Text:
+        """For the user."""
+        what = PromptTexts.any_change()
+        if self.direction != CHANGED:
+            what = PromptTexts.anything(direction=self.direction)
+        if not self.named:
+            return what
+        return PromptTexts.anything_except(anything=what, classes=self.named)
 
 
-def _anything(clean: str, aside: list[str]) -> Optional[_Anything]:
-    """Tell whether anything at all was asked for; None for a real target.
+def _anything(clean: str, ignored: list[str]) -> Optional[_Anything]:
+    """Read a prompt for any change; None if it names an object.
 
-    Where it was asked for, and what cannot be left out, is added to ``aside``.
+    Places and exceptions that cannot be excluded are added to ``ignored``.
     """
     match = _EXCEPTION.match(clean)
     if match is None or match.group(1).split()[-1:] == ["nothing"]:
-        direction = _any_direction(clean, aside)
+        direction = _any_direction(clean, ignored)
         return None if direction is None else _Anything(direction)
-    direction = _any_direction(match.group(1), aside)
+    direction = _any_direction(match.group(1), ignored)
     if direction is None:
         return None
-    nouns = [noun for name in nouns_of(match.group(2), aside) for noun in GROUPS.get(name, (name,))]
+    nouns = [
+        noun for name in nouns_of(match.group(2), ignored) for noun in GROUPS.get(name, (name,))
+    ]
     known = [noun for noun in nouns if class_of(noun) is not None]
-    aside += [f"except {noun}" for noun in nouns if noun not in known]
+    ignored += [f"except {noun}" for noun in nouns if noun not in known]
     return _Anything(direction, tuple(_class_name(n) for n in known), " and ".join(known))
 
 
@@ -218,18 +211,18 @@ def _class_name(noun: str) -> str:
     return noun if land_cover is None else land_cover.name
 
 
-def _any_direction(clean: str, aside: list[str]) -> Optional[str]:
-    """Return the direction in which anything at all was asked for; None for a real target."""
+def _any_direction(clean: str, ignored: list[str]) -> Optional[str]:
+    """Return the direction of a prompt for any change; None if it names an object."""
     words = WORD.findall(clean)
     if NEGATIONS & set(words):
         return None
-    asks = bool(PRONOUNS & set(words)) or (bool(words) and set(words) <= ANYTHING)
+    general = bool(PRONOUNS & set(words)) or (bool(words) and set(words) <= ANYTHING)
     found: list[str] = []
     for index, word in enumerate(words):
         if word in FILLER or word in ANYTHING:
             continue
-        if word in PLACE and asks and found and (found[-1] != CHANGED or word in BESIDE):
-            aside.append(" ".join(words[index:]))  # "what was built in the forest?"
+        if word in PLACE and general and found and (found[-1] != CHANGED or word in BESIDE):
+            ignored.append(" ".join(words[index:]))  # "what was built in the forest?"
             break
         if word not in VERBS:
             if word not in PLACE:
@@ -237,35 +230,35 @@ def _any_direction(clean: str, aside: list[str]) -> Optional[str]:
             continue
         found.append(VERBS[word])
     directed = {direction for direction in found if direction != CHANGED}
-    if asks and len(directed) == 1:
+    if general and len(directed) == 1:
         return directed.pop()
     # "built" alone says nothing; "changes" and "everything" do.
-    return CHANGED if (found and not directed) or asks else None
+    return CHANGED if (found and not directed) or general else None
 
 
-def _read(clean: str, aside: list[str]) -> list[BoundQuery]:
-    """Read the queries; what none of them says is added to ``aside``."""
+def _read(clean: str, ignored: list[str]) -> list[BoundQuery]:
+    """Read the queries; ignored parts are added to ``ignored``."""
     parts = [part for part in re.split(r"\s*[,;]\s*", clean) if part]
     whole = [bool(_bound(part, [])) or _is_whole(part) for part in parts]
     if len(parts) > 1 and all(whole) and any(_bound(part, []) for part in parts):
-        return [query for part in parts for query in _read(part, aside)]
-    bound = _bound(clean, aside)
+        return [query for part in parts for query in _read(part, ignored)]
+    bound = _bound(clean, ignored)
     if bound:
         return bound
-    clauses = read_clauses(without_unwanted(clean, aside), aside)
+    clauses = read_clauses(without_negated(clean, ignored), ignored)
     return [BoundQuery(query.object, query.direction) for query in _distribute(clauses)]
 
 
 def _is_whole(part: str) -> bool:
-    """Tell a clause with noun and verb, or a negation, from a noun that needs its neighbours."""
+    """Whether a clause has noun and verb or a negation, and so needs no neighbours."""
     words = part.split()
     if words[0] in NEGATIONS:
         return True
     return any(c.events or (c.noun and c.direction) for c in read_clauses(part, []))
 
 
-def _bound(clean: str, aside: list[str]) -> list[BoundQuery]:
-    """Read "X replaced by Y", "Y replacing X", "X -> Y", "Y on former X"; else nothing."""
+def _bound(clean: str, ignored: list[str]) -> list[BoundQuery]:
+    """Read "X replaced by Y", "Y replacing X", "X -> Y" and "Y on former X"."""
     for pattern, swapped in ((EXCHANGES, False), (REPLACING, True)):
         match = pattern.search(clean)
         if match is not None:
@@ -275,13 +268,13 @@ def _bound(clean: str, aside: list[str]) -> list[BoundQuery]:
             gone_nouns = nouns_of(re.sub(r"^from\s", "", gone), extra)
             come_nouns = nouns_of(come, extra)
             if come_nouns and (gone_nouns or not swapped):  # "replaced roofs" is no exchange
-                aside += extra
+                ignored += extra
                 return _exchanged(gone_nouns, come_nouns)
-    return _formerly(clean, aside) or _bare_exchange(clean, aside)
+    return _formerly(clean, ignored) or _bare_exchange(clean, ignored)
 
 
-def _bare_exchange(clean: str, aside: list[str]) -> list[BoundQuery]:
-    """Read "from X to Y", "X to Y"; but "the road to the airport" is a road."""
+def _bare_exchange(clean: str, ignored: list[str]) -> list[BoundQuery]:
+    """Read "from X to Y" and "X to Y", but not "the road to the airport"."""
     match = _BARE_EXCHANGE.match(clean)
     if match is None or any(VERBS.get(word, CHANGED) != CHANGED for word in clean.split()):
         return []
@@ -292,40 +285,41 @@ def _bare_exchange(clean: str, aside: list[str]) -> list[BoundQuery]:
         return []
     if leads and is_line(gone[-1]) and not clean.startswith("from "):
         return []
-    aside += extra
+    ignored += extra
     return _exchanged(gone, come)
 
 
-def _formerly(clean: str, aside: list[str]) -> list[BoundQuery]:
-    """Read "Y on former X", "Y where X was cleared": Y that appeared on what was X."""
+def _formerly(clean: str, ignored: list[str]) -> list[BoundQuery]:
+    """Read "Y on former X" and "Y where X was cleared": Y that appeared where X was."""
     match = FORMERLY.search(clean)
-    sides = (clean[: match.start()], clean[match.end() :]) if match is not None else None
-    if sides is None:
+    if match is not None:
+        came, former = clean[: match.start()], clean[match.end() :]
+    else:
         match = WHERE.match(clean)
-        sides = match.groups() if match is not None else None
-    if sides is None:
-        return []
+        if match is None:
+            return []
+        came, former = match.groups()
     extra: list[str] = []
-    clauses = read_clauses(without_unwanted(sides[0], extra), extra)
-    was = nouns_of(sides[1], extra)
+    clauses = read_clauses(without_negated(came, extra), extra)
+    was = nouns_of(former, extra)
     if not was or any(clause.direction == REMOVED for clause in clauses):
         return []
     nouns = [noun for clause in clauses for noun in names_of(clause)]
     if nouns:
-        aside += extra
+        ignored += extra
     return [BoundQuery(noun, APPEARED, tuple(was)) for noun in nouns]
 
 
 def _exchanged(gone: Sequence[str], come: Sequence[str]) -> list[BoundQuery]:
-    """Return what went and what came, each bound to the other."""
+    """Return queries of both sides of an exchange, each with the other as partner."""
     removed = [BoundQuery(noun, REMOVED, tuple(come)) for noun in gone]
     return removed + [BoundQuery(noun, APPEARED, tuple(gone)) for noun in come]
 
 
 def _distribute(clauses: list[Clause]) -> list[Query]:
-    """Give every noun its verb, and a verb that stands alone the nouns before it."""
+    """Assign verbs to nouns; a verb alone goes to the nouns before it."""
     queries: list[Query] = []
-    group: list[str] = []  # nouns that a verb alone would go to
+    group: list[str] = []  # nouns for a verb alone
     pending: list[str] = []  # verbs alone before any noun: "built and demolished roads"
     for index, clause in enumerate(clauses):
         queries.extend(clause.events)
@@ -346,7 +340,7 @@ def _distribute(clauses: list[Clause]) -> list[Query]:
 
 
 def _borrowed(clauses: list[Clause], index: int) -> str:
-    """Direction for a noun without verb: of the verb after it, else of the one before it."""
+    """Return the direction of a noun without a verb: of the next verb, else of the last one."""
     for clause in clauses[index + 1 :]:
         if clause.direction is not None:
             if not clause.verb_first or not clause.noun:

@@ -264,7 +264,7 @@ def test_anything(text: str) -> None:
     assert resolve(parsed, ["roads", "trees"]).queries == _expected("*roads *trees")
 
 
-def test_no_direction_is_put_into_the_mouth_of_a_system_that_knows_none() -> None:
+def test_a_system_without_directions_gets_changed() -> None:
     (query,) = resolve(parse("anything changed"), ["buildings"], directed=False).queries
     assert query == Query("buildings", "changed")
     (query,) = resolve(parse("what was built?"), ["buildings"], directed=False).queries
@@ -383,19 +383,20 @@ def test_targets_side_by_side_are_not_bound() -> None:
         ("houses with red roofs built", []),
     ],
 )
-def test_what_nobody_acts_upon_is_told(text: str, unused: list[str]) -> None:
+def test_what_is_ignored_is_reported(text: str, unused: list[str]) -> None:
     parsed = parse(text)
     assert list(parsed.unused) == unused
-    assert ("not used: " + "; ".join(unused) in parsed.explanation) == bool(unused)
+    assert ("ignored: " + "; ".join(unused) in parsed.explanation) == bool(unused)
     (*warning,) = notes(parsed)
     assert [part in warning[0] for part in unused] == [True] * len(unused)
     assert len(warning) == bool(unused)
+    assert all(text.startswith("Ignored in the prompt: ") for text in warning)
 
 
-def test_resolve_keeps_what_was_not_used() -> None:
+def test_resolve_keeps_what_is_ignored() -> None:
     parsed = resolve(parse("what was built in the north?"), ["roads", "trees"])
     assert parsed.explanation == (
-        "looks for: anything, appeared (roads, trees) (not used: in the north)"
+        "looks for: anything, appeared (roads, trees) (ignored: in the north)"
     )
     assert [query.direction for query in parsed.queries] == ["appeared", "appeared"]
 
@@ -465,5 +466,5 @@ def test_everything_except_all_is_nothing() -> None:
         resolve(parse("everything except roads"), ["roads"])
 
 
-def test_what_cannot_be_left_out_of_everything_is_told() -> None:
+def test_an_exception_that_cannot_be_excluded_is_reported() -> None:
     assert parse("everything except cars").unused == ("except cars",)

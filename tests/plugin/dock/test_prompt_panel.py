@@ -33,7 +33,7 @@ def test_an_exchange_in_words(desk):
 
 def test_what_is_not_used_is_told(desk):
     desk.dock.prompt.set_text("roads built near the river")
-    assert desk.dock.prompt.parse_label.text().endswith("(not used: near the river)")
+    assert desk.dock.prompt.parse_label.text().endswith("(ignored: near the river)")
     assert desk.dock.run.detect_button.isEnabled()
     desk.dock.prompt.set_text("x")
     assert "roads built" in desk.dock.prompt.parse_label.text()
