@@ -30,7 +30,7 @@ FILES = [
 MAX_README_LINES = 120
 _FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
-_COMMAND = re.compile(r"\bchangescribe(?: |\n +)([a-z][a-z-]*)(?: ([a-z][a-z-]*)\b(?![./=]))?")
+_COMMAND = re.compile(r"\bchangescribe\s+([a-z][a-z-]*)(?: ([a-z][a-z-]*)\b(?![./=]))?")
 each_file = pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 
 
@@ -61,18 +61,19 @@ def test_links_resolve(path: Path):
     assert broken == []
 
 
-def _code(text: str) -> str:
-    """Return fenced and indented blocks and `code` of a page."""
+def _code(text: str) -> list[str]:
+    """Return the fenced blocks, indented lines and `code` of a page."""
     indented = re.findall(r"^(?: {4}|\t).*$", text, re.MULTILINE)
-    inline = re.findall(r"`([^`\n]+)`", text)
-    return "\n".join([*_FENCE.findall(text), *indented, *inline])
+    inline = re.findall(r"`([^`]+)`", _FENCE.sub("", text))
+    return [*_FENCE.findall(text), *indented, *inline]
 
 
 @each_file
 def test_commands_exist(path: Path):
     commands = _parts(app._parser())
     wrong = []
-    for name, part in _COMMAND.findall(_code(_text(path))):
+    found = [match for code in _code(_text(path)) for match in _COMMAND.findall(code)]
+    for name, part in found:
         parts = _parts(commands[name]) if name in commands else {}
         if name not in commands or (part and parts and part not in parts):
             wrong.append(f"{name} {part}".strip())
