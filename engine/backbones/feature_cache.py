@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A frozen encoder that computes no image twice, for training on a slow computer."""
+"""A cache of the features of a frozen encoder, for training on slow computers."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from .vit import ViTTaps
 
 
 class FeatureCache:
-    """Answers for a frozen encoder, and keeps the features of every image that it has seen.
+    """Wraps a frozen encoder and caches its features by image.
 
-    It pays where the same crops come again and again, neither moved nor mirrored. It is no
-    module: what trains registers the encoder itself.
+    Useful if the same crops recur without shifts or flips. It is not a module; the network
+    registers the encoder itself.
 
     Args:
-        encoder: in evaluation mode, without gradient.
-        limit: bytes to keep; images that come later are computed each time.
+        encoder: in evaluation mode, without gradients.
+        limit: bytes to keep; once they are used up, further images are not cached.
     """
 
     def __init__(self, encoder: ViTTaps, limit: int) -> None:
@@ -29,24 +29,24 @@ class FeatureCache:
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> list[Tensor]:
-        """Return features of images (B, 3, H, W), rounded to half precision each time.
+        """Return features of images (B, 3, H, W), always rounded to half precision.
 
         Returns:
-            A map (B, C, h, w) per tap.
+            One map (B, C, h, w) per tap.
         """
         rows = [self._features(image) for image in images]
-        # First single: a CPU's autocast knows nothing of half precision.
+        # To single precision first: autocast on the CPU does not support half precision.
         return [
             torch.stack([one.float() for one in part]).to(images.device)
             for part in zip(*rows, strict=True)
         ]
 
     def _features(self, image: Tensor) -> list[Tensor]:
-        """Return features of an image (3, H, W) on the CPU, a map (C, h, w) per tap."""
+        """Return features of an image (3, H, W) on the CPU, one map (C, h, w) per tap."""
         key = hashlib.blake2b(image.cpu().numpy().tobytes()).digest()
         if key in self._kept:
             return self._kept[key]
-        # One by one: a batch of another size each time makes a CPU prepare itself anew.
+        # One by one: CPU kernels are prepared anew for every batch size.
         found = [part[0].half().cpu() for part in self._encoder(image[None])]
         size = sum(part.numel() * part.element_size() for part in found)
         if size <= self._left:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Frozen image encoders with four stages, by name: the foundation model, or what stands in."""
+"""Frozen image encoders with four stages, by name: SAM 2.1 or a substitute."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from .texts import BackbonesTexts
 
 
 class FrozenEncoder(nn.Module):
-    """An encoder that training leaves as it is: no gradient, no new batch statistics.
+    """An encoder without gradients and without updates of batch statistics.
 
     Args:
-        pyramid: with ``channels`` and, for images (B, 3, H, W), maps at strides 4 to 32; a map
-            at stride 2 before them is left out.
+        pyramid: module with ``channels`` that returns maps at strides 4 to 32 of images
+            (B, 3, H, W); a map at stride 2 before them is dropped.
     """
 
     def __init__(self, pyramid: nn.Module) -> None:
@@ -29,7 +29,7 @@ class FrozenEncoder(nn.Module):
         self.channels: tuple[int, ...] = tuple(pyramid.channels[-4:])
 
     def train(self, mode: bool = True) -> FrozenEncoder:
-        """Stay in evaluation mode, whatever is asked."""
+        """Stay in evaluation mode."""
         return super().train(False)
 
     @torch.no_grad()
@@ -50,8 +50,8 @@ def build(name: str, pretrained: bool = True, store: WeightsStore | None = None)
 
     Args:
         name: one of :func:`.names.encoders`, or :data:`.names.TINY`.
-        pretrained: False leaves the weights random, which is good for measuring only.
-        store: of the weights of SAM 2.1 or the ResNet; None is the usual place.
+        pretrained: False for random weights, which are only useful for measuring speed.
+        store: store of weights; None for the default store.
 
     Raises:
         InputError: there is no such encoder.
@@ -68,7 +68,7 @@ def build(name: str, pretrained: bool = True, store: WeightsStore | None = None)
     elif name == "mobilenet_v2":
         pyramid = mobilenet.build(name, pretrained)
     elif name == TINY:
-        # Frozen weights are not saved with what is trained: they are the same each time.
+        # Frozen weights are not saved with the trained ones, so they must be reproducible.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             pyramid = mobilenet.build(name)

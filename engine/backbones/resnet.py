@@ -14,7 +14,7 @@ from ..weights.store import WeightsStore
 from .mobilenet import IMAGENET_MEAN, IMAGENET_STD
 from .texts import BackbonesTexts
 
-#: Name -> channels of the five stages: stem, then layers 1 to 4.
+#: Channels of the five stages by name: stem, then layers 1 to 4.
 CHANNELS = {
     "resnet18": (64, 64, 128, 256, 512),
     "resnet34": (64, 64, 128, 256, 512),
@@ -27,18 +27,18 @@ class ResNetPyramid(nn.Module):
     """The trunk of a ResNet, returning one feature map per stage.
 
     Args:
-        name: one of :data:`CHANNELS`; ``"tiny"`` is a network of the same form for tests.
-        dilated: keep layers 3 and 4 at stride 8, with dilated convolutions in the place of
-            their strides; the weights are the same.
-        weights: file of torchvision's ImageNet weights; None leaves them random.
+        name: one of :data:`CHANNELS`; ``"tiny"`` is a small network for tests.
+        dilated: keep layers 3 and 4 at stride 8, with dilated instead of strided convolutions;
+            the weights are the same.
+        weights: file of torchvision's ImageNet weights; None for random weights.
 
     Attributes:
-        channels: of the five maps.
-        strides: of the five maps.
+        channels: channels of the five maps.
+        strides: strides of the five maps.
 
     Raises:
         InputError: there is no such network.
-        WeightsError: the file holds other weights.
+        WeightsError: the weights do not fit.
     """
 
     def __init__(
@@ -80,11 +80,11 @@ class ResNetPyramid(nn.Module):
 
 
 def imagenet_weights(name: str, store: WeightsStore | None = None) -> Path | None:
-    """Return the file of a network's ImageNet weights, as :class:`ResNetPyramid` takes it.
+    """Return the file of ImageNet weights for :class:`ResNetPyramid`; None if it needs none.
 
     Args:
-        name: one of :data:`CHANNELS`, or another backbone, which brings its own.
-        store: of the weights; None is the usual place.
+        name: one of :data:`CHANNELS`, or another backbone.
+        store: store of weights; None for the default store.
 
     Raises:
         WeightsError: the file is missing or damaged.
@@ -103,7 +103,7 @@ def _torchvision(name: str, weights: str | Path | None) -> nn.Module:
 
 
 def _tiny() -> nn.Module:
-    """Return modules named as torchvision's, of a few thousand parameters."""
+    """Return modules named like torchvision's, with a few thousand parameters."""
     network = nn.Module()
     stem, *widths = CHANNELS["tiny"]
     network.conv1 = nn.Conv2d(3, stem, 7, stride=2, padding=3, bias=False)
@@ -125,10 +125,10 @@ def _tiny() -> nn.Module:
 
 
 def _dilate(layer: nn.Module, dilation: int) -> None:
-    """Take the stride out of a layer and widen its 3x3 convolutions.
+    """Replace the stride of a layer by dilation of its 3x3 convolutions.
 
-    torchvision does this for bottlenecks only (``replace_stride_with_dilation``). The first
-    convolution keeps the dilation of the layer before, as there.
+    As ``replace_stride_with_dilation`` in torchvision, which supports bottlenecks only: the first
+    convolution keeps the dilation of the previous layer.
     """
     first = True
     for module in layer.modules():

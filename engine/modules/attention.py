@@ -14,15 +14,14 @@ from torch import Tensor, nn
 class MultiHeadAttention(nn.Module):
     """Multi-head attention of queries over keys and values of another width.
 
-    Cross-attention (MCA) where the two sequences differ, self-attention (MSA)
-    where they are the same. It never holds all the scores at once where torch has a kernel
-    that need not, and exports to plain ONNX.
+    Cross-attention (MCA) if the two sequences differ, self-attention (MSA) if they are the same.
+    Uses torch's memory-efficient kernels where there are any, and exports to plain ONNX.
 
     Args:
         query_width: channels of the queries, and of the output.
         key_width: channels of the keys and values.
         inner_width: channels inside, divided among the heads.
-        heads: number of heads.
+        heads: number of attention heads.
     """
 
     def __init__(self, query_width: int, key_width: int, inner_width: int, heads: int = 4) -> None:
@@ -44,8 +43,8 @@ class MultiHeadAttention(nn.Module):
 
         Args:
             queries: (B, N, query_width).
-            keys: (B, M, key_width), also the values.
-            mask: (B, M), 1 for a real key and 0 for padding; every row has a real one.
+            keys: (B, M, key_width); they are the values too.
+            mask: (B, M), 1 for a key and 0 for padding; every row needs at least one key.
 
         Returns:
             (B, N, query_width), without the residual.
@@ -73,8 +72,8 @@ def to_map(tokens: Tensor, like: Tensor) -> Tensor:
 def sine_positions(features: Tensor) -> Tensor:
     """Sine position embedding of a map (eq. 4).
 
-    Coordinates are normalised to the map, so that tiles larger than the
-    training crops stay inside the range seen in training.
+    Coordinates are normalised to the map, so that tiles larger than the training crops stay
+    within the range seen in training.
 
     Args:
         features: (B, C, H, W), C a multiple of 4.
@@ -87,7 +86,7 @@ def sine_positions(features: Tensor) -> Tensor:
     rates = torch.pow(
         100.0, -torch.arange(quarter, device=features.device, dtype=torch.float32) / quarter
     )
-    # The cumulative sum counts rows and columns in a way that exports with dynamic sizes.
+    # Rows and columns are counted by cumulative sums, which export with dynamic sizes.
     ones = torch.ones_like(features[:1, 0], dtype=torch.float32)
     rows = ((ones.cumsum(1) - 0.5) / height).flatten() * (8 * math.pi)
     columns = ((ones.cumsum(2) - 0.5) / width).flatten() * (8 * math.pi)

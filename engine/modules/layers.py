@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Small convolutional pieces that several blocks share."""
+"""Convolutional layers shared by several networks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class SeparableConv(nn.Sequential):
 
 
 class TopDown(nn.Module):
-    """Feature pyramid network: adds each map to the next finer one, coarse to fine.
+    """Top-down pathway of a feature pyramid network: adds each map to the next finer one.
 
     Args:
         width: channels of every map.
@@ -32,7 +32,7 @@ class TopDown(nn.Module):
         self.smooth = nn.ModuleList(SeparableConv(width, width) for _ in range(levels))
 
     def forward(self, pyramid: list[Tensor]) -> Tensor:
-        """Return the finest map, with what the coarser ones know.
+        """Return the finest map (B, width, h_0, w_0), merged with the coarser ones.
 
         Args:
             pyramid: maps (B, width, h_i, w_i), fine to coarse.
@@ -44,5 +44,5 @@ class TopDown(nn.Module):
 
 
 def resize_like(features: Tensor, like: Tensor) -> Tensor:
-    """Bilinear resize to the height and width of ``like``."""
+    """Resize bilinearly to the height and width of ``like``."""
     return F.interpolate(features, size=like.shape[2:], mode="bilinear", align_corners=False)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Trained heads as ONNX files, and on onnxruntime, beside their frozen encoders in torch."""
+"""Trained heads as ONNX files on onnxruntime, with their frozen encoders in torch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..errors import WeightsError
 from .texts import ModulesTexts
 
 OPSET = 17
-#: Key of the file's metadata: SHA-256 of the weights that it was made from.
+#: Metadata key: SHA-256 of the weights that the file was exported from.
 MADE_FROM = "made_from"
 
 
@@ -29,12 +29,12 @@ def write(
     """Trace a head to an ONNX file.
 
     Args:
-        module: from the inputs, one by one, to the outputs.
+        module: takes the inputs as separate arguments and returns the outputs.
         inputs: example values.
-        names: of the inputs.
+        names: names of the inputs.
         outputs: names of the outputs.
         axes: dynamic axes of inputs and outputs.
-        path: of the file; written beside its name, then renamed.
+        path: file to write; it gets this name once it is complete.
         made_from: SHA-256 of the weights.
     """
     import onnx
@@ -61,39 +61,44 @@ class Session:
     """A head on onnxruntime.
 
     Args:
-        path: what :func:`write` wrote.
-        made_from: SHA-256 of the weights that it must have been made from.
-        device: ``"cuda"``: it runs there where this onnxruntime can.
+        path: file of :func:`write`.
+        made_from: SHA-256 of the weights that it must have been exported from.
+        device: ``"cpu"``, or ``"cuda"`` to use the GPU if this onnxruntime supports it.
 
     Raises:
-        WeightsError: it is damaged, or older than the weights.
+        WeightsError: it is damaged, or was exported from other weights.
     """
 
     def __init__(self, path: Path, made_from: str, device: str = "cpu") -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        # The encoder's threads rest while these work, and the other way round.
+        # Encoder and head run in turns, so idle threads must not spin.
         options.intra_op_num_threads = torch.get_num_threads()
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         providers = ["CUDAExecutionProvider", "CPUExecutionProvider"]
         available = onnxruntime.get_available_providers()
-        wanted = [name for name in providers if name in available]
+        usable = [name for name in providers if name in available]
         try:
             self._session = onnxruntime.InferenceSession(
-                str(path), options, wanted if device == "cuda" else providers[1:]
+                str(path), options, usable if device == "cuda" else providers[1:]
             )
-            stated = self._session.get_modelmeta().custom_metadata_map.get(MADE_FROM)
+            recorded = self._session.get_modelmeta().custom_metadata_map.get(MADE_FROM)
         except Exception as error:  # onnxruntime's own exceptions share no public base class
             text = ModulesTexts.onnx_unreadable(file=path.name)
             raise WeightsError(text, details=str(error)) from error
-        if stated != made_from:
+        if recorded != made_from:
             raise WeightsError(ModulesTexts.onnx_outdated(file=path.name))
-        # The export leaves out the inputs that nothing reads, as the text where it is not used.
+        # The export drops unused inputs, such as the text in an ablation without it.
         self._inputs = [entry.name for entry in self._session.get_inputs()]
 
     def run(self, names: Sequence[str], values: Sequence[Tensor]) -> list[Tensor]:
-        """Return the outputs, on the CPU, of inputs by name."""
+        """Run the head; return its outputs on the CPU.
+
+        Args:
+            names: names of the inputs.
+            values: their values, in the same order.
+        """
         inputs = {
             name: (value.float() if value.is_floating_point() else value).cpu().numpy()
             for name, value in zip(names, values, strict=True)

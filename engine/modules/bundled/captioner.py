@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The bundled captioner: a small decoder that writes about pooled change features.
+"""The bundled captioner: a small decoder that captions pooled change features.
 
-There are few captioned pairs and many sentences without images. So the network has two
-halves that meet in *concepts*, the words that a sentence about the pair is likely to
-have ("road", "two", "woods", "left"), each with a probability:
+There are few captioned pairs but many sentences without images. The network therefore has two
+halves that meet in *concepts*: words likely to occur in a sentence about the pair ("road", "two",
+"woods", "left"), each with a probability.
 
-- the eye reads concepts from the features of a pair, which a few hundred pairs teach;
-- the writer turns concepts into a sentence, which thousands of groups of sentences about
-  one scene teach, without images: their own words are the concepts. It also attends over
-  the cells of the features, which are one learned empty cell while there is no image.
+- The eye predicts concepts from the features of a pair. A few hundred pairs suffice to train it.
+- The writer turns concepts into a sentence. It is trained without images on thousands of groups
+  of sentences about one scene, whose own words serve as concepts. It also attends over the cells
+  of the features; without an image they are replaced by one learned empty cell.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-#: Tokens that are no words, in this order at the beginning of every vocabulary.
+#: Special tokens, in this order at the start of every vocabulary.
 SPECIAL = ("<pad>", "<start>", "<end>", "<unknown>")
 PAD, START, END, UNKNOWN = range(4)
 
@@ -29,15 +29,15 @@ class CaptionerConfig:
     """Sizes of the captioner.
 
     Attributes:
-        words: size of the vocabulary, with :data:`SPECIAL`.
-        concepts: number of words that the eye reads.
+        words: size of the vocabulary, including :data:`SPECIAL`.
+        concepts: number of concepts.
         cells: channels of a cell, see :func:`...change_features.features`.
-        summary: length of the summary there.
+        summary: length of the summary vector of the same function.
         width: channels of the decoder.
-        layers: of the decoder.
-        heads: of each attention.
-        longest: tokens of a sentence, with its start and end.
-        dropout: in the decoder; the eye has twice as much.
+        layers: number of decoder layers.
+        heads: number of attention heads.
+        longest: maximum tokens of a sentence, including start and end.
+        dropout: rate in the decoder; the eye has twice that.
     """
 
     words: int
@@ -52,11 +52,11 @@ class CaptionerConfig:
 
 
 class Eye(nn.Module):
-    """From features to concepts: whether anything changed, and which words say it.
+    """Predicts concepts from features, and whether anything changed.
 
     Args:
         config: sizes.
-        grid: cells that the features are averaged to; positions are told no finer.
+        grid: side of the grid that the features are averaged to.
     """
 
     def __init__(self, config: CaptionerConfig, grid: int = 4) -> None:
@@ -72,7 +72,7 @@ class Eye(nn.Module):
         )
 
     def forward(self, grid: Tensor, summary: Tensor) -> tuple[Tensor, Tensor]:
-        """Return logits of the concepts (B, K), and that anything changed (B,).
+        """Return logits of the concepts (B, K) and of any change (B,).
 
         Args:
             grid: (B, C, 8, 8), standardised.
@@ -111,7 +111,7 @@ class Attention(nn.Module):
 
 
 class Layer(nn.Module):
-    """Decoder layer: words look at the words before them, then at the cells."""
+    """Decoder layer: causal self-attention over the words, then cross-attention over the cells."""
 
     def __init__(self, config: CaptionerConfig) -> None:
         super().__init__()
@@ -130,10 +130,10 @@ class Layer(nn.Module):
         """Return x (B, T, d) after the layer.
 
         Args:
-            x: words that are read now.
-            past: (B, P, d) input of this layer for the words that may be looked at.
+            x: (B, T, d) current words.
+            past: (B, P, d) inputs of this layer for the words that may be attended to.
             memory: (B, M, d) cells.
-            mask: (T, P), minus infinity at words that may not be looked at.
+            mask: (T, P), minus infinity for words that may not be attended to.
         """
         normed = self.norms[0](past)
         x = x + self.drop(self.own(self.norms[0](x), normed, mask))
@@ -142,7 +142,7 @@ class Layer(nn.Module):
 
 
 class Writer(nn.Module):
-    """From concepts and cells to words.
+    """Writes a sentence from concepts and cells.
 
     Args:
         config: sizes.
@@ -164,7 +164,7 @@ class Writer(nn.Module):
         self.drop = nn.Dropout(config.dropout)
 
     def memory(self, grid: Tensor | None, rows: int) -> Tensor:
-        """Return (rows, M, d): the cells of a grid (rows, C, 8, 8), or the empty cell alone."""
+        """Return (rows, M, d): the empty cell, and the cells of a grid (rows, C, 8, 8) if given."""
         empty = self.empty.expand(rows, 1, -1)
         if grid is None:
             return empty
@@ -172,13 +172,13 @@ class Writer(nn.Module):
         return torch.cat([empty, self.drop(cells)], 1)
 
     def start(self, tokens: Tensor, concepts: Tensor, first: int = 0) -> Tensor:
-        """Embed tokens (B, T) that begin at place ``first``, with the concepts (B, K) in [0, 1]."""
+        """Embed tokens (B, T) from position ``first`` on, with concepts (B, K) in [0, 1]."""
         length = tokens.shape[1]
-        told = self.concept(2 * concepts - 1)[:, None]
-        return self.drop(self.word(tokens) + self.place[first : first + length] + told)
+        hints = self.concept(2 * concepts - 1)[:, None]
+        return self.drop(self.word(tokens) + self.place[first : first + length] + hints)
 
     def forward(self, tokens: Tensor, concepts: Tensor, memory: Tensor) -> Tensor:
-        """Return logits (B, T, V) of the word after each of tokens (B, T)."""
+        """Return logits (B, T, V) of the word that follows each of the tokens (B, T)."""
         x = self.start(tokens, concepts)
         length = tokens.shape[1]
         mask = torch.full((length, length), float("-inf")).triu(1)
@@ -192,7 +192,12 @@ class Writer(nn.Module):
 
     @torch.no_grad()
     def sample(self, concepts: Tensor, memory: Tensor, *, greedy: bool = False) -> Tensor:
-        """Write sentences, each word drawn by its probability or the likeliest.
+        """Write sentences by sampling or greedily.
+
+        Args:
+            concepts: (B, K) in [0, 1].
+            memory: (B, M, d) from :meth:`memory`.
+            greedy: take the most probable word instead of drawing one.
 
         Returns:
             (B, T) tokens from :data:`START`; :data:`PAD` after :data:`END`.
@@ -229,29 +234,28 @@ class Captioner(nn.Module):
         self.config = config
         self.eye = Eye(config)
         self.writer = Writer(config)
-        # Mean and spread of the training crops, by channel.
+        # Mean and standard deviation per channel over the training crops.
         self.register_buffer("grid_scale", torch.tensor([[0.0], [1.0]]).repeat(1, config.cells))
         self.register_buffer(
             "summary_scale", torch.tensor([[0.0], [1.0]]).repeat(1, config.summary)
         )
 
     def standardise(self, grid: Tensor, summary: Tensor) -> tuple[Tensor, Tensor]:
-        """Bring features to mean 0 and spread 1, within plus and minus 4."""
+        """Standardise features to mean 0 and deviation 1, clamped to plus and minus 4."""
         scale = self.grid_scale[:, None, :, None, None]
         grid = ((grid - scale[0]) / scale[1]).clamp(-4, 4)
         return grid, ((summary - self.summary_scale[0]) / self.summary_scale[1]).clamp(-4, 4)
 
     def forward(self, grid: Tensor, summary: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """Say how a sentence about one pair goes on.
+        """Predict the next word of sentences about one pair.
 
         Args:
             grid: (1, C, 8, 8), see :func:`...change_features.features`.
             summary: (1, S).
-            tokens: (B, T) beginnings of sentences about it, from :data:`START`.
+            tokens: (B, T) unfinished sentences, from :data:`START`.
 
         Returns:
-            Logarithms of the probabilities (B, V) of the next word, and the probability (1,)
-            that anything changed.
+            Log probabilities (B, V) of the next word, and the probability (1,) of any change.
         """
         grid, summary = self.standardise(grid, summary)
         concepts, changed = self.eye(grid, summary)

@@ -1,19 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The bundled model: a siamese change network whose last layer is a sentence.
+"""The bundled model: a siamese change network whose last layer is made from a sentence.
 
-It keeps three things of LG-CD, of which it is the small relative: an encoder and
-adapters shared by both dates (eq. 1), a feature pyramid (eq. 7), and the similarity
-map of visual features and text (figure 2). It leaves out the attention between
-pixels and words: on six classes that cost half of the time on a CPU and gained
-nothing. What is left of the text is one vector per query, so any number of queries
-is answered from one pass over the pixels, and every training pair is asked about
-every class at once.
+It is a small relative of LG-CD and shares three parts with it: encoder and adapters common to
+both dates (eq. 1), a feature pyramid (eq. 7), and the similarity map of visual features and text
+(figure 2). It has no attention between pixels and words, which took half of the time on a CPU
+without any gain on six classes. The text enters as one vector per query, so one pass over the
+pixels answers any number of queries, and training uses every class of a pair at once.
 
-The text is the *object phrase* alone ("houses"). The direction is not read from a
-verb, it is the order of the dates: "appeared" is ``head(before, after)`` and
-"removed" is ``head(after, before)`` with the same weights. Swapping the dates of a
-pair therefore swaps appeared and removed exactly, and no verb can invent a
-direction that the pixels do not show.
+The text is the *object phrase* only ("houses"). The direction is the order of the dates:
+"appeared" is ``head(before, after)`` and "removed" is ``head(after, before)`` with the same
+weights. Swapping the dates therefore swaps appeared and removed exactly, and no verb can invent
+a direction that the pixels do not show.
 """
 
 from __future__ import annotations
@@ -40,10 +37,10 @@ class ModelConfig:
     Attributes:
         backbone: see :func:`..backbones.mobilenet.build`.
         width: d, channels of a date after the adapters.
-        detail: channels of the half-resolution map that carries outlines.
+        detail: channels of the half-resolution map for sharp outlines.
         text_width: channels of a sentence embedding.
-        pretrained: start the backbone from ImageNet.
-        frozen: how many of its stages keep those weights.
+        pretrained: start the backbone from ImageNet weights.
+        frozen: number of its stages that are not trained.
     """
 
     backbone: str = "mobilenet_v2"
@@ -55,11 +52,11 @@ class ModelConfig:
 
 
 class Encoded(NamedTuple):
-    """What the encoder knows of one date, independent of any query.
+    """Features of one date, independent of any query.
 
     Attributes:
-        stride2: (B, C, H/2, W/2) edges and colours, for outlines.
-        stride4: (B, d, H/4, W/4) features with the context of the coarser ones.
+        stride2: (B, C, H/2, W/2) low-level features, for outlines.
+        stride4: (B, d, H/4, W/4) fused with the coarser maps.
         stride8: (B, d, H/8, W/8).
         stride16: (B, d, H/16, W/16).
         stride32: (B, d, H/32, W/32).
@@ -75,12 +72,11 @@ class Encoded(NamedTuple):
 
 
 class SceneEncoder(nn.Module):
-    """Backbone, adapters and the per-date class scores.
+    """Backbone, adapters and class scores of a single date.
 
-    The class branch sums the adapted scales to stride 4 and scores the six
-    land-cover classes of a single date. It is supervised densely by
-    single-date labels, gives from/to classes without another network, and its
-    difference between the dates is evidence for the head.
+    The class branch fuses the adapted scales at stride 4 and scores the six land-cover classes.
+    It is supervised densely by single-date labels, gives from/to classes without another network,
+    and its difference between the dates is evidence for the head.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -99,17 +95,17 @@ class SceneEncoder(nn.Module):
         stride2, *stages = self.backbone(images)
         pyramid = [a(stage) for a, stage in zip(self.adapters, stages, strict=True)]
         _, stride8, stride16, stride32 = pyramid
-        # The map at stride 4 carries the context of the coarser ones to the head.
+        # Carries the context of the coarser maps to the head.
         scene = self.scene(pyramid)
         return Encoded(stride2, scene, stride8, stride16, stride32, self.classify(scene))
 
 
 class ChangeDecoder(nn.Module):
-    """From the features of two dates to f_V: what is on the later date and was not before.
+    """Compares the features of two dates: f_V, what is on the later and not on the earlier date.
 
     Args:
         config: sizes.
-        stride2_channels: of :attr:`Encoded.stride2`.
+        stride2_channels: channels of :attr:`Encoded.stride2`.
     """
 
     def __init__(self, config: ModelConfig, stride2_channels: int) -> None:
@@ -138,10 +134,10 @@ class ChangeDecoder(nn.Module):
 
 
 class SentenceQuery(nn.Module):
-    """f_L: the sentence of a query as a direction in the space of f_V, and a bias.
+    """f_L: maps the sentence of a query to a direction in the space of f_V, and a bias.
 
     Args:
-        text_width: of a sentence embedding.
+        text_width: channels of a sentence embedding.
         detail: channels of f_V.
     """
 
@@ -158,15 +154,14 @@ class SentenceQuery(nn.Module):
 
 
 class ClassPrior(nn.Module):
-    """What the class scores alone say about a query: the plain difference of two dates.
+    """Prior of a query from the class scores: the plain difference of the two dates.
 
-    The sentence is read as one of the land-cover classes, or none of them; the
-    prior is the sum over the classes of that reading times
-    ``p_after (1 - p_before)``. The similarity map then has only to correct this,
-    which it learns in far fewer steps than to find it.
+    The sentence is classified as one of the land-cover classes or none of them; the prior is the
+    sum over the classes of that probability times ``p_after (1 - p_before)``. The similarity map
+    only has to correct the prior, which takes far fewer training steps than to find the change.
 
     Args:
-        text_width: of a sentence embedding.
+        text_width: channels of a sentence embedding.
     """
 
     def __init__(self, text_width: int) -> None:
@@ -175,7 +170,7 @@ class ClassPrior(nn.Module):
         self.gain = nn.Parameter(torch.tensor(4.0))
 
     def reading(self, sentence: Tensor) -> Tensor:
-        """Return logits (Q, 7) of the classes and, last, of none of them."""
+        """Return logits (Q, 7) of the classes and, last, of no class."""
         return self.read(sentence * sentence.shape[1] ** 0.5)
 
     def forward(self, sentence: Tensor, difference: Tensor) -> Tensor:
@@ -190,11 +185,11 @@ class ClassPrior(nn.Module):
 
 
 class ChangeHead(nn.Module):
-    """Dates compared once; one similarity map plus class prior for every query.
+    """Compares two dates once; scores every query by a similarity map and the class prior.
 
     Args:
         config: sizes.
-        stride2_channels: of :attr:`Encoded.stride2`.
+        stride2_channels: channels of :attr:`Encoded.stride2`.
     """
 
     def __init__(self, config: ModelConfig, stride2_channels: int) -> None:
@@ -204,7 +199,7 @@ class ChangeHead(nn.Module):
         self.prior = ClassPrior(config.text_width)
 
     def forward(self, before: Encoded, after: Encoded, sentence: Tensor) -> Tensor:
-        """Say for every query where its object is on ``after`` and was not on ``before``.
+        """Score for every query where its object is on ``after`` but not on ``before``.
 
         Args:
             before: features of B earlier images.
@@ -223,7 +218,7 @@ class ChangeHead(nn.Module):
 
 
 def class_evidence(before: Tensor, after: Tensor) -> Tensor:
-    """Per class: present before, present after, and appeared = p_after (1 - p_before).
+    """Return per class: p_before, p_after, and appeared = p_after (1 - p_before).
 
     Args:
         before: (B, 6, h, w) logits.
@@ -261,5 +256,5 @@ class ChangeModel(nn.Module):
 
 
 def enlarge(logits: Tensor) -> Tensor:
-    """Bring a map at stride 2 to full resolution, bilinearly."""
+    """Resize a map at stride 2 bilinearly to full resolution."""
     return F.interpolate(logits, scale_factor=2, mode="bilinear", align_corners=False)

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The small text tower: token numbers in, word vectors and a sentence vector out.
+"""The small text tower: token ids to word vectors and a sentence vector.
 
-It plays the part of the frozen CLIP text tower in LG-CD: ``f_w`` (word vectors)
-feeds the fusion attention, ``f_g`` (sentence vector) the similarity map. It is
-distilled from a sentence encoder by
-:mod:`changescribe.engine.training.text.distillation`, so that nouns which no
-change label ever named still land near their synonyms.
+It replaces the frozen CLIP text tower of LG-CD: word vectors ``f_w`` for attention, a sentence
+vector ``f_g`` for the similarity map. It is distilled from a sentence encoder by
+:mod:`changescribe.engine.training.text.distillation`, so that nouns without any change label are
+still close to their synonyms.
 """
 
 from __future__ import annotations
@@ -27,11 +26,11 @@ class TextTowerConfig:
 
     Attributes:
         vocabulary: number of tokens.
-        length: most tokens that a text may have.
+        length: maximum tokens of a text.
         width: channels of word and sentence vectors.
         layers: transformer layers.
         heads: attention heads; divides ``width``.
-        hidden: channels inside the feed-forward part.
+        hidden: channels of the feed-forward layer.
     """
 
     vocabulary: int = 30522
@@ -43,12 +42,12 @@ class TextTowerConfig:
 
     @classmethod
     def tiny(cls) -> TextTowerConfig:
-        """Sizes for tests: runs in milliseconds."""
+        """Return small sizes for tests."""
         return cls(vocabulary=50, length=16, width=16, layers=1, heads=2, hidden=32)
 
 
 class TextLayer(nn.Module):
-    """A transformer layer with normalisation first, written out so that it exports plainly.
+    """A pre-norm transformer layer, written out so that it exports to plain ONNX.
 
     Args:
         width: channels.
@@ -71,7 +70,7 @@ class TextLayer(nn.Module):
 
         Args:
             words: (B, L, C).
-            bias: (B, 1, 1, L), 0 for a token and very negative for padding.
+            bias: (B, 1, 1, L), 0 for tokens and very negative for padding.
 
         Returns:
             (B, L, C).
@@ -115,7 +114,7 @@ class TextTower(nn.Module):
         """Encode a batch of texts.
 
         Args:
-            ids: (B, L) int64 token numbers, L at most ``config.length``.
+            ids: (B, L) int64 token ids, L at most ``config.length``.
             mask: (B, L), non-zero (or True) for a token, 0 for padding.
 
         Returns:
@@ -134,7 +133,7 @@ class TextTower(nn.Module):
 
 
 def save_text_tower(tower: TextTower, path: str | Path) -> None:
-    """Write sizes and weights to a ``.pt`` file that holds nothing but tensors and numbers."""
+    """Write sizes and weights to a ``.pt`` file of tensors and numbers only."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     state = {name: value.detach().cpu() for name, value in tower.state_dict().items()}
@@ -151,7 +150,7 @@ def load_text_tower(path: str | Path) -> TextTower:
         content = torch.load(path, map_location="cpu", weights_only=True)
         tower = TextTower(TextTowerConfig(**content["config"]))
         tower.load_state_dict(content["state_dict"])
-    except Exception as error:  # a damaged file raises whatever its bytes lead to
+    except Exception as error:  # a damaged file may raise anything
         text = ModulesTexts.text_tower_unreadable(path=path)
         raise WeightsError(text, details=str(error)) from error
     return tower.eval()

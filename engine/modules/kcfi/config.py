@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Settings of KCFI; apart from the model, since a system is described without torch."""
+"""Settings of KCFI, without torch so that a system can be described quickly."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ class KcfiConfig:
         remember: megabytes for the features of a frozen encoder while it is trained, so that a
             crop which comes again, neither moved nor mirrored, is not encoded again.
         object: what the labels of change mark, as an object phrase; empty: any change.
-        pretrained: the encoder begins with its weights; without, good for measuring only.
+        pretrained: start the encoder from its published weights; without them the model is only
+            useful for measuring speed.
     """
 
     encoder: str = "clip-vit-b-16-openai"
@@ -73,5 +74,5 @@ class KcfiConfig:
         return config
 
 
-#: Needs no download and learns on a CPU within seconds; for the tests.
+#: For tests: needs no download and trains on a CPU within seconds.
 TINY = KcfiConfig(encoder="tiny", width=8, language="tiny", pretrained=False)

@@ -236,7 +236,7 @@ class Kcfi(nn.Module):
         self.train()
 
     def train(self, mode: bool = True) -> Kcfi:
-        """Leave the frozen parts in evaluation mode, whatever is asked."""
+        """Keep the frozen parts in evaluation mode."""
         super().train(mode)
         self.network.eval()
         if not self.config.train_encoder:
@@ -269,11 +269,11 @@ def build(config: KcfiConfig, language: LanguageModel, store: WeightsStore | Non
 
 
 def load_trained(path: Path, language: LanguageModel, store: WeightsStore | None = None) -> Kcfi:
-    """Return what "changescribe train" wrote for KCFI, in evaluation mode on the CPU.
+    """Load weights of "changescribe train" for KCFI, in evaluation mode on the CPU.
 
     Raises:
-        WeightsError: it is another file, or weights of a frozen encoder are missing.
-        InputError: it was trained with settings that this version does not know.
+        WeightsError: the file is not from such a run, or weights of a frozen encoder are missing.
+        InputError: it was trained with settings unknown to this version.
     """
     tensors, metadata = loading.read_head(path)
     config = KcfiConfig.from_settings(metadata["config"])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Adapters of LG-CD (eq. 1): from a backbone's stages to a common width."""
+"""Adapters of LG-CD (eq. 1), from the stages of a backbone to a common width."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from ..layers import SeparableConv
 
 
 class Adapter(nn.Sequential):
-    """1x1 convolution, batch norm, ReLU; the same one for both dates.
+    """1x1 convolution, batch norm and ReLU, shared by both dates.
 
     Args:
         channels: C_i of the backbone's stage.
-        width: d, channels after it.
+        width: d, channels of the output.
     """
 
     def __init__(self, channels: int, width: int) -> None:
@@ -26,9 +26,9 @@ class Adapter(nn.Sequential):
 class PairFusion(nn.Module):
     """f_v = Adapter(f_1) || Adapter(f_2) along the channels (eq. 1), mixed to the width d.
 
-    The paper keeps 2 d channels. Here a separable convolution compares the two
-    dates before any text comes in: with a head this shallow, "is there now and
-    was not before" needs a layer of its own, and all that follows is half as wide.
+    The paper keeps 2 d channels. Here a separable convolution compares the two dates before the
+    text is fused: in a head this shallow, "present now and absent before" needs a layer, and the
+    following layers are half as wide.
 
     Args:
         width: d.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sizes of LG-CD; apart from the model, since a system is described without torch."""
+"""Settings of LG-CD, without torch so that a system can be described quickly."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class LgcdConfig:
         text: see :func:`..backbones.clip_text.build`.
         text_file: weights of a text tower that is not in the catalogue.
         width: d, channels of a date after its adapter; f_v has twice as many.
-        heads: of every attention.
-        objects: what the training pairs label, as object phrases; what "anything changed" asks
-            for.
-        tfam: without it the text is fused in the decoder only (table III).
-        vsfd: without it the decoder is a feature pyramid that reads no text (table III).
-        pretrained: frozen parts with their weights; without, good for measuring only.
+        heads: number of attention heads.
+        objects: object phrases of the training labels, which "anything changed" looks for.
+        tfam: False fuses the text in the decoder only (table III).
+        vsfd: False replaces the decoder by a feature pyramid without text (table III).
+        pretrained: load the published weights of the frozen parts; without them the model is only
+            useful for measuring speed.
     """
 
     encoder: str = "sam2.1-hiera-tiny"
@@ -51,5 +51,5 @@ class LgcdConfig:
         return config
 
 
-#: Needs no download and learns on a CPU within seconds; for the tests.
+#: For tests: needs no download and trains on a CPU within seconds.
 TINY = LgcdConfig(encoder="tiny", text="shipped", width=16, heads=2)

@@ -1,20 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""LG-CD (Liu et al., 2025): two dates and a prompt become the mask of what the prompt names.
+"""LG-CD (Liu et al., 2025): two dates and a prompt to a mask of the change in the prompt.
 
 A frozen image encoder (:mod:`..backbones.frozen`) and a frozen text tower
-(:mod:`..backbones.clip_text`) feed the parts that are trained: adapters (eq. 1),
-TFAM (eq. 3), V-SFD (eqs. 4-8).
+(:mod:`..backbones.clip_text`) feed the trained parts: adapters (eq. 1), TFAM (eq. 3) and V-SFD
+(eqs. 4-8).
 
-What the text tower reads is the *object phrase* alone ("houses"), and the
-direction is the order of the dates: "houses built" compares (before, after),
-"houses demolished" (after, before), with the same weights. The design notes
-would write the direction into the prompt as a verb and train on time-swapped
-pairs with swapped verbs. That teaches, approximately and for the verbs of the
-training, what the order of the dates gives exactly and for every verb that the
-prompt grammar knows: swapping the dates swaps appeared and removed to the last
-digit, and no prompt can ask for a direction and an order that contradict each
-other. The pairs of the training are time-swapped all the same: that is how a
-"removed" is asked for.
+The text tower reads only the *object phrase* ("houses"); the direction is the order of the dates.
+"houses built" compares (before, after), "houses demolished" (after, before), with the same
+weights. Training with a verb in the prompt and swapped verbs for time-swapped pairs would teach
+the direction approximately and for the verbs in training only. The order of the dates gives it
+exactly, for every verb of the prompt grammar: swapping the dates swaps appeared and removed
+bit by bit, and verb and order cannot contradict each other. Training pairs are time-swapped too,
+as queries for "removed".
 """
 
 from __future__ import annotations
@@ -32,12 +29,12 @@ from .vsfd import PyramidDecoder, VisionSemanticDecoder
 
 
 class LgcdHead(nn.Module):
-    """All of LG-CD that is trained: adapters, TFAM, V-SFD.
+    """The trained parts of LG-CD: adapters, TFAM, V-SFD.
 
     Args:
         channels: C_0 to C_3 of the encoder, at strides 4, 8, 16, 32.
-        text_width: of a word embedding.
-        sentence_width: of a sentence embedding.
+        text_width: channels of a word embedding.
+        sentence_width: channels of a sentence embedding.
         config: sizes.
     """
 
@@ -47,7 +44,7 @@ class LgcdHead(nn.Module):
         super().__init__()
         joint, heads = 2 * config.width, config.heads
         self.adapters = nn.ModuleList(Adapter(count, config.width) for count in channels)
-        # Text towers differ in the scale of their words.
+        # Text towers differ in the scale of their word embeddings.
         self.word_norm = nn.LayerNorm(text_width)
         self.fusion = (
             nn.ModuleList(TextFusionAttention(joint, text_width, heads) for _ in channels)
@@ -69,19 +66,19 @@ class LgcdHead(nn.Module):
         mask: Tensor,
         sentence: Tensor,
     ) -> list[Tensor]:
-        """Answer R questions about N encoded images: what is on one and was not on the other?
+        """Answer R queries on N encoded images: what is on the later and not on the earlier one?
 
         Args:
             features: f^i (N, C_i, h_i, w_i) at strides 4, 8, 16, 32.
-            first: (R,) int64, which image each question takes as the earlier one.
-            second: (R,) the later one.
+            first: (R,) int64, index of the earlier image of each query.
+            second: (R,) int64, index of the later image.
             words: f_w (R, T, text_width).
             mask: (R, T), 1 for a word.
             sentence: f_g (R, sentence_width), unit length.
 
         Returns:
-            The output maps, logits (R, 1, h, w), the one that counts last: six with V-SFD,
-            else the five of the pyramid.
+            The output maps, logits (R, 1, h, w), the final one last: six with V-SFD, else the
+            five of the pyramid.
         """
         words = self.word_norm(words)
         pyramid = []
@@ -97,7 +94,7 @@ class LgcdHead(nn.Module):
 
 
 def head_of(state: Mapping[str, Tensor], config: LgcdConfig) -> LgcdHead:
-    """Return a head that weights fit into; what it depends on besides its sizes is in them.
+    """Return a head with random weights whose shapes are those of a state dict.
 
     Args:
         state: weights of an :class:`LgcdHead`.
@@ -114,7 +111,7 @@ class Lgcd(nn.Module):
 
     Args:
         encoder: frozen, see :class:`..backbones.frozen.FrozenEncoder`.
-        head: fitting it.
+        head: head with the channels of the encoder.
     """
 
     def __init__(self, encoder: nn.Module, head: LgcdHead) -> None:
@@ -131,7 +128,7 @@ class Lgcd(nn.Module):
         mask: Tensor,
         sentence: Tensor,
     ) -> list[Tensor]:
-        """Encode images (N, 3, H, W), float 0 to 255, once, and answer R questions about them.
+        """Encode images (N, 3, H, W), float 0 to 255, once, and answer R queries on them.
 
         See :meth:`LgcdHead.forward`.
         """
@@ -139,5 +136,5 @@ class Lgcd(nn.Module):
 
 
 def enlarge(logits: Tensor, height: int, width: int) -> Tensor:
-    """Bring a map (R, 1, h, w) to full resolution (R, height, width), bilinearly."""
+    """Resize maps (R, 1, h, w) bilinearly to (R, height, width)."""
     return F.interpolate(logits, size=(height, width), mode="bilinear", align_corners=False)[:, 0]

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What LG-CD trains, as an ONNX file: adapters, TFAM and V-SFD, without the frozen encoders.
+"""The trained parts of LG-CD as an ONNX file: adapters, TFAM and V-SFD.
 
-``changescribe build onnx lgcd lg-cd.safetensors`` writes
-``lg-cd.onnx`` beside the weights; the system runs that file instead of them as
-long as it was made from them.
+``changescribe build onnx lgcd lg-cd.safetensors`` writes ``lg-cd.onnx`` beside the weights. The
+system runs that file in place of the head if it was exported from the same weights.
 """
 
 from __future__ import annotations
@@ -22,12 +21,12 @@ from .network import LgcdHead, head_of
 STAGES = ("stride4", "stride8", "stride16", "stride32")
 INPUTS = (*STAGES, "first", "second", "words", "mask", "sentence")
 OUTPUT = "change"
-#: Of the weights of a head in a file of trained weights.
+#: Prefix of the head's tensors in a file of trained weights.
 PREFIX = "head."
 
 
 class HeadForExport(nn.Module):
-    """The head with its inputs one by one, and of its maps the one that counts.
+    """The head with separate inputs and its final map only.
 
     Args:
         head: in evaluation mode.
@@ -46,11 +45,11 @@ def load_head(path: Path) -> tuple[LgcdHead, LgcdConfig]:
     """Return a trained head in evaluation mode, and its sizes.
 
     Args:
-        path: what ``changescribe train`` wrote for LG-CD.
+        path: weights of ``changescribe train`` for LG-CD.
 
     Raises:
-        WeightsError: it is another file.
-        InputError: it was trained with settings that this version does not know.
+        WeightsError: the file is not from such a run.
+        InputError: it was trained with settings unknown to this version.
     """
     tensors, metadata = loading.read_head(path)
     config = LgcdConfig.from_settings(metadata["config"])
@@ -61,11 +60,11 @@ def load_head(path: Path) -> tuple[LgcdHead, LgcdConfig]:
 
 
 def export(head: LgcdHead, path: Path, made_from: str = "") -> None:
-    """Write a head as ONNX: any number of images and questions, tiles of any multiple of 32.
+    """Write a head as ONNX for any number of images and queries, tiles of any multiple of 32.
 
     Args:
         head: in evaluation mode, on the CPU.
-        path: of the file; written beside its name, then renamed.
+        path: file to write; it gets this name once it is complete.
         made_from: SHA-256 of the weights.
     """
     channels = [adapter[0].in_channels for adapter in head.adapters]
@@ -90,10 +89,10 @@ def export(head: LgcdHead, path: Path, made_from: str = "") -> None:
 
 
 class OnnxHead(Session):
-    """The trained part of LG-CD on onnxruntime; called like :class:`.lgcd.LgcdHead`."""
+    """The head of LG-CD on onnxruntime; called like :class:`.network.LgcdHead`."""
 
     def __call__(self, features: Sequence[Tensor], *questions: Tensor) -> list[Tensor]:
-        """Return the map of logits (R, 1, H/4, W/4), on the CPU, as the only one of the maps."""
+        """Return a list of one map, logits (R, 1, H/4, W/4), on the CPU."""
         return self.run(INPUTS, (*features, *questions))
 
 

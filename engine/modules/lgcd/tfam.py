@@ -27,12 +27,12 @@ class GlobalSpatialLearning(nn.Module):
 
 
 class TextFusionAttention(nn.Module):
-    """Visual features ask the words what to look for.
+    """Fuses visual features with the words by cross-attention.
 
     Args:
         channels: C of f_v, both dates together.
-        text_width: of a word embedding.
-        heads: of the attention, which is C wide.
+        text_width: channels of a word embedding.
+        heads: number of attention heads; divides C.
     """
 
     def __init__(self, channels: int, text_width: int, heads: int) -> None:
@@ -51,5 +51,5 @@ class TextFusionAttention(nn.Module):
         Returns:
             f_fusion (B, C, h, w).
         """
-        asked = self.cross_attention(to_tokens(features), words, mask)
-        return self.spatial(features + to_map(asked, features))
+        attended = self.cross_attention(to_tokens(features), words, mask)
+        return self.spatial(features + to_map(attended, features))

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Vision-semantic fusion decoder (V-SFD) of LG-CD, eqs. 4-8, and the plain one it is compared to.
+"""Vision-semantic fusion decoder (V-SFD) of LG-CD, eqs. 4-8, and the plain decoder of table III.
 
-Self-attention among all positions grows with the fourth power of a tile's side:
-at stride 4 a tile of 512 pixels has 16,384 of them. So the positions of every
-scale ask (eq. 5), but what they ask is averaged to stride 32 first: the keys
-and values of the strides 4, 8 and 16 are pooled by 8, 4 and 2. The words are
-never pooled.
+The cost of self-attention among all positions grows with the fourth power of a tile's side: at
+stride 4, a tile of 512 pixels has 16,384 positions. Every position of every scale is a query
+(eq. 5), but keys and values are averaged to stride 32: those at strides 4, 8 and 16 are pooled by
+8, 4 and 2. The words are never pooled.
 """
 
 from __future__ import annotations
@@ -17,20 +16,20 @@ from torch import Tensor, nn
 from ..attention import MultiHeadAttention, sine_positions, to_map, to_tokens
 from ..layers import SeparableConv, TopDown
 
-#: Side of the windows that are averaged to one key of eq. 5, at strides 4, 8, 16, 32.
+#: Side of the windows averaged to one key of eq. 5, at strides 4, 8, 16, 32.
 KEY_WINDOWS = (8, 4, 2, 1)
-#: Side of the windows of f_V that eq. 8 reads, from stride 4 to stride 16.
+#: Side of the windows in which f_V is averaged for eq. 8, from stride 4 to stride 16.
 LANGUAGE_WINDOW = 4
 
 
 class ScaleFusion(nn.Module):
-    """Eqs. 4-6 at one scale, each attention added to what it starts from.
+    """Eqs. 4-6 at one scale, each attention with a residual connection.
 
     Args:
         width: channels of f_fusion and of the output.
-        text_width: of a word embedding.
-        heads: of each attention.
-        window: side of the windows that are averaged to one key of eq. 5.
+        text_width: channels of a word embedding.
+        heads: number of attention heads.
+        window: side of the windows averaged to one key of eq. 5.
     """
 
     def __init__(self, width: int, text_width: int, heads: int, window: int) -> None:
@@ -43,10 +42,10 @@ class ScaleFusion(nn.Module):
         self.cross_attention = MultiHeadAttention(width, width, width, heads)
 
     def forward(self, features: Tensor, words: Tensor, mask: Tensor) -> Tensor:
-        """Return f_MCA of f_fusion, both (B, width, h, w).
+        """Compute f_MCA (B, width, h, w).
 
         Args:
-            features: f_fusion; h and w are multiples of the window.
+            features: f_fusion (B, width, h, w); h and w are multiples of the window.
             words: f_w (B, T, text_width).
             mask: (B, T), 1 for a word.
         """
@@ -57,28 +56,27 @@ class ScaleFusion(nn.Module):
         return to_map(tokens, features)
 
     def _attend(self, tokens: Tensor, features: Tensor, words: Tensor, mask: Tensor) -> Tensor:
-        """Eq. 5, of which only the visual tokens are kept: so only they ask."""
-        asking = self.self_norm(tokens)
-        keys = asking
+        """Eq. 5 for the visual tokens, since only their outputs are used."""
+        queries = self.self_norm(tokens)
+        keys = queries
         if self.window > 1:
-            keys = to_tokens(F.avg_pool2d(to_map(asking, features), self.window))
+            keys = to_tokens(F.avg_pool2d(to_map(queries, features), self.window))
         visible = torch.ones_like(keys[:, :, 0], dtype=torch.bool)
         joint_mask = torch.cat([visible, mask.bool()], 1)
-        return self.self_attention(asking, torch.cat([keys, words], 1), joint_mask)
+        return self.self_attention(queries, torch.cat([keys, words], 1), joint_mask)
 
 
 class LanguageQuery(nn.Module):
     """Eq. 8: f_L = MSA(MCA(f_g, f_V)), a content-aware embedding of the text.
 
-    The sentence asks the image (cross-attention over f_V at stride 16), then
-    what it heard is mixed with the words that it came from (self-attention, of
-    which the sentence is kept).
+    The sentence attends over f_V at stride 16 (cross-attention), then over itself and its words
+    (self-attention, of which only the output of the sentence is used).
 
     Args:
         width: channels of f_V and of f_L.
-        text_width: of a word embedding.
-        sentence_width: of a sentence embedding.
-        heads: of each attention.
+        text_width: channels of a word embedding.
+        sentence_width: channels of a sentence embedding.
+        heads: number of attention heads.
     """
 
     def __init__(self, width: int, text_width: int, sentence_width: int, heads: int) -> None:
@@ -94,20 +92,20 @@ class LanguageQuery(nn.Module):
 
     def forward(self, features: Tensor, words: Tensor, mask: Tensor, sentence: Tensor) -> Tensor:
         """Return f_L (B, width) of f_V (B, width, h, w) and the text."""
-        # f_g has length 1; to unit variance, as the words have.
-        asked = self.sentence_in(sentence * sentence.shape[1] ** 0.5)[:, None]
-        seen = to_tokens(F.avg_pool2d(features, LANGUAGE_WINDOW))
-        asked = asked + self.cross_attention(asked, seen)
-        tokens = self.norm(torch.cat([asked, self.word_in(words)], 1))
+        # f_g has unit length; scaled to unit variance like the words.
+        query = self.sentence_in(sentence * sentence.shape[1] ** 0.5)[:, None]
+        cells = to_tokens(F.avg_pool2d(features, LANGUAGE_WINDOW))
+        query = query + self.cross_attention(query, cells)
+        tokens = self.norm(torch.cat([query, self.word_in(words)], 1))
         joint_mask = torch.cat([torch.ones_like(mask[:, :1]), mask], 1)
-        asked = asked + self.self_attention(tokens[:, :1], tokens, joint_mask)
-        return (asked + self.mix(asked))[:, 0]
+        query = query + self.self_attention(tokens[:, :1], tokens, joint_mask)
+        return (query + self.mix(query))[:, 0]
 
 
 class PyramidDecoder(nn.Module):
-    """Eq. 7 with five of the six output maps: a head at each scale, and one on the sum.
+    """Eq. 7 with five of the six output maps: one per scale, and one of the fused map.
 
-    Alone it is the decoder "FPN" of the ablation (table III).
+    On its own it is the decoder "FPN" of the ablation (table III).
 
     Args:
         width: channels at every scale.
@@ -131,13 +129,13 @@ class PyramidDecoder(nn.Module):
 
 
 class VisionSemanticDecoder(nn.Module):
-    """V-SFD: words at every scale, a pyramid, and the similarity map of image and sentence.
+    """V-SFD: text fusion at every scale, a pyramid, and the similarity map of image and sentence.
 
     Args:
         width: channels of f_fusion at every scale.
-        text_width: of a word embedding.
-        sentence_width: of a sentence embedding.
-        heads: of each attention.
+        text_width: channels of a word embedding.
+        sentence_width: channels of a sentence embedding.
+        heads: number of attention heads.
     """
 
     def __init__(self, width: int, text_width: int, sentence_width: int, heads: int) -> None:

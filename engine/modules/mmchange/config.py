@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Settings of MMChange; apart from the model, since a system is described without torch."""
+"""Settings of MMChange, without torch so that a system can be described quickly."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class MMChangeConfig:
         return config
 
 
-#: Needs no download and learns on a CPU within seconds; for the tests.
+#: For tests: needs no download and trains on a CPU within seconds.
 TINY = MMChangeConfig(
     backbone="tiny",
     pretrained=False,

@@ -240,11 +240,11 @@ def score_pair(
 
 
 def load_trained(path: Path) -> MMChange:
-    """Return what "changescribe train" wrote for MMChange, in evaluation mode on the CPU.
+    """Load weights of "changescribe train" for MMChange, in evaluation mode on the CPU.
 
     Raises:
-        WeightsError: it is another file.
-        InputError: it was trained with settings that this version does not know.
+        WeightsError: the file is not from such a run.
+        InputError: it was trained with settings unknown to this version.
     """
     tensors, metadata = loading.read_head(path)
     model = MMChange(MMChangeConfig.from_settings(metadata["config"]))

@@ -45,7 +45,7 @@ def export(head: MMChangeHead, path: Path, made_from: str = "") -> None:
 
     Args:
         head: in evaluation mode, on the CPU.
-        path: of the file; written beside its name, then renamed.
+        path: file to write; it gets this name once it is complete.
         made_from: SHA-256 of the weights.
     """
     texts = tuple(torch.randn(2, head.config.text_width) for _ in TEXTS)
@@ -80,7 +80,7 @@ def write(
         names: of the inputs, the maps of :data:`MAPS` first.
         outputs: names of the outputs.
         axes: dynamic axes of the inputs that are no maps.
-        path: of the file; written beside its name, then renamed.
+        path: file to write; it gets this name once it is complete.
         made_from: SHA-256 of the weights.
     """
     axes = dict(axes)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Settings of Semantic-CC; apart from the model, since a system is described without torch."""
+"""Settings of Semantic-CC, without torch so that a system can be described quickly."""
 
 from __future__ import annotations
 
@@ -57,7 +57,8 @@ class SemanticCcConfig:
         precision: of the language model, see :data:`..language.PRECISIONS`.
         beams: sentences that are kept while one is written; the paper takes the likeliest word.
         object: what the labels of change mark, as an object phrase; empty: any change.
-        pretrained: the encoder begins with its weights; without, good for measuring only.
+        pretrained: start the encoder from its published weights; without them the model is only
+            useful for measuring speed.
     """
 
     encoder: str = "sam-vit-l"
@@ -95,7 +96,7 @@ class SemanticCcConfig:
         return config
 
 
-#: Needs no download and learns on a CPU within seconds; for the tests.
+#: For tests: needs no download and trains on a CPU within seconds.
 TINY = SemanticCcConfig(
     encoder="tiny",
     size=32,

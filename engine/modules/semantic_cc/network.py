@@ -278,7 +278,7 @@ class SemanticCc(nn.Module):
         self.train()
 
     def train(self, mode: bool = True) -> SemanticCc:
-        """Leave the frozen parts in evaluation mode, whatever is asked; adapters learn."""
+        """Keep the frozen parts in evaluation mode, except for the dropout of adapters."""
         super().train(mode)
         for frozen in (self.encoder.vit, self.network):
             frozen.eval()
@@ -320,11 +320,11 @@ def build(
 def load_trained(
     path: Path, language: LanguageModel, store: WeightsStore | None = None
 ) -> SemanticCc:
-    """Return what "changescribe train" wrote for Semantic-CC, in evaluation mode on the CPU.
+    """Load weights of "changescribe train" for Semantic-CC, in evaluation mode on the CPU.
 
     Raises:
-        WeightsError: it is another file, or weights of the frozen encoder are missing.
-        InputError: it was trained with settings that this version does not know.
+        WeightsError: the file is not from such a run, or weights of the frozen encoder are missing.
+        InputError: it was trained with settings unknown to this version.
         DependencyError: a package is missing.
     """
     tensors, metadata = loading.read_head(path)

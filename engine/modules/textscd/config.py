@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Settings of TextSCD; apart from the model, since a system is described without torch."""
+"""Settings of TextSCD, without torch so that a system can be described quickly."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class TextSCDConfig:
         return config
 
 
-#: Needs no download and learns on a CPU within seconds; for the tests.
+#: For tests: needs no download and trains on a CPU within seconds.
 TINY = TextSCDConfig(
     backbone="tiny", pretrained=False, text_width=128, heads=2, text_tower="shipped"
 )

@@ -211,11 +211,11 @@ class TextSCD(nn.Module):
 
 
 def load_trained(path: Path) -> TextSCD:
-    """Return what "changescribe train" wrote for TextSCD, in evaluation mode on the CPU.
+    """Load weights of "changescribe train" for TextSCD, in evaluation mode on the CPU.
 
     Raises:
-        WeightsError: it is another file.
-        InputError: it was trained with settings that this version does not know.
+        WeightsError: the file is not from such a run.
+        InputError: it was trained with settings unknown to this version.
     """
     tensors, metadata = loading.read_head(path)
     model = TextSCD(TextSCDConfig.from_settings(metadata["config"]))
@@ -228,7 +228,7 @@ def open_tower(config: TextSCDConfig, store: WeightsStore | None = None) -> clip
 
     Args:
         config: names it.
-        store: of the weights; None is the usual place.
+        store: store of weights; None for the default store.
 
     Raises:
         InputError: its words have another width than the model was built for.

@@ -41,7 +41,7 @@ def export(head: TextSCDHead, path: Path, made_from: str = "") -> None:
 
     Args:
         head: in evaluation mode, on the CPU.
-        path: of the file; written beside its name, then renamed.
+        path: file to write; it gets this name once it is complete.
         made_from: SHA-256 of the weights.
     """
     caption = (torch.randn(2, 5, head.text_width), torch.ones(2, 5))

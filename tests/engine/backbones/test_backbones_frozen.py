@@ -141,7 +141,7 @@ class CountingTower(clip_text.TextTower):
 
 
 def test_phrases_are_computed_once_and_forgotten_when_long_unused(monkeypatch):
-    monkeypatch.setattr(clip_text, "_REMEMBERED", 2)
+    monkeypatch.setattr(clip_text, "_CACHED", 2)
     tower = CountingTower()
     words, mask, _ = tower.encode(["new roads", "roads", "new roads"])
     assert tower.computed == ["new roads", "roads"]
