@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """From scores to mask, regions and captions.
 
-:func:`outline` needs a score raster and nothing of how it came about, so that it can be called
-again with another threshold.
+:func:`outline` needs a score raster, but neither the system nor the rasters of the run: it can be
+called again with another threshold.
 """
 
 from __future__ import annotations
@@ -40,15 +40,14 @@ def outline(run: Run, scores: ScoreRasters) -> ChangeResult:
     """Write mask and regions with captions into the run's working folder.
 
     Args:
-        run: of its request, what a mask and regions depend on is ``threshold``, ``min_area``,
-            ``simplify`` and ``crs``.
-        scores: one band per query of the run; the raster itself is not changed.
+        run: the run; ``threshold``, ``min_area``, ``simplify`` and ``crs`` of its request decide.
+        scores: one band per query of the run. Not modified, unless it lies in the working folder.
 
     Returns:
         The result, with the final paths of the files.
 
     Raises:
-        InputError: a raster does not fit, or the CRS asked for is not one.
+        InputError: a raster does not fit, or ``crs`` is not a CRS.
         OutputError: a file could not be written.
     """
     parsed, unknown = bind(run.parsed, scores.classes.names if scores.classes else ())
@@ -81,7 +80,7 @@ def outline(run: Run, scores: ScoreRasters) -> ChangeResult:
 def _write_mask(
     run: Run, scores: ScoreRasters, parsed: ParsedPrompt, components: Components
 ) -> MaskSummary:
-    """Write the mask; for an exchange also the scores, without those that do not fit it."""
+    """Write the mask; for "X replaced by Y" also new scores, 0 in the regions left out."""
     with contextlib.ExitStack() as stack:
         writer = stack.enter_context(
             RasterWriter(

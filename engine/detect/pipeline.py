@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one way from a request to a result.
+"""From a request to a result.
 
 ``parse -> common grid -> open -> score tiles -> mask -> regions -> captions -> files``. The dock,
 the Processing algorithms and the command line all call :func:`detect`.
@@ -51,10 +51,10 @@ def detect(
 
     Args:
         request: what to do.
-        host: where the system runs; None is the one that this process shares.
-        progress: called several times a second at most.
-        cancelled: asked between tiles; True stops the run, keeps what is finished and marks it
-            partial. Once all tiles are done the run is brought to its end.
+        host: where the system runs; None is the shared host of this process.
+        progress: called a few times per second at most.
+        cancelled: asked between tiles; True stops the run, and the finished part becomes a partial
+            result. Once all tiles are done, a run cannot be cancelled.
 
     Returns:
         Paths of the files, the regions and the captions.
@@ -134,7 +134,7 @@ def _prepare(
     system: SystemInfo,
     monitor: Monitor,
 ) -> tuple[CommonGrid, Pair, Dates]:
-    """Lay both rasters on a common grid, and find what brings them to 8 bits."""
+    """Choose the common grid of both rasters, and how their pixels become 8-bit colours."""
     grid = grid_for(request, before, after, system.pixel_sizes)
     area = None
     if request.area is not None:

@@ -43,7 +43,7 @@ class Pair:
         valid = valid_before & valid_after
         if self.area is not None:
             valid &= self.area.on(grid)
-        # Black on both dates where one is missing: nothing there may look like change.
+        # Black on both dates if one has no data there, so that it does not look like a change.
         inside = valid[..., None]
         return (
             self.stretch_before.apply(before) * inside,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..results.outputs import RunOutputs
     from ..systems.base import SystemInfo
 
-#: Name of each stage for the user; share of a run's time, from and to, that it takes.
+#: Name of each stage for the user, and its share of a run's time: from, to.
 _STAGES = {
     "reading": (DetectTexts.reading, 0.0, 0.02),
     "loading": (DetectTexts.loading, 0.02, 0.03),
@@ -40,7 +40,7 @@ class Monitor:
         progress: called with the progress of the whole run.
 
     Attributes:
-        warnings: for the user, each once.
+        warnings: for the user, without repetitions.
         timings_s: seconds per stage.
     """
 
@@ -64,7 +64,7 @@ class Monitor:
         self.timings_s[name] = round(time.monotonic() - start, 3)
 
     def warn(self, *warnings: str) -> None:
-        """Add warnings that are not there yet."""
+        """Add warnings, each once."""
         self.warnings += [text for text in dict.fromkeys(warnings) if text not in self.warnings]
 
     def report(
@@ -82,13 +82,13 @@ class Monitor:
             fraction: of the stage, 0 to 1.
             tile: see :class:`Progress`.
             tiles: see :class:`Progress`.
-            seconds_left: until the end of the stage.
+            seconds_left: in the stage.
         """
         if self._progress is None:
             return
         name, begin, end = _STAGES[stage]
         if seconds_left is not None:
-            seconds_left *= 1.0 + (1.0 - end)  # the later stages take about as much of the time
+            seconds_left *= 1.0 + (1.0 - end)  # the later stages take about that share
         whole = begin + fraction * (end - begin)
         self._progress(Progress(name(), whole, tile, tiles, seconds_left))
 
@@ -101,9 +101,9 @@ class Run:
         request: the request.
         system: description of the system.
         device: the device in use and why.
-        parsed: the prompt, with "anything" resolved to the system's classes.
+        parsed: the prompt, with "anything" resolved to the system's classes, and the hints.
         grid: grids of the results and of the tiles.
-        dates: ISO dates of the two rasters, None where not known.
+        dates: ISO dates of the two rasters, None if unknown.
         outputs: working folder and final paths.
         monitor: progress, warnings and timings.
         cancelled: asked between tiles; True stops the run.
@@ -127,8 +127,8 @@ class ScoreRasters:
     Attributes:
         score: path of the score raster, one band per query (output contract).
         grid: its grid.
-        classes: classes of both dates on the same grid; None where the system reports none.
-        complete: all tiles are in them; otherwise the run was cancelled.
+        classes: classes of both dates on the same grid; None if the system reports none.
+        complete: False if the run was cancelled before all tiles were scored.
     """
 
     score: str

@@ -26,7 +26,7 @@ from .run import Run, ScoreRasters
 from .tiling import Blender, plan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from ..raster.grid import Grid
     from ..request import Hints, ParsedPrompt, Query
@@ -34,20 +34,17 @@ if TYPE_CHECKING:
     from .rasters import Pair
     from .tiling import Tile, TilePlan
 
-    #: Scores a batch of tiles: before and after, (B, H, W, 3) uint8.
-    Predict = Callable[[np.ndarray, np.ndarray], TilePrediction]
-
 _CLASSES = ("classes_before", "classes_after")
 
 
 @dataclass(frozen=True)
 class _Batch:
-    """B tiles as they were read.
+    """B tiles as read from the rasters.
 
     Attributes:
         tiles: B tiles.
         before: (B, H, W, 3) uint8.
-        after: the same of the later date.
+        after: the same on the later date.
         valid: (B, H, W) bool.
     """
 
@@ -59,12 +56,12 @@ class _Batch:
 
 @dataclass(frozen=True)
 class _Answer:
-    """What a system found in one tile.
+    """A system's answer for one tile.
 
     Attributes:
         tile: the tile.
         planes: (Q + 1, H, W) float32, scores and validity; None without valid pixels.
-        classes: per date (H, W) uint8, None where the system reports none.
+        classes: (H, W) uint8 for each date; None if the system reports none.
     """
 
     tile: Tile
@@ -77,27 +74,22 @@ def score_tiles(run: Run, pair: Pair, system: OpenedSystem) -> ScoreRasters:
 
     Args:
         run: the run.
-        pair: its rasters; the reader thread alone uses them.
+        pair: its rasters, used by the reader thread only.
         system: scores the tiles.
 
     Raises:
-        CancelledError: before a row of tiles was finished, so that there is nothing to keep.
+        CancelledError: cancelled before a row of tiles was finished: there is nothing to keep.
     """
     working, output, work = run.grid.working, run.grid.output, run.outputs.work
-    queries, hints = run.parsed.queries, run.parsed.hints
     prefix = "" if working == output else "working_"
-
-    def predict(before: np.ndarray, after: np.ndarray) -> TilePrediction:
-        return system.predict(before, after, queries, hints)
-
     with contextlib.ExitStack() as stack:
         path = work(f"{prefix}score.tif")
-        score = stack.enter_context(score_writer(run, path, working, queries))
+        score = stack.enter_context(score_writer(run, path, working, run.parsed.queries))
         classes = [
             stack.enter_context(_class_writer(run, work(f"{prefix}{name}.tif")))
             for name in _CLASSES
         ]
-        complete, has_classes = _fill(run, pair, predict, score, classes)
+        complete, has_classes = _fill(run, pair, system, score, classes)
         for writer in (score, *classes):
             writer.commit()
     if prefix:
@@ -107,7 +99,7 @@ def score_tiles(run: Run, pair: Pair, system: OpenedSystem) -> ScoreRasters:
 
 
 def score_writer(run: Run, path: str, grid: Grid, queries: Sequence[Query]) -> RasterWriter:
-    """Return a writer of scores, as the output contract wants them."""
+    """Return a writer of a score raster (output contract)."""
     return RasterWriter(
         path,
         grid,
@@ -145,21 +137,25 @@ def _class_writer(run: Run, path: str) -> RasterWriter:
 
 
 def _fill(
-    run: Run, pair: Pair, predict: Predict, score: RasterWriter, classes: Sequence[RasterWriter]
+    run: Run,
+    pair: Pair,
+    system: OpenedSystem,
+    score: RasterWriter,
+    classes: Sequence[RasterWriter],
 ) -> tuple[bool, bool]:
-    """Write what the system finds in the tiles.
+    """Write the system's answers for all tiles.
 
     Returns:
         Whether all tiles are written, and whether the system reports classes.
     """
     grid, info = run.grid.working, run.system
     tiles = plan(grid.width, grid.height, info.tile_size, info.overlap, largest=info.largest_tile)
-    # The last plane blends the validity with the weights of the scores.
+    # The last plane blends validity with the weights of the scores.
     blender = Blender(tiles, len(run.parsed.queries) + 1)
     done, written, has_classes = 0, False, False
     with ThreadPoolExecutor(1, thread_name_prefix="changescribe-reader") as reader:
         batches = _read_ahead(reader, pair, grid, tiles, info.batch_size)
-        for answer in _answers(run, tiles, batches, predict):
+        for answer in _answers(run, system, tiles, batches):
             for plane, writer in zip(answer.classes, classes):
                 has_classes |= _write_core(tiles, answer.tile, plane, writer)
             for block in blender.add(answer.tile, answer.planes):
@@ -174,7 +170,7 @@ def _fill(
 def _read_ahead(
     reader: ThreadPoolExecutor, pair: Pair, grid: Grid, tiles: TilePlan, size: int
 ) -> Iterator[_Batch]:
-    """Yield batches of tiles; the next one is read meanwhile."""
+    """Yield batches of tiles, each while the next one is being read."""
 
     def read(batch: list[Tile]) -> _Batch:
         side = tiles.tile_size
@@ -194,7 +190,7 @@ def _read_ahead(
 
 
 def _answers(
-    run: Run, tiles: TilePlan, batches: Iterator[_Batch], predict: Predict
+    run: Run, system: OpenedSystem, tiles: TilePlan, batches: Iterator[_Batch]
 ) -> Iterator[_Answer]:
     """Yield the system's answers, tile by tile, until the run is cancelled."""
     done, total, start = 0, len(tiles), time.monotonic()
@@ -206,8 +202,10 @@ def _answers(
         prediction = None
         if some.any():
             try:
-                prediction = predict(batch.before[some], batch.after[some])
-            except CancelledError:  # the host did not wait for the batch
+                prediction = system.predict(
+                    batch.before[some], batch.after[some], run.parsed.queries, run.parsed.hints
+                )
+            except CancelledError:  # the host stopped waiting for the batch
                 return
             run.monitor.warn(*prediction.notes)
         for tile, valid, known, row in zip(batch.tiles, batch.valid, some, some.cumsum() - 1):
@@ -232,7 +230,7 @@ def _answer(tile: Tile, valid: np.ndarray, prediction: TilePrediction, row: int)
 def _write_core(
     tiles: TilePlan, tile: Tile, plane: Optional[np.ndarray], writer: RasterWriter
 ) -> bool:
-    """Write the pixels of a tile that belong to it alone; tell whether there are any."""
+    """Write the pixels assigned to a tile alone; return whether there are any."""
     core = tiles.core(tile)
     if plane is None or core is None:
         return False
@@ -242,10 +240,10 @@ def _write_core(
 
 
 def _to_bytes(planes: np.ndarray) -> np.ndarray:
-    """Turn blended scores and validity, (Q + 1, h, w), into (Q, h, w) uint8 of the contract.
+    """Turn blended scores and validity, (Q + 1, h, w), into (Q, h, w) uint8 (output contract).
 
-    A pixel is valid in every tile that covers it or in none, so the blended validity is 0 or 1
-    up to rounding, and the scores need no division by it.
+    A pixel is valid in all tiles that cover it or in none, so the blended validity is 0 or 1 up
+    to rounding, and scores are not divided by it.
     """
     scores, valid = planes[:-1], planes[-1] > 0.5
     values = np.clip(np.rint(scores * SCORE_SCALE), 0, SCORE_SCALE).astype(np.uint8)

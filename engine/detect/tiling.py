@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tiles over a raster of any size, and the blending of what comes back from them.
+"""Tiles over a raster of any size, and the blending of their scores.
 
-Tiles overlap, and where they do their scores are weighted by linear ramps that
-sum to one. The tiles come in panels of columns, row by row within a panel, so
-that what waits for a neighbour takes memory that depends on neither the width
-nor the height of the raster: at most ``tile_size * panel_width`` pixels
-(:attr:`TilePlan.max_pending_pixels`). At a panel's border one column of tiles is
-computed twice; at 4096 pixels a panel and tiles of 512 that costs about a tenth
-of the time.
+Where tiles overlap, their scores are weighted by linear ramps that sum to one. Tiles come in
+panels of columns, row by row within a panel, so that scores waiting for a neighbouring tile take
+at most ``tile_size * panel_width`` pixels (:attr:`TilePlan.max_pending_pixels`), however large
+the raster is. At the border of two panels one column of tiles is computed twice: with panels of
+4096 pixels and tiles of 512 that costs about a tenth of the time.
 """
 
 from __future__ import annotations
@@ -30,13 +28,13 @@ class Tile:
     """A square of pixels; it may extend past the right and lower edge of a small raster.
 
     Attributes:
-        x: column of its left edge.
-        y: row of its upper edge.
+        x: column of the left edge.
+        y: row of the upper edge.
         width: in pixels.
         height: in pixels.
-        panel: number of the panel of columns that it is computed for.
-        column: number of its column of tiles.
-        row: number of its row of tiles.
+        panel: number of the panel of columns.
+        column: number of the column of tiles.
+        row: number of the row of tiles.
     """
 
     x: int
@@ -53,8 +51,8 @@ class Block:
     """A finished part of the raster.
 
     Attributes:
-        x: column of its left edge.
-        y: row of its upper edge.
+        x: column of the left edge.
+        y: row of the upper edge.
         array: (Q, h, w) float32.
     """
 
@@ -72,16 +70,15 @@ class _Axis:
         count = 1
         if size > tile_size:
             count = math.ceil((size - tile_size) / (tile_size - overlap)) + 1
-        # Spread evenly: the last tile would otherwise be shifted back on its own and share
-        # nearly all of its pixels with its neighbour.
+        # Spread evenly: otherwise the last tile would share nearly all of its pixels.
         span = max(0, size - tile_size)
         self.starts = [round(i * span / (count - 1)) if count > 1 else 0 for i in range(count)]
 
     def weights(self, index: int) -> np.ndarray:
         """Weights of a tile's pixels along the axis, (tile_size,) float32.
 
-        w_i = r_i / sum_j r_j, where r_i rises linearly over the overlap with the tile before
-        and falls over that with the tile after. Where just two tiles meet, that is the ramp.
+        w_i = r_i / sum_j r_j, where r_i rises linearly over the overlap with the previous tile
+        and falls over the overlap with the next one. Where only two tiles meet, w_i = r_i.
         """
         start = self.starts[index]
         first, last = index, index
@@ -98,7 +95,7 @@ class _Axis:
         return (self._ramp(index) / total).astype(np.float32)
 
     def core(self, index: int) -> tuple[int, int]:
-        """Pixels that are nearer to this tile's middle than to another's: start, end."""
+        """Pixels nearer to the centre of this tile than to that of another: start, end."""
         start, end = 0, self.size
         if index > 0:
             start = (self.starts[index] + self.starts[index - 1] + self.tile_size) // 2
@@ -123,13 +120,13 @@ class _Axis:
 class TilePlan:
     """All tiles of a raster, in the order in which they must be blended.
 
-    Iterate over it to get the tiles; ``len`` is their number.
+    Iterating yields the tiles; ``len`` is their number.
 
     Attributes:
         width: of the raster, in pixels.
         height: of the raster, in pixels.
         tile_size: side of every tile, in pixels.
-        overlap: smallest number of pixels that neighbouring tiles share.
+        overlap: pixels that neighbouring tiles share at least.
         panels: start and end column of each panel.
     """
 
@@ -157,23 +154,23 @@ class TilePlan:
 
     @property
     def max_pending_pixels(self) -> int:
-        """Most pixels (of one plane) that the :class:`Blender` holds at a time."""
+        """Maximum number of pixels (of one plane) in the :class:`Blender`."""
         return self.tile_size * max(end - start for start, end in self.panels)
 
     def weights(self, tile: Tile) -> tuple[np.ndarray, np.ndarray]:
         """Weights of a tile's rows and columns, each (tile_size,) float32.
 
-        A pixel's weight is the product of the two; over all tiles that cover it the products
+        The weight of a pixel is the product of the two. Over all tiles that cover it, the products
         sum to one.
         """
         return self._y_axis.weights(tile.row), self._x_axis.weights(tile.column)
 
     def core(self, tile: Tile) -> Optional[tuple[int, int, int, int]]:
-        """Pixels that belong to one tile alone: for classes, which cannot be blended.
+        """Pixels assigned to this tile alone: for classes, which cannot be blended.
 
         Returns:
-            x0, y0, x1, y1 in pixels of the raster, within it; None where the tile only helps
-            to blend. Over all tiles they cover the raster once.
+            x0, y0, x1, y1 in pixels of the raster; None if the tile is only needed for blending.
+            The cores of all tiles cover the raster exactly once.
         """
         left, right = self.panels[tile.panel]
         x0, x1 = self._x_axis.core(tile.column)
@@ -184,7 +181,7 @@ class TilePlan:
         return x0, y0, x1, y1
 
     def finished_rows(self, tile: Tile) -> int:
-        """Row up to which the tile's panel is finished once the tile is added."""
+        """Row up to which the panel is finished once the tile is added."""
         if tile.column != self._columns[tile.panel][-1]:
             return tile.y
         if tile.row + 1 == len(self._y_axis.starts):
@@ -197,7 +194,7 @@ class TilePlan:
         while start < self.width:
             ends = [x + self.tile_size for x in self._x_axis.starts]
             later = [end for end in ends if end > start]
-            # A panel ends where a tile ends: the tiles before need not be computed again.
+            # Panels end where a tile ends, so that only one column of tiles is computed twice.
             fitting = [end for end in later if end - start <= panel_width]
             end = min(self.width, max(fitting) if fitting else later[0])
             panels.append((start, end))
@@ -222,21 +219,21 @@ def plan(
 ) -> TilePlan:
     """Lay tiles over a raster.
 
-    All tiles have the same size and lie inside the raster, where it is not smaller than a
-    tile; neighbours share ``overlap`` pixels or, evenly spread, a few more. Tiles that may grow
-    have the size that computes the fewest pixels: those of 512 pixels that share 64 cover
-    1024 x 1024 pixels nine times a tile, those of 544 four times, which is half of the work.
+    All tiles have the same size and lie inside the raster, unless it is smaller than a tile;
+    neighbours share ``overlap`` pixels or, evenly spread, a few more. The size is chosen to
+    compute the fewest pixels: 1024 x 1024 pixels take nine tiles of 512 pixels that share 64, but
+    only four of 544, half of the work.
 
     Args:
         width: of the raster, in pixels.
         height: of the raster, in pixels.
-        tile_size: side of a tile in pixels, a multiple of 32.
+        tile_size: minimum side of a tile in pixels, a multiple of 32.
         overlap: pixels that neighbouring tiles share at least, less than ``tile_size``.
-        panel_width: widest panel of columns, which bounds the memory for blending.
-        largest: side up to which tiles may grow, by multiples of 32; 0 for ``tile_size``.
+        panel_width: maximum width of a panel of columns; bounds the memory for blending.
+        largest: maximum side of a tile, in steps of 32 from ``tile_size``; 0 is ``tile_size``.
 
     Raises:
-        ValueError: a size that makes no sense.
+        ValueError: an impossible size.
     """
     if width < 1 or height < 1:
         raise ValueError(f"a raster of {width} x {height} pixels has no tiles")
@@ -252,7 +249,7 @@ def plan(
 
 
 class Blender:
-    """Blend the tiles of a plan, in its order, and hand out finished blocks.
+    """Blends the tiles of a plan, in its order, and returns finished blocks.
 
     Args:
         tiles: the plan.
@@ -269,20 +266,19 @@ class Blender:
 
     @property
     def pending_pixels(self) -> int:
-        """Pixels (of one plane) that are held now."""
+        """Number of pixels (of one plane) held now."""
         return int(self._pending.shape[1] * self._pending.shape[2])
 
     def add(self, tile: Tile, scores: Optional[np.ndarray]) -> list[Block]:
         """Add the scores of a tile.
 
         Args:
-            tile: the next one of the plan.
-            scores: (Q, tile.height, tile.width) float32, finite; None counts as zeros, for a
-                tile without valid pixels.
+            tile: the next tile of the plan.
+            scores: (Q, tile.height, tile.width) float32, finite; None (no valid pixels) is zeros.
 
         Returns:
-            Blocks that no later tile touches; together they cover the raster once. After a
-            cancelled run, what was returned is whole and what was not is lost.
+            Blocks that no later tile touches. The blocks of all tiles cover the raster exactly
+            once; if a run is cancelled, those returned so far are complete.
 
         Raises:
             ValueError: the tile is not the next one, or the scores have another shape.

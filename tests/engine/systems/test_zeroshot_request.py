@@ -80,7 +80,7 @@ def test_the_users_list_reaches_the_system_and_the_runs(
     answer = json.loads(capsys.readouterr().out)
     assert answer["parse"]["competing"] == ["grass", "bare ground"]
     assert answer["parse"]["queries"] == [{"object": "buildings", "direction": "appeared"}]
-    assert answer["parse"]["explanation"].endswith("told apart from: grass, bare ground")
+    assert answer["parse"]["explanation"].endswith("competing classes: grass, bare ground")
     assert answer["counts"] == {"total": 1, "buildings|appeared": 1}
     assert runs_row(out)["competing"] == "grass, bare ground"
 
@@ -112,7 +112,7 @@ def test_a_system_without_a_list_says_so(
         hints=Hints(competing=("grass",)),
     )
     result = pipeline.detect(request, brightness)
-    assert any("no use for competing classes" in warning for warning in result.warnings)
+    assert any("ignores competing classes" in warning for warning in result.warnings)
     assert not result.parse.hints.competing
     assert runs_row(tmp_path / "out.gpkg")["competing"] is None
     with pytest.raises(InputError, match="list of competing classes is empty"):
