@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From likelihoods and outlines to scores whose decision is at 0.5.
+"""Turn likelihoods and outlines into scores with the decision threshold 0.5.
 
-All functions treat the two dates alike: exchanging them exchanges "appeared"
-and "removed" to the last bit. Several conditions that must all hold are joined
-by the smallest of their scores.
+All functions are symmetric: swapping the dates swaps "appeared" and "removed" bit by bit. A score
+that depends on several conditions is the minimum of their scores.
 """
 
 from __future__ import annotations
@@ -15,50 +14,50 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-#: By how much the object must be likelier than what it competes with, to be there.
+#: Margin over the best competing class from which the object counts as present.
 MIN_MARGIN = 0.1
-#: Least angle, in degrees, between the features of both dates. AnyChange counts the angle to the
-#: *reversed* feature and keeps what is below 145 to 155 degrees; this is the middle, from 180.
+#: Minimum angle in degrees between the features of both dates. AnyChange measures the angle to the
+#: *negated* feature and keeps angles below 145 to 155 degrees; this is 180 minus their middle.
 MIN_ANGLE = 30.0
-#: Least change of the likelihood of stuff.
+#: Minimum change of the likelihood of stuff.
 MIN_DIFFERENCE = 0.3
-#: Peaks lower than this are not worth an outline.
+#: Minimum height of a peak.
 MIN_PEAK = 0.1
-#: Peaks nearer than this, in pixels, are one.
+#: Minimum distance of peaks in pixels.
 PEAK_DISTANCE = 8
-#: So many of the highest peaks of a tile are looked at.
+#: Maximum number of peaks per tile; the highest are kept.
 MAX_PEAKS = 128
-#: Changes that differ by less than this are a plateau.
+#: Changes that differ by less than this form a plateau.
 _PLATEAU = 1e-3
-#: Stuff narrower than this, in pixels, is noise.
+#: Stuff narrower than this many pixels is noise.
 OPENING = 3
-#: Stuff up to this many pixels wide, along stuff that stayed, is misregistration.
+#: Stuff up to this many pixels wide, next to unchanged stuff, is misregistration.
 SLIVER = 6
 _OTSU_BINS = 64
 
 
 class Scores(NamedTuple):
-    """Scores in [0, 1] of both directions; from 0.5 on it is so."""
+    """Scores in [0, 1] of both directions; 0.5 is the threshold."""
 
     appeared: Tensor
     removed: Tensor
 
 
 def calibrate(value: Tensor, threshold: float, top: float = 1.0) -> Tensor:
-    """Map 0 to 0, ``threshold`` to 0.5 and ``top`` to 1, linear between them and cut beyond."""
+    """Map 0 to 0, ``threshold`` to 0.5 and ``top`` to 1, piecewise linear and clamped."""
     below = 0.5 * value / threshold
     above = 0.5 + 0.5 * (value - threshold) / (top - threshold)
     return torch.where(value < threshold, below, above).clamp(0, 1)
 
 
 def peaks(before: Tensor, after: Tensor) -> Tensor:
-    """Return where the likelihood changed most, to be looked at by SAM 2.
+    """Return the points of the largest changes in likelihood, as prompts for SAM 2.
 
-    The map is coarse: many new houses may be one plateau. Of a plateau each cell has a point.
+    The map is coarse, so many new houses may form one plateau. A plateau gets one point per cell.
 
     Args:
         before: H_1 (H, W), likelihood of the object.
-        after: H_2.
+        after: H_2 (H, W).
 
     Returns:
         (N, 2) column and row, N up to :data:`MAX_PEAKS`, highest first.
@@ -68,13 +67,13 @@ def peaks(before: Tensor, after: Tensor) -> Tensor:
     side = 2 * PEAK_DISTANCE + 1
     highest = F.max_pool2d(change[None], side, 1, PEAK_DISTANCE)[0]
     is_peak = (change >= highest - _PLATEAU) & (change >= MIN_PEAK)
-    # Within a cell the highest counts, of equal ones that nearest to the middle.
+    # The highest point of a cell is kept; among equal ones the one nearest to the centre.
     cell = 2 * PEAK_DISTANCE
     y, x = (torch.arange(n, device=change.device) % cell for n in (height, width))
     middle = (cell - 1) / 2
     off = torch.hypot((y - middle)[:, None], (x - middle)[None])
     rank = torch.where(is_peak, change - _PLATEAU * off / cell, -torch.inf)
-    # A padded border is never chosen: max_pool2d pads with minus infinity.
+    # Padding is never chosen, since max_pool2d pads with minus infinity.
     best, index = F.max_pool2d(rank[None, None], cell, cell, ceil_mode=True, return_indices=True)
     found = index[best > -torch.inf]
     order = change.flatten()[found].argsort(descending=True, stable=True)[:MAX_PEAKS]
@@ -97,7 +96,7 @@ def mean_in(masks: Tensor, planes: Tensor) -> Tensor:
 
 
 def margins(masks: Tensor, likelihood: Tensor) -> Tensor:
-    """Return by how much the object is likelier within masks than the best competing class.
+    """Return the margin of the object over the best competing class within masks.
 
     Args:
         masks: (M, H, W) bool, none empty.
@@ -111,12 +110,12 @@ def margins(masks: Tensor, likelihood: Tensor) -> Tensor:
 
 
 def centred(features: Tensor) -> Tensor:
-    """Return features (C, h, w) as (h w, C), each place centred, as AnyChange takes SAM's."""
+    """Return features (C, h, w) as (h w, C), normalised per place as AnyChange does for SAM."""
     return F.layer_norm(features.flatten(1).T, (len(features),))
 
 
 def angle_between(one: Tensor, other: Tensor) -> Tensor:
-    """Return the angle between rows, (N, C) and (N, C), in degrees; 90 where one is zero."""
+    """Return the angles in degrees between rows of (N, C) and (N, C); 90 if one is zero."""
     cosine = (F.normalize(one, dim=1) * F.normalize(other, dim=1)).sum(1)
     return torch.rad2deg(torch.arccos(cosine.clamp(-1, 1)))
 
@@ -126,8 +125,8 @@ def change_angles(masks: Tensor, before: Tensor, after: Tensor) -> Tensor:
 
     Args:
         masks: (M, H, W) bool, none empty.
-        before: (s s, C) from :func:`centred`; SAM 2 sees every image as a square.
-        after: the same.
+        before: (s s, C) from :func:`centred`; SAM 2 resizes every image to a square.
+        after: the same for the later date.
 
     Returns:
         (M,) in [0, 180].
@@ -138,13 +137,13 @@ def change_angles(masks: Tensor, before: Tensor, after: Tensor) -> Tensor:
 
 
 def otsu(values: Tensor) -> float:
-    """Return the value that parts numbers best into two groups (Otsu, 1979).
+    """Return the threshold that best separates values into two groups (Otsu, 1979).
 
     Args:
-        values: (N,), at least one.
+        values: (N,), N at least 1.
 
     Returns:
-        The middle between the two groups; the largest value where all are equal.
+        The middle between the two groups; the largest value if all are equal.
     """
     low, high = float(values.min()), float(values.max())
     if high - low < 1e-6:
@@ -156,7 +155,7 @@ def otsu(values: Tensor) -> float:
     total = (counts * centres).cumsum(0)
     lower, upper = total / weight.clamp(min=1), (total[-1] - total) / (weight[-1] - weight)
     variance = weight * (weight[-1] - weight) * (lower - upper) ** 2
-    # Between two groups with a gap the variance is flat: the middle of it is meant.
+    # The variance is constant within a gap between the groups; take its middle.
     best = (variance[:-1] >= variance[:-1].max() * (1 - 1e-9)).nonzero()[:, 0]
     return low + step * (float(best[0] + best[-1]) / 2 + 1)
 
@@ -164,16 +163,16 @@ def otsu(values: Tensor) -> float:
 def decide_masks(
     before: Tensor, after: Tensor, angle: Tensor, least_angle: float = MIN_ANGLE
 ) -> Scores:
-    """Decide of each outline whether the object in it has come or gone.
+    """Score each outline for an object that appeared or was removed.
 
-    There after and not before is appeared; there before and not after is removed; both need
-    features that have changed.
+    Appeared means present after and absent before, removed the reverse; both need changed
+    features.
 
     Args:
         before: (M,) margin of the object on the earlier date, from :func:`margins`.
-        after: the same on the later date.
+        after: (M,) margin on the later date.
         angle: (M,) from :func:`change_angles`.
-        least_angle: in degrees, of changed features.
+        least_angle: minimum angle of changed features, in degrees.
 
     Returns:
         (M,) scores.
@@ -187,30 +186,30 @@ def decide_masks(
 
 
 def paint(masks: Tensor, scores: Tensor) -> Tensor:
-    """Return (H, W): the highest score of the masks (M, H, W), M at least 1, that cover a pixel."""
+    """Return (H, W): the highest score of the masks (M, H, W) at each pixel; M at least 1."""
     return (masks * scores[:, None, None]).amax(0)
 
 
 def opened(plane: Tensor, side: int) -> Tensor:
-    """Return a grey-value opening of (H, W) by a square: what is narrower goes, at any level.
+    """Return the grey-value opening of (H, W) by a square, which removes narrower features.
 
     Args:
         plane: (H, W).
-        side: of the square in pixels, odd.
+        side: side of the square in pixels, odd.
     """
     least = -F.max_pool2d(-plane[None], side, 1, side // 2)
     return F.max_pool2d(least, side, 1, side // 2)[0]
 
 
 def decide_stuff(before: Tensor, after: Tensor) -> Scores:
-    """Decide pixel by pixel for what has no countable objects: trees, grass, water, roads.
+    """Score pixel by pixel for classes without countable objects: trees, grass, water, roads.
 
-    Narrow bands along stuff that is there on both dates are misregistration, not change. A new
-    narrow road that leaves an old one only loses the pixels next to it.
+    Narrow bands next to stuff present on both dates are misregistration, not change. A new narrow
+    road that branches off an old one only loses the pixels next to it.
 
     Args:
         before: H_1 (H, W), likelihood of the object.
-        after: H_2.
+        after: H_2 (H, W).
 
     Returns:
         (H, W) scores.

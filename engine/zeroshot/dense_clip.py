@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""CLIP for every patch of an image: which of some phrases fits it best.
+"""Dense CLIP: the similarity of every patch of an image to phrases.
 
-The last block of a CLIP vision transformer mixes the patches so that the image
-as a whole is told; where things are gets lost. Here that block attends by
-likeness alone, query to query, key to key and value to value, and keeps neither
-the residual nor the MLP that only makes sense on top of it (SCLIP, ClearCLIP,
-SegEarth-OV). What the class token makes of a phrase, the bias of the whole
-image, is subtracted from each patch.
+The last block of a CLIP vision transformer mixes the patches to describe the image as a whole and
+loses the positions of objects. Here its attention is computed from self-similarities instead
+(query-query, key-key and value-value), without the residual connection and the MLP (SCLIP,
+ClearCLIP, SegEarth-OV). The similarity of the class token to a phrase, a bias of the whole image,
+is subtracted in part from every patch.
 
-Works with every vision transformer of open_clip that has a class token: its
-modules are used as they are, only the last block's attention is computed here.
+Works with every vision transformer of open_clip that has a class token; only the attention of the
+last block is replaced.
 """
 
 from __future__ import annotations
@@ -26,21 +25,21 @@ from ..device import Device
 from ..errors import InputError
 from .texts import ZeroshotTexts
 
-#: Pairs whose likeness is attended by: the usual one, and those of the last block here.
+#: Pairs compared by attention: the standard one, and the self-similarities of the last block.
 STANDARD = ("qk",)
 SELF = ("qq", "kk", "vv")
-#: Part of the class token's fit that is subtracted from that of each patch.
+#: Fraction of the class token's similarity that is subtracted from each patch.
 CLASS_TOKEN_SHARE = 0.3
-#: Factor of the cosines before the softmax. Training ends at 100; patches are less sure than
-#: images, and the field's dense figures were made with this.
+#: Factor of the cosines before the softmax. CLIP's training ends at 100; published results for
+#: dense prediction use 50, since patches are less certain than images.
 TEMPERATURE = 50.0
-#: An image is looked at in so many sizes, relative to twice the model's window.
+#: Sizes at which an image is encoded, relative to twice the model's window.
 SCALES = (0.8, 1.0, 1.2)
 #: Pixels of a resized image per cell of the maps.
 STRIDE = 4
 #: Sides of a resized image are multiples of this many pixels.
 _STEP = 32
-#: Windows that go through the model at once.
+#: Windows per batch.
 _WINDOWS = 32
 
 
@@ -50,8 +49,8 @@ def attend(attention: nn.Module, tokens: Tensor, pairs: Sequence[str] = SELF) ->
     Args:
         attention: ``torch.nn.MultiheadAttention``, or open_clip's own ``Attention``.
         tokens: (B, N, C), normalised.
-        pairs: of "q", "k" and "v": what is compared with what; the answers are summed. With
-            :data:`STANDARD` this is the module's own attention.
+        pairs: pairs of "q", "k" and "v" to compare; the outputs are summed. :data:`STANDARD` is
+            the module's own attention.
 
     Returns:
         (B, N, C) after the output projection.
@@ -80,7 +79,7 @@ def embed(visual: nn.Module, images: Tensor) -> Tensor:
 
     Args:
         visual: ``open_clip.transformer.VisionTransformer``.
-        images: (B, 3, S, S) normalised, S the size that the model was trained with.
+        images: (B, 3, S, S) normalised, S the input size of the model.
     """
     patches = visual.conv1(images).flatten(2).transpose(1, 2)
     first = visual.class_embedding.to(patches.dtype).expand(len(patches), 1, -1)
@@ -92,14 +91,14 @@ def embed(visual: nn.Module, images: Tensor) -> Tensor:
 
 
 def dense_features(visual: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
-    """Return what a vision transformer makes of each patch, and of the class token.
+    """Return features of the patches and of the class token in the space of the texts.
 
     Args:
         visual: ``open_clip.transformer.VisionTransformer``.
-        images: (B, 3, S, S) normalised, S the size that the model was trained with.
+        images: (B, 3, S, S) normalised, S the input size of the model.
 
     Returns:
-        (B, D, S/p, S/p) and (B, D), of unit length in the space of the texts.
+        (B, D, S/p, S/p) and (B, D), of unit length.
     """
     block = visual.transformer.resblocks[-1]
     tokens = attend(block.attn, block.ln_1(embed(visual, images)))
@@ -112,11 +111,7 @@ def dense_features(visual: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def check(visual: nn.Module) -> None:
-    """Refuse image towers that are no vision transformer with a class token.
-
-    Raises:
-        InputError: it is another kind of network.
-    """
+    """Raise InputError unless an image tower is a vision transformer with a class token."""
     plain = hasattr(visual, "class_embedding") and getattr(visual, "attn_pool", None) is None
     attention = visual.transformer.resblocks[-1].attn if plain else None
     scaled = getattr(attention, "logit_scale", None) is not None
@@ -125,21 +120,21 @@ def check(visual: nn.Module) -> None:
 
 
 def origins(length: int, window: int, stride: int) -> list[int]:
-    """Return where windows begin along a side, the last one at its end.
+    """Return the starts of windows along a side; the last window ends with the side.
 
     Args:
-        length: of the side in pixels, at least ``window``.
+        length: length of the side in pixels, at least ``window``.
         window: side of a window.
-        stride: distance of neighbours; the last two may be closer.
+        stride: distance between windows; the last two may be closer.
     """
     starts = list(range(0, length - window, stride))
     return [*starts, length - window]
 
 
 def resized(height: int, width: int, base: int, window: int) -> tuple[int, int]:
-    """Return the size of an image whose shorter side becomes about ``base`` pixels.
+    """Return height and width of an image resized to about ``base`` pixels on the shorter side.
 
-    Both sides are multiples of 32 and no shorter than a window.
+    Sides are multiples of 32, or as long as a window if that is longer.
     """
     factor = base / min(height, width)
 
@@ -156,12 +151,12 @@ def stitch(
     size: tuple[int, int],
     window: int,
 ) -> Tensor:
-    """Join the maps of overlapping windows; where several lie, their mean counts.
+    """Merge the maps of overlapping windows by their mean.
 
     Args:
         answers: one (P, g, g) per window.
         corners: top and left of each in pixels, multiples of :data:`STRIDE`.
-        size: of the image in pixels.
+        size: height and width of the image in pixels.
         window: side of a window in pixels.
 
     Returns:
@@ -179,28 +174,28 @@ def stitch(
 
 
 def posterior(cosines: Tensor, groups: Sequence[Sequence[int]]) -> Tensor:
-    """Return how likely each class is at each place.
+    """Return the probability of each class at each place.
 
-    A class counts with the best of its phrases, so that one with many synonyms has no advantage;
-    the softmax over the classes follows.
+    A class is represented by its best phrase, so that synonyms are no advantage, followed by a
+    softmax over the classes.
 
     Args:
-        cosines: (P, H, W), the fit of each phrase.
-        groups: rows of ``cosines`` that each of G classes has.
+        cosines: (P, H, W) similarity of each phrase.
+        groups: rows of ``cosines`` for each of G classes.
 
     Returns:
-        (G, H, W), sums to 1 over the classes.
+        (G, H, W); sums to 1 over the classes.
     """
     best = torch.stack([cosines[list(rows)].amax(0) for rows in groups])
     return (TEMPERATURE * best).softmax(0)
 
 
 class DenseClip:
-    """A CLIP of open_clip that says of every place in an image how well phrases fit it.
+    """A CLIP of open_clip that compares every place of an image with phrases.
 
     Args:
         model: an open_clip model, in evaluation mode, on the device.
-        tokenizer: of the same architecture.
+        tokenizer: tokenizer of the same architecture.
         templates: sentences with "{}" for the phrase.
         device: where it computes, and in which precision.
     """
@@ -219,13 +214,13 @@ class DenseClip:
         self._texts: dict[str, Tensor] = {}
         self.window = int(model.visual.image_size[0])
         self._device = device
-        # What the model was trained with; in 0 to 255.
+        # Normalisation of the model, for values from 0 to 255.
         mean, std = (torch.tensor(getattr(model.visual, n)) for n in ("image_mean", "image_std"))
         self._mean = (255 * mean).view(1, 3, 1, 1).to(device.name)
         self._std = (255 * std).view(1, 3, 1, 1).to(device.name)
 
     def encode_text(self, phrases: Sequence[str]) -> Tensor:
-        """Embed phrases: the mean over the templates, (P, D) of unit length; each is kept."""
+        """Return embeddings (P, D) of unit length, the mean over the templates; cached."""
         for phrase in phrases:
             if phrase not in self._texts:
                 ids = self._tokenizer([text.format(phrase) for text in self._templates])
@@ -236,15 +231,14 @@ class DenseClip:
         return torch.stack([self._texts[phrase] for phrase in phrases])
 
     def fit(self, image: Tensor, texts: Tensor) -> list[Tensor]:
-        """Return how well phrases fit each place of an image.
+        """Return the similarity of phrases to each place of an image.
 
         Args:
-            image: (3, H, W) float, 0 to 255.
+            image: (3, H, W) float, 0 to 255; about two windows across once resized.
             texts: (P, D) from :meth:`encode_text`.
 
         Returns:
-            For each of :data:`SCALES` the cosines less the class token's share, (P, h, w); an
-            image is about two windows across.
+            (P, h, w) for each of :data:`SCALES`: cosines minus the share of the class token.
         """
         maps = []
         for scale in SCALES:
@@ -281,12 +275,12 @@ def mean_posterior(
     """Average the posterior over the scales.
 
     Args:
-        maps: what :meth:`DenseClip.fit` returned.
+        maps: from :meth:`DenseClip.fit`.
         groups: see :func:`posterior`.
-        size: height and width of the answer.
+        size: height and width of the result.
 
     Returns:
-        (G, H, W); H_t of the design is its first plane where the object is the first class.
+        (G, H, W); its first plane is H_t if the object is the first class.
     """
     planes = [
         F.interpolate(posterior(m, groups)[None], size, mode="bilinear", align_corners=False)[0]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The steps of the zero-shot system in their order, for one pair of tiles.
+"""The steps of the zero-shot system for one pair of tiles.
 
-What CLIP and SAM 2 make of an image is computed once for all queries.
+CLIP and SAM 2 encode each image once for all queries.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from .vocabulary import Question, land_cover_classes, question
 
 
 class Found(NamedTuple):
-    """Answer for a pair of tiles.
+    """Result for a pair of tiles.
 
     Attributes:
-        scores: (Q, H, W) in [0, 1]; from 0.5 on it is so.
-        classes_before: (H, W) index of the likeliest land-cover class, -1 for something else.
+        scores: (Q, H, W) in [0, 1]; 0.5 is the threshold.
+        classes_before: (H, W) index of the most probable land-cover class, -1 for another class.
         classes_after: the same for the later date.
     """
 
@@ -35,7 +35,7 @@ class Found(NamedTuple):
 
 
 class _Phrases:
-    """Phrases, each once, and their rows."""
+    """Distinct phrases and their row numbers."""
 
     def __init__(self) -> None:
         self._rows: dict[str, int] = {}
@@ -43,15 +43,15 @@ class _Phrases:
     def rows(self, phrases: Sequence[str]) -> list[int]:
         return [self._rows.setdefault(phrase, len(self._rows)) for phrase in phrases]
 
-    def groups(self, asked: Question) -> list[list[int]]:
-        return [self.rows(phrases) for phrases in (asked.phrases, *asked.against)]
+    def groups(self, one: Question) -> list[list[int]]:
+        return [self.rows(phrases) for phrases in (one.phrases, *one.against)]
 
     def all(self) -> list[str]:
         return list(self._rows)
 
 
 class _Date:
-    """An image of one date: fit of the phrases at once, SAM 2's view when it is asked for."""
+    """An image of one date with CLIP's fit of the phrases; SAM 2 encodes it on first use."""
 
     def __init__(self, image: Tensor, maps: list[Tensor], segmenter: Segmenter) -> None:
         self._image = image
@@ -82,13 +82,13 @@ class _Date:
 
 
 class Detector:
-    """Finds objects that have come or gone, for any noun.
+    """Finds appeared and removed objects for any noun.
 
     Args:
-        clip: says what is where.
-        segmenter: draws outlines.
-        least_angle: of changed features, in degrees; None parts the angles of each pair of tiles
-            into two groups (Otsu).
+        clip: classifies places.
+        segmenter: outlines objects.
+        least_angle: minimum angle of changed features, in degrees; None for Otsu's threshold of
+            each pair of tiles.
     """
 
     def __init__(
@@ -118,17 +118,17 @@ class Detector:
             competing: what else the ground may be; empty is the default list.
         """
         phrases = _Phrases()
-        asked = {query.object: question(query.object, competing) for query in queries}
-        groups = {noun: phrases.groups(one) for noun, one in asked.items()}
+        questions = {query.object: question(query.object, competing) for query in queries}
+        groups = {noun: phrases.groups(one) for noun, one in questions.items()}
         covers = [phrases.rows(one) for one in land_cover_classes(competing)]
         texts = self._clip.encode_text(phrases.all())
-        # One date at a time: what one is computed to must not depend on which it is.
+        # One date at a time, so that the result of an image does not depend on its date.
         dates = [
             _Date(image, self._clip.fit(image, texts), self._segmenter) for image in (before, after)
         ]
         scores = {
             noun: self._decide(dates, groups[noun], is_stuff=one.is_stuff)
-            for noun, one in asked.items()
+            for noun, one in questions.items()
         }
         planes = [_plane(scores[query.object], query.direction) for query in queries]
         return Found(torch.stack(planes), *(_likeliest(date, covers) for date in dates))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Outlines of what is under a point, by SAM 2: candidates, and which of them are good.
+"""Outlines of objects at points by SAM 2, and the selection of good ones.
 
-``sam2.sam2_image_predictor`` takes one size of image and one image at a time;
-its steps are made here on the model's own modules, with the same answers.
+``sam2.sam2_image_predictor`` takes one image of one size at a time. Its steps are repeated here
+with the modules of the model, with the same results.
 """
 
 from __future__ import annotations
@@ -15,29 +15,29 @@ from torch import Tensor, nn
 
 from ..device import Device
 
-#: Mean and deviation of ``sam2.utils.transforms.SAM2Transforms``, for 0 to 1.
+#: Mean and deviation of ``sam2.utils.transforms.SAM2Transforms``, for values from 0 to 1.
 _MEAN = (0.485, 0.456, 0.406)
 _STD = (0.229, 0.224, 0.225)
-#: Least quality (IoU) that the model itself expects of an outline.
+#: Minimum IoU that the model predicts for an outline.
 MIN_QUALITY = 0.5
-#: Least IoU of an outline drawn a little tighter and a little wider, and how much so.
+#: Minimum IoU of an outline at logits plus and minus the offset.
 MIN_STABILITY = 0.9
 STABILITY_OFFSET = 0.7
-#: Outlines that share more than this (IoU) are one.
+#: Outlines with a larger IoU are duplicates.
 SAME_OUTLINE = 0.7
-#: Largest part of a tile that an object may cover.
+#: Maximum fraction of a tile covered by an object.
 LARGEST_SHARE = 0.8
-#: Points that are looked at together.
+#: Points per batch.
 _POINTS = 32
 
 
 class Encoded(NamedTuple):
-    """An image as SAM 2 sees it.
+    """An image encoded by SAM 2.
 
     Attributes:
-        features: (C, h, w) of stride 16, before what is added for a single image.
+        features: (C, h, w) at stride 16, without the no-memory embedding.
         embedding: (1, C, h, w), the same with it, for the mask decoder.
-        fine: maps of stride 4 and 8 for the mask decoder; empty where the model uses none.
+        fine: maps at strides 4 and 8 for the mask decoder; empty if the model uses none.
     """
 
     features: Tensor
@@ -46,7 +46,7 @@ class Encoded(NamedTuple):
 
 
 class Segmenter:
-    """SAM 2 with points.
+    """SAM 2 with point prompts.
 
     Args:
         model: ``sam2.modeling.sam2_base.SAM2Base`` in evaluation mode, on the device.
@@ -80,7 +80,7 @@ class Segmenter:
     def outline(
         self, encoded: Encoded, points: Tensor, size: tuple[int, int]
     ) -> tuple[Tensor, Tensor]:
-        """Return three candidate outlines for each point: a part, the object, its surroundings.
+        """Return three candidate outlines per point: a part, the object, its surroundings.
 
         Args:
             encoded: the image.
@@ -88,7 +88,7 @@ class Segmenter:
             size: height and width of the image.
 
         Returns:
-            (3 N, m, m), positive inside; and (3 N,) the quality that the model expects.
+            (3 N, m, m) logits, positive inside; and (3 N,) predicted IoU.
         """
         side = self._model.image_size
         scaled = points.float() * points.new_tensor([side / size[1], side / size[0]]).float()
@@ -114,13 +114,13 @@ class Segmenter:
 
 
 def stability(masks: Tensor) -> Tensor:
-    """Return how little an outline changes when it is drawn tighter and wider.
+    """Return the IoU of each outline at a higher and a lower threshold.
 
     Args:
-        masks: (M, h, w), positive inside.
+        masks: (M, h, w) logits.
 
     Returns:
-        (M,) IoU of the two, in [0, 1]; 0 where there is nothing.
+        (M,) in [0, 1]; 0 for an empty mask.
     """
     tight = (masks > STABILITY_OFFSET).flatten(1).sum(1)
     wide = (masks > -STABILITY_OFFSET).flatten(1).sum(1)
@@ -128,14 +128,14 @@ def stability(masks: Tensor) -> Tensor:
 
 
 def distinct(masks: Tensor, quality: Tensor) -> Tensor:
-    """Return the indices of the best outlines that are not one another (mask NMS).
+    """Return the indices of the best outlines without duplicates (mask NMS).
 
     Args:
         masks: (M, h, w) bool.
-        quality: (M,).
+        quality: (M,) predicted IoU.
 
     Returns:
-        (K,) by falling quality.
+        (K,) by decreasing quality.
     """
     flat = masks.flatten(1).float()
     shared = flat @ flat.T
@@ -150,15 +150,15 @@ def distinct(masks: Tensor, quality: Tensor) -> Tensor:
 
 
 def good_outlines(masks: Tensor, quality: Tensor, size: tuple[int, int]) -> Tensor:
-    """Choose among candidate outlines and bring them to the size of the image.
+    """Select good outlines and resize them to the image.
 
     Args:
-        masks: (M, m, m), positive inside.
-        quality: (M,) as the model expects.
+        masks: (M, m, m) logits.
+        quality: (M,) predicted IoU.
         size: height and width of the image.
 
     Returns:
-        (K, H, W) bool, none empty and none that covers nearly all.
+        (K, H, W) bool, none of them empty or covering nearly the whole tile.
     """
     share = (masks > 0).flatten(1).float().mean(1)
     good = (quality >= MIN_QUALITY) & (stability(masks) >= MIN_STABILITY)

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the zero-shot system says to CLIP: competing classes, synonyms, sentences.
+"""Phrases for CLIP: competing classes, synonyms, sentence templates.
 
-The list of competing classes decides the result: a pixel belongs to the object
-only where nothing else in the list fits better. It is therefore shown to the
-user, who may change it.
+The list of competing classes decides the result, since a pixel belongs to the object only if no
+class of the list fits better. It is therefore shown to the user, who may change it.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from typing import NamedTuple
 
 from ..classes import CLASS_NAMES, CLASSES, class_of
 
-#: What else the ground may be, where the user gives no list of their own.
+#: Default list of competing classes.
 COMPETING: tuple[str, ...] = (
     "building",
     "road",
@@ -25,8 +24,8 @@ COMPETING: tuple[str, ...] = (
     "water",
     "shadow",
 )
-#: Other words for the land-cover classes. A noun that is none of them stands for itself:
-#: "warehouses" are not any building.
+#: Synonyms of the land-cover classes. A more specific noun has none: "warehouses" do not mean any
+#: building.
 SYNONYMS: dict[str, tuple[str, ...]] = {
     "building": ("building", "house", "roof"),
     "road": ("road", "street"),
@@ -35,7 +34,7 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "water": ("water", "lake", "river"),
     "bare ground": ("bare ground", "bare soil", "sand"),
 }
-#: Sentences whose embeddings are averaged; "{}" is the phrase.
+#: Sentences whose embeddings are averaged; "{}" stands for the phrase.
 TEMPLATES: tuple[str, ...] = (
     "{}.",
     "a photo of {}.",
@@ -46,7 +45,7 @@ TEMPLATES: tuple[str, ...] = (
     "{} seen from above.",
     "a close-up satellite image of {}.",
 )
-#: Nouns without countable objects that are no land-cover class: head words of a phrase.
+#: Head nouns without countable objects, other than the land-cover classes.
 _STUFF_WORDS = frozenset(
     """farmland cropland crops crop field fields vegetation greenery scrub shrubland heath wetland
     wetlands marsh marshland swamp mangrove mangroves snow ice asphalt concrete gravel mud beach
@@ -55,13 +54,13 @@ _STUFF_WORDS = frozenset(
 
 
 class Question(NamedTuple):
-    """What CLIP is asked for one query.
+    """Phrases that CLIP compares for one query.
 
     Attributes:
-        phrases: of the object: itself and its synonyms.
-        against: of each competing class: itself and its synonyms.
-        is_stuff: it has no countable objects, so that no mask is drawn around one.
-        used_default: the user's list named nothing but the object.
+        phrases: the object and its synonyms.
+        against: for each competing class, its name and synonyms.
+        is_stuff: whether the object is not countable, so that it is not outlined.
+        used_default: whether the default list was used because the user's named only the object.
     """
 
     phrases: tuple[str, ...]
@@ -71,14 +70,14 @@ class Question(NamedTuple):
 
 
 def question(noun: str, competing: Sequence[str]) -> Question:
-    """Return what CLIP is asked for an object.
+    """Return the phrases for an object.
 
-    A class that means the same as the object, or takes it in, does not compete with it: where
-    "warehouses" are wanted, "building" fits as well.
+    A class that means the same as the object or includes it does not compete: "building" is not
+    an alternative to "warehouses".
 
     Args:
         noun: phrase of a query ("swimming pools").
-        competing: the list; may be empty, which is the default one.
+        competing: competing classes; empty for the default list.
     """
     against = tuple(name for name in competing if not same(name, noun))
     default = tuple(name for name in COMPETING if not same(name, noun))
@@ -94,7 +93,7 @@ def question(noun: str, competing: Sequence[str]) -> Question:
 
 
 def synonyms(phrase: str) -> tuple[str, ...]:
-    """Return a phrase and other words for it, each once, the phrase first."""
+    """Return a phrase followed by its synonyms, without duplicates."""
     for land_cover in CLASSES:
         words = SYNONYMS[land_cover.name]
         if phrase in (*words, land_cover.plural) or _singular(phrase) in words:
@@ -103,7 +102,7 @@ def synonyms(phrase: str) -> tuple[str, ...]:
 
 
 def same(one: str, other: str) -> bool:
-    """Tell whether two phrases name the same class of ground."""
+    """Return whether two phrases name the same class."""
     if _singular(one) == _singular(other):
         return True
     land_cover = class_of(one)
@@ -111,9 +110,9 @@ def same(one: str, other: str) -> bool:
 
 
 def land_cover_classes(competing: Sequence[str]) -> tuple[tuple[str, ...], ...]:
-    """Return the phrases of the land-cover classes, in their order, then of what else competes.
+    """Return the phrases of the land-cover classes in order, then of other competing classes.
 
-    Which of them is the likeliest says what the ground was and what it has become.
+    The most probable one is the class of the ground on a date.
     """
     names = competing or COMPETING
     others = [n for n in names if not any(same(n, land_cover) for land_cover in CLASS_NAMES)]

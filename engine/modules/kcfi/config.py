@@ -10,7 +10,7 @@ from ...errors import InputError
 from ..settings import read_settings
 from ..texts import ModulesTexts
 
-#: What is subtracted from a warped date: itself, as in eq. 3, or the other date.
+#: Date subtracted from a warped date: the same one, as in eq. 3, or the other one.
 RESIDUALS = ("own", "other")
 TAPS = 4
 
@@ -19,27 +19,26 @@ TAPS = 4
 class KcfiConfig:
     """Sizes of KCFI.
 
-    The paper names neither its ViT nor its Qwen. The released program has CLIP's ViT-L/14 and
-    Qwen2-1.5B-Instruct, a smaller one of each is the default here.
+    The paper names neither its ViT nor its Qwen. The released code has CLIP's ViT-L/14 and
+    Qwen2-1.5B-Instruct; the defaults here are smaller models of both kinds.
 
     Attributes:
         encoder: a ViT, see :func:`..backbones.vit.build`.
-        taps: numbers of the blocks, from 1, whose output is used, four of them in ascending order;
-            empty: after every fourth part of the blocks.
-        train_encoder: the ViT learns too (table III: it should).
-        residual: ``"own"``: eq. 3. It is zero wherever the flow is, whatever has changed there.
-            ``"other"``: warped minus the other date, as in the released program.
+        taps: numbers of four blocks, from 1, in ascending order; empty for after each quarter.
+        train_encoder: train the ViT too (better, by table III).
+        residual: ``"own"`` for eq. 3, which is zero wherever the flow is, even where the ground
+            changed; ``"other"`` for warped minus the other date, as in the released code.
         width: c, channels of the detection branch.
-        language: the language model, see :func:`..language.load`.
+        language: language model, see :func:`..language.load`.
         precision: of the language model, see :data:`..language.PRECISIONS`.
-        tokens: side of the grid that the key change features are averaged to before the language
-            model reads them, for slow computers; 0 leaves them as they are, as in the paper.
-        standardise: a batch norm before the projector and one before the detection branch, with
-            which they learn in hundreds of steps; the paper has none.
-        beams: sentences that are kept while one is written.
-        remember: megabytes for the features of a frozen encoder while it is trained, so that a
-            crop which comes again, neither moved nor mirrored, is not encoded again.
-        object: what the labels of change mark, as an object phrase; empty: any change.
+        tokens: side of the grid that the key change features are averaged to for the language
+            model, for slow computers; 0 for no averaging, as in the paper.
+        standardise: add a batch norm before the projector and before the detection branch, with
+            which they train in hundreds of steps; the paper has none.
+        beams: number of beams of the language model.
+        remember: megabytes to cache the features of a frozen encoder in training; useful if the
+            same crops recur without shifts or flips.
+        object: object phrase of the labels of change; empty for any change.
         pretrained: start the encoder from its published weights; without them the model is only
             useful for measuring speed.
     """

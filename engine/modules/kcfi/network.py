@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""KCFI (Yang et al., 2024): key change features for a frozen language model and for a mask.
+"""KCFI (Yang et al., 2024): key change features for a frozen language model and a mask.
 
-Names and equation numbers are the paper's.
+Names and equation numbers are those of the paper.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ...weights.store import WeightsStore
 from ..mmchange.network import fill_trained
 from .config import KcfiConfig
 
-#: Table I: one of them at random in training, the first one in use.
+#: Table I: drawn at random in training; the first one is used for inference.
 INSTRUCTIONS = (
     (
         f"{IMAGE} This represents the change features of geographic targets extracted from remote "
@@ -55,7 +55,7 @@ INSTRUCTIONS = (
 
 
 class KcfiFeatures(NamedTuple):
-    """What one pass of the images yields.
+    """Output of one forward pass.
 
     Attributes:
         key: F_kc (B, 4C, h, w), the key change features of all taps (eq. 3).
@@ -67,17 +67,17 @@ class KcfiFeatures(NamedTuple):
 
 
 def warp(features: Tensor, flow: Tensor) -> Tensor:
-    """W (eq. 2): take each place's features from where the flow points, bilinearly.
+    """W (eq. 2): sample features bilinearly where the flow points.
 
     Args:
         features: (B, C, h, w).
         flow: (B, 2, h, w), to the right and down, in pixels of the features.
 
     Returns:
-        (B, C, h, w); what lies outside is that of the nearest border.
+        (B, C, h, w); positions outside take the nearest border.
     """
     height, width = features.shape[2:]
-    # Positions in single precision, whatever the features have.
+    # Positions in single precision, whatever that of the features.
     right, down = flow.float().unbind(1)
     x = right + torch.arange(width, device=flow.device)
     y = down + torch.arange(height, device=flow.device)[:, None]
@@ -90,7 +90,7 @@ def warp(features: Tensor, flow: Tensor) -> Tensor:
 
 
 class FlowEstimator(nn.Module):
-    """The flow estimation network (fig. 3): where each date's features should come from.
+    """The flow estimation network (fig. 3).
 
     Args:
         channels: C of a date.
@@ -107,13 +107,13 @@ class FlowEstimator(nn.Module):
         )
 
     def forward(self, before: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the flows F_1 and F_2, (B, 2, h, w) each, of features (B, C, h, w)."""
+        """Return the flows F_1 and F_2, (B, 2, h, w) each, for features (B, C, h, w)."""
         first, second = self.layers(torch.cat([before, after], dim=1)).chunk(2, dim=1)
         return first, second
 
 
 class KeyChangePerceiver(nn.Module):
-    """The key change perception module for the features of one tap (eqs. 2 and 3).
+    """The key change perception module for one tap (eqs. 2 and 3).
 
     Args:
         channels: C of a date.
@@ -126,7 +126,7 @@ class KeyChangePerceiver(nn.Module):
         self.residual = residual
 
     def forward(self, before: Tensor, after: Tensor) -> Tensor:
-        """Return F_kc (B, C, h, w), not negative, of features of both dates (B, C, h, w)."""
+        """Return F_kc (B, C, h, w), non-negative, for features of both dates (B, C, h, w)."""
         flows = self.flow(before, after)
         aligned = warp(before, flows[0]), warp(after, flows[1])  # eq. 2
         originals = (before, after) if self.residual == "own" else (after, before)
@@ -135,11 +135,11 @@ class KeyChangePerceiver(nn.Module):
 
 
 class ChangeFeatureExtractor(nn.Module):
-    """A perceiver for each tap, in parallel (fig. 3).
+    """One perceiver per tap, in parallel (fig. 3).
 
     Args:
         channels: C of a tap.
-        taps: number of them.
+        taps: number of taps.
         residual: see :class:`.kcfi_config.KcfiConfig`.
     """
 
@@ -148,18 +148,18 @@ class ChangeFeatureExtractor(nn.Module):
         self.perceivers = nn.ModuleList(KeyChangePerceiver(channels, residual) for _ in range(taps))
 
     def forward(self, before: Sequence[Tensor], after: Sequence[Tensor]) -> Tensor:
-        """Return F_kc of all taps, (B, 4C, h, w), of maps (B, C, h, w) per tap and date."""
+        """Return F_kc of all taps, (B, 4C, h, w), for maps (B, C, h, w) per tap and date."""
         pairs = zip(self.perceivers, before, after, strict=True)
         return torch.cat([perceive(one, two) for perceive, one, two in pairs], dim=1)
 
 
 class Projector(nn.Module):
-    """f_linear (eq. 4): key change features as embeddings of the language model.
+    """f_linear (eq. 4): key change features to embeddings of the language model.
 
     Args:
         channels: 4C.
-        width: of the language model's embeddings.
-        tokens: side of the grid that the features are averaged to; 0 leaves them as they are.
+        width: length of the language model's embeddings.
+        tokens: side of the grid that the features are averaged to; 0 for no averaging.
         standardise: see :class:`.kcfi_config.KcfiConfig`.
     """
 
@@ -172,14 +172,14 @@ class Projector(nn.Module):
         self.tokens = tokens
 
     def forward(self, key: Tensor) -> Tensor:
-        """Return F_v2l (B, N, width) of F_kc (B, 4C, h, w); N is h w, or the square of tokens."""
+        """Return F_v2l (B, N, width) for F_kc (B, 4C, h, w); N is h w, or tokens squared."""
         if self.tokens:
             key = F.adaptive_avg_pool2d(key, self.tokens)
         return self.linear(self.norm(key).flatten(2).transpose(1, 2))
 
 
 class ChangeDetectionBranch(nn.Module):
-    """From key change features to a mask (eqs. 5 to 7).
+    """Predicts a mask from key change features (eqs. 5 to 7).
 
     Args:
         channels: 4C.
@@ -194,7 +194,7 @@ class ChangeDetectionBranch(nn.Module):
         self.classify = nn.Conv2d(width, 2, 1)
 
     def forward(self, key: Tensor, height: int, width: int) -> Tensor:
-        """Return Y (B, 2, height, width) of F_kc (B, 4C, h, w)."""
+        """Return Y (B, 2, height, width) for F_kc (B, 4C, h, w)."""
         narrow = self.linear(self.norm(key).movedim(1, -1)).movedim(-1, 1)  # eq. 5
         wide = F.interpolate(
             narrow,
@@ -209,12 +209,12 @@ class Kcfi(nn.Module):
     """KCFI (fig. 2).
 
     Args:
-        config: its sizes.
+        config: sizes.
         encoder: f_theta, shared by both dates.
         language: f_phi, frozen.
 
     Attributes:
-        language: with tokenizer and all; its network is a part of this module as ``network``.
+        language: language model with its tokenizer; its network is registered as ``network``.
     """
 
     def __init__(self, config: KcfiConfig, encoder: ViTTaps, language: LanguageModel) -> None:
@@ -244,7 +244,7 @@ class Kcfi(nn.Module):
         return self
 
     def forward(self, before: Tensor, after: Tensor) -> KcfiFeatures:
-        """Perceive the change.
+        """Compare two dates.
 
         Args:
             before: (B, 3, H, W) float, 0 to 255.
@@ -258,7 +258,7 @@ class Kcfi(nn.Module):
 
 
 def build(config: KcfiConfig, language: LanguageModel, store: WeightsStore | None = None) -> Kcfi:
-    """Return KCFI as it is before training.
+    """Build KCFI for training.
 
     Raises:
         InputError: there is no such encoder.
@@ -277,7 +277,7 @@ def load_trained(path: Path, language: LanguageModel, store: WeightsStore | None
     """
     tensors, metadata = loading.read_head(path)
     config = KcfiConfig.from_settings(metadata["config"])
-    # An encoder that has learned is in the file. What is used sees no image twice.
+    # A trained encoder is in the file. The cache is of no use for inference.
     pretrained = config.pretrained and not config.train_encoder
     start = replace(config, pretrained=pretrained, remember=0)
     model = build(start, language, store)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The blocks of MMChange under the paper's names: aggregation, IFR, TDE, ITFF, decoder.
+"""Blocks of MMChange under the paper's names: aggregation, IFR, TDE, ITFF, decoder.
 
-Where the equations and the prose differ, the docstring of the block says which is followed.
+If equations and prose of the paper differ, the docstring of the block names the one followed.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ REDUCTION = 8
 
 
 class ConvNormAct(nn.Sequential):
-    """ReLU(BN(Conv(x))), which the equations abbreviate nowhere.
+    """ReLU(BN(Conv(x))).
 
     Args:
-        channels: of the input.
-        width: of the output.
+        channels: channels of the input.
+        width: channels of the output.
         kernel: side of the kernel, odd.
         stride: of the convolution.
         groups: of the convolution.
@@ -42,15 +42,15 @@ class ConvNormAct(nn.Sequential):
 
 
 def upsample(features: Tensor, like: Tensor) -> Tensor:
-    """Return ``features`` with the height and width of ``like``, bilinear."""
+    """Resize bilinearly to the height and width of ``like``."""
     return F.interpolate(features, size=like.shape[-2:], mode="bilinear", align_corners=False)
 
 
 class SpatialGroupEnhancement(nn.Module):
-    """Spatial-group enhancement: in every group, what resembles the group's mean is kept.
+    """Spatial-group enhancement: gates positions by their similarity to the mean of their group.
 
     Args:
-        groups: divides the channels.
+        groups: number of groups; divides the channels.
     """
 
     def __init__(self, groups: int = ENHANCEMENT_GROUPS) -> None:
@@ -71,7 +71,7 @@ class SpatialGroupEnhancement(nn.Module):
 
 
 class NeighbourAggregation(nn.Module):
-    """One scale of the pyramid, with what its neighbours see of it.
+    """Aggregates one scale of the pyramid with its neighbours.
 
     Args:
         own: channels of the scale itself.
@@ -96,7 +96,7 @@ class NeighbourAggregation(nn.Module):
         self.enhance = SpatialGroupEnhancement()
 
     def forward(self, own: Tensor, finer: Tensor | None, coarser: Tensor | None) -> Tensor:
-        """Aggregate three maps, of twice, once and half the size, to (B, width, h, w)."""
+        """Aggregate maps of size (h, w), (2 h, 2 w) and (h / 2, w / 2) to (B, width, h, w)."""
         parts = [self.from_own(own)]
         if self.from_finer is not None and finer is not None:
             parts.append(self.from_finer(F.max_pool2d(finer, 2)))
@@ -106,16 +106,16 @@ class NeighbourAggregation(nn.Module):
 
 
 class ImageFeatureRefinement(nn.Module):
-    """IFR (eqs. 7-11): the difference of the dates, refined.
+    """IFR (eqs. 7-11): refines the difference of the dates.
 
-    The prose and the equations are read together: F_2 is convolved after the concatenation
-    (prose; otherwise its product with F_3 in eq. 10 has no meaning), F_1 is added after the
-    softmax (prose), and every group keeps what it refines ("residual learning"). The softmax
-    is over the channels: over the positions its values would depend on the size of a tile.
+    Prose and equations are combined: F_2 is convolved after the concatenation (prose; otherwise
+    its product with F_3 in eq. 10 is undefined), F_1 is added after the softmax (prose), and every
+    group has a residual connection ("residual learning"). The softmax runs over the channels;
+    over positions its values would depend on the size of the tile.
 
     Args:
         width: channels.
-        groups: n.
+        groups: n of eq. 10.
     """
 
     def __init__(self, width: int, groups: int = IFR_GROUPS) -> None:
@@ -125,7 +125,7 @@ class ImageFeatureRefinement(nn.Module):
         self.third = nn.Sequential(
             nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width)
         )
-        # Grouped convolutions: the groups of channels never meet, as in eq. 10.
+        # Grouped convolutions keep the groups of eq. 10 apart.
         self.refine = nn.Sequential(
             nn.Conv2d(width, width, 1, groups=groups), ConvNormAct(width, width, groups=groups)
         )
@@ -133,7 +133,7 @@ class ImageFeatureRefinement(nn.Module):
     def forward(self, before: Tensor, after: Tensor) -> Tensor:
         """Return F_R (B, C, h, w) of F_image1 and F_image2 (B, C, h, w).
 
-        The difference keeps its sign, as in the equations: exchanging the dates changes it.
+        The difference is signed, as in the equations, so the order of the dates matters.
         """
         difference = before - after
         f1 = self.first(difference)  # eq. 7
@@ -156,11 +156,11 @@ def scaled_dot_product_attention(tokens: Tensor) -> Tensor:
 
 
 class TextUpsampling(nn.Module):
-    """UP and the convolution after it: (B, K, D) text as K channels of one row, made a map.
+    """UP and the following convolution: a text (B, K, D), as K channels of one row, to a map.
 
     Args:
         channels: K.
-        width: of the output.
+        width: channels of the output.
     """
 
     def __init__(self, channels: int, width: int) -> None:
@@ -168,22 +168,22 @@ class TextUpsampling(nn.Module):
         self.convolve = ConvNormAct(channels, width)
 
     def forward(self, text: Tensor, like: Tensor) -> Tensor:
-        """Return (B, width, h, w), h and w those of ``like``."""
+        """Return (B, width, h, w) of the size of ``like``."""
         return self.convolve(upsample(text[:, :, None], like))
 
 
 class TextDifferenceEnhancement(nn.Module):
-    """TDE (eqs. 1-6): what the descriptions of the two dates differ in, as maps.
+    """TDE (eqs. 1-6): maps of the difference between the descriptions of the dates.
 
-    Eqs. 1 and 2 are printed alike, both of T_text1 - T_text2; the prose derives T_1 from the
-    earlier and T_2 from the later text, and only so is their difference in eq. 4 one of the
-    dates. That is what is built. A pooled embedding has no place: its 512 values are taken as
-    8 channels of one row of 64, stretched over the tile.
+    Eqs. 1 and 2 are printed identically, both of T_text1 - T_text2. The prose, followed here,
+    derives T_1 from the earlier and T_2 from the later text; only then is their difference in
+    eq. 4 one between the dates. A pooled embedding has no position: its 512 values are taken as 8
+    channels of one row of 64 and stretched over the tile.
 
     Args:
-        text_width: of an embedding, a multiple of ``width``.
+        text_width: length of an embedding, a multiple of ``width``.
         width: channels of the maps.
-        scales: number of maps, each half as large as the one before.
+        scales: number of maps, each half as large as the previous one.
     """
 
     def __init__(self, text_width: int, width: int, scales: int = 4) -> None:
@@ -204,7 +204,7 @@ class TextDifferenceEnhancement(nn.Module):
         Args:
             before: (B, text_width) embedding of the earlier description, unit length or zero.
             after: the same for the later date.
-            like: (B, C, h, w) features of the finest scale.
+            like: (B, C, h, w) features at the finest scale.
 
         Returns:
             Maps (B, width, h / 2^i, w / 2^i).
@@ -226,7 +226,7 @@ def as_tokens(text: Tensor, width: int) -> Tensor:
 
 
 class ChannelAttention(nn.Sequential):
-    """CA of eq. 13: which channels matter, (B, C, h, w) -> (B, C, 1, 1), no sigmoid yet."""
+    """CA of eq. 13: channel attention, (B, C, h, w) -> (B, C, 1, 1), without sigmoid."""
 
     def __init__(self, width: int) -> None:
         hidden = max(1, width // REDUCTION)
@@ -239,21 +239,21 @@ class ChannelAttention(nn.Sequential):
 
 
 class SpatialAttention(nn.Module):
-    """SA of eq. 13: which places matter, (B, C, h, w) -> (B, 1, h, w), no sigmoid yet."""
+    """SA of eq. 13: spatial attention, (B, C, h, w) -> (B, 1, h, w), without sigmoid."""
 
     def __init__(self) -> None:
         super().__init__()
-        # Replicated edges, which unlike mirrored ones exist on maps of any size.
+        # Padding by replication, since padding by reflection fails on tiny maps.
         self.attend = nn.Conv2d(2, 1, 7, padding=3, padding_mode="replicate")
 
     def forward(self, features: Tensor) -> Tensor:
-        """Compare mean and maximum over the channels."""
+        """Attend by mean and maximum over the channels."""
         summary = [features.mean(1, keepdim=True), features.amax(1, keepdim=True)]
         return self.attend(torch.cat(summary, 1))
 
 
 class PixelAttention(nn.Module):
-    """PA of eq. 13: a gate for every channel and pixel, (B, C, h, w) in (0, 1).
+    """PA of eq. 13: a gate per channel and pixel, (B, C, h, w) in (0, 1).
 
     Args:
         width: channels of the features and of the attention.
@@ -266,17 +266,17 @@ class PixelAttention(nn.Module):
         )
 
     def forward(self, attention: Tensor, features: Tensor) -> Tensor:
-        """Concatenate P_1 and P_2 so that each group sees both of its channel; sigmoid."""
+        """Interleave P_1 and P_2, so that each group reads both values of its channel."""
         pairs = torch.stack([features, attention], 2).flatten(1, 2)
         return self.attend(pairs).sigmoid()
 
 
 class ImageTextFeatureFusion(nn.Module):
-    """ITFF (eqs. 12, 13): image and text features, weighed against each other per pixel.
+    """ITFF (eqs. 12, 13): weighs image and text features against each other per pixel.
 
     TF = T + F (eq. 12), p = Sigmoid(PA(CA(TF) + SA(TF))) (eq. 13), and
-    F_out = Conv(TF + p F + (1 - p) T): the gate chooses between the two modalities, where
-    eq. 13 as printed would only weaken their sum.
+    F_out = Conv(TF + p F + (1 - p) T). The gate chooses between the modalities; eq. 13 as printed
+    would only attenuate their sum.
 
     Args:
         width: channels.
@@ -297,7 +297,7 @@ class ImageTextFeatureFusion(nn.Module):
 
 
 class SupervisedAttention(nn.Module):
-    """A mask is predicted, and told to the features that it was predicted from.
+    """Predicts a mask and feeds it back into the features that it was predicted from.
 
     Args:
         width: channels.
@@ -318,11 +318,11 @@ class SupervisedAttention(nn.Module):
 
 
 class SupervisedAttentionDecoder(nn.Module):
-    """From the coarsest scale to the finest; a mask at each.
+    """Decodes from the coarsest to the finest scale, with a mask at each.
 
     Args:
         width: channels.
-        scales: number of maps.
+        scales: number of scales.
     """
 
     def __init__(self, width: int, scales: int = 4) -> None:
@@ -332,7 +332,7 @@ class SupervisedAttentionDecoder(nn.Module):
         self.classify = nn.Conv2d(width, 1, 1)
 
     def forward(self, pyramid: list[Tensor]) -> list[Tensor]:
-        """Return logits (B, 1, h_i, w_i) per scale, of maps (B, C, h_i, w_i), finest first."""
+        """Return logits (B, 1, h_i, w_i) for maps (B, C, h_i, w_i), both finest first."""
         masks = []
         features = pyramid[-1]
         steps = zip(self.attention, self.mix, reversed(pyramid[:-1]), strict=True)

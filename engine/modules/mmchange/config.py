@@ -13,26 +13,26 @@ from ..texts import ModulesTexts
 
 @dataclass(frozen=True)
 class MMChangeConfig:
-    """Sizes of MMChange, what is left out of it for an ablation, and what it is trained on.
+    """Sizes of MMChange, its ablations, and its training data.
 
     Attributes:
         backbone: ``"resnet18"``, ``"resnet34"``, ``"resnet50"`` (the paper's), or
-            ``"mobilenet_v2"``, whose weights come with a package and whose channels are those of
+            ``"mobilenet_v2"``, whose weights come in a package and whose channels are those of
             the reduced pyramid.
-        pretrained: begin with the backbone's ImageNet weights.
+        pretrained: start the backbone from ImageNet weights.
         width: channels at each scale.
         reduced: channels of the backbone's maps at strides 4, 8, 16, 32 after reduction.
-        text_width: of a description's embedding, a multiple of ``width``; that of ``text_tower``.
+        text_width: length of the embeddings of ``text_tower``, a multiple of ``width``.
         text: use descriptions; without them there is neither TDE nor ITFF.
-        ifr: with IFR; without, a 1x1 convolution of the difference.
-        tde: with TDE; without, a 1x1 convolution of the difference of the embeddings.
-        itff: with ITFF; without, the sum of image and text.
-        text_source: what describes the images, see :func:`...text_sources.create`.
-        text_tower: embeds the descriptions, see :func:`..backbones.clip_text.build`.
+        ifr: use IFR, else a 1x1 convolution of the difference.
+        tde: use TDE, else a 1x1 convolution of the difference of the embeddings.
+        itff: use ITFF, else the sum of image and text.
+        text_source: source of the descriptions, see :func:`...text_sources.create`.
+        text_tower: encoder of the descriptions, see :func:`..backbones.clip_text.build`.
         text_file: weights of a text tower that is not in the catalogue.
-        object: what the training pairs label, as an object phrase; empty: any change at all.
-        direction: learn that the object appeared, so that exchanging the dates asks whether it
-            was removed. Without, as in the paper, that it changed, in whatever direction.
+        object: object phrase of the training labels; empty for any change.
+        direction: learn that the object appeared, so that swapped dates score its removal. False,
+            as in the paper, learns change in either direction.
     """
 
     backbone: str = "resnet50"

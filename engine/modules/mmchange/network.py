@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""MMChange: bitemporal images and a description of each, to a change mask."""
+"""MMChange: two images with a description of each to a change mask."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ from .blocks import (
 )
 from .config import MMChangeConfig
 
-#: Scales that are compared: strides 4, 8, 16, 32. The map at stride 2 is not used.
+#: Number of scales; the map at stride 2 is not used.
 SCALES = 4
-#: Strides of the reduced pyramid without that map.
+#: Strides of the reduced pyramid.
 STRIDES = (4, 8, 16, 32)
 
 
 class ImageEncoder(nn.Module):
-    """Backbone and reducers: four maps of one date, strides 4 to 32.
+    """Backbone and reducers: four maps of one date at strides 4 to 32.
 
-    Layers 3 and 4 of a ResNet are dilated and so stay at stride 8; their reducers stride by 2
-    and 4.
+    Layers 3 and 4 of a ResNet are dilated and stay at stride 8; their reducers have strides 2 and
+    4.
 
     Args:
         config: sizes.
-        weights: file of a ResNet's ImageNet weights; None leaves them random.
+        weights: file of a ResNet's ImageNet weights; None for random weights.
     """
 
     def __init__(self, config: MMChangeConfig, weights: str | Path | None = None) -> None:
@@ -50,9 +50,9 @@ class ImageEncoder(nn.Module):
             resnet = ResNetPyramid(config.backbone, dilated=True, weights=weights)
             self.backbone, strides = resnet, resnet.strides
         self.reducers = nn.ModuleList(
-            # The kernel grows with the stride, so that no pixel is passed over.
-            ConvNormAct(channels, width, wanted // stride + (wanted > stride), wanted // stride)
-            for channels, width, stride, wanted in zip(
+            # The kernel grows with the stride, so that no pixel is skipped.
+            ConvNormAct(channels, width, target // stride + (target > stride), target // stride)
+            for channels, width, stride, target in zip(
                 self.backbone.channels[1:], config.reduced, strides[1:], STRIDES, strict=True
             )
         )
@@ -64,11 +64,11 @@ class ImageEncoder(nn.Module):
 
 
 class FeatureAggregation(nn.Module):
-    """Neighbour aggregation at the four scales, the same for both dates.
+    """Neighbour aggregation at the four scales, shared by both dates.
 
     Args:
-        channels: of the maps.
-        width: of the aggregated ones.
+        channels: channels of the maps.
+        width: channels of the output maps.
     """
 
     def __init__(self, channels: tuple[int, ...], width: int) -> None:
@@ -89,7 +89,7 @@ class FeatureAggregation(nn.Module):
 
 
 class PlainDifference(nn.Module):
-    """In the place of IFR: the difference of the dates through a 1x1 convolution (section IV.E)."""
+    """Replaces IFR: 1x1 convolution of the difference of the dates (section IV.E)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -101,10 +101,10 @@ class PlainDifference(nn.Module):
 
 
 class PlainTextDifference(nn.Module):
-    """In the place of TDE: the difference of the texts, aligned by a 1x1 convolution (IV.E).
+    """Replaces TDE: 1x1 convolution of the difference of the texts (section IV.E).
 
     Args:
-        text_width: of an embedding.
+        text_width: length of an embedding.
         width: channels of the maps.
     """
 
@@ -123,7 +123,7 @@ class PlainTextDifference(nn.Module):
 
 
 class Sum(nn.Module):
-    """In the place of ITFF: TF = T + F (eq. 12)."""
+    """Replaces ITFF: TF = T + F (eq. 12)."""
 
     def forward(self, image: Tensor, text: Tensor) -> Tensor:
         """Two (B, C, h, w) -> (B, C, h, w)."""
@@ -131,9 +131,9 @@ class Sum(nn.Module):
 
 
 class MMChangeHead(nn.Module):
-    """All behind the image encoder: aggregation, IFR, TDE, ITFF and the decoder.
+    """Everything after the image encoder: aggregation, IFR, TDE, ITFF and the decoder.
 
-    It is small beside the encoder, and exported to ONNX as a whole.
+    Exported to ONNX as a whole.
 
     Args:
         config: sizes and ablations.
@@ -166,7 +166,7 @@ class MMChangeHead(nn.Module):
             text_after: the same for the later date.
 
         Returns:
-            Logits (B, 1, H / STRIDES[i], W / STRIDES[i]), the finest first, which is the result.
+            Logits (B, 1, H / STRIDES[i], W / STRIDES[i]); the first, finest one is the result.
         """
         first, second = self.aggregate(before), self.aggregate(after)
         fused = [
@@ -179,11 +179,11 @@ class MMChangeHead(nn.Module):
 
 
 class MMChange(nn.Module):
-    """The whole network.
+    """Encoder and head.
 
     Args:
         config: sizes and ablations.
-        weights: file of a ResNet's ImageNet weights; None leaves them random.
+        weights: file of a ResNet's ImageNet weights; None for random weights.
     """
 
     def __init__(self, config: MMChangeConfig, weights: str | Path | None = None) -> None:
@@ -204,7 +204,7 @@ class MMChange(nn.Module):
             text_after: the same for the later date.
 
         Returns:
-            Four masks as logits (B, 1, H, W), the finest first, which is the result.
+            Logits (B, 1, H, W) of four masks; the first, finest one is the result.
         """
         encoded = self.encoder(torch.cat([before, after]))
         count = before.shape[0]
@@ -220,16 +220,16 @@ def score_pair(
     dates: tuple[Tensor, Tensor],
     texts: tuple[Tensor, Tensor],
 ) -> Tensor:
-    """Score pairs in both orders of their dates, each image encoded once.
+    """Score pairs in both orders of their dates, encoding each image once.
 
     Args:
-        encoder: of :class:`MMChange`, in evaluation mode.
-        head: the same, or its ONNX file, see :mod:`.mmchange_onnx`.
+        encoder: encoder of :class:`MMChange`, in evaluation mode.
+        head: head of the same model, or its ONNX file, see :mod:`.onnx`.
         dates: earlier and later images, (B, 3, H, W) float, 0 to 255.
-        texts: the embedded descriptions, (B, W).
+        texts: embedded descriptions, (B, W).
 
     Returns:
-        (2, B, H, W) in [0, 1]: first as given, then with the dates, and the texts, exchanged.
+        (2, B, H, W) in [0, 1]: in the given order, then with dates and texts swapped.
     """
     count = dates[0].shape[0]
     encoded = encoder(torch.cat(dates))
@@ -253,10 +253,15 @@ def load_trained(path: Path) -> MMChange:
 
 
 def fill_trained(model: nn.Module, tensors: dict[str, Tensor], name: str) -> None:
-    """Copy trained weights into a model; its frozen parts, which the file lacks, are kept.
+    """Copy trained weights into a model and keep its frozen parts, which the file lacks.
+
+    Args:
+        model: with frozen parts already loaded.
+        tensors: trained weights by name.
+        name: of the file, for messages.
 
     Raises:
-        WeightsError: the file is that of another model.
+        WeightsError: the file belongs to another model.
     """
     frozen = [
         f"{part}."

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""MMChange's fusion and decoder as an ONNX file, beside the encoder in torch.
+"""The head of MMChange as an ONNX file; its encoder runs in torch.
 
-``changescribe build onnx mmchange mmchange.safetensors`` writes
-``mmchange.onnx`` beside the weights; the system runs that file in the place of the
-head as long as it was made from them. :func:`write` serves TextSCD as well.
+``changescribe build onnx mmchange mmchange.safetensors`` writes ``mmchange.onnx`` beside the
+weights. The system runs that file in place of the head if it was exported from the same weights.
+:func:`write` serves TextSCD too.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ OUTPUT = "change"
 
 
 class HeadForExport(nn.Module):
-    """The head with its inputs one by one, and of its masks the finest.
+    """The head with separate inputs and its finest mask only.
 
     Args:
         head: in evaluation mode.
@@ -41,7 +41,7 @@ class HeadForExport(nn.Module):
 
 
 def export(head: MMChangeHead, path: Path, made_from: str = "") -> None:
-    """Write a head as ONNX: any number of pairs, tiles of any multiple of 32.
+    """Write a head as ONNX for any number of pairs, tiles of any multiple of 32.
 
     Args:
         head: in evaluation mode, on the CPU.
@@ -55,7 +55,7 @@ def export(head: MMChangeHead, path: Path, made_from: str = "") -> None:
 
 
 def example_maps(channels: Sequence[int]) -> tuple[Tensor, ...]:
-    """Return maps of both dates of two pairs of 64 x 96 pixels, for a trace."""
+    """Return example maps for tracing: both dates of two pairs of 64 x 96 pixels."""
     return tuple(
         torch.randn(2, count, 64 // stride, 96 // stride)
         for _ in range(2)
@@ -75,11 +75,11 @@ def write(
     """Trace a head over maps of two dates to an ONNX file; see :func:`.onnx_head.write`.
 
     Args:
-        module: answers ``outputs``, all maps.
+        module: returns ``outputs``, all of them maps.
         inputs: example values.
-        names: of the inputs, the maps of :data:`MAPS` first.
+        names: names of the inputs, starting with :data:`MAPS`.
         outputs: names of the outputs.
-        axes: dynamic axes of the inputs that are no maps.
+        axes: dynamic axes of the inputs that are not maps.
         path: file to write; it gets this name once it is complete.
         made_from: SHA-256 of the weights.
     """
@@ -90,12 +90,12 @@ def write(
 
 
 class OnnxHead(onnx_head.Session):
-    """MMChange's head on onnxruntime; called like :class:`.mmchange.MMChangeHead`."""
+    """The head of MMChange on onnxruntime; called like :class:`.network.MMChangeHead`."""
 
     def __call__(
         self, before: list[Tensor], after: list[Tensor], text_before: Tensor, text_after: Tensor
     ) -> list[Tensor]:
-        """Return the finest mask, logits (B, 1, H/4, W/4), as the only one."""
+        """Return a list of one mask, logits (B, 1, H/4, W/4)."""
         return self.run((*MAPS, *TEXTS), (*before, *after, text_before, text_after))
 
 

@@ -10,9 +10,9 @@ from ...errors import InputError
 from ..settings import read_settings
 from ..texts import ModulesTexts
 
-#: What the embeddings of an image replace in an instruction.
+#: Stands for the embeddings of an image in an instruction.
 _IMAGE = "<image>"
-#: Section IV-C: one of them at random in training, the first one in use.
+#: Section IV-C: drawn at random in training; the first one is used for inference.
 INSTRUCTIONS = tuple(
     f"{_IMAGE} {text}"
     for text in (
@@ -32,31 +32,31 @@ INSTRUCTIONS = tuple(
 
 @dataclass(frozen=True)
 class SemanticCcConfig:
-    """Sizes of Semantic-CC; the defaults are the paper's, but for the language model.
+    """Sizes of Semantic-CC; the defaults are the paper's, except for the language model.
 
-    The paper's Vicuna-7B and MiniGPT-4's trained Q-Former are no entries of the catalogue: any
-    causal language model does, and the Q-Former is trained.
+    The paper's Vicuna-7B and MiniGPT-4's trained Q-Former are not in the catalogue. Any causal
+    language model can be used, and the Q-Former is trained.
 
     Attributes:
-        encoder: the ViT of a SAM, or any of :func:`..backbones.vit.build`.
-        globals: numbers of the blocks, from 1, behind which a filter of both dates stands; empty:
-            after every fourth part, where SAM's layers of global attention are.
-        size: side of the images that the encoder sees, in pixels; others are scaled to it.
-        rank: of LoRA in the encoder and the language model; 0 adds none.
-        alpha: its scale is alpha / rank.
-        dropout: of what LoRA reads, and in the Q-Former.
+        encoder: ViT of a SAM, or any of :func:`..backbones.vit.build`.
+        globals: numbers of the blocks, from 1, followed by a filter of both dates; empty for after
+            each quarter, where SAM has its layers of global attention.
+        size: side in pixels that images are resized to for the encoder.
+        rank: rank of LoRA in the encoder and the language model; 0 for no LoRA.
+        alpha: LoRA is scaled by alpha / rank.
+        dropout: rate at the input of LoRA, and in the Q-Former.
         reduced: channels of change detection.
-        units: N, of the neck.
-        heads: of the attention in the neck.
+        units: N, number of units of the neck.
+        heads: number of attention heads in the neck.
         pyramid: channels of SimpleFPN's maps.
-        queries: of the Q-Former.
-        query_width: of the Q-Former.
-        query_layers: of the Q-Former; every second one looks at the image.
-        query_heads: of the Q-Former.
-        language: the language model, see :func:`..language.load`.
+        queries: number of queries of the Q-Former.
+        query_width: channels of the Q-Former.
+        query_layers: number of layers of the Q-Former; every second one attends to the image.
+        query_heads: number of attention heads of the Q-Former.
+        language: language model, see :func:`..language.load`.
         precision: of the language model, see :data:`..language.PRECISIONS`.
-        beams: sentences that are kept while one is written; the paper takes the likeliest word.
-        object: what the labels of change mark, as an object phrase; empty: any change.
+        beams: number of beams; the paper decodes greedily.
+        object: object phrase of the labels of change; empty for any change.
         pretrained: start the encoder from its published weights; without them the model is only
             useful for measuring speed.
     """

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Semantic-CC's encoder: a frozen ViT with LoRA that looks at both dates at once.
+"""The encoder of Semantic-CC: a frozen ViT with LoRA and filters between the dates.
 
-Names and equation numbers are the paper's.
+Names and equation numbers are those of the paper.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from ...backbones import lora
 from ...backbones.vit import ViTTaps
 from .config import SemanticCcConfig
 
-#: The feed-forward networks of the filters narrow by this; the paper does not say.
+#: Reduction of the channels in the feed-forward networks of the filters; not in the paper.
 _NARROWER = 4
 
 
 class BitemporalFeatures(NamedTuple):
-    """What the encoder yields of both dates (eq. 1).
+    """Features of both dates (eq. 1).
 
     Attributes:
         wide: F_1 and F_2 for captioning, (2B, h w, c), the earlier dates first.
-        narrow: the same for change detection, reduced to r channels, (2B, h w, r).
+        narrow: F_1 and F_2 for change detection, reduced to r channels, (2B, h w, r).
     """
 
     wide: Tensor
@@ -34,10 +34,10 @@ class BitemporalFeatures(NamedTuple):
 
 
 class DateFilter(nn.Module):
-    """The filter of eq. 3: what of x stays, in the light of y.
+    """The filter of eq. 3: weights the rows of x by comparison with y.
 
     Args:
-        width: of the last axis: c for the spatial filter, h w for the channel filter.
+        width: length of the last axis: c for the spatial filter, h w for the channel filter.
     """
 
     def __init__(self, width: int) -> None:
@@ -45,12 +45,12 @@ class DateFilter(nn.Module):
         self.project = nn.Linear(2 * width, 1)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        """Return x (B, N, width) times one number from 0 to 1 for each of its N rows."""
+        """Return x (B, N, width), each of its N rows times a weight in (0, 1)."""
         return x * torch.sigmoid(self.project(torch.cat([x, y], dim=-1)))
 
 
 class FeedForward(nn.Sequential):
-    """Phi_ffn of eq. 2; it begins as zero, so that the encoder begins as it was trained.
+    """Phi_ffn of eq. 2; initially zero, so that the encoder starts as pretrained.
 
     Args:
         channels: c.
@@ -68,7 +68,7 @@ class ChangeSemanticFilter(nn.Module):
 
     Args:
         channels: c.
-        places: h w, which is fixed: the channel filter has a weight for each.
+        places: h w, which is fixed, since the channel filter has one weight per place.
     """
 
     def __init__(self, channels: int, places: int) -> None:
@@ -80,7 +80,7 @@ class ChangeSemanticFilter(nn.Module):
         self.channel_ffn = nn.ModuleList(FeedForward(channels) for _ in range(2))
 
     def forward(self, before: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
-        """Return both dates, (B, h w, c) each, with what they say of each other."""
+        """Return both dates, (B, h w, c) each, filtered by each other."""
         dates = []
         for k, (own, other) in enumerate(((before, after), (after, before))):
             spatial = self.spatial_ffn(self.spatial(own, other))
@@ -92,12 +92,12 @@ class ChangeSemanticFilter(nn.Module):
 class BitemporalEncoder(nn.Module):
     """The bi-temporal SAM-based encoder (section III-B).
 
-    The ViT is frozen but for LoRA in the attention of its blocks. A filter stands behind each
-    of the tapped blocks: SAM's layers of global attention.
+    The ViT is frozen, except for LoRA in its attention. Each tapped block, one of SAM's layers of
+    global attention, is followed by a filter.
 
     Args:
         config: sizes.
-        vit: with taps behind the blocks that get a filter.
+        vit: ViT with taps after the blocks that get a filter.
     """
 
     def __init__(self, config: SemanticCcConfig, vit: ViTTaps) -> None:
@@ -111,7 +111,7 @@ class BitemporalEncoder(nn.Module):
             ChangeSemanticFilter(vit.channels, side * side) for _ in vit.taps
         )
         for number, part in zip(vit.taps, self.filters, strict=True):
-            # Before the tap takes its features.
+            # Prepended, so that the filter runs before the tap.
             vit.blocks[number - 1].register_forward_hook(partial(_exchange, part), prepend=True)
         neck = vit.neck
         if neck is None or neck[0].out_channels != config.reduced:
@@ -122,7 +122,7 @@ class BitemporalEncoder(nn.Module):
         """Encode both dates.
 
         Args:
-            before: (B, 3, H, W) float, 0 to 255; scaled to the encoder's size.
+            before: (B, 3, H, W) float, 0 to 255; resized to the size of the encoder.
             after: the same for the later date.
         """
         side = self.side * self.vit.patch
@@ -145,7 +145,7 @@ class _ChannelNorm(nn.LayerNorm):
 
 
 def _neck(channels: int, reduced: int) -> nn.Sequential:
-    """Return what reduces the channels, laid out as SAM's neck."""
+    """Return a reduction of the channels with the layers of SAM's neck."""
     return nn.Sequential(
         nn.Conv2d(channels, reduced, 1, bias=False),
         _ChannelNorm(reduced),
@@ -155,7 +155,7 @@ def _neck(channels: int, reduced: int) -> nn.Sequential:
 
 
 def _exchange(part: ChangeSemanticFilter, _: nn.Module, __: Any, output: Any) -> Any:
-    """Filter what a block returns of both dates; tokens of the class stay as they are."""
+    """Filter the output of a block for both dates, except for its class tokens."""
     tokens = output[0] if isinstance(output, tuple) else output
     flat = tokens.flatten(1, 2) if tokens.ndim == 4 else tokens
     first = flat.shape[1] - part.places

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Semantic-CC (Zhu et al., 2024): a mask and a sentence that inform each other.
+"""Semantic-CC (Zhu et al., 2024): change detection and captioning that inform each other.
 
-Names and equation numbers are the paper's. Its "multi-output ensemble" when it is
-used is not described and left out.
+Names and equation numbers are those of the paper. Its "multi-output ensemble" at inference is not
+described there and is omitted.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .encoder import BitemporalEncoder
 
 
 class SemanticCcFeatures(NamedTuple):
-    """What one pass of the images yields.
+    """Output of one forward pass.
 
     Attributes:
         caption: F_cc of both dates, (2B, h w, c), the earlier ones first (eq. 4).
@@ -40,7 +40,7 @@ class SemanticCcFeatures(NamedTuple):
 class InterTaskAttention(nn.Module):
     """Inter-task attention by bilinear similarity (fig. 4, eq. 5).
 
-    S has one number for each place, since it weighs the places of X_2 one by one.
+    S has one value per place, since it weights the places of X_2.
 
     Args:
         own: channels of X_1.
@@ -50,12 +50,12 @@ class InterTaskAttention(nn.Module):
     def __init__(self, own: int, other: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(own, other))
-        # Of normed features S begins about as wide as the sigmoid tells apart.
+        # With normalised features, S starts within the sensitive range of the sigmoid.
         nn.init.normal_(self.weight, std=(own * other) ** -0.5)
         self.project = nn.Linear(own + other, own)  # a convolution of 1 x 1
 
     def forward(self, own: Tensor, other: Tensor) -> Tensor:
-        """Return X_1 (B, N, own), from 0 to 1, with what X_2 (B, N, other) says."""
+        """Return (B, N, own) in (0, 1): X_1 (B, N, own) informed by X_2 (B, N, other)."""
         similarity = ((own @ self.weight) * other).sum(-1, keepdim=True)
         chosen = other * torch.sigmoid(similarity)
         return torch.sigmoid(self.project(torch.cat([own, chosen], dim=-1)))
@@ -67,7 +67,7 @@ class SemanticAggregationUnit(nn.Module):
     Args:
         wide: channels of captioning.
         narrow: channels of change detection.
-        heads: of the attention within a task.
+        heads: number of attention heads within a task.
     """
 
     def __init__(self, wide: int, narrow: int, heads: int) -> None:
@@ -95,8 +95,8 @@ class SimplePyramid(nn.Module):
     """SimpleFPN: maps of 4, 2, 1 and 1/2 times the size (Phi_sampling of eq. 6).
 
     Args:
-        channels: of the one map.
-        width: of the four.
+        channels: channels of the input map.
+        width: channels of the output maps.
     """
 
     def __init__(self, channels: int, width: int) -> None:
@@ -126,7 +126,7 @@ class SimplePyramid(nn.Module):
         )
 
     def forward(self, features: Tensor) -> list[Tensor]:
-        """Return four maps of a map (B, channels, h, w), the largest first."""
+        """Return four maps, the largest first, of a map (B, channels, h, w)."""
         return [level(features) for level in self.levels]
 
 
@@ -135,7 +135,7 @@ class ChangeDetectionDecoder(nn.Module):
 
     Args:
         channels: r of a date.
-        width: of the pyramid.
+        width: channels of the pyramid.
     """
 
     def __init__(self, channels: int, width: int) -> None:
@@ -145,7 +145,7 @@ class ChangeDetectionDecoder(nn.Module):
         self.project = nn.Conv2d(4 * width, 2, 1)
 
     def forward(self, before: Tensor, after: Tensor, height: int, width: int) -> Tensor:
-        """Return M (B, 2, height, width) of F_cd of both dates (B, r, h, w)."""
+        """Return M (B, 2, height, width) for F_cd of both dates (B, r, h, w)."""
         maps = self.pyramid(torch.cat([before, after], dim=1))
         size = maps[0].shape[2:]
         one_size = [
@@ -157,7 +157,7 @@ class ChangeDetectionDecoder(nn.Module):
 
 
 class QueryingTransformer(nn.Module):
-    """The Q-Former, shared by both dates (eq. 7); as in MiniGPT-4 it reads no instruction.
+    """The Q-Former, shared by both dates (eq. 7); as in MiniGPT-4, without the instruction.
 
     Args:
         config: sizes.
@@ -182,15 +182,15 @@ class QueryingTransformer(nn.Module):
         )
 
     def forward(self, features: Tensor, inside: Tensor | None = None) -> Tensor:
-        """Return what the queries find, (B, Q, w), in features (B, N, c).
+        """Return the outputs (B, Q, w) of the queries.
 
         Args:
-            features: of one date.
-            inside: (B, N) int64, 1 where to look; None is everywhere.
+            features: (B, N, c) of one date.
+            inside: (B, N) int64, 1 for places to attend to; None for all.
         """
-        asked = self.queries.expand(len(features), -1, -1)
+        queries = self.queries.expand(len(features), -1, -1)
         return self.former(
-            asked, encoder_hidden_states=features, encoder_attention_mask=inside
+            queries, encoder_hidden_states=features, encoder_attention_mask=inside
         ).last_hidden_state
 
 
@@ -198,8 +198,8 @@ class ChangeFeatureEnhancer(nn.Module):
     """The change semantic feature enhancer (fig. 5, eq. 8).
 
     Args:
-        width: of the queries.
-        language: width of the language model's embeddings.
+        width: channels of the queries.
+        language: length of the language model's embeddings.
     """
 
     def __init__(self, width: int, language: int) -> None:
@@ -208,19 +208,19 @@ class ChangeFeatureEnhancer(nn.Module):
         self.project = nn.Linear(3 * width, language)
 
     def forward(self, before: Tensor, after: Tensor) -> Tensor:
-        """Return Delta F_cc (B, Q, language) of what was found in both dates, (B, Q, width)."""
+        """Return Delta F_cc (B, Q, language) for the queries of both dates, (B, Q, width)."""
         one = before * torch.sigmoid(self.weigh[0](torch.cat([before, after], dim=-1)))
         two = after * torch.sigmoid(self.weigh[1](torch.cat([after, before], dim=-1)))
         return self.project(torch.cat([one, two, one - two], dim=-1))
 
 
 class ChangeCaptionDecoder(nn.Module):
-    """From F_cc to embeddings for the language model (section III-E, eq. 7).
+    """Turns F_cc into embeddings for the language model (section III-E, eq. 7).
 
     Args:
         config: sizes.
         channels: c.
-        language: width of the language model's embeddings.
+        language: length of the language model's embeddings.
     """
 
     def __init__(self, config: SemanticCcConfig, channels: int, language: int) -> None:
@@ -229,11 +229,11 @@ class ChangeCaptionDecoder(nn.Module):
         self.enhance = ChangeFeatureEnhancer(config.query_width, language)
 
     def forward(self, features: Tensor, inside: Tensor | None = None) -> Tensor:
-        """Return Delta F_cc (B, Q, language) of F_cc (2B, N, c).
+        """Return Delta F_cc (B, Q, language).
 
         Args:
-            features: of both dates, the earlier ones first.
-            inside: (B, N), other than 0 in the places to look at; where there is none, everywhere.
+            features: F_cc (2B, N, c), the earlier dates first.
+            inside: (B, N), positive for places to attend to; a row without any attends to all.
         """
         if inside is not None:
             inside = (inside > 0) | ~(inside > 0).any(1, keepdim=True)
@@ -245,12 +245,12 @@ class SemanticCc(nn.Module):
     """Semantic-CC (fig. 1, eq. 1).
 
     Args:
-        config: its sizes.
-        taps: the ViT, with taps where the filters stand.
-        language: the language model; it is frozen but for LoRA.
+        config: sizes.
+        taps: ViT with taps after the blocks that get a filter.
+        language: language model, frozen except for LoRA.
 
     Attributes:
-        language: with tokenizer and all; its network is a part of this module as ``network``.
+        language: language model with its tokenizer; its network is registered as ``network``.
     """
 
     def __init__(
@@ -263,7 +263,7 @@ class SemanticCc(nn.Module):
             )
         self.config = config
         self.encoder = BitemporalEncoder(config, taps)
-        # MiniGPT-4's norm of what the ViT yields; here before the neck.
+        # MiniGPT-4's norm of the ViT's output; here before the neck.
         self.norm = nn.LayerNorm(taps.channels)
         self.neck = nn.ModuleList(
             SemanticAggregationUnit(taps.channels, config.reduced, config.heads)
@@ -288,7 +288,7 @@ class SemanticCc(nn.Module):
         return self
 
     def forward(self, before: Tensor, after: Tensor) -> SemanticCcFeatures:
-        """Encode both dates, let the tasks inform each other, and mark the change.
+        """Encode both dates, exchange information between the tasks, and predict the mask.
 
         Args:
             before: (B, 3, H, W) float, 0 to 255.
@@ -306,10 +306,10 @@ class SemanticCc(nn.Module):
 def build(
     config: SemanticCcConfig, language: LanguageModel, store: WeightsStore | None = None
 ) -> SemanticCc:
-    """Return Semantic-CC as it is before training.
+    """Build Semantic-CC for training.
 
     Raises:
-        InputError: there is no such encoder, or adapters do not fit into a part.
+        InputError: there is no such encoder, or a part takes no adapters.
         WeightsError: its weights are missing.
         DependencyError: a package is missing.
     """

@@ -10,7 +10,7 @@ from ...errors import InputError
 from ..settings import read_settings
 from ..texts import ModulesTexts
 
-#: The six classes of SECOND, in the order of the indices of its labels as they are read here.
+#: The six classes of SECOND, in the order of the label indices.
 SECOND_CLASSES = (
     "water",
     "bare ground",
@@ -23,22 +23,22 @@ SECOND_CLASSES = (
 
 @dataclass(frozen=True)
 class TextSCDConfig:
-    """Sizes of TextSCD, what is left out of it for an ablation, and what it is trained on.
+    """Sizes of TextSCD, its ablations, and its training data.
 
     Attributes:
-        classes: names, as prompts have them, in the order of the indices of the labels.
+        classes: names as in prompts, in the order of the label indices.
         backbone: ``"resnet34"`` (the paper's), ``"resnet18"``, ``"resnet50"`` or
-            ``"mobilenet_v2"``, whose weights come with a package.
-        pretrained: begin with the backbone's ImageNet weights.
-        text_width: D_t, channels of a word's embedding; that of ``text_tower``.
-        text: with TGI; the paper's "Baseline" is without.
-        heads: of its attention; divides the channels of the backbone.
-        text_tower: embeds the captions, see :func:`..backbones.clip_text.build`.
+            ``"mobilenet_v2"``, whose weights come in a package.
+        pretrained: start the backbone from ImageNet weights.
+        text_width: D_t, channels of the word embeddings of ``text_tower``.
+        text: use TGI; False is the paper's "Baseline".
+        heads: number of attention heads; divides the channels of the backbone.
+        text_tower: encoder of the captions, see :func:`..backbones.clip_text.build`.
         text_file: weights of a text tower that is not in the catalogue.
-        text_source: what captions a pair where the data set has no captions, and in use; see
+        text_source: source of captions in use, and in training if the data set has none; see
             :func:`...text_sources.create`.
-        text_dropout: share of the training pairs whose caption is left out, so that the network
-            also works without one.
+        text_dropout: fraction of training pairs without their caption, so that the network also
+            works without one.
     """
 
     classes: tuple[str, ...] = SECOND_CLASSES

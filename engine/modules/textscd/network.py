@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""TextSCD: the classes of both dates and the change between them, guided by a caption.
+"""TextSCD: classes of both dates and the change between them, guided by a caption.
 
-The paper describes one fused map, and its task needs three: here a semantic head, the same
-for both dates, reads x_t + F, and a change head reads F. The result is the likeliest class
-of each date where the change head says that something changed.
+The paper describes one fused map, but the task needs three. Here a semantic head, shared by both
+dates, reads x_t + F, and a change head reads F. The result is the most probable class of each
+date wherever the change head detects a change.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from ..mmchange.network import fill_trained
 from ..texts import ModulesTexts
 from .config import TextSCDConfig
 
-#: Words of a caption that are read: L = 50 (section 3.2.2).
+#: Maximum words of a caption: L = 50 (section 3.2.2).
 CAPTION_WORDS = 50
-#: Of the four stages of the backbone (strides 4 to 32) those that the text guides. The paper
-#: has "i in (1, 2, 3)": counted from 0, these are strides 8 to 32, whose features have meaning.
+#: Indices of the stages guided by text. The paper has "i in (1, 2, 3)": counted from 0, these are
+#: strides 8 to 32, whose features are semantic.
 GUIDED = (1, 2, 3)
 
 
 class Maps(NamedTuple):
-    """What TextSCD answers.
+    """Output of TextSCD.
 
     Attributes:
         before: (B, K, H, W) logits of the classes on the earlier date.
         after: the same for the later date.
-        change: (B, 1, H, W) logits of the change.
+        change: (B, 1, H, W) logits of change.
     """
 
     before: Tensor
@@ -52,7 +52,7 @@ class PairFeatures(nn.Sequential):
     """F_Diff = MLP([x_1; x_2; |x_1 - x_2|]) per pixel (eq. 6).
 
     Args:
-        channels: of the stage.
+        channels: channels of the stage.
     """
 
     def __init__(self, channels: int) -> None:
@@ -73,8 +73,8 @@ class TextGuidedInteraction(nn.Module):
 
     Args:
         channels: C_i of the stage.
-        text_width: D_t of a word.
-        heads: of the attention.
+        text_width: D_t, channels of a word embedding.
+        heads: number of attention heads.
     """
 
     def __init__(self, channels: int, text_width: int, heads: int) -> None:
@@ -90,23 +90,23 @@ class TextGuidedInteraction(nn.Module):
         Args:
             features: F_Diff (B, C, h, w).
             words: F_text (B, L, text_width).
-            mask: (B, L), 1 for a word, 0 for padding, which is not attended to. Every row has
-                a word: an empty caption has the signs of its beginning and its end.
+            mask: (B, L), 1 for a word, 0 for padding. Every row has at least one word, since an
+                empty caption still has start and end tokens.
 
         Returns:
             F_o (B, C, h, w).
         """
         pixels = self.norm_image(to_tokens(features))
-        asked = self.attention(pixels, self.norm_text(self.align(words)), mask)
-        return features + to_map(asked, features)
+        attended = self.attention(pixels, self.norm_text(self.align(words)), mask)
+        return features + to_map(attended, features)
 
 
 class Decoder(nn.Module):
     """p_i <- Deconv4x4(Conv1x1(p_{i+1})) + p_i (eq. 8), then a 3x3 classifier.
 
     Args:
-        channels: of the stages, the finest first.
-        classes: maps of the output.
+        channels: channels of the stages, the finest first.
+        classes: number of output maps.
     """
 
     def __init__(self, channels: tuple[int, ...], classes: int) -> None:
@@ -121,11 +121,11 @@ class Decoder(nn.Module):
         self.classify = nn.Conv2d(channels[0], classes, 3, padding=1)
 
     def forward(self, pyramid: list[Tensor], size: tuple[int, int]) -> Tensor:
-        """Return logits (B, classes, H, W) of maps (B, C_i, h_i, w_i), the finest first.
+        """Return logits (B, classes, H, W).
 
         Args:
-            pyramid: each map half as large as the one before.
-            size: H and W, the original resolution, in which the classifier works.
+            pyramid: maps (B, C_i, h_i, w_i), each half as large as the previous one.
+            size: H and W, the original resolution, at which the classifier works.
         """
         features = pyramid[-1]
         for step, finer in zip(reversed(self.steps), reversed(pyramid[:-1]), strict=True):
@@ -135,11 +135,11 @@ class Decoder(nn.Module):
 
 
 class TextSCDHead(nn.Module):
-    """All behind the image encoder: eq. 6, TGI, decoders. Exported to ONNX as a whole.
+    """Everything after the image encoder: eq. 6, TGI, decoders. Exported to ONNX as a whole.
 
     Args:
         config: sizes and ablations.
-        channels: of the backbone's stages at strides 4 to 32.
+        channels: channels of the backbone's stages at strides 4 to 32.
     """
 
     def __init__(self, config: TextSCDConfig, channels: tuple[int, ...]) -> None:
@@ -176,11 +176,11 @@ class TextSCDHead(nn.Module):
 
 
 class TextSCD(nn.Module):
-    """The whole network; the text tower, which is frozen, is not part of it.
+    """Encoder and head; the frozen text tower is separate.
 
     Args:
         config: sizes and ablations.
-        weights: file of a ResNet's ImageNet weights; None leaves them random.
+        weights: file of a ResNet's ImageNet weights; None for random weights.
     """
 
     def __init__(self, config: TextSCDConfig, weights: str | Path | None = None) -> None:
@@ -206,7 +206,7 @@ class TextSCD(nn.Module):
         return self.head([m[:count] for m in encoded], [m[count:] for m in encoded], words, mask)
 
     def encode(self, images: Tensor) -> list[Tensor]:
-        """(B, 3, H, W) float, 0 to 255 -> the four maps that the head takes (eqs. 3, 4)."""
+        """Encode (B, 3, H, W) float, 0 to 255, to the four maps of the head (eqs. 3, 4)."""
         return self.backbone(images)[1:]
 
 
@@ -227,11 +227,11 @@ def open_tower(config: TextSCDConfig, store: WeightsStore | None = None) -> clip
     """Return the frozen text tower of a configuration.
 
     Args:
-        config: names it.
+        config: names the tower.
         store: store of weights; None for the default store.
 
     Raises:
-        InputError: its words have another width than the model was built for.
+        InputError: its word embeddings do not have ``config.text_width`` channels.
         WeightsError: its weights are missing.
     """
     tower = clip_text.build(config.text_tower, config.text_file, store=store)

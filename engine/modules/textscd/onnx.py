@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""TextSCD's fusion and decoders as an ONNX file, beside the encoder in torch.
+"""The head of TextSCD as an ONNX file; its encoder runs in torch.
 
-``changescribe build onnx textscd textscd.safetensors`` writes
-``textscd.onnx`` beside the weights; see :mod:`.mmchange_onnx`.
+``changescribe build onnx textscd textscd.safetensors`` writes ``textscd.onnx`` beside the weights;
+see :mod:`..mmchange.onnx`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ CAPTION = ("words", "mask")
 
 
 class HeadForExport(nn.Module):
-    """The head with its inputs one by one.
+    """The head with separate inputs.
 
     Args:
         head: in evaluation mode.
@@ -37,7 +37,7 @@ class HeadForExport(nn.Module):
 
 
 def export(head: TextSCDHead, path: Path, made_from: str = "") -> None:
-    """Write a head as ONNX: any number of pairs and words, tiles of any multiple of 32.
+    """Write a head as ONNX for any number of pairs and words, tiles of any multiple of 32.
 
     Args:
         head: in evaluation mode, on the CPU.
@@ -51,7 +51,7 @@ def export(head: TextSCDHead, path: Path, made_from: str = "") -> None:
 
 
 class OnnxHead(Session):
-    """TextSCD's head on onnxruntime; called like :class:`.textscd.TextSCDHead`."""
+    """The head of TextSCD on onnxruntime; called like :class:`.network.TextSCDHead`."""
 
     def __call__(
         self, before: list[Tensor], after: list[Tensor], words: Tensor, mask: Tensor
