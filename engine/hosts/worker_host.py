@@ -136,7 +136,8 @@ class _WorkerSystem(OpenedSystem):
             hints: for the system.
         """
         session = self._session(replace_dead=False)
-        shape = Shape(*tiles[0].shape[:3], len(queries))
+        batch, height, width = tiles[0].shape[:3]
+        shape = Shape(batch, height, width, len(queries))
         scores, *targets, classes = session.block(shape.size).views(shape)
         for target, source in zip(targets, tiles):
             target[:] = source
@@ -146,7 +147,7 @@ class _WorkerSystem(OpenedSystem):
             self._service.limits.predict,
             describe=len(tiles) == 3,
             asked=queries_to_message(queries, hints),
-            shape=[shape.batch, shape.height, shape.width, shape.queries],
+            shape=[batch, height, width, len(queries)],
         )
         dates = [part.copy() if known else None for part, known in zip(classes, answer["known"])]
         return TilePrediction(

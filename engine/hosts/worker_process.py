@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections import deque
-from typing import IO, TYPE_CHECKING, Any, Optional
+from typing import IO, TYPE_CHECKING, Any, Optional, cast
 
 from ..errors import CancelledError, ChangeScribeError, DependencyError
 from ..paths import PACKAGE
@@ -121,6 +121,7 @@ class WorkerProcess:
             raise DependencyError(
                 HostsTexts.not_started(python=python), details=str(error)
             ) from error
+        self._requests = cast("IO[bytes]", self._process.stdin)
         self._ended = False
         self._answers: queue.Queue[Optional[bytes]] = queue.Queue()
         self._log: deque[str] = deque(maxlen=_KEPT_LINES)
@@ -172,8 +173,8 @@ class WorkerProcess:
         """
         line = json.dumps({"call": name, "arguments": arguments}) + "\n"
         try:
-            self._process.stdin.write(line.encode("ascii"))
-            self._process.stdin.flush()
+            self._requests.write(line.encode("ascii"))
+            self._requests.flush()
         except (OSError, ValueError):  # ValueError: closed by end()
             raise self._gone() from None
         return self.answer(seconds, cancelled, grace)
@@ -229,7 +230,7 @@ class WorkerProcess:
         """End the process: it may do so by itself for some seconds, then it is killed."""
         self._ended = True
         with contextlib.suppress(OSError, ValueError):
-            self._process.stdin.close()
+            self._requests.close()
         if seconds > 0:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(seconds)
