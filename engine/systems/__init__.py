@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The change-detection systems, by name. A system's module is imported when it is asked for."""
+"""The change-detection systems, by name. A system's module is imported when it is created."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from importlib import import_module
 
 from ..errors import InputError
 from .base import ChangeSystem
+from .texts import SystemsTexts
 
-#: The system to propose where the full tier's weights are.
+#: The system to propose when its weights are installed.
 FULL_DEFAULT = "zero-shot"
 #: name -> (module in this package, class). The first one is the default.
 _SYSTEMS: dict[str, tuple[str, str]] = {
@@ -21,7 +22,7 @@ _SYSTEMS: dict[str, tuple[str, str]] = {
     "kcfi": ("kcfi", "KcfiSystem"),
     "semantic-cc": ("semantic_cc", "SemanticCcSystem"),
 }
-#: The same for systems from outside the package, whose modules are found on ``sys.path``.
+#: The same for systems from outside the package; their modules are imported from ``sys.path``.
 _REGISTERED: dict[str, tuple[str, str]] = {}
 
 
@@ -34,28 +35,26 @@ def register(name: str, entry: str) -> None:
     """Add a system from outside the package.
 
     Args:
-        name: as in its ``info``; must not be one of the package's own.
-        entry: ``"module:Class"``, found on ``sys.path``, in a worker process on that of its Python.
+        name: as in its ``info``; not that of a system of the package.
+        entry: ``"module:Class"``, imported from ``sys.path``, in a worker process from that of
+            its Python.
 
     Raises:
-        InputError: the name is taken, or the entry is not of that form.
+        InputError: the name is taken, or the entry has another form.
     """
     module, _, class_name = entry.partition(":")
     if name in _SYSTEMS or not module or not class_name:
-        raise InputError(
-            f'"{name}" cannot be added as "{entry}".',
-            "Give a new name, and the class as module:Class.",
-        )
+        raise InputError(SystemsTexts.cannot_add(name=name, entry=entry))
     _REGISTERED[name] = (module, class_name)
 
 
 def entry(name: str) -> str:
-    """Return what :func:`register` was given for a system; empty for the package's own."""
+    """Return the entry of a system that was registered; empty for a system of the package."""
     return ":".join(_REGISTERED.get(name, ()))
 
 
 def create(name: str) -> ChangeSystem:
-    """Return a new system, with its weights not yet loaded.
+    """Return a new system; its weights are not loaded.
 
     Raises:
         InputError: no system has that name.
@@ -67,7 +66,5 @@ def create(name: str) -> ChangeSystem:
         module, class_name = _REGISTERED[name]
         found = import_module(module)
     else:
-        raise InputError(
-            f'There is no system named "{name}".', f"Choose one of: {', '.join(names())}."
-        )
+        raise InputError(SystemsTexts.unknown_system(name=name, names=", ".join(names())))
     return getattr(found, class_name)()

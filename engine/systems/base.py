@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The interface of a change-detection system: batches of tile pairs in, scores out.
 
-A system knows nothing of files, grids or CRSs. The pipeline gives it tiles that
-are already on the common grid, at a pixel size that it was trained on, as 8-bit
-RGB; it answers with one calibrated score per query and pixel.
+A system knows nothing about files, grids or CRSs. It is given 8-bit RGB tiles on
+the common grid, at a pixel size that it was trained on, and returns one calibrated
+score per query and pixel.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Optional
 
 from ..errors import InputError
 from ..request import NO_HINTS
+from .texts import SystemsTexts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,35 +23,35 @@ if TYPE_CHECKING:
 
     from ..request import Hints, Query
 
-#: Class index of a pixel whose class is not known.
+#: Class index of a pixel of unknown class.
 CLASS_UNKNOWN = 255
 
 
 @dataclass(frozen=True)
 class SystemInfo:
-    """What can be said of a system without loading it.
+    """Description of a system, known without loading it.
 
     Attributes:
         name: name in the registry and on the command line.
         title: shown in the dock ("Bundled - fast, no download").
         description: one or two sentences.
-        pixel_sizes: in metres, those that it was trained on, ascending.
-        classes: names of the classes of ``classes_before`` and ``classes_after``, also what
-            "anything changed" asks for; empty where it has none.
+        pixel_sizes: that it was trained on, in metres, ascending.
+        classes: names of the classes of ``classes_before`` and ``classes_after``, which "anything
+            changed" stands for as well; may be empty.
         tile_size: side of a tile in pixels, a multiple of 32.
         overlap: pixels that neighbouring tiles share.
-        largest_tile: side up to which tiles may grow, by multiples of 32, where fewer pixels are
-            then computed twice, see :func:`..tiling.plan`; 0: all have ``tile_size``.
+        largest_tile: side up to which tiles may grow, by multiples of 32, if fewer pixels are
+            then computed twice, see :func:`..detect.tiling.plan`; 0: always ``tile_size``.
         batch_size: tiles per call on a CPU.
         revision: of the weights.
         terms: terms of use of the weights, for the user.
         tier: ``"compact"`` (onnxruntime) or ``"full"`` (PyTorch).
-        weights: ids in the catalogue of weights, of files that it needs before it can be loaded.
-        competing: what else the ground may be, by default, for a system that tells the object of
-            a query from such a list; users may give their own. Empty where it needs none.
-        writes: it writes sentences of its own, see :meth:`ChangeSystem.describe`.
-        directed: it tells what appeared from what was removed; otherwise "anything changed" asks
-            it for what changed, and no direction is put into its mouth.
+        weights: ids in the catalogue of weights of the files that it needs.
+        competing: default list of what else the ground may be, for a system that distinguishes
+            the object of a query from such a list, see :class:`~..request.Hints`; else empty.
+        writes: it writes sentences of its own, see :meth:`OpenedSystem.describe`.
+        directed: it distinguishes what appeared from what was removed; otherwise "anything
+            changed" becomes queries with the direction "changed".
     """
 
     name: str
@@ -73,16 +74,16 @@ class SystemInfo:
 
 @dataclass(frozen=True)
 class TilePrediction:
-    """Answer of a system for a batch of B tile pairs.
+    """Output of a system for a batch of B tile pairs.
 
     Attributes:
-        scores: (B, Q, H, W) float32 in [0, 1], one plane per query, calibrated so
-            that 0.5 is the default threshold.
-        classes_before: (B, H, W) uint8 index into ``SystemInfo.classes`` of the most likely
-            class on the earlier date, :data:`CLASS_UNKNOWN` where none is likely; or None.
+        scores: (B, Q, H, W) float32 in [0, 1], one plane per query, calibrated so that 0.5 is
+            the default threshold.
+        classes_before: (B, H, W) uint8, index into ``SystemInfo.classes`` of the likeliest class
+            on the earlier date, :data:`CLASS_UNKNOWN` where none is likely; or None.
         classes_after: the same for the later date.
-        notes: what happened in this batch that the user should know; become warnings of the run.
-        captions: of :meth:`ChangeSystem.describe`, one sentence per tile pair; else none.
+        notes: warnings for the user about this batch.
+        captions: of :meth:`OpenedSystem.describe`, one sentence per tile pair; else empty.
     """
 
     scores: np.ndarray
@@ -149,7 +150,7 @@ class OpenedSystem(ABC):
             before: (B, H, W, 3) uint8, H and W multiples of 32.
             after: the same for the later date.
             queries: what to look for; may be empty.
-            regions: (B, H, W) uint8, 1 where the sentence is to be about.
+            regions: (B, H, W) uint8, 1 in the part to describe.
             hints: about the images and the queries.
 
         Returns:
@@ -158,10 +159,7 @@ class OpenedSystem(ABC):
         Raises:
             InputError: the system writes no sentences (``SystemInfo.writes``).
         """
-        raise InputError(
-            f'The system "{self.info.name}" writes no sentences of its own.',
-            "Choose another one, or leave the captions to the facts of the detection.",
-        )
+        raise InputError(SystemsTexts.no_sentences(name=self.info.name))
 
 
 class ChangeSystem(OpenedSystem):

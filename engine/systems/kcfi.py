@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""KCFI: a mask of change and a sentence about it, from one pass over the images."""
+"""KCFI: a mask of change and a sentence about it, in one pass over the images."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HEAD = "kcfi-head"
 
 
 class KcfiSystem(WritingSystem):
-    """KCFI with the weights in the store; see the base class."""
+    """KCFI with the weights in the store."""
 
     name = "kcfi"
     label = "KCFI"
@@ -33,7 +33,7 @@ class KcfiSystem(WritingSystem):
     def _embed(self, seen: Any, inside: Any) -> Any:
         import torch.nn.functional as F
 
-        # Key change features are zero where nothing changed, as they are to be outside.
+        # Key change features are zero where nothing changed; so they are outside the region.
         return self._model.projector(seen.key * F.adaptive_avg_pool2d(inside, seen.key.shape[2:]))
 
     def _instruction(self) -> str:

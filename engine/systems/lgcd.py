@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""LG-CD: frozen SAM 2.1 and CLIP, with a head that "changescribe train" has trained.
+"""LG-CD: frozen SAM 2.1 and CLIP, with a head that is trained by "changescribe train".
 
-The text tower reads the object phrase; the direction of a query is the order in
-which the head is given the dates, see :mod:`..modules.lgcd`. Exchanging the
-rasters therefore exchanges appeared and removed exactly.
+The text tower reads the object phrase; the direction of a query is the order of
+the dates in the head's input, see :mod:`..modules.lgcd`. Exchanging the rasters
+therefore exchanges appeared and removed exactly.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from ..modules.lgcd.config import LgcdConfig
 from ..request import APPEARED, CHANGED, NO_HINTS, REMOVED
 from ..weights import catalogue
 from .base import SystemInfo, TilePrediction
+from .texts import SystemsTexts
 from .trained import TrainedSystem, head_in_use
 
 if TYPE_CHECKING:
@@ -31,9 +32,9 @@ if TYPE_CHECKING:
 
 #: Entry of the catalogue of weights.
 HEAD = "lg-cd-head"
-#: Orders of the dates that answer a direction: False is (before, after).
+#: Orders of the dates for a direction: False is (before, after), True (after, before).
 _ORDERS = {APPEARED: (False,), REMOVED: (True,), CHANGED: (False, True)}
-#: Pixels that the head works on at once: questions times the pixels of a tile.
+#: Pixels in a batch of the head: questions times the pixels of a tile.
 _PIXELS_AT_ONCE = {"cpu": 2 * 512**2, "cuda": 16 * 512**2}
 
 
@@ -41,7 +42,7 @@ class LgcdSystem(TrainedSystem):
     """LG-CD with the head in the store of weights.
 
     Args:
-        store: of weights; None is the usual place.
+        store: the weights; None is the usual place.
     """
 
     label = "LG-CD"
@@ -56,16 +57,15 @@ class LgcdSystem(TrainedSystem):
 
     @property
     def info(self) -> SystemInfo:
-        """Describe the system; its encoder, objects and revision are those of the head's file."""
+        """Describe the system; encoder, objects and revision come from the head's file."""
         config, _, revision = self._trained()
         encoder = names.title(config.encoder)
         frozen = (config.encoder, config.text) if config.pretrained else ()
         return SystemInfo(
             name="lgcd",
-            title=f"LG-CD - {encoder}",
-            description=(
-                f"Finds what a prompt names with the frozen encoder {encoder} and the text tower "
-                f"{names.title(config.text)}, and a head that you have trained."
+            title=SystemsTexts.lgcd_title(encoder=encoder),
+            description=SystemsTexts.lgcd_description(
+                encoder=encoder, tower=names.title(config.text)
             ),
             pixel_sizes=(0.5,),
             classes=config.objects,
@@ -73,7 +73,7 @@ class LgcdSystem(TrainedSystem):
             overlap=64,
             batch_size=1,
             revision=revision,
-            terms="Those of the data that the head was trained on, and of the encoders' weights.",
+            terms=SystemsTexts.terms(),
             tier="full",
             weights=(HEAD, *(name for name in frozen if name in catalogue.entries())),
         )
@@ -87,7 +87,7 @@ class LgcdSystem(TrainedSystem):
         encoder = frozen.build(config.encoder, config.pretrained, store)
         _check_fit(head, encoder.channels)
         self._encoder = encoder.to(device.name)
-        self._head, text = head_in_use(path, head, OnnxHead, device, "head")
+        self._head, text = head_in_use(path, head, OnnxHead, device, SystemsTexts.head())
         return text
 
     def _close(self) -> None:
@@ -104,21 +104,23 @@ class LgcdSystem(TrainedSystem):
         import numpy as np
 
         count, height, width = before.shape[:3]
-        asked = list(dict.fromkeys((q.object, o) for q in queries for o in _ORDERS[q.direction]))
-        planes = self._score(before, after, asked) if asked else np.zeros((count, 0, 0, 0))
+        questions = list(
+            dict.fromkeys((q.object, o) for q in queries for o in _ORDERS[q.direction])
+        )
+        planes = self._score(before, after, questions) if questions else np.zeros((count, 0, 0, 0))
         scores = np.zeros((count, len(queries), height, width), np.float32)
         for row, query in enumerate(queries):
-            found = [asked.index((query.object, order)) for order in _ORDERS[query.direction]]
+            found = [questions.index((query.object, order)) for order in _ORDERS[query.direction]]
             scores[:, row] = planes[:, found].max(1)
         return TilePrediction(scores)
 
     def _score(
-        self, before: np.ndarray, after: np.ndarray, asked: list[tuple[str, bool]]
+        self, before: np.ndarray, after: np.ndarray, questions: list[tuple[str, bool]]
     ) -> np.ndarray:
-        """Answer phrases, each in an order of the dates, about every pair.
+        """Score phrases, each with an order of the dates, for every pair.
 
         Returns:
-            (B, number of phrases, H, W) float32.
+            (B, number of questions, H, W) float32.
         """
         import numpy as np
         import torch
@@ -131,41 +133,39 @@ class LgcdSystem(TrainedSystem):
         place = device.name
         count, height, width = before.shape[:3]
         images = torch.from_numpy(np.concatenate([before, after])).to(place)
-        pair, exchanged = np.divmod(np.arange(count * len(asked)), len(asked))
-        exchanged = np.array([order for _, order in asked])[exchanged]
+        pair, exchanged = np.divmod(np.arange(count * len(questions)), len(questions))
+        exchanged = np.array([order for _, order in questions])[exchanged]
         first = torch.from_numpy(pair + count * exchanged).to(place)
         second = torch.from_numpy(pair + count * ~exchanged).to(place)
         step = max(1, _PIXELS_AT_ONCE[place] // (height * width))
         found = []
         with torch.inference_mode(), device.autocast():
-            text = self._text.encode([phrase for phrase, _ in asked] * count, place)
+            text = self._text.encode([phrase for phrase, _ in questions] * count, place)
             features = self._encoder(images.permute(0, 3, 1, 2).float())
             for start in range(0, len(pair), step):
                 rows = slice(start, start + step)
                 words = (part[rows] for part in text)
                 logits = self._head(features, first[rows], second[rows], *words)[-1]
                 found.append(enlarge(logits.float(), height, width).sigmoid().cpu().numpy())
-        return np.concatenate(found).reshape(count, len(asked), height, width)
+        return np.concatenate(found).reshape(count, len(questions), height, width)
 
     def notes(self, queries: Sequence[Query], hints: Hints = NO_HINTS) -> tuple[str, ...]:
-        """Warn about objects that the head was not trained to find."""
+        """Warn about objects that the head was not trained on."""
         objects = self._trained()[0].objects
         known = {_meaning(phrase) for phrase in objects}
         unknown = [q.object for q in queries if _meaning(q.object) not in known]
         return tuple(
-            f'This LG-CD was not trained to find "{phrase}": the result is a guess. '
-            f"It was trained on: {', '.join(objects)}."
+            SystemsTexts.lgcd_guess(phrase=phrase, objects=", ".join(objects))
             for phrase in dict.fromkeys(unknown)
         )
 
 
 def _check_fit(head: Any, channels: Sequence[int]) -> None:
-    wanted = tuple(adapter[0].in_channels for adapter in head.adapters)
-    if wanted != tuple(channels):
+    expected = tuple(adapter[0].in_channels for adapter in head.adapters)
+    if expected != tuple(channels):
         raise WeightsError(
-            "The head of LG-CD was trained with another encoder than the one that its file names.",
-            "Train it again.",
-            f"{wanted} channels, the encoder has {tuple(channels)}",
+            SystemsTexts.other_encoder(),
+            details=f"{expected} channels, the encoder has {tuple(channels)}",
         )
 
 

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""MMChange: images and a description of each, with weights that "changescribe train" has made.
+"""MMChange: images and a description of each, with weights from "changescribe train".
 
 The network reads no prompt: it finds the object that it was trained on. A prompt
 that names another one gets no polygons and a warning, except from a network
-trained on any change, which answers every prompt with the same change.
+trained on any change, which returns the same change for every prompt.
 
-A network that learned what appeared is asked about what was removed by giving it
-the dates, and their descriptions, in the other order. One that learned change
-alone, as in the paper, has no direction: it gives both the same score, and says so.
+A network that learned what appeared finds what was removed when the dates, and
+their descriptions, are exchanged. One that learned change alone, as in the paper,
+has no direction: both directions get the same score, and a warning.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from ..weights import catalogue
 from . import text_sources
 from .base import SystemInfo, TilePrediction
 from .text_sources import Descriptions
+from .texts import SystemsTexts
 from .trained import TrainedSystem, head_in_use
 
 if TYPE_CHECKING:
@@ -35,9 +36,9 @@ if TYPE_CHECKING:
 
 #: Entry of the catalogue of weights.
 HEAD = "mmchange-head"
-#: What "anything changed" asks a network for that was trained on any change.
+#: Object of "anything changed" for a network that was trained on any change.
 ANYTHING = "land cover"
-#: Rows of :func:`..modules.mmchange.score_pair` that answer a direction.
+#: Rows of :func:`..modules.mmchange.network.score_pair` for a direction.
 _ORDERS = {APPEARED: [0], REMOVED: [1], CHANGED: [0, 1]}
 
 
@@ -45,7 +46,7 @@ class MmchangeSystem(TrainedSystem):
     """MMChange with the weights in the store.
 
     Args:
-        store: of weights; None is the usual place.
+        store: the weights; None is the usual place.
         cache: folder for the answers of a vision-language model; None is the usual one.
     """
 
@@ -63,24 +64,21 @@ class MmchangeSystem(TrainedSystem):
 
     @property
     def info(self) -> SystemInfo:
-        """Describe the system; its object, tile size and revision are those of the weights."""
+        """Describe the system; object, tile size and revision come from the weights."""
         config, crop, revision = self._trained()
         tile = crop or 256
-        target = config.object or "any change"
+        target = config.object or SystemsTexts.any_change()
         return SystemInfo(
             name="mmchange",
-            title=f"MMChange - {target}",
-            description=(
-                f"Finds {target}: what it was trained on, whatever the prompt. It compares the "
-                "images, and descriptions of them."
-            ),
+            title=SystemsTexts.mmchange_title(target=target),
+            description=SystemsTexts.mmchange_description(target=target),
             pixel_sizes=(0.5,),
             classes=(config.object or ANYTHING,),
             tile_size=tile,
             overlap=tile // 4,
             batch_size=2,
             revision=revision,
-            terms="Those of the data that it was trained on.",
+            terms=SystemsTexts.terms(),
             tier="full",
             weights=(HEAD, *needed_for_text(config)),
             directed=config.direction,
@@ -103,7 +101,8 @@ class MmchangeSystem(TrainedSystem):
                 config.text_file,
             )
         self._encoder = model.encoder.to(device.name)
-        self._head, text = head_in_use(path, model.head, OnnxHead, device, "fusion and decoder")
+        part = SystemsTexts.fusion_and_decoder()
+        self._head, text = head_in_use(path, model.head, OnnxHead, device, part)
         return text
 
     def _close(self) -> None:
@@ -122,11 +121,11 @@ class MmchangeSystem(TrainedSystem):
         self._in_use()
         count, height, width = before.shape[:3]
         scores = np.zeros((count, len(queries), height, width), np.float32)
-        asked = [row for row, query in enumerate(queries) if answers(self._config.object, query)]
-        if not asked:
+        rows = [row for row, query in enumerate(queries) if answers(self._config.object, query)]
+        if not rows:
             return TilePrediction(scores)
         both = self._score(before, after)
-        for row in asked:
+        for row in rows:
             orders = _ORDERS[queries[row].direction] if self._config.direction else [0]
             scores[:, row] = both[orders].max(0)
         return TilePrediction(scores)
@@ -158,47 +157,52 @@ class MmchangeSystem(TrainedSystem):
         return torch.stack([torch.from_numpy(self._texts.of([tile]).embedding) for tile in tiles])
 
     def notes(self, queries: Sequence[Query], hints: Hints = NO_HINTS) -> tuple[str, ...]:
-        """Say what is found for a noun that the network was not trained on."""
+        """Warn about nouns that the network was not trained on, and directions."""
         config = self._trained()[0]
-        asked = list(dict.fromkeys(query.object for query in queries))
-        found = []
-        if not config.object:
-            others = [noun for noun in asked if noun != ANYTHING]
-            found += [f'This MMChange finds any change, and not "{noun}" alone.' for noun in others]
-        else:
-            wrong = list(dict.fromkeys(q.object for q in queries if not answers(config.object, q)))
-            found += [
-                f'This MMChange was trained on {config.object}: nothing was looked for as "{noun}".'
-                for noun in wrong
-            ]
-        if not config.direction and any(query.direction != CHANGED for query in queries):
-            found.append(
-                "This MMChange was trained without direction: what it found may have appeared or "
-                "been removed."
-            )
-        return tuple(found)
+        return notes_on(self.label, config.object, queries, directed=config.direction)
+
+
+def notes_on(
+    label: str, target: str, queries: Sequence[Query], *, directed: bool
+) -> tuple[str, ...]:
+    """Return the warnings of a network that reads no prompt.
+
+    Args:
+        label: its name.
+        target: the object that it was trained on; empty: any change.
+        queries: what to look for.
+        directed: it was trained with direction.
+    """
+    nouns = dict.fromkeys(query.object for query in queries if not answers(target, query))
+    found = [SystemsTexts.other_object(label=label, target=target, phrase=noun) for noun in nouns]
+    if not target:
+        others = dict.fromkeys(query.object for query in queries if query.object != ANYTHING)
+        found += [SystemsTexts.not_alone(label=label, phrase=noun) for noun in others]
+    if not directed and any(query.direction != CHANGED for query in queries):
+        found.append(SystemsTexts.no_direction(label=label))
+    return tuple(found)
 
 
 def needed_for_text(config: Any) -> tuple[str, ...]:
-    """Return the entries of the catalogue that the texts of a configuration need.
+    """Return the entries of the catalogue that the text branch needs.
 
     Args:
-        config: of MMChange or of TextSCD.
+        config: settings of MMChange or TextSCD.
     """
     source = config.text_source.get("source", "none")
     if not config.text or source == "none":
         return ()
     default = {"vlm": "tiny-llava-v1", "labels": "clip-vit-b-32-openai"}.get(source, "")
-    wanted = (config.text_tower, str(config.text_source.get("model", default)))
-    return tuple(dict.fromkeys(name for name in wanted if name in catalogue.entries()))
+    needed = (config.text_tower, str(config.text_source.get("model", default)))
+    return tuple(dict.fromkeys(name for name in needed if name in catalogue.entries()))
 
 
 def answers(target: str, query: Query) -> bool:
-    """Whether a network that learned one object finds what a query names.
+    """Tell whether a network that learned one object finds the object of a query.
 
     Args:
-        target: what it was trained on, as an object phrase; empty: any change.
-        query: names the same words, or the same land cover, or not.
+        target: object phrase that it was trained on; empty: any change.
+        query: may name it in the same words, or by the same land cover.
     """
     if not target or query.object == target:
         return True

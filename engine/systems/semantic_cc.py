@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Semantic-CC: a mask of change and a sentence about it, from one pass over the images."""
+"""Semantic-CC: a mask of change and a sentence about it, in one pass over the images."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HEAD = "semantic-cc-head"
 
 
 class SemanticCcSystem(WritingSystem):
-    """Semantic-CC with the weights in the store; see the base class."""
+    """Semantic-CC with the weights in the store."""
 
     name = "semantic-cc"
     label = "Semantic-CC"
@@ -34,9 +34,9 @@ class SemanticCcSystem(WritingSystem):
         import torch.nn.functional as F
 
         side = self._model.encoder.side
-        # A place counts as soon as a pixel of it does.
-        places = F.adaptive_max_pool2d(inside, side).flatten(1)
-        return self._model.captioner(seen.caption, places)
+        # A cell counts as soon as one of its pixels does.
+        cells = F.adaptive_max_pool2d(inside, side).flatten(1)
+        return self._model.captioner(seen.caption, cells)
 
     def _instruction(self) -> str:
         return INSTRUCTIONS[0]

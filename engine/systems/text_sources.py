@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where the text comes from that MMChange and TextSCD read beside the images.
+"""Descriptions of images, which MMChange and TextSCD read beside the images.
 
-A source looks at one image, or at the two of a pair, and answers with a sentence:
-a vision-language model, CLIP that picks labels, the shipped model's land cover, or
-nothing. :class:`Descriptions` remembers the sentences, and their embeddings, by the
-content of the images. They belong to the images: where the dates are exchanged,
-the texts are exchanged with them.
+A source describes one image, or both of a pair, in a sentence: a vision-language
+model, labels chosen by CLIP, the land cover of the bundled model, or nothing.
+:class:`Descriptions` caches the sentences and their embeddings by the content of the
+images, so that exchanging the dates exchanges the texts too.
 """
 
 from __future__ import annotations
@@ -23,6 +22,7 @@ from ..classes import CLASSES
 from ..errors import InputError, OutputError
 from ..weights import loading, store
 from ..weights.hub import model_folder
+from .texts import SystemsTexts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,7 +39,7 @@ PAIR_QUESTION = (
     "Change detection task: Use a sentence to summarize the differences in buildings, roads, "
     "vegetation, etc."
 )
-#: Labels among which CLIP chooses where the user names none.
+#: Default labels for CLIP.
 LABELS = (
     "buildings",
     "roads",
@@ -53,25 +53,25 @@ LABELS = (
     "swimming pools",
     "construction sites",
 )
-#: What CLIP compares an image with.
+#: Sentences that CLIP compares an image with.
 TEMPLATES = ("a satellite photo of {}.", "an aerial image showing {}.")
-#: A label is told if it has this share of the probability of the likeliest one.
+#: Minimum probability of a label, relative to the likeliest one.
 MIN_LABEL = 0.25
 MAX_LABELS = 4
-#: Land cover is told from this share of an image, and called "much" from the second.
+#: Minimum share of an image for a land cover to be named, and to be called "much".
 MIN_SHARE, LARGE_SHARE = 0.02, 0.3
-#: Longest answer of a vision-language model, in tokens. CLIP reads no more than 77.
+#: Maximum answer of a vision-language model, in tokens. CLIP reads no more than 77.
 ANSWER_TOKENS = 70
-#: Descriptions that are kept in memory: some megabytes.
-REMEMBERED = 4096
+#: Maximum number of descriptions in memory: some megabytes.
+MAX_IN_MEMORY = 4096
 
 
 class TextSource(ABC):
     """Describes images.
 
     Attributes:
-        name: tells its answers from those of another source, or of another question.
-        costly: an answer takes so long that it is kept on disk.
+        name: identifies the source and its question; part of the key of the cache.
+        costly: its answers take long and are cached on disk.
     """
 
     name: str
@@ -88,17 +88,17 @@ class TextSource(ABC):
 
 
 class NoText(TextSource):
-    """Says nothing, so that the images decide alone."""
+    """No text: the images decide alone."""
 
     name = "none"
 
     def describe(self, scene: Scene) -> str:
-        """Return nothing."""
+        """Return an empty text."""
         return ""
 
 
 class BundledLabels(TextSource):
-    """Names the land cover that the model which ships with ChangeScribe sees: no download."""
+    """Names the land cover that the bundled model finds: no download."""
 
     name = "bundled"
 
@@ -132,11 +132,11 @@ class BundledLabels(TextSource):
 
 
 class ClipLabels(TextSource):
-    """Names what CLIP sees among some labels, as ChangeCLIP and CLIP Interrogator do.
+    """Names the likeliest of some labels, by CLIP, as ChangeCLIP and CLIP Interrogator do.
 
     Args:
         weights: entry of the catalogue in open_clip's format.
-        labels: to choose among.
+        labels: to choose from.
         folder: of the weights; None is the usual place.
         file: weights outside the catalogue; then ``weights`` is an architecture of open_clip.
     """
@@ -149,7 +149,7 @@ class ClipLabels(TextSource):
         file: str = "",
     ) -> None:
         if len(labels) < 2:
-            raise InputError("CLIP needs at least two labels to choose among.")
+            raise InputError(SystemsTexts.few_labels())
         self._weights, self._labels, self._file = weights, tuple(labels), file
         self._store = store.WeightsStore(folder)
         self.name = f"labels:{weights}:{Path(file).name}:{';'.join(self._labels)}"
@@ -163,8 +163,8 @@ class ClipLabels(TextSource):
     def _one(self, image: np.ndarray) -> str:
         scores = self._scores(image)
         ranked = sorted(range(len(scores)), key=lambda i: -scores[i])[:MAX_LABELS]
-        least = MIN_LABEL * scores[ranked[0]]
-        return _listed([self._labels[i] for i in ranked if scores[i] >= least])
+        minimum = MIN_LABEL * scores[ranked[0]]
+        return _listed([self._labels[i] for i in ranked if scores[i] >= minimum])
 
     def _scores(self, image: np.ndarray) -> list[float]:
         """Return the probability of each label."""
@@ -210,12 +210,12 @@ class ClipLabels(TextSource):
 class VisionLanguageModel(TextSource):
     """Any image-text-to-text model of transformers, such as TinyLLaVA or SmolVLM.
 
-    It answers the same to the same image: the likeliest words, where the paper draws them.
+    Decoding is greedy, so that an image always gets the same answer; the paper samples.
 
     Args:
         model: an entry of the catalogue, a folder as transformers saves it, or
-            ``owner/name@commit`` on the hub, the commit in full so that it is always the same.
-        question: to be asked.
+            ``owner/name@commit`` on the hub with the full commit.
+        question: put to the model.
         folder: of the weights; None is the usual place.
         device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
     """
@@ -229,7 +229,7 @@ class VisionLanguageModel(TextSource):
         folder: Optional[Path] = None,
         device: str = "auto",
     ) -> None:
-        self._wanted, self._question, self._device_wanted = model, question, device
+        self._model_name, self._question, self._requested_device = model, question, device
         self._store = store.WeightsStore(folder)
         self.name = f"vlm:{Path(model).name if Path(model).is_dir() else model}:{question}"
         self._model: Any = None
@@ -254,24 +254,24 @@ class VisionLanguageModel(TextSource):
         inputs = inputs.to(self._device.name)
         with torch.inference_mode(), self._device.autocast():
             answer = self._model.generate(**inputs, max_new_tokens=ANSWER_TOKENS, do_sample=False)
-        # Models of an encoder and a decoder answer without repeating what they were asked.
-        asked = 0 if self._model.config.is_encoder_decoder else inputs["input_ids"].shape[1]
-        words = self._processor.batch_decode(answer[:, asked:], skip_special_tokens=True)[0]
+        # Decoder-only models repeat the prompt.
+        start = 0 if self._model.config.is_encoder_decoder else inputs["input_ids"].shape[1]
+        words = self._processor.batch_decode(answer[:, start:], skip_special_tokens=True)[0]
         return " ".join(words.split())
 
     def _load(self) -> None:
         from .. import device
 
-        folder = model_folder(self._wanted, self._store)
+        folder = model_folder(self._model_name, self._store)
         self._processor = loading.transformers_part(folder, "AutoProcessor")
         model = loading.transformers_part(folder, "AutoModelForImageTextToText")
-        self._device = device.choose(self._device_wanted)
+        self._device = device.choose(self._requested_device)
         self._model = model.to(self._device.name).eval()
 
 
 @dataclass(frozen=True)
 class Description:
-    """What was said of a scene.
+    """Description of a scene.
 
     Attributes:
         text: the sentence; may be empty.
@@ -283,16 +283,16 @@ class Description:
 
 
 class Descriptions:
-    """Descriptions of scenes and their embeddings, remembered by the scenes' pixels.
+    """Descriptions of scenes and their embeddings, cached by the pixels of the scenes.
 
     For one thread at a time; several processes may share a folder.
 
     Args:
-        source: describes them.
+        source: describes scenes.
         tower: name of the text tower that embeds the sentences, see
-            :func:`.backbones.clip_text.build`; empty for sentences alone.
+            :func:`..backbones.clip_text.build`; empty for sentences alone.
         width: of the embeddings, 0 without a tower.
-        folder: where they are kept on disk; None keeps them in memory.
+        folder: of the cache on disk; None caches in memory only.
         weights: folder of the weights; None is the usual place.
         file: weights of the tower outside the catalogue.
     """
@@ -315,7 +315,7 @@ class Descriptions:
         self._known: OrderedDict[str, Description] = OrderedDict()
 
     def of(self, scene: Scene) -> Description:
-        """Return the description of a scene; it is computed once for the same pixels.
+        """Return the description of a scene; the same pixels are described once.
 
         Args:
             scene: one image, or two of equal size, each (H, W, 3) uint8.
@@ -334,7 +334,7 @@ class Descriptions:
             self._write(key, found)
         self._known[key] = found
         self._known.move_to_end(key)
-        while len(self._known) > REMEMBERED:
+        while len(self._known) > MAX_IN_MEMORY:
             self._known.popitem(last=False)
         return found
 
@@ -350,14 +350,16 @@ class Descriptions:
             self._tower = clip_text.build(self._tower_name, self._file, store=place)
             if self._tower.sentence_width != self._width:
                 raise InputError(
-                    f"The text tower {self._tower_name} has {self._tower.sentence_width} numbers "
-                    f"for a text, the model was built for {self._width}.",
-                    "Set text_width in the recipe's section model.",
+                    SystemsTexts.tower_width(
+                        tower=self._tower_name,
+                        width=self._tower.sentence_width,
+                        expected=self._width,
+                    )
                 )
         return Description(text, self._tower.encode([text]).sentence[0].numpy())
 
     def _read(self, key: str) -> Optional[Description]:
-        """Return what is on disk; a damaged file counts as none."""
+        """Read a description from disk; None if the file is missing or damaged."""
         import numpy as np
 
         if self._folder is None:
@@ -376,22 +378,20 @@ class Descriptions:
         numbers = [round(float(value), 7) for value in found.embedding]
         content = {"text": found.text, "source": self.source.name, "embedding": numbers}
         path = self._folder / f"{key}.json"
-        # Several processes may describe the same image: each writes a file of its own.
-        half = path.with_name(f"{key}.{os.getpid()}.part")
+        # Several processes may describe the same image, so each writes its own part file.
+        part = path.with_name(f"{key}.{os.getpid()}.part")
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            half.write_text(json.dumps(content), encoding="utf-8")
-            os.replace(half, path)
+            part.write_text(json.dumps(content), encoding="utf-8")
+            os.replace(part, path)
         except OSError as error:
             raise OutputError(
-                f'The descriptions cannot be kept in "{self._folder}".',
-                "Choose another folder for them.",
-                str(error),
+                SystemsTexts.folder_not_writable(folder=self._folder), details=str(error)
             ) from error
 
 
 def content_key(scene: Scene) -> str:
-    """Return a hash of the pixels of a scene: the same for the same images, wherever they lie."""
+    """Return a hash of the pixels of a scene, wherever its files are."""
     import numpy as np
 
     digest = hashlib.sha256()
@@ -402,19 +402,19 @@ def content_key(scene: Scene) -> str:
 
 
 def default_folder() -> Path:
-    """Return where descriptions are kept: beside the weights."""
+    """Return the folder of the cache: beside the weights."""
     return store.default_folder().parent / "descriptions"
 
 
 def create(
     settings: dict[str, Any], question: str = IMAGE_QUESTION, weights: Optional[Path] = None
 ) -> TextSource:
-    """Return the source that a recipe's section ``text_source`` asks for.
+    """Create the source described in a recipe's section ``text_source``.
 
     Args:
         settings: ``source``: ``"none"`` (or nothing), ``"bundled"``, ``"labels"`` or ``"vlm"``;
             for labels ``model``, ``file`` and ``labels``, for vlm ``model`` and ``question``.
-        question: asked of a vision-language model unless the settings have their own.
+        question: for a vision-language model, unless the settings have one.
         weights: folder of the weights; None is the usual place.
 
     Raises:
@@ -435,12 +435,8 @@ def create(
             settings.setdefault("question", question)
             return VisionLanguageModel(**named, folder=weights, **settings)
     except TypeError as error:
-        raise InputError(
-            f'The text source "{kind}" has no such setting.', "", str(error)
-        ) from error
-    raise InputError(
-        f'There is no text source "{kind}".', "Choose one of: none, bundled, labels, vlm."
-    )
+        raise InputError(SystemsTexts.no_setting(source=kind), details=str(error)) from error
+    raise InputError(SystemsTexts.no_source(source=kind))
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -450,5 +446,5 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _joined(sentences: Any) -> str:
-    """Return one sentence, or that of the earlier date and that of the later one."""
+    """Return one sentence, or those of both dates joined."""
     return " changed to ".join(sentences)

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""TextSCD: from which class to which, with weights that "changescribe train" has made.
+"""TextSCD: from which class to which, with weights from "changescribe train".
 
-The network answers with the classes of both dates and with the change between
-them. A query's score is the least of three: that something changed, that the
-later date has the class, and that the earlier one has not (for "removed" the
-other way round). Each is 0.5 where the published rule decides, so that at the
-default threshold the result is the paper's: the likeliest class of each date
-where change is more likely than not. The classes of the polygons, before and
-after, come from the same maps.
+The network returns the classes of both dates and the change between them. The
+score of a query is the minimum of three: something changed, the later date has
+the class, the earlier one does not (for "removed" the other way round). Each is
+0.5 on the decision boundary of the paper, so that the default threshold gives its
+result: the likeliest class of each date where change is more likely than not. The
+classes of the polygons, before and after, come from the same maps.
 """
 
 from __future__ import annotations
@@ -23,6 +22,7 @@ from . import text_sources
 from .base import SystemInfo, TilePrediction
 from .mmchange import needed_for_text
 from .text_sources import Descriptions
+from .texts import SystemsTexts
 from .trained import TrainedSystem, head_in_use
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class TextscdSystem(TrainedSystem):
     """TextSCD with the weights in the store.
 
     Args:
-        store: of weights; None is the usual place.
+        store: the weights; None is the usual place.
         cache: folder for the answers of a vision-language model; None is the usual one.
     """
 
@@ -61,23 +61,20 @@ class TextscdSystem(TrainedSystem):
 
     @property
     def info(self) -> SystemInfo:
-        """Describe the system; its classes, tile size and revision are those of the weights."""
+        """Describe the system; classes, tile size and revision come from the weights."""
         config, crop, revision = self._trained()
         tile = max(256, crop or 512)
         return SystemInfo(
             name="textscd",
-            title="TextSCD - from class to class",
-            description=(
-                "Finds which class the ground had before and after, and tells both with every "
-                f"polygon: {', '.join(config.classes)}."
-            ),
+            title=SystemsTexts.textscd_title(),
+            description=SystemsTexts.textscd_description(classes=", ".join(config.classes)),
             pixel_sizes=(0.5, 1.0, 2.0),
             classes=shown(config.classes),
             tile_size=tile,
             overlap=64,
             batch_size=1,
             revision=revision,
-            terms="Those of the data that it was trained on, and of the text tower.",
+            terms=SystemsTexts.terms(),
             tier="full",
             weights=(HEAD, *_needed(config)),
         )
@@ -95,7 +92,8 @@ class TextscdSystem(TrainedSystem):
         folder = self._cache or text_sources.default_folder()
         self._texts = Descriptions(source, folder=folder if source.costly else None)
         self._encoder = model.backbone.to(device.name)
-        self._head, text = head_in_use(path, model.head, OnnxHead, device, "fusion and decoders")
+        part = SystemsTexts.fusion_and_decoder()
+        self._head, text = head_in_use(path, model.head, OnnxHead, device, part)
         return text
 
     def _close(self) -> None:
@@ -108,7 +106,7 @@ class TextscdSystem(TrainedSystem):
         queries: Sequence[Query],
         hints: Hints = NO_HINTS,
     ) -> TilePrediction:
-        """Score a batch of tile pairs, and tell the classes of both dates."""
+        """Score a batch of tile pairs, and return the classes of both dates."""
         import numpy as np
 
         self._in_use()
@@ -127,9 +125,9 @@ class TextscdSystem(TrainedSystem):
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return probabilities: classes of both dates (B, K, H, W), change (B, H, W).
 
-        The network compares the dates in an order (eq. 6), so that exchanged dates would give
-        other scores. The head is asked in both orders, each image encoded once, and its two
-        answers are averaged: exchanged dates exchange appeared and removed.
+        The network compares the dates in one order (eq. 6), so exchanged dates would get other
+        scores. The head runs on both orders, each image is encoded once, and the two results are
+        averaged: exchanging the dates exchanges appeared and removed.
         """
         import torch
 
@@ -154,20 +152,21 @@ class TextscdSystem(TrainedSystem):
         return earlier.cpu().numpy(), later.cpu().numpy(), change.cpu().numpy()
 
     def notes(self, queries: Sequence[Query], hints: Hints = NO_HINTS) -> tuple[str, ...]:
-        """Say which nouns are none of the classes."""
+        """Warn about nouns that are none of the classes."""
         classes = self._trained()[0].classes
         unknown = [q.object for q in queries if index_among(q.object, classes) is None]
         return tuple(
-            f'This TextSCD has no class "{noun}": nothing was looked for as that. '
-            f"It knows {', '.join(classes[:-1])} and {classes[-1]}."
+            SystemsTexts.textscd_no_class(
+                phrase=noun, classes=", ".join(classes[:-1]), last=classes[-1]
+            )
             for noun in dict.fromkeys(unknown)
         )
 
 
 def shown(classes: Sequence[str]) -> tuple[str, ...]:
-    """Return the names of classes as attributes have them: "building" for "buildings".
+    """Return the names of classes for the attribute table: "building" for "buildings".
 
-    Other words for a class that the engine knows, such as "low vegetation", stay what they are.
+    Other words for a known class, such as "low vegetation", stay as they are.
     """
     names: list[str] = []
     for phrase in classes:
@@ -180,7 +179,7 @@ def shown(classes: Sequence[str]) -> tuple[str, ...]:
 
 
 def margin(posterior: np.ndarray) -> np.ndarray:
-    """Return p / (p + the largest other p) of every class: above 0.5 where it is the likeliest.
+    """Return p / (p + the largest other p) per class: above 0.5 where it is the likeliest.
 
     Args:
         posterior: (B, K, H, W) probabilities, K at least 2.
@@ -206,7 +205,7 @@ def _score(
 
 
 def _needed(config: TextSCDConfig) -> tuple[str, ...]:
-    """Return the entries of the catalogue beside the head: the tower reads empty captions too."""
+    """Return the entries of the catalogue beside the head; empty captions need the tower too."""
     tower = (config.text_tower,) if config.text else ()
     names = dict.fromkeys((*tower, *needed_for_text(config)))
     return tuple(name for name in names if name in catalogue.entries())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the systems have in common whose weights "changescribe train" has made."""
+"""Base of the systems whose weights are made by "changescribe train"."""
 
 from __future__ import annotations
 
@@ -11,25 +11,22 @@ from ..errors import InputError, WeightsError
 from ..weights import files, loading
 from ..weights.store import WeightsStore
 from .base import ChangeSystem
+from .texts import SystemsTexts
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-_NOT_LOADED = "not loaded"
-
 
 class TrainedSystem(ChangeSystem):
-    """A system with weights of the user in the store; another file may be imported at any time.
-
-    Subclasses name it, and open its parts.
+    """A system with trained weights in the store; another file may be imported at any time.
 
     Args:
         store: of weights; None is the usual place.
 
     Attributes:
         label: the paper's name.
-        head: entry of the catalogue of weights.
-        settings: class of its settings, with ``from_settings``.
+        head: entry of the trained file in the catalogue of weights.
+        settings: class of the settings, with ``from_settings``.
     """
 
     label: str
@@ -38,23 +35,23 @@ class TrainedSystem(ChangeSystem):
 
     def __init__(self, store: Optional[WeightsStore] = None) -> None:
         self._store = store
-        self._wanted_device = ""
-        #: Of the trained file that is loaded.
+        self._requested_device = ""
+        #: Stamp of the trained file that is loaded.
         self._stamp: Optional[tuple[int, int]] = None
         self._used: Optional[Device] = None
-        self._device = _NOT_LOADED
+        self._device: str = SystemsTexts.not_loaded()
 
     @abstractmethod
     def _open(self, path: Path, store: WeightsStore, device: Device) -> str:
-        """Open all parts, on a device.
+        """Open all parts.
 
         Args:
-            path: of the trained file, verified.
-            store: of weights.
+            path: the trained file, verified.
+            store: the weights.
             device: to compute on.
 
         Returns:
-            The device in words, and what else runs where.
+            The device in use, for the user.
         """
 
     @abstractmethod
@@ -65,7 +62,7 @@ class TrainedSystem(ChangeSystem):
         return self._store or WeightsStore()
 
     def _trained(self) -> tuple[Any, Optional[int], str]:
-        """Return settings, side of the training crops and revision; the defaults without a file."""
+        """Return settings, side of the training crops and revision; defaults without a file."""
         store = self._stored()
         try:
             metadata = loading.head_metadata(store.location(store.entry(self.head)))
@@ -78,26 +75,26 @@ class TrainedSystem(ChangeSystem):
                 f"{recipe['name']}, step {metadata['step']}",
             )
         except (WeightsError, InputError, KeyError, TypeError, ValueError):
-            # What is wrong with the file is said when it is loaded.
+            # Loading it reports what is wrong with the file.
             return self.settings(), None, "not trained"
 
     def load(self, device: str = "auto") -> None:
-        """Load what is not loaded yet, or for another device; see the base class."""
+        """Load the weights, also if the file or the device has changed; see the base class."""
         store = self._stored()
         stamp = store.stamp(self.head)
-        if self._used is not None and (device, stamp) == (self._wanted_device, self._stamp):
+        if self._used is not None and (device, stamp) == (self._requested_device, self._stamp):
             return
         store.require(self.label, self.info.weights)
         chosen = choose(device)
         path = store.path(self.head)
-        self.unload()  # what was loaded before needs the memory no longer
+        self.unload()  # frees the memory before the new weights need it
         self._device = self._open(path, store, chosen)
-        self._used, self._wanted_device, self._stamp = chosen, device, stamp
+        self._used, self._requested_device, self._stamp = chosen, device, stamp
 
     def _in_use(self) -> Device:
-        """Return the device in use; what is not loaded is."""
+        """Return the device in use, after loading the weights if necessary."""
         if self._used is None:
-            self.load(self._wanted_device or "auto")
+            self.load(self._requested_device or "auto")
         if self._used is None:
             raise RuntimeError("load chose no device")
         return self._used
@@ -111,26 +108,26 @@ class TrainedSystem(ChangeSystem):
         """Free all parts."""
         self._close()
         self._used = None
-        self._device = _NOT_LOADED
+        self._device = SystemsTexts.not_loaded()
 
 
 def head_in_use(
     path: Path, head: Any, exported: Callable[[Path, str, str], Any], device: Device, part: str
 ) -> tuple[Any, str]:
-    """Return a head to compute with: its ONNX file where there is one, else the one of torch.
+    """Return the head to compute with: its ONNX file if there is one, else the torch module.
 
     Args:
-        path: of the trained file; the ONNX file beside it was made from it, which is checked.
+        path: the trained file; the ONNX file beside it must be made from it.
         head: torch module.
         exported: opens an ONNX file, given its path, the SHA-256 of the trained file and a device.
         device: to compute on.
-        part: what the ONNX file has, in words.
+        part: what the ONNX file contains, for the user.
 
     Returns:
-        The head, and the device in words.
+        The head, and the device for the user.
     """
     onnx = path.with_suffix(".onnx")
     if onnx.is_file():
         opened = exported(onnx, files.sha256_of(path), device.name)
-        return opened, f"{device.text}; {part} on onnxruntime"
+        return opened, SystemsTexts.on_onnxruntime(device=device.text, part=part)
     return head.to(device.name), device.text

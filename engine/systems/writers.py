@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the systems have in common that mark change and write about it with a language model.
+"""Base of the systems that mark change and describe it with a language model.
 
-They learn change alone, without the object or the direction: both directions of a
-query get the same score, and the notes say so. The sentence is their own.
+They learn change alone, without object or direction: both directions of a query
+get the same score, and a warning.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, Optional
 
-from ..request import CHANGED, NO_HINTS
+from ..request import NO_HINTS
 from ..weights import catalogue
 from .base import SystemInfo, TilePrediction
-from .mmchange import ANYTHING, answers
+from .mmchange import ANYTHING, answers, notes_on
+from .texts import SystemsTexts
 from .trained import TrainedSystem
 
 if TYPE_CHECKING:
@@ -28,18 +29,18 @@ if TYPE_CHECKING:
 
 
 class WritingSystem(TrainedSystem):
-    """A system that "changescribe train" has made, with the weights in the store.
+    """A system whose weights are made by "changescribe train".
 
-    Subclasses name it, and say how its model is built and asked. The model has ``config``,
-    ``language`` and a forward function of both dates whose answer has ``change``, logits
+    Subclasses name it, build its model and prompt its language model. The model has ``config``,
+    ``language`` and a forward function of both dates whose result has ``change``, logits
     (B, 2, H, W).
 
     Args:
-        store: of weights; None is the usual place.
+        store: the weights; None is the usual place.
 
     Attributes:
         name: in the registry.
-        settings: have ``object``, ``encoder``, ``language``, ``precision`` and ``beams``.
+        settings: class with ``object``, ``encoder``, ``language``, ``precision`` and ``beams``.
     """
 
     name: str
@@ -57,29 +58,28 @@ class WritingSystem(TrainedSystem):
         """Return embeddings (B, N, W) for the language model.
 
         Args:
-            seen: what the model has returned.
-            inside: (B, 1, H, W) float, 1 where the sentence is to be about.
+            seen: result of the model.
+            inside: (B, 1, H, W) float, 1 in the part to describe.
         """
 
     @abstractmethod
     def _instruction(self) -> str:
-        """Return what the language model is asked."""
+        """Return the instruction to the language model."""
 
     def _encoder_learned(self, config: Any) -> bool:
-        """Whether the encoder is in the head's file."""
+        """Tell whether the encoder is in the head's file."""
         return False
 
     @property
     def info(self) -> SystemInfo:
-        """Describe the system; its tile size and revision are those of the weights."""
+        """Describe the system; tile size and revision come from the weights."""
         config, crop, revision = self._trained()
         tile = crop or 256
         return SystemInfo(
             name=self.name,
-            title=f"{self.label} - change in sentences",
-            description=(
-                f"Marks {config.object or 'any change'}, whatever the prompt, and writes a "
-                f"sentence about it with the language model {config.language}."
+            title=SystemsTexts.writer_title(label=self.label),
+            description=SystemsTexts.writer_description(
+                target=config.object or SystemsTexts.any_change(), language=config.language
             ),
             pixel_sizes=(0.5,),
             classes=(config.object or ANYTHING,),
@@ -87,10 +87,7 @@ class WritingSystem(TrainedSystem):
             overlap=tile // 4,
             batch_size=2,
             revision=revision,
-            terms=(
-                "Those of the data that it was trained on, of the encoder's weights and of the "
-                "language model."
-            ),
+            terms=SystemsTexts.terms(),
             tier="full",
             weights=(self.head, *self._needed(config)),
             writes=True,
@@ -114,7 +111,7 @@ class WritingSystem(TrainedSystem):
             rows=config.beams,
         )
         self._model = self._load_trained(path, written, store).to(device.name)
-        return f"{device.text}; sentences by {written.name}"
+        return SystemsTexts.sentences_by(device=device.text, language=written.name)
 
     def _close(self) -> None:
         self._model = None
@@ -137,7 +134,7 @@ class WritingSystem(TrainedSystem):
         regions: np.ndarray,
         hints: Hints = NO_HINTS,
     ) -> TilePrediction:
-        """Score a batch of tile pairs, and write about what is inside the regions."""
+        """Score a batch of tile pairs and describe their regions."""
         import torch
 
         seen = self._see(before, after)
@@ -156,7 +153,7 @@ class WritingSystem(TrainedSystem):
         )
 
     def _see(self, before: np.ndarray, after: np.ndarray) -> Any:
-        """Return what the model says of both dates."""
+        """Run the model on both dates."""
         import torch
 
         device = self._in_use()
@@ -168,7 +165,7 @@ class WritingSystem(TrainedSystem):
             return self._model(*dates)
 
     def _scores(self, seen: Any, queries: Sequence[Query]) -> np.ndarray:
-        """Return (B, Q, H, W): the change for what it was trained to find, else nothing."""
+        """Return scores (B, Q, H, W): the change for the object it was trained on, else 0."""
         import numpy as np
 
         change = seen.change.float().softmax(1)[:, 1].cpu().numpy()
@@ -179,27 +176,11 @@ class WritingSystem(TrainedSystem):
         return scores
 
     def notes(self, queries: Sequence[Query], hints: Hints = NO_HINTS) -> tuple[str, ...]:
-        """Say what is found for a noun that the network was not trained on."""
-        target = self._trained()[0].object
-        wrong = dict.fromkeys(query.object for query in queries if not answers(target, query))
-        found = [
-            f'This {self.label} was trained on {target}: nothing was looked for as "{noun}".'
-            for noun in wrong
-        ]
-        if not target:
-            others = dict.fromkeys(query.object for query in queries if query.object != ANYTHING)
-            found += [
-                f'This {self.label} marks any change, and not "{noun}" alone.' for noun in others
-            ]
-        if any(query.direction != CHANGED for query in queries):
-            found.append(
-                f"{self.label} knows no direction: what it marked may have appeared or been "
-                "removed."
-            )
-        return tuple(found)
+        """Warn about nouns that the network was not trained on, and directions."""
+        return notes_on(self.label, self._trained()[0].object, queries, directed=False)
 
 
 def _written(sentence: str) -> str:
-    """Return a sentence of the language model with a capital letter and a full stop."""
+    """Give a sentence of the language model a capital letter and a full stop."""
     sentence = sentence.strip().rstrip(".").strip()
     return f"{sentence[:1].upper()}{sentence[1:]}." if sentence else ""

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Zero-shot: SAM 2.1 and CLIP as they are published, for any noun, without training.
+"""Zero-shot: the published SAM 2.1 and CLIP, for any noun, without training.
 
-The steps are in :mod:`..zeroshot`. CLIP says for both dates how likely each place
-is the object rather than one of the competing classes; SAM 2 outlines what is
-where that changed most; an outline counts where its features have changed and
-the object is in it on one date only. Exchanging the rasters exchanges appeared
-and removed exactly.
+The steps are in :mod:`..zeroshot`. For both dates, CLIP estimates how likely each
+pixel is the object rather than one of the competing classes; SAM 2 outlines what
+is where that changed most; an outline counts if its features have changed and the
+object is in it on one date only. Exchanging the rasters exchanges appeared and
+removed exactly.
 
-What it cannot do: the list of competing classes decides the result; rasters
-that are not well aligned, other seasons, shadows and leaning facades look like
-change; one threshold does not suit every place.
+Limits: the list of competing classes decides the result; misaligned rasters, other
+seasons, shadows and leaning facades look like change; one threshold does not suit
+every place.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from ..weights import catalogue, loading
 from ..weights.store import WeightsStore
 from ..zeroshot.vocabulary import COMPETING, TEMPLATES, question
 from .base import CLASS_UNKNOWN, ChangeSystem, SystemInfo, TilePrediction
+from .texts import SystemsTexts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,15 +39,12 @@ class ZeroShotSystem(ChangeSystem):
     """SAM 2.1 with OpenAI's CLIP.
 
     Args:
-        store: of weights; None is the usual place.
+        store: the weights; None is the usual place.
     """
 
     name = "zero-shot"
-    title = "Zero-shot - any noun, no training"
-    description = (
-        "Finds any object that you can name, with SAM 2.1 and CLIP as they are published. "
-        "It needs a graphics card to be fast."
-    )
+    title = SystemsTexts.zero_shot_title
+    description = SystemsTexts.zero_shot_description
     clip = "clip-vit-b-16-openai"
     info: SystemInfo
 
@@ -54,15 +52,15 @@ class ZeroShotSystem(ChangeSystem):
         self._store = store
         self._detector: Any = None
         self._torch_device = "cpu"
-        self._wanted_device = ""
-        self._device = "not loaded"
+        self._requested_device = ""
+        self._device: str = SystemsTexts.not_loaded()
         needed = (_SAM2, self.clip)
-        # What is not in the catalogue is told when it is loaded: a description always works.
+        # Loading reports what the catalogue lacks; the description always works.
         known = [entry for entry in map(catalogue.entries().get, needed) if entry is not None]
         self.info = SystemInfo(
             name=self.name,
-            title=self.title,
-            description=self.description,
+            title=self.title(),
+            description=self.description(),
             pixel_sizes=(0.3, 0.5, 1.0),
             classes=CLASS_NAMES,
             tile_size=512,
@@ -77,10 +75,10 @@ class ZeroShotSystem(ChangeSystem):
 
     def load(self, device: str = "auto") -> None:
         """Load both models; see the base class."""
-        if self._detector is not None and device == self._wanted_device:
+        if self._detector is not None and device == self._requested_device:
             return
         store = self._store or WeightsStore()
-        store.require("The zero-shot system", self.info.weights)
+        store.require(SystemsTexts.zero_shot_name(), self.info.weights)
         sam2_path, clip_path = (store.path(identifier) for identifier in self.info.weights)
         sam2_entry, clip_entry = (store.entry(identifier) for identifier in self.info.weights)
         chosen = choose(device)
@@ -92,13 +90,13 @@ class ZeroShotSystem(ChangeSystem):
         sam2 = loading.sam2_model(sam2_path, size[sam2_entry.architecture]).to(chosen.name)
         architecture = clip_entry.architecture
         clip = loading.clip(clip_path, architecture, clip_entry.sha256).to(chosen.name)
-        import open_clip  # loading.clip has said so where it is missing
+        import open_clip  # loading.clip reports it if it is missing
 
         tokenizer = open_clip.get_tokenizer(architecture)
         self._detector = Detector(
             DenseClip(clip, tokenizer, TEMPLATES, chosen), Segmenter(sam2, chosen)
         )
-        self._torch_device, self._wanted_device = chosen.name, device
+        self._torch_device, self._requested_device = chosen.name, device
         self._device = chosen.text
 
     @property
@@ -117,7 +115,7 @@ class ZeroShotSystem(ChangeSystem):
         import numpy as np
         import torch
 
-        self.load(self._wanted_device or "auto")
+        self.load(self._requested_device or "auto")
         count, height, width = before.shape[:3]
         scores = np.zeros((count, len(queries), height, width), np.float32)
         classes = np.full((2, count, height, width), CLASS_UNKNOWN, np.uint8)
@@ -134,27 +132,23 @@ class ZeroShotSystem(ChangeSystem):
         return TilePrediction(scores, classes[0], classes[1])
 
     def notes(self, queries: Sequence[Query], hints: Hints = NO_HINTS) -> tuple[str, ...]:
-        """Warn where the user's competing classes name nothing but the object."""
+        """Warn if the user's competing classes name only the object."""
         competing = hints.competing or ()
         alone = [q.object for q in queries if question(q.object, competing).used_default]
         return tuple(
-            f'The competing classes name nothing but "{noun}": the list of the system was used.'
-            for noun in dict.fromkeys(alone)
+            SystemsTexts.competing_only_object(phrase=noun) for noun in dict.fromkeys(alone)
         )
 
     def unload(self) -> None:
         """Free both models."""
         self._detector = None
-        self._device = "not loaded"
+        self._device = SystemsTexts.not_loaded()
 
 
 class ZeroShotRemoteClipSystem(ZeroShotSystem):
     """SAM 2.1 with RemoteCLIP, which was trained on aerial and satellite images."""
 
     name = "zero-shot-remoteclip"
-    title = "Zero-shot with RemoteCLIP - any noun"
-    description = (
-        "As the zero-shot system, with RemoteCLIP, which has seen more aerial and satellite images "
-        "than CLIP but tells places apart less finely (ViT-B/32)."
-    )
+    title = SystemsTexts.remote_clip_title
+    description = SystemsTexts.remote_clip_description
     clip = "remoteclip-vit-b-32"

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The bundled captioner as it runs in the plugin: onnxruntime and numpy, no torch.
 
-The network is in ``engine/modules/bundled/captioner.py``. It was trained on the features of one
-revision of the bundled model; with another one it would write nonsense, so its manifest
-names the files that it belongs to, and without them it is not used.
+The network is in ``engine/modules/bundled/captioner.py``. It is trained on the features of one
+revision of the bundled model and would write nonsense with another one. Its manifest therefore
+names the files of that revision, and it is used with these only.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from ...errors import WeightsError
 from ...weights.files import sha256_of
+from ..texts import SystemsTexts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -24,25 +25,23 @@ if TYPE_CHECKING:
 MANIFEST = "captioner.json"
 MODEL = "captioner.onnx"
 VOCABULARY = "captioner_vocab.txt"
-#: Numbers of the tokens that are no words; those of the words follow.
+#: Tokens that are no words; the words follow.
 PAD, START, END, UNKNOWN = range(4)
-#: Sentences that are kept while one is written.
+#: Width of the beam search.
 BEAMS = 3
-
-_REINSTALL = "Install the plugin again."
 
 
 @dataclass(frozen=True)
 class CaptionerFacts:
-    """What the manifest says.
+    """Contents of the manifest.
 
     Attributes:
         files: SHA-256 of the captioner's own files.
-        belongs_to: SHA-256 of the bundled model's files whose features it has learnt.
+        belongs_to: SHA-256 of the bundled model's files that it was trained with.
         revision: name and date of the training.
-        longest: tokens of a sentence, with its start and end.
-        changed_from: probability of change from which a sentence is about change.
-        no_change: what is written below that.
+        longest: maximum tokens of a sentence, with start and end.
+        changed_from: minimum probability of change for a sentence about change.
+        no_change: the sentence below that.
     """
 
     files: Mapping[str, str]
@@ -54,7 +53,7 @@ class CaptionerFacts:
 
 
 def read_facts(folder: Path) -> Optional[CaptionerFacts]:
-    """Read the manifest; None where the folder has no captioner.
+    """Read the manifest; None if the folder has no captioner.
 
     Raises:
         WeightsError: it cannot be read.
@@ -65,7 +64,7 @@ def read_facts(folder: Path) -> Optional[CaptionerFacts]:
     try:
         return CaptionerFacts(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
-        raise WeightsError("The bundled captioner is damaged.", _REINSTALL, str(error)) from error
+        raise WeightsError(SystemsTexts.captioner_damaged(), details=str(error)) from error
 
 
 class BundledCaptioner:
@@ -86,9 +85,7 @@ class BundledCaptioner:
         for name, digest in facts.files.items():
             path = folder / name
             if not path.is_file() or sha256_of(path) != digest:
-                raise WeightsError(
-                    f"A file of the bundled captioner is missing or damaged: {name}.", _REINSTALL
-                )
+                raise WeightsError(SystemsTexts.captioner_file(file=name))
         self._facts = facts
         self._words = (folder / VOCABULARY).read_text(encoding="utf-8").splitlines()
         self._session = open_session(folder / MODEL)
@@ -97,7 +94,7 @@ class BundledCaptioner:
         """Return a sentence, with a capital letter and a full stop.
 
         Args:
-            grid: (C, 8, 8), see :func:`.change_features.features`.
+            grid: (C, 8, 8), see :func:`.features.features`.
             summary: (S,).
         """
         seen = {"grid": grid[None], "summary": summary[None]}
@@ -123,13 +120,13 @@ def sentence_of(words: Sequence[str]) -> str:
 def decode(
     go_on: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]], longest: int, beams: int = BEAMS
 ) -> tuple[list[int], float]:
-    """Search for a likely sentence with a beam; the likelihood is a mean over its tokens.
+    """Beam search for the sentence with the highest mean log-probability per token.
 
     Args:
-        go_on: from (B, T) tokens int64 to the logarithms of the probabilities (B, V) of the next
-            one, and the probability (1,) that anything changed.
-        longest: tokens at most, the start and the end among them.
-        beams: sentences that are kept.
+        go_on: maps (B, T) int64 tokens to log-probabilities (B, V) of the next one, and the
+            probability (1,) that anything changed.
+        longest: maximum tokens, with start and end.
+        beams: width of the beam.
 
     Returns:
         The tokens of the words, and the probability that anything changed.

@@ -1,42 +1,40 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How far each date of a pair is from what the other date foretells.
+"""How far the colours of each date are from their prediction by the other date.
 
-Where pixels are too coarse to know an object by its shape, what is left is that the ground's colour
-is no longer what it should be. A difference of colours (CVA) does not say that: between two
-sensors, seasons or decades nearly all ground differs. Here the colours of one date are foretold
-from the colours and features of the other one, by a regression over the tile that large changes
-cannot bend: its residual is what haze, season and film do not explain. Nothing of it is learnt.
-
-numpy alone.
+Pixels that are too coarse to show the shape of an object still show that the ground has an unusual
+colour. A difference of colours (CVA) does not: between two sensors, seasons or decades nearly all
+ground differs. Here a regression over the tile, robust to large changes, predicts the colours of
+one date from the colours and features of the other one. Its residual is what haze, season and film
+do not explain. Nothing is trained; numpy alone.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-#: Side of a cell in pixels; the features have one column per cell.
+#: Side of a cell in pixels; the features have one vector per cell.
 CELL = 4
-#: Cells that the colours of a tile must at least be known of.
+#: Minimum number of cells with data in a tile.
 MIN_CELLS = 256
 #: Weight of the ridge, as a share of the mean square of the predictors.
 RIDGE = 0.01
-#: Rounds of the regression; each gives less weight to the cells that the last one did not explain:
-#: a cell with this many times the median square has half a vote.
+#: Rounds of the regression. Each gives less weight to the cells that the last one did not explain:
+#: a cell with HALF_VOTE times the median squared residual has half the weight.
 ROUNDS, HALF_VOTE = 3, 3.0
 
 
 def colour_residual(before: np.ndarray, after: np.ndarray, features: np.ndarray) -> np.ndarray:
-    """Measure a pair of tiles.
+    """Return the colour residual of a pair of tiles.
 
     Args:
-        before: (H, W, 3) uint8, 0 in all bands on both dates where there is no data.
-        after: the same of the later date.
+        before: (H, W, 3) uint8, 0 in all bands of both dates where there is no data.
+        after: the same for the later date.
         features: (2, C, H/4, W/4) of any encoder, the earlier date first.
 
     Returns:
-        (H, W) float32, at least 0, in standard deviations of the tile's colours: the lengths of
-        the residuals of both directions, added, so that exchanging the dates changes nothing.
-        0 without data, and where there is too little of it.
+        (H, W) float32, at least 0, in standard deviations of the tile's colours: the sum of the
+        norms of the residuals of both directions, so that exchanging the dates changes nothing.
+        0 without data, or with too little.
     """
     seen, whole = _seen(before, after)
     if whole.sum() < MIN_CELLS:
@@ -63,13 +61,13 @@ def measurable(before: np.ndarray, after: np.ndarray) -> bool:
 
 
 def _seen(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return pixels with data (H, W), and cells (H/4, W/4) of nothing but these, both bool."""
+    """Return pixels with data (H, W) and cells without nodata (H/4, W/4), both bool."""
     seen = (before | after).any(2)
     return seen, cell_means(seen.astype(np.float32)) == 1
 
 
 def _standardised(image: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """Bring each band to mean 0 and standard deviation 1 over the pixels seen."""
+    """Scale each band to mean 0 and standard deviation 1 over the pixels with data."""
     values = image.astype(np.float32)
     pixels = values[seen]
     return (values - pixels.mean(0)) / (pixels.std(0) + 1e-6)
@@ -82,23 +80,23 @@ def cell_means(planes: np.ndarray) -> np.ndarray:
 
 
 def _unexplained(predictors: np.ndarray, target: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """Residual (N, q) of a robust ridge regression of (N, q) on (N, p), fitted on ``whole``."""
-    known, wanted = predictors[whole], target[whole]
+    """Return residuals (N, q) of a robust ridge regression of (N, q) on (N, p)."""
+    known, observed = predictors[whole], target[whole]
     votes = np.ones((len(known), 1), np.float32)
-    weights = np.zeros((known.shape[1], wanted.shape[1]), np.float32)
+    weights = np.zeros((known.shape[1], observed.shape[1]), np.float32)
     for _ in range(ROUNDS):
         weighted = known * votes
         square = (weighted.T @ known).astype(np.float64)
         square[np.diag_indices(len(square))] += RIDGE * np.trace(square) / len(square)
-        product = (weighted.T @ wanted).astype(np.float64)
+        product = (weighted.T @ observed).astype(np.float64)
         weights = np.linalg.solve(square, product).astype(np.float32)
-        missed = ((wanted - known @ weights) ** 2).sum(1, keepdims=True)
+        missed = ((observed - known @ weights) ** 2).sum(1, keepdims=True)
         votes = 1 / (1 + missed / (HALF_VOTE * np.median(missed) + 1e-6))
     return target - predictors @ weights
 
 
 def _smoothed(cells: np.ndarray) -> np.ndarray:
-    """Blur with the weights 1/4, 1/2, 1/4 along both axes: changes are larger than a cell."""
+    """Blur with weights 1/4, 1/2, 1/4 along both axes, since changes are larger than a cell."""
     for axis in (0, 1):
         edges = [(1, 1) if axis == other else (0, 0) for other in (0, 1)]
         padded = np.pad(cells, edges, "edge")
@@ -109,7 +107,7 @@ def _smoothed(cells: np.ndarray) -> np.ndarray:
 
 
 def _enlarged(cells: np.ndarray) -> np.ndarray:
-    """Bring cells to pixels, bilinearly."""
+    """Interpolate cells to pixels, bilinearly."""
     for axis in (0, 1):
         count = cells.shape[axis]
         place = np.clip((np.arange(count * CELL) + 0.5) / CELL - 0.5, 0, count - 1)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the bundled captioner looks at: the bundled model's features of a pair, pooled.
+"""Input of the bundled captioner: the bundled model's features of a pair, pooled.
 
-numpy alone: the plugin and the training call the same function, so that what is
-learnt from is what is seen later.
+numpy alone: the plugin and the training call the same function, so that their
+features agree.
 """
 
 from __future__ import annotations
@@ -24,28 +24,28 @@ QUERIES = tuple(Query(c.plural, way) for way in (APPEARED, REMOVED) for c in CLA
 PARTS = ("stride16", "stride32", "classes")
 #: Side of the grid of cells.
 GRID = 8
-#: Least side in pixels of the ground around a region that is looked at: that of LEVIR-CC's crops
-#: at the pixels of 0.44 m that the model works at.
+#: Minimum side of the window around a region, in pixels: that of LEVIR-CC's crops at the pixel size
+#: of the model, 0.44 m.
 CONTEXT = 320
-#: A score from which a pixel counts as changed.
+#: Minimum score of a changed pixel.
 CHANGED_FROM = 0.5
-#: Components smaller than this many pixels are not counted.
+#: Minimum size of a component in pixels.
 _MIN_COMPONENT = 40
-#: Share of the highest scores whose mean is told.
+#: Share of the highest scores that are averaged.
 _TOP = 0.01
 
 Window = tuple[int, int, int, int]
 
 
 def window_of(region: np.ndarray) -> Window:
-    """Return the window that a sentence about a region looks at.
+    """Return the window around a region that a sentence is based on.
 
     Args:
         region: (H, W), non-zero inside; at least one pixel is.
 
     Returns:
-        Rows y0 to y1 and columns x0 to x1: the region's rectangle, where that is smaller than
-        :data:`CONTEXT` with the ground around it, as far as the tile reaches.
+        y0, y1, x0, x1: the region's rectangle, extended to :data:`CONTEXT` if smaller, as far as
+        the tile reaches.
     """
     sides = []
     for axis, size in ((1, region.shape[0]), (0, region.shape[1])):
@@ -66,7 +66,7 @@ def pooled(values: np.ndarray, window: Window, stride: int) -> np.ndarray:
         stride: pixels per element of the map.
 
     Returns:
-        (C, GRID, GRID) float32; elements on the border of a cell count by their share.
+        (C, GRID, GRID) float32; elements on the border of a cell are weighted by their share.
     """
     rows = _shares(window[0] / stride, window[1] / stride, values.shape[1])
     columns = _shares(window[2] / stride, window[3] / stride, values.shape[2])
@@ -74,7 +74,7 @@ def pooled(values: np.ndarray, window: Window, stride: int) -> np.ndarray:
 
 
 def _shares(low: float, high: float, size: int) -> np.ndarray:
-    """Return (GRID, size) the share of each element in the mean of each cell of an axis."""
+    """Return (GRID, size), the weight of each element in the mean of each cell of an axis."""
     edges = np.linspace(low, high, GRID + 1)
     start = np.arange(size)
     overlap = np.minimum(edges[1:, None], start + 1) - np.maximum(edges[:-1, None], start)
@@ -85,12 +85,12 @@ def _shares(low: float, high: float, size: int) -> np.ndarray:
 def features(
     parts: Mapping[str, np.ndarray], scores: np.ndarray, region: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Pool what is known of a pair of tiles around a region.
+    """Pool features and scores of a pair of tiles around a region.
 
     Args:
-        parts: of the encoder's output by name, each (2, C, h, w): the earlier and later date.
+        parts: the encoder's output by name, each (2, C, h, w): the earlier and later date.
         scores: (12, H, W) calibrated scores of :data:`QUERIES`.
-        region: (H, W), non-zero where the sentence is to be about; change outside is not seen.
+        region: (H, W), non-zero in the part to describe; change outside is ignored.
 
     Returns:
         Grid (C, GRID, GRID) float32: of each date :data:`PARTS`, then the mean and the share
@@ -127,7 +127,7 @@ def features(
 
 
 def _components(plane: np.ndarray) -> int:
-    """Return the number of components of a mask (H, W) that are not specks."""
+    """Return the number of components of a mask (H, W), without small ones."""
     runs = find_runs(plane.astype(np.uint8))
     if not len(runs):
         return 0

@@ -3,14 +3,13 @@
 
 The network itself is in ``engine/modules/bundled/network.py``.
 
-The head reads the object phrase only. The direction of a query is the order in
-which it is given the dates, with the same weights: "appeared" is (before,
-after), "removed" is (after, before). Exchanging the rasters therefore exchanges
-appeared and removed exactly.
+The head reads the object phrase only. The direction of a query is the order of the
+dates in the head's input: "appeared" is (before, after), "removed" is (after,
+before). Exchanging the rasters therefore exchanges appeared and removed exactly.
 
 Where pixels are too coarse to show the shape of objects (:attr:`..request.Hints.coarse`), a change
 is a pixel whose colour the other date does not predict (:mod:`.colour_residual`); the network only
-says which query it belongs to.
+assigns it to a query.
 """
 
 from __future__ import annotations
@@ -27,6 +26,7 @@ from ...errors import DependencyError, WeightsError
 from ...paths import MODELS
 from ...request import APPEARED, CHANGED, NO_HINTS, REMOVED
 from ..base import CLASS_UNKNOWN, ChangeSystem, SystemInfo, TilePrediction
+from ..texts import SystemsTexts
 from .captioner import BundledCaptioner, CaptionerFacts, read_facts
 from .colour_residual import cell_means, colour_residual, measurable
 
@@ -39,40 +39,29 @@ if TYPE_CHECKING:
     from ...text.encoder import TextEncoder
 
 MANIFEST = "manifest.json"
-#: Least score of a land-cover class for a from/to class to be told.
+#: Minimum score of a land-cover class to be a from/to class.
 MIN_CLASS_SCORE = 0.4
-#: A phrase less alike than this (cosine) to every trained one gets a warning.
+#: A phrase with a lower cosine similarity to every trained phrase gets a warning.
 KNOWN_PHRASE = 0.72
 #: Side in pixels of a cell of the class scores.
 CLASS_STRIDE = 4
-#: What the class branch tells apart in coarse pixels: what people build and bare ground (new
-#: roads and building sites look like it), and plants. Water turns green or muddy and stays water:
-#: it is left to the network.
+#: Kinds of ground that the class branch distinguishes in coarse pixels: what people build and bare
+#: ground, which new roads and building sites look like; and plants. Water is left to the network:
+#: it turns green or muddy and stays water.
 KINDS = {"building": 0, "road": 0, "bare ground": 0, "tree": 1, "grass": 1, "water": 2}
 WATER = KINDS["water"]
-#: Pixels: 1024 of LEVIR (0.55 m), magnified, are four tiles. Where tiles are much larger, a pixel
-#: takes longer: the processor's caches are too small.
+#: In pixels: 1024 pixels of LEVIR (0.55 m), magnified, make four tiles. Pixels of much larger
+#: tiles take longer, since the processor's caches are too small.
 LARGEST_TILE = 704
-#: Of what was not foreseen, in standard deviations; the logarithm needs one.
+#: Lower bound of the colour residual for its logarithm, in standard deviations.
 MIN_AMOUNT = 1e-3
-COARSE_NOTE = (
-    "The pixels are coarse, or of unknown size: where the bundled model does not know objects by "
-    "their shape, it finds ground whose colour is not what the other date would make one expect. "
-    "The kind and the direction of such a change are guesses."
-)
-TOO_LITTLE_NOTE = (
-    "Less than 64 x 64 pixels with data are too few to say which colours are unusual: where there "
-    "are no more, no change of coarse pixels is found."
-)
-
-_REINSTALL = "Install the plugin again."
 
 
 class BundledSystem(ChangeSystem):
     """The model that ships with the plugin.
 
     Args:
-        folder: where the model files are; None is the shipped one.
+        folder: of the model files; None is the one that ships.
     """
 
     info: SystemInfo
@@ -86,16 +75,14 @@ class BundledSystem(ChangeSystem):
         self._captioner: Optional[BundledCaptioner] = None
         self._captioner_facts = self._fitting_captioner()
         self._trained_phrases: Optional[np.ndarray] = None
-        #: ``scale`` and ``bias`` of the score of what was not foreseen, see :meth:`_surprise`.
+        #: ``scale`` and ``bias`` of the score of the colour residual; None leaves it out.
         self.residual_map: Optional[dict[str, float]] = self._manifest.get("colour_residual")
-        self._wanted_device = ""
-        self._device = "not loaded"
+        self._requested_device = ""
+        self._device: str = SystemsTexts.not_loaded()
         self.info = SystemInfo(
             name="bundled",
-            title="Bundled - fast, no download",
-            description=(
-                "A small language-guided model that ships with the plugin and runs on the CPU."
-            ),
+            title=SystemsTexts.bundled_title(),
+            description=SystemsTexts.bundled_description(),
             pixel_sizes=tuple(self._manifest["pixel_sizes"]),
             classes=CLASS_NAMES,
             tile_size=512,
@@ -108,7 +95,7 @@ class BundledSystem(ChangeSystem):
         )
 
     def _fitting_captioner(self) -> Optional[CaptionerFacts]:
-        """Return the manifest of the captioner; None without one for these very features."""
+        """Return the manifest of the captioner; None unless it was trained on this model."""
         facts = read_facts(self._folder)
         if facts is None:
             return None
@@ -116,17 +103,13 @@ class BundledSystem(ChangeSystem):
         return facts if fits else None
 
     def load(self, device: str = "auto") -> None:
-        """Open the model files; see the base class. Each is verified by its SHA-256."""
-        if self._head is not None and device == self._wanted_device:
+        """Open the model files, verified by their SHA-256; see the base class."""
+        if self._head is not None and device == self._requested_device:
             return
         try:
             import onnxruntime
         except ImportError as error:
-            raise DependencyError(
-                "The package onnxruntime is not installed.",
-                "Install it from the dependencies panel of ChangeScribe.",
-                str(error),
-            ) from error
+            raise DependencyError(SystemsTexts.no_onnxruntime(), details=str(error)) from error
         from ...text.encoder import TextEncoder
 
         for name, digest in self._manifest["sha256"].items():
@@ -136,21 +119,20 @@ class BundledSystem(ChangeSystem):
         self._encoder = self._open(onnxruntime, "encoder.onnx", providers, threads)
         self._head = self._open(onnxruntime, "head.onnx", providers, threads)
         self._text = TextEncoder()
-        self._wanted_device = device
-        # What really runs is told by the session: a provider that fails to start is dropped.
+        self._requested_device = device
+        # The session drops a provider that fails to start.
         if "CUDAExecutionProvider" in self._head.get_providers():
             self._device = "CUDA"
         else:
-            if not reason:
-                reason = "the CUDA provider could not be started"
-            self._device = f"CPU ({threads} thread{'s' if threads > 1 else ''}): {reason}"
+            cpu = SystemsTexts.cpu_threads if threads > 1 else SystemsTexts.cpu_1_thread
+            self._device = cpu(threads=threads, reason=reason or SystemsTexts.cuda_failed())
 
     def _open(self, onnxruntime: Any, name: str, providers: list[str], threads: int) -> Any:
-        """Open a session with options of its own."""
+        """Open an ONNX file."""
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        # Idle threads sleep rather than spin: QGIS draws in the meantime.
+        # Idle threads sleep rather than spin, so that QGIS can draw.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 4
         try:
@@ -159,7 +141,7 @@ class BundledSystem(ChangeSystem):
             )
         except Exception as error:  # onnxruntime's own exceptions share no public base class
             raise WeightsError(
-                f"The bundled model cannot be read: {name}.", _REINSTALL, str(error)
+                SystemsTexts.model_unreadable(file=name), details=str(error)
             ) from error
 
     @property
@@ -184,9 +166,9 @@ class BundledSystem(ChangeSystem):
             parts, scores[row] = self.look(before[row], after[row], queries, hints)
             for date in range(2):
                 classes[date, row] = _likely_class(parts["classes"][date])
-        notes = [COARSE_NOTE] if self._goes_by_colour(queries, hints) else []
+        notes = [SystemsTexts.coarse()] if self._uses_colour(queries, hints) else []
         if notes and not all(map(measurable, before, after)):
-            notes.append(TOO_LITTLE_NOTE)
+            notes.append(SystemsTexts.too_little_data())
         return TilePrediction(scores, classes[0], classes[1], tuple(notes))
 
     def describe(
@@ -197,19 +179,19 @@ class BundledSystem(ChangeSystem):
         regions: np.ndarray,
         hints: Hints = NO_HINTS,
     ) -> TilePrediction:
-        """Score a batch of tile pairs and write about their regions; see the base class."""
+        """Score a batch of tile pairs and describe their regions; ignores the hints."""
         if self._captioner_facts is None:
             return super().describe(before, after, queries, regions)
         import numpy as np
 
         from . import features
 
-        asked = [*queries, *features.QUERIES]
+        both = [*queries, *features.QUERIES]
         batch, height, width = before.shape[:3]
         scores = np.zeros((batch, len(queries), height, width), np.float32)
         sentences = []
         for row in range(batch):
-            parts, found = self.look(before[row], after[row], asked)
+            parts, found = self.look(before[row], after[row], both)
             scores[row] = found[: len(queries)]
             if not regions[row].any():
                 sentences.append("")
@@ -219,7 +201,7 @@ class BundledSystem(ChangeSystem):
         return TilePrediction(scores, captions=tuple(sentences))
 
     def captioner(self) -> BundledCaptioner:
-        """Open the captioner when it is first needed; it runs on one thread of the CPU."""
+        """Return the captioner, opened on one thread of the CPU when it is first needed."""
         import onnxruntime
 
         facts = self._captioner_facts
@@ -240,7 +222,7 @@ class BundledSystem(ChangeSystem):
         queries: Sequence[Query],
         hints: Hints = NO_HINTS,
     ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        """Return all that the model knows of a pair of tiles.
+        """Run the model on a pair of tiles.
 
         Args:
             before: (H, W, 3) uint8, H and W multiples of 32.
@@ -254,23 +236,23 @@ class BundledSystem(ChangeSystem):
         """
         import numpy as np
 
-        self.load(self._wanted_device or "auto")
+        self.load(self._requested_device or "auto")
         encoded = self._encoder.run(None, {"images": np.stack([before, after])})
         scores = self._calibrated(self._raw(encoded, queries), queries)
         parts = dict(zip([part.name for part in self._encoder.get_outputs()], encoded))
-        if self._goes_by_colour(queries, hints):
+        if self._uses_colour(queries, hints):
             residual = self._residual_score(colour_residual(before, after, parts["stride4"]))
             fits = self._best_fitting(encoded, queries, parts["classes"])
             np.maximum(scores, residual * fits, out=scores)
         return parts, scores
 
-    def _goes_by_colour(self, queries: Sequence[Query], hints: Hints) -> bool:
+    def _uses_colour(self, queries: Sequence[Query], hints: Hints) -> bool:
         """Tell whether the colour residual answers any of the queries."""
         known = hints.coarse and self.residual_map is not None
         return known and any(_kind(query) is not None for query in queries)
 
     def _residual_score(self, amount: np.ndarray) -> np.ndarray:
-        """Return the score of an amount of what was not foreseen, in [0, 1], of the same shape."""
+        """Return the score in [0, 1] of a colour residual, of the same shape."""
         import numpy as np
 
         table = self.residual_map or {}
@@ -280,16 +262,16 @@ class BundledSystem(ChangeSystem):
     def _best_fitting(
         self, encoded: list[np.ndarray], queries: Sequence[Query], classes: np.ndarray
     ) -> np.ndarray:
-        """Tell to which of the queries a change belongs wherever there is one, (Q, H, W) bool.
+        """Assign a possible change at every pixel to at most one query, (Q, H, W) bool.
 
-        To one at most: the one of the highest score whose class is of the kind that the ground is
-        then, and that scores no less in its own direction than in the other one. Whole cells of
-        the class scores are told apart: single pixels would fall into regions too small to keep.
+        It is the query with the highest score whose class is of the kind of the ground on that
+        date, and whose score is no lower in its own direction than in the other one. Whole cells
+        of the class scores are assigned: single pixels would give regions too small to keep.
 
         Args:
             encoded: the encoder's output.
             queries: those of no kind (:func:`_kind`) get nothing.
-            classes: (2, 6, H/4, W/4) raw scores of the classes per date.
+            classes: (2, 6, H/4, W/4) logits of the classes per date.
         """
         import numpy as np
 
@@ -315,14 +297,13 @@ class BundledSystem(ChangeSystem):
 
     @property
     def digests(self) -> dict[str, str]:
-        """SHA-256 of the model's files by name, as its manifest has them."""
+        """SHA-256 of the model's files by name, from its manifest."""
         return dict(self._manifest["sha256"])
 
     def _raw(self, encoded: list[np.ndarray], queries: Sequence[Query]) -> np.ndarray:
-        """Return what the head says of a tile pair, (Q, H, W) float32.
+        """Return the logits of the head for a tile pair, (Q, H, W) float32.
 
-        The head runs once for each order of the dates that is asked for; "changed" is the larger
-        of the two directions.
+        The head runs once per order of the dates; "changed" is the maximum of both directions.
         """
         import numpy as np
 
@@ -356,14 +337,14 @@ class BundledSystem(ChangeSystem):
         return scores
 
     def _calibration(self, phrase: str) -> tuple[float, float]:
-        """Scale and bias that make 0.5 the default threshold of the phrase's class."""
+        """Return scale and bias that make 0.5 the default threshold of the phrase's class."""
         land_cover = class_of(phrase)
         table = self._manifest["calibration"]
         entry = table.get(land_cover.name if land_cover else "other", table["other"])
         return float(entry["scale"]), float(entry["bias"])
 
     def notes(self, queries: Sequence[Query], hints: Hints = NO_HINTS) -> tuple[str, ...]:
-        """Warn about object phrases that resemble nothing the model was trained on."""
+        """Warn about object phrases unlike any that the model was trained on."""
         import numpy as np
 
         unknown = [q.object for q in queries if class_of(q.object) is None]
@@ -372,27 +353,24 @@ class BundledSystem(ChangeSystem):
         if self._trained_phrases is None:
             self._trained_phrases = self._text.encode(self._manifest["phrases"])[2]
         sentences = self._text.encode(unknown)[2]
-        alike = np.max(sentences @ self._trained_phrases.T, axis=1)
+        similarity = np.max(sentences @ self._trained_phrases.T, axis=1)
         return tuple(
-            f'The bundled model was not trained to find "{phrase}": the result is a guess. '
-            f"It knows {', '.join(CLASS_NAMES[:-1])} and {CLASS_NAMES[-1]}."
-            for phrase, likeness in dict(zip(unknown, alike)).items()
-            if likeness < KNOWN_PHRASE
+            SystemsTexts.bundled_guess(
+                phrase=phrase, classes=", ".join(CLASS_NAMES[:-1]), last=CLASS_NAMES[-1]
+            )
+            for phrase, cosine in dict(zip(unknown, similarity)).items()
+            if cosine < KNOWN_PHRASE
         )
 
     def unload(self) -> None:
         """Close the sessions."""
         self._encoder = self._head = self._text = self._trained_phrases = None
         self._captioner = None
-        self._device = "not loaded"
+        self._device = SystemsTexts.not_loaded()
 
 
 def _kind(query: Query) -> Optional[int]:
-    """Return of which of :data:`KINDS` the ground must be that answers a query by its colour.
-
-    Returns:
-        None for a query that is left to the network: of no class, or for water.
-    """
+    """Return which of :data:`KINDS` a query looks for; None if it is left to the network."""
     index = index_among(query.object, CLASS_NAMES)
     if index is None:
         return None
@@ -401,7 +379,7 @@ def _kind(query: Query) -> Optional[int]:
 
 
 def _likely_class(raw: np.ndarray) -> np.ndarray:
-    """Return (H, W) uint8 of the likeliest class, from raw class scores (6, H/4, W/4)."""
+    """Return (H, W) uint8, the likeliest class, from class logits (6, H/4, W/4)."""
     import numpy as np
 
     best = raw.argmax(0).astype(np.uint8)
@@ -411,28 +389,25 @@ def _likely_class(raw: np.ndarray) -> np.ndarray:
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
-    """Read what is known of the model files."""
+    """Read the manifest of the model files."""
     try:
         return json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise WeightsError(
-            "The bundled model is missing or damaged.", _REINSTALL, str(error)
-        ) from error
+        raise WeightsError(SystemsTexts.model_damaged(), details=str(error)) from error
 
 
 def _verify(path: Path, digest: str) -> None:
-    """Compare a file with its SHA-256."""
+    """Check a file against its SHA-256."""
     try:
         found = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
         raise WeightsError(
-            f"A file of the bundled model is missing: {path.name}.", _REINSTALL, str(error)
+            SystemsTexts.model_file_missing(file=path.name), details=str(error)
         ) from error
     if found != digest:
         raise WeightsError(
-            f"A file of the bundled model is damaged: {path.name}.",
-            _REINSTALL,
-            f"SHA-256 is {found}, expected {digest}.",
+            SystemsTexts.model_file_damaged(file=path.name),
+            details=f"SHA-256 is {found}, expected {digest}.",
         )
 
 
@@ -444,9 +419,9 @@ def _cpu_count() -> int:
 
 
 def _choose_providers(onnxruntime: Any, device: str) -> tuple[list[str], str]:
-    """Return onnxruntime's providers to try, and why CUDA is not among them ("" if it is)."""
+    """Return the providers to try, and why CUDA is not among them ("" if it is)."""
     if device == "cpu":
-        return ["CPUExecutionProvider"], "as chosen"
+        return ["CPUExecutionProvider"], SystemsTexts.as_chosen()
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
-        return ["CPUExecutionProvider"], "this onnxruntime has no CUDA provider"
+        return ["CPUExecutionProvider"], SystemsTexts.no_cuda_provider()
     return ["CUDAExecutionProvider", "CPUExecutionProvider"], ""

@@ -256,7 +256,7 @@ def test_system_without_direction_or_object_says_so(tmp_path):
     assert np.array_equal(scores[:, 0], scores[:, 1])
     notes = " ".join(system.notes(asked))
     assert "any change" in notes
-    assert "without direction" in notes
+    assert "no direction" in notes
 
 
 def test_what_the_loop_writes_is_what_the_system_loads(tmp_path):

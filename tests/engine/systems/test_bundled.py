@@ -19,7 +19,7 @@ from changescribe.engine.paths import MODELS
 from changescribe.engine.request import Hints, Query
 from changescribe.engine.systems.base import CLASS_UNKNOWN
 from changescribe.engine.systems.bundled import BundledSystem
-from changescribe.engine.systems.bundled.system import COARSE_NOTE, TOO_LITTLE_NOTE
+from changescribe.engine.systems.texts import SystemsTexts
 
 SHIPPED = ("encoder.onnx", "head.onnx", "text.onnx", "vocab.txt")
 MEGABYTE = 1_000_000
@@ -123,7 +123,7 @@ def test_in_coarse_pixels_what_was_not_foreseen_is_found_and_belongs_to_one_quer
     assert added.sum(0).max() == 1
     found[:, 84:156, 84:156] = False
     assert found.mean() < 0.005
-    assert answer.notes == (COARSE_NOTE,)
+    assert answer.notes == (SystemsTexts.coarse(),)
 
 
 def test_too_few_coarse_pixels_are_told(system, coarse_pair):
@@ -131,7 +131,7 @@ def test_too_few_coarse_pixels_are_told(system, coarse_pair):
     before[:, 60:] = after[:, 60:] = 0
     before[:, :, 60:] = after[:, :, 60:] = 0
     notes = system.predict(before, after, ANYTHING, COARSE).notes
-    assert notes == (COARSE_NOTE, TOO_LITTLE_NOTE)
+    assert notes == (SystemsTexts.coarse(), SystemsTexts.too_little_data())
     assert system.predict(before, after, ANYTHING).notes == ()
 
 
@@ -156,7 +156,9 @@ def test_water_is_left_to_the_network_and_no_note_says_otherwise(system, coarse_
     assert answer.notes == ()
     alone = system.predict(*coarse_pair, asked)
     assert np.array_equal(answer.scores, alone.scores)
-    assert system.predict(*coarse_pair, [*asked, ANYTHING[0]], COARSE).notes == (COARSE_NOTE,)
+    assert system.predict(*coarse_pair, [*asked, ANYTHING[0]], COARSE).notes == (
+        SystemsTexts.coarse(),
+    )
 
 
 def test_exchanged_dates_exchange_the_answers_in_coarse_pixels_too(system, coarse_pair):

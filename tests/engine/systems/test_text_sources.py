@@ -81,7 +81,7 @@ def test_embeddings_are_of_unit_length_zero_for_nothing_and_of_the_width_expecte
     none = Descriptions(create({}), "clip-vit-b-32-openai", 512).of([image(200)])
     assert none.text == ""
     assert not none.embedding.any()
-    with pytest.raises(InputError, match="built for 512"):
+    with pytest.raises(InputError, match="expects 512"):
         Descriptions(Counting(), "shipped", 512).of([image(200)])
 
 

@@ -47,7 +47,7 @@ def scene(*boxes: tuple[int, int, int, int], pond: bool = False) -> np.ndarray:
 def planted() -> ZeroShotSystem:
     system = ZeroShotSystem()
     system._detector = Detector(PlantedClip(), PlantedSegmenter(CAME, GONE, STAYED, POND))
-    system._wanted_device = "cpu"
+    system._requested_device = "cpu"
     return system
 
 
@@ -128,7 +128,7 @@ def test_random_models_go_through_all_steps_and_are_symmetric(
     system, device = ZeroShotSystem(), replace(CPU, precision=precision)
     clip = DenseClip(tiny_clip(), open_clip.get_tokenizer("ViT-B-32"), ["a {}."], device)
     system._detector = Detector(clip, Segmenter(tiny_sam2(), device))
-    system._wanted_device = "cpu"
+    system._requested_device = "cpu"
     tiles = np.random.default_rng(0).integers(0, 255, (2, 2, 64, 64, 3), dtype=np.uint8)
     queries = (*both("swimming pools"), *both("trees"))
     there = ask(system, *tiles, *queries)
@@ -206,5 +206,5 @@ def test_files_of_the_true_architectures_are_loaded(tmp_path: Path, monkeypatch)
 
 def test_a_list_that_names_only_the_object_is_said() -> None:
     (note,) = ZeroShotSystem().notes([Query("houses", APPEARED)], Hints(competing=("building",)))
-    assert 'nothing but "houses"' in note
+    assert 'name only "houses"' in note
     assert not ZeroShotSystem().notes([Query("houses", APPEARED)], HINTS)
