@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What every command does with an error: a sentence and a hint in place of a traceback."""
+"""How commands report errors: a sentence and a hint in place of a traceback."""
 
 from __future__ import annotations
 
@@ -8,11 +8,22 @@ import traceback
 from typing import TYPE_CHECKING, Optional
 
 from .errors import CancelledError, ChangeScribeError, ExistsError
+from .messages import Message
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 CANCELLED = 130
+
+
+class ConsoleTexts:
+    """Texts of the errors that a command prints."""
+
+    error = Message("Error: {message}")
+    exists = Message("Choose another name, or add --overwrite.")
+    cancelled = Message("Cancelled.")
+    cannot_use = Message("Cannot use {path}: {reason}.")
+    unexpected = Message("An unexpected error occurred; please report it with the lines below.")
 
 
 def say(text: str) -> None:
@@ -21,7 +32,7 @@ def say(text: str) -> None:
 
 
 def exit_code_of(command: Callable[[], Optional[int]], *, verbose: bool = False) -> int:
-    """Run a command; say on standard error what went wrong.
+    """Run a command and report its errors on standard error.
 
     Args:
         command: returns its exit code; None is 0.
@@ -34,22 +45,22 @@ def exit_code_of(command: Callable[[], Optional[int]], *, verbose: bool = False)
     try:
         return int(command() or 0)
     except ChangeScribeError as error:
-        # Who cancelled has made no error.
-        say(error.message if isinstance(error, CancelledError) else f"Error: {error.message}")
-        if isinstance(error, ExistsError):
-            say("Choose another name, or add --overwrite.")
-        elif error.hint:
-            say(error.hint)
+        cancelled = isinstance(error, CancelledError)
+        say(error.message if cancelled else ConsoleTexts.error(message=error.message))
+        hint = ConsoleTexts.exists() if isinstance(error, ExistsError) else error.hint
+        if hint:
+            say(hint)
         if error.details and verbose:
             say(error.details)
         return error.exit_code
     except KeyboardInterrupt:
-        say("Cancelled.")
+        say(ConsoleTexts.cancelled())
         return CANCELLED
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
-        if error.filename is None:  # not from opening a file that somebody named
+        if error.filename is None:  # not from opening a file that the user named
             return _unexpected()
-        say(f"Error: Cannot use {error.filename}: {str(error.strerror).lower()}.")
+        reason = str(error.strerror).lower()
+        say(ConsoleTexts.error(message=ConsoleTexts.cannot_use(path=error.filename, reason=reason)))
         if verbose:
             say(traceback.format_exc())
         return 2
@@ -58,7 +69,7 @@ def exit_code_of(command: Callable[[], Optional[int]], *, verbose: bool = False)
 
 
 def _unexpected() -> int:
-    """Print the error that is being handled, with its traceback; return its exit code."""
-    say("An unexpected error occurred; please report it with the lines below.")
+    """Print the error being handled, with its traceback; return its exit code."""
+    say(ConsoleTexts.unexpected())
     say(traceback.format_exc())
     return 1

@@ -7,9 +7,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import missing_package
+from .messages import Message
 
 #: Compute capability of the first NVIDIA cards with bfloat16 arithmetic (Ampere).
 _BFLOAT16_CAPABILITY = (8, 0)
+
+
+class DeviceTexts:
+    """Texts for the user about the device of a PyTorch system."""
+
+    no_torch = Message("This system needs PyTorch, which is not installed here.")
+    cuda = Message("CUDA ({card}, {memory} GB), {precision}")
+    cpu = Message("CPU ({threads}): {reason}")
+    thread = Message("1 thread")
+    threads = Message("{count} threads")
+    as_chosen = Message("as chosen")
+    no_cuda = Message("PyTorch finds no CUDA device")
 
 
 @dataclass(frozen=True)
@@ -28,18 +41,18 @@ class Device:
     text: str
 
     def autocast(self) -> Any:
-        """Return the context in which to compute; single precision where that is the choice."""
+        """Return the context to compute in; it does nothing in single precision."""
         import torch
 
-        wanted = getattr(torch, self.precision)
-        return torch.autocast(self.name, dtype=wanted, enabled=wanted is not torch.float32)
+        dtype = getattr(torch, self.precision)
+        return torch.autocast(self.name, dtype=dtype, enabled=dtype is not torch.float32)
 
 
-def choose(wanted: str = "auto") -> Device:
+def choose(device: str = "auto") -> Device:
     """Choose a device for PyTorch.
 
     Args:
-        wanted: ``"auto"`` or ``"cuda"``: a GPU where torch finds one; ``"cpu"``.
+        device: ``"auto"`` or ``"cuda"``: a GPU if torch finds one; ``"cpu"``.
 
     Raises:
         DependencyError: torch is not installed.
@@ -47,16 +60,15 @@ def choose(wanted: str = "auto") -> Device:
     try:
         import torch
     except ImportError as error:
-        raise missing_package(
-            "This system needs PyTorch, which is not installed here.", error
-        ) from error
-    if wanted != "cpu" and torch.cuda.is_available():
+        raise missing_package(DeviceTexts.no_torch(), error) from error
+    if device != "cpu" and torch.cuda.is_available():
         properties = torch.cuda.get_device_properties(0)
-        enough = (properties.major, properties.minor) >= _BFLOAT16_CAPABILITY
-        precision = "bfloat16" if enough else "float16"
-        memory = f"{properties.total_memory / 1e9:.0f} GB"
-        return Device("cuda", precision, f"CUDA ({properties.name}, {memory}), {precision}")
-    threads = torch.get_num_threads()
-    reason = "as chosen" if wanted == "cpu" else "PyTorch finds no CUDA device"
-    plural = "s" if threads > 1 else ""
-    return Device("cpu", "float32", f"CPU ({threads} thread{plural}): {reason}")
+        has_bfloat16 = (properties.major, properties.minor) >= _BFLOAT16_CAPABILITY
+        precision = "bfloat16" if has_bfloat16 else "float16"
+        memory = f"{properties.total_memory / 1e9:.0f}"
+        text = DeviceTexts.cuda(card=properties.name, memory=memory, precision=precision)
+        return Device("cuda", precision, text)
+    count = torch.get_num_threads()
+    threads = DeviceTexts.thread() if count == 1 else DeviceTexts.threads(count=count)
+    reason = DeviceTexts.as_chosen() if device == "cpu" else DeviceTexts.no_cuda()
+    return Device("cpu", "float32", DeviceTexts.cpu(threads=threads, reason=reason))

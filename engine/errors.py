@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The one error that the engine raises on purpose, and its few kinds.
 
-A :class:`ChangeScribeError` carries a sentence for the user and a hint about
-what to do. The QGIS plugin shows both in the message bar, the command line
-prints them and exits with :attr:`ChangeScribeError.exit_code`.
+A :class:`ChangeScribeError` carries a sentence for the user and a hint about what to do. The QGIS
+plugin shows both in the message bar; the command line prints them and exits with
+:attr:`ChangeScribeError.exit_code`.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ class ErrorTexts:
 
 
 class ChangeScribeError(Exception):
-    """Something went wrong that the user can be told about.
+    """Something went wrong, and the user can read what.
 
     Args:
-        message: one sentence in the analyst's words; see :mod:`.messages`.
+        message: one sentence in the user's words; see :mod:`.messages`.
         hint: what the user can do; the message's own hint if empty.
         details: technical details, shown on request.
     """
@@ -57,10 +57,10 @@ class InputError(ChangeScribeError):
 
 
 class ExistsError(InputError):
-    """An output exists already and may not be replaced.
+    """An output already exists, and overwriting is off.
 
     Args:
-        path: of the output.
+        path: path of the output.
     """
 
     def __init__(self, path: object) -> None:
@@ -74,7 +74,7 @@ class DependencyError(ChangeScribeError):
 
 
 def missing_package(message: str, error: object = "") -> DependencyError:
-    """Return the error for a package of the PyTorch systems, with the ways to install it.
+    """Return the error for a missing package of the PyTorch systems, with ways to install it.
 
     Args:
         message: names the package and what needs it.
@@ -84,7 +84,7 @@ def missing_package(message: str, error: object = "") -> DependencyError:
 
 
 class WeightsError(ChangeScribeError):
-    """Model weights are missing, or differ from what their catalogue entry says."""
+    """Model weights are missing, or do not match their catalogue entry."""
 
     exit_code = 2
 
@@ -94,7 +94,7 @@ class OutputError(ChangeScribeError):
 
 
 class CancelledError(ChangeScribeError):
-    """The user cancelled before anything was finished that could be kept."""
+    """The user cancelled before any result was complete."""
 
     exit_code = 130
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The command line: ``changescribe detect | caption | export | models | ...``.
 
-Results go to files; ``--json`` prints one JSON object to standard output and
-everything else goes to standard error. Exit codes: 0 done (also where nothing
-was found), 2 bad input or something missing, 130 cancelled, 1 anything else.
+Results go to files. ``--json`` prints one JSON value to standard output; everything else goes to
+standard error. Exit codes: 0 done (also if nothing was found), 2 bad input or something missing,
+130 cancelled, 1 anything else.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from ..errors import InputError
 from ..hosts import doctor, routing
 from ..request import ChangeRequest, Extent, Hints, Progress
 from . import build, commands, evaluate, models, train
+from .shared import add_command, generator_installed
+from .texts import CliTexts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,100 +59,103 @@ def _parser() -> argparse.ArgumentParser:
         prog="changescribe", description="Text-guided change detection between two rasters."
     )
     parser.add_argument("--verbose", action="store_true", help="print details of errors")
-    commands_ = parser.add_subparsers(dest="command", required=True)
-    _add_detect(commands_)
-    _add_caption(commands_)
-    _add_export(commands_)
-    models.add(commands_)
-    train.add(commands_)
-    evaluate.add(commands_)
-    build.add(commands_)
-    _add_synthesise(commands_)
-    doctor = commands_.add_parser("doctor", help="say what is installed and what runs where")
-    doctor.set_defaults(run=lambda _: _doctor())
+    parsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    _add_detect(parsers)
+    _add_caption(parsers)
+    _add_export(parsers)
+    models.add(parsers)
+    train.add(parsers)
+    evaluate.add(parsers)
+    build.add(parsers)
+    _add_synthesise(parsers)
+    add_command(parsers, "doctor", _doctor, "show what is installed and what runs where")
     return parser
 
 
 def _add_pair(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("before", metavar="BEFORE", help="raster of the earlier date")
     parser.add_argument("after", metavar="AFTER", help="raster of the later date")
-    parser.add_argument("--system", default=systems.names()[0], metavar="NAME")
+    parser.add_argument(
+        "--system", default=systems.names()[0], metavar="NAME", help="see changescribe models"
+    )
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     parser.add_argument(
         "--host",
         default=routing.AUTO,
         choices=routing.MODES,
-        help="where systems run; auto: PyTorch ones in a worker process, others in this one",
+        help="where systems run; auto: PyTorch systems in a worker process, others in this one",
     )
-    parser.add_argument("--bands-before", type=_bands, metavar="R,G,B")
-    parser.add_argument("--bands-after", type=_bands, metavar="R,G,B")
+    for date in ("before", "after"):
+        parser.add_argument(
+            f"--bands-{date}", type=_bands, metavar="R,G,B", help="numbers of the bands to read"
+        )
     parser.add_argument(
         "--pixel-size",
         type=float,
         metavar="M",
-        help="side of a pixel on the ground, where BEFORE has no CRS to tell it by",
+        help="ground size of a pixel of BEFORE, if it has no CRS",
     )
 
 
-def _add_detect(commands_: Any) -> None:
-    detect = commands_.add_parser("detect", help="find changes that match a prompt")
+def _add_detect(parsers: Any) -> None:
+    detect = add_command(parsers, "detect", _detect, "find changes that match a prompt")
     _add_pair(detect)
     detect.add_argument("--prompt", required=True, metavar="TEXT", help='such as "roads built"')
     detect.add_argument("--out", required=True, metavar="OUT.gpkg")
-    detect.add_argument("--extent", metavar="xmin,ymin,xmax,ymax[,CRS]")
-    detect.add_argument("--aoi", metavar="FILE", help="polygon file; all its features")
+    detect.add_argument(
+        "--extent", metavar="xmin,ymin,xmax,ymax[,CRS]", help="rectangle to analyse"
+    )
+    detect.add_argument("--aoi", metavar="FILE", help="polygons to analyse")
     detect.add_argument(
         "--min-area",
         type=float,
         metavar="M2",
         help="smallest region; 0 also keeps roads and other lines shorter than 25 m",
     )
-    detect.add_argument("--threshold", type=float, default=0.5, metavar="T")
+    detect.add_argument(
+        "--threshold", type=float, default=0.5, metavar="T", help="lowest score of a change"
+    )
     detect.add_argument(
         "--competing",
         metavar="LIST",
         type=listed_names,
-        help='what else the ground may be, for systems that need it: "grass, bare ground, ..."',
+        help='what else the ground may be, for systems that ask: "grass, bare ground, ..."',
     )
     detect.add_argument("--crs", help="CRS of the polygons; default: that of BEFORE")
-    detect.add_argument("--date-before", metavar="DATE")
-    detect.add_argument("--date-after", metavar="DATE")
+    for date in ("before", "after"):
+        detect.add_argument(f"--date-{date}", metavar="DATE", help="date for the results")
     detect.add_argument("--overwrite", action="store_true")
     detect.add_argument("--json", action="store_true")
-    detect.set_defaults(run=_detect)
 
 
-def _add_caption(commands_: Any) -> None:
-    caption = commands_.add_parser("caption", help="describe the change in a pair or in boxes")
+def _add_caption(parsers: Any) -> None:
+    caption = add_command(parsers, "caption", _caption, "describe the change in a pair or in boxes")
     _add_pair(caption)
     caption.add_argument("--boxes", metavar="BOXES.json", help="list of [x0, y0, x1, y1] in pixels")
     caption.add_argument("--json", action="store_true")
-    caption.set_defaults(run=_caption)
 
 
-def _add_export(commands_: Any) -> None:
-    export = commands_.add_parser(
-        "export", help="write the changes as shapefile, GeoPackage or GeoJSON"
+def _add_export(parsers: Any) -> None:
+    export = add_command(
+        parsers, "export", _export, "write the changes as a shapefile, GeoPackage or GeoJSON"
     )
     export.add_argument("gpkg", metavar="OUT.gpkg")
-    export.add_argument("out", metavar="OUT", help="its ending is the format: .shp .gpkg .geojson")
+    export.add_argument("out", metavar="OUT", help="the ending is the format: .shp .gpkg .geojson")
     export.add_argument("--overwrite", action="store_true")
-    export.set_defaults(run=_export)
 
 
-def _add_synthesise(commands_: Any) -> None:
-    synthesise = commands_.add_parser("synthesise", help="generate labelled scene pairs")
+def _add_synthesise(parsers: Any) -> None:
+    synthesise = add_command(parsers, "synthesise", _synthesise, "generate labelled scene pairs")
     synthesise.add_argument("out", type=Path, metavar="FOLDER")
-    synthesise.add_argument("--count", type=int, default=10)
-    synthesise.add_argument("--seed", type=int, default=0, help="of the first pair, from 0")
-    synthesise.add_argument("--size", type=int, default=512, help="side in pixels")
+    synthesise.add_argument("--count", type=int, default=10, metavar="N", help="number of pairs")
+    synthesise.add_argument("--seed", type=int, default=0, metavar="N", help="of the first pair")
+    synthesise.add_argument("--size", type=int, default=512, metavar="PX", help="side of a scene")
     synthesise.add_argument("--pixel-size", type=float, default=0.5, metavar="M")
     synthesise.add_argument(
         "--layout",
         metavar="NAME",
         help="of every scene, such as suburb (a wrong name lists all); default: a mix",
     )
-    synthesise.set_defaults(run=_synthesise)
 
 
 def _bands(text: str) -> tuple[int, ...]:
@@ -164,16 +169,15 @@ def parse_extent(text: str) -> Extent:
     """Parse ``xmin,ymin,xmax,ymax[,CRS]``.
 
     Raises:
-        InputError: not four numbers in rising order.
+        InputError: these are not four numbers, or the extent is empty.
     """
     parts = text.split(",", 4)
-    hint = "Give xmin,ymin,xmax,ymax and, if it differs from that of BEFORE, the CRS."
     try:
         xmin, ymin, xmax, ymax = (float(part) for part in parts[:4])
     except ValueError:
-        raise InputError(f'"{text}" is not an extent.', hint) from None
+        raise InputError(CliTexts.bad_extent(extent=text)) from None
     if xmin >= xmax or ymin >= ymax:
-        raise InputError(f'The extent "{text}" is empty.', hint)
+        raise InputError(CliTexts.empty_extent(extent=text))
     return Extent(xmin, ymin, xmax, ymax, parts[4].strip() if len(parts) > 4 else None)
 
 
@@ -205,8 +209,9 @@ def _detect(arguments: argparse.Namespace) -> int:
     stop = _StopOnInterrupt()
     result = pipeline.detect(request, progress=_ProgressLine(), cancelled=stop)
     for warning in result.warnings:
-        say(f"Note: {warning}")
-    say(f"{result.parse.explanation} - on {result.device} - {result.timings_s['total']:.1f} s")
+        say(CliTexts.note(warning=warning))
+    seconds = result.timings_s["total"]
+    say(CliTexts.run(explanation=result.parse.explanation, device=result.device, seconds=seconds))
     if arguments.json:
         _print(json.dumps(commands.result_as_json(result), ensure_ascii=False))
     else:
@@ -226,7 +231,7 @@ def _caption(arguments: argparse.Namespace) -> int:
         with RasterSource.open(arguments.before, arguments.bands_before) as source:
             width, height = source.grid.width, source.grid.height
         for note in commands.notes_on_boxes(boxes, width, height):
-            say(f"Note: {note}")
+            say(CliTexts.note(warning=note))
     routing.configure(routing.HostOptions(arguments.host))
     stop = _StopOnInterrupt()
     request = CaptionRequest(
@@ -244,7 +249,7 @@ def _caption(arguments: argparse.Namespace) -> int:
         progress=_ProgressLine(),
         cancelled=stop,
         captioned=None if arguments.json else lambda row: _print(row.caption),
-        warned=lambda text: say(f"Note: {text}"),
+        warned=lambda text: say(CliTexts.note(warning=text)),
     )
     if arguments.json:
         listed = [{"box": list(c.box), "caption": c.caption} for c in captions]
@@ -256,21 +261,33 @@ def _export(arguments: argparse.Namespace) -> int:
     from ..results.export import export
 
     for warning in export(arguments.gpkg, arguments.out, overwrite=arguments.overwrite):
-        say(f"Note: {warning}")
+        say(CliTexts.note(warning=warning))
     return 0
 
 
 def _synthesise(arguments: argparse.Namespace) -> int:
-    stop, line = _StopOnInterrupt(), _ProgressLine()
+    with generator_installed():
+        from ..synthesis.output import write_pairs
+    line = _ProgressLine()
 
-    def progress(done: int, wanted: int) -> None:
-        line(Progress(f"scene {done} of {wanted}", done / wanted))
+    def progress(done: int, count: int) -> None:
+        line(Progress(CliTexts.scene(number=done, count=count), done / count))
 
-    _print(str(commands.synthesise(arguments, progress, stop)))
+    scenes = write_pairs(
+        arguments.out,
+        arguments.count,
+        seed=arguments.seed,
+        size=arguments.size,
+        pixel_size=arguments.pixel_size,
+        progress=progress,
+        layout=arguments.layout,
+        cancelled=_StopOnInterrupt(),
+    )
+    _print(str(scenes))
     return 0
 
 
-def _doctor() -> int:
+def _doctor(_: argparse.Namespace) -> int:
     for part in (doctor.doctor, doctor.doctor_worker, doctor.doctor_systems):
         for name, value in part():
             _print(f"{name}: {value}")
@@ -278,7 +295,7 @@ def _doctor() -> int:
 
 
 class _StopOnInterrupt:
-    """True after the first Ctrl+C or kill; what is finished is kept. A second one ends at once."""
+    """True after the first Ctrl+C or kill, which keeps finished results; the second one aborts."""
 
     def __init__(self) -> None:
         self._stopped = False
@@ -293,24 +310,22 @@ class _StopOnInterrupt:
         if self._stopped:
             raise KeyboardInterrupt
         self._stopped = True
-        say("\nStopping; what is finished is being kept. Press Ctrl+C again to stop at once.")
+        say(CliTexts.stopping())
 
     def __call__(self) -> bool:
         return self._stopped
 
 
 class _ProgressLine:
-    """One line on standard error, rewritten in place on a terminal and left out elsewhere."""
+    """A line on standard error that is rewritten in place; nothing if it is no terminal."""
 
     def __call__(self, progress: Progress) -> None:
         if not sys.stderr.isatty():
             return
-        tile = f" - tile {progress.tile} of {progress.tiles}" if progress.tiles else ""
-        left = "" if progress.seconds_left is None else f" - {progress.seconds_left:.0f} s left"
+        line = f"\r{progress.fraction:4.0%} {progress.stage}"
+        if progress.tiles:
+            line += CliTexts.tile(number=progress.tile, count=progress.tiles)
+        if progress.seconds_left is not None:
+            line += CliTexts.seconds_left(seconds=progress.seconds_left)
         end = "\n" if progress.fraction >= 1 else ""
-        line = f"\r{progress.fraction:4.0%} {progress.stage}{tile}{left}"
         print(f"{line:<70}", end=end, file=sys.stderr, flush=True)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

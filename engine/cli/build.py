@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..paths import MODELS, RECIPES
-from .full_tier import (
+from .shared import (
+    add_command,
     add_data,
-    add_part,
     data_folder,
     generator_installed,
     key_values,
     need_torch,
 )
-from .texts import CommandTexts
+from .texts import CliTexts
 
 if TYPE_CHECKING:
     import argparse
@@ -33,20 +33,21 @@ ONNX_HEADS = ("lgcd", "mmchange", "textscd")
 
 def add(parsers: Any) -> None:
     """Add the command and its parts to the parsers of the command line."""
-    build = parsers.add_parser("build", help="make model files and training data (full tier)")
+    help_ = "make model files and training data (full tier)"
+    build = parsers.add_parser("build", help=help_, description=f"M{help_[1:]}.")
     parts = build.add_subparsers(dest="part", metavar="PART", required=True)
     _add_training(parts)
     _add_model_files(parts)
-    demo = add_part(parts, "demo", _demo, "write the demo pair")
+    demo = add_command(parts, "demo", _demo, "write the demo pair")
     demo.add_argument("folder", type=Path, metavar="FOLDER", help="such as resources/demo")
 
 
 def _add_training(parts: Any) -> None:
-    scenes = add_part(parts, "scenes", _scenes, "write the generated scenes that training reads")
+    scenes = add_command(parts, "scenes", _scenes, "write the generated scenes that training reads")
     scenes.add_argument("folder", type=Path, metavar="FOLDER")
     scenes.add_argument("--count", type=int, metavar="N", help="default: as many as recipes use")
 
-    captioner = add_part(parts, "captioner", _captioner, "train the bundled captioner (minutes)")
+    captioner = add_command(parts, "captioner", _captioner, "train the bundled captioner (minutes)")
     captioner.add_argument(
         "--model", type=Path, default=MODELS, metavar="FOLDER", help="files of the bundled model"
     )
@@ -67,7 +68,7 @@ def _add_training(parts: Any) -> None:
     )
     add_data(captioner)
 
-    language = add_part(
+    language = add_command(
         parts, "caption-language", _language, "train the small language model of captions"
     )
     language.add_argument(
@@ -77,7 +78,7 @@ def _add_training(parts: Any) -> None:
     language.add_argument("--threads", type=int, default=0, metavar="N")
     add_data(language)
 
-    tower = add_part(parts, "text-tower", _text_tower, "distil the bundled model's text tower")
+    tower = add_command(parts, "text-tower", _text_tower, "distil the bundled model's text tower")
     tower.add_argument(
         "--recipe", type=Path, default=RECIPES / "text_tower.yaml", metavar="FILE.yaml"
     )
@@ -85,7 +86,7 @@ def _add_training(parts: Any) -> None:
 
 
 def _add_model_files(parts: Any) -> None:
-    release = add_part(
+    release = add_command(
         parts, "release", _release, "write the model files of a training run, calibrated"
     )
     release.add_argument(
@@ -94,7 +95,7 @@ def _add_model_files(parts: Any) -> None:
     release.add_argument("recipe", metavar="RECIPE", help="of the run: a name, or a YAML file")
     release.add_argument("folder", type=Path, metavar="MODEL_FOLDER", help="for the files")
 
-    folds = add_part(
+    folds = add_command(
         parts, "folds", _folds, "train models that left out places of OSCD and AirChange"
     )
     folds.add_argument("runs", type=Path, metavar="RUNS", help="holds the run that RECIPE extends")
@@ -103,13 +104,13 @@ def _add_model_files(parts: Any) -> None:
     folds.add_argument("out", type=Path, metavar="OUT", help="for a folder of model files per fold")
     add_data(folds)
 
-    residual = add_part(
+    residual = add_command(
         parts, "colour-residual", _colour_residual, "fit a model's colour residual again"
     )
     residual.add_argument("folder", type=Path, metavar="MODEL_FOLDER", help="its manifest changes")
     add_data(residual)
 
-    weights = add_part(
+    weights = add_command(
         parts, "weights", _weights, "write a model's weights as a run that a recipe can start from"
     )
     weights.add_argument("run_folder", type=Path, metavar="RUN_FOLDER", help="such as RUNS/shipped")
@@ -124,7 +125,7 @@ def _add_model_files(parts: Any) -> None:
         help="before/ and after/ of imagery like that of the training",
     )
 
-    onnx = add_part(parts, "onnx", _onnx, "export the trained head of a system to ONNX")
+    onnx = add_command(parts, "onnx", _onnx, "export the trained head of a system to ONNX")
     onnx.add_argument("system", choices=ONNX_HEADS)
     onnx.add_argument("weights", type=Path, metavar="FILE.safetensors", help="as train wrote it")
 
@@ -163,11 +164,11 @@ def _schedule(given: dict[str, str]) -> Schedule:
     settings = asdict(Schedule())
     for name, value in given.items():
         if name not in settings:
-            raise InputError(CommandTexts.no_setting(name=name, names=", ".join(settings)))
+            raise InputError(CliTexts.no_setting(name=name, names=", ".join(settings)))
         try:
             settings[name] = type(settings[name])(value)
         except ValueError as error:
-            raise InputError(CommandTexts.not_a_number(name=name, value=value)) from error
+            raise InputError(CliTexts.not_a_number(name=name, value=value)) from error
     return Schedule(**settings)
 
 

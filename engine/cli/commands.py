@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the command line does beyond calling the pipeline: reading, listing, generating."""
+"""The files and objects of the command line: the result as JSON, and boxes to describe."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from .full_tier import generator_installed
+from .texts import CliTexts
 
 if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
+    from ..messages import Text
     from ..request import ChangeResult
 
-#: Of the object that ``--json`` prints; raised when a key changes its meaning.
+#: Version of the ``--json`` schema; raised when a key changes its meaning.
 SCHEMA_VERSION = 1
 BOX_NUMBERS = 4
 
@@ -62,28 +62,27 @@ def read_boxes(path: str) -> list[tuple[int, int, int, int]]:
     Raises:
         InputError: the file cannot be read, or is not such a list.
     """
-    hint = "It holds a list of [x0, y0, x1, y1] in pixels of BEFORE."
     try:
         rows = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f'The boxes "{path}" cannot be read.', hint, str(error)) from error
+        raise InputError(CliTexts.boxes_unreadable(path=path), details=str(error)) from error
     boxes = []
     for row in rows if isinstance(rows, list) else [None]:
         if not isinstance(row, list) or len(row) != BOX_NUMBERS:
-            raise InputError(f'"{path}" is not a list of boxes.', hint)
+            raise InputError(CliTexts.not_boxes(path=path))
         if not all(isinstance(value, (int, float)) and math.isfinite(value) for value in row):
-            raise InputError(f"The box {row} does not consist of numbers.", hint)
+            raise InputError(CliTexts.box_not_numbers(box=row))
         x0, y0, x1, y1 = (round(value) for value in row)
         if x0 >= x1 or y0 >= y1:
-            raise InputError(f"The box {row} is empty.", hint)
+            raise InputError(CliTexts.box_empty(box=row))
         boxes.append((x0, y0, x1, y1))
     return boxes
 
 
 def notes_on_boxes(
     boxes: Sequence[tuple[int, int, int, int]], width: int, height: int
-) -> list[str]:
-    """Return a note for each box that is cut at the edge of a raster, before any work is done.
+) -> list[Text]:
+    """Return a note for each box that is cut at the edge of a raster.
 
     Raises:
         InputError: a box lies outside the raster.
@@ -91,48 +90,9 @@ def notes_on_boxes(
     notes = []
     for box in boxes:
         x0, y0, x1, y1 = box
+        place: dict[str, Any] = {"box": list(box), "width": width, "height": height}
         if x0 >= width or y0 >= height or x1 <= 0 or y1 <= 0:
-            raise InputError(
-                f"The box {list(box)} lies outside the raster of {width} x {height} pixels.",
-                "Give boxes as [x0, y0, x1, y1] in pixels of BEFORE.",
-            )
+            raise InputError(CliTexts.box_outside(**place))
         if x0 < 0 or y0 < 0 or x1 > width or y1 > height:
-            notes.append(
-                f"The box {list(box)} reaches beyond the raster of {width} x {height} pixels: "
-                "only what lies within is described."
-            )
+            notes.append(CliTexts.box_cut(**place))
     return notes
-
-
-def synthesise(
-    arguments: argparse.Namespace,
-    progress: Callable[[int, int], None],
-    cancelled: Callable[[], bool],
-) -> Path:
-    """Generate labelled, captioned, georeferenced scene pairs.
-
-    Args:
-        arguments: of the command line.
-        progress: called with the number of pairs written and the number wanted.
-        cancelled: asked between pairs; True stops.
-
-    Returns:
-        Path of the list of scenes.
-
-    Raises:
-        InputError: an argument is out of range.
-        DependencyError: a package of the generator is not installed.
-        CancelledError: stopped.
-    """
-    with generator_installed():
-        from ..synthesis.output import write_pairs
-    return write_pairs(
-        arguments.out,
-        arguments.count,
-        seed=arguments.seed,
-        size=arguments.size,
-        pixel_size=arguments.pixel_size,
-        progress=progress,
-        layout=arguments.layout,
-        cancelled=cancelled,
-    )

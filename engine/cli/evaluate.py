@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from ..errors import InputError
 from .build import ONNX_HEADS
-from .full_tier import add_data, add_device, add_part, data_folder, key_values, need_torch
-from .texts import CommandTexts
+from .shared import add_command, add_data, add_device, data_folder, key_values, need_torch
+from .texts import CliTexts
 
 if TYPE_CHECKING:
     import argparse
@@ -23,15 +23,17 @@ PROTOCOLS = ("both", "tile", "image")
 
 def add(commands: Any) -> None:
     """Add the command and its parts to the parsers of the command line."""
-    evaluate = commands.add_parser(
+    evaluate = add_command(
+        commands,
         "evaluate",
-        help="measure a system or a training run on a data set; without one, the bundled model",
+        _evaluate,
+        "measure the bundled model, or a system or a training run on a data set (full tier)",
     )
-    evaluate.add_argument("--out", type=Path, default=Path("out/evaluation"))
+    evaluate.add_argument("--out", type=Path, default=Path("out/evaluation"), metavar="FOLDER")
     add_data(evaluate)
     add_device(evaluate)
     _add_data_set(evaluate)
-    bundled = evaluate.add_argument_group("the bundled model, on all that its card reports")
+    bundled = evaluate.add_argument_group("the bundled model, on everything its card reports")
     bundled.add_argument("--model", type=Path, metavar="FOLDER", help="default: the shipped one")
     bundled.add_argument(
         "--folds",
@@ -40,18 +42,17 @@ def add(commands: Any) -> None:
         default=Path("out/folds"),
         help="models that left out places of OSCD and AirChange",
     )
-    bundled.add_argument("--quick", action="store_true", help="without robustness")
-    evaluate.set_defaults(run=_evaluate)
+    bundled.add_argument("--quick", action="store_true", help="skip robustness")
     parts = evaluate.add_subparsers(
-        dest="part", metavar="PART", title="parts", description="each has options of its own"
+        dest="part", metavar="[PART]", title="parts", description="each has its own options"
     )
-    _add_parts(parts)
+    _add_commands(parts)
 
 
 def _add_data_set(parser: argparse.ArgumentParser) -> None:
     part = parser.add_argument_group("a system, or a training run, on a labelled data set")
     part.add_argument("--system", metavar="NAME", help="its weights must be in place")
-    part.add_argument("--run", dest="trained", type=Path, metavar="FOLDER", help="of train --out")
+    part.add_argument("--run", dest="trained", type=Path, metavar="FOLDER", help="as train --out")
     part.add_argument(
         "--layout",
         metavar="NAME",
@@ -64,7 +65,7 @@ def _add_data_set(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="of the layout, such as polygons=new_buildings.gpkg of geotiff; can be repeated",
+        help="of the layout, such as polygons=new_buildings.gpkg; can be repeated",
     )
     part.add_argument("--protocol", default=PROTOCOLS[0], choices=PROTOCOLS)
     part.add_argument("--tile", type=int, default=256, metavar="PX", help="of the tile protocol")
@@ -72,8 +73,8 @@ def _add_data_set(parser: argparse.ArgumentParser) -> None:
     part.add_argument("--threshold", type=float, default=0.5, metavar="T")
 
 
-def _add_parts(parts: Any) -> None:
-    heads = add_part(parts, "heads", _heads, "measure the speed of heads on PyTorch and on ONNX")
+def _add_commands(parts: Any) -> None:
+    heads = add_command(parts, "heads", _heads, "measure the speed of heads on PyTorch and on ONNX")
     heads.add_argument("--system", default=ONNX_HEADS[0], choices=ONNX_HEADS)
     heads.add_argument("--encoder", metavar="NAME", help="or backbone; default: the system's")
     heads.add_argument("--width", type=int, help="of the head; default: the system's")
@@ -83,7 +84,9 @@ def _add_parts(parts: Any) -> None:
     heads.add_argument("--cpu-time", action="store_true", help="for a busy machine without a GPU")
     add_device(heads)
 
-    captions = add_part(parts, "captions", _captions, "measure a system's captions on a data set")
+    captions = add_command(
+        parts, "captions", _captions, "measure a system's captions on a data set"
+    )
     captions.add_argument("system", metavar="SYSTEM")
     captions.add_argument(
         "--layout", default="levir_crops", metavar="NAME", help="levir_crops, levir_cc, levir_mci"
@@ -97,7 +100,7 @@ def _add_parts(parts: Any) -> None:
     add_data(captions)
     add_device(captions)
 
-    table = add_part(
+    table = add_command(
         parts, "caption-table", _caption_table, "compare captioners on the crops of LEVIR 31-36"
     )
     table.add_argument("--out", type=Path, default=Path("out/captions"), metavar="FOLDER")
@@ -112,7 +115,7 @@ def _add_parts(parts: Any) -> None:
     )
     add_data(table)
 
-    truth = add_part(
+    truth = add_command(
         parts, "caption-truth", _caption_truth, "measure how many factual captions are true"
     )
     truth.add_argument("--scenes", type=int, default=8, metavar="N")
@@ -134,7 +137,7 @@ def check_order(words: Sequence[str], arguments: argparse.Namespace) -> None:
     if arguments.command != "evaluate" or not arguments.part:
         return
     if words[words.index("evaluate") + 1] != arguments.part:
-        raise InputError(CommandTexts.part_not_first(command="evaluate", part=arguments.part))
+        raise InputError(CliTexts.part_not_first(command="evaluate", part=arguments.part))
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
@@ -143,7 +146,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     if arguments.layout or arguments.trained:
         return _evaluate_on_data_set(arguments, data)
     if arguments.system:
-        raise InputError(CommandTexts.no_data_set())
+        raise InputError(CliTexts.no_data_set())
     from ..evaluation.bundled import evaluate
 
     evaluate(data, arguments.out, arguments.model, quick=arguments.quick, folds=arguments.folds)
@@ -152,7 +155,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
 def _evaluate_on_data_set(arguments: argparse.Namespace, data: Path) -> int:
     if bool(arguments.system) == bool(arguments.trained):
-        raise InputError(CommandTexts.nothing_to_measure())
+        raise InputError(CliTexts.nothing_to_measure())
     from ..evaluation.data_sets import evaluate
     from ..training.recipe import DataSpec, load_recipe
 
@@ -160,11 +163,11 @@ def _evaluate_on_data_set(arguments: argparse.Namespace, data: Path) -> int:
         arguments.layout, arguments.folder, arguments.split, options=key_values(arguments.option)
     )
     if arguments.option and not arguments.layout:
-        raise InputError(CommandTexts.option_without_layout())
+        raise InputError(CliTexts.option_without_layout())
     if not arguments.layout:
         spec = load_recipe(arguments.trained / "recipe.yaml").validation
     if spec is None:
-        raise InputError(CommandTexts.no_validation())
+        raise InputError(CliTexts.no_validation())
     protocols = PROTOCOLS[1:] if arguments.protocol == "both" else (arguments.protocol,)
     evaluate(
         spec,

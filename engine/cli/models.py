@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from dataclasses import asdict
@@ -10,13 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import systems
+from ..console import say
 from ..errors import WeightsError
 from ..weights.catalogue import megabytes
 from ..weights.files import Watch
 from ..weights.store import DAMAGED, PRESENT, WeightsStore
+from .shared import Run, add_command
+from .texts import CliTexts
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Sequence
 
     from ..weights.files import Step
@@ -25,28 +28,25 @@ if TYPE_CHECKING:
 
 def add(commands: Any) -> None:
     """Add the command and its parts to the parsers of the command line."""
-    models = commands.add_parser("models", help="list the systems; list and get their weights")
+    models = add_command(commands, "models", _systems, "list the systems; get their weights")
     models.add_argument("--json", action="store_true")
-    models.set_defaults(run=_systems)
     parts = models.add_subparsers(dest="part", metavar="list | fetch | import | remove | verify")
-    _part(parts, "list", _list, "list the weight files, which are there, and their terms")
-    names = {"nargs": "+", "metavar": "ID", "help": "weights, or a system: all that it needs"}
-    _part(parts, "fetch", _fetch, "download weights and verify them").add_argument("ids", **names)
-    bring = _part(parts, "import", _import, "copy weights from a file or a folder")
-    bring.add_argument("source", type=Path, metavar="SOURCE", help="a file or a folder")
-    bring.add_argument("--id", dest="ids", action="append", metavar="ID", help="only these")
-    _part(parts, "remove", _remove, "delete weights").add_argument("ids", **names)
-    verify = _part(parts, "verify", _verify, "read weights and compare them with their SHA-256")
-    verify.add_argument("ids", nargs="*", metavar="ID", help="default: all that are there")
+    _add(parts, "list", _list, "list the weight files, their states and terms")
+    fetch = _add(parts, "fetch", _fetch, "download weights and verify them")
+    import_ = _add(parts, "import", _import, "copy weights from a file or a folder")
+    import_.add_argument("source", type=Path, metavar="SOURCE", help="a file or a folder")
+    import_.add_argument("--id", dest="ids", action="append", metavar="ID", help="only these")
+    remove = _add(parts, "remove", _remove, "delete weights")
+    verify = _add(parts, "verify", _verify, "compare weights with their SHA-256")
+    verify.add_argument("ids", nargs="*", metavar="ID", help="default: all present ones")
+    for part in (fetch, remove):
+        part.add_argument("ids", nargs="+", metavar="ID", help="weights, or a system for all its")
 
 
-def _part(parts: Any, name: str, run: Any, words: str) -> argparse.ArgumentParser:
-    from argparse import SUPPRESS
-
-    part = parts.add_parser(name, help=words)
-    # A default here would undo "models --json list".
-    part.add_argument("--json", action="store_true", default=SUPPRESS)
-    part.set_defaults(run=run)
+def _add(parts: Any, name: str, run: Run, help_: str) -> argparse.ArgumentParser:
+    part = add_command(parts, name, run, help_)
+    # A default would undo the option in "models --json list".
+    part.add_argument("--json", action="store_true", default=argparse.SUPPRESS)
     return part
 
 
@@ -57,9 +57,14 @@ def _systems(arguments: argparse.Namespace) -> int:
         return 0
     store = WeightsStore()
     for info in rows:
-        print(f"{info.name}: {info.title}\n  {info.description}\n  terms: {info.terms}")
+        print(
+            CliTexts.system(
+                name=info.name, title=info.title, description=info.description, terms=info.terms
+            )
+        )
         for stored in (store.state(identifier) for identifier in info.weights):
-            print(f"  needs: {stored.entry.id} ({stored.entry.size_text}), {stored.state}")
+            entry = stored.entry
+            print(CliTexts.needs(id=entry.id, size=entry.size_text, state=stored.state))
     return 0
 
 
@@ -69,12 +74,13 @@ def _list(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps([_row(stored) for stored in states]))
         return 0
-    print(f"Folder: {store.folder}")
+    print(CliTexts.weights_folder(folder=store.folder))
     for stored in states:
         entry = stored.entry
-        way = "" if stored.state == PRESENT or entry.can_be_fetched else "; import only"
-        licence = entry.licence or "no licence stated"
-        print(f"{entry.id:26} {stored.state:8} {entry.size_text:>14}  {licence}{way}")
+        notes = [entry.licence or CliTexts.no_licence()]
+        if stored.state != PRESENT and not entry.can_be_fetched:
+            notes.append(CliTexts.import_only())
+        print(f"{entry.id:26} {stored.state:8} {entry.size_text:>14}  {'; '.join(notes)}")
         if stored.reason:
             print(f"{'':26} {stored.reason}")
     return 0
@@ -84,32 +90,32 @@ def _fetch(arguments: argparse.Namespace) -> int:
     store = WeightsStore()
     done = []
     for entry in (store.entry(identifier) for identifier in _expanded(arguments.ids)):
-        print(
-            f"{entry.title}, {entry.size_text}. Terms: {entry.terms or 'none stated'}",
-            file=sys.stderr,
-            flush=True,
-        )
+        terms = entry.terms or CliTexts.no_terms()
+        say(CliTexts.fetching(title=entry.title, size=entry.size_text, terms=terms))
         done.append(store.fetch(entry.id, _Line()))
     return _report(arguments, done)
 
 
 def _import(arguments: argparse.Namespace) -> int:
     store = WeightsStore()
-    wanted = _expanded(arguments.ids) if arguments.ids else None
-    return _report(arguments, store.import_from(arguments.source, wanted, _Line()))
+    ids = _expanded(arguments.ids) if arguments.ids else None
+    return _report(arguments, store.import_from(arguments.source, ids, _Line()))
 
 
 def _remove(arguments: argparse.Namespace) -> int:
     store = WeightsStore()
     removed = [identifier for identifier in _expanded(arguments.ids) if store.remove(identifier)]
-    print(json.dumps(removed) if arguments.json else f"Removed: {', '.join(removed) or 'nothing'}")
+    if arguments.json:
+        print(json.dumps(removed))
+    else:
+        print(CliTexts.removed(ids=", ".join(removed) or CliTexts.nothing()))
     return 0
 
 
 def _verify(arguments: argparse.Namespace) -> int:
     store = WeightsStore()
-    wanted = _expanded(arguments.ids) or [s.entry.id for s in store.states() if s.path.exists()]
-    states = [store.verify(identifier, Watch(_Line())) for identifier in wanted]
+    ids = _expanded(arguments.ids) or [s.entry.id for s in store.states() if s.path.exists()]
+    states = [store.verify(identifier, Watch(_Line())) for identifier in ids]
     if arguments.json:
         print(json.dumps([_row(stored) for stored in states]))
     else:
@@ -119,7 +125,7 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 
 def _expanded(names: Sequence[str]) -> list[str]:
-    """Put the weights of a system in the place of its name."""
+    """Replace the name of a system by the ids of its weights."""
     found: list[str] = []
     for name in names:
         found += systems.create(name).info.weights if name in systems.names() else [name]
@@ -131,9 +137,11 @@ def _report(arguments: argparse.Namespace, done: Sequence[Stored]) -> int:
         print(json.dumps([_row(stored) for stored in done]))
         return 0
     for stored in done:
-        known = "" if stored.entry.sha256 else " (computed; none is published)"
-        sha256 = f", SHA-256 {stored.sha256}{known}" if stored.sha256 else ""
-        print(f"{stored.entry.id}: {stored.path}, {megabytes(stored.size)}{sha256}")
+        parts = [str(stored.path), megabytes(stored.size)]
+        if stored.sha256:
+            text = CliTexts.sha256 if stored.entry.sha256 else CliTexts.computed_sha256
+            parts.append(text(sha256=stored.sha256))
+        print(f"{stored.entry.id}: {', '.join(parts)}")
     return 0
 
 
@@ -151,12 +159,13 @@ def _row(stored: Stored) -> dict[str, Any]:
 
 
 class _Line:
-    """One line on standard error, rewritten in place on a terminal and left out elsewhere."""
+    """A line on standard error that is rewritten in place; nothing if it is no terminal."""
 
     def __call__(self, step: Step) -> None:
         if not sys.stderr.isatty():
             return
         share = f"{step.done / step.total:4.0%} " if step.total else ""
         end = "\n" if step.done == step.total else ""
-        line = f"\r{share}{step.text}, {megabytes(step.done)} of {megabytes(step.total)}"
+        done, total = megabytes(step.done), megabytes(step.total)
+        line = f"\r{share}{CliTexts.loaded(part=step.text, done=done, total=total)}"
         print(f"{line:<90}", end=end, file=sys.stderr, flush=True)

@@ -1,13 +1,75 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Texts of the command line."""
+"""Texts of the command line; the help of options stands in the parsers."""
 
 from __future__ import annotations
 
 from ..messages import Message
 
 
-class CommandTexts:
-    """Errors of the commands' arguments."""
+class CliTexts:
+    """Errors of arguments, notes and printed lines; see :mod:`changescribe.engine.messages`."""
+
+    # Detection
+
+    bad_extent = Message(
+        '"{extent}" is not an extent.',
+        "Give xmin,ymin,xmax,ymax and, if it differs from that of BEFORE, the CRS.",
+    )
+    empty_extent = Message(
+        'The extent "{extent}" is empty.',
+        "Give xmin,ymin,xmax,ymax and, if it differs from that of BEFORE, the CRS.",
+    )
+    note = Message("Note: {warning}")
+    run = Message("{explanation} - on {device} - {seconds:.1f} s")
+    stopping = Message(
+        "\nStopping; finished results are kept. Press Ctrl+C again to stop immediately."
+    )
+    tile = Message(" - tile {number} of {count}")
+    seconds_left = Message(" - {seconds:.0f} s left")
+    scene = Message("scene {number} of {count}")
+
+    # Boxes
+
+    boxes_unreadable = Message(
+        'The boxes "{path}" cannot be read.',
+        "The file holds a list of [x0, y0, x1, y1] in pixels of BEFORE.",
+    )
+    not_boxes = Message(
+        '"{path}" is not a list of boxes.',
+        "The file holds a list of [x0, y0, x1, y1] in pixels of BEFORE.",
+    )
+    box_not_numbers = Message(
+        "The box {box} does not consist of numbers.",
+        "Give boxes as [x0, y0, x1, y1] in pixels of BEFORE.",
+    )
+    box_empty = Message(
+        "The box {box} is empty.", "Give boxes as [x0, y0, x1, y1] in pixels of BEFORE."
+    )
+    box_outside = Message(
+        "The box {box} lies outside the raster of {width} x {height} pixels.",
+        "Give boxes as [x0, y0, x1, y1] in pixels of BEFORE.",
+    )
+    box_cut = Message(
+        "The box {box} reaches beyond the raster of {width} x {height} pixels: only the part "
+        "inside is described."
+    )
+
+    # Models
+
+    system = Message("{name}: {title}\n  {description}\n  terms: {terms}")
+    needs = Message("  needs: {id} ({size}), {state}")
+    weights_folder = Message("Folder: {folder}")
+    no_licence = Message("no licence stated")
+    import_only = Message("import only")
+    fetching = Message("{title}, {size}. Terms: {terms}")
+    no_terms = Message("none stated")
+    removed = Message("Removed: {ids}")
+    nothing = Message("nothing")
+    sha256 = Message("SHA-256 {sha256}")
+    computed_sha256 = Message("SHA-256 {sha256} (computed; none is published)")
+    loaded = Message("{part}, {done} of {total}")
+
+    # Training, evaluation, builds
 
     no_data_folder = Message(
         "The data folder was not found.", "Set --data or the variable CHANGESCRIBE_DATA."

@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .full_tier import add_data, add_device, data_folder, need_torch
+from .shared import add_command, add_data, add_device, data_folder, need_torch
 
 if TYPE_CHECKING:
     import argparse
@@ -14,14 +14,15 @@ if TYPE_CHECKING:
 
 def add(commands: Any) -> None:
     """Add the command to the parsers of the command line."""
-    train = commands.add_parser("train", help="train a system from a recipe (full tier)")
+    train = add_command(commands, "train", _train, "train a system from a recipe (full tier)")
     train.add_argument("recipe", help="a YAML file, or the name of a shipped one")
-    train.add_argument("--out", type=Path, help="default: out/train/RECIPE; a run there goes on")
-    train.add_argument("--steps", type=int, metavar="N", help="stop after step N; it can go on")
-    train.add_argument("--fresh", action="store_true", help="start again where there is a run")
+    train.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="default: out/train/RECIPE; a run there resumes"
+    )
+    train.add_argument("--steps", type=int, metavar="N", help="stop after step N; it can resume")
+    train.add_argument("--fresh", action="store_true", help="start again instead of resuming")
     add_data(train)
     add_device(train)
-    train.set_defaults(run=_train)
 
 
 def _train(arguments: argparse.Namespace) -> int:

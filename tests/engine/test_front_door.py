@@ -105,7 +105,7 @@ def test_every_public_name_is_there_and_documented():
         cs.nothing  # noqa: B018
 
 
-def test_detect_writes_where_it_is_told_to(pair, tmp_path):
+def test_detect_writes_to_the_given_path(pair, tmp_path):
     out = tmp_path / "out.gpkg"
     result = detect(pair, out=out)
     assert result.count == 1
@@ -168,7 +168,7 @@ def test_export_takes_a_result_or_a_path(pair, tmp_path):
     assert json.loads(out.read_text())["features"] == []
 
 
-def test_a_result_is_shown_in_five_lines_and_in_html_without_its_markup(pair, tmp_path):
+def test_a_result_has_a_five_line_repr_and_escaped_html(pair, tmp_path):
     result = detect(pair, out=tmp_path / "a & <b>.gpkg")
     lines = repr(result).splitlines()
     assert len(lines) == 5
@@ -201,7 +201,7 @@ def test_a_geodataframe_has_the_fields_of_the_layer(pair):
     assert frame.geometry.area.sum() > 0
 
 
-def test_systems_say_what_they_lack(monkeypatch):
+def test_systems_list_what_they_lack(monkeypatch):
     found = {system.name: system for system in cs.systems()}
     assert next(iter(found)) == "bundled"
     assert found["bundled"].usable

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Why a file could not be written: each reason is told from what was reported."""
+"""Why a file could not be written, found from what was reported."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from changescribe.engine.writing import could_not_write
         "Free disk space available is 10 bytes, whereas 20 are at least necessary",
     ],
 )
-def test_a_full_disk_is_told_from_what_was_reported(tmp_path: Path, problem: object) -> None:
+def test_a_full_disk_is_recognised_from_the_report(tmp_path: Path, problem: object) -> None:
     error = could_not_write(tmp_path / "run.gpkg", problem)
     assert type(error) is OutputError
     assert "disk is full" in error.hint
     assert "run.gpkg" in error.message
 
 
-def test_no_disk_is_blamed_without_a_reason(tmp_path: Path) -> None:
+def test_other_failures_do_not_blame_the_disk(tmp_path: Path) -> None:
     error = could_not_write(tmp_path / "run.gpkg", "sqlite3_exec failed: no such table: full")
     assert type(error) is OutputError
     assert "disk" not in error.message.replace(str(tmp_path), "") + error.hint
@@ -59,7 +59,9 @@ def test_a_folder_that_is_missing_or_not_writable(
     assert f'"{tmp_path}" cannot be written to' in locked.message
 
 
-def test_windows_refuses_a_file_in_use_and_a_folder_with_the_same_number(tmp_path: Path) -> None:
+def test_windows_reports_a_file_in_use_and_a_locked_folder_with_the_same_errno(
+    tmp_path: Path,
+) -> None:
     part, final = tmp_path / "a.part", tmp_path / "a.gpkg"
     part.touch()
     final.touch()

@@ -72,21 +72,21 @@ def test_every_command_has_a_help(command, capsys):
 @pytest.mark.parametrize(
     "command", ["build", "build release", "build folds", "build colour-residual", "build onnx"]
 )
-def test_without_arguments_it_says_how_it_is_used(command, capsys):
+def test_missing_arguments_print_the_usage(command, capsys):
     with pytest.raises(SystemExit) as ended:
         main(command.split())
     assert ended.value.code == 2
     assert f"usage: changescribe {command}" in capsys.readouterr().err
 
 
-def test_options_before_the_name_of_a_part_are_refused_as_it_would_ignore_them(capsys):
+def test_options_before_the_name_of_a_part_are_an_error(capsys):
     assert main(["evaluate", "--device", "cpu", "heads"]) == 2
     assert "Put it first: changescribe evaluate heads ..." in capsys.readouterr().err
     assert main(["--verbose", "evaluate", "caption-truth", "--scenes", "0"]) == 2
     assert "Put it first" not in capsys.readouterr().err
 
 
-def test_the_demo_is_written_where_it_is_asked_for(tmp_path, monkeypatch, capsys):
+def test_the_demo_is_written_into_the_given_folder(tmp_path, monkeypatch, capsys):
     demo = pytest.importorskip("changescribe.engine.synthesis.demo")
     monkeypatch.setattr(demo, "write_demo", lambda folder: (folder / "a.tif", folder / "b.tif"))
     assert main(["build", "demo", str(tmp_path)]) == 0

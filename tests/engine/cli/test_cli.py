@@ -131,17 +131,17 @@ def test_an_extent_that_begins_with_a_minus(
 
 
 @pytest.mark.usefixtures("_host")
-def test_the_size_of_pixels_is_asked_for_and_used(
+def test_an_unknown_pixel_size_gives_a_note_and_a_given_one_is_used(
     make_raster, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     pixels = np.full((3, 100, 100), 60, np.uint8)
     pair = [make_raster(f"{name}.tif", pixels, None) for name in ("plain_b", "plain_a")]
     captioned = ["caption", *pair, "--system", "brightness"]
-    for size, asked in (((), True), (("--pixel-size", "0.5"), False)):
-        assert detect(pair, tmp_path / f"out{asked}.gpkg", *size) == 0
-        assert ("The pixel size on the ground is not known" in capsys.readouterr().err) is asked
+    for size, unknown in (((), True), (("--pixel-size", "0.5"), False)):
+        assert detect(pair, tmp_path / f"out{unknown}.gpkg", *size) == 0
+        assert ("The pixel size on the ground is not known" in capsys.readouterr().err) is unknown
         assert main([*captioned, *size]) == 0
-        assert ("The pixel size on the ground is not known" in capsys.readouterr().err) is asked
+        assert ("The pixel size on the ground is not known" in capsys.readouterr().err) is unknown
 
 
 @pytest.mark.usefixtures("_host")
@@ -223,20 +223,20 @@ def test_captions_are_printed_as_they_come_and_stay_when_cancelled(
     assert capsys.readouterr().out == "A house is built.\n"
 
 
-def test_boxes_at_the_edge_are_told_and_those_outside_refused(
+def test_boxes_cut_at_the_edge_give_a_note_and_boxes_outside_an_error(
     pair: tuple[str, str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture,
 ) -> None:
-    asked = []
-    monkeypatch.setattr(captioning, "caption", lambda request, **_: asked.append(request) or [])
+    requests = []
+    monkeypatch.setattr(captioning, "caption", lambda request, **_: requests.append(request) or [])
     path = tmp_path / "boxes.json"
     path.write_text("[[0, 0, 50, 50], [250, 150, 400, 400]]")
     assert main(["caption", *pair, "--boxes", str(path)]) == 0
-    told = capsys.readouterr().err
-    assert "The box [250, 150, 400, 400] reaches beyond the raster of 300 x 200 pixels" in told
-    assert "[0, 0, 50, 50]" not in told
+    notes = capsys.readouterr().err
+    assert "The box [250, 150, 400, 400] reaches beyond the raster of 300 x 200 pixels" in notes
+    assert "[0, 0, 50, 50]" not in notes
     for text, problem in (
         ("[[0, 0, 9, 9], [300, 0, 310, 10]]", "lies outside the raster"),
         ('[[0, 0, "a", 9]]', "does not consist of numbers"),
@@ -245,4 +245,4 @@ def test_boxes_at_the_edge_are_told_and_those_outside_refused(
         path.write_text(text)
         assert main(["caption", *pair, "--boxes", str(path)]) == 2
         assert problem in capsys.readouterr().err
-    assert len(asked) == 1
+    assert len(requests) == 1

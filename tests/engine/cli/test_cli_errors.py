@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What commands do with errors."""
+"""How commands report errors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _raising(error: BaseException):
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "told"),
+    ("error", "code", "printed"),
     [
         (InputError("No such place.", "Try another."), 2, "Error: No such place.\nTry another.\n"),
         (OutputError("The disk is full."), 1, "Error: The disk is full.\n"),
@@ -25,30 +25,30 @@ def _raising(error: BaseException):
         (KeyboardInterrupt(), 130, "Cancelled.\n"),
     ],
 )
-def test_an_error_is_a_sentence_and_an_exit_code(error, code, told, capsys):
+def test_an_error_is_a_sentence_and_an_exit_code(error, code, printed, capsys):
     assert exit_code_of(_raising(error)) == code
-    printed = capsys.readouterr()
-    assert (printed.out, printed.err) == ("", told)
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", printed)
 
 
-def test_details_are_told_on_request_and_overwriting_is_an_option_here(capsys):
+def test_verbose_prints_details_and_an_existing_file_suggests_overwrite(capsys):
     assert exit_code_of(_raising(InputError("No.", "", "errno 5")), verbose=True) == 2
     assert "errno 5" in capsys.readouterr().err
     assert exit_code_of(_raising(ExistsError("a.gpkg"))) == 2
     assert "--overwrite" in capsys.readouterr().err
 
 
-def test_what_nobody_foresaw_is_reported_with_its_traceback(capsys):
+def test_an_unexpected_error_is_printed_with_its_traceback(capsys):
     assert exit_code_of(_raising(ZeroDivisionError())) == 1
     assert "ZeroDivisionError" in capsys.readouterr().err
 
 
-def test_a_command_that_returns_nothing_went_well():
+def test_a_command_that_returns_none_exits_with_0():
     assert exit_code_of(lambda: None) == 0
     assert exit_code_of(lambda: 130) == 130
 
 
-def test_a_file_that_is_not_there_is_told_by_its_name(tmp_path, capsys):
+def test_a_missing_file_is_named(tmp_path, capsys):
     missing = tmp_path / "answers.json"
     assert exit_code_of(lambda: missing.read_text() and None) == 2
     printed = capsys.readouterr().err
@@ -57,5 +57,5 @@ def test_a_file_that_is_not_there_is_told_by_its_name(tmp_path, capsys):
     printed = capsys.readouterr().err
     assert f"Error: Cannot use {tmp_path}: is a directory." in printed
     assert "Traceback" in printed
-    # Without a name it is nobody's file: a fault of ours.
+    # Without a file name it is a bug.
     assert exit_code_of(_raising(FileNotFoundError("gone"))) == 1

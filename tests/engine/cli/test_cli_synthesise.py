@@ -32,7 +32,7 @@ def synthesise(folder: Path, *options: str) -> int:
     return main(["synthesise", str(folder), "--size", "64", *options])
 
 
-def test_it_says_how_far_it_is_and_where_the_scenes_are(tmp_path, capsys, monkeypatch):
+def test_progress_is_shown_and_the_path_of_the_scenes_printed(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     assert synthesise(tmp_path, "--count", "2") == 0
     printed = capsys.readouterr()
@@ -50,19 +50,19 @@ def test_a_layout_can_be_chosen(tmp_path, capsys):
     assert ", ".join(LAYOUTS) in capsys.readouterr().err
 
 
-def test_a_negative_seed_is_refused_in_a_sentence(tmp_path, capsys):
+def test_a_negative_seed_is_an_input_error(tmp_path, capsys):
     assert synthesise(tmp_path, "--seed", "-1") == 2
-    told = capsys.readouterr().err
-    assert "at least 0" in told
-    assert "Traceback" not in told
+    printed = capsys.readouterr().err
+    assert "at least 0" in printed
+    assert "Traceback" not in printed
 
 
-def test_an_interrupt_stops_after_the_pair_in_work(tmp_path, capsys, monkeypatch):
+def test_an_interrupt_stops_after_the_current_pair(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(
         app._ProgressLine, "__call__", lambda *_: os.kill(os.getpid(), signal.SIGINT)
     )
     assert synthesise(tmp_path, "--count", "3") == 130
-    told = capsys.readouterr().err
-    assert "Cancelled: 1 of 3 pairs" in told
-    assert "Error" not in told
+    printed = capsys.readouterr().err
+    assert "Cancelled: 1 of 3 pairs" in printed
+    assert "Error" not in printed
     assert len(list((tmp_path / "after").iterdir())) == 1

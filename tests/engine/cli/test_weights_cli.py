@@ -39,20 +39,20 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         yield server
 
 
-def said(capsys: pytest.CaptureFixture) -> list[dict]:
+def printed_json(capsys: pytest.CaptureFixture) -> list[dict]:
     return json.loads(capsys.readouterr().out)
 
 
-def test_from_absent_to_verified_to_removed(
+def test_weights_from_absent_to_verified_to_removed(
     server: Server, capsys: pytest.CaptureFixture, tmp_path: Path
 ) -> None:
     assert main(["models", "list", "--json"]) == 0
-    assert [(row["id"], row["state"], row["can_be_fetched"]) for row in said(capsys)] == [
+    assert [(row["id"], row["state"], row["can_be_fetched"]) for row in printed_json(capsys)] == [
         ("small-clip", "absent", True),
         ("head", "absent", False),
     ]
     assert main(["models", "fetch", "small-clip", "--json"]) == 0
-    (row,) = said(capsys)
+    (row,) = printed_json(capsys)
     assert row["found_sha256"] == SHA256
     assert Path(row["path"]) == tmp_path / "store" / "small-clip" / "weights.pt"
     assert main(["models", "list"]) == 0
@@ -64,7 +64,7 @@ def test_from_absent_to_verified_to_removed(
     assert capsys.readouterr().out == "small-clip: present\n"
     Path(row["path"]).write_bytes(b"x" * len(CONTENT))
     assert main(["models", "verify", "--json"]) == 2
-    assert said(capsys)[0]["state"] == "damaged"
+    assert printed_json(capsys)[0]["state"] == "damaged"
     assert main(["models", "remove", "small-clip"]) == 0
     assert capsys.readouterr().out == "Removed: small-clip\n"
     assert main(["models", "verify", "small-clip"]) == 2
@@ -81,7 +81,7 @@ def test_import_shows_the_computed_sha256(
     assert server.requests == []
 
 
-def test_errors_say_what_to_do(
+def test_errors_give_the_next_step(
     server: Server, capsys: pytest.CaptureFixture, tmp_path: Path
 ) -> None:
     assert main(["models", "fetch", "head"]) == 2
@@ -127,17 +127,17 @@ def test_a_run_without_weights_names_every_file_its_size_and_how_to_get_it(
     )
     for number, handler in handlers.items():
         signal.signal(number, handler)
-    said = capsys.readouterr().err
+    printed = capsys.readouterr().err
     needed = systems.create(name).info.weights
     assert needed
     for entry in (catalogue.entry(identifier) for identifier in needed):
-        assert f"({entry.file}, {entry.size_text})" in said
+        assert f"({entry.file}, {entry.size_text})" in printed
         way = f"models fetch {entry.id}" if entry.can_be_fetched else f"FILE --id {entry.id}"
-        assert way in said
+        assert way in printed
     assert not (tmp_path / "out.gpkg").exists()
 
 
-def test_a_system_stands_for_all_that_it_needs(
+def test_a_system_name_stands_for_all_its_weights(
     server: Server, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     create = systems.create
@@ -152,8 +152,8 @@ def test_a_system_stands_for_all_that_it_needs(
     assert main(["models"]) == 0
     assert "needs: small-clip (288 kB), absent" in capsys.readouterr().out
     assert main(["models", "--json"]) == 0
-    assert said(capsys)[0]["weights"] == ["small-clip"]
+    assert printed_json(capsys)[0]["weights"] == ["small-clip"]
     assert main(["models", "fetch", systems.names()[0], "--json"]) == 0
-    assert said(capsys)[0]["state"] == "present"
+    assert printed_json(capsys)[0]["state"] == "present"
     assert main(["models", "--json", "list"]) == 0
-    assert said(capsys)[0]["id"] == "small-clip"
+    assert printed_json(capsys)[0]["id"] == "small-clip"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What ``train``, ``evaluate`` and ``build`` share; most of them need the full tier's PyTorch."""
+"""What several commands share: parsers, options, and checks before anything is imported."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Any, Optional
 
 from ..errors import InputError, missing_package
-from .texts import CommandTexts
+from .texts import CliTexts
 
 Run = Callable[[argparse.Namespace], Optional[int]]
 
 
-def add_part(parts: Any, name: str, run: Run, help_: str) -> argparse.ArgumentParser:
-    """Add a part of a command, such as ``evaluate heads``; return its parser."""
-    part = parts.add_parser(name, help=help_, description=f"{help_[0].upper()}{help_[1:]}.")
-    part.set_defaults(run=run, part=name)
-    return part
+def add_command(parsers: Any, name: str, run: Run, help_: str) -> argparse.ArgumentParser:
+    """Add a command, or a part of one such as ``evaluate heads``; return its parser."""
+    parser = parsers.add_parser(name, help=help_, description=f"{help_[0].upper()}{help_[1:]}.")
+    parser.set_defaults(run=run)
+    return parser
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +44,7 @@ def data_folder(given: Optional[Path]) -> Path:
     """
     folder = given or Path(os.environ.get("CHANGESCRIBE_DATA", ""))
     if not folder.name or not folder.is_dir():
-        raise InputError(CommandTexts.no_data_folder())
+        raise InputError(CliTexts.no_data_folder())
     return folder
 
 
@@ -53,7 +53,7 @@ def need_torch() -> None:
     try:
         version("torch")
     except PackageNotFoundError as error:
-        raise missing_package(CommandTexts.no_torch(), error) from error
+        raise missing_package(CliTexts.no_torch(), error) from error
 
 
 @contextmanager
@@ -62,7 +62,7 @@ def generator_installed() -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        raise missing_package(CommandTexts.no_generator(), error) from error
+        raise missing_package(CliTexts.no_generator(), error) from error
 
 
 def key_values(given: Sequence[str]) -> dict[str, str]:
@@ -74,5 +74,5 @@ def key_values(given: Sequence[str]) -> dict[str, str]:
     pairs = [text.partition("=") for text in given]
     for key, equals, _ in pairs:
         if not (key and equals):
-            raise InputError(CommandTexts.not_key_value(text=f"{key}{equals}"))
+            raise InputError(CliTexts.not_key_value(text=f"{key}{equals}"))
     return {key: value for key, _, value in pairs}
