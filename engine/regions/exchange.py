@@ -18,6 +18,7 @@ import numpy as np
 from ..classes import index_among
 from ..request import APPEARED, ParsedPrompt, Query
 from .facts import class_of_most
+from .texts import RegionsTexts
 
 
 @dataclass(frozen=True)
@@ -96,14 +97,9 @@ def bind(parsed: ParsedPrompt, names: Sequence[str]) -> tuple[ParsedPrompt, tupl
         bound.append(partners if known else ())
         if known or not partners:
             continue
-        others = " or ".join(partners)
-        came = query.direction == APPEARED
-        what = f"replaced {others}" if came else f"were replaced by {others}"
-        warnings.append(
-            f"It is not known which {query.object} {what}: this system does not tell the class "
-            f"of the ground for that. All {query.object} that "
-            f"{'appeared' if came else 'were removed'} are kept."
-        )
+        appeared = query.direction == APPEARED
+        text = RegionsTexts.unknown_replaced if appeared else RegionsTexts.unknown_replaced_by
+        warnings.append(text(object=query.object, others=" or ".join(partners)))
     hints = replace(parsed.hints, partners=tuple(bound) if any(bound) else ())
     return replace(parsed, hints=hints), tuple(warnings)
 

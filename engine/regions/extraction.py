@@ -31,6 +31,7 @@ from .components import Components, Held, Strip, sums_of
 from .exchange import rule_of
 from .facts import RegionDescriber, RegionShape
 from .sieve import MinLength, Sieve
+from .texts import RegionsTexts
 
 _SCORE_NODATA = 255
 #: Pixels that a strip may hold, but it has 256 rows (the height of a tile) at least.
@@ -244,11 +245,11 @@ class _Band:
     def __init__(self, path: str, grid: Grid, bands: int = 1) -> None:
         dataset, problem = gdal_call(lambda: gdal.Open(path))
         if dataset is None:
-            raise InputError(f'"{path}" cannot be read.', "Run the detection again.", problem)
+            raise InputError(RegionsTexts.cannot_open(path=path), details=problem)
         if (dataset.RasterXSize, dataset.RasterYSize) != (grid.width, grid.height):
-            raise InputError(f'"{path}" is not on the grid of the run.', "Run the detection again.")
+            raise InputError(RegionsTexts.other_grid(path=path))
         if dataset.RasterCount < bands:
-            raise InputError(f'"{path}" has too few bands.', "Run the detection again.")
+            raise InputError(RegionsTexts.too_few_bands(path=path))
         self._path = path
         self._dataset: Optional[gdal.Dataset] = dataset
 
@@ -263,7 +264,7 @@ class _Band:
             lambda: self._dataset.GetRasterBand(band).ReadAsArray(0, y, width, height)
         )
         if array is None or problem:
-            raise InputError(f'"{self._path}" cannot be read.', "The file is damaged.", problem)
+            raise InputError(RegionsTexts.damaged(path=self._path), details=problem)
         return array
 
 

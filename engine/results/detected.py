@@ -16,6 +16,7 @@ from ..request import APPEARED, CHANGED, REMOVED, Area, ParsedPrompt, Query
 from ..wording.facts import Tally, scene_caption
 from ..wording.guard import Facts, Found
 from .changes_layer import CHANGES, RUNS, known_crs
+from .texts import ResultsTexts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -64,9 +65,7 @@ class Detected:
         runs = None if self._source is None else self._source.GetLayerByName(RUNS)
         run = None if runs is None else runs.GetNextFeature()
         if layer is None or run is None:
-            raise InputError(
-                f'The results in "{gpkg}" cannot be opened.', "Run the detection again.", problem
-            )
+            raise InputError(ResultsTexts.no_results(path=gpkg), details=problem)
         self._layer = layer
         self._crs = known_crs(layer)
         self.crs_wkt = self._crs.ExportToWkt() if self._crs is not None else ""
@@ -176,7 +175,7 @@ class Detected:
     def _placed(self, place: Area) -> ogr.Geometry:
         geometry, _ = gdal_call(lambda: ogr.CreateGeometryFromWkt(place.wkt))
         if geometry is None:
-            raise InputError("The area to describe is not a polygon.", "Choose a polygon layer.")
+            raise InputError(ResultsTexts.no_polygon())
         if place.crs and self._crs is not None:
             source = spatial_reference(place.crs)
             if not source.IsSame(self._crs):

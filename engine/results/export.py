@@ -16,6 +16,7 @@ from ..errors import ExistsError, InputError, OutputError
 from ..raster.support import gdal_call, thread_options
 from ..writing import could_not_write
 from .changes_layer import CHANGES, RUNS, known_crs, undefined_crs
+from .texts import ResultsTexts
 
 #: Names of at most ten characters, which is what a shapefile has room for. A test checks
 #: that they are unique and that every field of ``changes`` is here.
@@ -100,13 +101,10 @@ def export(
     target = target.with_suffix(target.suffix.lower()) if target.suffix else target
     driver = _DRIVERS.get(target.suffix)
     if driver is None:
-        raise InputError(
-            f'"{target.name}" is not a format that can be exported.',
-            "Choose a name that ends in .shp, .geojson or .gpkg.",
-        )
+        raise InputError(ResultsTexts.no_export_format(name=target.name))
     source = _open(gpkg)
     if target.exists() and target.samefile(gpkg):
-        raise InputError("The export would replace its own source.", "Choose another name.")
+        raise InputError(ResultsTexts.replaces_source())
     existing = [part for part in _parts(target) if part.exists()]
     if existing and not overwrite:
         raise ExistsError(existing[0])
@@ -131,12 +129,10 @@ def export(
 def _open(path: str) -> gdal.Dataset:
     source, problem = gdal_call(lambda: gdal.OpenEx(path, gdal.OF_VECTOR | gdal.OF_READONLY))
     if source is None:
-        raise InputError(f'"{path}" cannot be opened.', "Choose a GeoPackage of a run.", problem)
+        raise InputError(ResultsTexts.cannot_open(path=path), details=problem)
     layer, _ = gdal_call(lambda: source.GetLayerByName(CHANGES))
     if layer is None:
-        raise InputError(
-            f'"{path}" has no layer "{CHANGES}".', "Choose a GeoPackage that a run has written."
-        )
+        raise InputError(ResultsTexts.no_layer(path=path, layer=CHANGES))
     return source
 
 
@@ -240,20 +236,13 @@ def _shapefile(_source: gdal.Dataset, layer: ogr.Layer, path: Path) -> tuple[str
     path.with_suffix(".cpg").write_text("UTF-8", encoding="ascii")
     for part in (path, path.with_suffix(".dbf")):
         if part.stat().st_size > _SHAPEFILE_BYTES:
-            raise OutputError(
-                "The changes do not fit into a shapefile, which ends at 2 GB.",
-                "Export a GeoPackage, or fewer changes.",
-            )
+            raise OutputError(ResultsTexts.too_large())
     if not cut:
         return ()
     sidecar = path.with_name(f"{path.stem}_captions.csv")
     _write_captions(layer, sidecar)
     listed = ", ".join(sorted(cut))
-    warning = (
-        f"Texts longer than {TEXT_BYTES} bytes were cut in the shapefile ({listed}). "
-        f'The whole captions are in "{sidecar.name}".'
-    )
-    return (warning,)
+    return (ResultsTexts.cut_texts(bytes=TEXT_BYTES, fields=listed, name=sidecar.name),)
 
 
 def _text_widths(layer: ogr.Layer, fields: Sequence[tuple[str, int]]) -> dict[str, int]:
@@ -319,7 +308,7 @@ def _geojson(_source: gdal.Dataset, layer: ogr.Layer, path: Path) -> tuple[str, 
         options.append("RFC7946=YES")
     _write(lambda: _copy(layer, "GeoJSON", path, options))
     if known_crs(layer) is None:
-        return ("The changes have no CRS: the GeoJSON holds columns and rows, not degrees.",)
+        return (ResultsTexts.no_degrees(),)
     return ()
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Optional
 
 from ..errors import ExistsError, InputError
 from ..writing import could_not_write
+from .texts import ResultsTexts
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -35,10 +36,7 @@ class RunOutputs:
     def __init__(self, request: ChangeRequest) -> None:
         self.gpkg = Path(request.output)
         if self.gpkg.suffix.lower() != ".gpkg":
-            raise InputError(
-                f'The output "{self.gpkg.name}" is not a GeoPackage.',
-                "Give a name that ends in .gpkg; other formats come from export.",
-            )
+            raise InputError(ResultsTexts.not_a_geopackage(name=self.gpkg.name))
         self.mask = Path(request.mask or self.gpkg.with_name(f"{self.gpkg.stem}_mask.tif"))
         self.score = Path(request.score or self.gpkg.with_name(f"{self.gpkg.stem}_score.tif"))
         self._sources = (request.before, request.after)
@@ -106,15 +104,12 @@ class RunOutputs:
 
     def _check(self, overwrite: bool) -> None:
         if len({self.gpkg, self.mask, self.score}) < 3:
-            raise InputError("Two outputs have the same name.", "Give them different names.")
+            raise InputError(ResultsTexts.same_name())
         for path in (self.gpkg, self.mask, self.score):
             if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
                 raise could_not_write(path, "")
             if any(Path(s).exists() and path.exists() and path.samefile(s) for s in self._sources):
-                raise InputError(
-                    f'The output "{path.name}" is one of the rasters to compare.',
-                    "Choose another name.",
-                )
+                raise InputError(ResultsTexts.replaces_input(name=path.name))
             if path.exists() and not overwrite:
                 raise ExistsError(path)
 

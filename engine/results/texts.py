@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Texts of result files and exports for the user."""
+
+from __future__ import annotations
+
+from ..messages import Message
+
+
+class ResultsTexts:
+    """Errors and warnings about the files of a run."""
+
+    no_results = Message('The results in "{path}" cannot be opened.', "Run the detection again.")
+    no_polygon = Message("The area to describe is not a polygon.", "Choose a polygon layer.")
+
+    not_a_geopackage = Message(
+        'The output "{name}" is not a GeoPackage.',
+        "Choose a name that ends in .gpkg, and export the result for other formats.",
+    )
+    same_name = Message("Two outputs have the same name.", "Give them different names.")
+    replaces_input = Message(
+        'The output "{name}" is one of the rasters to compare.', "Choose another name."
+    )
+
+    no_export_format = Message(
+        '"{name}" has no format for export.',
+        "Choose a name that ends in .shp, .geojson or .gpkg.",
+    )
+    replaces_source = Message("The export would replace its own source.", "Choose another name.")
+    cannot_open = Message('"{path}" cannot be opened.', "Choose the GeoPackage of a run.")
+    no_layer = Message('"{path}" has no layer "{layer}".', "Choose the GeoPackage of a run.")
+    too_large = Message(
+        "The changes exceed 2 GB, the limit of a shapefile.",
+        "Export a GeoPackage, or fewer changes.",
+    )
+    cut_texts = Message(
+        "Texts longer than {bytes} bytes were cut in the shapefile ({fields}). The full captions "
+        'are in "{name}".'
+    )
+    no_degrees = Message(
+        "The changes have no CRS: the GeoJSON has columns and rows as coordinates, not degrees."
+    )
