@@ -167,7 +167,7 @@ def _run_info(run: Run, parsed: ParsedPrompt) -> RunInfo:
         system=run.system.name,
         revision=run.system.revision,
         pixel_size=pixel_size,
-        told_pixel_size=None if pixel_size else request.pixel_size,
+        user_pixel_size=None if pixel_size else request.pixel_size,
         threshold=request.threshold,
         min_area=min_area_used(request.min_area, pixel_size),
     )

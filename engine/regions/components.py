@@ -13,7 +13,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Optional, Union
 
 import numpy as np
 
@@ -87,7 +87,7 @@ class Sums:
         """Return the sums with a column per companion."""
         return replace(self, table=np.column_stack([self.table, near]))
 
-    def take(self, which: np.ndarray) -> Sums:
+    def take(self, which: Union[np.ndarray, slice]) -> Sums:
         """Return the sums of some components."""
         return replace(self, table=self.table[which])
 

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Of "X replaced by Y", keeps what went and what came in the same place.
+"""For "X replaced by Y", keeps the regions where both happened.
 
 A prompt such as "trees replaced by buildings" asks for trees that were removed where
 there are buildings now, and for buildings that appeared where there were trees. The
-class on the other date is that of most pixels of a region, the same that is written to
-its ``from_class`` and ``to_class``.
+class on the other date is that of most pixels of a region, as in ``from_class`` and
+``to_class``.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from .texts import RegionsTexts
 
 @dataclass(frozen=True)
 class ExchangeRule:
-    """What the class on the other date must be, for Q queries and K classes.
+    """Which class the other date must have, for Q queries and K classes.
 
     Index 0 of each array stands for pixels without a query.
 
     Attributes:
         appeared: (Q + 1,) bool: the other date is the earlier one.
-        wanted: (Q + 1, K) bool: classes of which one must be that of most pixels.
-        bound: (Q + 1,) bool: the query has such classes; the others keep all.
+        accepted: (Q + 1, K) bool: most pixels must have one of these classes.
+        bound: (Q + 1,) bool: the query has such classes; other queries keep all regions.
         own: (Q + 1,) class that the other date cannot have, -1 for none.
     """
 
     appeared: np.ndarray
-    wanted: np.ndarray
+    accepted: np.ndarray
     bound: np.ndarray
     own: np.ndarray
 
@@ -44,20 +44,20 @@ class ExchangeRule:
         return np.where(self.appeared[value][:, None], before, after)
 
     def agrees(self, value: np.ndarray, counts: np.ndarray) -> np.ndarray:
-        """Tell which components have a class that their query wants.
+        """Return whether components have a class that their query accepts, (C,) bool.
 
         Args:
             value: (C,) number of the query from 1.
             counts: (C, K + 1) pixels of each class on the other date, and of none.
         """
         most = class_of_most(counts, self.own[value])
-        return ~self.bound[value] | ((most >= 0) & self.wanted[value, most])
+        return ~self.bound[value] | ((most >= 0) & self.accepted[value, most])
 
 
 def rule_of(
     queries: Sequence[Query], partners: Sequence[Sequence[str]], names: Sequence[str]
 ) -> Optional[ExchangeRule]:
-    """Return the rule for queries, None where none of them is bound to another class.
+    """Return the rule for queries, None if none of them depends on another class.
 
     Args:
         queries: what was looked for.
@@ -75,20 +75,20 @@ def rule_of(
         classes = _classes(query, partners[number - 1], names) if partners else ()
         rule.appeared[number] = query.direction == APPEARED
         rule.bound[number] = bool(classes)
-        rule.wanted[number, list(classes)] = True
+        rule.accepted[number, list(classes)] = True
         rule.own[number] = _index(query.object, names)
     return rule if rule.bound.any() else None
 
 
 def bind(parsed: ParsedPrompt, names: Sequence[str]) -> tuple[ParsedPrompt, tuple[str, ...]]:
-    """Keep the bonds between queries that the classes of a system can tell.
+    """Drop the partners of queries that a system has no classes for.
 
     Args:
         parsed: a prompt.
-        names: classes that are known of both dates; empty where none are.
+        names: classes of the class maps; empty if there are none.
 
     Returns:
-        The prompt, whose queries have partners only where they can be told; and warnings.
+        The prompt, and warnings.
     """
     bound: list[tuple[str, ...]] = []
     warnings: list[str] = []
@@ -105,13 +105,13 @@ def bind(parsed: ParsedPrompt, names: Sequence[str]) -> tuple[ParsedPrompt, tupl
 
 
 def _classes(query: Query, partners: Sequence[str], names: Sequence[str]) -> tuple[int, ...]:
-    """Return the classes of a query's partners; none where one of them cannot be told."""
+    """Return the classes of a query's partners; empty if the system lacks one of them."""
     found = tuple(_index(noun, names) for noun in partners)
     own = _index(query.object, names)
     return () if any(index in (-1, own) for index in found) else found
 
 
 def _index(noun: str, names: Sequence[str]) -> int:
-    """Return the class of a noun among those of a system, -1 for none."""
+    """Return the index of a noun's class among those of a system, -1 for none."""
     index = index_among(noun, names)
     return -1 if index is None else index

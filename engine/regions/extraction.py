@@ -14,7 +14,7 @@ import contextlib
 import math
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Callable, Optional
+from typing import Any, Callable, Optional
 
 import numpy as np
 from osgeo import gdal
@@ -47,8 +47,8 @@ class ClassMaps:
     """The class of the ground on both dates: rasters of uint8, an index into ``names``.
 
     Attributes:
-        before: path of that of the earlier date.
-        after: path of that of the later date.
+        before: path of the earlier date's raster.
+        after: path of the later date's raster.
         names: classes of the system.
     """
 
@@ -62,16 +62,15 @@ class MaskSummary:
     """What :func:`build_mask` found.
 
     Attributes:
-        valid_px: pixels analysed.
+        valid_px: number of pixels analysed.
         area_analysed_m2: their area on the ground; None without georeference.
-        changed_px: pixels of the mask that changed.
-        regions: components that stayed.
-        dropped: components smaller than the minimum area.
-        narrowest: parts of regions narrower than this many pixels were left out, since there
-            was too much noise; 1 where nothing was.
-        least_px: pixels to which the minimum area was raised, since there were too many regions;
-            0 where it was not.
-        short: lines (roads, paths, railways) that were left out as too short.
+        changed_px: number of changed pixels in the mask.
+        regions: number of regions kept.
+        dropped: number of regions that are too small or too short.
+        narrowest: parts of regions narrower than this many pixels were dropped as noise; 1 if
+            none were.
+        least_px: pixels to which too many regions raised the minimum area; 0 if they did not.
+        short: number of regions that are large enough, but too short for their class.
     """
 
     valid_px: int
@@ -103,7 +102,7 @@ def build_mask(
     A pixel gets the direction of its highest-scoring query where that score reaches the
     threshold. Pixels of the same query that touch, at corners too, are one region. Of queries
     with partners ("X replaced by Y") only regions stay whose class on the other date is one of
-    them; elsewhere their scores become 0, so that mask and scores agree.
+    them; the scores of the others become 0, so that mask and scores agree.
 
     Args:
         score_path: uint8 raster on ``grid``, one band per query (output contract).
@@ -117,7 +116,7 @@ def build_mask(
             length (roads, paths, railways) lose shorter regions too.
         partners: of each query, see :class:`~changescribe.engine.request.Hints`.
         classes: of both dates, on ``grid``; needed for queries with partners.
-        fitting: gets the scores that agree with the mask; as ``writer``, but one band a query.
+        fitting: gets the scores that agree with the mask; as ``writer``, with one band per query.
         progress: see :data:`FractionCallback`.
 
     Raises:
@@ -186,7 +185,7 @@ def extract(
     crs: Optional[str] = None,
     progress: Optional[FractionCallback] = None,
 ) -> Generator[RegionShape, None, None]:
-    """Yield the regions of a mask, each as soon as the strips below cannot add to it.
+    """Yield the regions of a mask, each as soon as it is complete.
 
     Args:
         components: as :func:`build_mask` leaves them; open until the last region is taken.
@@ -243,7 +242,7 @@ class _Band:
     """One band of a raster on a known grid, read by strips."""
 
     def __init__(self, path: str, grid: Grid, bands: int = 1) -> None:
-        dataset, problem = gdal_call(lambda: gdal.Open(path))
+        dataset, problem = gdal_call(gdal.Open, path)
         if dataset is None:
             raise InputError(RegionsTexts.cannot_open(path=path), details=problem)
         if (dataset.RasterXSize, dataset.RasterYSize) != (grid.width, grid.height):
@@ -251,18 +250,17 @@ class _Band:
         if dataset.RasterCount < bands:
             raise InputError(RegionsTexts.too_few_bands(path=path))
         self._path = path
-        self._dataset: Optional[gdal.Dataset] = dataset
+        self._width = grid.width
+        self._dataset: Any = dataset
 
     def close(self) -> None:
-        """Close the file, also where something else still refers to this band."""
+        """Close the file, even if something else still refers to this band."""
         self._dataset = None
 
     def read(self, y: int, height: int, band: int = 1) -> np.ndarray:
         """Return (height, W) uint8."""
-        width = self._dataset.RasterXSize
-        array, problem = gdal_call(
-            lambda: self._dataset.GetRasterBand(band).ReadAsArray(0, y, width, height)
-        )
+        source = self._dataset.GetRasterBand(band)
+        array, problem = gdal_call(source.ReadAsArray, 0, y, self._width, height)
         if array is None or problem:
             raise InputError(RegionsTexts.damaged(path=self._path), details=problem)
         return array
@@ -274,7 +272,7 @@ class _Scores:
     def __init__(self, path: str, grid: Grid, queries: Sequence[Query], threshold: float) -> None:
         self._bands = len(queries)
         self._raster = _Band(path, grid, self._bands)
-        # A score of exactly the threshold counts, whatever rounding does to the product.
+        # A score of exactly the threshold counts, however the product is rounded.
         self._lowest = max(1, math.ceil(threshold * SCORE_SCALE - 1e-6))
         self.best = np.zeros((0, 0), dtype=np.uint8)
 
@@ -283,7 +281,7 @@ class _Scores:
         self._raster.close()
 
     def read(self, y: int, height: int) -> tuple[np.ndarray, np.ndarray]:
-        """Read a strip; the scores themselves are then in :attr:`best`.
+        """Read a strip; its scores are then in :attr:`best`.
 
         Returns:
             (height, W) uint8: number of the query from 1, 0 for none; and bool: analysed.
@@ -304,7 +302,7 @@ class _Scores:
         return values, valid
 
     def without(self, pixels: np.ndarray, y: int, height: int) -> np.ndarray:
-        """Return (queries, height, W) uint8: the scores of a strip, 0 at some of its pixels."""
+        """Return the (Q, height, W) scores of a strip, set to 0 at these pixels."""
         bands = range(1, self._bands + 1)
         scores = np.stack([self._raster.read(y, height, band) for band in bands])
         scores.reshape(self._bands, -1)[:, pixels] = 0

@@ -23,7 +23,7 @@ from .outline import Polygon, perimeter, simplify, to_wkb, trace
 
 #: A region is line-like from this ratio of length to width.
 _MIN_ELONGATION = 3.0
-#: The class that a region replaced is said only where it has this share of its pixels.
+#: A region's class on the other date is given only if it has this share of the pixels.
 _MIN_SHARE = 1 / 3
 
 
@@ -33,8 +33,8 @@ class RegionShape:
 
     Attributes:
         query: index of the query that it answers.
-        wkb: MultiPolygon, little-endian WKB, in the CRS asked for.
-        region: its facts, ``change_id`` 0 and without caption until all regions are known.
+        wkb: MultiPolygon, little-endian WKB, in the CRS of the layer.
+        region: its facts; ``change_id`` is 0 and there is no caption until all regions are known.
     """
 
     query: int
@@ -51,7 +51,7 @@ class RegionDescriber:
         class_names: of the class counts.
         tolerance: of the simplification, in pixels.
         crs: CRS of the polygons; None is that of the grid.
-        companions: what regions may lie along, as the columns of :attr:`Sums.near`.
+        companions: what regions may lie along, in the order of :attr:`Sums.near`.
 
     Raises:
         InputError: ``crs`` is not a CRS, or the grid has none to transform from.
@@ -120,7 +120,7 @@ class RegionDescriber:
         if self._transform is None:
             return geometry
         moved = geometry.Clone()
-        status, _ = gdal_call(lambda: moved.Transform(self._transform))
+        status, _ = gdal_call(moved.Transform, self._transform)
         if status == 0 and moved.IsValid():
             return moved
         return _polygons_only(moved.MakeValid() if status == 0 else None) or moved
@@ -157,7 +157,7 @@ class RegionDescriber:
         return names[0] if names else ""
 
     def _change_of_class(self, query: int, sums: Sums) -> tuple[Optional[str], Optional[str]]:
-        """Class on both dates; what appeared cannot be what was there, nor the reverse."""
+        """Class on both dates; an object that appeared was not there before, and vice versa."""
         own = self._own_class(query)
         direction = self._queries[query].direction
         before, after = sums.before, sums.after
@@ -167,11 +167,12 @@ class RegionDescriber:
         return from_class, to_class
 
     def _own_class(self, query: int) -> Optional[str]:
-        """Return the class of a query's object, under the system's name where it has one."""
+        """Return the class of a query's object, by the system's name if it has one."""
         index = index_among(self._queries[query].object, self._names)
         if index is not None:
             return self._names[index]
-        return None if self._classes[query] is None else self._classes[query].name
+        land_cover = self._classes[query]
+        return None if land_cover is None else land_cover.name
 
     def _majority(self, counts: np.ndarray, excluded: Optional[str]) -> Optional[str]:
         own = self._names.index(excluded) if excluded in self._names else -1
@@ -180,15 +181,15 @@ class RegionDescriber:
 
 
 def class_of_most(counts: np.ndarray, excluded: np.ndarray) -> np.ndarray:
-    """Return the class of most pixels of components.
+    """Return the class that most pixels of each component have.
 
     Args:
         counts: (C, K + 1) pixels of each of K classes, and of none.
         excluded: (C,) class that a component cannot have, -1 for none.
 
     Returns:
-        (C,) index of the class, -1 where it is not known well enough: of less than a third of
-        the pixels, or of fewer than have no known class.
+        (C,) index of the class; -1 if less than a third of the pixels have it, or fewer than
+        have no known class.
     """
     rows = np.arange(len(counts))
     if counts.shape[1] == 1:
@@ -212,7 +213,7 @@ def _transformation(grid: Grid, crs: Optional[str]) -> Optional[osr.CoordinateTr
 
 
 def _polygons_only(geometry: Optional[ogr.Geometry]) -> Optional[ogr.Geometry]:
-    """Return the polygons of what MakeValid made, as a MultiPolygon; None for none."""
+    """Return the polygons of a geometry as a MultiPolygon; None if there are none."""
     if geometry is None:
         return None
     found = ogr.Geometry(ogr.wkbMultiPolygon)

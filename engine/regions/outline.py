@@ -25,7 +25,7 @@ from ..raster.support import gdal_call
 #: A polygon: its exterior, then its holes; each (N, 2), not closed.
 Polygon = list[np.ndarray]
 
-#: An outline with more corners is not simplified: it would take minutes.
+#: An outline with more corners is not simplified, which would take minutes.
 _MAX_CORNERS = 500_000
 
 
@@ -57,7 +57,7 @@ def trace(runs: Runs, label: np.ndarray, count: int) -> list[list[Polygon]]:
 
 
 def _rings(runs: Runs, part: np.ndarray) -> Iterator[tuple[int, np.ndarray, bool]]:
-    """Yield (part, ring, is a hole) for all rings, in corners only, none touching itself."""
+    """Yield (part, ring of corners, is a hole) for all rings; none touches itself."""
     x, y_out, following = _links(runs, part)
     turns = x != x[following]
     # Skip vertical stretches: after k rounds a pointer has jumped over 2^k straight edges.
@@ -172,20 +172,20 @@ def _untangle(ring: np.ndarray) -> list[np.ndarray]:
 
 
 def simplify(polygons: list[Polygon], tolerance: float) -> list[Polygon]:
-    """Smooth the steps of an outline and leave out what is nearly straight.
+    """Smooth the steps of an outline and drop vertices on nearly straight edges.
 
-    Steps of one pixel are replaced by their middles, so that a slanting edge becomes
-    straight, then vertices are left out as long as no corner of the outline is farther
-    than the tolerance from the edge over it. What would not be valid is done again more
-    carefully. Regions of other queries beside this one are simplified on their own.
+    Steps of one pixel are replaced by their midpoints, so that a slanting edge becomes
+    straight. Then vertices are dropped as long as no corner of the outline is farther than
+    the tolerance from the simplified edge. If the result is not valid, a more careful method
+    follows. Neighbouring regions are simplified independently.
 
     Args:
         polygons: of one component, as :func:`trace` returns them.
         tolerance: in pixels; 0 returns ``polygons``.
 
     Returns:
-        Valid polygons; the outline itself where nothing simpler is valid, or where it has
-        more than half a million corners, which only noise has.
+        Valid polygons; the outline itself if nothing simpler is valid, or if it has more than
+        half a million corners, as only noise does.
     """
     corners = sum(len(ring) for polygon in polygons for ring in polygon)
     if tolerance <= 0 or corners > _MAX_CORNERS:
@@ -198,16 +198,16 @@ def simplify(polygons: list[Polygon], tolerance: float) -> list[Polygon]:
         geometry = ogr.CreateGeometryFromWkb(to_wkb(rings))
         if geometry is not None and geometry.IsValid():
             return rings
-    # The outline moves by no more than the tolerance here too, and GEOS keeps its topology.
+    # GEOS keeps the topology, and moves the outline by no more than the tolerance as well.
     outline = ogr.CreateGeometryFromWkb(to_wkb(polygons))
-    simple, _ = gdal_call(lambda: outline.SimplifyPreserveTopology(tolerance))
+    simple, _ = gdal_call(outline.SimplifyPreserveTopology, tolerance)
     if simple is None or simple.IsEmpty() or not simple.IsValid():
         return polygons
     return from_wkb(bytes(simple.ExportToWkb(ogr.wkbNDR)))
 
 
 class _Path:
-    """An outline ring with the points that may stay: corners, and middles of steps."""
+    """An outline ring and the points that simplification may keep: corners, step midpoints."""
 
     def __init__(self, ring: np.ndarray, *, smooth: bool) -> None:
         step = _next(ring) - ring
@@ -223,7 +223,7 @@ class _Path:
         kept = np.zeros(2 * len(ring), dtype=bool)
         kept[0::2], kept[1::2] = corner, is_step
         points, kept = points[real], kept[real]
-        # Start at a corner of the hull, which stays whatever is left out.
+        # Start at a corner of the convex hull, which always stays.
         candidates = np.flatnonzero(kept)
         begin = candidates[np.argmin(points[candidates].sum(axis=1))]
         self.points = _roll(points, begin)
@@ -232,13 +232,13 @@ class _Path:
         self._may_stay = np.append(kept, True)
 
     def reduced(self, tolerance: float) -> np.ndarray:
-        """Leave points out as Douglas and Peucker do, but measure the outline itself.
+        """Simplify as Douglas and Peucker do, but measure the distance of the original corners.
 
         Args:
-            tolerance: largest distance of a corner of the outline from the edge over it.
+            tolerance: largest distance of a corner from the simplified edge.
 
         Returns:
-            (N, 2), at least three points.
+            (N, 2) points, at least three.
         """
         last = len(self.points)
         points = np.concatenate([self.points, self.points[:1]])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Decides which components of a mask stay: those large and long enough that fit the prompt."""
+"""Decides which components stay in a mask: large enough, long enough, and as the prompt says."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from ..request import Query
 from .components import Components, Strip
 from .exchange import ExchangeRule
 
-#: A region is never smaller than either of these by default.
+#: By default a region is no smaller than either of these.
 _MIN_AREA_M2 = 20.0
 _MIN_AREA_PX = 4
 #: A strip (16 million pixels) with more runs is noise, whose outlines would take gigabytes: the
-#: shortest are left out. A dense town, or the ragged edge of a forest, has a tenth of that.
+#: shortest runs are dropped. A dense town, or the ragged edge of a forest, has a tenth of that.
 _MAX_RUNS = 1 << 20
-#: With more regions a strip the minimum area is raised: their outlines would take minutes.
+#: With more regions per strip the minimum area is raised: their outlines would take minutes.
 _MAX_REGIONS = 50_000
 #: Regions are counted by size up to this many pixels.
 _COUNTED_PX = 1 << 16
 
 
 def min_area_used(min_area: Optional[float], pixel_size: Optional[float]) -> Optional[float]:
-    """Return the area in m2 below which a region is left out.
+    """Return the area in m2 below which regions are dropped.
 
     Args:
         min_area: in m2; None for the default.
-        pixel_size: in metres; None without georeference, where only pixels count.
+        pixel_size: in metres; None without georeference, where only pixels are counted.
     """
     if pixel_size is None:
         return None
@@ -44,12 +44,12 @@ def min_area_used(min_area: Optional[float], pixel_size: Optional[float]) -> Opt
 class MinLength:
     """The lengths below which regions of some classes are dropped.
 
-    A region counts as long as the diagonal of its bounding box; a winding one is longer.
+    The length of a region is taken as the diagonal of its bounding box.
 
     Args:
         grid: of the mask.
         queries: one per value of a strip, from 1.
-        min_area: in m2, as asked for; an explicit 0 keeps the shortest pieces too.
+        min_area: in m2, as given by the user; 0 keeps short regions too.
     """
 
     def __init__(self, grid: Grid, queries: Sequence[Query], min_area: Optional[float]) -> None:
@@ -57,7 +57,7 @@ class MinLength:
         self._sides = None if min_area == 0 else grid.ground_sides
 
     def reached(self, value: np.ndarray, box: np.ndarray) -> np.ndarray:
-        """Tell which components are long enough.
+        """Return whether components are long enough, (C,) bool.
 
         Args:
             value: (C,) number of the query from 1.
@@ -109,22 +109,19 @@ class Sieve:
         areas: of the pixels.
         min_area: in m2; None for the default.
         rule: of an exchange; None keeps every class.
-        min_length: of lines; None keeps every length.
+        min_length: of the queries.
 
     Attributes:
-        short: regions that are large enough, but were left out since they are short lines.
-        narrowest: pixels along a row below which parts of regions were left out as noise; 1
-            where nothing was.
-        least_px: pixels to which the minimum area was raised, since there were too many regions;
-            0 where it was not.
+        valid_px, valid_area: pixels analysed, and their area in m2.
+        kept, dropped, short, narrowest, least_px: see :class:`MaskSummary`.
     """
 
     def __init__(
         self,
         areas: PixelAreas,
         min_area: Optional[float],
-        rule: Optional[ExchangeRule] = None,
-        min_length: Optional[MinLength] = None,
+        rule: Optional[ExchangeRule],
+        min_length: MinLength,
     ) -> None:
         self._areas = areas
         self._rule = rule
@@ -210,8 +207,6 @@ class Sieve:
         return large & (of.facts[:, 1] >= self._min_m2) if self._areas.known else large
 
     def _has_length(self, of: _Facts) -> np.ndarray:
-        if self._min_length is None:
-            return np.ones(len(of.value), dtype=bool)
         return self._min_length.reached(of.value, of.box)
 
     def _count_kept(self, of: _Facts) -> None:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The GeoPackage of a run: layer ``changes``, table ``runs`` (output contract).
 
-Regions come in the order in which a raster is read. They are kept on disk until all
-are known, then written by falling area, with their numbers and captions.
+Regions arrive in the order of the raster. They are kept on disk until all are known, then
+written with their numbers and captions, the largest first.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import sqlite3
 import tempfile
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Optional, Union
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 from osgeo import ogr, osr
 
@@ -90,12 +90,12 @@ _BATCH = 1000
 
 @dataclass(frozen=True)
 class RunInfo:
-    """What is known of a run before its regions are.
+    """A run, as far as it is known before its regions.
 
     Attributes:
         run_id: unique text.
         prompt: as typed.
-        parsed: what is looked for, with "anything" resolved.
+        parsed: its queries, with "anything" resolved.
         before: full path of the earlier raster.
         after: full path of the later raster.
         date_before: ISO date or None.
@@ -103,7 +103,7 @@ class RunInfo:
         system: name of the system.
         revision: of its weights.
         pixel_size: of the mask in metres; None without georeference.
-        told_pixel_size: what the user told in its place, in metres.
+        user_pixel_size: pixel size in metres given by the user where the raster has none.
         created: ISO time; "" is now.
         threshold: of the mask.
         min_area: of the mask in m2; None without georeference.
@@ -119,7 +119,7 @@ class RunInfo:
     system: str
     revision: str
     pixel_size: Optional[float] = None
-    told_pixel_size: Optional[float] = None
+    user_pixel_size: Optional[float] = None
     created: str = ""
     threshold: float = 0.5
     min_area: Optional[float] = None
@@ -130,7 +130,7 @@ class WrittenChanges:
     """What :meth:`ChangesWriter.finish` wrote.
 
     Attributes:
-        regions: the largest ones, at most :data:`MAX_REGIONS_IN_RESULT`, largest first.
+        regions: the largest ones, largest first, at most :data:`MAX_REGIONS_IN_RESULT`.
         count: number of all regions.
         counts: number and area of the regions of each query, including queries without any.
         caption: of the scene.
@@ -153,12 +153,12 @@ def areas_by_key(counts: Iterable[QueryCount]) -> dict[str, float]:
 
 
 def layer_crs(grid_crs: str, requested: Optional[str]) -> str:
-    """Return the CRS of the layer as WKT: the one requested, else that of the grid.
+    """Return the CRS of the layer as WKT: the requested one, else that of the grid.
 
-    A raster without georeference has none, whatever is requested.
+    The layer of a raster without georeference has none, whatever is requested.
 
     Raises:
-        InputError: the text requested is not a CRS.
+        InputError: ``requested`` is not a CRS.
     """
     if requested is None or not grid_crs:
         return grid_crs
@@ -166,30 +166,28 @@ def layer_crs(grid_crs: str, requested: Optional[str]) -> str:
 
 
 def undefined_crs() -> osr.SpatialReference:
-    """Return what GeoPackage calls undefined Cartesian: without it, degrees are assumed."""
+    """Return GeoPackage's undefined Cartesian CRS; a layer without it is taken to be in degrees."""
     return osr.SpatialReference('LOCAL_CS["Undefined Cartesian SRS",UNIT["Meter",1]]')
 
 
 def known_crs(layer: ogr.Layer) -> Optional[osr.SpatialReference]:
-    """Return the CRS of a layer of a GeoPackage; None where that is undefined."""
+    """Return the CRS of a layer of a GeoPackage; None if it is undefined."""
     crs = layer.GetSpatialRef()
     return None if crs is None or (crs.GetName() or "").startswith("Undefined ") else crs
 
 
 class ChangesWriter:
-    """Writes the GeoPackage of one run; a context manager.
-
-    Leaving it without :meth:`finish` leaves nothing behind.
+    """Writes the GeoPackage of one run; a context manager that leaves nothing unless finished.
 
     Args:
         path: of the GeoPackage.
         crs_wkt: CRS of the polygons; "" for none.
         info: of the run.
         overwrite: replace an existing file.
-        shown_as: file named in messages, where ``path`` is only on the way to it.
+        shown_as: final name of the file, for messages, if ``path`` is temporary.
 
     Raises:
-        InputError: the file exists already, or the folder is missing or cannot be written to.
+        InputError: the file exists already, or the folder is missing or not writable.
         OutputError: the disk is full.
     """
 
@@ -234,7 +232,7 @@ class ChangesWriter:
         self.abort()
 
     def add(self, shape: RegionShape) -> None:
-        """Take a region; its number and caption come with :meth:`finish`.
+        """Add a region; :meth:`finish` gives it a number and a caption.
 
         Raises:
             OutputError: the disk is full.
@@ -254,14 +252,14 @@ class ChangesWriter:
         warnings: tuple[str, ...] = (),
         partial: bool = False,
     ) -> WrittenChanges:
-        """Write the file and give it its name.
+        """Write the file and move it to its name.
 
         Args:
-            device: what the run ran on.
-            seconds: that it took.
+            device: device of the run.
+            seconds: duration of the run.
             area_analysed_m2: None without georeference.
             warnings: sentences for the user.
-            partial: the run was cancelled; what was finished is written.
+            partial: the run was cancelled before all tiles were done.
 
         Raises:
             OutputError: the disk is full, or the file is in use.
@@ -292,7 +290,7 @@ class ChangesWriter:
         return WrittenChanges(tuple(regions), total, counts, caption)
 
     def abort(self) -> None:
-        """Remove what was written. Does nothing after :meth:`finish` but tidy up."""
+        """Remove the temporary files."""
         with contextlib.suppress(sqlite3.Error):
             self._stage.close()
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -320,9 +318,9 @@ class ChangesWriter:
             "threshold",
             "min_area",
             "pixel_size",
-            "told_pixel_size",
         )
         row: dict[str, object] = {name: getattr(info, name) for name in names}
+        row["told_pixel_size"] = info.user_pixel_size
         row["parse"] = json.dumps(parse, ensure_ascii=False)
         row["competing"] = ", ".join(info.parsed.hints.competing or ()) or None
         return row
@@ -348,7 +346,7 @@ class ChangesWriter:
     def _write(self, run: dict[str, object]) -> list[Region]:
         part = os.path.join(self._folder, "changes.gpkg")
         with thread_options(OGR_SQLITE_SYNCHRONOUS="OFF"):
-            regions, problem = gdal_call(lambda: self._fill(part, run))
+            regions, problem = gdal_call(self._fill, part, run)
         if problem or regions is None:
             raise self._failed(problem)
         try:
@@ -359,7 +357,7 @@ class ChangesWriter:
         return regions
 
     def _fill(self, path: str, run: dict[str, object]) -> Optional[list[Region]]:
-        """Write both tables; called with GDAL's errors collected by the caller."""
+        """Write both tables; None if that fails, and GDAL reports why."""
         source = ogr.GetDriverByName("GPKG").CreateDataSource(path)
         if source is None:
             return None
@@ -392,7 +390,7 @@ class ChangesWriter:
         _set(row, run)
         return kept if table.CreateFeature(row) == 0 else None
 
-    def _numbered(self, facts: dict[str, object], number: int) -> Region:
+    def _numbered(self, facts: dict[str, Any], number: int) -> Region:
         facts["bounds"] = tuple(facts["bounds"])
         region = Region(**{**facts, "change_id": number})
         return replace(region, caption=region_caption(region, self._info.pixel_size))
@@ -444,7 +442,7 @@ class ChangesWriter:
 
 
 def _set(feature: ogr.Feature, row: dict[str, object]) -> None:
-    """Fill a feature; None becomes NULL."""
+    """Set the fields of a feature; None becomes NULL."""
     for name, value in row.items():
         if value is None:
             feature.SetFieldNull(name)

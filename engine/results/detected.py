@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a finished detection found, asked of areas: facts for the guard, factual captions."""
+"""The results of a finished detection by area: facts for the caption guard, factual captions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from ..wording.reading import Event
 
-#: A region counts in an area that has this share of it, or as many of its pixels.
+#: A region counts in an area that contains this share of it, or this many of its pixels.
 _MIN_SHARE, _MIN_PIXELS = 0.5, 400
 
 
@@ -33,8 +33,8 @@ class DetectedRegion:
 
     Attributes:
         change_id: its number.
-        event: class (or the prompt's noun where it is none) and direction.
-        caption: the factual one.
+        event: class and direction; the prompt's noun if it names no class.
+        caption: its factual caption.
         area: its polygons.
     """
 
@@ -45,22 +45,22 @@ class DetectedRegion:
 
 
 class Detected:
-    """The results of a detection. To be used in one thread.
+    """The results of a detection; not thread-safe.
 
     Args:
         gpkg: GeoPackage of the run.
 
     Raises:
-        InputError: it cannot be opened, or is not of a run.
+        InputError: it cannot be opened, or holds no run.
     """
 
     def __init__(self, gpkg: str) -> None:
-        file, problem = gdal_call(lambda: ogr.Open(gpkg))
-        # A copy in memory: QGIS may write into the file while this is being asked.
+        file, problem = gdal_call(ogr.Open, gpkg)
+        # A copy in memory, since QGIS may write into the file in the meantime.
         memory = ogr.GetDriverByName("Memory")
         self._source = None
         if file is not None:
-            self._source, problem = gdal_call(lambda: memory.CopyDataSource(file, "detected"))
+            self._source, problem = gdal_call(memory.CopyDataSource, file, "detected")
         layer = None if self._source is None else self._source.GetLayerByName(CHANGES)
         runs = None if self._source is None else self._source.GetLayerByName(RUNS)
         run = None if runs is None else runs.GetNextFeature()
@@ -77,20 +77,20 @@ class Detected:
 
     @property
     def extent(self) -> tuple[float, float, float, float]:
-        """Of all regions: xmin, ymin, xmax, ymax."""
+        """Extent of all regions: xmin, ymin, xmax, ymax."""
         xmin, xmax, ymin, ymax = self._layer.GetExtent()
         return xmin, ymin, xmax, ymax
 
     @property
     def nothing_found(self) -> str:
-        """The caption of a place where nothing was found."""
+        """Caption of a place without regions."""
         return scene_caption(self._parsed, [], pixel_size=self._pixel_size)
 
     def regions(self, most: int) -> Iterator[DetectedRegion]:
         """Yield the regions, the largest first.
 
         Args:
-            most: as many at most.
+            most: maximum number.
         """
         self._layer.SetSpatialFilter(None)
         self._layer.ResetReading()
@@ -110,9 +110,9 @@ class Detected:
         """Return what was found in a place.
 
         Args:
-            place: polygons, with their CRS; without one in that of the layer.
+            place: polygons; without a CRS in that of the layer.
             own: see :class:`Facts`.
-            within: only what lies in these polygons too.
+            within: only the part of the place in these polygons.
         """
         found: dict[Event, Found] = {}
         for feature, share in self._inside(place, within):
@@ -124,14 +124,13 @@ class Detected:
                 before.count + int(counts), None if feature["area_m2"] is None else area
             )
             for name, way in ((feature["from_class"], REMOVED), (feature["to_class"], APPEARED)):
-                # What it replaced, or gave way to, is known to have changed as well.
+                # What it replaced, or what replaced it, changed as well.
                 if name:
                     found.setdefault((name, way), Found(0, 0.0))
-        asked = {_named(query.object) for query in self._parsed.queries}
-        return Facts(found, own, frozenset(asked))
+        return Facts(found, own, frozenset(_named(query.object) for query in self._parsed.queries))
 
     def describe(self, place: Area) -> str:
-        """Return the factual caption of a place; "" where nothing was found in it."""
+        """Return the factual caption of a place; "" if nothing was found in it."""
         tallies: dict[Query, Tally] = {}
         for feature, share in self._inside(place):
             if share < _MIN_SHARE and share * feature["area_px"] < _MIN_PIXELS:
@@ -144,7 +143,7 @@ class Detected:
             tallies[query] = Tally(query, tally.count + 1, area)
         if not tallies:
             return ""
-        # Of what is absent from one tile nothing is said: the scene's caption does.
+        # Only the scene's caption mentions what is absent: "anything" leaves that out here.
         parsed = ParsedPrompt(self._parsed.text, tuple(tallies), anything=True)
         ordered = sorted(tallies.values(), key=lambda tally: -(tally.area_m2 or tally.count))
         return scene_caption(parsed, ordered, pixel_size=self._pixel_size)
@@ -152,10 +151,10 @@ class Detected:
     def _inside(
         self, place: Area, within: Optional[Area] = None
     ) -> Iterator[tuple[ogr.Feature, float]]:
-        """Yield the regions that a place touches, with the share of each that lies in it."""
+        """Yield the regions that overlap a place, with the share of each that lies in it."""
         geometry = self._placed(place)
         if within is not None:
-            both, _ = gdal_call(lambda: geometry.Intersection(self._placed(within)))
+            both, _ = gdal_call(geometry.Intersection, self._placed(within))
             if both is None or both.IsEmpty():
                 return
             geometry = both
@@ -164,8 +163,8 @@ class Detected:
         for feature in self._layer:
             region = feature.GetGeometryRef()
             whole = region.Area()
-            part, _ = gdal_call(lambda region=region: region.Intersection(geometry))
-            # Regions that only touch the place have a line or a point in common with it.
+            part, _ = gdal_call(region.Intersection, geometry)
+            # A region that only touches the place shares a line or a point with it.
             surface = part is not None and part.GetDimension() > 1
             share = part.Area() / whole if surface and whole > 0 else 0.0
             if share > 0:
@@ -173,18 +172,18 @@ class Detected:
         self._layer.SetSpatialFilter(None)
 
     def _placed(self, place: Area) -> ogr.Geometry:
-        geometry, _ = gdal_call(lambda: ogr.CreateGeometryFromWkt(place.wkt))
+        geometry, _ = gdal_call(ogr.CreateGeometryFromWkt, place.wkt)
         if geometry is None:
             raise InputError(ResultsTexts.no_polygon())
         if place.crs and self._crs is not None:
             source = spatial_reference(place.crs)
             if not source.IsSame(self._crs):
-                gdal_call(lambda: geometry.TransformTo(self._crs))
+                gdal_call(geometry.TransformTo, self._crs)
         return geometry
 
 
 def together(facts: Sequence[Facts]) -> Facts:
-    """Join what several detections found in the same place: the first has the say on regions."""
+    """Merge the facts of several detections of one place; the first takes precedence."""
     found = {}
     for known in reversed(facts):
         found.update({event: row for event, row in known.found.items() if row.count})

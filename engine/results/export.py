@@ -18,8 +18,8 @@ from ..writing import could_not_write
 from .changes_layer import CHANGES, RUNS, known_crs, undefined_crs
 from .texts import ResultsTexts
 
-#: Names of at most ten characters, which is what a shapefile has room for. A test checks
-#: that they are unique and that every field of ``changes`` is here.
+#: Names of at most ten characters, the limit of a shapefile. A test checks that they are unique
+#: and that every field of ``changes`` has one.
 SHAPEFILE_NAMES: dict[str, str] = {
     "change_id": "change_id",
     "prompt": "prompt",
@@ -43,13 +43,13 @@ SHAPEFILE_NAMES: dict[str, str] = {
 }
 #: Bytes of text in a field of a shapefile.
 TEXT_BYTES = 254
-#: Either part of a shapefile (.shp, .dbf) can hold this many bytes.
+#: Maximum size in bytes of each part of a shapefile (.shp, .dbf).
 _SHAPEFILE_BYTES = 2**31 - 1
 _WIDTHS = {"score": (8, 4), "area_m2": (20, 1), "change_id": (12, 0), "area_px": (15, 0)}
-#: Digits after the point in formats that are read by people; a GeoPackage keeps all.
+#: Decimal places in formats that people read; a GeoPackage keeps all.
 _DIGITS = {"area_m2": 1}
 _DRIVERS = {".shp": "ESRI Shapefile", ".geojson": "GeoJSON", ".json": "GeoJSON", ".gpkg": "GPKG"}
-#: All that belongs to a shapefile: its indices and metadata would be wrong for another.
+#: All files of a shapefile: its indices and metadata would not fit a new one.
 _SHAPEFILE_PARTS = (
     ".shp",
     ".shx",
@@ -82,22 +82,22 @@ def export(
     Args:
         gpkg: as :mod:`changescribe.engine.results.changes_layer` writes it.
         out: ``.shp``, ``.geojson`` or ``.gpkg``. A shapefile gets a ``.cpg`` (UTF-8) and,
-            where a text was cut to 254 bytes, ``<name>_captions.csv`` with all captions whole.
-            GeoJSON is in WGS 84 (RFC 7946) where the changes have a CRS.
-        overwrite: replace an existing file; of a shapefile all parts, and the captions.
-        min_score: leave out what scores less.
-        statuses: keep only these; empty keeps all.
+            if a text was cut to 254 bytes, ``<name>_captions.csv`` with the full captions.
+            GeoJSON is in WGS 84 (RFC 7946) if the changes have a CRS.
+        overwrite: replace an existing file, including all parts of a shapefile.
+        min_score: drop changes with a lower score.
+        statuses: keep only changes with one of these; empty keeps all.
 
     Returns:
         Warnings for the user.
 
     Raises:
-        InputError: the GeoPackage or the output is not usable as given: a part of it exists,
-            or its folder is missing or cannot be written to.
+        InputError: the GeoPackage cannot be read, the output exists, or its folder is missing or
+            not writable.
         OutputError: the result could not be written; nothing is left behind.
     """
     target = Path(out).absolute()
-    # OGR writes its own parts in lower case, whatever the name says.
+    # OGR gives its own parts lower-case endings.
     target = target.with_suffix(target.suffix.lower()) if target.suffix else target
     driver = _DRIVERS.get(target.suffix)
     if driver is None:
@@ -127,10 +127,10 @@ def export(
 
 
 def _open(path: str) -> gdal.Dataset:
-    source, problem = gdal_call(lambda: gdal.OpenEx(path, gdal.OF_VECTOR | gdal.OF_READONLY))
+    source, problem = gdal_call(gdal.OpenEx, path, gdal.OF_VECTOR | gdal.OF_READONLY)
     if source is None:
         raise InputError(ResultsTexts.cannot_open(path=path), details=problem)
-    layer, _ = gdal_call(lambda: source.GetLayerByName(CHANGES))
+    layer, _ = gdal_call(source.GetLayerByName, CHANGES)
     if layer is None:
         raise InputError(ResultsTexts.no_layer(path=path, layer=CHANGES))
     return source
@@ -147,18 +147,18 @@ def _filter(min_score: Optional[float], statuses: Sequence[str]) -> Optional[str
 
 
 def _parts(target: Path) -> list[Path]:
-    """All files that an export to ``target`` replaces."""
+    """Return all files that an export to ``target`` replaces."""
     if target.suffix.lower() != ".shp":
         return [target]
     return [target, *(Path(f"{target.with_suffix('')}{ending}") for ending in _SHAPEFILE_PARTS)]
 
 
 def _publish(folder: Path, target: Path) -> None:
-    """Move all parts to their place; parts of what was there before go first."""
+    """Remove the parts of an old shapefile, and move all new parts to their place."""
     if target.suffix.lower() == ".shp":
         for part in _parts(target):
             part.unlink(missing_ok=True)
-    # The part that is opened comes last, so that it never stands there alone.
+    # The file that programs open comes last, so that it is never there without its parts.
     for part in sorted(folder.iterdir(), key=lambda path: path.name == target.name):
         part.replace(target.parent / part.name)
 
@@ -167,7 +167,7 @@ def _write(fill: Callable[[], bool]) -> None:
     """Run GDAL calls that write a file.
 
     Raises:
-        OSError: GDAL reports an error; :func:`export` says which file was to be written.
+        OSError: GDAL reports an error; :func:`export` adds the name of the file.
     """
     with thread_options(GDAL_PAM_ENABLED="NO"):
         done, problem = gdal_call(fill)
@@ -176,17 +176,17 @@ def _write(fill: Callable[[], bool]) -> None:
 
 
 def _fields(layer: ogr.Layer) -> list[tuple[str, int]]:
-    """Fields of the contract, then those that the user has added."""
+    """Return name and type of the fields, including those that the user added."""
     definition = layer.GetLayerDefn()
     fields = [definition.GetFieldDefn(i) for i in range(definition.GetFieldCount())]
     return [(field.GetName(), field.GetType()) for field in fields]
 
 
 def shapefile_names(names: Sequence[str]) -> dict[str, str]:
-    """Give every field a name of at most ten characters, none twice.
+    """Return a unique name of at most ten characters for each field.
 
     Args:
-        names: of the layer's fields; those of the contract have a planned name.
+        names: fields of the layer; those in :data:`SHAPEFILE_NAMES` have a fixed name.
     """
     given: dict[str, str] = {}
     used: set[str] = set()
@@ -202,7 +202,7 @@ def shapefile_names(names: Sequence[str]) -> dict[str, str]:
 
 
 def cut_text(text: str, limit: int = TEXT_BYTES) -> str:
-    """Cut a text to a number of UTF-8 bytes, between two characters."""
+    """Cut a text between two characters to a number of UTF-8 bytes."""
     return text.encode("utf-8")[:limit].decode("utf-8", "ignore")
 
 
@@ -232,7 +232,6 @@ def _shapefile(_source: gdal.Dataset, layer: ogr.Layer, path: Path) -> tuple[str
         return True
 
     _write(fill)
-    # GDAL writes it by itself from 2.x on; what readers rely on is said here.
     path.with_suffix(".cpg").write_text("UTF-8", encoding="ascii")
     for part in (path, path.with_suffix(".dbf")):
         if part.stat().st_size > _SHAPEFILE_BYTES:
@@ -246,7 +245,7 @@ def _shapefile(_source: gdal.Dataset, layer: ogr.Layer, path: Path) -> tuple[str
 
 
 def _text_widths(layer: ogr.Layer, fields: Sequence[tuple[str, int]]) -> dict[str, int]:
-    """Return the bytes that each text field needs: every row of a .dbf takes all of them."""
+    """Return the bytes that each text field needs, since every row of a .dbf takes all of them."""
     widths = {name: 1 for name, kind in fields if kind == ogr.OFTString}
     for feature in _features(layer):
         for name, width in widths.items():
@@ -287,7 +286,7 @@ def _value(feature: ogr.Feature, index: int, kind: int, name: str, cut: set[str]
 
 
 def _write_captions(layer: ogr.Layer, path: Path) -> None:
-    # With a mark at the start, spreadsheets read it as UTF-8.
+    # Spreadsheets need the byte order mark to read UTF-8.
     with path.open("w", encoding="utf-8-sig", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(("change_id", "caption", "prompt"))
@@ -304,7 +303,7 @@ def _write_captions(layer: ogr.Layer, path: Path) -> None:
 def _geojson(_source: gdal.Dataset, layer: ogr.Layer, path: Path) -> tuple[str, ...]:
     options = ["WRITE_BBOX=YES"]
     if known_crs(layer) is not None:
-        # Transformed to WGS 84 by the driver, rings turned and cut as RFC 7946 wants.
+        # The driver transforms to WGS 84, and orients and cuts rings as RFC 7946 demands.
         options.append("RFC7946=YES")
     _write(lambda: _copy(layer, "GeoJSON", path, options))
     if known_crs(layer) is None:
@@ -314,7 +313,7 @@ def _geojson(_source: gdal.Dataset, layer: ogr.Layer, path: Path) -> tuple[str, 
 
 def _geopackage(source: gdal.Dataset, layer: ogr.Layer, path: Path) -> tuple[str, ...]:
     _write(lambda: _copy(layer, "GPKG", path, ["GEOMETRY_NAME=geom"]))
-    runs, _ = gdal_call(lambda: source.GetLayerByName(RUNS))
+    runs, _ = gdal_call(source.GetLayerByName, RUNS)
     if runs is not None:
         _write(lambda: _add_runs(runs, path))
     return ()

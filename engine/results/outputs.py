@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where a run writes: a working folder first, the final names when all is complete."""
+"""Output files of a run: written in a working folder, moved to their names when complete."""
 
 from __future__ import annotations
 
@@ -23,9 +23,8 @@ if TYPE_CHECKING:
 class RunOutputs:
     """The three files of a run, written in a hidden folder and moved when complete.
 
-    A context manager: leaving it without :meth:`commit` removes all that was
-    written, so that a crash or an error leaves no half file that looks whole,
-    and an existing result is replaced only by a finished one.
+    A context manager: leaving it without :meth:`commit` removes what was written, so
+    that an error leaves no incomplete file, and only a finished result replaces an old one.
 
     Attributes:
         gpkg: final path of the GeoPackage.
@@ -73,10 +72,10 @@ class RunOutputs:
     def commit(self) -> None:
         """Move the finished files to their final names, all of them or none.
 
-        What they replace is set aside first and put back where a file cannot be moved.
+        Files that they replace are set aside first, and restored if a file cannot be moved.
 
         Raises:
-            ChangeScribeError: a file could not be moved, or one to be replaced is in use.
+            ChangeScribeError: a file could not be moved, or a file to be replaced is in use.
         """
         finished = {"score.tif": self.score, "mask.tif": self.mask, "changes.gpkg": self.gpkg}
         aside: list[tuple[Path, Path]] = []
@@ -114,18 +113,18 @@ class RunOutputs:
                 raise ExistsError(path)
 
 
-#: Files that GDAL and SQLite keep beside a raster or a GeoPackage; they go with it.
+#: Endings of the files that GDAL and SQLite keep beside a raster or a GeoPackage.
 _SIDECARS = (".aux.xml", ".ovr", ".msk", "-wal", "-shm")
 
 
 def _with_sidecars(path: Path) -> list[Path]:
-    """Return the file and what belongs to it, as far as they exist."""
+    """Return those of the file and its sidecar files that exist."""
     candidates = [path, *(path.with_name(path.name + suffix) for suffix in _SIDECARS)]
     return [candidate for candidate in candidates if candidate.exists()]
 
 
 def _move(source: Path, final: Path) -> None:
-    """Move a file; across file systems by a copy beside the final name, renamed when complete."""
+    """Move a file; to another file system as a copy that is renamed when complete."""
     try:
         source.replace(final)
     except OSError as error:
