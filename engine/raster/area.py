@@ -9,7 +9,8 @@ from osgeo import gdal, ogr, osr
 
 from ..errors import InputError
 from ..request import Area
-from .support import gdal_call, memory_dataset, spatial_reference
+from .memory import memory_dataset
+from .support import gdal_call, spatial_reference
 from .texts import RasterTexts
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ from osgeo import gdal, gdal_array
 from ..errors import InputError
 from .dates import date_of
 from .grid import Grid
+from .memory import memory_dataset
 from .source import (
     assigned,
     choose_bands,
@@ -22,7 +23,7 @@ from .source import (
     placed,
     raw_type,
 )
-from .support import gdal_call, memory_dataset, warp
+from .support import gdal_call, warp
 from .texts import RasterTexts
 
 if TYPE_CHECKING:

@@ -20,8 +20,6 @@ from .texts import RasterTexts
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .grid import Grid
-
 
 Result = TypeVar("Result")
 
@@ -77,21 +75,6 @@ def gdal_call(
     if gdal.GetLastErrorType() >= gdal.CE_Failure:
         return value, gdal.GetLastErrorMsg() or "GDAL error"
     return value, ""
-
-
-def memory_dataset(grid: Grid, bands: int, data_type: int) -> gdal.Dataset:
-    """Make a raster in memory.
-
-    Args:
-        grid: size, geotransform and CRS.
-        bands: number of bands.
-        data_type: GDAL's code, such as ``gdal.GDT_Byte``.
-    """
-    dataset = gdal.GetDriverByName("MEM").Create("", grid.width, grid.height, bands, data_type)
-    dataset.SetGeoTransform(grid.geotransform)
-    if grid.crs_wkt:
-        dataset.SetProjection(grid.crs_wkt)
-    return dataset
 
 
 def warp(

@@ -13,7 +13,8 @@ from osgeo import gdal, gdal_array
 
 from ..errors import CancelledError, InputError
 from ..writing import could_not_write
-from .support import gdal_call, memory_dataset, warp
+from .memory import memory_dataset
+from .support import gdal_call, warp
 from .texts import RasterTexts
 
 if TYPE_CHECKING:
