@@ -35,6 +35,7 @@ from ..training.recipe import DataSpec, load_recipe
 from ..training.trainer import BEST, WEIGHTS
 from ..weights.loading import read_head
 from .masks.metrics import SemanticCounts
+from .texts import EvaluationTexts
 
 PROTOCOLS = ("tile", "image")
 #: Pixels that the tiles of a training run share in whole images.
@@ -114,7 +115,7 @@ def evaluate(
         WeightsError: weights are missing.
     """
     if tile < 32 or tile % 32:
-        raise InputError(f"Tiles of {tile} pixels are not possible.", "Use a multiple of 32.")
+        raise InputError(EvaluationTexts.bad_tile_size(size=tile))
     pairs = open_pairs(spec, data)
     examinee = (
         _of_run(run, device) if run else _of_system(system, device, text or pairs.prompt, pairs)
@@ -201,7 +202,7 @@ class _Figures:
     def add(self, answer: Answer, pair: LabelledPair) -> None:
         """Count a part of a pair where its labels are known."""
         if pair.change is None:
-            raise InputError("This data set has no labels of change.", "Choose another layout.")
+            raise InputError(EvaluationTexts.no_change_labels())
         known = pair.change != UNKNOWN
         changed = answer.scores.max(0) >= self.threshold
         self.change.add(changed[known], pair.change[known])
@@ -276,11 +277,7 @@ def _of_run(run: Path, device: str) -> Examinee:
     task.prepare(recipe, 0)
     model = task.build(dict(recipe.model)).to(chosen.name)
     if set(state) != set(task.weights(model)):
-        raise InputError(
-            f'The weights of "{run.name}" are not those of its recipe.',
-            "Train it again.",
-            str(path),
-        )
+        raise InputError(EvaluationTexts.weights_differ(run=run.name), details=str(path))
     model.load_state_dict(state, strict=False)
     model.eval()
 

@@ -22,6 +22,7 @@ from ..raster.support import gdal_call, spatial_reference, thread_options
 from ..request import APPEARED, REMOVED
 from .layouts import LAYOUTS
 from .scenes import ScenePair, synthesise
+from .texts import SynthesisTexts
 
 #: Red, green, blue of the label codes, for the colour table of label rasters.
 LABEL_COLOURS = (
@@ -83,10 +84,7 @@ def metric_crs(text: str) -> str:
     """
     srs = spatial_reference(text)
     if not srs.IsProjected() or abs(srs.GetLinearUnits() - 1.0) > 1e-6:
-        raise InputError(
-            f'Scenes cannot be generated in "{text}".',
-            "Choose a projected coordinate reference system in metres, such as EPSG:32614.",
-        )
+        raise InputError(SynthesisTexts.bad_crs(crs=text))
     return str(srs.ExportToWkt())
 
 
@@ -103,11 +101,7 @@ def written_beside(path: Path) -> Iterator[Path]:
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
-        raise OutputError(
-            f'"{path}" could not be written.',
-            "Check the free space and that you may write to the folder.",
-            str(error),
-        ) from error
+        raise OutputError(SynthesisTexts.cannot_write(path=path), details=str(error)) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -153,11 +147,7 @@ def write_raster(
 
         made, problem = gdal_call(copy)
         if not made or problem:
-            raise OutputError(
-                f'"{path}" could not be written.',
-                "Check the free space and that you may write to the folder.",
-                problem,
-            )
+            raise OutputError(SynthesisTexts.cannot_write(path=path), details=problem)
 
 
 def write_json(path: Path, content: object) -> None:
@@ -219,7 +209,7 @@ def _polygons(numbers: NDArray[np.int32], place: Place) -> dict[int, dict[str, A
     layer.CreateField(ogr.FieldDefn("number", ogr.OFTInteger))
     _, problem = gdal_call(lambda: gdal.Polygonize(band, band, layer, 0, ["8CONNECTED=8"]))
     if problem:
-        raise OutputError("The changes of a scene could not be outlined.", details=problem)
+        raise OutputError(SynthesisTexts.outline_fails(), details=problem)
     shapes: dict[int, dict[str, Any]] = {}
     for feature in layer:
         geometry = json.loads(feature.GetGeometryRef().ExportToJson())
@@ -305,9 +295,7 @@ def write_pairs(
     entries = []
     for i in range(n):
         if cancelled is not None and cancelled():
-            raise CancelledError(
-                f'Cancelled: {i} of {n} pairs are in "{folder}"; a list comes with the last one.'
-            )
+            raise CancelledError(SynthesisTexts.cancelled(done=i, total=n, folder=folder))
         pair = synthesise(seed + i, size, pixel_size, layout)
         place, dates = _somewhere(seed + i, wkt, pair.pixel_size)
         entries.append(write_pair(folder, f"scene_{seed + i:06d}", pair, place, dates))
@@ -328,15 +316,15 @@ def write_pairs(
 
 def _check(n: int, seed: int, size: int, pixel_size: float | None, layout: str | None) -> None:
     if n < 1:
-        raise InputError("The number of scenes must be at least 1.")
+        raise InputError(SynthesisTexts.bad_count())
     if seed < 0:
-        raise InputError("The seed of a scene must be at least 0.")
+        raise InputError(SynthesisTexts.bad_seed())
     if not 64 <= size <= 4096:
-        raise InputError("The size of a scene must be between 64 and 4096 pixels.")
+        raise InputError(SynthesisTexts.bad_size())
     if pixel_size is not None and not 0.2 <= pixel_size <= 10.0:
-        raise InputError("The pixel size must be between 0.2 and 10 metres.")
+        raise InputError(SynthesisTexts.bad_pixel_size())
     if layout is not None and layout not in LAYOUTS:
-        raise InputError(f'There is no layout "{layout}".', f"Choose one of: {', '.join(LAYOUTS)}.")
+        raise InputError(SynthesisTexts.no_layout(layout=layout, known=", ".join(LAYOUTS)))
 
 
 def _somewhere(seed: int, wkt: str, pixel_size: float) -> tuple[Place, tuple[str, str]]:

@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ..errors import InputError
 from ..paths import RECIPES
+from .texts import TrainingTexts
 
 TERMS = ("open", "restricted")
 OPTIMISERS = ("adamw", "adam", "sgd")
@@ -241,17 +242,12 @@ def load_recipe(path: str | Path) -> Recipe:
         recipe = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Recipe), content))
     except OSError as error:
         names = ", ".join(shipped_names())
-        raise InputError(
-            f'There is no recipe "{asked}".', f"Name a YAML file, or one of: {names}."
-        ) from error
+        raise InputError(TrainingTexts.no_recipe(name=asked, known=names)) from error
     except (OmegaConfBaseException, yaml.YAMLError, UnicodeDecodeError) as error:
         where = getattr(error, "full_key", None)
-        raise InputError(
-            f"{path.name} is not a training recipe: {str(error).splitlines()[0]}"
-            + (f" ({where})." if where else "."),
-            "engine/training/recipe.py describes every key; bundled.yaml beside it is an example.",
-            str(error),
-        ) from error
+        problem = str(error).splitlines()[0] + (f" ({where})" if where else "")
+        text = TrainingTexts.not_a_recipe(file=path.name, problem=problem)
+        raise InputError(text, details=str(error)) from error
     _check(recipe, path.name)
     return recipe
 
@@ -278,10 +274,7 @@ def check_unchanged(recipe: Recipe, path: Path) -> None:
     keys = [key for key in now if key not in _MAY_CHANGE]
     key = _first_difference({k: begun[k] for k in keys}, {k: now[k] for k in keys})
     if key is not None:
-        raise InputError(
-            f'The run in "{path.parent.name}" was begun by another recipe: {key} differs.',
-            "Use another --out folder, or --fresh to start again in this one.",
-        )
+        raise InputError(TrainingTexts.other_recipe(run=path.parent.name, key=key))
 
 
 def _first_difference(one: Any, other: Any) -> Optional[str]:
@@ -314,23 +307,22 @@ def _check(recipe: Recipe, name: str) -> None:
     ]
     for key, value, allowed in choices:
         if value not in allowed:
-            hint = f"Choose one of: {', '.join(allowed)}."
-            raise InputError(f'{name}: {key} is "{value}".', hint)
+            known = ", ".join(allowed)
+            text = TrainingTexts.bad_choice(recipe=name, key=key, value=value, known=known)
+            raise InputError(text)
     parts = recipe.processes * recipe.accumulate
     sizes = (recipe.steps, recipe.batch_size, recipe.crop, recipe.checkpoint_every, parts)
     rules = {
-        "data names no set of pairs": not recipe.data,
-        "steps, sizes, intervals and parts are at least 1": min(*sizes, recipe.workers) < 1,
-        f"batch_size is no multiple of processes x accumulate = {parts}": (
-            parts > 0 and recipe.batch_size % parts
-        ),
-        "ema is at least 0 and below 1": not 0 <= recipe.ema < 1,
-        "blend is a share, from 0 to 1": not 0 <= recipe.blend <= 1,
-        "every weight is above 0": any(s.weight <= 0 for s in recipe.data),
-        "fold names parts from 0 to folds - 1": any(
+        TrainingTexts.needs_data: not recipe.data,
+        TrainingTexts.positive_sizes: min(*sizes, recipe.workers) < 1,
+        TrainingTexts.batch_parts: parts > 0 and recipe.batch_size % parts,
+        TrainingTexts.ema_range: not 0 <= recipe.ema < 1,
+        TrainingTexts.blend_range: not 0 <= recipe.blend <= 1,
+        TrainingTexts.positive_weights: any(s.weight <= 0 for s in recipe.data),
+        TrainingTexts.fold_range: any(
             s.folds and not set(s.fold) <= set(range(s.folds)) for s in specs
         ),
     }
-    for rule, broken in rules.items():
+    for text, broken in rules.items():
         if broken:
-            raise InputError(f"{name}: {rule}.", "engine/training/recipe.py describes every key.")
+            raise InputError(text(recipe=name, parts=parts))

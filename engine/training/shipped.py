@@ -19,6 +19,7 @@ from ..errors import InputError, WeightsError
 from ..modules.bundled.network import ChangeModel, ModelConfig
 from ..weights.loading import save_head
 from .scenes.sources import read_rgb
+from .texts import TrainingTexts
 from .trainer import WEIGHTS
 
 #: Sizes of the model that ships.
@@ -65,10 +66,7 @@ def sample_pairs(folder: Path, count: int = 8) -> list[np.ndarray]:
         if height and width and images[0].shape == images[1].shape:
             pairs.append(np.stack(images)[:, :height, :width])
     if not pairs:
-        raise InputError(
-            f"{folder} contains no pairs of images.",
-            "Put rasters with the same names in before/ and after/.",
-        )
+        raise InputError(TrainingTexts.no_shipped_pairs(folder=folder))
     return pairs
 
 
@@ -119,7 +117,7 @@ def _fill(model: ChangeModel, names: Sequence[str], path: Path) -> None:
             continue
         weight, bias = next(nodes, (np.empty(0), None))
         if tuple(layer.weight.shape) != weight.shape:
-            raise WeightsError(f"{path.name} is not that of a model of these sizes.")
+            raise WeightsError(TrainingTexts.other_sizes(file=path.name))
         layer.weight.copy_(torch.from_numpy(weight.astype(np.float32)))
         if bias is None:
             continue
@@ -147,7 +145,7 @@ def _read(
     try:
         graph = onnx.load(str(path)).graph
     except Exception as error:  # of onnx, protobuf, the file system
-        raise WeightsError(f"{path} cannot be read.", details=str(error)) from error
+        raise WeightsError(TrainingTexts.onnx_unreadable(path=path), details=str(error)) from error
     values = {i.name: numpy_helper.to_array(i) for i in graph.initializer}
     # Large weights are stored as fp16 and cast back.
     casts = {n.output[0]: n.input[0] for n in graph.node if n.op_type == "Cast"}

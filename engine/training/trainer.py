@@ -22,6 +22,7 @@ from ..weights.files import sha256_of
 from ..weights.loading import read_head, save_head
 from .recipe import OptimiserSpec, Recipe
 from .tasks import Task
+from .texts import TrainingTexts
 
 #: Name of the file with everything that a run needs to go on.
 CHECKPOINT = "checkpoint.pt"
@@ -116,10 +117,7 @@ class Trainer:
             figures.append({"loss": float(loss.detach()), **named})
         mean = {name: sum(f[name] for f in figures) / len(figures) for name in figures[0]}
         if not math.isfinite(mean["loss"]):
-            raise InputError(
-                f"The loss is no longer a number at step {step + 1}.",
-                "Lower optimiser.lr, set clip, or use precision: fp32.",
-            )
+            raise InputError(TrainingTexts.loss_not_finite(step=step + 1))
         self.scaler.unscale_(self.optimiser)
         self._share_gradients()
         if self.recipe.clip:
@@ -286,16 +284,9 @@ class Trainer:
         state = torch.load(path, map_location=self.device.name, weights_only=True)
         self.origin = state.get("origin", "")  # checkpoints of earlier versions have none
         if self.origin and origin and origin.exists() and sha256_of(origin) != self.origin:
-            raise InputError(
-                f"The run started from other weights of {origin.parent.name} than there are now.",
-                "Use another --out folder, or --fresh to start again from those of now.",
-            )
+            raise InputError(TrainingTexts.origin_changed(run=origin.parent.name))
         if state.get("partner", self.partner) != self.partner:
-            raise InputError(
-                f"The run is blended with {self.recipe.blend_with}, whose weights are others than "
-                "when it was begun.",
-                "Use another --out folder, or --fresh to start again with those of now.",
-            )
+            raise InputError(TrainingTexts.partner_changed(run=self.recipe.blend_with))
         self._load(state["model"])
         self.average = state["average"]
         self.optimiser.load_state_dict(state["optimiser"])
@@ -308,10 +299,7 @@ class Trainer:
     def _check_names(self, state: dict[str, Tensor]) -> None:
         own = self.task.weights(self.model)
         if {n: v.shape for n, v in state.items()} != {n: v.shape for n, v in own.items()}:
-            raise InputError(
-                "The weights to build on are those of another model.",
-                "Was the recipe changed? Use another --out folder.",
-            )
+            raise InputError(TrainingTexts.other_model())
 
     def _load(self, state: dict[str, Tensor]) -> None:
         self._check_names(state)
@@ -325,10 +313,7 @@ def check_origin(path: Path) -> None:
         InputError: there is no such run.
     """
     if not path.exists():
-        raise InputError(
-            f"The run that is to be built on is missing: {path.parent.name}.",
-            f"Train it first: changescribe train {path.parent.name} --out {path.parent}",
-        )
+        raise InputError(TrainingTexts.run_missing(run=path.parent.name, folder=path.parent))
 
 
 def choose_device(recipe: Recipe, wanted: str) -> Device:
@@ -342,7 +327,7 @@ def choose_device(recipe: Recipe, wanted: str) -> Device:
         half = device.name == "cpu" and torch.backends.mkldnn.is_available() and _has_bfloat16()
         return Device("cpu", "bfloat16", device.text) if half else device
     if recipe.precision == "fp16" and device.name == "cpu":
-        raise InputError("precision: fp16 needs a GPU.", "Use auto, bf16 or fp32.")
+        raise InputError(TrainingTexts.fp16_needs_gpu())
     return Device(device.name, _TYPES[recipe.precision], device.text)
 
 

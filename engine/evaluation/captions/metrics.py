@@ -30,6 +30,7 @@ from ...training.pairs import PairSet, open_pairs
 from ...training.pairs.pair import LabelledPair
 from ...training.recipe import DataSpec
 from ...wording.reading import says_no_change, words
+from ..texts import EvaluationTexts
 
 #: A word of a vocabulary occurs so often, as in the programs that score ids.
 MIN_COUNT = 5
@@ -131,7 +132,7 @@ def report(rows: Sequence[Answered], ids: Vocabulary | None = None) -> dict[str,
         InputError: there is no answer.
     """
     if not rows:
-        raise InputError("There are no captions to measure.")
+        raise InputError(EvaluationTexts.no_captions())
     parts = {
         "all": list(rows),
         "changed": [row for row in rows if row.changed],
@@ -194,10 +195,7 @@ def _scorer(name: str) -> Any:
         from pycocoevalcap.cider.cider import Cider
         from pycocoevalcap.rouge.rouge import Rouge
     except ImportError as error:
-        raise missing_package(
-            "Captions are measured with the package pycocoevalcap, which is not installed here.",
-            error,
-        ) from error
+        raise missing_package(EvaluationTexts.needs_pycocoevalcap(), error) from error
     # What is called Cider there is CIDEr-D: clipped counts, and a penalty on other lengths.
     return {"Bleu": Bleu, "Cider": Cider, "Rouge": Rouge}[name]()
 

@@ -40,6 +40,7 @@ from ...results.detected import Detected
 from ...synthesis.scenes import ScenePair, synthesise
 from ...systems.base import CLASS_UNKNOWN, ChangeSystem, SystemInfo, TilePrediction
 from ..places.generated import EVALUATION_SEEDS, PIXEL_SIZE
+from ..texts import EvaluationTexts
 
 PROMPT = "new and demolished buildings, new roads, trees cleared, water appeared"
 SIDE = 512
@@ -268,7 +269,7 @@ def measure_systems(names: Sequence[str], scenes: int) -> dict[str, dict[str, ob
     """
     if not 0 < scenes <= len(EVALUATION_SEEDS):
         raise InputError(
-            f"{scenes} scenes cannot be measured.", f"Choose 1 to {len(EVALUATION_SEEDS)}."
+            EvaluationTexts.bad_scene_count(count=scenes, largest=len(EVALUATION_SEEDS))
         )
     seeds = list(EVALUATION_SEEDS)[:scenes]
     return {name: measure(name, seeds).figures() for name in names}

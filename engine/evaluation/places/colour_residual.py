@@ -26,6 +26,7 @@ from ...systems.bundled import MANIFEST, BundledSystem
 from ...training.export import write_manifest
 from ...training.scenes.sources import read_rgb
 from ..masks.calibration import RawCounts, fit_map, raw_scores
+from ..texts import EvaluationTexts
 from .elsewhere import AIRCHANGE, OSCD, OneSystemHost, run_detection
 from .folds import fold_models, folds, trained_on_weak_pairs
 
@@ -141,9 +142,7 @@ def fit_into_manifest(folder: Path, data: Path) -> None:
         WeightsError: the model is damaged.
     """
     if not (folder / MANIFEST).is_file():
-        raise InputError(
-            f'"{folder}" holds no model.', "Name a folder that `changescribe build release` wrote."
-        )
+        raise InputError(EvaluationTexts.no_model(folder=folder))
     BundledSystem(folder)  # checks the files
     table = fit_colour_residual(folder, data)
     facts = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))

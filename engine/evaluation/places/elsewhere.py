@@ -21,6 +21,7 @@ from ...training.metrics import BinaryCounts, f1_by_threshold
 from ...training.scenes.sources import read_rgb
 from ..masks.baselines import cva_otsu
 from ..pictures import row_of_pictures
+from ..texts import EvaluationTexts
 
 
 @dataclass(frozen=True)
@@ -209,7 +210,7 @@ def _open(path: Path) -> gdal.Dataset:
     """
     raster = gdal.Open(str(path))
     if raster is None:
-        raise InputError(f"Cannot read {path.name}.", "Is CHANGESCRIBE_DATA right?")
+        raise InputError(EvaluationTexts.file_unreadable(file=path.name))
     return raster
 
 

@@ -25,6 +25,7 @@ from ...training.recipe import Recipe, save_recipe
 from ...training.scenes.datasets import parts_of
 from ...training.scenes.weak_pairs import WEAK_SETS
 from ...training.tasks.bundled import load_model
+from ..texts import EvaluationTexts
 
 #: Of two models; the other half of the places is what each has seen.
 NAMES = ("one", "other")
@@ -57,10 +58,7 @@ def without(recipe: Recipe, left_out: LeftOut, name: str) -> Recipe:
     """
     for stage in recipe.stages[1:]:
         if any(_sources(spec.layout) & set(left_out) for spec in stage.data):
-            raise InputError(
-                f"{recipe.name} builds on {stage.name}, which has seen the places to leave out.",
-                "Let it build on stages that were not trained on them.",
-            )
+            raise InputError(EvaluationTexts.stage_saw_places(recipe=recipe.name, stage=stage.name))
     data = [replace(spec, layout=_leaving_out(spec.layout, left_out)) for spec in recipe.data]
     return replace(recipe, name=f"{recipe.name}_{name}", data=data)
 

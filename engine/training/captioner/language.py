@@ -12,6 +12,7 @@ import numpy as np
 from ...errors import InputError
 from ...modules.bundled.captioner import END, PAD, SPECIAL, START, UNKNOWN
 from ...wording.reading import says_no_change, words
+from ..texts import TrainingTexts
 
 #: Sentences that people wrote about one scene, in LEVIR-CC.
 GROUP = 5
@@ -42,7 +43,7 @@ def read_groups(path: Path) -> list[Group]:
     groups = [lines[at : at + GROUP] for at in range(0, len(lines), GROUP)]
     unchanged = [sum(says_no_change(line) for line in group) for group in groups]
     if len(lines) % GROUP or set(unchanged) - {0, GROUP}:
-        raise InputError(f'"{path.name}" is no list of groups of {GROUP} sentences.')
+        raise InputError(TrainingTexts.not_sentence_groups(file=path.name, size=GROUP))
     return [
         tuple(tuple(words(line)) for line in group)
         for group, count in zip(groups, unchanged, strict=True)

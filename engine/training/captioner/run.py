@@ -31,6 +31,7 @@ from ...weights.files import sha256_of
 from ...wording.reading import NO_CHANGE, words
 from ..export import OPSET, halve_weights
 from ..scenes.consensus import Consensus
+from ..texts import TrainingTexts
 from .features import LOOKS, Crops, read_crops
 from .language import Group, Language, read_groups
 from .steps import (
@@ -265,7 +266,7 @@ def build(
         InputError: there is no such view, or the sentences are missing.
     """
     if not set(looks) <= set(LOOKS):
-        raise InputError(f'"{",".join(looks)}" names no looks.', f"There are: {', '.join(LOOKS)}.")
+        raise InputError(TrainingTexts.no_such_views(names=",".join(looks), known=", ".join(LOOKS)))
     torch.set_num_threads(threads)
     start = time.monotonic()
 
@@ -275,7 +276,7 @@ def build(
 
     for name in ("captions.json", "caption_sentences_train.txt"):
         if not (data / "levir" / name).is_file():
-            raise InputError(f"There is no levir/{name}.", "Is CHANGESCRIBE_DATA right?")
+            raise InputError(TrainingTexts.no_levir_file(file=name))
     crops = read_crops(data, cache, model, looks, tell)
     groups = read_groups(data / "levir" / "caption_sentences_train.txt")
     trained = train(crops, groups, schedule or Schedule(), cache=cache, tell=tell)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ...errors import InputError
 from ..recipe import DataSpec
+from ..texts import TrainingTexts
 from .base import PairSet, Window
 
 __all__ = ["PairSet", "Window", "layouts", "open_pairs"]
@@ -42,9 +43,6 @@ def open_pairs(spec: DataSpec, root: Path) -> PairSet:
         InputError: unknown layout or option, or the folder is not laid out so.
     """
     if spec.layout not in _LAYOUTS:
-        raise InputError(
-            f'There is no data set layout "{spec.layout}".',
-            f"Choose one of: {', '.join(_LAYOUTS)}.",
-        )
+        raise InputError(TrainingTexts.no_layout(layout=spec.layout, known=", ".join(_LAYOUTS)))
     module, opener = _LAYOUTS[spec.layout]
     return getattr(import_module(f".{module}", __name__), opener)(spec, root / spec.folder)

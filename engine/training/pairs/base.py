@@ -12,6 +12,7 @@ from PIL import Image, UnidentifiedImageError
 
 from ...errors import InputError
 from ..recipe import DataSpec
+from ..texts import TrainingTexts
 from .pair import LabelledPair
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
@@ -56,15 +57,15 @@ class PairSet(ABC):
         self.spec = spec
         self.folder = folder
         if not folder.is_dir():
-            raise InputError(
-                f'The folder "{folder}" of the data set {spec.layout} does not exist.',
-                "Name it in the recipe as folder, relative to the data folder.",
-            )
+            raise InputError(TrainingTexts.folder_missing(folder=folder, layout=spec.layout))
         unknown = sorted(set(spec.options) - set(self.options))
         if unknown:
             raise InputError(
-                f"The data set {spec.layout} has no option {', '.join(unknown)}.",
-                f"It knows: {', '.join(self.options) or 'none'}.",
+                TrainingTexts.no_data_option(
+                    layout=spec.layout,
+                    options=", ".join(unknown),
+                    known=", ".join(self.options) or "none",
+                )
             )
         self.names: list[str] = []
 
@@ -98,13 +99,12 @@ class PairSet(ABC):
         if self.spec.names:
             path = self.folder / self.spec.names
             if not path.is_file():
-                raise InputError(f'The list of names "{path}" does not exist.')
+                raise InputError(TrainingTexts.list_missing(path=path))
             wanted = {Path(line).stem for line in path.read_text(encoding="utf-8").split()}
             missing = sorted(wanted - set(names))
             if missing:
                 raise InputError(
-                    f'"{path.name}" names an image that is not in the folder: {missing[0]}.',
-                    "The list holds one file name a line.",
+                    TrainingTexts.listed_image_missing(file=path.name, image=missing[0])
                 )
             names = [name for name in names if name in wanted]
         if self.spec.folds:
@@ -112,8 +112,9 @@ class PairSet(ABC):
             names = [name for number, name in enumerate(names) if number % folds in fold]
         if not names:
             raise InputError(
-                f'No image pairs were found in "{self.folder}".',
-                f"{type(self).__doc__.splitlines()[0]} See engine/training/pairs for its layout.",
+                TrainingTexts.no_pairs(
+                    folder=self.folder, layout=type(self).__doc__.splitlines()[0]
+                )
             )
         self.names = names
 
@@ -139,9 +140,9 @@ class ImagePairs(PairSet):
         for part, files in zip(self.parts[1:], self._files[1:], strict=True):
             for name in sorted(set(self._files[0]) ^ set(files))[:1]:
                 raise InputError(
-                    f'"{name}" is in only one of the folders {self.parts[0]} and {part} of '
-                    f'"{self.base}".',
-                    "Images and labels of a pair have the same file name.",
+                    TrainingTexts.unpaired(
+                        name=name, first=self.parts[0], second=part, base=self.base
+                    )
                 )
         self._keep(list(self._files[0]))
         self._decoded: dict[Path, list[np.ndarray]] = {}
@@ -179,9 +180,9 @@ class ImagePairs(PairSet):
             for path, array in zip(paths, arrays, strict=True):
                 if array.shape[:2] != arrays[0].shape[:2]:
                     raise InputError(
-                        f'"{path}" has another size than the earlier image: '
-                        f"{_size(array)} instead of {_size(arrays[0])} pixels.",
-                        "Both images and the labels of a pair lie on one grid.",
+                        TrainingTexts.size_differs(
+                            path=path, size=_size(array), expected=_size(arrays[0])
+                        )
                     )
             if len(self._decoded) == self.keeps:
                 self._decoded.pop(next(iter(self._decoded)))  # the oldest
@@ -204,10 +205,7 @@ def files_by_name(folder: Path) -> dict[str, Path]:
         InputError: there is no such folder.
     """
     if not folder.is_dir():
-        raise InputError(
-            f'The folder "{folder}" is missing.',
-            f'Does the data set lie in another folder, or split, than "{folder.parent}"?',
-        )
+        raise InputError(TrainingTexts.subfolder_missing(folder=folder, parent=folder.parent))
     return {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES}
 
 
@@ -220,7 +218,7 @@ def open_image(path: Path) -> Image.Image:
     try:
         return Image.open(path)
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise InputError(f'The image "{path}" cannot be read.', "", str(error)) from error
+        raise InputError(TrainingTexts.image_unreadable(path=path), details=str(error)) from error
 
 
 def read_image(path: Path, mode: str = "RGB") -> np.ndarray:
@@ -234,7 +232,7 @@ def read_image(path: Path, mode: str = "RGB") -> np.ndarray:
             return np.asarray(image.convert(mode))
         except OSError as error:
             raise InputError(
-                f'The image "{path}" cannot be read.', "Was it copied whole?", str(error)
+                TrainingTexts.image_unreadable(path=path), details=str(error)
             ) from error
 
 

@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 from ...errors import ChangeScribeError, InputError
 from ...request import APPEARED, REMOVED
 from ..recipe import AugmentSpec, DataSpec, Recipe
+from ..texts import TrainingTexts
 from . import open_pairs
 from .base import PairSet, Window
 from .pair import UNKNOWN, LabelledPair
@@ -131,9 +132,14 @@ def random_window(pairs: PairSet, index: int, crop: int, rng: np.random.Generato
     height, width = pairs.size(index)
     if min(height, width) < crop:
         raise InputError(
-            f'The pair "{pairs.names[index]}" of {pairs.spec.layout} has {width} x {height} '
-            f"pixels, but the recipe's crops have {crop}.",
-            f"Set crop to {min(height, width)} or less.",
+            TrainingTexts.crop_too_large(
+                name=pairs.names[index],
+                layout=pairs.spec.layout,
+                width=width,
+                height=height,
+                crop=crop,
+                largest=min(height, width),
+            )
         )
     y, x = rng.integers(height - crop + 1), rng.integers(width - crop + 1)
     return Window(int(y), int(x), crop, crop)

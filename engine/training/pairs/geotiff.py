@@ -20,6 +20,7 @@ from ...raster.reader import RasterSource
 from ...raster.support import gdal_call
 from ...request import APPEARED, CHANGED, REMOVED, Area
 from ..recipe import DataSpec
+from ..texts import TrainingTexts
 from .base import PairSet, Window, files_by_name
 from .pair import UNKNOWN, LabelledPair
 
@@ -60,10 +61,7 @@ class GeoTiffPairs(PairSet):
         base = folder / spec.split
         before, after = files_by_name(base / "before"), files_by_name(base / "after")
         for name in sorted(set(before) ^ set(after))[:1]:
-            raise InputError(
-                f'"{name}" is in only one of the folders before and after of "{base}".',
-                "The two rasters of a pair have the same file name.",
-            )
+            raise InputError(TrainingTexts.raster_unpaired(name=name, base=base))
         self._keep(list(before))
         polygons = _read_polygons(base / spec.options.get("polygons", "changes.gpkg"), spec)
         self.objects = sorted({name for name, _ in polygons})
@@ -129,9 +127,7 @@ def _read_polygons(path: Path, spec: DataSpec) -> Polygons:
     layer = source and (source.GetLayerByName(name) if name else source.GetLayer(0))
     if layer is None:
         raise InputError(
-            f'The polygon layer "{name or path.name}" cannot be opened.',
-            f'It is looked for in "{path}"; the option polygons names another file.',
-            problem,
+            TrainingTexts.layer_missing(layer=name or path.name, path=path), details=problem
         )
     fields = [
         spec.options.get("class_field", "object"),
@@ -141,30 +137,28 @@ def _read_polygons(path: Path, spec: DataSpec) -> Polygons:
     for field in fields:
         if field not in there:
             raise InputError(
-                f'The polygon layer "{layer.GetName()}" has no field "{field}".',
-                f"Its fields are: {', '.join(there)}. Options: class_field, direction_field.",
+                TrainingTexts.no_field(layer=layer.GetName(), field=field, known=", ".join(there))
             )
     rows, problem = gdal_call(lambda: _rows(layer, fields, spec.options.get("where")))
     if problem:
-        raise InputError(
-            f'The polygon layer "{layer.GetName()}" cannot be read.',
-            "Is the option where a condition on its fields?",
-            problem,
-        )
+        raise InputError(TrainingTexts.layer_unreadable(layer=layer.GetName()), details=problem)
     parts: dict[tuple[str, str], ogr.Geometry] = defaultdict(
         lambda: ogr.Geometry(ogr.wkbGeometryCollection)
     )
     for key, geometry in rows:
         if not key[0] or key[1] not in (APPEARED, REMOVED, CHANGED):
             raise InputError(
-                f'A polygon of "{layer.GetName()}" has the {fields[0]} "{key[0]}" and the '
-                f'{fields[1]} "{key[1]}".',
-                "The class is a noun such as buildings, the direction appeared, removed or "
-                "changed.",
+                TrainingTexts.bad_polygon(
+                    layer=layer.GetName(),
+                    class_field=fields[0],
+                    class_name=key[0],
+                    direction_field=fields[1],
+                    direction=key[1],
+                )
             )
         parts[key].AddGeometry(geometry)
     if not parts:
-        raise InputError(f'"{path}" holds no polygon.', "Draw what changed, or change where.")
+        raise InputError(TrainingTexts.no_polygon(path=path))
     crs = layer.GetSpatialRef()
     wkt = crs.ExportToWkt() if crs else None
     return {key: Area(geometry.ExportToWkt(), wkt) for key, geometry in parts.items()}

@@ -12,6 +12,7 @@ import numpy as np
 
 from ...errors import InputError
 from ..recipe import DataSpec
+from ..texts import TrainingTexts
 from .base import ImagePairs, Window, both_directions, read_image
 from .binary import BUILDINGS
 from .pair import LabelledPair
@@ -29,9 +30,7 @@ def _read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(
-            f'The captions "{path}" cannot be read.',
-            "They belong into the data set's folder.",
-            str(error),
+            TrainingTexts.captions_unreadable(path=path), details=str(error)
         ) from error
 
 
@@ -54,9 +53,8 @@ class LevirCc(ImagePairs):
             }
         except (KeyError, TypeError, AttributeError) as error:
             raise InputError(
-                f'"{folder / "LevirCCcaptions.json"}" is not laid out as published.',
-                'It holds {"images": [{"filename", "sentences": [{"raw"}]}]}.',
-                repr(error),
+                TrainingTexts.captions_layout(path=folder / "LevirCCcaptions.json"),
+                details=repr(error),
             ) from error
 
     def _base(self) -> Path:
@@ -81,10 +79,7 @@ class LevirMci(LevirCc):
         label = read_image(path, "L")
         strange = sorted(set(np.unique(label).tolist()) - {0, 128, 255})
         if strange:
-            raise InputError(
-                f'The label "{path}" has a value that LEVIR-MCI does not know: {strange[0]}.',
-                "Its values are 0, 128 (roads) and 255 (buildings).",
-            )
+            raise InputError(TrainingTexts.bad_label_value(path=path, value=strange[0]))
         return label
 
     def _label(self, pair: LabelledPair, labels: list[np.ndarray], index: int) -> None:
@@ -117,9 +112,7 @@ class LevirTiles(ImagePairs):
 
     def _range(self) -> tuple[int, int]:
         if self.spec.split not in self.splits:
-            raise InputError(
-                f'These tiles have no split "{self.spec.split}".', "Choose train or val."
-            )
+            raise InputError(TrainingTexts.no_split(split=self.spec.split))
         return self.splits[self.spec.split]
 
     def _label(self, pair: LabelledPair, labels: list[np.ndarray], index: int) -> None:

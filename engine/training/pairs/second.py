@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import InputError
+from ..texts import TrainingTexts
 from .base import ImagePairs, read_image
 from .pair import UNKNOWN, LabelledPair
 
@@ -57,9 +58,9 @@ class Second(ImagePairs):
         if len(strange):
             value = int(strange[0])
             raise InputError(
-                f'The label "{path}" has a colour that SECOND does not know: '
-                f"{value >> 16}, {value >> 8 & 255}, {value & 255}.",
-                "Use the coloured labels as published, not resampled and not as JPEG.",
+                TrainingTexts.bad_label_colour(
+                    path=path, red=value >> 16, green=value >> 8 & 255, blue=value & 255
+                )
             )
         return _BY_CODE[place]
 

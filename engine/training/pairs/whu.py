@@ -11,6 +11,7 @@ from osgeo import gdal
 from ...errors import InputError
 from ...raster.support import gdal_call
 from ..recipe import DataSpec
+from ..texts import TrainingTexts
 from .base import PairSet, Window, both_directions, files_by_name
 from .binary import BUILDINGS, LevirCd
 from .pair import LabelledPair
@@ -53,11 +54,7 @@ class WhuScenes(PairSet):
             files_by_name(path.parent)
         sizes = {self._open(path)[1] for path in self.paths}
         if len(sizes) > 1:
-            raise InputError(
-                f'Images and label of the WHU-CD scene "{split}" differ in size.',
-                "Take all three from the same release.",
-                str(self.paths),
-            )
+            raise InputError(TrainingTexts.whu_sizes_differ(split=split), details=str(self.paths))
         self._size = sizes.pop()
         self._keep([split])
 
@@ -78,7 +75,7 @@ class WhuScenes(PairSet):
     def _open(self, path: Path) -> tuple[gdal.Dataset, tuple[int, int]]:
         data, problem = gdal_call(lambda: gdal.Open(str(path)))
         if data is None:
-            raise InputError(f'The image "{path}" cannot be read.', "", problem)
+            raise InputError(TrainingTexts.image_unreadable(path=path), details=problem)
         return data, (data.RasterYSize, data.RasterXSize)
 
     def _window(self, path: Path, window: Window) -> np.ndarray:
@@ -89,5 +86,5 @@ class WhuScenes(PairSet):
         planes = [gdal_call(lambda b=b: data.GetRasterBand(b).ReadAsArray(*area)) for b in bands]
         for plane, problem in planes:
             if plane is None or problem:
-                raise InputError(f'The image "{path}" cannot be read.', "Copied whole?", problem)
+                raise InputError(TrainingTexts.image_unreadable(path=path), details=problem)
         return np.stack([plane for plane, _ in planes], -1).astype(np.uint8)

@@ -9,6 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from ...errors import InputError
+from ..texts import TrainingTexts
 from .labels import BUILDING, UNKNOWN, appeared
 from .sample import APPEARED, REMOVED, PairSample
 from .sources import SameImage, Source, read_rgb
@@ -138,7 +139,7 @@ class OtherYear:
         self.same = SameImage(source)
         self.years = [read_rgb(path) for path in sorted((root / "naip").glob("[12]*.tif"))]
         if len(self.years) < 2:
-            raise InputError("No series of imagery: naip.", "Is CHANGESCRIBE_DATA right?")
+            raise InputError(TrainingTexts.no_series())
 
     def draw(self, rng: np.random.Generator) -> PairSample:
         """Return an image and itself in the colours of another year."""

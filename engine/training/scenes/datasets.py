@@ -11,6 +11,7 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from ...errors import InputError
+from ..texts import TrainingTexts
 from . import sources
 from .composites import OtherYear, Pasted
 from .labels import BARE, BUILDING, ROAD, TREE, WATER
@@ -40,10 +41,7 @@ def data_root() -> Path:
     """
     root = Path(os.environ.get("CHANGESCRIBE_DATA", ""))
     if not os.environ.get("CHANGESCRIBE_DATA") or not root.is_dir():
-        raise InputError(
-            "The folder of the training data is not known.",
-            "Set the environment variable CHANGESCRIBE_DATA to it.",
-        )
+        raise InputError(TrainingTexts.no_data_folder())
     return root
 
 
@@ -70,9 +68,12 @@ def check_layout(layout: str) -> None:
         for name, left_out in parts
     ):
         raise InputError(
-            f"Unknown data source: {layout}.",
-            f"Choose one of: {', '.join(NAMES)}; same:A, year:A or paste:A:B of them; "
-            f"{' and '.join(WEAK_SETS)} can leave out places, such as {next(iter(WEAK_SETS))}-A+B.",
+            TrainingTexts.no_source(
+                layout=layout,
+                known=", ".join(NAMES),
+                weak=" and ".join(WEAK_SETS),
+                example=next(iter(WEAK_SETS)),
+            )
         )
 
 
@@ -141,8 +142,7 @@ def _check_left_out(folder: Path, left_out: Sequence[str]) -> None:
     for start in left_out if places else ():
         if not any(place.startswith(start) for place in places):
             raise InputError(
-                f"{folder.name} has no place {start} that could be left out.",
-                f"Its places are: {', '.join(places)}.",
+                TrainingTexts.no_place(folder=folder.name, place=start, known=", ".join(places))
             )
 
 

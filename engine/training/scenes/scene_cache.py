@@ -16,6 +16,7 @@ import numpy as np
 from ... import synthesis
 from ...errors import InputError
 from ...synthesis.scenes import synthesise
+from ..texts import TrainingTexts
 
 #: Larger than a training crop, so that crops differ.
 SCENE_SIZE = 320
@@ -89,10 +90,7 @@ def check_scenes(folder: Path, *, unsigned: bool = True) -> None:
     except (OSError, ValueError):
         same = False
     if not same:
-        raise InputError(
-            f"The scenes in {folder} were made by another version of the generator.",
-            "Delete the folder and write them again, or name another one.",
-        )
+        raise InputError(TrainingTexts.old_scenes(folder=folder))
 
 
 def _made_by() -> dict[str, object]:

@@ -23,6 +23,7 @@ from ...classes import CLASSES
 from ...errors import InputError
 from ...wording.reading import crop_truth
 from .. import augment
+from ..texts import TrainingTexts
 from .labels import BARE, BUILDING, GRASS, NUM_CLASSES, ROAD, TREE, UNKNOWN, WATER, state_table
 from .roads import new_roads
 from .sample import APPEARED, REMOVED, PairSample, no_sentences, nothing_known
@@ -55,7 +56,7 @@ def _open(path: Path) -> gdal.Dataset:
     """
     data = gdal.Open(str(path))
     if data is None:
-        raise InputError(f"Cannot read {path.name}.", "Is CHANGESCRIBE_DATA right?")
+        raise InputError(TrainingTexts.file_unreadable(file=path.name))
     return data
 
 
@@ -76,7 +77,7 @@ def read_rgb(path: Path) -> np.ndarray:
     """
     array = _open(path).ReadAsArray()
     if array is None:
-        raise InputError(f"Cannot read {path.name}.", "The file is damaged.")
+        raise InputError(TrainingTexts.file_damaged(file=path.name))
     bands = np.atleast_3d(array) if array.ndim == 2 else array[:3].transpose(1, 2, 0)
     return np.ascontiguousarray(bands)
 
@@ -252,7 +253,7 @@ class CaptionedPairs:
             if crop["tile"] in pairs and crop["captions"]
         ]
         if not self.crops:
-            raise InputError("No crop of LEVIR has sentences.", "Is CHANGESCRIBE_DATA right?")
+            raise InputError(TrainingTexts.no_sentences())
         told = np.array([(said == 1).any() for *_, said in self.crops])
         self.groups = [np.flatnonzero(some) for some in (told, ~told) if some.any()]
 
@@ -325,7 +326,7 @@ class PseudoPairs:
             image = np.asarray(Image.open(path).convert("RGB"))
             self.scenes.append((image, read_labels(folder / "labels" / f"{path.stem}.png")))
         if not self.scenes:
-            raise InputError(f"No images of {name}.", "Is CHANGESCRIBE_DATA right?")
+            raise InputError(TrainingTexts.no_images(name=name))
 
     def _scene(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Return a random image crop and its label codes."""
@@ -414,7 +415,7 @@ class NaipTrees:
             states = [table[read_labels(folder / f"{date}_label.png")] for date in dates]
             self.pairs.append((*images, *states))
         if not self.pairs:
-            raise InputError("No places of naip_trees.", "Is CHANGESCRIBE_DATA right?")
+            raise InputError(TrainingTexts.no_tree_places())
 
     def draw(self, rng: np.random.Generator) -> PairSample:
         """Return a place, or one in three times two different places as two dates."""
@@ -447,10 +448,7 @@ class GeneratedPairs:
         self.scales = scales
         self.files = sorted(folder.glob("*.npz"))
         if not self.files:
-            raise InputError(
-                "There are no generated scenes yet.",
-                f'Write them: changescribe build scenes "{folder}"',
-            )
+            raise InputError(TrainingTexts.no_scenes(folder=folder))
         check_scenes(folder)
         self.table = state_table((BUILDING, ROAD, TREE, GRASS, WATER, BARE))
 

@@ -11,6 +11,7 @@ import numpy as np
 from ...errors import InputError
 from ...raster.radiometry import joint_stretch
 from ...raster.reader import RasterSource
+from ..texts import TrainingTexts
 from .labels import BUILDING, NUM_CLASSES, ROAD, SOME, UNKNOWN
 from .sample import APPEARED, REMOVED, PairSample, nothing_known
 from .sources import crop_scaled, read_rgb
@@ -67,7 +68,7 @@ class WeakPairs:
         names = sorted(path for path in folder.glob("*") if (path / "label.tif").exists())
         self.pairs = [_read(path) for path in names if not path.name.startswith(unused)]
         if not self.pairs:
-            raise InputError(f"No pairs of {folder.name}.", "Is CHANGESCRIBE_DATA right?")
+            raise InputError(TrainingTexts.no_weak_pairs(name=folder.name))
 
     def draw(self, rng: np.random.Generator) -> PairSample:
         """Return a random crop, half of the time about a changed pixel."""

@@ -7,6 +7,7 @@ from importlib import import_module
 
 from ...errors import InputError
 from ..pairs.pair import LabelledPair
+from ..texts import TrainingTexts
 from .base import Task
 
 __all__ = ["LabelledPair", "Task", "create", "names"]
@@ -34,9 +35,6 @@ def create(name: str) -> Task:
         InputError: no system that can be trained has that name.
     """
     if name not in _TASKS:
-        raise InputError(
-            f'There is no system named "{name}" that can be trained.',
-            f"Choose one of: {', '.join(names())}.",
-        )
+        raise InputError(TrainingTexts.no_task(name=name, known=", ".join(names())))
     module, class_name = _TASKS[name]
     return getattr(import_module(f".{module}", __name__), class_name)()

@@ -32,6 +32,7 @@ from ..scenes.labels import BUILDING, SOME
 from ..scenes.phrases import ABSENT, build_bank
 from ..scenes.sample import CELL
 from ..text.bank import EncodeTexts, embed, shipped_encoder
+from ..texts import TrainingTexts
 from .base import Task
 
 #: Weight of the loss of reading a phrase as a class; its part of the model is one linear layer.
@@ -66,10 +67,7 @@ class BundledTask(Task):
             check_places(spec.layout, data)
         ignored = next(_ignored(recipe), None)
         if ignored:
-            raise InputError(
-                f"{recipe.name}: {ignored} has no effect on the bundled model.",
-                "Leave it out: crops, sources and most of the augmentation are the model's own.",
-            )
+            raise InputError(TrainingTexts.no_effect(recipe=recipe.name, keys=ignored))
 
     def prepare(self, recipe: Recipe, rank: int) -> None:
         """Embed the phrases."""
@@ -209,11 +207,7 @@ def _config(settings: dict[str, Any]) -> ModelConfig:
     try:
         return ModelConfig(**settings)
     except TypeError as error:
-        raise InputError(
-            "The recipe's model has a setting that the bundled model does not know.",
-            "engine/modules/bundled/network.py describes them: ModelConfig.",
-            str(error),
-        ) from error
+        raise InputError(TrainingTexts.bundled_setting(), details=str(error)) from error
 
 
 def load_model(path: str | Path) -> ChangeModel:

@@ -27,6 +27,7 @@ from ...request import APPEARED, REMOVED
 from ..pairs.pair import UNKNOWN, LabelledPair
 from ..recipe import Recipe
 from ..scenes.phrases import ABSENT_NOUNS
+from ..texts import TrainingTexts
 from .base import Task
 
 #: Weights of the losses (eq. 9 with alpha 0.2 and beta 0.1), unless the recipe says otherwise.
@@ -63,8 +64,7 @@ class LgcdTask(Task):
         unknown = set(recipe.loss) - set(WEIGHTS)
         if unknown:
             raise InputError(
-                f"LG-CD has no loss named {', '.join(sorted(unknown))}.",
-                f"It has: {', '.join(WEIGHTS)}.",
+                TrainingTexts.lgcd_loss(names=", ".join(sorted(unknown)), known=", ".join(WEIGHTS))
             )
         self._weights = {**WEIGHTS, **recipe.loss}
 

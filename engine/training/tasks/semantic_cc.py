@@ -25,6 +25,7 @@ from ...modules.semantic_cc.network import SemanticCc, SemanticCcFeatures, build
 from ..pairs import open_pairs
 from ..pairs.crops import TrainingCrops
 from ..pairs.pair import LabelledPair
+from ..texts import TrainingTexts
 from . import captioned
 from .base import Task
 
@@ -105,7 +106,7 @@ class SemanticCcTask(Task):
             chosen = int(self._settings.get(name, length)) if part else 0
             self._lengths = (*self._lengths[:number], chosen, *self._lengths[number + 1 :])
         if not sum(self._lengths):
-            raise InputError("The stages of Semantic-CC have no steps.", "Lengthen one of them.")
+            raise InputError(TrainingTexts.semantic_cc_steps())
         return _StagedCrops(parts, self._lengths, recipe.batch_size)
 
     def sample(self, pair: LabelledPair, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -177,10 +178,7 @@ def _specs_of_stages(specs: Sequence[DataSpec], root: Path) -> list[list[DataSpe
             if fits:
                 stages[stage].append(spec)
     if not stages[DETECT] or not stages[CAPTION]:
-        raise InputError(
-            "Semantic-CC learns from pairs with masks and from pairs with sentences.",
-            "Name a set of each in the recipe, or one with both, such as levir_mci.",
-        )
+        raise InputError(TrainingTexts.semantic_cc_data())
     return stages
 
 

@@ -20,6 +20,7 @@ from ...systems import text_sources
 from ...systems.text_sources import Descriptions
 from ..pairs.base import read_image
 from ..pairs.pair import UNKNOWN, LabelledPair
+from ..texts import TrainingTexts
 from .base import Task
 
 if TYPE_CHECKING:
@@ -108,11 +109,7 @@ class TextscdTask(Task):
         for name in ("semantic_before", "semantic_after"):
             index = labels[name]
             if ((index != UNKNOWN) & (index >= len(self._config.classes))).any():
-                raise InputError(
-                    f"The labels have more classes than the {len(self._config.classes)} of "
-                    "the model.",
-                    "Name all classes of the data set in the recipe, in the section model.",
-                )
+                raise InputError(TrainingTexts.textscd_classes(count=len(self._config.classes)))
         text = np.zeros(_CAPTION_BYTES, np.uint8)
         encoded = caption.encode()[:_CAPTION_BYTES]
         text[: len(encoded)] = np.frombuffer(encoded, np.uint8)

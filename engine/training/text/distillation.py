@@ -26,6 +26,7 @@ from torch.nn import functional
 from ...errors import DependencyError, InputError
 from ...modules.bundled.text_tower import TextTower, TextTowerConfig, save_text_tower
 from ...text.tokenizer import VOCABULARY_PATH, WordPieceTokenizer
+from ..texts import TrainingTexts
 from .phrases import HELD_OUT_SYNONYMS, SYNONYM_CLASSES, training_phrases
 
 if TYPE_CHECKING:
@@ -129,11 +130,7 @@ class MiniLMTeacher:
 
             path = Path(folder) if folder else Path(importlib.import_module(package).MODEL_DIR)
         except ImportError as error:
-            raise DependencyError(
-                "The teacher of the text tower is not installed.",
-                "Install requirements/full.txt and requirements/pretrained.txt.",
-                str(error),
-            ) from error
+            raise DependencyError(TrainingTexts.no_teacher(), details=str(error)) from error
         self._bert = BertModel.from_pretrained(str(path)).eval()
 
     @torch.inference_mode()
@@ -200,7 +197,7 @@ def prepare(
             targets = torch.zeros(len(ids), part.shape[-1])
         targets[index] = part
     if targets is None:
-        raise InputError("There are no phrases to train the text tower on.")
+        raise InputError(TrainingTexts.no_phrases())
     return Phrases(ids, mask, targets)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from ...errors import DependencyError
+from ..texts import TrainingTexts
 
 if TYPE_CHECKING:
     import onnx
@@ -45,11 +46,7 @@ def export_float(tower: TextTower, path: str | Path) -> None:
     try:
         import onnx
     except ImportError as error:
-        raise DependencyError(
-            "Exporting a model needs the package onnx.",
-            "Install requirements/full.txt.",
-            str(error),
-        ) from error
+        raise DependencyError(TrainingTexts.needs_onnx(), details=str(error)) from error
     length = tower.config.length
     ids = torch.ones(2, length, dtype=torch.int64)
     mask = torch.ones(2, length, dtype=torch.int64)

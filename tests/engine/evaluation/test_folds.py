@@ -68,5 +68,5 @@ def test_it_is_told_from_every_kind_of_layout_what_was_seen(source, seen):
 
 
 def test_a_stage_after_one_that_has_seen_places_cannot_leave_them_out(seen_before):
-    with pytest.raises(InputError, match="builds on earlier, which has seen"):
+    with pytest.raises(InputError, match="builds on earlier, which was trained on"):
         folds.without(load_recipe("later"), LEFT_OUT, "one")

@@ -139,7 +139,7 @@ def test_second_refuses_other_colours(tmp_path):
     label = np.asarray(Image.open(tmp_path / "label1" / "0001.png")).copy()
     label[0, 0] = (1, 2, 3)
     _save(tmp_path / "label1" / "0001.png", label)
-    with pytest.raises(InputError, match="colour that SECOND does not know: 1, 2, 3"):
+    with pytest.raises(InputError, match="colour unknown to SECOND: 1, 2, 3"):
         open_pairs(DataSpec("second"), tmp_path).read(0)
 
 
@@ -160,10 +160,10 @@ def test_levir_mci(tmp_path):
     assert pair.directions["buildings", "appeared"].sum() == 3 * SIZE
     label[0, 0] = 7
     _save(base / "label" / "train_000001.png", label)
-    with pytest.raises(InputError, match="does not know: 7"):
+    with pytest.raises(InputError, match="unknown to LEVIR-MCI: 7"):
         open_pairs(spec, tmp_path).read(0)
     captions.write_text("[]")
-    with pytest.raises(InputError, match="not laid out as published"):
+    with pytest.raises(InputError, match="differs from the published layout"):
         open_pairs(spec, tmp_path)
 
 

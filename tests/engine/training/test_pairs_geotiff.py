@@ -119,7 +119,7 @@ def test_only_what_was_reviewed(tmp_path):
         ({"class_field": "kind"}, 'no field "kind"'),
         ({"class_field": "status", "direction_field": "object"}, "has the status"),
         ({"where": "nonsense ="}, "cannot be read"),
-        ({"where": "status = 'none'"}, "holds no polygon"),
+        ({"where": "status = 'none'"}, "contains no polygons"),
     ],
 )
 def test_a_layer_that_does_not_fit_is_told(tmp_path, options, message):
