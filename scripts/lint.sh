@@ -20,5 +20,9 @@ check "ruff" .venv/bin/python -m ruff check --output-format concise .
 check "format" .venv/bin/python -m ruff format --check .
 check "import contracts" .venv/bin/python -c \
     'import sys; sys.argv[1:] = ["--no-cache"]; from importlinter.cli import lint_imports_command; lint_imports_command()'
+# The root of the checkout is the package, whatever the folder is called.
+mkdir -p out/types
+ln -sfn ../.. out/types/changescribe
+check "types" env MYPYPATH=out/types .venv/bin/python -m mypy
 check "file rules" .venv/bin/python scripts/lint_files.py
 exit "$failed"
