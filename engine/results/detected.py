@@ -190,7 +190,7 @@ def together(facts: Sequence[Facts]) -> Facts:
     for known in facts:
         for event, row in known.found.items():
             found.setdefault(event, row)
-    return Facts(found, facts[0].own, frozenset().union(*(known.asked for known in facts)))
+    return Facts(found, facts[0].own, frozenset().union(*(known.queried for known in facts)))
 
 
 def _event(feature: ogr.Feature) -> Event:

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Keeps written captions true: each sentence is checked against what a detection found.
+"""Checks written captions against what a detection found.
 
-A language model writes fluent sentences, some of which are wrong. What a sentence
-says is read off it (:mod:`.sentences`) and compared with the facts of the same place:
-whether anything changed, what appeared or went, and roughly how many. A sentence that
-says more than is known, runs in circles or breaks off is replaced by the factual
-caption, and the user is told how many were, and why.
+A language model writes fluent sentences, some of which are wrong. Each sentence is read
+(:mod:`.reading`) and compared with the facts of the same place: whether anything changed, what
+appeared or was removed, and roughly how many. A sentence that claims more than is known, repeats
+itself or breaks off is replaced by the factual caption, and the user sees how many were replaced
+and why.
 """
 
 from __future__ import annotations
@@ -19,25 +19,20 @@ from typing import Optional
 from ..classes import CLASSES, class_of
 from ..lexicon.nouns import OTHER_NOUNS, SENTENCE_NOUNS, SENTENCE_PHRASES
 from ..lexicon.small_words import DENIALS, MANY, NUMBERS, ONE, SOME
+from ..messages import Message
 from ..request import APPEARED, CHANGED, REMOVED
 from .reading import Claim, Event, read_sentence
+from .texts import WordingTexts
 
-#: Kinds of reasons, each with what the user is told of it: what was wrong with a sentence.
-REASONS = {
-    "empty": "nothing in it that can be checked",
-    "unknown": "words or signs that are none",
-    "length": "too short, too long or broken off",
-    "repetition": "the same words again and again",
-    "presence": "whether anything changed",
-    "direction": "what appeared and what was removed",
-    "object": "an object that was not found there",
-    "region": "something other than the region",
-    "count": "the number",
+#: Kinds of problems, each with a text for the user.
+REASONS: dict[str, Message] = {
+    kind: getattr(WordingTexts, kind)
+    for kind in ("empty unknown length repetition presence direction object region count".split())
 }
 _MIN_WORDS, _MAX_WORDS, _MAX_LETTERS = 3, 45, 300
 _WORD = re.compile(r"[a-z]+(?:['-][a-z]+)*|\d+(?:[.,]\d+)*")
-#: Signs that sentences are made of; others come from broken tokens.
-_FOREIGN = re.compile(
+#: Characters and words that come from broken tokens, not from English sentences.
+_NOT_ENGLISH = re.compile(
     r"[^A-Za-z0-9À-ɏ\s.,;:'’()%²/-]|\b(?:unk|https?|www)\b|\w{26,}", re.IGNORECASE
 )
 #: An English sentence does not end with these.
@@ -45,7 +40,7 @@ _LOOSE_ENDS = frozenset(
     "a an the and or but with of in on at by for to from near along into are is was were has have "
     "been being some many several two three new which that while where".split()
 )
-#: Where in the picture; on a map nobody sees the picture's frame.
+#: Places within the image; on a map its frame is not visible.
 _FRAME = re.compile(
     r",? ?\b(?:in|at|on|to|near|from) the "
     r"(?:(?:upper|lower|top|bottom|left|right|middle|cent(?:er|re)|central)[ -]?)+"
@@ -53,14 +48,14 @@ _FRAME = re.compile(
     r"(?: of the (?:scene|image|picture|photo|area))?(?=$|[.,;]| and\b| while\b| but\b)",
     re.IGNORECASE,
 )
-#: What is said not to have happened is not read: "the house has not been removed".
+#: Denials, which the reader does not understand: "the house has not been removed".
 _DENIAL = re.compile(rf"\b(?:{'|'.join(sorted(DENIALS))}|\w+n't)\b")
-#: Word -> what it means: a class, or itself where it is of none.
+#: Word -> its class, or itself if it has none.
 _NOUNS = {
     **{word: name for name, words in SENTENCE_NOUNS.items() for word in words},
     **{word: word for word in OTHER_NOUNS},
 }
-#: Regions may hold several objects that touch; a building takes this much at least, in m2.
+#: A region may hold several objects that touch; a building has at least this area, in m2.
 _MIN_BUILDING_M2 = 50.0
 _FEW, _MIN_MANY = 3, 5
 
@@ -78,8 +73,8 @@ class Found:
     area_m2: Optional[float] = None
 
     @property
-    def most(self) -> int:
-        """As many objects as it can be."""
+    def max_objects(self) -> int:
+        """Largest plausible number of objects."""
         if self.area_m2 is None:
             return 10 * self.count
         return max(self.count, int(self.area_m2 / _MIN_BUILDING_M2))
@@ -90,35 +85,35 @@ class Facts:
     """What is known of an area.
 
     Attributes:
-        found: by (class, or the prompt's noun where it is none; direction). Places whose class
-            alone is known to have changed ("replacing trees") count with 0 regions and no area,
-            regions of which little lies in the area with 0 regions and that much.
-        own: what the region is that the sentence is to be about; None for tiles and scenes.
-        asked: classes or nouns whose absence would be known too.
+        found: by event; its name is a class, or the noun of the prompt if it has no class.
+            Classes known only from an exchange ("replacing trees") count with 0 regions and no
+            area, regions that lie mostly outside with 0 regions and the area inside.
+        own: event of the region that the sentence must be about; None for tiles and scenes.
+        queried: classes or nouns whose absence would be known too.
     """
 
     found: Mapping[Event, Found] = field(default_factory=dict)
     own: Optional[Event] = None
-    asked: frozenset[str] = frozenset(land_cover.name for land_cover in CLASSES)
+    queried: frozenset[str] = frozenset(land_cover.name for land_cover in CLASSES)
 
     @property
     def anything(self) -> bool:
-        """Whether there is a change."""
+        """Whether any change was found."""
         return any(found.count for found in self.found.values())
 
     def of(self, event: Event) -> Optional[Found]:
-        """Return what was found of an event; of a system without direction in either one."""
+        """Return what was found of an event, also by a system without directions."""
         name, way = event
         return self.found.get((name, way)) or self.found.get((name, CHANGED))
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Why a sentence cannot stay.
+    """Why a sentence is replaced.
 
     Attributes:
         kind: a key of :data:`REASONS`.
-        text: for the user, after "the sentence".
+        text: details, to follow "The sentence".
     """
 
     kind: str
@@ -126,7 +121,7 @@ class Problem:
 
 
 def without_frame(sentence: str) -> str:
-    """Return a sentence without "in the top left corner" and the like, with its full stop."""
+    """Return a sentence without places such as "in the top left corner", with a full stop."""
     text = " ".join(_FRAME.sub("", sentence).split()).rstrip(" .,;")
     return f"{text[:1].upper()}{text[1:]}." if text else ""
 
@@ -135,11 +130,11 @@ def check(sentence: str, facts: Optional[Facts] = None) -> Optional[Problem]:
     """Check a written sentence.
 
     Args:
-        sentence: one or more, in English.
+        sentence: one or more English sentences.
         facts: of the same place; None checks the form alone.
 
     Returns:
-        What is wrong, or None.
+        The first problem, or None.
     """
     problem = _form(sentence)
     if problem is not None or facts is None:
@@ -149,27 +144,27 @@ def check(sentence: str, facts: Optional[Facts] = None) -> Optional[Problem]:
         text = pattern.sub(instead, text)
     nouns = {**_NOUNS, **_nouns_of(facts)}
     problem = None
-    said: list[Claim] = []
+    claims: list[Claim] = []
     hints: set[Event] = set()
     unchanged = False
     for part in re.split(r"[.;]\s", text):
         reading = read_sentence(part, nouns)
-        said += reading.claims
+        claims += reading.claims
         hints |= reading.hints
         unchanged |= reading.unchanged
     if unchanged:
-        problem = _absence(facts, bool(said or hints))
-    elif _DENIAL.search(text) or not (said or hints):
+        problem = _absence(facts, bool(claims or hints))
+    elif _DENIAL.search(text) or not (claims or hints):
         problem = Problem("empty", "says nothing that can be checked")
-    return problem or _claims(said, hints, facts)
+    return problem or _compare(claims, hints, facts)
 
 
 def _form(sentence: str) -> Optional[Problem]:
-    """Check what needs no facts."""
+    """Check characters, length and repetitions."""
     words = _WORD.findall(sentence.lower())
-    foreign = _FOREIGN.search(sentence)
-    if foreign is not None:
-        return Problem("unknown", f'has "{foreign.group()[:20]}" in it')
+    wrong = _NOT_ENGLISH.search(sentence)
+    if wrong is not None:
+        return Problem("unknown", f'contains "{wrong.group()[:20]}"')
     if not words:
         return Problem("empty", "is empty")
     if not _MIN_WORDS <= len(words) <= _MAX_WORDS or len(sentence) > _MAX_LETTERS:
@@ -177,11 +172,11 @@ def _form(sentence: str) -> Optional[Problem]:
     if words[-1] in _LOOSE_ENDS:
         return Problem("length", f'breaks off after "{words[-1]}"')
     loop = _loop(words)
-    return Problem("repetition", f'says "{loop}" again and again') if loop else None
+    return Problem("repetition", f'repeats "{loop}"') if loop else None
 
 
 def _loop(words: list[str]) -> str:
-    """Return words that come too often: one twice in a row, three 3 times, four twice."""
+    """Return a repetition: a word twice in a row, or 2, 3 or 4 words 4, 3 or 2 times; or ""."""
     for first, second in zip(words, words[1:]):
         if first == second:
             return first
@@ -194,9 +189,9 @@ def _loop(words: list[str]) -> str:
 
 
 def _nouns_of(facts: Facts) -> dict[str, str]:
-    """Return the heads of nouns that only the prompt knows, in both numbers as far as regular."""
+    """Return the nouns of the prompt that have no class, in the singular and the plural."""
     nouns = {}
-    for name in {name for name, _ in facts.found} | facts.asked:
+    for name in {name for name, _ in facts.found} | facts.queried:
         if class_of(name) is None:
             head = name.rsplit(" ", 1)[-1]
             one = head.rstrip("s")
@@ -204,24 +199,24 @@ def _nouns_of(facts: Facts) -> dict[str, str]:
     return nouns
 
 
-def _absence(facts: Facts, says_more: bool) -> Optional[Problem]:
+def _absence(facts: Facts, claims_more: bool) -> Optional[Problem]:
     if facts.anything:
         return Problem("presence", "says that nothing changed, though changes were found")
-    if says_more:
-        return Problem("presence", "says that nothing changed, and what did")
+    if claims_more:
+        return Problem("presence", "says that nothing changed, but also what changed")
     return None
 
 
-def _claims(said: list[Claim], hints: set[Event], facts: Facts) -> Optional[Problem]:
-    """Compare what is said with what was found."""
-    for event in [claim.event for claim in said] + sorted(hints):
+def _compare(claims: list[Claim], hints: set[Event], facts: Facts) -> Optional[Problem]:
+    """Compare claims with what was found."""
+    for event in [claim.event for claim in claims] + sorted(hints):
         if facts.of(event) is None:
             return _unfounded(event, facts)
-    events = {claim.event for claim in said} | hints
+    events = {claim.event for claim in claims} | hints
     if facts.own is not None and events and not _about(facts.own, events):
         name, way = facts.own
         return Problem("region", f"does not say that {_many(name)} {_VERB[way]}")
-    for claim in said:
+    for claim in claims:
         problem = _number(claim, facts)
         if problem is not None:
             return problem
@@ -236,38 +231,38 @@ def _unfounded(event: Event, facts: Facts) -> Problem:
     other = REMOVED if way == APPEARED else APPEARED
     text = f"says that {_many(name)} {_VERB[way]}"
     if facts.of((name, other)) is not None:
-        return Problem("direction", f"{text}; what was found is the opposite")
+        return Problem("direction", f"{text}, but the opposite was found")
     if not facts.anything:
-        return Problem("presence", f"{text}, where nothing was found")
-    known = name in facts.asked
+        return Problem("presence", f"{text}, but nothing was found")
+    known = name in facts.queried
     return Problem("object", f"{text}, which was not {'found' if known else 'looked for'}")
 
 
 def _about(own: Event, events: set[Event]) -> bool:
-    """Tell whether a region's own change is among the events."""
+    """Whether a region's own change is among the events."""
     return own in events or (own[1] == CHANGED and own[0] in {name for name, _ in events})
 
 
 def _number(claim: Claim, facts: Facts) -> Optional[Problem]:
-    """Compare "a", "two", "many" with the number of regions, roughly: regions may hold several."""
+    """Compare "a", "two" or "many" with the number of regions, roughly."""
     name, found = claim.event[0], facts.of(claim.event)
     if found is None or name not in ("building", "road") or not (found.count or found.area_m2):
         return None
-    least, most = found.count, found.most
-    if name == "road":  # one region may be a net of streets, and a street several regions
+    least, most = found.count, found.max_objects
+    if name == "road":  # a region may be a network, and a street several regions
         least, most = 1, max(found.count, 2)
-    said = _quantity(claim)
-    if said is None:
+    quantity = _quantity(claim)
+    if quantity is None:
         return None
-    low, high = said
+    low, high = quantity
     if low <= most and (high is None or least <= high):
         return None
     before = " ".join((*claim.before, claim.noun))
-    return Problem("count", f'says "{before}", where {found.count:,} regions were found')
+    return Problem("count", f'says "{before}", but {found.count:,} regions were found')
 
 
 def _quantity(claim: Claim) -> Optional[tuple[int, Optional[int]]]:
-    """Return the least and the largest number of regions that fit a claim's words."""
+    """Return the smallest and the largest number of regions that fit a claim; None if any does."""
     words = claim.before
     if set(words) & MANY or "number" in words:
         return (_MIN_MANY if claim.event[0] == "building" else 2), None
@@ -288,7 +283,7 @@ def _many(name: str) -> str:
 
 
 class Guard:
-    """Chooses between what was written and the facts, and counts."""
+    """Checks written sentences and counts those that are replaced."""
 
     def __init__(self) -> None:
         self.checked = 0
@@ -304,13 +299,14 @@ class Guard:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What the user is told in the end: how many, and why; nothing where every one stayed."""
+        """How many sentences were replaced and why; empty if none was."""
         total = sum(self.replaced.values())
         if not total:
             return ()
-        kinds = ", ".join(f"{REASONS[kind]} ({n})" for kind, n in self.replaced.most_common())
-        number = f"{total} of {self.checked} written captions {'was' if total == 1 else 'were'}"
+        reasons = ", ".join(f"{REASONS[kind]()} ({n})" for kind, n in self.replaced.most_common())
         return (
-            f"{number} replaced by the facts of the detection.",
-            f"What was wrong: {kinds}.",
+            WordingTexts.one_replaced(checked=self.checked)
+            if total == 1
+            else WordingTexts.replaced(count=total, checked=self.checked),
+            WordingTexts.reasons(reasons=reasons),
         )

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a sentence like those of LEVIR-CC says: which object appeared, and which disappeared.
+"""Reads sentences like those of LEVIR-CC: which objects appeared, and which were removed.
 
-The sentences are short and their grammar is loose ("trees are removed and a turning
-road with villas built along appears"), so they are read word by word: nouns wait for
-a verb, and a preposition of place takes the nouns behind it out of the account.
+The sentences are short and their grammar is loose ("trees are removed and a turning road with
+villas built along appears"), so they are read word by word: nouns wait for a verb, and nouns
+behind a preposition of place do not count.
 
 - "houses are built along the road" says nothing about roads, "along a new road" does.
-- "villas replace the woods", "woods are replaced by villas", "the woods have turned
-  into villas" and "villas appear in place of woods" say the same two things.
-- "rebuilt", "widened" and the like only *hint*: there is a new surface in an old place.
-- "plants" and "vegetation" are trees: where one annotator writes them, another writes
-  "trees" of the same crop. Shrubs only hint.
+- "villas replace the woods", "woods are replaced by villas", "the woods have turned into villas"
+  and "villas appear in place of woods" mean the same two events.
+- "rebuilt" or "widened" only *hint* at an event: there is a new surface in an old place.
+- "plants" and "vegetation" are trees: where one annotator writes them, another writes "trees" of
+  the same crop. Shrubs only hint.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ..lexicon.small_words import NEW, SENTENCE_PLACE
 from ..lexicon.verbs import ACTIVE, ADJECTIVES, HINTS, REPLACE, SENTENCE_VERBS
 from ..request import APPEARED, REMOVED
 
-#: The sentences that LEVIR-CC has for pairs in which nothing changed.
+#: LEVIR-CC's sentences for pairs without changes.
 NO_CHANGE = (
     "the scene is the same as before",
     "there is no difference",
@@ -33,11 +33,11 @@ NO_CHANGE = (
     "no change has occurred",
     "almost nothing has changed",
 )
-#: How the product's factual captions begin where nothing was found.
+#: Beginnings of factual captions where nothing was found.
 _FACTUAL_NO_CHANGE = (["no", "change", "matching"], ["no", "change", "was"])
 _WORD = re.compile(r"[^\W_]+(?:[-'][^\W_]+)*")
 
-#: What a sentence can speak of: (class name, direction).
+#: (class name, direction).
 Event = tuple[str, str]
 
 #: Word -> class, of the classes that LEVIR-CC's sentences are about.
@@ -47,7 +47,7 @@ _UNCHANGED = re.compile(
     r"\b(no (?:\w+ ){0,2}(?:differen\w*|chang\w*)|nothing|identical|same as|unchanged|"
     r"not changed|scenes? (?:is|are|seems?|remains?) (?:the )?same)\b"
 )
-#: Phrases as one word; in this order.
+#: Phrases as one word; applied in this order.
 _REWRITES = tuple(
     (re.compile("|".join(patterns)), instead)
     for instead, *patterns in (
@@ -106,7 +106,7 @@ _REWRITES = tuple(
 
 _REMOVE = frozenset(verb for verb, way in SENTENCE_VERBS.items() if way == REMOVED)
 _VERBS = SENTENCE_VERBS.keys() | HINTS
-#: What came stands behind these words, after these verbs: "removed by houses".
+#: After these verbs, these words introduce what came: "removed by houses".
 _FOLLOWING = {"into": HINTS, "by": _REMOVE, "for": _REMOVE}
 _AND = {"and", ",", ";", "while", "but", "then", "ans"}
 _WITH = ("with", "including", "plus")
@@ -114,7 +114,7 @@ _WITH = ("with", "including", "plus")
 #: Words before a noun that may belong to it: "a large number of new houses".
 _MAX_BEFORE = 6
 
-# What the nouns ahead are: the subject of a verb to come, what came, what went, or a place.
+# What the next nouns are: subject of a verb to come, what came, what went, or a place.
 _SUBJECT, _COME, _GONE, _IN_PLACE = range(4)
 
 
@@ -123,9 +123,9 @@ class Claim:
     """One statement of a sentence.
 
     Attributes:
-        event: what it says.
-        noun: the word for its object.
-        before: words in front of it that belong to it, such as "two", "new".
+        event: class and direction.
+        noun: the word for the object.
+        before: words that describe it, such as "two", "new".
     """
 
     event: Event
@@ -135,16 +135,16 @@ class Claim:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a sentence says.
+    """The meaning of a sentence.
 
     Attributes:
-        says: events that it states.
+        events: events that it states.
         hints: further events that it may mean.
-        unchanged: it says that nothing changed.
-        claims: the statements, in their order; those of ``says``.
+        unchanged: whether it says that nothing changed.
+        claims: the statements behind ``events``, in order.
     """
 
-    says: frozenset[Event]
+    events: frozenset[Event]
     hints: frozenset[Event]
     unchanged: bool = False
     claims: tuple[Claim, ...] = ()
@@ -155,7 +155,7 @@ def read_sentence(sentence: str, nouns: Optional[Mapping[str, str]] = None) -> R
 
     Args:
         sentence: with or without capitals and a full stop.
-        nouns: further words, lower case, to the name of what they mean.
+        nouns: further words in lower case -> class or other name.
     """
     text = " ".join(sentence.lower().replace("\u2019", "'").split())
     if _UNCHANGED.search(text):
@@ -166,28 +166,28 @@ def read_sentence(sentence: str, nouns: Optional[Mapping[str, str]] = None) -> R
     return _Reader(words, {**(nouns or {}), **_CLASS_OF}).read()
 
 
-def crop_truth(sentences: Sequence[str], event: Event, least: int = 3) -> Optional[bool]:
-    """Say whether a crop's sentences report an event.
+def crop_truth(sentences: Sequence[str], event: Event, min_count: int = 3) -> Optional[bool]:
+    """Return whether a crop's sentences report an event.
 
     Args:
         sentences: of the crop, usually five.
         event: class name and direction.
-        least: as many must state it.
+        min_count: sentences that must state it.
 
     Returns:
-        True, False where no sentence states it or hints at it, or None in between.
+        True; False if no sentence states it or hints at it; None in between.
     """
     readings = [read_sentence(sentence) for sentence in sentences]
-    if sum(event in reading.says for reading in readings) >= least:
+    if sum(event in reading.events for reading in readings) >= min_count:
         return True
-    if any(event in reading.says | reading.hints for reading in readings):
+    if any(event in reading.events | reading.hints for reading in readings):
         return None
     return False
 
 
 @dataclass
 class _Noun:
-    """A noun: its class, whether it only hints, and where it stands."""
+    """A noun: its class, whether it only hints, and its index."""
 
     name: str
     unsure: bool
@@ -196,7 +196,7 @@ class _Noun:
 
 @dataclass
 class _Reader:
-    """Goes through the words of a sentence once."""
+    """Reads the words of a sentence in one pass."""
 
     words: list[str]
     nouns: Mapping[str, str]
@@ -211,7 +211,7 @@ class _Reader:
     pairs: bool = False  # an "and" after "between" ends nothing
 
     def read(self) -> Reading:
-        """Return what the sentence says."""
+        """Return the meaning of the sentence."""
         for at, word in enumerate(self.words):
             if word in self.nouns or word in SCRUB:
                 self._noun(at, word)
@@ -233,8 +233,8 @@ class _Reader:
                 self.place_first = at == 0 or self.words[at - 1] in _AND
                 self.mode, self.pairs = _IN_PLACE, word == "between"
         self._end()
-        says = frozenset(claim.event for claim in self.claims)
-        return Reading(says, frozenset(self.hints - says), claims=tuple(self.claims))
+        events = frozenset(claim.event for claim in self.claims)
+        return Reading(events, frozenset(self.hints - events), claims=tuple(self.claims))
 
     def _noun(self, at: int, word: str) -> None:
         rebuilt = bool(HINTS & set(self.words[max(0, at - 1) : at]))
@@ -248,7 +248,7 @@ class _Reader:
             self._state([noun], REMOVED if self.mode == _GONE else APPEARED)
 
     def _is_verb(self, at: int) -> bool:
-        """Tell a verb from an adjective: "a completed villa", "a rebuilt road"."""
+        """Whether a word is a verb, not an adjective as in "a completed villa"."""
         word = self.words[at]
         if word not in _VERBS:
             return False
@@ -256,7 +256,7 @@ class _Reader:
         return not (before_noun and word in ADJECTIVES)
 
     def _verb(self, word: str) -> None:
-        """Give the waiting nouns their verb."""
+        """Apply a verb to the waiting nouns."""
         if self.place_first and not self.waiting:
             self.waiting = self.in_place[-1:]  # "in the open space three houses are built"
         direction = REMOVED if word in _REMOVE else APPEARED
@@ -268,12 +268,12 @@ class _Reader:
         self.waiting, self.in_place = [], []
 
     def _exchange(self, direction: str, mode: int) -> None:
-        """Read "replaces", "replaced by" and the like."""
+        """Read "replaces", "replaced by" and similar verbs."""
         self._state(self.waiting, direction)
         self.waiting, self.mode, self.last_verb = [], mode, "replaces"
 
     def _and(self, at: int) -> None:
-        """Decide whether the nouns behind are of the same kind, or the subject of a verb."""
+        """Decide whether the next nouns go with the last ones or are the subject of a verb."""
         if self.pairs:
             self.pairs = False
             return
@@ -294,7 +294,7 @@ class _Reader:
             self.mode = _COME
 
     def _verb_follows(self, at: int) -> bool:
-        """Tell whether a verb stands before the next "and"."""
+        """Whether there is a verb before the next "and"."""
         for ahead in range(at + 1, len(self.words)):
             if self.words[ahead] in _AND:
                 return False
@@ -316,12 +316,12 @@ class _Reader:
         self.claims.append(Claim(event, self.words[at], tuple(self.words[start:at])))
 
     def _describes(self, word: str) -> bool:
-        """Tell a word that can stand before a noun from one that ends what belongs to it."""
+        """Whether a word before a noun can describe it."""
         ends = word in _AND or word in _VERBS or word in SENTENCE_PLACE or word in _WITH
         return not ends and word not in self.nouns
 
     def _end(self) -> None:
-        """Nouns without a verb are there now, unless they may belong to a place."""
+        """Take nouns without a verb as new, unless they may belong to a place."""
         for noun in self.waiting:
             noun.unsure |= self.after_place or self.last_verb in _REMOVE
         self._state(self.waiting, APPEARED)
@@ -333,6 +333,6 @@ def words(sentence: str) -> list[str]:
 
 
 def says_no_change(sentence: str) -> bool:
-    """Whether a sentence is one of :data:`NO_CHANGE`, or the product's own for that."""
+    """Whether a sentence is one of :data:`NO_CHANGE` or a factual caption for no change."""
     found = words(sentence)
     return " ".join(found) in NO_CHANGE or found[:3] in _FACTUAL_NO_CHANGE

@@ -169,7 +169,7 @@ def test_facts_of_a_place(run) -> None:
     assert results.facts(empty).found == {}
     assert results.facts(whole, within=empty).found == {}
     assert results.describe(empty) == ""
-    assert Found(1, 300.0).most == 6
+    assert Found(1, 300.0).max_objects == 6
 
 
 def test_a_region_that_only_touches_a_place_is_not_in_it(run, capfd) -> None:

@@ -60,7 +60,7 @@ def test_a_small_word_is_of_one_kind() -> None:
     ],
 )
 def test_sentences_know_the_words_of_prompts(text: str, says: str) -> None:
-    events = {event[0] + _WAYS[event[1]] for event in read_sentence(text).says}
+    events = {event[0] + _WAYS[event[1]] for event in read_sentence(text).events}
     assert events == set(says.split())
 
 

@@ -134,7 +134,7 @@ def test_a_sentence_about_a_region_is_about_it(known, own, sentence, kind) -> No
 
 
 def test_what_nobody_looked_for_is_not_said_to_be_absent() -> None:
-    asked = Facts(facts("road+1").found, asked=frozenset({"road"}))
+    asked = Facts(facts("road+1").found, queried=frozenset({"road"}))
     assert "not looked for" in check("A road and houses are built.", asked).text
     assert "was not found" in check("A road and houses are built.", facts("road+1")).text
 
@@ -182,7 +182,7 @@ def test_the_user_is_told_how_many_and_why() -> None:
         "3 of 4 written captions were replaced by the facts of the detection.",
         (
             "What was wrong: an object that was not found there (1), what appeared and what was "
-            "removed (1), the same words again and again (1)."
+            "removed (1), repeated words (1)."
         ),
     )
     assert Guard().warnings == ()

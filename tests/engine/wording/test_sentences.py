@@ -67,7 +67,7 @@ def _events(short: str) -> set[tuple[str, str]]:
     ],
 )
 def test_what_a_sentence_says(sentence: str, says: str):
-    assert read_sentence(sentence).says == _events(says)
+    assert read_sentence(sentence).events == _events(says)
 
 
 @pytest.mark.parametrize(
