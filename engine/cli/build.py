@@ -56,7 +56,7 @@ def _add_training(parts: Any) -> None:
     )
     captioner.add_argument("--cache", type=Path, default=Path("out/captioner"), metavar="FOLDER")
     captioner.add_argument(
-        "--looks", default="tile", metavar="LIST", help="views of each crop: tile,mirrored"
+        "--views", default="tile", metavar="LIST", help="views of each crop: tile,mirrored"
     )
     captioner.add_argument("--threads", type=int, default=1, metavar="N")
     captioner.add_argument(
@@ -147,7 +147,7 @@ def _captioner(arguments: argparse.Namespace) -> None:
         arguments.model,
         arguments.out,
         arguments.cache,
-        looks=arguments.looks.split(","),
+        views=arguments.views.split(","),
         schedule=_schedule(key_values(arguments.option)),
         threads=arguments.threads,
     )

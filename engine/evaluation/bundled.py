@@ -77,14 +77,14 @@ def evaluate(
         InputError: the data cannot be read.
         WeightsError: the model cannot.
     """
-    tell = _Teller()
+    log = _Logger()
     folder = folder or MODELS
     system = BundledSystem(folder)
     system.load("cpu")
     calibration = read_calibration(folder)
     tiles = [read_tile(data, number) for number in VALIDATION_TILES]
     figures: dict[str, Any] = {"model": system.info.revision, "device": system.device}
-    tell("speed")
+    log("speed")
     pair = (tiles[0].before, tiles[0].after)
     figures["speed"] = measure_speed(system, *pair)
     # What the product makes of a tile of LEVIR.
@@ -93,27 +93,27 @@ def evaluate(
     figures["megabytes"] = measure_size(folder)
     levir = LevirFigures(data, calibration)
     for scored in score_tiles(system, tiles):
-        tell(f"LEVIR tile {scored.tile.number}")
+        log(f"LEVIR tile {scored.tile.number}")
         levir.add(scored)
     levir.write_sheets(out)
     figures["levir_31_36"] = levir.figures()
-    tell("baselines on LEVIR")
+    log("baselines on LEVIR")
     figures["baselines_on_levir"] = measure_baselines(folder, tiles)
     generated = GeneratedFigures(calibration)
-    for scene in scored_scenes(system, EVALUATION_SEEDS, tell):
+    for scene in scored_scenes(system, EVALUATION_SEEDS, log):
         generated.add(scene)
     figures["generated"] = generated.figures()
     figures["calibration"] = _reliabilities(calibration, levir.raw, generated.raw)
     choose = unbiased_chooser(system, folder, folds)
     for what in (OSCD, AIRCHANGE):
-        figures[what.folder], rows = measure_elsewhere(choose, data, what, tell)
+        figures[what.folder], rows = measure_elsewhere(choose, data, what, log)
         if rows:
             write_sheet(rows, out / f"{what.folder}.jpg")
     report = _write_results(out, figures)
     if not quick:  # the longer half: whoever stops it has the other one
-        figures["robustness"] = measure_robustness(system, tiles, tell)
+        figures["robustness"] = measure_robustness(system, tiles, log)
         report = _write_results(out, figures)
-    tell("done")
+    log("done")
     sys.stdout.write(report)
     return figures
 
@@ -221,7 +221,7 @@ def _reliabilities(
     return result
 
 
-class _Teller:
+class _Logger:
     """Says on standard error what is being done, and since when."""
 
     def __init__(self) -> None:

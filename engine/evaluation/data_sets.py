@@ -44,7 +44,7 @@ RUN_OVERLAP = 64
 
 @dataclass(frozen=True)
 class Answer:
-    """What is said of one tile.
+    """Scores and classes of one tile.
 
     Attributes:
         scores: (Q, H, W) float32 per query; change is the largest of them from the threshold on.
@@ -58,7 +58,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Examinee:
+class Candidate:
     """What is measured.
 
     Attributes:
@@ -117,19 +117,19 @@ def evaluate(
     if tile < 32 or tile % 32:
         raise InputError(EvaluationTexts.bad_tile_size(size=tile))
     pairs = open_pairs(spec, data)
-    examinee = (
+    candidate = (
         _of_run(run, device) if run else _of_system(system, device, text or pairs.prompt, pairs)
     )
     figures: dict[str, Any] = {
-        "system": examinee.name,
-        "revision": examinee.revision,
-        "device": examinee.device,
+        "system": candidate.name,
+        "revision": candidate.revision,
+        "device": candidate.device,
         "data": {"layout": spec.layout, "split": spec.split, "pairs": len(pairs)},
-        "asked": [str(query) for query in examinee.queries] or "any change",
+        "asked": [str(query) for query in candidate.queries] or "any change",
         "threshold": threshold,
     }
     for protocol in protocols:
-        figures[protocol] = measure(examinee, pairs, protocol, tile, threshold)
+        figures[protocol] = measure(candidate, pairs, protocol, tile, threshold)
     out.mkdir(parents=True, exist_ok=True)
     (out / "figures.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     print(table(figures))
@@ -137,7 +137,7 @@ def evaluate(
 
 
 def measure(
-    examinee: Examinee, pairs: PairSet, protocol: str, tile: int, threshold: float = 0.5
+    candidate: Candidate, pairs: PairSet, protocol: str, tile: int, threshold: float = 0.5
 ) -> dict[str, Any]:
     """Measure by one protocol.
 
@@ -145,7 +145,7 @@ def measure(
         ``protocol`` in words, ``change`` (binary figures), ``queries`` (the same for each object
         and direction that is labelled), ``semantic`` for a set with classes, ``seconds``.
     """
-    figures = _Figures(examinee.queries, pairs, threshold)
+    figures = _Figures(candidate.queries, pairs, threshold)
     start = time.monotonic()
     if protocol == "tile":
         words = f"tiles of {tile} pixels, each by itself"
@@ -157,26 +157,28 @@ def measure(
         ]
         for place in tqdm(places, "tiles"):
             pair = tile_of(pairs, *place, tile)
-            figures.add(examinee.answer(pair), pair)
+            figures.add(candidate.answer(pair), pair)
     else:
         words = (
-            f"whole images, through tiles of {examinee.tile_size} pixels that share "
-            f"{examinee.overlap} and are blended"
+            f"whole images, through tiles of {candidate.tile_size} pixels that share "
+            f"{candidate.overlap} and are blended"
         )
         for index in tqdm(range(len(pairs)), "images"):
-            for window, answer in _over_image(examinee, pairs, index):
+            for window, answer in _over_image(candidate, pairs, index):
                 figures.add(answer, pairs.read(index, window))
     return {"protocol": words, **figures.result(), "seconds": round(time.monotonic() - start, 1)}
 
 
-def _over_image(examinee: Examinee, pairs: PairSet, index: int) -> Iterator[tuple[Window, Answer]]:
+def _over_image(
+    candidate: Candidate, pairs: PairSet, index: int
+) -> Iterator[tuple[Window, Answer]]:
     """Blend the answers to a whole image; yield windows that cover it once."""
     height, width = pairs.size(index)
-    tiles = plan(width, height, examinee.tile_size, examinee.overlap)
-    blender = Blender(tiles, max(1, len(examinee.queries)))
+    tiles = plan(width, height, candidate.tile_size, candidate.overlap)
+    blender = Blender(tiles, max(1, len(candidate.queries)))
     classes = np.full((2, height, width), UNKNOWN, np.uint8) if pairs.classes else None
     for tile in tiles:
-        answer = examinee.answer(tile_of(pairs, index, tile.y, tile.x, tile.width))
+        answer = candidate.answer(tile_of(pairs, index, tile.y, tile.x, tile.width))
         core = tiles.core(tile)
         if answer.before is None or answer.after is None:
             classes = None
@@ -186,8 +188,8 @@ def _over_image(examinee: Examinee, pairs: PairSet, index: int) -> Iterator[tupl
             classes[:, y0:y1, x0:x1] = answer.before[inside], answer.after[inside]
         for block in blender.add(tile, answer.scores.astype(np.float32)):
             window = Window(block.y, block.x, *block.array.shape[1:])
-            told = (None, None) if classes is None else classes[(slice(None), *window.slices)]
-            yield window, Answer(block.array, *told)
+            dates = (None, None) if classes is None else classes[(slice(None), *window.slices)]
+            yield window, Answer(block.array, *dates)
 
 
 class _Figures:
@@ -196,7 +198,7 @@ class _Figures:
     def __init__(self, queries: Sequence[Query], pairs: PairSet, threshold: float) -> None:
         self.queries, self.threshold = queries, threshold
         self.change = BinaryCounts()
-        self.asked: dict[str, BinaryCounts] = {}
+        self.by_query: dict[str, BinaryCounts] = {}
         self.semantic = SemanticCounts(len(pairs.classes)) if pairs.classes else None
 
     def add(self, answer: Answer, pair: LabelledPair) -> None:
@@ -209,9 +211,9 @@ class _Figures:
         for query, scores in zip(self.queries, answer.scores, strict=False):
             truth = pair.directions.get((query.object, query.direction))
             if truth is not None:
-                told = known & (truth != UNKNOWN)
-                counts = self.asked.setdefault(str(query), BinaryCounts())
-                counts.add(scores[told] >= self.threshold, truth[told])
+                labelled = known & (truth != UNKNOWN)
+                counts = self.by_query.setdefault(str(query), BinaryCounts())
+                counts.add(scores[labelled] >= self.threshold, truth[labelled])
         if answer.before is None or answer.after is None:
             self.semantic = None
         if self.semantic is not None:
@@ -222,13 +224,13 @@ class _Figures:
     def result(self) -> dict[str, Any]:
         """Return all figures."""
         result: dict[str, Any] = {"change": self.change.figures()}
-        result["queries"] = {name: counts.figures() for name, counts in self.asked.items()}
+        result["queries"] = {name: counts.figures() for name, counts in self.by_query.items()}
         if self.semantic is not None:
             result["semantic"] = self.semantic.figures()
         return result
 
 
-def _of_system(name: str, device: str, text: str, pairs: PairSet) -> Examinee:
+def _of_system(name: str, device: str, text: str, pairs: PairSet) -> Candidate:
     """Load a system that answers a prompt."""
     system = systems.create(name)
     system.load(device)
@@ -238,13 +240,13 @@ def _of_system(name: str, device: str, text: str, pairs: PairSet) -> Examinee:
     table_ = _class_table(info.classes, pairs.classes)
 
     def answer(pair: LabelledPair) -> Answer:
-        told = system.predict(pair.before[None], pair.after[None], queries)
-        classes = (told.classes_before, told.classes_after)
+        output = system.predict(pair.before[None], pair.after[None], queries)
+        classes = (output.classes_before, output.classes_after)
         if table_ is None or classes[0] is None or classes[1] is None:
-            return Answer(told.scores[0])
-        return Answer(told.scores[0], *(table_[c[0]] for c in classes if c is not None))
+            return Answer(output.scores[0])
+        return Answer(output.scores[0], *(table_[c[0]] for c in classes if c is not None))
 
-    return Examinee(
+    return Candidate(
         info.name, info.revision, system.device, queries, info.tile_size, info.overlap, answer
     )
 
@@ -267,7 +269,7 @@ def _class_table(own: Sequence[str], wanted: Sequence[str]) -> np.ndarray | None
     return table_ if wanted and len(own) == len(wanted) else None
 
 
-def _of_run(run: Path, device: str) -> Examinee:
+def _of_run(run: Path, device: str) -> Candidate:
     """Load the weights of a training run."""
     recipe = load_recipe(run / "recipe.yaml")
     path = run / (BEST if (run / BEST).exists() else WEIGHTS)
@@ -286,14 +288,16 @@ def _of_run(run: Path, device: str) -> Examinee:
         question = collate([task.question(pair)])
         batch = {name: value.to(chosen.name) for name, value in question.items()}
         with chosen.autocast():
-            told = task.predict(model, batch)
-        found = {name: value[0].float().cpu().numpy() for name, value in told.items()}
+            output = task.predict(model, batch)
+        found = {name: value[0].float().cpu().numpy() for name, value in output.items()}
         classes = [found.get(name) for name in ("semantic_before", "semantic_after")]
         return Answer(found["change"][None], *classes)
 
     size = max(64, recipe.crop // 32 * 32)
     revision = f"{recipe.name}, step {header['step']}"
-    return Examinee(task.name, revision, chosen.text, (), size, min(RUN_OVERLAP, size // 4), answer)
+    return Candidate(
+        task.name, revision, chosen.text, (), size, min(RUN_OVERLAP, size // 4), answer
+    )
 
 
 def table(figures: dict[str, Any]) -> str:

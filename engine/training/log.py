@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a run tells: a progress bar, CSV files, and TensorBoard's events."""
+"""Logs of a run: a progress bar, CSV files, and TensorBoard events."""
 
 from __future__ import annotations
 

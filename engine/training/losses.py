@@ -41,14 +41,14 @@ def _per_map(logits: Tensor, truth: Tensor, known: Tensor, dice_weight: float) -
     score, truth = logits.sigmoid() * known, truth * known
     overlap, total = (score * truth).sum((0, 2, 3)), (score + truth).sum((0, 2, 3))
     dice = 1 - (2 * overlap + 1) / (total + 1)
-    # Without any change to find, Dice would be 1 whatever the model says.
+    # Without any change to find, Dice would be 1 for every prediction.
     dice = dice * (truth.sum((0, 2, 3)) > 0)
     seen = (counts > 0).float()
     return ((entropy + dice_weight * dice) * seen).sum() / seen.sum().clamp(min=1)
 
 
 def some_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Cross-entropy + Dice of "one of these changed", where labels do not say which.
+    """Cross-entropy + Dice of "one of these changed", where labels do not specify which.
 
     The questions that have the code :data:`.labels.SOME` anywhere in a pair are one question
     there, whose answer is the highest of theirs.
@@ -60,36 +60,37 @@ def some_loss(logits: Tensor, targets: Tensor) -> Tensor:
     Returns:
         A scalar, 0 where no pair has the code.
     """
-    asked = (targets == SOME).any(-1).any(-1)
-    pairs = asked.any(1)
+    candidates = (targets == SOME).any(-1).any(-1)
+    pairs = candidates.any(1)
     if not pairs.any():
         return logits.sum() * 0
-    logits, targets, asked = logits[pairs], targets[pairs], asked[pairs][:, :, None, None]
-    highest = logits.float().masked_fill(~asked, -1e4).amax(1, keepdim=True)
+    logits, targets = logits[pairs], targets[pairs]
+    candidates = candidates[pairs][:, :, None, None]
+    highest = logits.float().masked_fill(~candidates, -1e4).amax(1, keepdim=True)
     some = (targets == SOME).any(1, keepdim=True)
-    none = ((targets == 0) | ~asked).all(1, keepdim=True)
+    none = ((targets == 0) | ~candidates).all(1, keepdim=True)
     return _per_map(highest, some.float(), some | none, 1.0)
 
 
-def sentence_loss(logits: Tensor, said: Tensor) -> Tensor:
+def sentence_loss(logits: Tensor, reported: Tensor) -> Tensor:
     """Cross-entropy of "somewhere in this crop": the mean of a crop's highest logits.
 
-    Where sentences say that a class appeared, some of its pixels must be found, nobody knows
-    which; where none says so, hardly any (multiple-instance learning, a crop being the bag).
+    If sentences report that a class appeared, some unknown pixels of it must be found; if none
+    does, hardly any (multiple-instance learning with a crop as the bag).
 
     Args:
         logits: (B, Q, h, w).
-        said: (B, Q) uint8: 1 said, 0 not said, :data:`UNKNOWN`.
+        reported: (B, Q) uint8: 1 reported, 0 not reported, :data:`UNKNOWN`.
 
     Returns:
         A scalar, 0 where nothing is known.
     """
-    known = said != UNKNOWN
+    known = reported != UNKNOWN
     if not known.any():
         return logits.sum() * 0
     crops = logits.float()[known].flatten(1)
     highest = crops.topk(max(1, round(SENTENCE_SHARE * crops.shape[1]))).values.mean(1)
-    return F.binary_cross_entropy_with_logits(highest, said[known].float())
+    return F.binary_cross_entropy_with_logits(highest, reported[known].float())
 
 
 def steady_loss(before: Tensor, after: Tensor, steady: Tensor) -> Tensor:

@@ -234,7 +234,7 @@ def load_recipe(path: str | Path) -> Recipe:
         InputError: not a recipe: unreadable, unknown or missing key, a value of the wrong type
             or out of its range.
     """
-    path = asked = Path(path)
+    path = given = Path(path)
     if not path.suffix and len(path.parts) == 1:
         path = next(RECIPES.rglob(f"{path.name}.yaml"), RECIPES / f"{path.name}.yaml")
     try:
@@ -242,7 +242,7 @@ def load_recipe(path: str | Path) -> Recipe:
         recipe = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Recipe), content))
     except OSError as error:
         names = ", ".join(shipped_names())
-        raise InputError(TrainingTexts.no_recipe(name=asked, known=names)) from error
+        raise InputError(TrainingTexts.no_recipe(name=given, known=names)) from error
     except (OmegaConfBaseException, yaml.YAMLError, UnicodeDecodeError) as error:
         where = getattr(error, "full_key", None)
         problem = str(error).splitlines()[0] + (f" ({where})" if where else "")

@@ -316,13 +316,13 @@ def check_origin(path: Path) -> None:
         raise InputError(TrainingTexts.run_missing(run=path.parent.name, folder=path.parent))
 
 
-def choose_device(recipe: Recipe, wanted: str) -> Device:
+def choose_device(recipe: Recipe, name: str) -> Device:
     """Choose where a recipe is trained, and in which precision.
 
     Raises:
         InputError: the recipe's precision does not go with the device.
     """
-    device = choose(wanted)
+    device = choose(name)
     if recipe.precision == "auto":
         half = device.name == "cpu" and torch.backends.mkldnn.is_available() and _has_bfloat16()
         return Device("cpu", "bfloat16", device.text) if half else device

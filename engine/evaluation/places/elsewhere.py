@@ -81,7 +81,7 @@ def measure_elsewhere(
     system_for: Callable[[str], Optional[ChangeSystem]],
     data: Path,
     what: OtherSet,
-    tell: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> tuple[dict[str, object], list[np.ndarray]]:
     """Detect through the pipeline, and compare any mask value > 0 with the labels.
 
@@ -90,7 +90,7 @@ def measure_elsewhere(
             one whose training left that place out; None where there is none.
         data: the folder of real data.
         what: which data set.
-        tell: is told of every place.
+        log: called with a line of progress.
 
     Returns:
         Figures (``model`` and ``cva_otsu`` summed over the places; ``best_f1``, with the
@@ -109,7 +109,7 @@ def measure_elsewhere(
         if system is None:
             not_measured.append(folder.name)
             continue
-        tell(f"{what.folder}: {folder.name}")
+        log(f"{what.folder}: {folder.name}")
         label = read_rgb(folder / "label.tif")[..., 0] > 0
         mask, score = run_detection(OneSystemHost(system), system.info.name, folder, what.prompt)
         known = mask != MASK_NODATA

@@ -38,11 +38,11 @@ class ScoredScene:
 
 
 def scored_scenes(
-    system: ChangeSystem, seeds: Iterable[int], tell: Callable[[str], None]
+    system: ChangeSystem, seeds: Iterable[int], log: Callable[[str], None]
 ) -> Iterator[ScoredScene]:
     """Make scenes and score them."""
     for seed in seeds:
-        tell(f"generated scene {seed}")
+        log(f"generated scene {seed}")
         scene = synthesise(seed, SIDE, PIXEL_SIZE)
         scores = score_pair(system, scene.before, scene.after, QUERIES, PIXEL_SIZE)
         yield ScoredScene(scores, _truths(scene))

@@ -21,14 +21,14 @@ _BUILT = (Query("buildings", APPEARED),)
 
 
 def measure_robustness(
-    system: ChangeSystem, tiles: Sequence[LevirTile], tell: Callable[[str], None]
+    system: ChangeSystem, tiles: Sequence[LevirTile], log: Callable[[str], None]
 ) -> dict[str, dict[str, float]]:
     """Score "buildings built" on disturbed tiles.
 
     Args:
         system: loaded.
         tiles: to disturb; the seed of a tile is its number.
-        tell: is told what is being done.
+        log: called with a line of progress.
 
     Returns:
         Figures by the name of the disturbance; scores at another resolution are brought
@@ -36,7 +36,7 @@ def measure_robustness(
     """
     result = {}
     for name, disturb in DISTURBANCES.items():
-        tell(f"robustness: {name}")
+        log(f"robustness: {name}")
         counts = BinaryCounts()
         for tile in tiles:
             pair = disturb(tile.before, tile.after, np.random.default_rng(tile.number))
@@ -44,7 +44,7 @@ def measure_robustness(
         result[name] = counts.figures()
     for factor in RESOLUTIONS:
         name = f"{factor:g} x resolution"
-        tell(f"robustness: {name}")
+        log(f"robustness: {name}")
         counts = BinaryCounts()
         for tile in tiles:
             pair = (resized(image, factor) for image in (tile.before, tile.after))

@@ -37,8 +37,8 @@ class Crops:
         boxes: (N, 4) x0, y0, x1, y1 in the tile.
         captions: five sentences of each.
         changed: (N,) bool, as people say.
-        grid: (looks, N, C, 8, 8) float16, see :func:`..change_features.features`.
-        summary: (looks, N, S) float32.
+        grid: (views, N, C, 8, 8) float16, see :func:`..change_features.features`.
+        summary: (views, N, S) float32.
     """
 
     tiles: np.ndarray
@@ -58,8 +58,8 @@ def read_crops(
     data: Path,
     cache: Path,
     models: Path | None = None,
-    looks: Sequence[str] = ("tile",),
-    tell: Callable[[str], None] = lambda _: None,
+    views: Sequence[str] = ("tile",),
+    log: Callable[[str], None] = lambda _: None,
 ) -> Crops:
     """Read crops and features; what was computed once with the same files is kept.
 
@@ -67,8 +67,8 @@ def read_crops(
         data: the folder of real data.
         cache: folder for the features.
         models: with the bundled model's files; None is the shipped model.
-        looks: names from :data:`LOOKS`, each another view of the same crops.
-        tell: is told of every tile.
+        views: names from :data:`VIEWS`, each another view of the same crops.
+        log: called with a line of progress.
     """
     rows = read_captions(data / "levir")
     system = BundledSystem(models)
@@ -77,26 +77,26 @@ def read_crops(
     boxes = np.array([row["box"] for row in rows])
     folder = cache / f"features_{_digest(models or MODELS)}"
     folder.mkdir(parents=True, exist_ok=True)
-    grids: list[list[Any]] = [[None] * len(rows) for _ in looks]
-    summaries: list[list[Any]] = [[None] * len(rows) for _ in looks]
-    for look, name in enumerate(looks):
+    grids: list[list[Any]] = [[None] * len(rows) for _ in views]
+    summaries: list[list[Any]] = [[None] * len(rows) for _ in views]
+    for view, name in enumerate(views):
         for number in np.unique(tiles):
             members = np.flatnonzero(tiles == number)
             path = folder / f"{name}_{number}.npz"
             if not path.exists():
-                tell(f"features of tile {number}, {name}")
-                _write(path, LOOKS[name](system, data / "levir", int(number), boxes[members]))
+                log(f"features of tile {number}, {name}")
+                _write(path, VIEWS[name](system, data / "levir", int(number), boxes[members]))
             with np.load(path) as kept:
                 parts = zip(members, kept["grid"], kept["summary"], strict=True)
             for member, grid, summary in parts:
-                grids[look][member], summaries[look][member] = grid, summary
+                grids[view][member], summaries[view][member] = grid, summary
     return Crops(
         tiles,
         boxes,
         tuple(tuple(row["captions"]) for row in rows),
         np.array([bool(row["changed"]) for row in rows]),
-        np.stack([np.stack(look) for look in grids]),
-        np.stack([np.stack(look) for look in summaries]),
+        np.stack([np.stack(view) for view in grids]),
+        np.stack([np.stack(view) for view in summaries]),
     )
 
 
@@ -152,8 +152,8 @@ def _write(path: Path, found: list[_Features]) -> None:
     part.replace(path)
 
 
-#: Ways to look at the crops of a tile, with the ground around each.
-LOOKS: dict[str, Callable[[BundledSystem, Path, int, np.ndarray], list[_Features]]] = {
+#: Views of the crops of a tile, with the ground around each.
+VIEWS: dict[str, Callable[[BundledSystem, Path, int, np.ndarray], list[_Features]]] = {
     "tile": _in_tile,
     "mirrored": _mirrored,
 }

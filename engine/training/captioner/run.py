@@ -32,7 +32,7 @@ from ...wording.reading import NO_CHANGE, words
 from ..export import OPSET, halve_weights
 from ..scenes.consensus import Consensus
 from ..texts import TrainingTexts
-from .features import LOOKS, Crops, read_crops
+from .features import VIEWS, Crops, read_crops
 from .language import Group, Language, read_groups
 from .steps import (
     CropSamples,
@@ -44,7 +44,7 @@ from .steps import (
     train_writer,
 )
 
-Tell = Callable[[str], None]
+Log = Callable[[str], None]
 #: Sizes that are chosen here; the others follow from words and features.
 WIDTH = 96
 
@@ -55,11 +55,11 @@ class Trained:
 
     Attributes:
         model: in evaluation mode.
-        language: its words.
+        language: its vocabulary.
         changed_from: probability of change from which it writes about change.
-        no_change: what is written below that.
-        accuracy: share of the training crops whose change is told right by an eye that has not
-            seen their tile.
+        no_change: sentence written below that probability.
+        accuracy: fraction of the training crops whose change is detected correctly by an eye that
+            was not trained on their tile.
     """
 
     model: Captioner
@@ -76,7 +76,7 @@ def train(
     *,
     cache: Path | None = None,
     width: int = WIDTH,
-    tell: Tell = lambda _: None,
+    log: Log = lambda _: None,
 ) -> Trained:
     """Train a captioner.
 
@@ -86,7 +86,7 @@ def train(
         schedule: how long.
         cache: folder where the writer is kept after the first step, which no features change.
         width: channels of the decoder.
-        tell: is told how it goes.
+        log: called with a line of progress.
     """
     own = [tuple(tuple(words(text)) for text in group) for group in crops.captions]
     known = np.flatnonzero(crops.training)
@@ -104,13 +104,13 @@ def train(
     model = Captioner(config)
     _measure_scales(model, crops, known)
     text = TextGroups(material, language)
-    _pretrain(model, text, language, schedule, cache, tell)
+    _pretrain(model, text, language, schedule, cache, log)
     samples = CropSamples(crops, language, own)
-    concepts, flags = _unseen(config, samples, known, model, schedule, tell)
+    concepts, flags = _unseen(config, samples, known, model, schedule, log)
     model.eye = train_eye(config, samples, known, model, schedule)
-    train_on_reward(model, samples, changed, concepts, text, language, schedule, tell)
+    train_on_reward(model, samples, changed, concepts, text, language, schedule, log)
     threshold, accuracy = best_threshold(flags[0][known].numpy(), crops.changed[known])
-    tell(f"change told right: {accuracy:.3f} from {threshold:.2f} on")
+    log(f"change detected correctly: {accuracy:.3f} from {threshold:.2f} on")
     judge = Consensus([own[n] for n in known])
     unchanged = np.flatnonzero(~crops.changed[known])
     if len(unchanged):
@@ -126,7 +126,7 @@ def _pretrain(
     language: Language,
     schedule: Schedule,
     cache: Path | None,
-    tell: Tell,
+    log: Log,
 ) -> None:
     """First step, or what was kept of it: it depends on sentences and settings alone."""
     state = asdict(schedule) | {"width": model.config.width}
@@ -138,7 +138,7 @@ def _pretrain(
         kept = torch.load(path, weights_only=True)
         model.writer.load_state_dict(kept, strict=False)
         return
-    train_writer(model.writer, text, language, schedule, tell)
+    train_writer(model.writer, text, language, schedule, log)
     if path is not None:
         # The layers that see cells have not learnt yet, and their size may change.
         learnt = {n: v for n, v in model.writer.state_dict().items() if not n.startswith("cell.")}
@@ -163,7 +163,7 @@ def _unseen(
     known: np.ndarray,
     model: Captioner,
     schedule: Schedule,
-    tell: Tell,
+    log: Log,
 ) -> tuple[Tensor, Tensor]:
     """Return concepts and probabilities of change, each by an eye that has not seen the tile."""
     tiles = samples.crops.tiles
@@ -171,12 +171,12 @@ def _unseen(
     for fold in range(schedule.folds):
         apart = tiles % schedule.folds == fold
         eye = train_eye(config, samples, known[~apart[known]], model, schedule)
-        told, flag = read_all(eye, samples, model)
+        read, flag = read_all(eye, samples, model)
         if not fold:
-            concepts, flags = told, flag
+            concepts, flags = read, flag
         apart_ = torch.from_numpy(apart)
-        concepts[:, :, apart_], flags[:, apart_] = told[:, :, apart_], flag[:, apart_]
-        tell(f"eye {fold + 1} of {schedule.folds}")
+        concepts[:, :, apart_], flags[:, apart_] = read[:, :, apart_], flag[:, apart_]
+        log(f"eye {fold + 1} of {schedule.folds}")
     return concepts, flags
 
 
@@ -201,7 +201,7 @@ def export(trained: Trained, folder: Path, belongs_to: dict[str, str], revision:
         trained: what is written.
         folder: for the files.
         belongs_to: SHA-256 of the model files whose features it has learnt, by name.
-        revision: told in the manifest.
+        revision: written to the manifest.
     """
     folder.mkdir(parents=True, exist_ok=True)
     config = trained.model.config
@@ -247,7 +247,7 @@ def build(
     out: Path,
     cache: Path,
     *,
-    looks: Sequence[str] = ("tile",),
+    views: Sequence[str] = ("tile",),
     schedule: Schedule | None = None,
     threads: int = 1,
 ) -> None:
@@ -258,30 +258,30 @@ def build(
         model: folder of the bundled model's files.
         out: folder for the captioner's files.
         cache: folder of the crops' features, written where they are missing.
-        looks: views of each crop, of :data:`LOOKS`.
+        views: views of each crop, of :data:`VIEWS`.
         schedule: of training; None is the default.
         threads: of PyTorch.
 
     Raises:
         InputError: there is no such view, or the sentences are missing.
     """
-    if not set(looks) <= set(LOOKS):
-        raise InputError(TrainingTexts.no_such_views(names=",".join(looks), known=", ".join(LOOKS)))
+    if not set(views) <= set(VIEWS):
+        raise InputError(TrainingTexts.no_such_views(names=",".join(views), known=", ".join(VIEWS)))
     torch.set_num_threads(threads)
     start = time.monotonic()
 
-    def tell(text: str) -> None:
+    def log(text: str) -> None:
         sys.stderr.write(f"[{time.monotonic() - start:5.0f} s] {text}\n")
         sys.stderr.flush()
 
     for name in ("captions.json", "caption_sentences_train.txt"):
         if not (data / "levir" / name).is_file():
             raise InputError(TrainingTexts.no_levir_file(file=name))
-    crops = read_crops(data, cache, model, looks, tell)
+    crops = read_crops(data, cache, model, views, log)
     groups = read_groups(data / "levir" / "caption_sentences_train.txt")
-    trained = train(crops, groups, schedule or Schedule(), cache=cache, tell=tell)
+    trained = train(crops, groups, schedule or Schedule(), cache=cache, log=log)
     digests = BundledSystem(model).digests
     belongs_to = {name: digests[name] for name in ("encoder.onnx", "head.onnx", "text.onnx")}
     revision = f"captioner-{datetime.now(timezone.utc):%Y%m%d-%H%M}"
     export(trained, out, belongs_to, revision)
-    tell(f"written: {out / runtime.MODEL}")
+    log(f"written: {out / runtime.MODEL}")

@@ -123,9 +123,9 @@ class CropSamples:
         return mirror * self.crops.grid.shape[1] + crop
 
     def draw(self, which: Tensor, mirror: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Return grid (B, C, 8, 8) and summary (B, S) of crops, each by a look drawn at random."""
-        look = torch.randint(len(self.grid), which.shape, generator=generator)
-        return self.mirror(self.grid[look, which].float(), mirror), self.summary[look, which]
+        """Return grid (B, C, 8, 8) and summary (B, S) of crops, each by a view drawn at random."""
+        view = torch.randint(len(self.grid), which.shape, generator=generator)
+        return self.mirror(self.grid[view, which].float(), mirror), self.summary[view, which]
 
     @staticmethod
     def mirror(grid: Tensor, mirror: int) -> Tensor:
@@ -159,7 +159,7 @@ def train_writer(
     text: TextGroups,
     language: Language,
     schedule: Schedule,
-    tell: Callable[[str], None] = lambda _: None,
+    log: Callable[[str], None] = lambda _: None,
 ) -> list[float]:
     """First step: sentences from the words of their group. Returns the loss by batch."""
     generator = torch.Generator().manual_seed(schedule.seed)
@@ -187,7 +187,7 @@ def train_writer(
             loss = _sentence_loss(logits, cut[:, 1:], weight[chosen])
             _step(loss, writer, optimiser, rates)
             losses.append(float(loss.detach()))
-        tell(f"writer, epoch {epoch + 1}: loss {np.mean(losses[-50:]):.3f}")
+        log(f"writer, epoch {epoch + 1}: loss {np.mean(losses[-50:]):.3f}")
     return losses
 
 
@@ -236,7 +236,7 @@ def train_eye(
 
 @torch.no_grad()
 def read_all(eye: Eye, samples: CropSamples, scales: Captioner) -> tuple[Tensor, Tensor]:
-    """Return concepts (looks, mirrors, N, K) and probability of change (looks, N) of all crops."""
+    """Return concepts (views, mirrors, N, K) and probability of change (views, N) of all crops."""
     eye.eval()
     concepts, flags = [], []
     for grid, summary in zip(samples.grid.float(), samples.summary, strict=True):
@@ -257,7 +257,7 @@ def train_on_reward(
     text: TextGroups,
     language: Language,
     schedule: Schedule,
-    tell: Callable[[str], None] = lambda _: None,
+    log: Callable[[str], None] = lambda _: None,
 ) -> list[float]:
     """Third step: the writer is rewarded for sentences that are like those of people.
 
@@ -265,11 +265,11 @@ def train_on_reward(
         model: whose writer learns.
         samples: the crops.
         which: numbers of the changed ones that it may see.
-        concepts: (looks, mirrors, N, K) read by eyes that have not seen the crop.
+        concepts: (views, mirrors, N, K) read by eyes that have not seen the crop.
         text: groups without images.
         language: vocabulary and concepts.
         schedule: how long.
-        tell: is told how it goes.
+        log: called with a line of progress.
 
     Returns:
         The mean reward by batch, CIDEr-D from 0 to 10.
@@ -285,26 +285,26 @@ def train_on_reward(
     for step in range(schedule.reward_steps):
         mirror = int(torch.randint(len(_MIRRORS), (1,), generator=generator))
         place = torch.randint(len(pool), (schedule.crops,), generator=generator)
-        look = torch.randint(len(samples.grid), place.shape, generator=generator)
+        view = torch.randint(len(samples.grid), place.shape, generator=generator)
         chosen = pool[place]
-        grid = samples.mirror(samples.grid[look, chosen].float(), mirror)
-        grid, _ = model.standardise(grid, samples.summary[look, chosen])
+        grid = samples.mirror(samples.grid[view, chosen].float(), mirror)
+        grid, _ = model.standardise(grid, samples.summary[view, chosen])
         numbers = torch.randint(len(text.groups), (schedule.groups,), generator=generator)
         crop_numbers = len(text.groups) + mirror * len(pool) + place
         parts = [
-            (concepts[look, mirror, chosen], grid, crop_numbers),
+            (concepts[view, mirror, chosen], grid, crop_numbers),
             (text.concepts(numbers, generator), None, numbers),
         ]
         loss = torch.zeros(())
         got = []
-        for told, cells, groups in parts:
-            value, part = _reward_loss(writer, told, cells, groups, reward, language, schedule)
+        for given, cells, groups in parts:
+            value, part = _reward_loss(writer, given, cells, groups, reward, language, schedule)
             loss = loss + part
             got.append(value)
         _step(loss, writer, optimiser, rates)
         rewards.append(float(np.mean(got)))
         if (step + 1) % 25 == 0:
-            tell(f"reward, step {step + 1}: {np.mean(rewards[-25:]):.3f}")
+            log(f"reward, step {step + 1}: {np.mean(rewards[-25:]):.3f}")
     return rewards
 
 

@@ -42,7 +42,7 @@ class PairSet(ABC):
     Attributes:
         names: of its pairs, in alphabetical order.
         classes: names of the classes of the semantic labels.
-        prompt: what a system is asked for when it is evaluated on this set.
+        prompt: prompt for systems evaluated on this data set.
 
     Raises:
         InputError: the folder is not laid out as it should be.
@@ -100,13 +100,13 @@ class PairSet(ABC):
             path = self.folder / self.spec.names
             if not path.is_file():
                 raise InputError(TrainingTexts.list_missing(path=path))
-            wanted = {Path(line).stem for line in path.read_text(encoding="utf-8").split()}
-            missing = sorted(wanted - set(names))
+            listed = {Path(line).stem for line in path.read_text(encoding="utf-8").split()}
+            missing = sorted(listed - set(names))
             if missing:
                 raise InputError(
                     TrainingTexts.listed_image_missing(file=path.name, image=missing[0])
                 )
-            names = [name for name in names if name in wanted]
+            names = [name for name in names if name in listed]
         if self.spec.folds:
             folds, fold = self.spec.folds, set(self.spec.fold)
             names = [name for number, name in enumerate(names) if number % folds in fold]

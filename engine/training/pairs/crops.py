@@ -22,7 +22,7 @@ from .base import PairSet, Window
 from .pair import UNKNOWN, LabelledPair
 
 Item = dict[str, np.ndarray]
-#: So often a crop without change is drawn again where one with change is wanted.
+#: Attempts to draw a crop with change.
 TRIES = 8
 _OTHER = {APPEARED: REMOVED, REMOVED: APPEARED}
 
@@ -65,8 +65,8 @@ class TrainingCrops(Dataset):
             return error  # raised by the loop: torch would wrap it in the reader's traceback
 
     def _crop(self, pairs: PairSet, rng: np.random.Generator) -> LabelledPair:
-        wanted = rng.random() < pairs.spec.changed
-        for _ in range(TRIES if wanted else 1):
+        with_change = rng.random() < pairs.spec.changed
+        for _ in range(TRIES if with_change else 1):
             index = pairs.draw(rng)
             pair = pairs.read(index, random_window(pairs, index, self.recipe.crop, rng))
             if pair.change is not None and (pair.change == 1).any():
@@ -203,7 +203,7 @@ def on_arrays(
 def exchanged(pair: LabelledPair) -> LabelledPair:
     """Return a pair with its dates exchanged: what appeared was removed.
 
-    Its sentences tell of the other order; they stay only where nothing changed.
+    Its sentences describe the original order, so they are kept only if nothing changed.
     """
     unchanged = pair.change is not None and not (pair.change == 1).any()
     return LabelledPair(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a user has: pairs of GeoTIFFs, and a layer of polygons that say what changed."""
+"""The user's own data: pairs of GeoTIFFs, and a polygon layer of changes."""
 
 from __future__ import annotations
 

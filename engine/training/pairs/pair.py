@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-#: Value of a label that says nothing: no loss, and no count in an evaluation.
+#: Value of unknown labels, which count neither in a loss nor in an evaluation.
 UNKNOWN = 255
 
 

@@ -38,7 +38,7 @@ _SPOKEN = {
 }
 #: Classes that sentences report and nobody drew. (Of roads the drawn lines know better: one crop in
 #: seven of those whose sentences report a road has none of them, but a path, or a road built anew.)
-_TOLD = [TREE]
+_REPORTED = [TREE]
 
 
 class Source(Protocol):
@@ -231,10 +231,10 @@ def _read_caption(caption: dict, quiet: np.ndarray) -> None:
 
 
 class CaptionedPairs:
-    """The crops of LEVIR that have sentences, each as a whole, with what these say of it.
+    """Whole crops of LEVIR that have sentences, with the changes that these report.
 
-    Three of five sentences that report "trees removed" say that it is somewhere in the crop; where
-    none does, hardly anything of it is.
+    If three of five sentences report "trees removed", that change is somewhere in the crop; if none
+    does, there is hardly any.
 
     Args:
         root: the data folder.
@@ -248,32 +248,32 @@ class CaptionedPairs:
         read = _read_levir(root / "levir", *tiles)
         pairs = {f"test_{number}": pair for number, pair in enumerate(read, tiles[0])}
         self.crops = [
-            (pairs[crop["tile"]], crop["box"], _said(crop["captions"]))
+            (pairs[crop["tile"]], crop["box"], _reported(crop["captions"]))
             for crop in read_captions(root / "levir")
             if crop["tile"] in pairs and crop["captions"]
         ]
         if not self.crops:
             raise InputError(TrainingTexts.no_sentences())
-        told = np.array([(said == 1).any() for *_, said in self.crops])
-        self.groups = [np.flatnonzero(some) for some in (told, ~told) if some.any()]
+        report = np.array([(reported == 1).any() for *_, reported in self.crops])
+        self.groups = [np.flatnonzero(some) for some in (report, ~report) if some.any()]
 
     def draw(self, rng: np.random.Generator) -> PairSample:
         """Return a crop, half of the time one whose sentences report trees that came or went."""
         number = rng.choice(self.groups[0 if rng.random() < 0.5 else -1])
-        arrays, (left, top, right, bottom), said = self.crops[number]
+        arrays, (left, top, right, bottom), reported = self.crops[number]
         pair = LevirPairs.sample(*(array[top:bottom, left:right] for array in arrays))
-        pair.sentences = said.copy()
+        pair.sentences = reported.copy()
         return pair
 
 
-def _said(sentences: list[str]) -> np.ndarray:
-    """Return what the sentences of a crop say, (6, 2) uint8."""
-    said = no_sentences()
-    for index in _TOLD:
+def _reported(sentences: list[str]) -> np.ndarray:
+    """Return the changes that the sentences of a crop report, (6, 2) uint8."""
+    reported = no_sentences()
+    for index in _REPORTED:
         for direction, name in ((APPEARED, "appeared"), (REMOVED, "removed")):
             truth = crop_truth(sentences, (CLASSES[index].name, name))
-            said[index, direction] = UNKNOWN if truth is None else truth
-    return said
+            reported[index, direction] = UNKNOWN if truth is None else truth
+    return reported
 
 
 class SameImage:

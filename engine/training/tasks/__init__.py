@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What each system brings to the one training loop, by name; imported when asked for."""
+"""Training tasks of the systems by name, imported on demand."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The bundled model as a task of the loop: every pair is asked about every class."""
+"""The bundled model as a training task: every pair is queried for every class."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class BundledTask(Task):
     ) -> tuple[Tensor, dict[str, float]]:
         """Return the loss of a batch and its parts.
 
-        Every pair is asked about every class, and absent things, in both directions.
+        Every pair is queried for every class, and for absent things, in both directions.
         """
         count = batch["before"].shape[0]
         images = torch.cat([batch["before"], batch["after"]]).float()
@@ -115,7 +115,7 @@ class BundledTask(Task):
         phrases = self.phrases(step)
         sentences = self.text.sentences[phrases].to(images.device)
         encoded = model.encoder(images)
-        # The dates of the second half are exchanged: what is asked there is "removed".
+        # The dates of the second half are swapped: its queries are for "removed".
         exchanged = Encoded(*(torch.cat([p[count:], p[:count]]) for p in encoded))
         logits = model.head(encoded, exchanged, sentences)
         with torch.autocast(images.device.type, enabled=False):
@@ -157,8 +157,8 @@ class BundledTask(Task):
     def phrases(self, step: int) -> Tensor:
         """Return rows of the phrase bank: one phrase for each class, then absent things."""
         rng = np.random.default_rng((self.recipe.seed, step, self.rank))
-        wanted = [*range(NUM_CLASSES), *[ABSENT] * ABSENT_QUERIES]
-        return torch.tensor([self.bank.sample(index, rng) for index in wanted])
+        classes = [*range(NUM_CLASSES), *[ABSENT] * ABSENT_QUERIES]
+        return torch.tensor([self.bank.sample(index, rng) for index in classes])
 
     def _reading_loss(self, model: nn.Module, phrases: Tensor, sentences: Tensor) -> Tensor:
         """Cross-entropy of which class, or none, a phrase names."""

@@ -91,14 +91,14 @@ def answer_loss(
         instructions: of the system.
     """
     sentences = decoded(batch["caption"])
-    told = [row for row, sentence in enumerate(sentences) if sentence]
-    if not told:
+    captioned = [row for row, sentence in enumerate(sentences) if sentence]
+    if not captioned:
         return None
-    asked = batch["instruction"].tolist()
+    numbers = batch["instruction"].tolist()
     inputs = model.inputs(
-        embed(told),
-        [instructions[asked[row]] for row in told],
-        [sentences[row] for row in told],
+        embed(captioned),
+        [instructions[numbers[row]] for row in captioned],
+        [sentences[row] for row in captioned],
     )
     return model.loss(inputs)
 

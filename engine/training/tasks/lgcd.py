@@ -4,7 +4,7 @@
 Of a constant prompt nothing can be learned, so the questions differ: about an
 object that changed, about one that did not, about the other direction, and
 about things that no label calls changed, to which the answer is an empty mask.
-The text is the object phrase alone; "removed" is asked by giving the model the
+The text is the object phrase alone; a query for "removed" gives the model the
 later date first, see :mod:`...modules.lgcd`.
 """
 
@@ -30,13 +30,13 @@ from ..scenes.phrases import ABSENT_NOUNS
 from ..texts import TrainingTexts
 from .base import Task
 
-#: Weights of the losses (eq. 9 with alpha 0.2 and beta 0.1), unless the recipe says otherwise.
+#: Default weights of the losses (eq. 9 with alpha 0.2 and beta 0.1).
 WEIGHTS = {"ce": 0.7, "iou": 0.2, "dice": 0.1}
 #: Asked where a data set labels change, but neither what nor in which direction.
 ANYTHING = "anything"
 #: Questions about each pair of a training batch; the encoder runs once for all of them.
 QUESTIONS = 2
-#: Objects of a pair that an evaluation asks for at most.
+#: Maximum number of objects of a pair in an evaluation.
 MAX_OBJECTS = 6
 #: Share of the questions, after the first one, about things that no label calls changed.
 ABSENT_SHARE = 0.5
@@ -93,17 +93,17 @@ class LgcdTask(Task):
         """
         answers = _answers(pair)
         changed = [key for key, mask in answers.items() if (mask == 1).any()]
-        asked = [_one_of(changed or list(answers), rng)]
-        asked += [_another(list(answers), rng) for _ in range(QUESTIONS - 1)]
+        queries = [_one_of(changed or list(answers), rng)]
+        queries += [_another(list(answers), rng) for _ in range(QUESTIONS - 1)]
         empty = np.zeros(pair.before.shape[:2], np.uint8)
-        targets = [answers.get(key, empty) for key in asked]
-        questions = [(_reworded(phrase, rng), direction) for phrase, direction in asked]
+        targets = [answers.get(key, empty) for key in queries]
+        questions = [(_reworded(phrase, rng), direction) for phrase, direction in queries]
         return {**_arrays(pair, questions), "targets": np.stack(targets)}
 
     def question(self, pair: LabelledPair) -> dict[str, np.ndarray]:
         """Ask for every object that the pair's labels name, in both directions."""
         objects = list(dict.fromkeys(phrase for phrase, _ in _answers(pair)))
-        # One length for all pairs; what is asked twice is computed once.
+        # One length for all pairs; repeated phrases are embedded once.
         objects = (objects * MAX_OBJECTS)[:MAX_OBJECTS]
         return _arrays(pair, [(phrase, APPEARED) for phrase in objects])
 
@@ -123,16 +123,16 @@ class LgcdTask(Task):
         return total, dict(zip(self._weights, parts.tolist(), strict=True))
 
     def predict(self, model: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Return the largest score of the objects asked for and of both directions."""
+        """Return the largest score of the objects and of both directions."""
         before = batch["before"]
         pairs, _, height, width = before.shape
-        asked = [
+        queries = [
             (row, phrase)
             for row in range(pairs)
             for phrase in dict.fromkeys(_phrases(batch["phrases"][row]))
         ]
-        earlier = torch.tensor([row for row, _ in asked], device=before.device)
-        text = self._tower().encode([phrase for _, phrase in asked], before.device)
+        earlier = torch.tensor([row for row, _ in queries], device=before.device)
+        text = self._tower().encode([phrase for _, phrase in queries], before.device)
         text = clip_text.Text(*(torch.cat([part, part]) for part in text))
         first = torch.cat([earlier, earlier + pairs])
         second = torch.cat([earlier + pairs, earlier])
@@ -144,7 +144,7 @@ class LgcdTask(Task):
 
     def _tower(self) -> clip_text.TextTower:
         if self._text is None:
-            raise RuntimeError("the task is asked before it is built")
+            raise RuntimeError("build() must be called first")
         return self._text
 
 
@@ -202,17 +202,17 @@ def _reworded(phrase: str, rng: np.random.Generator) -> str:
     return str(rng.choice(land_cover.words))
 
 
-def _arrays(pair: LabelledPair, asked: Sequence[tuple[str, str]]) -> dict[str, np.ndarray]:
+def _arrays(pair: LabelledPair, queries: Sequence[tuple[str, str]]) -> dict[str, np.ndarray]:
     """Return images and questions as arrays of one shape for all pairs."""
-    phrases = np.zeros((len(asked), _PHRASE_BYTES), np.uint8)
-    for row, (phrase, _) in enumerate(asked):
+    phrases = np.zeros((len(queries), _PHRASE_BYTES), np.uint8)
+    for row, (phrase, _) in enumerate(queries):
         text = phrase.encode()[:_PHRASE_BYTES]
         phrases[row, : len(text)] = np.frombuffer(text, np.uint8)
     return {
         "before": np.ascontiguousarray(pair.before.transpose(2, 0, 1)),
         "after": np.ascontiguousarray(pair.after.transpose(2, 0, 1)),
         "phrases": phrases,
-        "exchanged": np.array([direction == REMOVED for _, direction in asked]),
+        "exchanged": np.array([direction == REMOVED for _, direction in queries]),
     }
 
 

@@ -88,9 +88,9 @@ class TextscdTask(Task):
         return self._arrays(pair, self._described(pair) if self._config.text else "")
 
     def _described(self, pair: LabelledPair) -> str:
-        """Return what the text source says of the whole pair; it is asked once."""
+        """Return the caption of the whole pair from the text source; cached."""
         if self._texts is None:
-            raise RuntimeError("the task is asked before it is built")
+            raise RuntimeError("build() must be called first")
         if isinstance(self._texts.source, text_sources.NoText):
             return ""
         if not all(pair.images):

@@ -103,7 +103,7 @@ def test_the_demo_is_written_into_the_given_folder(tmp_path, monkeypatch, capsys
         ("build colour-residual no_model --data {here}", "contains no model"),
         ("build colour-residual {shipped}", NO_DATA),
         ("build captioner", NO_DATA),
-        ("build captioner --looks away --data {here}", '"away" is not a list of views'),
+        ("build captioner --views away --data {here}", '"away" is not a list of views'),
         ("build captioner --option x=1 --data {here}", 'There is no setting "x"'),
         ("build captioner --option epochs=a --data {here}", '"epochs" cannot be "a"'),
         ("build captioner --data {here}", "There is no levir/captions.json."),
@@ -150,10 +150,10 @@ def test_the_captioner_gets_the_settings_of_the_command_line(tmp_path, monkeypat
 
     given: dict = {}
     monkeypatch.setattr(run, "build", lambda *_, **settings: given.update(settings))
-    options = ("--option", "epochs=1", "--option", "rate=0.5", "--looks", "tile,mirrored")
+    options = ("--option", "epochs=1", "--option", "rate=0.5", "--views", "tile,mirrored")
     assert main(["build", "captioner", "--data", str(tmp_path), *options]) == 0
     assert given["schedule"] == Schedule(epochs=1, rate=0.5)
-    assert given["looks"] == ["tile", "mirrored"]
+    assert given["views"] == ["tile", "mirrored"]
 
 
 @pytest.mark.torch

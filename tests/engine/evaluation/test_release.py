@@ -29,7 +29,7 @@ pytestmark = pytest.mark.torch
 RECIPE = "bundled_open"
 
 
-def _one_small_scene(system, seeds, tell):
+def _one_small_scene(system, seeds, log):
     """Score one scene that is smaller than a tile."""
     scene = generated.synthesise(seeds[0], 64, generated.PIXEL_SIZE)
     scores = system.predict(scene.before[None], scene.after[None], generated.QUERIES).scores[0]
