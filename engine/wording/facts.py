@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sentences from facts about regions. What is not known is not said.
+"""Captions from facts about regions; unknown facts are left out.
 
-Nouns of the model's classes are put into the singular and plural; any other noun
-stays as the user wrote it, in sentences that are right for both numbers.
+Nouns of the model's classes are put into the singular or plural. Any other noun stays as
+the user wrote it, in sentences that are right for both numbers.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from typing import Optional
 from ..class_rules import rules_of
 from ..classes import CLASSES, LandCoverClass, class_of
 from ..request import APPEARED, CHANGED, REMOVED, ParsedPrompt, Query, Region
+from .texts import CaptionTexts as T
 
 _VERB = {APPEARED: "appeared", REMOVED: "disappeared"}
 _PLURALS = {land_cover.name: land_cover.plural for land_cover in CLASSES}
-#: Clauses of a scene caption for "anything changed".
+#: Maximum number of clauses in a scene caption.
 _MAX_CLAUSES = 5
 _SQUARE_METRES_PER_HA = 1e4
 _SQUARE_METRES_PER_KM2 = 1e6
@@ -26,15 +27,15 @@ _SQUARE_METRES_PER_KM2 = 1e6
 
 @dataclass(frozen=True)
 class Tally:
-    """What was found for one query, summed over its regions.
+    """The regions of one query, summed.
 
     Attributes:
-        query: what was looked for.
+        query: the query.
         count: number of regions.
         area_m2: None without georeference.
         positions: area (m2, or pixels without georeference) at each compass position.
-        along: number of regions that lie along a new line, as their facts say.
-        line: that line, as it was asked for ("roads").
+        along: number of regions that lie along a new line.
+        line: that line, by the noun of the prompt ("roads").
         partners: of the query, see :class:`~changescribe.engine.request.Hints`.
     """
 
@@ -51,24 +52,24 @@ def region_caption(region: Region, pixel_size: Optional[float] = None) -> str:
     """Describe a region in one sentence.
 
     Args:
-        region: its facts; no phrase is made of what is None or empty.
-        pixel_size: in metres, to which numbers are rounded; None without georeference.
+        region: its facts; None and empty ones are left out.
+        pixel_size: in metres, sets how numbers are rounded; None without georeference.
 
     Returns:
         Such as "New road, 410 m long, in the north-east, replacing trees."
     """
     noun = _Noun(region.object)
     if region.direction == APPEARED:
-        what = f"New {noun.one}" if noun.known else f"{noun.one} appeared"
+        what = T.new(noun=noun.one) if noun.known else T.happened(noun=noun.one, verb="appeared")
     elif region.direction == REMOVED:
-        what = f"{noun.one} {noun.gone}"
+        what = T.happened(noun=noun.one, verb=noun.gone)
     else:
-        what = f"{noun.one} changed"
+        what = T.happened(noun=noun.one, verb="changed")
     parts = (
         _capital(what),
         _size(region, pixel_size),
-        _where(region.position),
-        f"along a new {_Noun(region.along).one}" if region.along else "",
+        T.at(position=region.position) if region.position else "",
+        T.along_one(line=_Noun(region.along).one) if region.along else "",
         _exchange(region, noun),
     )
     return ", ".join(part for part in parts if part) + "."
@@ -85,9 +86,9 @@ def scene_caption(
 
     Args:
         parsed: the prompt.
-        tallies: one per query, those without regions too.
+        tallies: one per query, including queries without regions.
         pixel_size: in metres; None without georeference.
-        partial: the run was stopped early, so nothing is said of what is absent.
+        partial: the run was stopped early, so absent objects are not mentioned.
 
     Returns:
         One or two sentences, such as "12 roads appeared (3.1 ha), most in the north-east; no
@@ -95,10 +96,7 @@ def scene_caption(
     """
     found = [tally for tally in tallies if tally.count]
     if not found:
-        prompt = " ".join(parsed.text.split())
-        where = "in the part that was analysed" if partial else "in the area analysed"
-        matching = "" if _all_asked(parsed.queries) else f' matching "{prompt}"'
-        text = f"No change{matching} was found {where}."
+        text: str = _nothing(parsed, partial=partial)
     else:
         if parsed.anything:
             found.sort(key=lambda tally: -sum(tally.positions.values()))
@@ -108,60 +106,66 @@ def scene_caption(
         ]
         rest = sum(tally.count for tally in found[_MAX_CLAUSES:])
         if rest:
-            one = "1 smaller change of another kind"
-            clauses.append(one if rest == 1 else f"{rest:,} smaller changes of other kinds")
+            clauses.append(T.one_more() if rest == 1 else T.more(count=rest))
         if not partial and not parsed.anything:
             clauses += [
-                # Of an exchange, what went and what came are the same change twice.
+                # In an exchange, both queries are about the same change.
                 _absent(tally.query)
                 for tally in tallies
                 if not tally.count and not tally.partners
             ]
         text = _capital("; ".join(clauses)) + "."
-    return f"{text} The run was stopped before it was finished." if partial else text
+    return T.stopped(caption=text) if partial else text
 
 
-def _all_asked(queries: Sequence[Query]) -> bool:
-    """Tell whether every class was looked for in both directions: nothing was left out."""
-    asked = {(known.name, q.direction) for q in queries if (known := class_of(q.object))}
+def _nothing(parsed: ParsedPrompt, *, partial: bool) -> str:
+    if _is_exhaustive(parsed.queries):
+        return T.nothing_so_far() if partial else T.nothing()
+    message = T.nothing_matching_so_far if partial else T.nothing_matching
+    return message(prompt=" ".join(parsed.text.split()))
+
+
+def _is_exhaustive(queries: Sequence[Query]) -> bool:
+    """Return whether the queries cover every class in both directions."""
+    found = {(known.name, q.direction) for q in queries if (known := class_of(q.object))}
     return all(
-        (land_cover.name, CHANGED) in asked
-        or {(land_cover.name, APPEARED), (land_cover.name, REMOVED)} <= asked
+        (land_cover.name, CHANGED) in found
+        or {(land_cover.name, APPEARED), (land_cover.name, REMOVED)} <= found
         for land_cover in CLASSES
     )
 
 
 def format_area(area_m2: float, pixel_size: Optional[float] = None) -> str:
-    """Write an area as the pixel size allows: "320 m²", "3.1 ha", "2.4 km²".
+    """Format an area with the digits that the pixel size allows: "320 m²", "3.1 ha", "2.4 km²".
 
-    An outline is known to about a quarter of a pixel on average, so the area to that times
-    the perimeter, here that of a square; digits below that are not written.
+    An outline is accurate to about a quarter of a pixel on average, so an area to that times
+    its perimeter, here that of a square.
     """
-    doubt = (pixel_size or 0.0) * math.sqrt(max(area_m2, 0.0))
-    text = _rounded(area_m2, doubt)
+    error = (pixel_size or 0.0) * math.sqrt(max(area_m2, 0.0))
+    text = _rounded(area_m2, error)
     if _value(text) < _SQUARE_METRES_PER_HA:
         return f"{text} m²"
-    text = _rounded(area_m2 / _SQUARE_METRES_PER_HA, doubt / _SQUARE_METRES_PER_HA)
+    text = _rounded(area_m2 / _SQUARE_METRES_PER_HA, error / _SQUARE_METRES_PER_HA)
     if _value(text) * _SQUARE_METRES_PER_HA < _SQUARE_METRES_PER_KM2:
         return f"{text} ha"
-    return _rounded(area_m2 / _SQUARE_METRES_PER_KM2, doubt / _SQUARE_METRES_PER_KM2) + " km²"
+    return _rounded(area_m2 / _SQUARE_METRES_PER_KM2, error / _SQUARE_METRES_PER_KM2) + " km²"
 
 
 def format_length(length_m: float, pixel_size: Optional[float] = None) -> str:
-    """Write a length, which is known to a pixel at each end: "410 m", "1.3 km"."""
-    doubt = 2 * (pixel_size or 0.0)
-    text = _rounded(length_m, doubt)
+    """Format a length, which is accurate to a pixel at each end: "410 m", "1.3 km"."""
+    error = 2 * (pixel_size or 0.0)
+    text = _rounded(length_m, error)
     if _value(text) < 1000:
         return f"{text} m"
-    return _rounded(length_m / 1000, doubt / 1000) + " km"
+    return _rounded(length_m / 1000, error / 1000) + " km"
 
 
-def _rounded(value: float, doubt: float) -> str:
-    """Round to two significant digits, or one where the doubt leaves no more."""
+def _rounded(value: float, error: float) -> str:
+    """Round to two significant digits, or to one if the error allows no more."""
     if value <= 0:
         return "0"
     step = 10.0 ** (math.floor(math.log10(value)) - 1)
-    if step < doubt / 2:
+    if step < error / 2:
         step *= 10
     rounded = round(value / step) * step
     digits = max(0, -math.floor(math.log10(step) + 1e-9))
@@ -179,46 +183,44 @@ def _capital(text: str) -> str:
 
 def _size(region: Region, pixel_size: Optional[float]) -> str:
     if region.length_m is not None:
-        return f"{format_length(region.length_m, pixel_size)} long"
+        return T.length(length=format_length(region.length_m, pixel_size))
     if region.area_m2 is not None:
         return format_area(region.area_m2, pixel_size)
-    return f"{region.area_px:,} pixels" if region.area_px != 1 else "1 pixel"
-
-
-def _where(position: str) -> str:
-    return f"in the {position}" if position else ""
+    return T.pixels(count=region.area_px) if region.area_px != 1 else T.one_pixel()
 
 
 def _exchange(region: Region, noun: _Noun) -> str:
     own = None if noun.known is None else noun.known.name
     before, after = region.from_class, region.to_class
     if region.direction == APPEARED:
-        return f"replacing {_PLURALS.get(before, before)}" if before not in (None, own) else ""
+        return "" if before in (None, own) else T.replacing(classes=_PLURALS.get(before, before))
     if region.direction == REMOVED:
-        return f"now {_PLURALS.get(after, after)}" if after not in (None, own) else ""
+        return "" if after in (None, own) else T.now(classes=_PLURALS.get(after, after))
     if before is None or after is None or before == after:
         return ""
-    return f"from {_PLURALS.get(before, before)} to {_PLURALS.get(after, after)}"
+    return T.from_to(before=_PLURALS.get(before, before), after=_PLURALS.get(after, after))
 
 
 def _found(tally: Tally, pixel_size: Optional[float], lines: int) -> str:
-    """Say what was found for a query; ``lines`` is the number of new lines it may lie along."""
-    noun = _Noun(tally.query.object)
-    verb = _verb(tally)
+    """Return the clause of a query with regions that may lie along this number of new lines."""
+    noun, verb = _Noun(tally.query.object), _verb(tally)
     if noun.countable:
-        text = f"{tally.count:,} {noun.one if tally.count == 1 else noun.many} {verb}"
+        counted = noun.one if tally.count == 1 else noun.many
+        text: str = T.counted(count=tally.count, noun=counted, verb=verb)
+    elif tally.count == 1:
+        text = T.in_one_place(noun=noun.many, verb=verb)
     else:
-        places = "1 place" if tally.count == 1 else f"{tally.count:,} places"
-        text = f"{noun.many} {verb} in {places}"
+        text = T.in_places(count=tally.count, noun=noun.many, verb=verb)
     line = _Noun(tally.line)
     one = lines == 1 or tally.along == 1
-    along = f"along a new {line.one}" if one else f"along new {line.many}"
+    along = T.along_one(line=line.one) if one else T.along_many(line=line.many)
     if tally.along == tally.count:
         text += f" {along}"
     if tally.area_m2 is not None:
         text += f" ({format_area(tally.area_m2, pixel_size)})"
     main = _main_position(tally)
-    some = f"{tally.along:,} of them {along}" if 0 < tally.along < tally.count else ""
+    is_some = 0 < tally.along < tally.count
+    some = T.some_of_them(count=tally.along, along=along) if is_some else ""
     return ", ".join(part for part in (text, main, some) if part)
 
 
@@ -228,25 +230,25 @@ def _verb(tally: Tally) -> str:
     if not tally.partners:
         return _VERB.get(direction, "changed")
     others = " or ".join(_Noun(noun).many for noun in tally.partners)
-    return f"replaced {others}" if direction == APPEARED else f"replaced by {others}"
+    return (T.replaced if direction == APPEARED else T.replaced_by)(others=others)
 
 
 def _main_position(tally: Tally) -> str:
-    """Where more than half of the change lies; "" where that is nowhere or not known."""
+    """Return where more than half of the change lies; "" if nowhere or unknown."""
     total = sum(tally.positions.values())
     if total <= 0:
         return ""
     place, area = max(tally.positions.items(), key=lambda item: item[1])
     if not place or area <= total / 2:
         return ""
-    share = "" if tally.count == 1 else "all " if area == total else "most "
-    return f"{share}in the {place}"
+    several = T.all_at if area == total else T.most_at
+    return (T.at if tally.count == 1 else several)(position=place)
 
 
 def _absent(query: Query) -> str:
     noun = _Noun(query.object)
     verb = _VERB.get(query.direction, "changed")
-    return f"no {noun.one if noun.countable else noun.many} {verb}"
+    return T.absent(noun=noun.one if noun.countable else noun.many, verb=verb)
 
 
 class _Noun:
