@@ -57,7 +57,7 @@ def test_boxes_are_captioned_in_the_systems_words_and_by_the_facts(host, pair) -
         ("A building of 200 pixels is built. 1 building appeared (50 m²).", "writes"),
         ("A building of 600 pixels is built. 1 building appeared (150 m²).", "writes"),
         ("The scene is the same as before.", "writes"),
-        # 150 of them, said to be removed.
+        # 150 pixels, written to be removed.
         ("1 building appeared (40 m²).", "facts"),
     ]
     assert [answer.box for answer in answers] == list(boxes)

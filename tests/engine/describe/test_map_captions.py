@@ -71,10 +71,10 @@ def test_captions_are_of_the_pixels_that_the_detection_ran_on(make_raster, host,
     )
     found = []
     for size in (None, 1.0):
-        asked = replace(detection, pixel_size=size, overwrite=True)
-        result = pipeline.detect(asked, host)
+        sized = replace(detection, pixel_size=size, overwrite=True)
+        result = pipeline.detect(sized, host)
         request = MapCaptionRequest(
-            asked, result.run_id, "writes", ("regions", "tiles"), checked_by="plain"
+            sized, result.run_id, "writes", ("regions", "tiles"), checked_by="plain"
         )
         rows = caption_map(request, host).captions
         assert rows[0].source == "writes"
@@ -97,7 +97,7 @@ def test_all_levels_written_checked_and_kept(run, host) -> None:
         ("scene", 0, "writes"),
     ]
     assert written[0].caption.startswith("A building of 600 pixels is built. New building, 150 m²")
-    assert written[2].caption.startswith("New building, 30 m²")  # said to be removed
+    assert written[2].caption.startswith("New building, 30 m²")  # written to be removed
     assert written[3].caption == "A building of 200 pixels is built. 1 building appeared (50 m²)."
     assert written[-1].caption.startswith(
         "A building of 200 pixels is built. 3 buildings appeared (2"
@@ -135,11 +135,11 @@ def test_a_failure_keeps_what_is_written(run, host) -> None:
 
 
 def test_a_sentence_of_a_tile_that_is_not_true_of_the_scene_stays_there() -> None:
-    said = Counter({"Two houses are built.": 3, "Many houses are built.": 2, "Trees grew.": 1})
+    sentences = Counter({"Two houses are built.": 3, "Many houses are built.": 2, "Trees grew.": 1})
     twenty = Facts({("building", "appeared"): Found(20, 6000.0)})
-    assert _true_of(said, twenty) == "Many houses are built."
-    assert _true_of(said, Facts({("road", "appeared"): Found(1, 900.0)})) == ""
-    assert _true_of(said, None) == "Two houses are built."
+    assert _true_of(sentences, twenty) == "Many houses are built."
+    assert _true_of(sentences, Facts({("road", "appeared"): Found(1, 900.0)})) == ""
+    assert _true_of(sentences, None) == "Two houses are built."
 
 
 def test_the_facts_alone_need_no_system(run, host) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Scores that are noise: bounded in time and memory, and told."""
+"""Scores that are noise: bounded in time and memory, with a warning."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ def test_nothing_found_is_a_result(brightness: InProcessHost, request_: ChangeRe
     assert changes(result.gpkg) == []
 
 
-def test_what_of_the_prompt_is_not_used_is_told(
+def test_ignored_parts_of_the_prompt_are_reported(
     brightness: InProcessHost, request_: ChangeRequest
 ) -> None:
     request = replace(request_, prompt="buildings larger than 1 ha built near the river")
@@ -107,7 +107,9 @@ def test_what_of_the_prompt_is_not_used_is_told(
     assert warning in run_row(result.gpkg)["warnings"]
 
 
-def test_the_same_raster_twice_is_told(brightness: InProcessHost, request_: ChangeRequest) -> None:
+def test_the_same_raster_twice_gets_a_warning(
+    brightness: InProcessHost, request_: ChangeRequest
+) -> None:
     result = pipeline.detect(replace(request_, after=request_.before), brightness)
     assert result.count == 0
     assert any("same" in warning for warning in result.warnings)
@@ -198,15 +200,15 @@ def test_without_georeference(brightness: InProcessHost, plain: ChangeRequest) -
     assert "m²" not in row["caption"]
 
 
-def test_the_size_of_pixels_that_the_user_told(
+def test_the_pixel_size_that_the_user_set(
     brightness: InProcessHost, plain: ChangeRequest, request_: ChangeRequest
 ) -> None:
     """It decides on which pixels the system runs; results stay on those of BEFORE."""
     tiles = []
     for size in (None, 2.0):
         seen: list[Progress] = []
-        asked = replace(plain, pixel_size=size, overwrite=True)
-        result = pipeline.detect(asked, brightness, seen.append)
+        sized = replace(plain, pixel_size=size, overwrite=True)
+        result = pipeline.detect(sized, brightness, seen.append)
         tiles.append(max(progress.tiles for progress in seen))
     assert tiles[0] < tiles[1]
     (row,) = changes(result.gpkg)
@@ -307,7 +309,7 @@ def test_cancel_before_anything_leaves_nothing(
         ({"area": Area("POINT(0 0)")}, "area of interest"),
     ],
 )
-def test_bad_input_is_told_and_leaves_nothing(
+def test_bad_input_is_an_error_and_leaves_nothing(
     brightness: InProcessHost, request_: ChangeRequest, change: dict, words: str
 ) -> None:
     folder = Path(request_.output).parent
@@ -320,7 +322,7 @@ def test_bad_input_is_told_and_leaves_nothing(
     assert sorted(os.listdir(folder)) == present
 
 
-def test_a_card_that_was_asked_for_and_not_used_is_told(
+def test_an_unused_graphics_card_gets_a_warning(
     brightness: InProcessHost, request_: ChangeRequest
 ) -> None:
     result = pipeline.detect(replace(request_, device="cuda"), brightness)

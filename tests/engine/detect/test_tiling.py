@@ -195,7 +195,7 @@ def test_blocks_come_as_soon_as_they_are_finished():
     assert blender.pending_pixels == 0
 
 
-def test_wrong_order_and_shape_are_told():
+def test_wrong_order_and_shape_are_errors():
     tiles = plan(100, 100, 64, 16)
     first, second = list(tiles)[:2]
     with pytest.raises(ValueError, match="not the next"):
