@@ -35,6 +35,8 @@ class Settings:
         return QgsSettings().value(f"{_PREFIX}/{key}", default, type=kind)
 
     def _set(self, key: str, value: Any) -> None:
+        # Qt stores a subclass of str, such as a text of the engine, as a Python object.
+        value = str(value) if isinstance(value, str) else value
         QgsSettings().setValue(f"{_PREFIX}/{key}", value)
 
     @property

@@ -167,7 +167,7 @@ def _new_group(run: Run) -> QgsLayerTreeGroup:
         "title": run.title,
         "gpkg": run.gpkg,
         "mask": run.mask,
-        "caption": run.caption,
+        "caption": str(run.caption),
         "count": str(run.count),
         "area_m2": "" if run.area_m2 is None else repr(run.area_m2),
         "partial": "1" if run.partial else "0",

@@ -257,7 +257,7 @@ class CaptionChanges(EngineAlgorithm):
         for number, item in enumerate(captions, 1):
             feature = QgsFeature(fields)
             feature.setGeometry(box_geometry(grid, item.box))
-            feature.setAttributes([number, item.caption, *item.box, item.source])
+            feature.setAttributes([number, str(item.caption), *item.box, item.source])
             if not sink.addFeature(feature, QgsFeatureSink.Flag.FastInsert):
                 raise QgsProcessingException(self.writeFeatureError(sink, parameters, self.OUTPUT))
         return destination

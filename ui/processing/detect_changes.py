@@ -230,7 +230,7 @@ class DetectChanges(EngineAlgorithm):
             _load(context, result, output, mask, is_gpkg=gpkg == output)
         results: dict[str, object] = {
             self.OUTPUT: output,
-            self.CAPTION: result.caption,
+            self.CAPTION: str(result.caption),
             self.COUNT: result.count,
         }
         results.update(
