@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What crosses the border of the engine: frozen dataclasses, nothing else.
+"""Input and output of the engine: frozen dataclasses, nothing else.
 
 The dock, the Processing algorithms and the command line all build a
 :class:`ChangeRequest` and receive a :class:`ChangeResult` from
@@ -70,18 +70,17 @@ NO_HINTS = Hints()
 
 @dataclass(frozen=True)
 class ParsedPrompt:
-    """What was understood of a prompt; always shown to the user, never hidden.
+    """A parsed prompt; always shown to the user.
 
     Attributes:
         text: the prompt as typed.
         queries: what will be looked for, in the order of the prompt, without duplicates.
-            Empty only where ``anything`` is set: the system's own classes take its place.
-        anything: the prompt asked for any change at all.
+            Empty only if ``anything`` is set, until the classes of the system are filled in.
+        anything: the prompt asks for any change.
         explanation: one line for the user, such as "looks for: roads, appeared".
-        unused: parts of the prompt that nobody acts upon, such as "near the river"; they are in
-            the explanation too.
-        suggestion: the prompt that may have been meant where words are misspelt; "" where none is.
-        english: the prompt in English where it was in another language; else "".
+        unused: ignored parts of the prompt, such as "near the river"; also in the explanation.
+        suggestion: the prompt that was probably meant, if words are misspelt; else "".
+        english: the prompt in English if it is in another language; else "".
         hints: for the system.
     """
 
@@ -121,7 +120,7 @@ class Area:
 
 @dataclass(frozen=True)
 class ChangeRequest:
-    """Everything that a detection needs to know.
+    """Input of a detection.
 
     Attributes:
         before: path (or GDAL connection string) of the earlier raster.
@@ -132,11 +131,11 @@ class ChangeRequest:
         system: name in the registry of :mod:`changescribe.engine.systems`.
         extent: rectangle to analyse; None is the overlap of both rasters.
         area: polygons to analyse; pixels outside become no data.
-        bands_before: 1-based band numbers read as red, green, blue; None chooses by itself.
+        bands_before: 1-based band numbers of red, green and blue; None: chosen automatically.
         bands_after: the same for ``after``.
-        crs_before: CRS assigned to ``before`` where that in the file is wrong or missing.
+        crs_before: CRS of ``before`` if that in the file is wrong or missing.
         crs_after: the same for ``after``.
-        threshold: scores from here on count as change, in (0, 1).
+        threshold: minimum score of change, in (0, 1).
         min_area: smallest region in m2; None: the larger of 20 m2 and 4 pixels. Unless it is 0,
             roads, paths and other lines shorter than 25 m are left out too.
         crs: CRS of the polygons; None is that of BEFORE.
@@ -145,8 +144,8 @@ class ChangeRequest:
         date_before: ISO date written to the attributes; None: from the raster's metadata or name.
         date_after: the same for ``after``.
         simplify: tolerance in pixels of the output grid; 0 keeps the pixel outline.
-        pixel_size: side of a pixel of ``before`` on the ground in metres, where the raster does not
-            tell it; areas stay in pixels all the same.
+        pixel_size: pixel size of ``before`` in metres, if the raster has none; areas stay in
+            pixels.
         hints: what helps only some systems.
     """
 
@@ -180,10 +179,10 @@ class Region:
     """One changed region, as in a row of the layer ``changes``.
 
     Attributes:
-        change_id: number from 1, by falling area.
+        change_id: number from 1, by descending area.
         object: noun phrase of the query that was found.
         direction: ``"appeared"``, ``"removed"`` or ``"changed"``.
-        from_class: class on the earlier date, or None where the system does not know.
+        from_class: class on the earlier date, or None if the system reports none.
         to_class: class on the later date, or None.
         score: mean score in [0, 1].
         area_m2: geodesic area in square metres; None without georeference.
@@ -192,7 +191,7 @@ class Region:
         position: place in the area analysed, a compass point ("north-east") or "centre".
         bounds: xmin, ymin, xmax, ymax in the CRS of the layer.
         caption: one sentence.
-        along: of a building that appeared, what new line it lies along ("roads"); else "".
+        along: the new line that a building appeared along ("roads"); else "".
     """
 
     change_id: int
@@ -235,12 +234,12 @@ class Progress:
     """How far a run is.
 
     Attributes:
-        stage: words for the user: "reading", "loading", "detecting", "resampling" (to the
+        stage: name for the user: "reading", "loading", "detecting", "resampling" (to the
             pixels of BEFORE), "outlining", "writing", "captioning", "done".
         fraction: of the whole run, in [0, 1].
-        tile: number of the tile (or caption) in work, from 1; 0 outside the tile loop.
+        tile: number of the current tile (or caption), from 1; 0 outside the tile loop.
         tiles: number of tiles; 0 outside the tile loop.
-        seconds_left: estimate, or None while none can be made.
+        seconds_left: estimate, or None if there is none yet.
     """
 
     stage: str
@@ -252,14 +251,14 @@ class Progress:
 
 @dataclass(frozen=True, repr=False)
 class ChangeResult:
-    """What a finished, or cancelled and partly finished, run produced.
+    """Output of a run, which may be partial.
 
     Attributes:
         run_id: unique text; also in every row of ``changes`` and in ``runs``.
         gpkg: path of the GeoPackage.
         mask: path of the mask raster.
         score: path of the score raster.
-        parse: what was looked for, with "anything" resolved to the system's classes.
+        parse: the prompt, with "anything" resolved to the system's classes.
         regions: the largest regions (at most :data:`MAX_REGIONS_IN_RESULT`); all are in ``gpkg``.
         count: number of regions in ``gpkg``.
         counts: number and area of the regions of each query, including queries without any.
@@ -267,12 +266,12 @@ class ChangeResult:
         area_analysed_m2: None without georeference.
         system: name of the system.
         revision: of the system's weights.
-        device: what really ran, and why ("CPU (2 threads): no CUDA provider").
-        date_before: ISO date of the earlier raster, where it is known.
+        device: the device used, and why ("CPU (2 threads): no CUDA provider").
+        date_before: ISO date of the earlier raster, if known.
         date_after: the same for the later raster.
         timings_s: seconds per stage, and ``"total"``.
         warnings: sentences for the user.
-        partial: cancelled; what was finished is in the files.
+        partial: the run was cancelled; the finished part is in the files.
     """
 
     run_id: str
@@ -311,7 +310,7 @@ class ChangeResult:
         return f"<p>{escape(self.caption)}</p><table>{rows}</table>"
 
     def _summary(self) -> list[tuple[str, str]]:
-        """Return four rows about the run, for people."""
+        """Return four rows about the run."""
         seconds = self.timings_s.get("total")
         facts = (
             f"{self.system} on {self.device}",
@@ -340,7 +339,7 @@ class ChangeResult:
 
 
 MAX_REGIONS_IN_RESULT = 1000
-#: What ``ChangeRequest.device`` may be.
+#: Values of ``ChangeRequest.device``.
 DEVICES = ("auto", "cpu", "cuda")
 
 #: Called by the pipeline from its own thread, several times a second at most.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the command line does beyond calling the pipeline: reading, listing, generating."""
+"""What is installed, where each system runs and which files it lacks."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ from importlib.metadata import PackageNotFoundError, version
 from .. import systems
 from ..errors import ChangeScribeError, DependencyError
 from ..weights.store import DAMAGED, WeightsStore
+from .texts import HostsTexts
 from .worker_process import find_python
 
-#: To import PyTorch from a slow disk.
+#: Seconds to import PyTorch from a slow disk.
 _TORCH_S = 120
-
-
-_ASK_TORCH = """
+_PROBE = """
 import torch
 card = torch.cuda.is_available()
 place = f"CUDA ({torch.cuda.get_device_name(0)})" if card else "CPU: it finds no CUDA device"
@@ -26,7 +25,7 @@ print(torch.__version__, "on", place)
 
 
 def doctor() -> list[tuple[str, str]]:
-    """Return what is installed, as (name, value) rows."""
+    """Return versions of programs and packages, as (name, value) rows."""
     from osgeo import gdal
 
     rows = [
@@ -38,58 +37,62 @@ def doctor() -> list[tuple[str, str]]:
         try:
             rows.append((package, version(package)))
         except PackageNotFoundError:
-            rows.append((package, "not installed"))
+            rows.append((package, HostsTexts.not_installed()))
     try:
         import onnxruntime
 
-        rows.append(("onnxruntime providers", ", ".join(onnxruntime.get_available_providers())))
+        providers = ", ".join(onnxruntime.get_available_providers())
     except ImportError as error:
-        rows.append(("onnxruntime providers", f"none: {error}"))
-    return rows
+        providers = HostsTexts.none(reason=error)
+    return [*rows, (HostsTexts.providers(), providers)]
 
 
 def doctor_systems() -> list[tuple[str, str]]:
     """Return where each system runs and which files it lacks, as (name, value) rows."""
     store = WeightsStore()
-    rows = []
+    rows: list[tuple[str, str]] = []
     for name in systems.names():
         try:
             info = systems.create(name).info
         except ChangeScribeError as error:
-            rows.append((f"system {name}", f"cannot be used: {error.message}"))
+            rows.append((HostsTexts.system(name=name), HostsTexts.unusable(why=error.message)))
             continue
-        compact = info.tier == "compact"
-        where = "this process (onnxruntime)" if compact else "a worker process (PyTorch)"
         lacking = [
-            f"{s.entry.file} ({s.entry.size_text}{', damaged' if s.state == DAMAGED else ''})"
-            for s in store.missing(info.weights)
+            (HostsTexts.damaged if status.state == DAMAGED else HostsTexts.absent)(
+                file=status.entry.file, size=status.entry.size_text
+            )
+            for status in store.missing(info.weights)
         ]
-        weights = f"lacks {', '.join(lacking)}" if lacking else "has all its weights"
-        rows.append((f"system {name}", f"runs in {where}; {weights}"))
+        weights = HostsTexts.complete()
+        if lacking:
+            weights = HostsTexts.lacks(files=", ".join(lacking))
+        runs = HostsTexts.runs_here if info.tier == "compact" else HostsTexts.runs_in_worker
+        rows.append((HostsTexts.system(name=name), runs(weights=weights)))
     return rows
 
 
 def doctor_worker() -> list[tuple[str, str]]:
-    """Return the Python of the worker process, and what PyTorch computes on there.
+    """Return the Python of the worker process, and the device of its PyTorch.
 
-    Takes seconds: PyTorch is imported, in a process of its own.
+    Takes seconds, since PyTorch is imported in a separate process.
     """
     try:
         python = find_python()
     except DependencyError as error:
-        return [("Python of the worker process", f"none: {error.message}")]
+        return [(HostsTexts.worker_python(), HostsTexts.none(reason=error.message))]
     try:
-        asked = subprocess.run(  # noqa: S603 - the user named the program
-            [python, "-c", _ASK_TORCH],
+        probe = subprocess.run(  # noqa: S603 - chosen by the user
+            [python, "-c", _PROBE],
             capture_output=True,
             text=True,
             check=True,
             timeout=_TORCH_S,
             stdin=subprocess.DEVNULL,
         )
-        found = asked.stdout.strip()
+        found = probe.stdout.strip()
     except subprocess.CalledProcessError as error:
-        found = f"none: {(error.stderr.strip().splitlines() or ['no reason given'])[-1]}"
+        reason = (error.stderr.strip().splitlines() or [HostsTexts.no_reason()])[-1]
+        found = HostsTexts.none(reason=reason)
     except (OSError, subprocess.TimeoutExpired) as error:
-        found = f"none: {error}"
-    return [("Python of the worker process", python), ("PyTorch there", found)]
+        found = HostsTexts.none(reason=error)
+    return [(HostsTexts.worker_python(), python), (HostsTexts.torch_there(), found)]

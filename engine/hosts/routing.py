@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which host runs which system, and the one service that the callers of a process share.
+"""Which host runs which system, and the host that all callers in a process share.
 
 Compact systems (onnxruntime) run in this process. Full ones (PyTorch) run in a
-worker process unless the user chooses otherwise: in QGIS's process their
-imports freeze the window for a second, and one of them can end it, see
-:func:`block_triton`.
+worker process unless the user chooses otherwise: inside QGIS their imports freeze
+the window for a second, and one of them can crash it, see :func:`block_triton`.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 AUTO = "auto"
 WORKER = "worker"
 IN_PROCESS = "in-process"
-#: What ``HostOptions.mode`` may be.
+#: Values of ``HostOptions.mode``.
 MODES = (AUTO, WORKER, IN_PROCESS)
 
 
@@ -40,11 +39,10 @@ class HostOptions:
 
     Attributes:
         mode: ``"auto"``: PyTorch systems in a worker process, the others in this one;
-            ``"worker"`` and ``"in-process"``: all of them there.
-        python: the worker's Python program; empty looks for one, see
-            :func:`.worker_process.find_python`.
-        installed: Python of the environment that the plugin has installed, tried where nothing
-            else was named; may be empty.
+            ``"worker"`` and ``"in-process"``: all systems there.
+        python: the worker's Python program; empty: see :func:`.worker_process.find_python`.
+        installed: Python of the environment that the plugin has installed, the fallback; may be
+            empty.
     """
 
     mode: str = AUTO
@@ -56,12 +54,12 @@ def block_triton() -> None:
     """Keep triton, a compiler that torchvision imports, out of this process.
 
     Its LLVM library collides with the one that Mesa's OpenGL has loaded into QGIS on Linux: the
-    import is a segmentation fault that takes QGIS and the unsaved project along. A module that
-    is None in ``sys.modules`` cannot be imported, and what would use it here does without.
-    The block stays, also for other plugins: it is better than a crash.
+    import is a segmentation fault that kills QGIS with the unsaved project. A module that is None
+    in ``sys.modules`` cannot be imported, and torchvision works without it here. The block also
+    holds for other plugins, which is better than a crash.
 
     Raises:
-        DependencyError: triton is loaded already, so that nothing can be said of what follows.
+        DependencyError: triton is loaded already.
     """
     if sys.modules.get("triton") is not None:
         raise DependencyError(HostsTexts.triton_loaded())
@@ -71,8 +69,8 @@ def block_triton() -> None:
 class RoutingHost(Host):
     """Opens each system in the host that suits it.
 
-    When another Python is chosen for the worker, systems that are open stay in the former worker,
-    which is closed as soon as none is.
+    When another Python is chosen for the worker, open systems stay in the former worker, which is
+    closed with the last of them.
     """
 
     def __init__(self, options: Optional[HostOptions] = None) -> None:
@@ -93,7 +91,7 @@ class RoutingHost(Host):
     def open(
         self, system: str, device: str = "auto", cancelled: Optional[CancelledCallback] = None
     ) -> Iterator[OpenedSystem]:
-        """Open a system; see the base class. Never imports torch for one of the worker."""
+        """Open a system; see the base class."""
         full = self.info(system).tier == "full"
         with self._lock:
             host = self._host_for(full=full)
@@ -108,7 +106,7 @@ class RoutingHost(Host):
             self._close_former()
 
     def _host_for(self, *, full: bool) -> Host:
-        """Return the host for a system of the full tier, or for another one."""
+        """Return the host for a system, whether of the full tier or not."""
         options = self._options
         if options.mode == IN_PROCESS or (options.mode == AUTO and not full):
             if full:
@@ -149,8 +147,8 @@ _shared_lock = threading.Lock()
 
 
 def configure(options: HostOptions) -> None:
-    """Say where systems run in this process; holds from the next run on."""
-    global _options  # noqa: PLW0603 - one service per process is the point
+    """Choose where systems of this process run, from the next run on."""
+    global _options  # noqa: PLW0603 - one host per process
     with _shared_lock:
         _options = options
         if _shared is not None:
@@ -158,7 +156,7 @@ def configure(options: HostOptions) -> None:
 
 
 def shared_host() -> Host:
-    """Return the host that the dock and the Processing algorithms of a process share."""
+    """Return the host that the dock and the Processing algorithms share."""
     global _shared  # noqa: PLW0603
     with _shared_lock:
         if _shared is None:
@@ -167,7 +165,7 @@ def shared_host() -> Host:
 
 
 def close_shared_host() -> None:
-    """Free the weights of the shared host; the next :func:`shared_host` starts anew."""
+    """Close the shared host; the next :func:`shared_host` is a new one."""
     global _shared
     with _shared_lock:
         host, _shared = _shared, None

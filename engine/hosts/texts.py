@@ -76,3 +76,18 @@ class HostsTexts:
         "ChangeScribe met an unexpected problem ({kind}).",
         "Include the details in a report.",
     )
+
+    none = Message("none: {reason}")
+    no_reason = Message("no reason given")
+    not_installed = Message("not installed")
+    providers = Message("onnxruntime providers")
+    worker_python = Message("Python of the worker process")
+    torch_there = Message("PyTorch there")
+    system = Message("system {name}")
+    unusable = Message("cannot be used: {why}")
+    runs_here = Message("runs in this process (onnxruntime); {weights}")
+    runs_in_worker = Message("runs in a worker process (PyTorch); {weights}")
+    complete = Message("has all its weights")
+    lacks = Message("lacks {files}")
+    absent = Message("{file} ({size})")
+    damaged = Message("{file} ({size}, damaged)")

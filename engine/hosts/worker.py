@@ -2,11 +2,10 @@
 """The worker process: predicts on batches of tiles for its parent, nothing else.
 
 ``python -m changescribe.engine.hosts.worker`` needs numpy and what its systems import,
-but neither GDAL nor QGIS. Requests come on standard input, answers go to a
-private copy of standard output, since libraries print; tiles and scores are in
-shared memory (:mod:`.worker_link`). Models stay loaded. The process ends when
-standard input is closed, which is when its parent closes it or dies, however it
-dies, and whatever the process is doing then.
+but neither GDAL nor QGIS. It reads requests from standard input and writes answers to
+a private copy of standard output, since libraries print; tiles and scores are in
+shared memory (:mod:`.worker_link`). Models stay loaded. The process exits as soon as
+standard input is closed, by its parent or by the parent's death.
 """
 
 from __future__ import annotations
@@ -31,11 +30,11 @@ if TYPE_CHECKING:
 
 
 class Worker:
-    """Answers requests one after the other.
+    """Answers requests one by one.
 
     Args:
         requests: lines of JSON.
-        answers: the same.
+        answers: lines of JSON.
     """
 
     def __init__(self, requests: IO[str], answers: IO[str]) -> None:
@@ -52,7 +51,7 @@ class Worker:
         }
 
     def run(self) -> None:
-        """Say who this is, then work until the parent is gone. Never returns."""
+        """Introduce the process, then work until the parent is gone. Never returns."""
         self._answer(_introduce, {})
         threading.Thread(target=self._read, name="requests", daemon=True).start()
         while True:
@@ -62,13 +61,13 @@ class Worker:
     def _read(self) -> None:
         for line in self._requests:
             self._queue.put(line)
-        # Nobody waits for what is being computed, and there is nothing to save.
+        # Nobody waits for the current computation, and there is nothing to save.
         os._exit(0)
 
     def _answer(self, call: Callable[..., dict[str, Any]], arguments: dict[str, Any]) -> None:
         try:
             answer = {"result": call(**arguments)}
-        except BaseException as error:  # noqa: BLE001 - also what a library raises to exit
+        except BaseException as error:  # noqa: BLE001 - libraries may raise SystemExit
             answer = {"error": error_to_message(error)}
         self._answers.write(json.dumps(answer) + "\n")
         self._answers.flush()
@@ -106,15 +105,15 @@ class Worker:
     def _views(self, shape: list[int]) -> tuple[np.ndarray, ...]:
         if self._block is None:
             raise RuntimeError("predict before attach")
-        scores, *given, classes = self._block.views(Shape(*shape))
-        # Copies: a system may keep its input, and the next batch comes to the same place.
-        return (scores, *(part.copy() for part in given), classes)
+        scores, *inputs, classes = self._block.views(Shape(*shape))
+        # Copies: a system may keep its input, and the next batch overwrites the block.
+        return (scores, *(part.copy() for part in inputs), classes)
 
 
 def _answered(
     system: str, answer: TilePrediction, scores: np.ndarray, classes: np.ndarray
 ) -> dict[str, Any]:
-    """Write an answer's arrays into the block; return the rest."""
+    """Write the arrays of an answer into the block; return the rest."""
     if answer.scores.shape != scores.shape:
         raise ValueError(f"{system} answered {answer.scores.shape}, not {scores.shape}")
     scores[:] = answer.scores
@@ -127,7 +126,7 @@ def _answered(
 
 
 def _introduce() -> dict[str, Any]:
-    """Return what the parent checks before its first request."""
+    """Return the first message, which the parent checks."""
     try:
         import numpy as np
     except ImportError as error:
@@ -138,9 +137,9 @@ def _introduce() -> dict[str, Any]:
 
 
 def _private_streams() -> tuple[IO[str], IO[str]]:
-    """Take standard input and output for the protocol; what is printed goes to standard error.
+    """Reserve standard input and output for the protocol; prints go to standard error.
 
-    The copies are not passed on to programs that a library starts.
+    Programs started by a library do not inherit the private copies.
     """
     requests = os.fdopen(os.dup(0), "r", encoding="ascii")
     answers = os.fdopen(os.dup(1), "w", encoding="ascii", newline="\n")

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the worker process and its host agree on: messages, errors, shared memory.
+"""Protocol of the worker process and its host: messages, errors, shared memory.
 
 A message is one line of JSON. A request is ``{"call": name, "arguments": {...}}``;
-its answer is ``{"result": {...}}`` or ``{"error": {...}}``. The worker's first
-line is the answer to a request that nobody made: who it is.
+its answer is ``{"result": {...}}`` or ``{"error": {...}}``. The worker's first line
+is an answer without a request, which introduces the worker.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-#: Raised when a call changes; both sides must have the same.
+#: To be raised when a message changes; both sides must have the same.
 PROTOCOL = 4
 
 _KINDS = {
     kind.__name__: kind
     for kind in (ChangeScribeError, InputError, DependencyError, WeightsError, OutputError)
 }
-#: What PyTorch says where memory ran out, in errors that have no class of their own.
+#: Words of PyTorch's out-of-memory errors that have no class of their own.
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory")
-#: On Linux files in it are memory; elsewhere the system's folder for temporary files does.
-_MEMORY_FOLDER = "/dev/shm"  # noqa: S108 - files in it are made with names of their own
+#: Files in it are in memory on Linux; other systems use their folder for temporary files.
+_MEMORY_FOLDER = "/dev/shm"  # noqa: S108 - its files get unique names
 _CHUNK = 1 << 20
 
 
 def error_to_message(error: BaseException) -> dict[str, str]:
-    """Return what crosses the pipe of an error; to be called while it is being handled."""
+    """Return the message for an error; call it while the error is being handled."""
     trace = traceback.format_exc()
     if not isinstance(error, ChangeScribeError):
         text = str(error).lower()
@@ -57,24 +57,24 @@ def error_to_message(error: BaseException) -> dict[str, str]:
 
 
 def error_from_message(message: dict[str, str]) -> ChangeScribeError:
-    """Return the error that a message of :func:`error_to_message` stands for."""
+    """Return the error from a message of :func:`error_to_message`."""
     kind = _KINDS.get(message["kind"], ChangeScribeError)
     return kind(message["message"], message["hint"], message["details"])
 
 
 def queries_to_message(queries: Sequence[Query], hints: Hints) -> dict[str, Any]:
-    """Return queries and hints as they cross the pipe."""
+    """Return the message for queries and hints."""
     return {"queries": [asdict(query) for query in queries], "hints": asdict(hints)}
 
 
 def queries_from_message(message: dict[str, Any]) -> tuple[list[Query], Hints]:
-    """Return what a message of :func:`queries_to_message` stands for."""
+    """Return queries and hints from a message of :func:`queries_to_message`."""
     queries = [Query(**fields) for fields in message["queries"]]
     return queries, Hints(**{name: _as_tuple(value) for name, value in message["hints"].items()})
 
 
 def _as_tuple(value: Any) -> Any:
-    """Return a value with the tuples that JSON has made lists of."""
+    """Turn the lists of JSON back into tuples."""
     return tuple(map(_as_tuple, value)) if isinstance(value, list) else value
 
 
@@ -89,20 +89,20 @@ class Shape:
 
     @property
     def size(self) -> int:
-        """Bytes that tiles and answer take together."""
+        """Bytes of tiles and answer together."""
         pixels = self.batch * self.height * self.width
         return pixels * (4 * self.queries + 2 * 3 + 2 + 1)
 
 
 class Block:
-    """Memory that two processes share: a mapped file without a lasting name.
+    """Memory shared by two processes: a mapped file without a lasting name.
 
-    ``multiprocessing.shared_memory`` is not used. Before Python 3.13 whoever opens such a block
+    This is not ``multiprocessing.shared_memory``, because before Python 3.13 opening such a block
     starts a "resource tracker" by running ``sys.executable``, which inside QGIS on macOS is QGIS
-    itself; the tracker of the process that ends first deletes the block under the other; and the
-    memory is not reserved, so that where there is too little, as in a container, writing ends QGIS
+    itself; the tracker of the process that exits first deletes the block under the other; and the
+    memory is not reserved, so that with too little of it, as in a container, writing kills QGIS
     with a bus error. Here the bytes are written once, which fails as any write does, and the name
-    is gone as soon as both sides have the file open: whatever dies, nothing stays behind.
+    is removed as soon as both sides have the file open, so that no crash leaves a file behind.
 
     Args:
         file: open for reading and writing.
@@ -135,7 +135,7 @@ class Block:
 
     @classmethod
     def _create(cls, folder: Optional[str], size: int) -> Block:
-        # Deleted when it is closed; the mapping stays. On Windows: when all have closed it.
+        # Deleted when closed (on Windows: by all processes); the mapping stays.
         file = tempfile.NamedTemporaryFile(prefix="changescribe-", dir=folder)  # noqa: SIM115
         try:
             for start in range(0, size, _CHUNK):
@@ -149,7 +149,7 @@ class Block:
     @classmethod
     def attach(cls, path: str, size: int) -> Block:
         """Open the block of another process."""
-        # Windows lets a file be opened that goes when it is closed only by one who says the same.
+        # On Windows, a file that is deleted when closed can only be opened with the same flag.
         flags = os.O_RDWR | getattr(os, "O_TEMPORARY", 0) | getattr(os, "O_BINARY", 0)
         with open(path, "r+b", opener=lambda name, _: os.open(name, flags)) as file:
             block = cls(file, size)
@@ -157,17 +157,17 @@ class Block:
         return block
 
     def hide(self) -> None:
-        """Give up the name, once the other side has attached."""
+        """Remove the name, once the other side has attached."""
         file, self._file = self._file, None
         if file is not None:
             file.close()
 
     def views(self, shape: Shape) -> tuple[np.ndarray, ...]:
-        """Return the parts of the block, not copied.
+        """Return views of the parts of the block.
 
         Returns:
-            scores (B, Q, H, W) float32; before and after (B, H, W, 3) uint8; regions to describe
-            (B, H, W) uint8; classes of both dates (2, B, H, W) uint8.
+            scores (B, Q, H, W) float32; before and after, (B, H, W, 3) uint8 each; regions to
+            describe (B, H, W) uint8; classes of both dates (2, B, H, W) uint8.
         """
         import numpy as np
 
@@ -187,10 +187,10 @@ class Block:
         return tuple(parts)
 
     def close(self) -> None:
-        """Give up the memory and the name."""
+        """Free the memory and remove the name."""
         self.hide()
         mapped, self._map = self._map, None
         if mapped is not None:
-            # A view that an error's traceback holds keeps the memory until it goes.
+            # A view held by the traceback of an error keeps the memory until it is released.
             with contextlib.suppress(BufferError):
                 mapped.close()

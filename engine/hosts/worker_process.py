@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The worker process as its parent sees it: start, call, end; and which Python it runs on."""
+"""The worker process seen by its parent: start, call, end; and the Python it runs on."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from .worker_link import error_from_message
 if TYPE_CHECKING:
     from ..request import CancelledCallback
 
-#: Names the worker's Python where the settings do not.
+#: Names the worker's Python if the settings do not.
 PYTHON_VARIABLE = "CHANGESCRIBE_WORKER_PYTHON"
 
-#: Imports the package from its folder, whatever that is called, and nothing from the folder's
-#: neighbours, which are other plugins, or from the folder that the parent happens to be in.
+#: Imports the package from its folder, whatever its name, but nothing from beside that folder,
+#: where other plugins are, or from the parent's current folder.
 _START = """
 import importlib.util, os, sys
 root = sys.argv[1]
@@ -42,20 +42,20 @@ spec.loader.exec_module(package)
 from changescribe.engine.hosts.worker import main
 main()
 """
-#: Would send another Python to the library and the packages of this one.
+#: Would make another Python use the library and the packages of this one.
 _UNSET = ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__")
 _POLL_S = 0.1
-#: A killed process is gone at once, but for one that waits for a dead disk.
+#: A killed process exits at once, unless it waits for a dead disk.
 _KILL_S = 2.0
-#: Lines of what the worker printed that are kept for the details of an error.
+#: Printed lines that are kept for the details of an error.
 _KEPT_LINES = 200
 
 
 class WorkerEnded(Exception):  # noqa: N818 - an event that the host deals with
-    """The process is gone, or does not answer any more and was ended.
+    """The process ended by itself, or no longer answered and was ended.
 
     Args:
-        how: for the user: "signal 9", "exit code 3".
+        how: for the user, such as "signal 9" or "exit code 3".
         log: the last lines that it printed.
     """
 
@@ -68,15 +68,15 @@ class WorkerEnded(Exception):  # noqa: N818 - an event that the host deals with
 def find_python(setting: str = "", installed: str = "") -> str:
     """Return the Python program for the worker.
 
-    The first of: the setting, the variable CHANGESCRIBE_WORKER_PYTHON, the environment that the
-    plugin installed, and the Python that runs this where it has PyTorch.
+    It is the first of: the setting, the variable CHANGESCRIBE_WORKER_PYTHON, the environment that
+    the plugin installed, and the Python that runs this, if it has PyTorch.
 
     Args:
-        setting: a program, as a path or a name; empty where the user named none.
+        setting: path or name of a program, or empty.
         installed: Python of the plugin's own environment, or empty.
 
     Raises:
-        DependencyError: what was named is no program, or nothing was found.
+        DependencyError: the setting or the variable names no program, or there is no Python.
     """
     for named in (setting, os.environ.get(PYTHON_VARIABLE, "")):
         if named:
@@ -88,7 +88,7 @@ def find_python(setting: str = "", installed: str = "") -> str:
             return found
     if installed and shutil.which(installed):
         return installed
-    # Inside QGIS on Windows and macOS this is QGIS itself.
+    # Inside QGIS on Windows and macOS, sys.executable is QGIS itself.
     own = os.path.basename(sys.executable or "").lower().startswith("python")
     if own and importlib.util.find_spec("torch"):
         return sys.executable
@@ -107,13 +107,13 @@ class WorkerProcess:
 
     def __init__(self, python: str) -> None:
         try:
-            self._process = subprocess.Popen(  # noqa: S603 - the user names the program
+            self._process = subprocess.Popen(  # noqa: S603 - chosen by the user
                 [python, "-c", _START, str(PACKAGE)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 env=_environment(python),
-                # Ctrl+C in a terminal is for the parent, which keeps what is finished.
+                # Ctrl+C in a terminal must reach the parent only, which keeps what is finished.
                 start_new_session=os.name == "posix",
                 creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
             )
@@ -132,19 +132,19 @@ class WorkerProcess:
 
     @property
     def pid(self) -> int:
-        """Number of the process."""
+        """Process id."""
         return self._process.pid
 
     @property
     def alive(self) -> bool:
-        """The process is running."""
+        """Whether the process is running."""
         return self._process.poll() is None
 
     def check(self) -> None:
-        """See that the process did not end by itself.
+        """Check that the process did not end by itself.
 
         Raises:
-            WorkerEnded: it is gone, and :meth:`end` was not called.
+            WorkerEnded: it did.
         """
         if not self._ended and not self.alive:
             raise self._gone()
@@ -161,13 +161,13 @@ class WorkerProcess:
 
         Args:
             name: of the call.
-            seconds: limit; then the process is ended.
+            seconds: limit, after which the process is ended.
             cancelled: asked while waiting.
-            grace: seconds that the call in work still has once it is cancelled.
+            grace: seconds for the current call to finish after it is cancelled.
             arguments: of the call.
 
         Raises:
-            WorkerEnded: the process is gone.
+            WorkerEnded: the process ended.
             CancelledError: the call did not end in time after it was cancelled.
             ChangeScribeError: the call failed, or took longer than its limit.
         """
@@ -175,7 +175,7 @@ class WorkerProcess:
         try:
             self._requests.write(line.encode("ascii"))
             self._requests.flush()
-        except (OSError, ValueError):  # ValueError: closed by end()
+        except (OSError, ValueError):  # ValueError: closed by end().
             raise self._gone() from None
         return self.answer(seconds, cancelled, grace)
 
@@ -227,7 +227,7 @@ class WorkerProcess:
         return "\n".join(self._log)
 
     def end(self, seconds: float = 0.0) -> None:
-        """End the process: it may do so by itself for some seconds, then it is killed."""
+        """Let the process exit by itself for some seconds, then kill it."""
         self._ended = True
         with contextlib.suppress(OSError, ValueError):
             self._requests.close()
@@ -238,7 +238,7 @@ class WorkerProcess:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_KILL_S)
         for reader in self._readers:
-            # What the process had started may hold the pipes for longer; the reader waits alone.
+            # Children of the process may hold the pipes for longer; do not wait for them.
             reader.join(_KILL_S)
 
 
@@ -264,14 +264,14 @@ def _read_log(pipe: IO[bytes], log: deque[str]) -> None:
 
 
 def _environment(python: str) -> dict[str, str]:
-    """Return the worker's environment: this one, less what is meant for this Python."""
+    """Return the worker's environment: this one without what is meant for this Python."""
     variables = dict(os.environ)
     if python != sys.executable:
         for name in _UNSET:
             variables.pop(name, None)
-    # The plugin's setting is known to this process alone.
+    # Only this process knows the plugin's setting.
     variables[weights.VARIABLE] = str(weights.default_folder())
-    # A crash leaves its place in what the worker printed, for the details.
+    # A crash prints its traceback, for the details of the error.
     variables["PYTHONFAULTHANDLER"] = "1"
     return variables
 
