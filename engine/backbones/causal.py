@@ -104,10 +104,7 @@ class LanguageModel:
         )
 
     def inputs(
-        self,
-        images: Tensor,
-        instructions: Sequence[str],
-        answers: Sequence[str] | None = None,
+        self, images: Tensor, instructions: Sequence[str], answers: Sequence[str] | None = None
     ) -> Inputs:
         """Insert images into instructions and append answers.
 
@@ -163,12 +160,7 @@ class LanguageModel:
         return F.cross_entropy(predicted, inputs.labels.flatten(), ignore_index=IGNORED)
 
     def write(
-        self,
-        images: Tensor,
-        instructions: Sequence[str],
-        *,
-        beams: int = 1,
-        longest: int = LONGEST,
+        self, images: Tensor, instructions: Sequence[str], *, beams: int = 1, longest: int = LONGEST
     ) -> list[str]:
         """Write a sentence about each image; deterministic.
 

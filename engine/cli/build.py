@@ -12,14 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..paths import MODELS, RECIPES
-from .shared import (
-    add_command,
-    add_data,
-    data_folder,
-    generator_installed,
-    key_values,
-    need_torch,
-)
+from .shared import add_command, add_data, data_folder, generator_installed, key_values, need_torch
 from .texts import CliTexts
 
 if TYPE_CHECKING:
@@ -177,10 +170,7 @@ def _language(arguments: argparse.Namespace) -> None:
     from ..training.captioner.model import build
 
     build(
-        data_folder(arguments.data),
-        arguments.out,
-        steps=arguments.steps,
-        threads=arguments.threads,
+        data_folder(arguments.data), arguments.out, steps=arguments.steps, threads=arguments.threads
     )
     print(arguments.out)
 

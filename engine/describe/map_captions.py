@@ -165,11 +165,7 @@ def _captions(
 
 @contextlib.contextmanager
 def _writer(
-    request: MapCaptionRequest,
-    host: Host,
-    results: Detected,
-    guard: Guard,
-    callbacks: Callbacks,
+    request: MapCaptionRequest, host: Host, results: Detected, guard: Guard, callbacks: Callbacks
 ) -> Iterator[Optional[CheckedWriter]]:
     """Load the system that writes, and detect what its sentences are checked against.
 

@@ -137,11 +137,7 @@ def _class_writer(run: Run, path: str) -> RasterWriter:
 
 
 def _fill(
-    run: Run,
-    pair: Pair,
-    system: OpenedSystem,
-    score: RasterWriter,
-    classes: Sequence[RasterWriter],
+    run: Run, pair: Pair, system: OpenedSystem, score: RasterWriter, classes: Sequence[RasterWriter]
 ) -> tuple[bool, bool]:
     """Write the system's answers for all tiles.
 

@@ -73,8 +73,7 @@ class HostsTexts:
         "There is not enough memory for a batch of tiles ({megabytes:.0f} MB).", MEMORY_HINT
     )
     unexpected = Message(
-        "ChangeScribe met an unexpected problem ({kind}).",
-        "Include the details in a report.",
+        "ChangeScribe met an unexpected problem ({kind}).", "Include the details in a report."
     )
 
     none = Message("none: {reason}")

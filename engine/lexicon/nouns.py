@@ -50,9 +50,7 @@ SENTENCE_NOUNS: dict[str, tuple[str, ...]] = {
     for name, words in CLASS_NOUNS.items()
 }
 #: Trees or only scrub; a sentence with these hints at trees.
-SCRUB = frozenset(
-    "brushwood brushwoods shrub shrubs underbrush bushes brush greenery".split(),
-)
+SCRUB = frozenset("brushwood brushwoods shrub shrubs underbrush bushes brush greenery".split())
 
 #: Objects of no class. In a sentence they must have been found; in a prompt they are known.
 OTHER_NOUNS = frozenset(

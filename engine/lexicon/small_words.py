@@ -22,9 +22,7 @@ _PLACE = """in on at along alongside around between within inside across by from
     besides opposite among amongst amid amidst against off onto via adjacent near surrounding
     facing leading connecting linking joining"""
 #: Prepositions of a prompt after which a place or a date follows, not the object.
-PLACE = frozenset(
-    f"{_PLACE} during before after since until close because due caused".split(),
-)
+PLACE = frozenset(f"{_PLACE} during before after since until close because due caused".split())
 #: Prepositions of a prompt after which a place always follows: "what changed near the river"
 #: means any change, while "what changed in the forest" means forest.
 BESIDE = frozenset(
@@ -33,7 +31,7 @@ BESIDE = frozenset(
 )
 #: What takes the nouns behind it out of what a sentence says.
 SENTENCE_PLACE = frozenset(
-    f"{_PLACE} nearby surrounded connected leads about following where".split(),
+    f"{_PLACE} nearby surrounded connected leads about following where".split()
 )
 
 _NEGATIONS = "no not never neither nor without none except"

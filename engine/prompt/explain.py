@@ -92,9 +92,7 @@ def _listed(query: BoundQuery, bound: bool) -> Text:
     return PromptTexts.query(object=query.object, direction=query.direction)
 
 
-def _bonds(
-    queries: Sequence[BoundQuery],
-) -> Iterator[tuple[list[BoundQuery], list[BoundQuery]]]:
+def _bonds(queries: Sequence[BoundQuery]) -> Iterator[tuple[list[BoundQuery], list[BoundQuery]]]:
     """Yield what went with what came in its place; other queries one at a time."""
     rest = list(queries)
     while rest:

@@ -117,19 +117,13 @@ REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         ),
         (r"^from\s+(?!\d)(.+?)\s+(?:in)?to\s+", r"\1 -> "),
         (r"^(.+?)\s+to\s+(.+?)\s+(?:conversion|transformation|transition)s?$", r"\1 -> \2"),
-        (
-            r"\bbetween\s+(?:the\s+)?(?:two\s+)?(?:dates|images|years|layers)\b",
-            "",
-        ),
+        (r"\bbetween\s+(?:the\s+)?(?:two\s+)?(?:dates|images|years|layers)\b", ""),
         (r"\bbefore\s+and\s+after\b", ""),
         (
             rf"\b(?:urban|suburban|{_TOWN})\s+(?:growth|expansion|extension|spread|development)\b",
             "urbanisation",
         ),
-        (
-            rf"\b(?:growth|expansion|extension|spread)\s+of\s+(?:the\s+)?{_TOWN}\b",
-            "urbanisation",
-        ),
+        (rf"\b(?:growth|expansion|extension|spread)\s+of\s+(?:the\s+)?{_TOWN}\b", "urbanisation"),
     )
 )
 

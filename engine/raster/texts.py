@@ -13,8 +13,7 @@ class RasterTexts:
 
     no_path = Message("No raster is given.", "Choose a raster file.")
     missing_file = Message(
-        'The raster "{path}" does not exist.',
-        "Check the path, and that the drive is connected.",
+        'The raster "{path}" does not exist.', "Check the path, and that the drive is connected."
     )
     not_a_raster = Message(
         '"{path}" is not a raster that can be read.',

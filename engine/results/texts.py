@@ -22,8 +22,7 @@ class ResultsTexts:
     )
 
     no_export_format = Message(
-        '"{name}" has no format for export.',
-        "Choose a name that ends in .shp, .geojson or .gpkg.",
+        '"{name}" has no format for export.', "Choose a name that ends in .shp, .geojson or .gpkg."
     )
     replaces_source = Message("The export would replace its own source.", "Choose another name.")
     cannot_open = Message('"{path}" cannot be opened.', "Choose the GeoPackage of a run.")

@@ -104,11 +104,7 @@ class WritingSystem(TrainedSystem):
 
         config = self._trained()[0]
         written = language.load(
-            config.language,
-            device,
-            precision=config.precision,
-            store=store,
-            rows=config.beams,
+            config.language, device, precision=config.precision, store=store, rows=config.beams
         )
         self._model = self._load_trained(path, written, store).to(device.name)
         return SystemsTexts.sentences_by(device=device.text, language=written.name)

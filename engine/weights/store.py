@@ -106,9 +106,7 @@ class WeightsStore:
     _verified: set[tuple[str, int, int]] = set()  # noqa: RUF012 - shared on purpose
 
     def __init__(
-        self,
-        folder: Optional[Union[str, Path]] = None,
-        entries: Optional[dict[str, Entry]] = None,
+        self, folder: Optional[Union[str, Path]] = None, entries: Optional[dict[str, Entry]] = None
     ) -> None:
         self.folder = Path(folder) if folder is not None else default_folder()
         self.entries = catalogue.entries() if entries is None else entries

@@ -52,10 +52,7 @@ _REWRITES = tuple(
     (re.compile("|".join(patterns)), instead)
     for instead, *patterns in (
         ("site", r"\bconstruction sites?\b"),
-        (
-            "houses",
-            r"\bresidential (?:area|district|quarter|zone|communit|block|neighbo\w+)\w*",
-        ),
+        ("houses", r"\bresidential (?:area|district|quarter|zone|communit|block|neighbo\w+)\w*"),
         (
             "replaces",
             r"\b(?:takes?|taking|took) (?:up )?(?:the )?place of\b",

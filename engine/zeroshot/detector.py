@@ -92,10 +92,7 @@ class Detector:
     """
 
     def __init__(
-        self,
-        clip: DenseClip,
-        segmenter: Segmenter,
-        least_angle: Optional[float] = decide.MIN_ANGLE,
+        self, clip: DenseClip, segmenter: Segmenter, least_angle: Optional[float] = decide.MIN_ANGLE
     ) -> None:
         self._clip = clip
         self._segmenter = segmenter
@@ -103,11 +100,7 @@ class Detector:
 
     @torch.no_grad()
     def find(
-        self,
-        before: Tensor,
-        after: Tensor,
-        queries: Sequence[Query],
-        competing: Sequence[str] = (),
+        self, before: Tensor, after: Tensor, queries: Sequence[Query], competing: Sequence[str] = ()
     ) -> Found:
         """Score a pair of tiles.
 

@@ -50,10 +50,7 @@ class Box:
 
     def nearest(self, x: float, y: float) -> tuple[float, float]:
         """Return the point of the box that is nearest to a point."""
-        return (
-            min(max(x, self.x), self.x + self.width),
-            min(max(y, self.y), self.y + self.height),
-        )
+        return (min(max(x, self.x), self.x + self.width), min(max(y, self.y), self.y + self.height))
 
 
 @dataclass(frozen=True)

@@ -121,10 +121,7 @@ def fit_map(
     loss = np.logaddexp(0, -inner) @ counts.right + np.logaddexp(0, inner) @ counts.wrong
     scale_index, good_index = np.unravel_index(int(loss.argmin()), loss.shape)
     scale = float(_SCALES[scale_index])
-    return {
-        "scale": round(scale, 4),
-        "bias": round(-scale * float(good[good_index]), 4),
-    }
+    return {"scale": round(scale, 4), "bias": round(-scale * float(good[good_index]), 4)}
 
 
 def _bins() -> int:

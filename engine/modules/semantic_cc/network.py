@@ -85,10 +85,7 @@ class SemanticAggregationUnit(nn.Module):
     def forward(self, caption: Tensor, change: Tensor) -> tuple[Tensor, Tensor]:
         """Return features of captioning (2B, N, wide) and of change detection (2B, N, narrow)."""
         within = self.intra[0](caption), self.intra[1](change)
-        return (
-            caption + self.inter[0](*within),
-            change + self.inter[1](*within[::-1]),
-        )
+        return (caption + self.inter[0](*within), change + self.inter[1](*within[::-1]))
 
 
 class SimplePyramid(nn.Module):

@@ -11,14 +11,7 @@ from ..settings import read_settings
 from ..texts import ModulesTexts
 
 #: The six classes of SECOND, in the order of the label indices.
-SECOND_CLASSES = (
-    "water",
-    "bare ground",
-    "low vegetation",
-    "trees",
-    "buildings",
-    "playgrounds",
-)
+SECOND_CLASSES = ("water", "bare ground", "low vegetation", "trees", "buildings", "playgrounds")
 
 
 @dataclass(frozen=True)

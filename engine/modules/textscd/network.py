@@ -113,8 +113,7 @@ class Decoder(nn.Module):
         super().__init__()
         self.steps = nn.ModuleList(
             nn.Sequential(
-                nn.Conv2d(coarse, fine, 1),
-                nn.ConvTranspose2d(fine, fine, 4, stride=2, padding=1),
+                nn.Conv2d(coarse, fine, 1), nn.ConvTranspose2d(fine, fine, 4, stride=2, padding=1)
             )
             for fine, coarse in itertools.pairwise(channels)
         )

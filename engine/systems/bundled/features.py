@@ -120,10 +120,7 @@ def features(
         np.log1p([_components(plane) for plane in found]),
         *(planes.mean((1, 2)) for planes in classes),
     ]
-    return (
-        np.concatenate(grid).astype(np.float32),
-        np.concatenate(summary).astype(np.float32),
-    )
+    return (np.concatenate(grid).astype(np.float32), np.concatenate(summary).astype(np.float32))
 
 
 def _components(plane: np.ndarray) -> int:

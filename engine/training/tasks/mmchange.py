@@ -130,10 +130,7 @@ class MmchangeTask(Task):
         known = {id(parameter) for parameter in backbone}
         spec = recipe.optimiser
         return [
-            {
-                "params": [p for p in backbone if p.requires_grad],
-                "lr": spec.encoder_lr or spec.lr,
-            },
+            {"params": [p for p in backbone if p.requires_grad], "lr": spec.encoder_lr or spec.lr},
             {"params": [p for p in model.parameters() if id(p) not in known]},
         ]
 
