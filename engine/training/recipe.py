@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Recipes: everything that decides what a training run yields, in one YAML file."""
+"""Recipes: everything that determines the result of a training run, in one YAML file."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How good captions are: BLEU, METEOR, ROUGE-L, CIDEr-D and S*m, in the two ways of the field.
+"""Caption metrics: BLEU, METEOR, ROUGE-L, CIDEr-D and S*m, in the two conventions of the field.
 
 Of the same sentences two variants are reported. *Words* are the sentences as they
 are, lower-case and without punctuation. *Ids* are strings of the numbers of their

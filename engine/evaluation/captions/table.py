@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Captions of LEVIR 31-36 in one table: baselines, the bundled captioner, trained systems.
+"""Table of captions of LEVIR 31-36: baselines, the bundled captioner, trained systems.
 
-``changescribe evaluate caption-table --out FOLDER --answers KCFI=FILE.json``.
-What a caption has to beat:
+``changescribe evaluate caption-table --out FOLDER --answers KCFI=FILE.json``. The baselines are:
 
-- the most frequent training sentence; on changed crops, where that says nothing, also the most
-  frequent one about a change;
-- the captions of the nearest training crop by the bundled model's features, of which the one
-  that is most like the others is taken, which favours the baseline;
-- the factual captions: what the detection of "anything changed" says of the crop.
+- the most frequent training sentence, and the most frequent one about a change for changed crops;
+- the captions of the nearest training crop by the bundled model's features; of these, the one most
+  similar to the others is chosen, which favours the baseline;
+- the factual captions from the detection of "anything changed".
 """
 
 from __future__ import annotations
@@ -60,20 +58,20 @@ def most_frequent(sentences: Sentences, *, change: bool = False) -> str:
     return counts.most_common(1)[0][0]
 
 
-def nearest(known: np.ndarray, captions: Sequence[Sentences], asked: np.ndarray) -> list[str]:
-    """Answer with a caption of the most similar known crop.
+def nearest(known: np.ndarray, captions: Sequence[Sentences], test: np.ndarray) -> list[str]:
+    """Caption crops with a caption of the most similar training crop.
 
     Args:
         known: (N, F) features of the training crops.
-        captions: of people, of each of those.
-        asked: (M, F) features.
+        captions: human captions of each training crop.
+        test: (M, F) features of the crops to caption.
 
     Returns:
-        For each asked crop that caption of its nearest neighbour (cosine of standardised
-        features) which is most like the others of the same crop.
+        For each test crop, the caption of its nearest neighbour (cosine of standardised features)
+        that is most similar to the neighbour's other captions.
     """
     mean, spread = known.mean(0), known.std(0) + 1e-6
-    unit = [(part - mean) / spread for part in (known, asked)]
+    unit = [(part - mean) / spread for part in (known, test)]
     unit = [part / np.linalg.norm(part, axis=1, keepdims=True) for part in unit]
     closest = (unit[1] @ unit[0].T).argmax(1)
     groups = [[words(text) for text in group] for group in captions]
@@ -85,7 +83,7 @@ def nearest(known: np.ndarray, captions: Sequence[Sentences], asked: np.ndarray)
 
 
 def factual(data: Path, crops: Crops, which: np.ndarray) -> list[str]:
-    """Return what the detection says of crops: "anything changed" is asked of their tiles."""
+    """Return factual captions of crops from the detection of "anything changed" in their tiles."""
     found: dict[int, str] = {}
     with tempfile.TemporaryDirectory(prefix="changescribe-") as folder:
         host = InProcessHost()
@@ -197,35 +195,33 @@ def _number(value: float | None) -> str:
 
 
 def baseline_answers(
-    data: Path, crops: Crops, asked: np.ndarray, sentences: Sentences, kept: Path
+    data: Path, crops: Crops, test: np.ndarray, sentences: Sentences, kept: Path
 ) -> dict[str, list[str]]:
-    """Return the sentences of the baselines about crops.
+    """Return the captions of the baselines.
 
     Args:
         data: the folder of real data.
         crops: all captioned crops.
-        asked: numbers of those that are captioned.
+        test: numbers of the crops to caption.
         sentences: the training sentences.
-        kept: file of factual captions, written where it is not there: they take minutes.
+        kept: file of factual captions; written if missing, since they take minutes.
     """
     known = np.flatnonzero(crops.training)
     seen = features_of(crops)
     if not kept.exists():
-        _write(kept, json.dumps(factual(data, crops, asked), indent=1))
+        _write(kept, json.dumps(factual(data, crops, test), indent=1))
     return {
-        FREQUENT: [most_frequent(sentences)] * len(asked),
-        FREQUENT_CHANGE: [most_frequent(sentences, change=True)] * len(asked),
-        NEAREST: nearest(seen[known], [crops.captions[n] for n in known], seen[asked]),
+        FREQUENT: [most_frequent(sentences)] * len(test),
+        FREQUENT_CHANGE: [most_frequent(sentences, change=True)] * len(test),
+        NEAREST: nearest(seen[known], [crops.captions[n] for n in known], seen[test]),
         FACTUAL: json.loads(kept.read_text(encoding="utf-8")),
     }
 
 
-def bundled_answers(crops: Crops, asked: np.ndarray, system: BundledSystem) -> list[str]:
-    """Return what the bundled captioner writes about crops, seen as the product sees them."""
+def bundled_answers(crops: Crops, test: np.ndarray, system: BundledSystem) -> list[str]:
+    """Return the captions of the bundled captioner, from features as in the product."""
     captioner = system.captioner()
-    return [
-        captioner.write(crops.grid[0, n].astype(np.float32), crops.summary[0, n]) for n in asked
-    ]
+    return [captioner.write(crops.grid[0, n].astype(np.float32), crops.summary[0, n]) for n in test]
 
 
 def _write(path: Path, text: str) -> None:
@@ -257,7 +253,7 @@ def write_table(
     """
     out.mkdir(parents=True, exist_ok=True)
     crops = read_crops(data, cache, model, ("tile",))
-    asked = np.flatnonzero(~crops.training)
+    test = np.flatnonzero(~crops.training)
     text = (data / "levir" / "caption_sentences_train.txt").read_text(encoding="utf-8")
     sentences = text.splitlines()
     for crop in np.flatnonzero(crops.training):
@@ -265,22 +261,22 @@ def write_table(
     system = BundledSystem(model)
     system.load("cpu")
     kept = out / f"factual_{system.info.revision}.json"
-    told = baseline_answers(data, crops, asked, sentences, kept)
+    captions = baseline_answers(data, crops, test, sentences, kept)
     if system.info.writes:
-        told[BUNDLED] = bundled_answers(crops, asked, system)
-    names = [f"test_{crops.tiles[n]}_{crops.boxes[n][0]}_{crops.boxes[n][1]}" for n in asked]
+        captions[BUNDLED] = bundled_answers(crops, test, system)
+    names = [f"test_{crops.tiles[n]}_{crops.boxes[n][0]}_{crops.boxes[n][1]}" for n in test]
     for name, path in (answers_of or {}).items():
         written = json.loads(path.read_text(encoding="utf-8"))["answers"]
-        told[name] = [written[crop] for crop in names]
+        captions[name] = [written[crop] for crop in names]
     answers = {
         name: [
             Answered(crop, sentence, crops.captions[n])
-            for crop, sentence, n in zip(names, rows, asked, strict=True)
+            for crop, sentence, n in zip(names, rows, test, strict=True)
         ]
-        for name, rows in told.items()
+        for name, rows in captions.items()
     }
     figures = compare(answers, vocabulary(sentences))
-    by_crop = {name: dict(zip(names, rows, strict=True)) for name, rows in told.items()}
+    by_crop = {name: dict(zip(names, rows, strict=True)) for name, rows in captions.items()}
     kept_text = json.dumps({"figures": figures, "answers": by_crop}, indent=1)
     _write(out / "captions.json", kept_text)
     table = markdown(figures)

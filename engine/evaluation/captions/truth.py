@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How many factual captions are true, on generated scenes, whose changes are known.
+"""Correctness of factual captions on generated scenes, whose changes are known.
 
-Two ways. *From true masks*, a system that knows the truth takes the place of the model:
-what is wrong then is the fault of the code between mask and sentence. *From detections*
-of the bundled model, the errors of the model come in. What a caption says is read off
-its words, not off the facts that it was made from:
+It is measured in two ways. *From true masks*, a system with the true labels replaces the model, so
+that any error comes from the code between mask and sentence. *From detections* of the bundled
+model, the errors of the model are included. Captions are judged by their words, not by the facts
+that they were made from:
 
-- the caption of a region is right where most of its pixels changed as it says (object
-  and direction), and where the class that it says was replaced is the commonest one there;
-- a count in the caption of the scene ("12 buildings appeared") is right where it is exact up
-  to ten, or wrong by a tenth at most.
+- the caption of a region is right if most of its pixels changed as stated (object and direction)
+  and the class stated as replaced is the most frequent one there;
+- a count in the caption of a scene ("12 buildings appeared") is right if it is exact up to ten,
+  or off by at most a tenth.
 
 ``changescribe evaluate caption-truth --scenes 8``
 """
@@ -183,13 +183,13 @@ def _look(scene: ScenePair, system: str, host: InProcessHost, folder: Path, tall
 
 
 def _region(scene: ScenePair, caption: str, inside: np.ndarray, tally: Tally) -> None:
-    said = _REGION.match(caption)
+    stated = _REGION.match(caption)
     example = f"{scene.seed}: {caption}"
-    land_cover = None if said is None else class_of((said["new"] or said["old"]).lower())
-    if said is None or land_cover is None:
+    land_cover = None if stated is None else class_of((stated["new"] or stated["old"]).lower())
+    if stated is None or land_cover is None:
         tally.add("region", False, f"{example} (not understood)")
         return
-    appeared = said["new"] is not None
+    appeared = stated["new"] is not None
     query = Query(land_cover.name, APPEARED if appeared else REMOVED)
     share = float(changed_so(scene, query)[inside].mean())
     tally.add("region", share >= 0.5, f"{example} ({share:.0%} of it)")
@@ -209,13 +209,13 @@ def _scene(scene: ScenePair, caption: str, queries: Sequence[Query], tally: Tall
     counts = dict(_counts(caption))
     for query in queries:
         name = class_of(query.object).name  # type: ignore[union-attr]
-        truth, said = true_count(scene, query), counts.get((name, query.direction), 0)
-        right = abs(said - truth) <= (0 if truth <= 10 else truth / 10)
+        truth, stated = true_count(scene, query), counts.get((name, query.direction), 0)
+        right = abs(stated - truth) <= (0 if truth <= 10 else truth / 10)
         tally.add(f"count of {query}", right, f"{scene.seed}: {caption} ({query}: {truth})")
 
 
 def _counts(caption: str) -> Iterator[tuple[tuple[str, str], int]]:
-    """Yield what a caption of a scene says: (class, direction), number."""
+    """Yield the counts stated by the caption of a scene: (class, direction), number."""
     for clause in re.sub(r"\([^)]*\)", "", caption).lower().split(";"):
         found = _COUNT.search(clause)
         noun = found and class_of((found["noun"] or found["stuff"]).strip())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a model has to beat: change vector analysis with Otsu's threshold."""
+"""Baseline: change vector analysis with Otsu's threshold."""
 
 from __future__ import annotations
 

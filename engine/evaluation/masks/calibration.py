@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Scores that mean what they say: reliability, and the map from raw to calibrated scores.
+"""Calibration: reliability of scores, and the map from raw to calibrated scores.
 
 Two wishes meet in one number. 0.5 is to be every class's best threshold, and a
 score of 0.7 is to be right seven times in ten. The map is ``sigmoid(s raw + b)``:

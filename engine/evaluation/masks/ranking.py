@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Do the scores put the crops that changed before those that did not?"""
+"""Ranking of changed crops before unchanged ones by score."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The score of what was not foreseen: its two numbers, and its judges.
+"""The colour residual, a score of unknown kinds of change: its two parameters, and its evaluation.
 
 The score itself is in ``engine/systems/bundled/colour_residual.py``.
 

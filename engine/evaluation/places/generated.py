@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Generated scenes that training has not seen: every class, both directions, exact truth."""
+"""Generated scenes that are not in training: every class, both directions, exact labels."""
 
 from __future__ import annotations
 

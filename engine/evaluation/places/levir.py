@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""LEVIR tiles 31-36: read once, scored once for all that is measured on them."""
+"""LEVIR tiles 31-36, read and scored once for all evaluations."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How much of F1 is left when the pairs are made harder."""
+"""F1 on disturbed pairs."""
 
 from __future__ import annotations
 

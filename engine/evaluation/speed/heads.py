@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the parts of LG-CD, MMChange and TextSCD cost, and what their heads gain on onnxruntime.
+"""Time of the parts of LG-CD, MMChange and TextSCD, and the gain of onnxruntime for their heads.
 
 ``changescribe evaluate heads [--system NAME] [--encoder NAME] ...`` prints JSON: seconds of the
 encoder for a pair of tiles, and of the head, on PyTorch and on onnxruntime. The weights are random,

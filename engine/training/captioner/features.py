@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the captioner learns from: features of the captioned crops, by the bundled model's files."""
+"""Training data of the captioner: features of captioned crops from the bundled model."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The sentences that the captioner learns from: words, concepts, mirror images."""
+"""Training sentences of the captioner: words, concepts, mirror images."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A small causal language model of captions, for computers that run no large one.
+"""A small causal language model of captions, for computers too small for a large one.
 
 It has a word for every token and learns from sentences alone: each is to be written
 from some of its own words, which stand where an image's embeddings will, in any

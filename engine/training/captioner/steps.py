@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The three steps in which the bundled captioner learns; see :mod:`.captioner`.
+"""The three training steps of the bundled captioner; see :mod:`.run`.
 
 1. The writer learns from groups of sentences about one scene, whose own words are the
    concepts, made vague by those of similar groups: what an image tells is vague too.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a set of labelled pairs can do, and what all of them need."""
+"""Interface and common parts of sets of labelled pairs."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One labelled pair: what a data set brings to a system."""
+"""One labelled pair of a data set."""
 
 from __future__ import annotations
 

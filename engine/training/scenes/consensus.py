@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""CIDEr-D as a reward: how much a sentence is like those that people wrote (Vedantam et al. 2015).
+"""CIDEr-D as a reward: similarity of a sentence to human ones (Vedantam et al. 2015).
 
 The figures that are reported come from pycocoevalcap; this is the same measure, kept
 ready for many answers to the same groups. The end of a sentence counts as a word: without

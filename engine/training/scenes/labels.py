@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a label code says of each land-cover class: present, absent, or nothing.
+"""States of the land-cover classes by label code: present, absent, or unknown.
 
 A *state* is an array (H, W, 6) uint8 with 1 where the class is present, 0 where
 it is absent and 255 where nothing is known. The change of a class follows from

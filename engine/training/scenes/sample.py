@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A training pair: two aligned crops and all that is known of their classes and changes."""
+"""A training pair: two aligned crops with labels of their classes and changes."""
 
 from __future__ import annotations
 

@@ -22,11 +22,11 @@ from ..texts import TrainingTexts
 SCENE_SIZE = 320
 #: Scenes of training have seeds from here on; the evaluation takes others.
 FIRST_SEED = 100_000
-#: Modules of the generator that have no part in how a scene looks.
-_WITHOUT = {"demo.py", "facts.py", "output.py"}
-#: How many the recipes are run with.
+#: Modules of the generator that do not affect the pixels of a scene.
+_WITHOUT = {"demo.py", "facts.py", "output.py", "texts.py"}
+#: Number of scenes for the shipped recipes.
 COUNT = 800
-#: Name of the file that says what the scenes were made by.
+#: Name of the file that records the version of the generator.
 MADE_BY = "made_by.json"
 
 
@@ -94,12 +94,12 @@ def check_scenes(folder: Path, *, unsigned: bool = True) -> None:
 
 
 def _made_by() -> dict[str, object]:
-    """Return what a folder of this generator's scenes is signed with."""
+    """Return the record for scenes of this generator."""
     return {"generator": generator_digest(), "size": SCENE_SIZE}
 
 
 def generator_digest() -> str:
-    """Return the SHA-256 of the generator's sources: other sources, other scenes."""
+    """Return the SHA-256 of the sources that determine the scenes."""
     digest = hashlib.sha256()
     for path in sorted(Path(synthesis.__file__).parent.glob("*.py")):
         if path.name not in _WITHOUT:

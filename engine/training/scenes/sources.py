@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where training pairs come from: one class per data source, held in memory.
+"""Sources of training pairs: one class per data source, held in memory.
 
 Every source is ``draw(rng) -> PairSample`` and knows nothing of augmentation.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a system brings to the training loop."""
+"""Interface between a system and the training loop."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the tasks have in common that learn a mask and a sentence."""
+"""Common parts of the tasks that learn a mask and a sentence."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Training of KCFI: captions and change together, weighed by how fast each is learned (eq. 10).
+"""Training of KCFI: captions and change, weighted by their rates of learning (eq. 10).
 
 The language model is frozen; its loss reaches the projector, the perceivers and the
 encoder through the embeddings in the place of ``<image>``. Sentences tell places ("in

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Training of LG-CD: several questions about each pair, six maps, three losses (eq. 9).
+"""Training of LG-CD: several queries per pair, six maps, three losses (eq. 9).
 
 Of a constant prompt nothing can be learned, so the questions differ: about an
 object that changed, about one that did not, about the other direction, and

@@ -48,6 +48,19 @@ def test_scenes_of_another_generator_are_refused(tmp_path, monkeypatch):
         scene_cache.write_scenes(tmp_path, 2)
 
 
+def test_only_what_draws_scenes_counts_in_the_version_of_the_generator(tmp_path, monkeypatch):
+    names = ("texts.py", "output.py", "facts.py", "demo.py", "render.py")
+    for name in names:
+        (tmp_path / name).write_text("first")
+    monkeypatch.setattr(scene_cache.synthesis, "__file__", str(tmp_path / "__init__.py"))
+    digest = scene_cache.generator_digest()
+    for name in names[:-1]:
+        (tmp_path / name).write_text("second")
+    assert scene_cache.generator_digest() == digest
+    (tmp_path / "render.py").write_text("second")
+    assert scene_cache.generator_digest() != digest
+
+
 def test_registered_scenes_differ_by_the_misregistration_alone():
     seed = next(
         seed
