@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Land-cover classes that the bundled model knows, with their names and words.
+"""Land-cover classes of the bundled model, with their names and words.
 
-The order is that of the channels of a system's class scores, and (plus one) of
-the label code of the training data: 1 building, 2 road, 3 tree, 4 grass,
-5 water, 6 bare ground.
+Their order is that of the channels of class scores and, plus one, of the label codes of the
+training data: 1 building, 2 road, 3 tree, 4 grass, 5 water, 6 bare ground.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ class LandCoverClass:
         name: singular, as written into ``from_class`` and ``to_class``.
         plural: as used in counts and captions; equal to ``name`` for mass nouns.
         kind: ``"thing"`` is countable, ``"line"`` has a length, ``"stuff"`` only an area.
-        words: single words and phrases, lower case, that mean this class in a prompt.
+        words: words and phrases, lower case, that mean this class in a prompt.
     """
 
     name: str
@@ -59,8 +58,8 @@ def listed_names(text: str) -> tuple[str, ...]:
 def class_of(phrase: str) -> Optional[LandCoverClass]:
     """Return the class that a prompt's object phrase names, or None for any other noun.
 
-    The whole phrase is looked up first, then its last word ("new stone houses"),
-    which is the head of an English noun phrase.
+    The whole phrase is looked up first, then its last word, the head of an English noun phrase
+    ("new stone houses").
     """
     phrase = " ".join(phrase.lower().split())
     head = phrase.rsplit(" ", 1)[-1] if phrase else ""
@@ -72,7 +71,7 @@ def class_of(phrase: str) -> Optional[LandCoverClass]:
 
 
 def index_among(phrase: str, names: Sequence[str]) -> Optional[int]:
-    """Return which of the names a phrase means: itself, or the first of the same class."""
+    """Return the index of a phrase among names, or of the first name of the same class."""
     if phrase in names:
         return list(names).index(phrase)
     land_cover = class_of(phrase)
@@ -83,7 +82,7 @@ def index_among(phrase: str, names: Sequence[str]) -> Optional[int]:
 
 
 def is_line(phrase: str) -> bool:
-    """Tell whether what a phrase names has a length ("roads", "railway") and not only an area."""
+    """Whether an object has a length ("roads", "railway") and not only an area."""
     land_cover = class_of(phrase)
     head = phrase.rsplit(" ", 1)[-1]
     return head in LINE_NOUNS or (land_cover is not None and land_cover.kind == "line")

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The text tower of the bundled model: words to vectors, without torch."""
+"""The text encoder of the bundled model, without torch."""

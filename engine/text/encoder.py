@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Prompts to vectors with the shipped text tower: onnxruntime, numpy and our own tokenizer."""
+"""Prompts to vectors with the bundled text encoder, on onnxruntime and numpy."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 
 from ..errors import DependencyError, WeightsError
 from ..paths import MODELS
+from .texts import TextTexts
 from .tokenizer import MAX_TOKENS, WordPieceTokenizer
 
 if TYPE_CHECKING:
@@ -23,12 +24,12 @@ MODEL_PATH = MODELS / "text.onnx"
 
 
 class TextEncoder:
-    """Encodes prompts and remembers the latest ones; may be shared between threads.
+    """Encodes prompts and caches the latest; may be shared between threads.
 
     Args:
-        model: path of the ONNX file; None is the bundled one.
-        vocabulary: path of the vocabulary; None is the bundled one.
-        remember: number of texts whose vectors are kept.
+        model: path of the ONNX file; None for the bundled one.
+        vocabulary: path of the vocabulary; None for the bundled one.
+        cache_size: number of texts whose vectors are kept.
 
     Raises:
         DependencyError: numpy or onnxruntime is missing.
@@ -39,12 +40,12 @@ class TextEncoder:
         self,
         model: Optional[Union[str, Path]] = None,
         vocabulary: Optional[Union[str, Path]] = None,
-        remember: int = 256,
+        cache_size: int = 256,
     ) -> None:
         self._tokenizer = WordPieceTokenizer.load(vocabulary)
         self._session = _open_session(Path(model) if model is not None else MODEL_PATH)
-        self._remember = remember
-        self._known: OrderedDict[str, Encoding] = OrderedDict()
+        self._cache_size = cache_size
+        self._cache: OrderedDict[str, Encoding] = OrderedDict()
         self._lock = threading.Lock()
 
     def encode(self, texts: Sequence[str]) -> Encoding:
@@ -60,24 +61,24 @@ class TextEncoder:
         import numpy as np
 
         with self._lock:
-            missing = [text for text in dict.fromkeys(texts) if text not in self._known]
+            missing = [text for text in dict.fromkeys(texts) if text not in self._cache]
             fresh = self._run(missing) if missing else {}
             rows = []
             for text in texts:
                 if text in fresh:
                     row = fresh[text]
                 else:
-                    row = self._known[text]
-                    self._known.move_to_end(text)
+                    row = self._cache[text]
+                    self._cache.move_to_end(text)
                 rows.append(row)
-            self._known.update(fresh)
-            while len(self._known) > self._remember:
-                self._known.popitem(last=False)
+            self._cache.update(fresh)
+            while len(self._cache) > self._cache_size:
+                self._cache.popitem(last=False)
         words, mask, sentence = (np.stack(part) for part in zip(*rows))
         return words, mask, sentence
 
     def _run(self, texts: Sequence[str]) -> dict[str, Encoding]:
-        """Vectors of texts that are not remembered."""
+        """Return the vectors of texts that are not cached."""
         import numpy as np
 
         rows, masks = self._tokenizer.encode_batch(texts, MAX_TOKENS, pad_to=MAX_TOKENS)
@@ -89,17 +90,13 @@ class TextEncoder:
 
 
 def _open_session(path: Path) -> Any:
-    """Open the model on one CPU thread: it takes a millisecond, more threads only cost."""
+    """Open the model on one CPU thread: a text takes a millisecond, more threads cost more."""
     try:
         import onnxruntime
     except ImportError as error:
-        raise DependencyError(
-            "The package onnxruntime is not installed.",
-            "Install it from the dependencies panel of ChangeScribe.",
-            str(error),
-        ) from error
+        raise DependencyError(TextTexts.no_onnxruntime(), details=str(error)) from error
     if not path.is_file():
-        raise WeightsError(f"The text model is missing: {path}.", "Install the plugin again.")
+        raise WeightsError(TextTexts.missing(path=path))
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
@@ -108,6 +105,4 @@ def _open_session(path: Path) -> Any:
             str(path), sess_options=options, providers=["CPUExecutionProvider"]
         )
     except Exception as error:  # onnxruntime's own exceptions share no public base class
-        raise WeightsError(
-            f"The text model cannot be read: {path}.", "Install the plugin again.", str(error)
-        ) from error
+        raise WeightsError(TextTexts.unreadable(path=path), details=str(error)) from error

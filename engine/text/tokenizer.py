@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""WordPiece tokenizer of uncased BERT models, in the standard library alone.
+"""WordPiece tokenizer of uncased BERT models, with the standard library alone.
 
-It turns a prompt into the token numbers that the text tower was trained on
-(Devlin et al., BERT, 2019; Wu et al., WordPiece, 2016). QGIS has neither
-transformers nor tokenizers, and a few hundred lines of C++ or Rust bindings
-would be the only reason to ask for them.
+It turns a prompt into the token ids that the text encoder was trained on (Devlin et al., BERT,
+2019; Wu et al., WordPiece, 2016). QGIS ships neither transformers nor tokenizers, and nothing else
+in the plugin needs them.
 """
 
 from __future__ import annotations
@@ -15,19 +14,20 @@ from typing import TYPE_CHECKING, Optional, Union
 
 from ..errors import WeightsError
 from ..paths import MODELS
+from .texts import TextTexts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 PAD, UNKNOWN, START, END = "[PAD]", "[UNK]", "[CLS]", "[SEP]"
 
-#: Tokens per prompt that the text tower reads, with [CLS] and [SEP].
+#: Tokens per prompt that the text encoder reads, with [CLS] and [SEP].
 MAX_TOKENS = 16
 
-#: A longer run of characters is not looked up but is one unknown token.
+#: Longer words are one unknown token.
 MAX_WORD_CHARACTERS = 100
 
-#: Default vocabulary: that of all-MiniLM-L6-v2, the teacher of the text tower.
+#: Default vocabulary: that of all-MiniLM-L6-v2, the teacher of the text encoder.
 VOCABULARY_PATH = MODELS / "vocab.txt"
 
 # Blocks of CJK ideographs; each of them is a word of its own.
@@ -46,13 +46,11 @@ _IDEOGRAPHS = (
 class WordPieceTokenizer:
     """Splits text into pieces of a vocabulary by greedy longest match.
 
-    The text is cleaned of control characters, lower-cased and stripped of
-    accents, then split at white space, punctuation and CJK ideographs. The names
-    of special tokens in the text ("[SEP]") are plain text here.
+    Control characters and accents are removed, the text is lower-cased and split at white space,
+    punctuation and CJK ideographs. Names of special tokens in the text ("[SEP]") are plain text.
 
     Args:
-        vocabulary: the pieces in the order of their numbers; pieces inside a word
-            begin with ``##``.
+        vocabulary: pieces in the order of their ids; pieces inside a word begin with ``##``.
 
     Raises:
         WeightsError: a special token is missing.
@@ -62,10 +60,7 @@ class WordPieceTokenizer:
         self._numbers = {piece: number for number, piece in enumerate(vocabulary)}
         for special in (PAD, UNKNOWN, START, END):
             if special not in self._numbers:
-                raise WeightsError(
-                    f"The vocabulary of the text model has no {special} token.",
-                    "The file is damaged: install the plugin again.",
-                )
+                raise WeightsError(TextTexts.no_token(token=special))
         self.pad_id = self._numbers[PAD]
         self.unknown_id = self._numbers[UNKNOWN]
         self.start_id = self._numbers[START]
@@ -73,21 +68,19 @@ class WordPieceTokenizer:
 
     @classmethod
     def load(cls, path: Optional[Union[str, Path]] = None) -> WordPieceTokenizer:
-        """Read a vocabulary file of one piece a line, by default the bundled one.
+        """Read a vocabulary file with one piece per line, by default the bundled one.
 
         Raises:
-            WeightsError: the file cannot be read, or is not such a file.
+            WeightsError: the file cannot be read or is not a vocabulary.
         """
         path = Path(path) if path is not None else VOCABULARY_PATH
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise WeightsError(
-                f"The vocabulary of the text model cannot be read: {path}.",
-                "Install the plugin again.",
-                str(error),
+                TextTexts.vocabulary_unreadable(path=path), details=str(error)
             ) from error
-        # Not splitlines(): some pieces are characters that it takes for line ends.
+        # Not splitlines(): some pieces are characters that count as line ends.
         return cls([line.rstrip("\r") for line in text.rstrip("\n").split("\n")])
 
     def __len__(self) -> int:
@@ -117,22 +110,22 @@ class WordPieceTokenizer:
         return [piece for word in self.words(text) for piece in self._split_word(word)]
 
     def encode(self, text: str, max_tokens: int = MAX_TOKENS) -> list[int]:
-        """Token numbers of a text, between [CLS] and [SEP], cut to ``max_tokens`` in all."""
+        """Return the token ids of a text with [CLS] and [SEP], cut to ``max_tokens`` in all."""
         numbers = [self._numbers[piece] for piece in self.pieces(text)]
         return [self.start_id, *numbers[: max_tokens - 2], self.end_id]
 
     def encode_batch(
         self, texts: Iterable[str], max_tokens: int = MAX_TOKENS, pad_to: Optional[int] = None
     ) -> tuple[list[list[int]], list[list[int]]]:
-        """Token numbers of several texts, padded to one length.
+        """Return the token ids of several texts, padded to one length.
 
         Args:
             texts: B texts.
-            max_tokens: longer ones are cut.
-            pad_to: length L of all rows; None: that of the longest.
+            max_tokens: longer texts are cut.
+            pad_to: smallest length L of the rows; None for that of the longest text.
 
         Returns:
-            Numbers, B rows of L, and mask, B rows of L with 1 for a token and 0 for padding.
+            Ids (B, L) and mask (B, L), 1 for a token and 0 for padding.
         """
         rows = [self.encode(text, max_tokens) for text in texts]
         length = max([pad_to or 0, *(len(row) for row in rows)])
@@ -141,7 +134,7 @@ class WordPieceTokenizer:
         return padded, mask
 
     def _split_word(self, word: str) -> list[str]:
-        """Greedy longest match from the left; the whole word is unknown if any rest is."""
+        """Match greedily from the left; if any rest is unknown, the whole word is."""
         if len(word) > MAX_WORD_CHARACTERS:
             return [UNKNOWN]
         pieces: list[str] = []
@@ -160,7 +153,7 @@ class WordPieceTokenizer:
 
 
 def _normalise(text: str) -> str:
-    """Clean, set ideographs apart, decompose, drop accents, lower the case."""
+    """Remove control characters and accents, put spaces around ideographs, lower the case."""
     cleaned: list[str] = []
     for character in text:
         if character in "\t\n\r":
@@ -172,8 +165,8 @@ def _normalise(text: str) -> str:
         else:
             cleaned.append(character)
     decomposed = unicodedata.normalize("NFD", "".join(cleaned))
-    # One character at a time: str.lower() of a whole text would turn a Greek
-    # sigma at the end of a word into another letter than the vocabulary's.
+    # Character by character: str.lower() of a whole text turns a Greek sigma at the end of a word
+    # into a letter that the vocabulary does not use.
     return "".join(c.lower() for c in decomposed if unicodedata.category(c) != "Mn")
 
 
@@ -183,7 +176,7 @@ def _is_ideograph(character: str) -> bool:
 
 
 def _is_punctuation(character: str) -> bool:
-    """Punctuation by Unicode, and every ASCII symbol ("$", "+", "^" ...) as well."""
+    """Whether a character is punctuation by Unicode or any ASCII symbol, such as "$" or "+"."""
     code = ord(character)
     if code < 128:
         return 33 <= code <= 47 or 58 <= code <= 64 or 91 <= code <= 96 or 123 <= code <= 126

@@ -79,13 +79,13 @@ def test_other_texts_in_the_batch_change_nothing(encoder: TextEncoder) -> None:
 
 def test_encoder_remembers_the_latest_texts() -> None:
     pytest.importorskip("onnxruntime")
-    encoder = TextEncoder(remember=2)
+    encoder = TextEncoder(cache_size=2)
     first = encoder.encode(["roads", "trees", "roads", "water"])
-    assert list(encoder._known) == ["trees", "water"]
+    assert list(encoder._cache) == ["trees", "water"]
     encoder._session = None  # from memory alone from here on
     again = encoder.encode(["water", "trees"])
     np.testing.assert_array_equal(again[2], first[2][[3, 1]])
-    assert list(encoder._known) == ["water", "trees"]
+    assert list(encoder._cache) == ["water", "trees"]
 
 
 def test_missing_or_damaged_model_is_a_weights_error(tmp_path: Path) -> None:
