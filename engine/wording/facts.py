@@ -115,7 +115,8 @@ def scene_caption(
                 if not tally.count and not tally.partners
             ]
         text = _capital("; ".join(clauses)) + "."
-    return T.stopped(caption=text) if partial else text
+    # A plain str, since Qt does not write a subclass of str into a layer.
+    return str(T.stopped(caption=text) if partial else text)
 
 
 def _nothing(parsed: ParsedPrompt, *, partial: bool) -> str:

@@ -214,6 +214,7 @@ def test_an_exchange() -> None:
 def test_nothing_found() -> None:
     text = scene_caption(parse("roads  built"), [tally("roads", "appeared")])
     assert text == 'No change matching "roads built" was found in the area analysed.'
+    assert type(text) is str  # Qt would not write a subclass into a layer
     asked = resolve(parse("anything changed"), [land_cover.plural for land_cover in CLASSES])
     text = scene_caption(asked, [Tally(query) for query in asked.queries])
     assert text == "No change was found in the area analysed."
