@@ -2,8 +2,8 @@
 """ChangeScribe: text-guided change detection for QGIS.
 
 The root of the repository is both the QGIS plugin package and the Python
-package ``changescribe``. Nothing is imported here, so that the engine stays
-usable where QGIS is not installed.
+package ``changescribe``. Nothing is imported here, so the engine also works
+without QGIS.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The plugin object: what QGIS calls when ChangeScribe is enabled and disabled.
+"""The plugin object that QGIS loads and unloads.
 
-Nothing heavy is imported here: neither the engine's systems nor GDAL's bindings
-nor any package that QGIS does not ship.
+Nothing heavy is imported here: no systems of the engine, no GDAL bindings, no package that QGIS
+does not ship.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ class ChangeScribePlugin:
     """Adds the dock, its button and menu entry, and the Processing provider.
 
     Args:
-        iface: QGIS's interface; None in ``qgis_process``, where only
-            :meth:`initProcessing` is called.
+        iface: QGIS's interface; None in ``qgis_process``, which only calls
+            :meth:`initProcessing`.
     """
 
     def __init__(self, iface: Optional[QgisInterface]) -> None:
-        self.iface = iface
+        self.iface: QgisInterface = iface
         self.settings = Settings()
         self.action: Optional[QAction] = None
         self.dock: Optional[ChangeScribeDock] = None
@@ -50,7 +50,7 @@ class ChangeScribePlugin:
         self.tip_pictures: Optional[PicturesFunction] = None
 
     def initProcessing(self) -> None:
-        """Add the Processing provider; all that ``qgis_process`` needs."""
+        """Add the Processing provider."""
         if self.provider is not None:
             return
         try:
@@ -65,7 +65,7 @@ class ChangeScribePlugin:
             self.provider = provider
 
     def initGui(self) -> None:
-        """Add button, menu entry, dock and provider."""
+        """Add the button, menu entry, dock and provider."""
         from .ui.controller import RunController
         from .ui.dock.dock import ChangeScribeDock
         from .ui.map import tip_pictures
@@ -76,7 +76,7 @@ class ChangeScribePlugin:
         self.action = QAction(QIcon(_ICON), "ChangeScribe", window)
         self.action.setObjectName("changeScribeAction")
         self.action.setCheckable(True)
-        self.action.setToolTip(tr("ChangeScribe: find what changed between two rasters"))
+        self.action.setToolTip(tr("ChangeScribe: find changes between two rasters"))
         self.dock = ChangeScribeDock(self.iface.mapCanvas(), self.settings, window)
         self.controller = RunController(self.iface, self.dock, self.settings)
         self.iface.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, self.dock)
@@ -87,7 +87,7 @@ class ChangeScribePlugin:
         QgsApplication.instance().aboutToQuit.connect(self._quitting)
 
     def unload(self) -> None:
-        """Undo everything: called when the plugin is disabled, updated, or QGIS closes."""
+        """Undo :meth:`initGui`; called when the plugin is disabled or updated, or QGIS closes."""
         ended = True
         if self.controller is not None:
             QgsApplication.instance().aboutToQuit.disconnect(self._quitting)
@@ -106,16 +106,16 @@ class ChangeScribePlugin:
             self.action.deleteLater()
             self.action = None
         if self.tip_pictures is not None:
-            self.tip_pictures.take_back()
+            self.tip_pictures.unregister()
             self.tip_pictures = None
         if self.provider is not None:
             QgsApplication.processingRegistry().removeProvider(self.provider)
             self.provider = None
-        if ended:  # what has been imported from the folder stays imported
+        if ended:  # imported modules stay imported
             tiers.deactivate()
 
     def _quitting(self) -> None:
-        """Stop the engine before QGIS takes its objects apart."""
+        """Stop the engine before QGIS destroys its objects."""
         if self.controller is not None:
             self.controller.thread_.shutdown()
 

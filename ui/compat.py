@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Names that differ between QGIS 3.22 (Qt 5) and QGIS 4 (Qt 6), under one name each.
+"""One name for everything that differs between QGIS 3.22 (Qt 5) and QGIS 4 (Qt 6).
 
-Everything else in ``ui`` uses scoped enums (``Qt.Orientation.Horizontal``), which
-both understand. Each constant is the first spelling that this QGIS knows.
+The rest of ``ui`` uses scoped enums (``Qt.Orientation.Horizontal``), which both support.
 """
 
 from __future__ import annotations
@@ -54,13 +53,12 @@ __all__ = [
 
 def _first(*spellings: Callable[[], Any]) -> Any:
     """Return the first spelling that does not raise AttributeError."""
-    missing = AttributeError("no spelling given")
-    for spelling in spellings:
+    for spelling in spellings[:-1]:
         try:
             return spelling()
-        except AttributeError as error:
-            missing = error
-    raise missing
+        except AttributeError:
+            continue
+    return spellings[-1]()
 
 
 # PyQt 6 has no QVariant.Type; QGIS puts the old names on its QVariant.
@@ -108,13 +106,13 @@ BACKGROUND_SIZE_BUFFER = QgsTextBackgroundSettings.SizeType.SizeBuffer
 
 
 def save_style_to_database(layer: QgsVectorLayer, name: str, description: str) -> str:
-    """Save the layer's style beside its data as the default one.
+    """Save the style of a layer as the default in its database.
 
     Returns:
-        The provider's error, empty where all went well.
+        The error of the provider, empty on success.
     """
     modern = getattr(layer, "saveStyleToDatabaseV2", None)
-    if modern is not None:  # QGIS 3.42: returns flags and the message
+    if modern is not None:  # QGIS 3.42; returns flags and a message
         outcome = modern(name, description, True, "")
         return str(outcome[-1]) if isinstance(outcome, tuple) else ""
     return str(layer.saveStyleToDatabase(name, description, True, "") or "")

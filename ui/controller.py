@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Between the dock and the engine: starts runs, and turns what comes back into layers."""
+"""Connects the dock to the engine: starts runs and adds their results to the project."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from .dock.export_dialog import ExportDialog, open_folder
 from .engine_thread import EngineThread
 from .errors import Messenger, as_change_scribe_error, log
 from .map import annotations, layers, run_captions
+from .translation import tr
 
 if TYPE_CHECKING:
     from qgis.gui import QgisInterface
@@ -27,18 +28,18 @@ if TYPE_CHECKING:
     from .map.layers import Run
     from .settings import Settings
 
-#: Runs shorter than this say little about the speed of long ones.
-_WORTH_MEASURING_S = 0.5
+#: Shorter runs do not predict the speed of long ones.
+_MIN_MEASURED_S = 0.5
 _SHOWN_S = 30
-#: Of a caption in the message bar, which has one line.
+#: Characters of a caption that fit the message bar.
 _MESSAGE_LENGTH = 78
 
 
 class RunController(QObject):
-    """Owns the engine thread and answers the dock's signals.
+    """Owns the engine thread and handles the dock's signals.
 
     Signals:
-        run_ended(str): "finished", "failed" or "cancelled", after layers and messages.
+        run_ended(str): "finished", "failed" or "cancelled", once layers and messages are shown.
     """
 
     run_ended = pyqtSignal(str)
@@ -57,8 +58,9 @@ class RunController(QObject):
         self._request: Optional[ChangeRequest] = None
         self._estimate: Optional[Estimate] = None
         self._exports: list[ExportDialog] = []
-        #: The run whose captions are being written, and those of tiles and scenes by run.
+        #: The run being captioned.
         self._describing: Optional[Run] = None
+        #: Captions of tiles and scenes by run id.
         self._places: dict[str, list[annotations.PlaceCaption]] = {}
         self.last_error: Optional[ChangeScribeError] = None
         self.last_run: Optional[Run] = None
@@ -84,11 +86,11 @@ class RunController(QObject):
 
     @property
     def busy(self) -> bool:
-        """A run is in progress."""
+        """Whether a run is in progress."""
         return self._request is not None or self._describing is not None
 
     def start(self) -> None:
-        """Start a run for the dock's form as it is."""
+        """Start a run with the current form."""
         if self.busy:
             return
         try:
@@ -128,7 +130,7 @@ class RunController(QObject):
     def _describe(
         self, run: Run, request: ChangeRequest, system: str, levels: tuple[str, ...]
     ) -> None:
-        """Have captions written; the run ends with them."""
+        """Caption the run, which ends with that."""
         from ..engine.describe.request import MapCaptionRequest
 
         self._describing = run
@@ -136,7 +138,7 @@ class RunController(QObject):
         self.thread_.submit_captions(MapCaptionRequest(request, run.run_id, system, levels))
 
     def _captioned(self, captions: list[MapCaption]) -> None:
-        """Show captions that have come, beside those that are there."""
+        """Add new captions to those on the map."""
         run = self._describing
         if run is None:
             return
@@ -154,12 +156,17 @@ class RunController(QObject):
         if outcome.warnings:
             self.messenger.warning(outcome.warnings[0], "\n".join(outcome.warnings[1:]))
         if outcome.partial:
-            self._tell_kept(len(outcome.captions))
+            self._report_kept(len(outcome.captions))
         self.run_ended.emit("finished")
 
-    def _tell_kept(self, count: int) -> None:
-        text = self.tr("Cancelled: {n} captions are kept.").format(n=count)
-        self.messenger.info(text if count else self.tr("Cancelled before a caption was written."))
+    def _report_kept(self, count: int) -> None:
+        if not count:
+            text = tr("Cancelled before any caption was written.")
+        elif count == 1:
+            text = tr("Cancelled. 1 caption was kept.")
+        else:
+            text = tr("Cancelled. {count} captions were kept.").format(count=count)
+        self.messenger.info(text)
 
     def _captions_ended(self) -> None:
         self._describing = None
@@ -167,7 +174,7 @@ class RunController(QObject):
         self._dock.refresh()
 
     def _show_captions(self, run: Run) -> int:
-        """Show captions; a problem with them is told, but the run's results stand."""
+        """Show captions, or an error; the results of the run are valid without them."""
         try:
             places = self._places.get(run.run_id)
             if places is None:
@@ -181,7 +188,7 @@ class RunController(QObject):
 
     def _failed(self, error: ChangeScribeError) -> None:
         if self._describing is not None:
-            # The run stands, with the captions that it had.
+            # The run itself is finished.
             self._captions_ended()
             self.messenger.error(error)
             self.last_error = error
@@ -198,11 +205,11 @@ class RunController(QObject):
     def _cancelled(self) -> None:
         if self._describing is not None:
             self._captions_ended()
-            self._tell_kept(0)
+            self._report_kept(0)
             self.run_ended.emit("finished")
             return
         self._end()
-        self.messenger.info(self.tr("Cancelled before any result was finished."))
+        self.messenger.info(tr("Cancelled before any result was complete."))
         self.run_ended.emit("cancelled")
 
     def _end(self) -> None:
@@ -211,40 +218,40 @@ class RunController(QObject):
         self._dock.refresh()
 
     def _learn(self, request: ChangeRequest, result: ChangeResult) -> None:
-        """Remember speed and device of a finished run for the next estimate."""
+        """Store the speed and device of a finished run for the next estimate."""
         self._settings.remember_device(request.system, request.device, result.device)
         seconds = result.timings_s.get("total", 0.0)
-        if self._estimate and not result.partial and seconds >= _WORTH_MEASURING_S:
+        if self._estimate and not result.partial and seconds >= _MIN_MEASURED_S:
             self._settings.remember_speed(request.system, self._estimate.working_pixels / seconds)
         self._dock.system.refresh()
 
     def _announce(self, run: Run, result: ChangeResult) -> None:
-        export = QPushButton(self.tr("Export\N{HORIZONTAL ELLIPSIS}"))
+        export = QPushButton(tr("Export\N{HORIZONTAL ELLIPSIS}"))
         export.clicked.connect(lambda: self.open_export(run))
-        folder = QPushButton(self.tr("Open folder"))
+        folder = QPushButton(tr("Open folder"))
         folder.clicked.connect(lambda: open_folder(run.gpkg))
-        # First the warning, so that the result is on top of it.
+        # Pushed first, so that the result is shown on top.
         if result.warnings:
             self.messenger.warning(result.warnings[0], "\n".join(result.warnings[1:]))
         if run.count:
-            # The whole of it is the tool tip of the line in the list of results.
+            # The list of results has the whole caption as a tool tip.
             caption = textwrap.shorten(
                 result.caption, _MESSAGE_LENGTH, placeholder=" \N{HORIZONTAL ELLIPSIS}"
             )
             self.messenger.info(caption, LEVEL_SUCCESS, _SHOWN_S, (export, folder))
         else:
-            hint = self.tr('Lower "Score at least" under Advanced, or ask for something else.')
+            hint = tr("Lower the score threshold under Advanced, or change the prompt.")
             self.messenger.info(f"{result.caption} {hint}", LEVEL_INFO, _SHOWN_S, (folder,))
         log(f"{run.title}: {run.gpkg}; {result.device}; {result.timings_s}")
 
     def restore_runs(self) -> None:
-        """List the runs that the project holds."""
+        """List the runs of the project."""
         self._dock.results.clear()
         for run in layers.runs_in_project():
             self._dock.results.add(run)
 
     def open_export(self, run: Run) -> ExportDialog:
-        """Open the export dialog for a run; QGIS stays usable."""
+        """Open the non-modal export dialog for a run."""
         dialog = ExportDialog(run, self._settings, self._iface.mainWindow())
         dialog.failed.connect(self.messenger.error)
         self._exports.append(dialog)
@@ -253,12 +260,12 @@ class RunController(QObject):
         return dialog
 
     def zoom_to(self, run: Run) -> None:
-        """Zoom the map to the changes of a run, or to its mask where none is shown."""
+        """Zoom the map to the changes of a run, or to its mask if no changes are shown."""
         layer = run.layer("changes")
         if layer is None or not layer.featureCount():
             layer = run.layer("mask")
         if layer is None:
-            self.messenger.info(self.tr("The layers of this run are no longer in the project."))
+            self.messenger.info(tr("The layers of this run are no longer in the project."))
             return
         canvas = self._iface.mapCanvas()
         bounds = canvas.mapSettings().layerExtentToOutputExtent(layer, layer.extent())
@@ -268,32 +275,30 @@ class RunController(QObject):
         self.refresh_captions(run)
 
     def refresh_captions(self, run: Run) -> None:
-        """Place the captions of a run anew where they are shown."""
+        """Place the captions of a run again if they are shown."""
         if run.captions_shown():
             self._show_captions(run)
 
     def set_captions(self, run: Run, shown: bool) -> None:
-        """Show the captions of a run, placed for the map as it is, or hide them."""
+        """Show the captions of a run, placed for the current map extent, or hide them."""
         self._settings.captions_shown = shown
         if not shown:
             annotations.hide_captions(run)
         elif not self._show_captions(run):
-            self.messenger.info(
-                self.tr("No caption could be placed here: zoom to the changes and try again.")
-            )
+            self.messenger.info(tr("No caption fits here. Zoom to the changes and try again."))
         self._dock.results.set_captions_shown(run.captions_shown())
 
     def show_details(self, run: Run) -> None:
-        """Open what the metadata of a run say."""
+        """Show the metadata of a run."""
         layer = run.layer("changes")
         details = layer.metadata().abstract() if layer is not None else run.gpkg
         self.messenger.show_details(run.caption or run.title, details)
 
     def shut_down(self, timeout_ms: int = 20_000) -> bool:
-        """Cancel the run, wait for the thread, close windows, drop signals.
+        """Cancel the run, wait for the thread, close windows and disconnect signals.
 
         Returns:
-            True where the thread has ended.
+            Whether the thread has ended.
         """
         for signal, slot in (
             (self.thread_.progressed, self._dock.run.show_progress),

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The thread that owns the engine: requests in through a queue, signals out.
+"""The thread that runs the engine: requests in through a queue, results out as signals.
 
-The thread never touches a layer, a widget or the project: a request holds paths
-and numbers only, and the answer is a :class:`ChangeResult` that the main thread
-turns into layers.
+The thread never touches a layer, a widget or the project. A request holds only paths and numbers,
+and the main thread turns the :class:`ChangeResult` into layers.
 """
 
 from __future__ import annotations
@@ -12,9 +11,9 @@ import queue
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Callable, Optional
+from typing import TYPE_CHECKING, Any, Callable, Optional
 
-from qgis.PyQt.QtCore import QThread, pyqtSignal
+from qgis.PyQt.QtCore import QObject, QThread, pyqtSignal
 
 from ..engine.errors import CancelledError
 from .errors import as_change_scribe_error
@@ -27,41 +26,42 @@ if TYPE_CHECKING:
     from ..engine.request import ChangeRequest, ChangeResult
 
     Detect = Callable[..., ChangeResult]
-    Work = Callable[["_Job"], tuple[object, tuple[object, ...]]]
+    #: (signal, arguments)
+    Outcome = tuple[Any, tuple[Any, ...]]
 
-#: Threads that did not end in time. Deleting a running QThread aborts QGIS, so they are kept.
+#: Threads that did not stop in time; deleting a running QThread aborts QGIS.
 _RUNAWAYS: list[EngineThread] = []
 _STACK_BYTES = 16 * 1024 * 1024
-#: Captions are handed over this many seconds apart at least: each time the map is drawn anew.
+#: Minimum seconds between batches of captions, since each batch redraws the map.
 _BATCH_S = 1.0
 
 
 @dataclass
 class _Job:
-    """A request, and the method that carries it out."""
+    """A request and the method that handles it."""
 
-    request: object
-    work: Work
+    request: Any
+    work: Callable[[_Job], Outcome]
     cancelled: threading.Event = field(default_factory=threading.Event)
 
 
-def _detect(request: ChangeRequest, host: Host, **callbacks: object) -> ChangeResult:
-    # Imported in the thread: numpy and GDAL are not loaded until the first run.
+def _detect(request: ChangeRequest, host: Host, **callbacks: Any) -> ChangeResult:
+    # Imported here so that numpy and GDAL load with the first run, in the thread.
     from ..engine.detect import pipeline
 
     return pipeline.detect(request, host, **callbacks)
 
 
-def _describe(request: MapCaptionRequest, host: Host, **callbacks: object) -> MapCaptions:
+def _describe(request: MapCaptionRequest, host: Host, **callbacks: Any) -> MapCaptions:
     from ..engine.describe.map_captions import caption_map
 
     return caption_map(request, host, **callbacks)
 
 
 def configured_host() -> Host:
-    """Return the host that the dock and Processing share, set up as in the settings.
+    """Return the host shared by the dock and Processing, configured from the settings.
 
-    May be called from any thread, before each run.
+    Call it before each run, from any thread.
     """
     from ..engine.hosts import routing
     from ..engine.weights.store import use_folder
@@ -75,21 +75,21 @@ def configured_host() -> Host:
 
 
 class EngineThread(QThread):
-    """Runs one request at a time and keeps the models loaded between them.
+    """Runs one request at a time and keeps models loaded between them.
 
     Args:
-        detect: stands in for :func:`changescribe.engine.detect.pipeline.detect` in tests.
-        host: returns the host that runs the systems; default is the process's shared one.
+        detect: replaces :func:`changescribe.engine.detect.pipeline.detect` in tests.
+        host: returns the host that runs the systems; default is :func:`configured_host`.
         parent: owner on the main thread.
 
     Signals:
-        started_run(ChangeRequest): work on a request begins.
-        progressed(Progress): several times a second at most.
-        finished_run(ChangeResult): files are written; ``partial`` where it was cancelled.
+        started_run(ChangeRequest): a detection starts.
+        progressed(Progress): at most several times a second.
+        finished_run(ChangeResult): files are written; ``partial`` if cancelled.
         failed(ChangeScribeError): the run ended without a result.
-        cancelled(): cancelled before anything was finished that could be kept.
-        captioned(list[MapCaption]): captions that have come since the last ones.
-        finished_captions(MapCaptions): all are written, or those before it was cancelled.
+        cancelled(): cancelled before any result was complete.
+        captioned(list[MapCaption]): new captions.
+        finished_captions(MapCaptions): all captions are written, or those before a cancel.
     """
 
     started_run = pyqtSignal(object)
@@ -104,11 +104,11 @@ class EngineThread(QThread):
         self,
         detect: Optional[Detect] = None,
         host: Optional[Callable[[], Host]] = None,
-        parent: Optional[object] = None,
+        parent: Optional[QObject] = None,
     ) -> None:
         super().__init__(parent)
         self.setObjectName("ChangeScribe engine")
-        # macOS gives secondary threads 512 KB, too little for some operators.
+        # The 512 KB that macOS gives threads are too little for some operators.
         self.setStackSize(_STACK_BYTES)
         self._detect = detect or _detect
         self._host = host or configured_host
@@ -119,12 +119,12 @@ class EngineThread(QThread):
 
     @property
     def busy(self) -> bool:
-        """A request is running or waiting."""
+        """Whether a request is running or queued."""
         with self._lock:
             return bool(self._jobs)
 
     def submit(self, request: ChangeRequest) -> None:
-        """Queue a request; the thread is started where it does not run.
+        """Queue a request and start the thread if needed.
 
         Raises:
             RuntimeError: the thread has been shut down.
@@ -132,7 +132,7 @@ class EngineThread(QThread):
         self._enter(_Job(request, self._detected))
 
     def submit_captions(self, request: MapCaptionRequest) -> None:
-        """Queue captions of a finished run.
+        """Queue the captions of a finished run.
 
         Raises:
             RuntimeError: the thread has been shut down.
@@ -149,7 +149,7 @@ class EngineThread(QThread):
             self.start()
 
     def cancel(self) -> None:
-        """Ask the running and the waiting requests to stop after the tile in work."""
+        """Stop the running and queued requests after the current tile."""
         with self._lock:
             for job in self._jobs:
                 job.cancelled.set()
@@ -158,7 +158,7 @@ class EngineThread(QThread):
         """Cancel everything and wait for the thread.
 
         Returns:
-            True where the thread has ended; otherwise it is kept alive, silent, until it ends.
+            Whether the thread has ended. If not, it is kept alive without signals until it does.
         """
         if self in _RUNAWAYS:
             return self.isFinished()
@@ -172,19 +172,19 @@ class EngineThread(QThread):
         return False
 
     def run(self) -> None:
-        """Work on requests until :meth:`shutdown`. Runs in the thread."""
+        """Handle requests until :meth:`shutdown`; runs in the thread."""
         while True:
             job = self._queue.get()
             if job is None:
                 return
             signal, payload = self._outcome(job)
-            # Before the signal, so that its receiver finds the thread idle.
+            # Before the signal, so that receivers find the thread idle.
             with self._lock:
                 self._jobs.remove(job)
             self._emit(signal, *payload)
 
-    def _outcome(self, job: _Job) -> tuple[object, tuple[object, ...]]:
-        """Carry out a job; return the signal that tells of its end, and what it carries."""
+    def _outcome(self, job: _Job) -> Outcome:
+        """Handle a job; return the signal that reports its end, with arguments."""
         if job.cancelled.is_set():
             return self.cancelled, ()
         try:
@@ -194,7 +194,7 @@ class EngineThread(QThread):
         except BaseException as error:  # noqa: BLE001 - nothing may escape a thread's run()
             return self.failed, (as_change_scribe_error(error),)
 
-    def _detected(self, job: _Job) -> tuple[object, tuple[object, ...]]:
+    def _detected(self, job: _Job) -> Outcome:
         self._emit(self.started_run, job.request)
         result = self._detect(
             job.request,
@@ -204,12 +204,12 @@ class EngineThread(QThread):
         )
         return self.finished_run, (result,)
 
-    def _described(self, job: _Job) -> tuple[object, tuple[object, ...]]:
-        """Hand captions over in batches while they are being written."""
+    def _described(self, job: _Job) -> Outcome:
+        """Write captions and emit them in batches."""
         waiting: list[MapCaption] = []
         last = 0.0
 
-        def captioned(caption: MapCaption) -> None:
+        def add(caption: MapCaption) -> None:
             nonlocal last
             waiting.append(caption)
             if time.monotonic() - last >= _BATCH_S:
@@ -223,14 +223,14 @@ class EngineThread(QThread):
                 self._host(),
                 progress=lambda progress: self._emit(self.progressed, progress),
                 cancelled=job.cancelled.is_set,
-                captioned=captioned,
+                captioned=add,
             )
         finally:
             if waiting:
                 self._emit(self.captioned, waiting)
         return self.finished_captions, (captions,)
 
-    def _emit(self, signal: object, *payload: object) -> None:
-        # After shutdown() the receivers may be gone.
+    def _emit(self, signal: Any, *payload: object) -> None:
+        # After shutdown() the receivers may be deleted.
         if not self._closing:
             signal.emit(*payload)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one way in which the plugin tells the user that something went wrong."""
+"""Errors and messages of the plugin, shown in QGIS's message bar and log."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ if TYPE_CHECKING:
     from qgis.gui import QgsMessageBar, QgsMessageBarItem
 
 LOG_TAG = "ChangeScribe"
-#: A message that the user must see stays until it is closed.
-_STAYS = 0
+#: Seconds: the message stays until the user closes it.
+_UNTIL_CLOSED = 0
 
 
 def log(text: str, level: int = LEVEL_INFO) -> None:
-    """Write to the tab "ChangeScribe" of QGIS's log messages panel."""
+    """Write to the ChangeScribe tab of QGIS's Log Messages panel."""
     QgsMessageLog.logMessage(text, LOG_TAG, level)
 
 
 def as_change_scribe_error(error: BaseException) -> ChangeScribeError:
-    """Return the error itself, or an unknown one wrapped in words for the user.
+    """Return the error itself, or wrap an unexpected one with a text for the user.
 
-    To be called while the error is being handled, so that its traceback is known.
+    Call it while the error is being handled, so that its traceback is known.
     """
     if isinstance(error, ChangeScribeError):
         if not error.details:
@@ -51,18 +51,18 @@ def as_change_scribe_error(error: BaseException) -> ChangeScribeError:
     if isinstance(error, MemoryError):
         return ChangeScribeError(
             tr("There is not enough memory for this run."),
-            tr("Close other programs, or analyse a smaller area."),
+            tr("Close other programs, or choose a smaller area."),
             details,
         )
     return ChangeScribeError(
-        tr("ChangeScribe met an unexpected problem ({kind}).").format(kind=type(error).__name__),
-        tr("Press Details for what to put into a report."),
+        tr("An unexpected error occurred ({kind}).").format(kind=type(error).__name__),
+        tr("Click Details for the text to include in a bug report."),
         details,
     )
 
 
 class DetailsDialog(QDialog):
-    """Shows the technical details of an error or a run; not modal."""
+    """Non-modal window with the technical details of an error or a run."""
 
     def __init__(self, title: str, summary: str, details: str, parent: Optional[QWidget]) -> None:
         super().__init__(parent)
@@ -91,11 +91,11 @@ class DetailsDialog(QDialog):
 
 
 class Messenger:
-    """Puts errors, warnings and results into QGIS's message bar.
+    """Shows errors, warnings and results in QGIS's message bar.
 
     Args:
-        bar: the message bar of the QGIS window.
-        parent: window that the details dialog belongs to.
+        bar: message bar of the QGIS window.
+        parent: parent of the details windows.
     """
 
     def __init__(self, bar: QgsMessageBar, parent: Optional[QWidget] = None) -> None:
@@ -105,14 +105,14 @@ class Messenger:
         self._items: list[QgsMessageBarItem] = []
 
     def error(self, error: ChangeScribeError) -> None:
-        """Show an error with its hint and a button for the details, and log it."""
+        """Show and log an error, with its hint and a Details button."""
         log(f"{error}\n{error.details}".strip(), LEVEL_CRITICAL)
-        self._push(str(error), LEVEL_CRITICAL, _STAYS, error.details)
+        self._push(str(error), LEVEL_CRITICAL, _UNTIL_CLOSED, error.details)
 
     def warning(self, text: str, details: str = "") -> None:
-        """Show a warning until it is closed."""
+        """Show a warning until the user closes it."""
         log(f"{text}\n{details}".strip(), LEVEL_WARNING)
-        self._push(text, LEVEL_WARNING, _STAYS, details)
+        self._push(text, LEVEL_WARNING, _UNTIL_CLOSED, details)
 
     def info(
         self,
@@ -121,7 +121,7 @@ class Messenger:
         seconds: int = 12,
         buttons: tuple[QPushButton, ...] = (),
     ) -> None:
-        """Show one line, with buttons at its end."""
+        """Show a line of text followed by buttons."""
         log(text, level)
         self._push(text, level, seconds, "", buttons)
 
@@ -133,7 +133,7 @@ class Messenger:
         details: str,
         buttons: tuple[QPushButton, ...] = (),
     ) -> None:
-        # The bar shows HTML; prompts, names of layers and paths are to stay what they are.
+        # The bar renders HTML, so prompts, layer names and paths are escaped.
         item = self._bar.createMessage("ChangeScribe", html.escape(text, quote=False))
         for button in buttons:
             item.layout().addWidget(button)
@@ -146,7 +146,7 @@ class Messenger:
         self._bar.pushWidget(item, level, seconds)
 
     def show_details(self, summary: str, details: str) -> DetailsDialog:
-        """Open the details of a message in a window that does not block QGIS."""
+        """Open the details of a message in a non-modal window."""
         dialog = DetailsDialog(tr("ChangeScribe: details"), summary, details, self._parent)
         self._dialogs.append(dialog)
         dialog.destroyed.connect(lambda: self._forget(dialog))
@@ -158,7 +158,7 @@ class Messenger:
             self._dialogs.remove(dialog)
 
     def close(self) -> None:
-        """Close windows and messages that are still open: their buttons call the plugin."""
+        """Close open windows and messages, whose buttons call the plugin."""
         for item in self._items:
             if not sip.isdeleted(item):
                 self._bar.popWidget(item)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The plugin's settings: one typed class over QgsSettings."""
+"""The plugin's settings, as typed properties over QgsSettings."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from ..engine.hosts.routing import AUTO
 
 _PREFIX = "changescribe"
 _HISTORY_LENGTH = 15
-#: In place of a minimum area: the engine chooses. 0 is a choice: it keeps everything.
+#: Stands for a minimum area chosen by the engine; 0 keeps everything.
 AUTOMATIC_AREA = -1.0
 
-#: Offered below the history in the prompt's drop-down list.
+#: Offered below the history in the drop-down list of the prompt.
 PROMPT_PRESETS: tuple[str, ...] = (
     "buildings built",
     "roads built",
@@ -29,7 +29,7 @@ PROMPT_PRESETS: tuple[str, ...] = (
 
 
 class Settings:
-    """Reads and writes the settings of the plugin in the user's QGIS profile."""
+    """Settings of the plugin in the user's QGIS profile."""
 
     def _get(self, key: str, default: Any, kind: type) -> Any:
         return QgsSettings().value(f"{_PREFIX}/{key}", default, type=kind)
@@ -41,21 +41,21 @@ class Settings:
 
     @property
     def prompt_history(self) -> list[str]:
-        """Prompts of past runs, the latest first."""
-        # A list of one string comes back as a string from an INI file.
+        """Prompts of past runs, latest first."""
+        # INI files return a list of one string as a string.
         stored = QgsSettings().value(f"{_PREFIX}/prompt_history", []) or []
         if isinstance(stored, str):
             stored = [stored]
         return [str(text) for text in stored if str(text).strip()]
 
     def remember_prompt(self, prompt: str) -> None:
-        """Put a prompt at the head of the history."""
+        """Put a prompt first in the history."""
         rest = [text for text in self.prompt_history if text.lower() != prompt.lower()]
         self._set("prompt_history", [prompt, *rest][:_HISTORY_LENGTH])
 
     @property
     def system(self) -> str:
-        """Name of the system chosen last, or an empty text."""
+        """Name of the last system chosen, or empty."""
         return self._get("system", "", str)
 
     @system.setter
@@ -73,7 +73,7 @@ class Settings:
 
     @property
     def host(self) -> str:
-        """Where PyTorch systems run: a mode of :mod:`..engine.routing`, ``"auto"`` by default."""
+        """Where PyTorch systems run: a mode of :mod:`..engine.hosts.routing`."""
         return self._get("host", AUTO, str)
 
     @host.setter
@@ -82,7 +82,7 @@ class Settings:
 
     @property
     def worker_python(self) -> str:
-        """Python program of the worker process, or an empty text: found by itself."""
+        """Python executable of the worker process; empty to search for one."""
         return self._get("worker_python", "", str)
 
     @worker_python.setter
@@ -91,7 +91,7 @@ class Settings:
 
     @property
     def environment_python(self) -> str:
-        """Python program that the environment for PyTorch is made with; empty: QGIS's own."""
+        """Python executable that creates the environment for PyTorch; empty for QGIS's own."""
         return self._get("environment_python", "", str)
 
     @environment_python.setter
@@ -100,7 +100,7 @@ class Settings:
 
     @property
     def weights_folder(self) -> str:
-        """Folder of model weights, or an empty text: the environment's, or the usual one."""
+        """Folder of model weights; empty for the default."""
         return self._get("weights_folder", "", str)
 
     @weights_folder.setter
@@ -109,7 +109,7 @@ class Settings:
 
     @property
     def competing(self) -> str:
-        """The user's list of competing classes, or an empty text: the system's own."""
+        """The user's competing classes, separated by commas; empty for the system's own."""
         return self._get("competing", "", str)
 
     @competing.setter
@@ -118,7 +118,7 @@ class Settings:
 
     @property
     def threshold(self) -> float:
-        """Scores from here on count as change."""
+        """Minimum score that counts as change."""
         return self._get("threshold", 0.5, float)
 
     @threshold.setter
@@ -127,7 +127,7 @@ class Settings:
 
     @property
     def min_area(self) -> float:
-        """Smallest region in m2; :data:`AUTOMATIC_AREA` leaves it to the engine."""
+        """Minimum area of a region in m2, or :data:`AUTOMATIC_AREA`."""
         return self._get("smallest_area", AUTOMATIC_AREA, float)
 
     @min_area.setter
@@ -136,7 +136,7 @@ class Settings:
 
     @property
     def output_folder(self) -> str:
-        """Folder for results, or an empty text: beside the earlier layer."""
+        """Folder for results; empty for the folder of the before layer."""
         return self._get("output_folder", "", str)
 
     @output_folder.setter
@@ -145,7 +145,7 @@ class Settings:
 
     @property
     def captions_shown(self) -> bool:
-        """Show the captions of a new run on the map."""
+        """Whether captions of a new run are shown on the map."""
         return self._get("captions_shown", True, bool)
 
     @captions_shown.setter
@@ -154,7 +154,7 @@ class Settings:
 
     @property
     def caption_system(self) -> str:
-        """Name of the system that writes captions, or an empty text: the facts alone."""
+        """Name of the system that writes captions; empty for facts only."""
         return self._get("caption_system", "", str)
 
     @caption_system.setter
@@ -163,7 +163,7 @@ class Settings:
 
     @property
     def caption_levels(self) -> tuple[str, ...]:
-        """What captions are about: regions, tiles, scene."""
+        """What is captioned: "regions", "tiles", "scene"."""
         return tuple(filter(None, self._get("caption_levels", "regions", str).split(",")))
 
     @caption_levels.setter
@@ -172,7 +172,7 @@ class Settings:
 
     @property
     def export_folder(self) -> str:
-        """Folder of the last export, or an empty text."""
+        """Folder of the last export, or empty."""
         return self._get("export_folder", "", str)
 
     @export_folder.setter
@@ -180,12 +180,12 @@ class Settings:
         self._set("export_folder", folder)
 
     def speed(self, system: str) -> Optional[float]:
-        """Pixels per second that a system reached on this machine; None before its first run."""
+        """Measured speed of a system in pixels per second; None before its first run."""
         value = self._get(f"speed/{system}", 0.0, float)
         return value if value > 0 else None
 
     def remember_speed(self, system: str, pixels_per_second: float) -> None:
-        """Store a measured speed, smoothed with the one known so far."""
+        """Store a measured speed, averaged with the previous value."""
         if pixels_per_second <= 0:
             return
         known = self.speed(system)
@@ -193,9 +193,9 @@ class Settings:
         self._set(f"speed/{system}", value)
 
     def measured_device(self, system: str, chosen: str) -> str:
-        """What a system's last run with a choice of device really used, and why; or empty."""
+        """Device used by the last run of a system with this choice, and why; or empty."""
         return self._get(f"device_used/{system}/{chosen}", "", str)
 
     def remember_device(self, system: str, chosen: str, used: str) -> None:
-        """Store the device that a run really used."""
+        """Store the device that a run used."""
         self._set(f"device_used/{system}/{chosen}", used)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Small pieces that the parts of the dock share."""
+"""Widgets shared by the parts of the dock."""
 
 from __future__ import annotations
 
@@ -15,39 +15,39 @@ from ..engine.paths import PACKAGE
 _WARNING_COLOUR = "#9a5b00"
 _WARNING_COLOUR_DARK = "#f0b35a"
 _DARK_LIGHTNESS = 128
-#: Weight of the text colour in that of secondary text.
+#: Weight of the text colour in the colour of secondary text.
 _NOTE_WEIGHT = 0.65
 
 
 def icon_path(name: str) -> str:
-    """Return the path of an icon of the plugin."""
+    """Return the path of one of the plugin's icons."""
     return str(PACKAGE / "resources" / "icons" / name)
 
 
 def plain_tip(text: str) -> str:
-    """Return a tool tip that shows a text as it is; Qt would take what looks like HTML for it."""
+    """Return a tool tip that shows text as it is, even if it looks like HTML."""
     lines = html.escape(text, quote=False).replace("\n", "<br>")
     return f"<qt>{lines}</qt>" if text else ""
 
 
 class WrappedLabel(QLabel):
-    """A label that wraps at any width and asks for no more height than its text then needs.
+    """A label that wraps at any width and only asks for the height its text then needs.
 
-    Qt's own hints for wrapped text assume a narrow column, which makes a scroll area believe
-    that its content is higher than it is.
+    Qt's size hints for wrapped text assume a narrow column, so a scroll area would overestimate
+    the height of its content.
     """
 
     def minimumSizeHint(self) -> QSize:
-        """Return the height of one line; the layout asks for the height at the real width."""
+        """Return the height of one line; layouts ask for the height at the real width."""
         return QSize(0, self.fontMetrics().lineSpacing())
 
     def sizeHint(self) -> QSize:
-        """Return the same as the minimum."""
+        """Return the minimum size hint."""
         return self.minimumSizeHint()
 
 
 def note_label(text: str = "", name: str = "") -> QLabel:
-    """Return a label for plain text."""
+    """Return a plain text label."""
     label = QLabel(text)
     label.setTextFormat(Qt.TextFormat.PlainText)
     label.setObjectName(name)
@@ -55,7 +55,7 @@ def note_label(text: str = "", name: str = "") -> QLabel:
 
 
 def hint_label(text: str = "", name: str = "") -> QLabel:
-    """Return a label for secondary text that wraps and can be selected with the mouse."""
+    """Return a wrapping, selectable label for secondary text."""
     label = _wrapped(text, name)
     palette = label.palette()
     role = QPalette.ColorRole.WindowText
@@ -65,7 +65,7 @@ def hint_label(text: str = "", name: str = "") -> QLabel:
 
 
 def warning_label(name: str) -> QLabel:
-    """Return a hidden label for a warning, readable on light and on dark themes."""
+    """Return a hidden warning label, readable in light and dark themes."""
     label = _wrapped("", name)
     palette = label.palette()
     dark = palette.color(QPalette.ColorRole.Window).lightness() < _DARK_LIGHTNESS
@@ -77,7 +77,7 @@ def warning_label(name: str) -> QLabel:
 
 
 def section_title(text: str, buddy: Optional[QWidget] = None) -> QLabel:
-    """Return the bold title of a part of the dock."""
+    """Return the bold title of a section of the dock."""
     label = QLabel(text)
     label.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
     font = label.font()
@@ -98,12 +98,12 @@ def separator() -> QFrame:
 
 def _wrapped(text: str, name: str) -> QLabel:
     label = WrappedLabel(text)
-    # Prompts, names of layers and paths are shown as they are, never as HTML.
+    # Prompts, layer names and paths are never rendered as HTML.
     label.setTextFormat(Qt.TextFormat.PlainText)
     label.setObjectName(name)
     label.setWordWrap(True)
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-    # Wrapped text must not ask for more width than the dock has.
+    # Text must not make the dock wider.
     policy = QSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
     policy.setHeightForWidth(True)
     label.setSizePolicy(policy)

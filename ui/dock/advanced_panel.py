@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The collapsible part of the dock: threshold, minimum area, bands, device, folders."""
+"""The collapsible options of the dock: threshold, minimum area, bands, device, folders."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from ...engine.raster.common_grid import MAX_SIZE
 from ...engine.request import DEVICES
 from ..packages import tiers
 from ..settings import AUTOMATIC_AREA, Settings
+from ..translation import tr
 from ..widgets import plain_tip
 from .caption_options import CaptionOptions
 
@@ -26,11 +27,11 @@ _DEFAULT_THRESHOLD = 0.5
 
 
 class AdvancedPanel(QgsCollapsibleGroupBox):
-    """Options that have good defaults.
+    """Options with good defaults.
 
     Signals:
-        changed(): an option is another.
-        remove_requested(): the packages that the plugin installed for PyTorch are to go.
+        changed(): an option changed.
+        remove_requested(): the user wants to remove the environment for PyTorch.
     """
 
     changed = pyqtSignal()
@@ -40,7 +41,7 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
         super().__init__(parent)
         self._settings = settings
         self.setObjectName("advancedGroup")
-        self.setTitle(self.tr("Advanced"))
+        self.setTitle(tr("Advanced"))
         self.setSaveCollapsedState(False)
         self.threshold = self._build_threshold()
         self.min_area = self._build_min_area()
@@ -51,15 +52,17 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
         self.host = self._build_host()
         self.python = self._build_python()
         self.base = self._build_base()
-        self.remove_button = QPushButton(self.tr("Remove\N{HORIZONTAL ELLIPSIS}"))
+        self.remove_button = QPushButton(tr("Remove\N{HORIZONTAL ELLIPSIS}"))
         self.remove_button.setObjectName("removePackages")
-        self.remove_button.setToolTip(self.tr("Deletes what the plugin installed for PyTorch"))
+        self.remove_button.setToolTip(
+            tr("Delete the environment that the plugin created for PyTorch")
+        )
         self.remove_button.clicked.connect(self.remove_requested)
         self.captions = CaptionOptions(settings)
         self.weights = self._build_weights()
         self.folder = self._build_folder()
-        # QgsCollapsibleGroupBox hides and shows its direct children, whatever they were before: of
-        # one widget that holds them all, the fields keep what show_tier and the like decided.
+        # QgsCollapsibleGroupBox shows all its direct children when expanded; inside one child, the
+        # fields keep the visibility that show_tier and show_pixel_size set.
         content = QWidget()
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -67,19 +70,19 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
         form = QFormLayout(content)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.setRowWrapPolicy(QFormLayout.RowWrapPolicy.DontWrapRows)
-        form.addRow(self.tr("Score a&t least"), self.threshold)
-        form.addRow(self.tr("&Minimum area"), self.min_area)
-        form.addRow(self.tr("Pixel &size"), self.pixel_size)
-        form.addRow(self.tr("Bands, before"), self.bands_before)
-        form.addRow(self.tr("Bands, after"), self.bands_after)
-        form.addRow(self.tr("R&un on"), self.device)
-        form.addRow(self.tr("Captions by"), self.captions)
-        form.addRow(self.tr("PyTorch runs in"), self.host)
-        form.addRow(self.tr("Python program"), self.python)
-        form.addRow(self.tr("Install PyTorch with"), self.base)
-        form.addRow(self.tr("Installed PyTorch"), self.remove_button)
-        form.addRow(self.tr("Weights in"), self.weights)
-        form.addRow(self.tr("Output &folder"), self.folder)
+        form.addRow(tr("Score &threshold"), self.threshold)
+        form.addRow(tr("&Minimum area"), self.min_area)
+        form.addRow(tr("Pixel &size"), self.pixel_size)
+        form.addRow(tr("Bands (before)"), self.bands_before)
+        form.addRow(tr("Bands (after)"), self.bands_after)
+        form.addRow(tr("De&vice"), self.device)
+        form.addRow(tr("Captions"), self.captions)
+        form.addRow(tr("Run PyTorch in"), self.host)
+        form.addRow(tr("Python executable"), self.python)
+        form.addRow(tr("Install PyTorch with"), self.base)
+        form.addRow(tr("PyTorch environment"), self.remove_button)
+        form.addRow(tr("Model weights"), self.weights)
+        form.addRow(tr("Output &folder"), self.folder)
         self._form = form
         self.show_tier("")
         self.setCollapsed(True)
@@ -92,7 +95,7 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
         spin.setDecimals(2)
         spin.setClearValue(_DEFAULT_THRESHOLD)
         spin.setValue(self._settings.threshold)
-        spin.setToolTip(self.tr("Lower finds more and errs more; 0.5 suits every kind of object."))
+        spin.setToolTip(tr("Lower values find more changes, but also more false ones."))
         spin.valueChanged.connect(self._threshold_changed)
         return spin
 
@@ -101,17 +104,17 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
         spin.setObjectName("minAreaSpin")
         spin.setRange(AUTOMATIC_AREA, 1e9)
         spin.setDecimals(0)
-        # Steps of 1, 10, 100, ...: one step up from automatic is 0.
+        # Steps of 1, 10, 100, ... from automatic to 0 and on.
         spin.setStepType(QgsDoubleSpinBox.StepType.AdaptiveDecimalStepType)
-        spin.setSuffix(self.tr(" m\N{SUPERSCRIPT TWO}"))
-        spin.setSpecialValueText(self.tr("automatic"))
-        spin.setClearValue(AUTOMATIC_AREA, self.tr("automatic"))
+        spin.setSuffix(" " + tr("m\N{SUPERSCRIPT TWO}"))
+        spin.setSpecialValueText(tr("Automatic"))
+        spin.setClearValue(AUTOMATIC_AREA, tr("Automatic"))
         spin.setValue(self._settings.min_area)
         spin.setToolTip(
-            self.tr(
-                "Smaller regions are dropped, and roads, paths and other lines shorter than "
-                "25 m; 0 keeps them all. Automatic: 20 m\N{SUPERSCRIPT TWO}, or four "
-                "pixels where that is more."
+            tr(
+                "Drops smaller regions, and roads, paths and other lines shorter than 25 m. "
+                "0 keeps everything. Automatic is 20 m\N{SUPERSCRIPT TWO} or 4 pixels, "
+                "whichever is larger."
             )
         )
         spin.valueChanged.connect(self._min_area_changed)
@@ -123,13 +126,13 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
         spin.setRange(0.0, MAX_SIZE)
         spin.setDecimals(3)
         spin.setSingleStep(0.1)
-        spin.setSuffix(self.tr(" m"))
-        spin.setSpecialValueText(self.tr("not known"))
-        spin.setClearValue(0.0, self.tr("not known"))
+        spin.setSuffix(" " + tr("m"))
+        spin.setSpecialValueText(tr("Unknown"))
+        spin.setClearValue(0.0, tr("Unknown"))
         spin.setToolTip(
-            self.tr(
-                "Side of a pixel on the ground: the layers do not tell it, and objects are "
-                "known by their size. Areas are still given in pixels."
+            tr(
+                "Size of a pixel on the ground, which these layers do not define. It helps to "
+                "recognise objects; areas are still reported in pixels."
             )
         )
         spin.valueChanged.connect(self.changed)
@@ -138,10 +141,10 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
     def _build_bands(self, name: str) -> QLineEdit:
         edit = QLineEdit()
         edit.setObjectName(name)
-        edit.setPlaceholderText(self.tr("automatic"))
+        edit.setPlaceholderText(tr("Automatic"))
         edit.setClearButtonEnabled(True)
         edit.setToolTip(
-            self.tr("Numbers of the red, green and blue band, such as 3, 2, 1; or one band.")
+            tr("Numbers of the red, green and blue bands, such as 3, 2, 1, or a single band")
         )
         edit.textChanged.connect(self.changed)
         return edit
@@ -149,7 +152,7 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
     def _build_device(self) -> QComboBox:
         combo = QComboBox()
         combo.setObjectName("deviceCombo")
-        titles = {"auto": self.tr("automatic"), "cuda": self.tr("graphics card (CUDA)")}
+        titles = {"auto": tr("Automatic"), "cuda": tr("GPU (CUDA)")}
         for name in DEVICES:
             combo.addItem(titles.get(name, name.upper()), name)
         combo.setCurrentIndex(max(combo.findData(self._settings.device), 0))
@@ -159,13 +162,13 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
     def _build_host(self) -> QComboBox:
         combo = QComboBox()
         combo.setObjectName("hostCombo")
-        combo.addItem(self.tr("a process of its own"), AUTO)
-        combo.addItem(self.tr("QGIS's process"), IN_PROCESS)
+        combo.addItem(tr("A separate process"), AUTO)
+        combo.addItem(tr("The QGIS process"), IN_PROCESS)
         combo.setCurrentIndex(max(combo.findData(self._settings.host), 0))
         combo.setToolTip(
-            self.tr(
-                "A process of its own cannot take QGIS along if it fails. QGIS's process needs "
-                "PyTorch in QGIS's Python, and holds the window for a second when it loads."
+            tr(
+                "A crash in a separate process does not affect QGIS. The QGIS process needs "
+                "PyTorch in QGIS's Python, and QGIS freezes for a second while it loads."
             )
         )
         combo.currentIndexChanged.connect(self._host_changed)
@@ -174,11 +177,11 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
     def _build_python(self) -> QgsFileWidget:
         python = QgsFileWidget()
         python.setObjectName("workerPython")
-        python.setDialogTitle(self.tr("Python program of an environment with PyTorch"))
+        python.setDialogTitle(tr("Select a Python executable with PyTorch"))
         python.setFilePath(self._settings.worker_python)
-        python.lineEdit().setPlaceholderText(self.tr("automatic"))
+        python.lineEdit().setPlaceholderText(tr("Automatic"))
         python.setToolTip(
-            self.tr("The Python program of an environment with PyTorch, for the process of its own")
+            tr("Python executable of an environment with PyTorch, used for the separate process")
         )
         python.fileChanged.connect(self._python_changed)
         return python
@@ -186,13 +189,13 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
     def _build_base(self) -> QgsFileWidget:
         base = QgsFileWidget()
         base.setObjectName("environmentPython")
-        base.setDialogTitle(self.tr("Python program to install PyTorch with"))
+        base.setDialogTitle(tr("Select a Python executable to install PyTorch with"))
         base.setFilePath(self._settings.environment_python)
-        base.lineEdit().setPlaceholderText(self.tr("QGIS's Python"))
+        base.lineEdit().setPlaceholderText(tr("QGIS's Python"))
         base.setToolTip(
-            self.tr(
-                "Python 3.10 or later, which makes the environment that PyTorch is installed "
-                "into; it stays as it is itself"
+            tr(
+                "Python 3.10 or later, used to create the environment for PyTorch; the Python "
+                "itself is not changed"
             )
         )
         base.fileChanged.connect(self._base_changed)
@@ -202,15 +205,15 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
         weights = QgsFileWidget()
         weights.setObjectName("weightsFolder")
         weights.setStorageMode(QgsFileWidget.StorageMode.GetDirectory)
-        weights.setDialogTitle(self.tr("Folder of model weights"))
+        weights.setDialogTitle(tr("Select folder for model weights"))
         weights.setFilePath(self._settings.weights_folder)
-        weights.lineEdit().setPlaceholderText(self.tr("automatic"))
-        weights.setToolTip(self.tr("Model weights are downloaded or imported into this folder"))
+        weights.lineEdit().setPlaceholderText(tr("Automatic"))
+        weights.setToolTip(tr("Folder for downloaded and imported model weights"))
         weights.fileChanged.connect(self._weights_changed)
         return weights
 
     def show_tier(self, tier: str) -> None:
-        """Show what matters for a system of a tier: only PyTorch has a choice of process."""
+        """Show the options for a tier; those of the process are for PyTorch only."""
         full = tier == "full"
         own_process = full and self.host.currentData() != IN_PROCESS
         for widget, shown in (
@@ -224,7 +227,7 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
             self._form.labelForField(widget).setVisible(shown)
 
     def show_pixel_size(self, shown: bool) -> None:
-        """Let the size of the pixels be told, or not: where the layers tell it."""
+        """Show the pixel size, for layers that do not define it."""
         self.pixel_size.setVisible(shown)
         self._form.labelForField(self.pixel_size).setVisible(shown)
 
@@ -232,47 +235,47 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
         folder = QgsFileWidget()
         folder.setObjectName("outputFolder")
         folder.setStorageMode(QgsFileWidget.StorageMode.GetDirectory)
-        folder.setDialogTitle(self.tr("Folder for the results"))
+        folder.setDialogTitle(tr("Select output folder"))
         folder.setFilePath(self._settings.output_folder)
         folder.fileChanged.connect(self._folder_changed)
         return folder
 
     @property
     def output_folder(self) -> str:
-        """The folder chosen, or an empty text: the automatic one."""
+        """The folder chosen; empty for the automatic one."""
         return self.folder.filePath().strip()
 
     def show_automatic_folder(self, path: str) -> None:
-        """Show where results go while no folder is chosen."""
+        """Show the folder for results if none is chosen."""
         edit = self.folder.lineEdit()
-        edit.setPlaceholderText(path or self.tr("beside the earlier layer"))
+        edit.setPlaceholderText(path or tr("Folder of the before layer"))
         edit.setToolTip(plain_tip(self.output_folder or path))
 
     @property
     def minimum_area(self) -> Optional[float]:
-        """In m2; None leaves it to the engine."""
+        """Minimum area in m2; None for automatic."""
         value = self.min_area.value()
         return None if value == AUTOMATIC_AREA else value
 
     @property
     def user_pixel_size(self) -> Optional[float]:
-        """Side of a pixel in metres; None where it is not told, or the layers tell it."""
+        """Pixel size in metres; None if not set, or if the layers define it."""
         return None if self.pixel_size.isHidden() else self.pixel_size.value() or None
 
     def bands_problem(self, before: QgsRasterLayer, after: QgsRasterLayer) -> str:
-        """Return what is wrong with the bands typed; empty where nothing is."""
+        """Return what is wrong with the bands, or an empty text."""
         for edit, layer in ((self.bands_before, before), (self.bands_after, after)):
             text = edit.text().strip()
             bands = bands_in(text)
             if text and (bands is None or max(bands) > layer.bandCount()):
-                return self.tr('"{bands}" are not bands of {layer} (it has {n})').format(
-                    bands=text, layer=layer.name(), n=layer.bandCount()
+                return tr('Invalid bands for "{layer}": {bands} (it has {count})').format(
+                    layer=layer.name(), bands=text, count=layer.bandCount()
                 )
         return ""
 
     @property
     def bands(self) -> tuple[Optional[tuple[int, ...]], Optional[tuple[int, ...]]]:
-        """Band numbers for the earlier and the later layer; None is automatic."""
+        """Bands of the before and after layers, counted from 1; None for automatic."""
         return bands_in(self.bands_before.text()), bands_in(self.bands_after.text())
 
     def _threshold_changed(self, value: float) -> None:
@@ -310,7 +313,7 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
 
 
 def bands_in(text: str) -> Optional[tuple[int, ...]]:
-    """Return one or three band numbers of a text such as "3, 2, 1"; None where it has none."""
+    """Return the one or three band numbers in a text such as "3, 2, 1"; None if it is not one."""
     parts = re.split(r"[\s,;]+", text.strip()) if text.strip() else []
     if len(parts) not in (1, _BANDS_OF_RGB) or not all(part.isdigit() for part in parts):
         return None

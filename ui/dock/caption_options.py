@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who writes captions after a run, and what they are about."""
+"""Options for captions: the system that writes them, and what they describe."""
 
 from __future__ import annotations
 
@@ -9,23 +9,24 @@ from qgis.PyQt.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QVBoxLayout, 
 
 from ...engine.weights.store import WeightsStore
 from ..packages import tiers
+from ..translation import tr
 from ..widgets import hint_label
 
 if TYPE_CHECKING:
     from ...engine.systems.base import SystemInfo
     from ..settings import Settings
 
-#: As the engine names them.
+#: Names used by the engine.
 FACTS = "facts"
 REGIONS, TILES, SCENE = "regions", "tiles", "scene"
 
 
 class CaptionOptions(QWidget):
-    """A list of systems that write sentences, and a box for each level.
+    """A list of systems that write captions, and a check box per level.
 
     Args:
-        settings: keep the choice.
-        parent: as for every widget.
+        settings: store the choice.
+        parent: parent widget.
     """
 
     def __init__(self, settings: Settings, parent: Optional[QWidget] = None) -> None:
@@ -34,18 +35,18 @@ class CaptionOptions(QWidget):
         self.system = QComboBox()
         self.system.setObjectName("captionSystem")
         self.system.setToolTip(
-            self.tr(
-                "A system that writes sentences does so after the run; what is not true by "
-                "what was found is replaced by the facts."
+            tr(
+                "A system writes its captions after the run. Statements that contradict the "
+                "detected changes are replaced by the measured facts."
             )
         )
         self.boxes: dict[str, QCheckBox] = {}
         row = QHBoxLayout()
         row.setContentsMargins(0, 0, 0, 0)
         for level, text in (
-            (REGIONS, self.tr("regions")),
-            (TILES, self.tr("tiles")),
-            (SCENE, self.tr("scene")),
+            (REGIONS, tr("Regions")),
+            (TILES, tr("Tiles")),
+            (SCENE, tr("Scene")),
         ):
             box = QCheckBox(text)
             box.setObjectName(f"caption_{level}")
@@ -66,10 +67,10 @@ class CaptionOptions(QWidget):
         self.system.activated.connect(self._system_chosen)
 
     def offer(self, systems: tuple[SystemInfo, ...]) -> None:
-        """List the systems that write sentences, after the facts."""
+        """List the systems that write captions, below the facts."""
         self._infos = {info.name: info for info in systems if info.writes}
         self.system.clear()
-        self.system.addItem(self.tr("the facts found"), "")
+        self.system.addItem(tr("Facts only"), "")
         for info in self._infos.values():
             self.system.addItem(info.title, info.name)
         self.system.setCurrentIndex(max(self.system.findData(self._settings.caption_system), 0))
@@ -77,7 +78,7 @@ class CaptionOptions(QWidget):
 
     @property
     def choice(self) -> Optional[tuple[str, tuple[str, ...]]]:
-        """The system (or :data:`FACTS`) and the levels; None where the run itself says it all."""
+        """The system (or :data:`FACTS`) and levels; None if the captions of the run suffice."""
         name = self.system.currentData() or FACTS
         levels = tuple(level for level, box in self.boxes.items() if box.isChecked())
         if name == FACTS:
@@ -85,14 +86,14 @@ class CaptionOptions(QWidget):
         return (name, levels) if levels else None
 
     def _show_lacking(self) -> None:
-        """Say before a run what the chosen system lacks: captions come after it, and would fail."""
+        """Show what the chosen system lacks, since captions would fail only after the run."""
         info = self._infos.get(self.system.currentData())
         lacking = []
         if info is not None:
             tier = tiers.tier_of(info.tier)
             lacking = [] if tiers.is_available(tier) else [tier.title]
             lacking += [stored.entry.file for stored in WeightsStore().missing(info.weights)]
-        text = self.tr('Lacks {names}: choose it under "With", which says how to get it')
+        text = tr('Missing: {names}. Choose this system under "System" to install it.')
         self.lacking_label.setText(text.format(names=", ".join(lacking)) if lacking else "")
         self.lacking_label.setVisible(bool(lacking))
 

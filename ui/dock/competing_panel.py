@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a system tells the object apart from; hidden for systems that have no such list."""
+"""The competing classes of a system; hidden for systems without them."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from qgis.PyQt.QtWidgets import (
 
 from ...engine.classes import listed_names
 from ..settings import Settings
+from ..translation import tr
 from ..widgets import section_title
 
 if TYPE_CHECKING:
@@ -26,10 +27,10 @@ _ROWS = 3
 
 
 class CompetingPanel(QWidget):
-    """Shows the list of competing classes, which decides the result, and lets it be edited.
+    """Shows the competing classes of a system and lets the user edit them.
 
     Signals:
-        changed(): the list is another.
+        changed(): the list changed.
     """
 
     changed = pyqtSignal()
@@ -43,9 +44,9 @@ class CompetingPanel(QWidget):
         self.edit.setObjectName("competingEdit")
         self.edit.setTabChangesFocus(True)
         self.edit.setToolTip(
-            self.tr(
-                "What else the ground may be, separated by commas. A place counts as the "
-                "object only where nothing in this list fits better: name what the object is "
+            tr(
+                "Other classes that the ground may belong to, separated by commas. A place counts "
+                "as the object only where none of them fits better. List what the object is "
                 "mistaken for."
             )
         )
@@ -56,11 +57,11 @@ class CompetingPanel(QWidget):
         self.edit.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.reset_button = QToolButton()
         self.reset_button.setObjectName("competingReset")
-        self.reset_button.setText(self.tr("reset"))
-        self.reset_button.setToolTip(self.tr("Go back to the list of the system"))
+        self.reset_button.setText(tr("Reset"))
+        self.reset_button.setToolTip(tr("Restore the default list of the system"))
         self.reset_button.setAutoRaise(True)
         row = QHBoxLayout()
-        row.addWidget(section_title(self.tr("Told apart from"), self.edit), 1)
+        row.addWidget(section_title(tr("Competing classes"), self.edit), 1)
         row.addWidget(self.reset_button)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -72,7 +73,7 @@ class CompetingPanel(QWidget):
         self.hide()
 
     def show_for(self, info: Optional[SystemInfo]) -> None:
-        """Show the list for a system: the user's, else the system's own."""
+        """Show the list for a system: the user's if set, otherwise the system's own."""
         if info is not None and info == self._info:
             return
         self._info = info
@@ -83,7 +84,7 @@ class CompetingPanel(QWidget):
 
     @property
     def names(self) -> Optional[tuple[str, ...]]:
-        """The user's list; None where it is the system's own or the system has none."""
+        """The user's list; None for the system's own, or a system without one."""
         if self._info is None or not self._info.competing:
             return None
         names = listed_names(self.edit.toPlainText())
@@ -91,11 +92,11 @@ class CompetingPanel(QWidget):
 
     @property
     def reason(self) -> str:
-        """Why a run cannot start; empty where it can."""
-        return self.tr("Name what the object is told apart from") if self.names == () else ""
+        """Why a run cannot start, or an empty text."""
+        return tr("Enter at least one competing class") if self.names == () else ""
 
     def reset(self) -> None:
-        """Go back to the system's own list."""
+        """Restore the system's own list."""
         if self._info is not None:
             self._show(", ".join(self._info.competing))
             self._text_changed()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The dock: one column, top to bottom, from two layers and a prompt to a list of results."""
+"""The dock: one column from the layers and the prompt down to the results."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ from ...engine.request import ChangeRequest, Hints
 from ..map.layer_source import (
     assigned_crs,
     has_georeference,
+    has_pixel_size,
+    not_a_file,
     same_source,
     source_path,
-    tells_pixel_size,
 )
 from ..packages import tiers
 from ..packages.panel import DependencyPanel
+from ..translation import tr
 from ..widgets import separator
 from .advanced_panel import AdvancedPanel
 from .competing_panel import CompetingPanel
@@ -41,15 +43,15 @@ if TYPE_CHECKING:
 
     from ..settings import Settings
 
-#: Changes of the form are looked at once they have stopped for this long.
+#: The form is checked once it has not changed for this long.
 _SETTLE_MS = 120
 
 
 class ColumnScrollArea(QScrollArea):
-    """Scrolls up and down only, and is never narrower than what it holds."""
+    """Scrolls vertically only, and is never narrower than its content."""
 
     def minimumSizeHint(self) -> QSize:
-        """Return the width of the content, so that the dock cannot cut it."""
+        """Return the width of the content, so that the dock cannot cut it off."""
         hint = super().minimumSizeHint()
         if self.widget() is not None:
             bar = self.verticalScrollBar().sizeHint().width()
@@ -62,10 +64,10 @@ class ColumnScrollArea(QScrollArea):
 
 
 class ChangeScribeDock(QgsDockWidget):
-    """Collects what a run needs, and says why it cannot start.
+    """Collects the options of a run and says why it cannot start.
 
     Signals:
-        detect_requested(): the button or Enter was pressed and a run can start.
+        detect_requested(): the user started a run, which can start.
         cancel_requested(): the user wants the run to stop.
     """
 
@@ -76,7 +78,7 @@ class ChangeScribeDock(QgsDockWidget):
         self, canvas: QgsMapCanvas, settings: Settings, parent: Optional[QWidget] = None
     ) -> None:
         super().__init__(parent)
-        self.setWindowTitle(self.tr("ChangeScribe"))
+        self.setWindowTitle(tr("ChangeScribe"))
         self.setObjectName("ChangeScribeDock")
         self._settings = settings
         self._running = False
@@ -127,7 +129,7 @@ class ChangeScribeDock(QgsDockWidget):
         self.setWidget(scroll)
 
     def _order_tabs(self) -> None:
-        """Let the Tab key follow the column from top to bottom."""
+        """Make the Tab key follow the column from top to bottom."""
         layers, extent, options = self.layers, self.extent, self.advanced
         results_filter = self.results.filter
         order = [
@@ -200,16 +202,16 @@ class ChangeScribeDock(QgsDockWidget):
 
     @property
     def estimate(self) -> Optional[Estimate]:
-        """Size of the run that would start now; None where none can."""
+        """Estimate of the run that would start now; None if none can."""
         return self._estimate
 
     def refresh(self) -> None:
-        """Look at the whole form: estimate, folder, and whether a run can start."""
+        """Check the form: estimate, folder, and whether a run can start."""
         self._timer.stop()
         self.competing.show_for(self.system.info)
         self.packages.show_for(self._tier)
         before = self.layers.before
-        self.advanced.show_pixel_size(before is not None and not tells_pixel_size(before))
+        self.advanced.show_pixel_size(before is not None and not has_pixel_size(before))
         reason, where = self._check()
         self._show_estimate(where)
         self.advanced.show_automatic_folder(automatic_folder(before) if before else "")
@@ -219,11 +221,11 @@ class ChangeScribeDock(QgsDockWidget):
 
     @property
     def _tier(self) -> tiers.Tier:
-        """What the chosen system needs."""
+        """Packages that the chosen system needs."""
         return tiers.tier_of(self.system.info.tier if self.system.info else "")
 
     def reason(self) -> str:
-        """Return why a run cannot start; empty where it can."""
+        """Return why a run cannot start, or an empty text."""
         return self._check()[0]
 
     def _check(self) -> tuple[str, Optional[Where]]:
@@ -233,52 +235,46 @@ class ChangeScribeDock(QgsDockWidget):
         if not reason:
             where = self.extent.where(before, after)
             reason = (
-                self.tr("The layers do not overlap")
+                tr("The layers do not overlap")
                 if (where.rectangle.isEmpty() and not where.reason)
                 else where.reason
             )
         if not reason:
             reason = self.advanced.bands_problem(before, after) or self._form_reason()
         if self._running:
-            reason = self.tr("A run is in progress")
+            reason = tr("A run is in progress")
         elif not tiers.is_available(self._tier):
-            reason = self.tr("The package {name} is missing: install it above").format(
-                name=self._tier.title
-            )
+            reason = tr("{name} is not installed: install it above").format(name=self._tier.title)
         return reason, where
 
     def _layers_reason(
         self, before: Optional[QgsRasterLayer], after: Optional[QgsRasterLayer]
     ) -> str:
         if before is None or after is None:
-            return self.tr("Choose two raster layers")
+            return tr("Choose two raster layers")
         if same_source(before, after):
-            return self.tr("Choose two different layers")
+            return tr("Choose two different layers")
         for layer in (before, after):
             if source_path(layer) is None:
-                return self.tr(
-                    '"{layer}" is an online map or a database raster: save the area needed as a '
-                    "GeoTIFF first (right-click the layer, Export, Save As), where its terms "
-                    "allow it"
-                ).format(layer=layer.name())
+                return str(not_a_file(layer))
             if not layer.isValid():
-                return self.tr('The file of "{layer}" cannot be read').format(layer=layer.name())
+                return tr('Cannot read the file of "{layer}"').format(layer=layer.name())
         return self._place_reason(before, after)
 
     def _place_reason(self, before: QgsRasterLayer, after: QgsRasterLayer) -> str:
         known = [layer.crs().isValid() for layer in (before, after)]
         if known[0] != known[1]:
-            return self.tr('"{layer}" has no CRS and the other layer has one').format(
+            return tr('"{layer}" has no CRS, but the other layer has one').format(
                 layer=(after if known[0] else before).name()
             )
         placed = [has_georeference(layer) for layer in (before, after)]
         if placed[0] != placed[1]:
-            return self.tr('"{layer}" has no georeference and the other layer has one').format(
+            return tr('"{layer}" has no georeference, but the other layer has one').format(
                 layer=(after if placed[0] else before).name()
             )
         sizes = {(layer.width(), layer.height()) for layer in (before, after)}
         if not any(placed) and len(sizes) > 1:
-            return self.tr("Layers without georeference must have the same size in pixels")
+            return tr("Layers without georeference must have the same size in pixels")
         return ""
 
     def _form_reason(self) -> str:
@@ -286,9 +282,9 @@ class ChangeScribeDock(QgsDockWidget):
             return self.prompt.problem
         for date in self.layers.dates:
             if date and not is_iso_date(date):
-                return self.tr("Correct the dates, or leave them empty")
+                return tr("Correct the dates, or leave them empty")
         if self.system.info is None:
-            return self.tr("No detection system can be used: see the log messages panel")
+            return tr("No detection system is available: see the Log Messages panel")
         return self.system.weights.reason or self.competing.reason
 
     def _show_estimate(self, where: Optional[Where]) -> None:
@@ -307,10 +303,10 @@ class ChangeScribeDock(QgsDockWidget):
         self.extent.estimate_label.setVisible(bool(text))
 
     def build_request(self) -> ChangeRequest:
-        """Return the request for the form as it is.
+        """Return the request for the current form.
 
         Raises:
-            ChangeScribeError: the area cannot be read, or the output folder not be written.
+            ChangeScribeError: the area cannot be read, or the output folder cannot be written.
         """
         before, after = self.layers.before, self.layers.after
         where = self.extent.where(before, after)
@@ -339,7 +335,7 @@ class ChangeScribeDock(QgsDockWidget):
         )
 
     def set_running(self, running: bool) -> None:
-        """Show the progress while a run is in progress."""
+        """Show or hide the progress of a run."""
         self._running = running
         if running:
             self.run.show_running()
@@ -360,13 +356,16 @@ class ChangeScribeDock(QgsDockWidget):
         buttons = QMessageBox.StandardButton
         answer = QMessageBox.question(
             self,
-            self.tr("Remove PyTorch"),
-            self.tr("Delete the environment that the plugin made for PyTorch? Weights stay."),
+            tr("Remove PyTorch"),
+            tr(
+                "Delete the environment that the plugin created for PyTorch? "
+                "Model weights are kept."
+            ),
             buttons.Yes | buttons.No,
             buttons.No,
         )
         if answer == buttons.Yes and not self._running:
-            # The worker runs from what is deleted; the next run starts another.
+            # The worker runs from that environment; the next run starts another.
             close_shared_host()
             self.packages.remove(tiers.FULL)
 
@@ -376,19 +375,19 @@ class ChangeScribeDock(QgsDockWidget):
         self.refresh()
 
     def showEvent(self, event: QShowEvent) -> None:
-        """Offer the project's layers and look at the form when the dock is opened."""
+        """Offer the project's layers and check the form when the dock is opened."""
         super().showEvent(event)
         self.layers.offer_layers()
         self.system.refresh()
         self.refresh()
 
     def hideEvent(self, event: QHideEvent) -> None:
-        """Leave the drawing of a rectangle when the dock is closed."""
+        """Stop drawing a rectangle when the dock is closed."""
         self.extent.stop_drawing()
         super().hideEvent(event)
 
     def shut_down(self) -> None:
-        """Undo the connections to QGIS's own objects."""
+        """Disconnect from QGIS's objects."""
         self._timer.stop()
         self.packages.shut_down()
         self.system.weights.shut_down()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How large a run is and how long it will take, in words."""
+"""Size and estimated time of a run, as text."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Estimate:
     """Size of a run.
 
     Attributes:
-        area_m2: ground area; None without CRS.
-        pixels: of the earlier layer.
-        working_pixels: that the system looks at, at the pixel size that it works with.
+        area_m2: ground area in m2; None without a CRS.
+        pixels: number of pixels of the before layer.
+        working_pixels: number of pixels at the system's own pixel size.
         seconds: estimated time; None before the system's first run on this machine.
     """
 
@@ -38,7 +38,7 @@ class Estimate:
     seconds: Optional[float]
 
     def text(self) -> str:
-        """Return the line shown in the dock."""
+        """Return the estimate as one line."""
         parts = []
         if self.area_m2 is not None:
             parts.append(format_area(self.area_m2))
@@ -58,12 +58,12 @@ def estimate(
     """Estimate a run.
 
     Args:
-        before: the earlier layer.
-        rectangle: what is analysed, in the CRS of ``before``.
-        pixel_sizes: in metres, that the system was trained on; other rasters are brought
-            towards the nearest of them.
-        speed: working pixels per second; None where it has not been measured.
-        user_pixel_size: side of a pixel in metres, where the layer does not tell it.
+        before: the before layer.
+        rectangle: extent to analyse, in the CRS of ``before``.
+        pixel_sizes: pixel sizes in metres that the system was trained on; other rasters are
+            resampled towards the nearest one.
+        speed: working pixels per second; None if not measured yet.
+        user_pixel_size: pixel size in metres, if the layer does not define it.
     """
     width, height = before.rasterUnitsPerPixelX(), before.rasterUnitsPerPixelY()
     pixels = 0
@@ -78,20 +78,20 @@ def estimate(
 
 
 def pixels_text(pixels: int) -> str:
-    """Return a number of pixels in words."""
+    """Return a number of pixels as text."""
     million = 1_000_000
     if pixels >= million:
-        return tr("{n} million pixels").format(n=_figures(pixels / million))
-    return tr("{n} pixels").format(n=QLocale().toString(pixels))
+        return tr("{count} million pixels").format(count=_figures(pixels / million))
+    return tr("{count} pixels").format(count=QLocale().toString(pixels))
 
 
 def duration_text(seconds: float) -> str:
-    """Return a time, rounded to what an estimate is worth."""
+    """Return a duration as text, rounded as an estimate should be."""
     if seconds < _MINUTE:
-        return tr("{n} s").format(n=max(1, round(seconds)))
+        return tr("{count} s").format(count=max(1, round(seconds)))
     if seconds < _HOUR:
-        return tr("{n} min").format(n=round(seconds / _MINUTE))
-    return tr("{n} h").format(n=_figures(seconds / _HOUR))
+        return tr("{count} min").format(count=round(seconds / _MINUTE))
+    return tr("{count} h").format(count=_figures(seconds / _HOUR))
 
 
 def _figures(value: float) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Exports the polygons of a run to a shapefile, a GeoPackage or GeoJSON."""
+"""Dialog that exports the polygons of a run to a shapefile, GeoPackage or GeoJSON."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from qgis.PyQt.QtWidgets import (
 
 from ..errors import as_change_scribe_error
 from ..settings import Settings
+from ..translation import tr
 from ..widgets import hint_label, warning_label
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     #: (results, file, whether to replace it) -> warnings
     Export = Callable[[str, str, bool], tuple[str, ...]]
 
-#: (name on screen, suffix, filter of the file dialog)
+#: (title, suffix, filter of the file dialog)
 _FORMATS = (
     ("ESRI Shapefile", ".shp", "ESRI Shapefile (*.shp)"),
     ("GeoPackage", ".gpkg", "GeoPackage (*.gpkg)"),
@@ -42,23 +43,23 @@ _FORMATS = (
 
 
 def _export(gpkg: str, out: str, overwrite: bool) -> tuple[str, ...]:
-    # Imported when it is used: the dock opens without GDAL's bindings being touched.
+    # Imported here so that the dock opens without GDAL's bindings.
     from ...engine.results.export import export
 
     return tuple(export(gpkg, out, overwrite=overwrite))
 
 
 class ExportTask(QgsTask):
-    """Writes the export outside the main thread.
+    """Exports in a background thread.
 
     Args:
-        gpkg: the run's results.
-        out: file to write; its suffix is the format.
+        gpkg: results of the run.
+        out: file to write; its suffix decides the format.
         overwrite: replace an existing file.
-        export: does the work, returns warnings; raises ChangeScribeError.
+        export: exports and returns warnings; may raise ChangeScribeError.
     """
 
-    #: outcome: warnings, or the error.
+    #: The warnings, or the error.
     ended = pyqtSignal(object)
 
     def __init__(
@@ -69,7 +70,7 @@ class ExportTask(QgsTask):
         self.outcome: object = ()
 
     def run(self) -> bool:
-        """Export; called by QGIS in a thread."""
+        """Export; called by QGIS in a background thread."""
         try:
             self.outcome = self._export(self._gpkg, self._out, self._overwrite)
         except BaseException as error:  # noqa: BLE001 - nothing may escape a thread's run()
@@ -78,16 +79,16 @@ class ExportTask(QgsTask):
         return True
 
     def finished(self, _successful: bool) -> None:
-        """Tell the dialog; called by QGIS on the main thread."""
+        """Emit the outcome; called by QGIS on the main thread."""
         self.ended.emit(self.outcome)
 
 
 class ExportDialog(QDialog):
-    """Asks for format and file and exports without blocking QGIS.
+    """Non-modal dialog that asks for a format and a file.
 
     Signals:
         exported(str): the file was written.
-        failed(ChangeScribeError): it was not.
+        failed(ChangeScribeError): the file was not written.
     """
 
     exported = pyqtSignal(str)
@@ -105,7 +106,7 @@ class ExportDialog(QDialog):
         self._task: Optional[ExportTask] = None
         self._written = ""
         self.setObjectName("exportDialog")
-        self.setWindowTitle(self.tr("Export: {title}").format(title=run.title))
+        self.setWindowTitle(tr("Export {title}").format(title=run.title))
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setMinimumWidth(460)
         self.format_combo = QComboBox()
@@ -116,7 +117,7 @@ class ExportDialog(QDialog):
         self.file_widget.setObjectName("exportFile")
         self.file_widget.setStorageMode(QgsFileWidget.StorageMode.SaveFile)
         self.file_widget.setConfirmOverwrite(False)
-        self.replace_box = QCheckBox(self.tr("&Replace the existing file"))
+        self.replace_box = QCheckBox(tr("Ove&rwrite the existing file"))
         self.replace_box.setObjectName("exportReplace")
         self.note_label = hint_label(name="exportNote")
         self.status_label = QLabel()
@@ -133,15 +134,15 @@ class ExportDialog(QDialog):
     def _lay_out(self) -> None:
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        form.addRow(self.tr("F&ormat"), self.format_combo)
-        form.addRow(self.tr("File &name"), self.file_widget)
+        form.addRow(tr("F&ormat"), self.format_combo)
+        form.addRow(tr("File &name"), self.file_widget)
         form.addRow("", self.replace_box)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
-        self.export_button = QPushButton(self.tr("E&xport"))
+        self.export_button = QPushButton(tr("E&xport"))
         self.export_button.setObjectName("exportRunButton")
         self.export_button.setDefault(True)
         buttons.addButton(self.export_button, QDialogButtonBox.ButtonRole.ActionRole)
-        self.folder_button = QPushButton(self.tr("Open fol&der"))
+        self.folder_button = QPushButton(tr("Open fol&der"))
         self.folder_button.setObjectName("exportFolderButton")
         self.folder_button.setEnabled(False)
         buttons.addButton(self.folder_button, QDialogButtonBox.ButtonRole.ActionRole)
@@ -158,7 +159,7 @@ class ExportDialog(QDialog):
 
     @property
     def busy(self) -> bool:
-        """An export is under way."""
+        """Whether an export is running."""
         return self._task is not None
 
     def start(self) -> None:
@@ -167,7 +168,7 @@ class ExportDialog(QDialog):
         if not out or self._task is not None:
             return
         self._settings.export_folder = os.path.dirname(out)
-        self.status_label.setText(self.tr("exporting\N{HORIZONTAL ELLIPSIS}"))
+        self.status_label.setText(tr("Exporting\N{HORIZONTAL ELLIPSIS}"))
         self.warning_label.hide()
         self.export_button.setEnabled(False)
         self._written = out
@@ -181,7 +182,7 @@ class ExportDialog(QDialog):
         self._refresh()
         if isinstance(outcome, tuple):
             self.status_label.setText(
-                self.tr("Written: {file}").format(file=os.path.basename(self._written))
+                tr('Exported to "{file}".').format(file=os.path.basename(self._written))
             )
             self.folder_button.setEnabled(True)
             self.warning_label.setText("\n".join(str(line) for line in outcome))
@@ -195,7 +196,7 @@ class ExportDialog(QDialog):
             self.failed.emit(error)
 
     def _path(self) -> str:
-        """Return the file typed, with the suffix of the format."""
+        """Return the chosen file with the suffix of the format."""
         path = self.file_widget.filePath().strip()
         suffix = self.format_combo.currentData()
         if path and not path.lower().endswith(suffix):
@@ -209,12 +210,12 @@ class ExportDialog(QDialog):
         stem = os.path.splitext(typed)[0] if typed else self._default_stem()
         self.file_widget.setFilePath(free_path(stem, suffix))
         self.note_label.setText(
-            self.tr(
-                "Field names are shortened to 10 characters; captions longer than 254 bytes "
-                "go to a CSV file beside it."
+            tr(
+                "Field names are shortened to 10 characters. Captions longer than 254 bytes are "
+                "also written in full to a CSV file."
             )
             if suffix == ".shp"
-            else self.tr("{name} keeps all fields and captions.").format(name=name)
+            else tr("{name} keeps all fields and captions.").format(name=name)
         )
 
     def _default_stem(self) -> str:
@@ -227,7 +228,7 @@ class ExportDialog(QDialog):
         self._refresh()
 
     def _refresh(self) -> None:
-        """Ask before an existing file is replaced; enable the button where it can work."""
+        """Offer to overwrite an existing file, and enable the button if it can work."""
         path = self._path()
         exists = os.path.exists(path)
         self.replace_box.setVisible(exists)
@@ -236,7 +237,7 @@ class ExportDialog(QDialog):
 
 
 def free_path(stem: str, suffix: str) -> str:
-    """Return ``stem + suffix``, numbered where that file exists."""
+    """Return ``stem + suffix``, with a number if that file exists."""
     path, number = stem + suffix, 1
     while os.path.exists(path):
         number += 1
@@ -245,5 +246,5 @@ def free_path(stem: str, suffix: str) -> str:
 
 
 def open_folder(path: str) -> None:
-    """Show the folder of a file in the system's file manager."""
+    """Open the folder of a file in the file manager."""
     QDesktopServices.openUrl(QUrl.fromLocalFile(os.path.dirname(path)))

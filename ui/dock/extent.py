@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where to look: the overlap, the canvas, a drawn rectangle or the polygons of a layer."""
+"""Area to analyse: the overlap, the map canvas, a drawn rectangle or polygons of a layer."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ from ...engine.request import Area, Extent
 from ..compat import FILTER_POLYGON, GEOMETRY_POLYGON
 from ..map.layer_source import overlap_of, to_crs
 from ..map.polygons import plain
+from ..translation import tr
 from ..widgets import hint_label, section_title
 
 if TYPE_CHECKING:
@@ -41,19 +42,19 @@ if TYPE_CHECKING:
     from qgis.gui import QgsMapCanvas
 
 OVERLAP, CANVAS, DRAW, LAYER = range(4)
-#: Reading more would stop QGIS for seconds.
+#: More would freeze QGIS for seconds.
 _MAX_VERTICES = 500_000
 _NAMES = ("whereOverlap", "whereCanvas", "whereDraw", "whereLayer")
 
 
 @dataclass(frozen=True)
 class Where:
-    """What of the overlap is analysed.
+    """The part of the overlap to analyse.
 
     Attributes:
-        rectangle: in the CRS of the earlier layer; empty where ``reason`` says why.
-        extent: for the request; None is the whole overlap.
-        reason: why nothing can be analysed; empty where it can.
+        rectangle: in the CRS of the before layer; may be empty.
+        extent: for the request; None for the whole overlap.
+        reason: why nothing can be analysed, or an empty text.
     """
 
     rectangle: QgsRectangle
@@ -65,7 +66,7 @@ class ExtentPanel(QWidget):
     """Chooses the area to analyse.
 
     Signals:
-        changed(): the choice, or what it stands for, is another.
+        changed(): the area changed.
     """
 
     changed = pyqtSignal()
@@ -80,7 +81,7 @@ class ExtentPanel(QWidget):
         self._band: Optional[QgsRubberBand] = None
         self._buttons = QButtonGroup(self)
         self.layer_combo = QgsMapLayerComboBox()
-        self.draw_button = QPushButton(self.tr("D&raw on the map"))
+        self.draw_button = QPushButton(tr("D&raw on canvas"))
         self.estimate_label = hint_label(name="estimateLabel")
         self._watched: Optional[QgsVectorLayer] = None
         self._lay_out()
@@ -93,14 +94,14 @@ class ExtentPanel(QWidget):
 
     def _lay_out(self) -> None:
         texts = (
-            (self.tr("&overlap"), self.tr("Everything that both layers cover")),
-            (self.tr("&canvas"), self.tr("What the map canvas shows of it")),
-            (self.tr("rectan&gle"), self.tr("A rectangle drawn on the map")),
-            (self.tr("pol&ygons"), self.tr("The selected polygons of a layer, or all of them")),
+            (tr("&Overlap"), tr("The whole area covered by both layers")),
+            (tr("Map &canvas"), tr("The part of the overlap shown on the map canvas")),
+            (tr("Rectan&gle"), tr("A rectangle drawn on the map")),
+            (tr("Polygo&ns"), tr("The selected polygons of a layer, or all of them")),
         )
         row = QGridLayout()
         row.setHorizontalSpacing(10)
-        row.addWidget(section_title(self.tr("Where")), 0, 0)
+        row.addWidget(section_title(tr("Where")), 0, 0)
         for index, (text, tip) in enumerate(texts):
             button = QRadioButton(text)
             button.setObjectName(_NAMES[index])
@@ -126,7 +127,7 @@ class ExtentPanel(QWidget):
 
     @property
     def radio_buttons(self) -> tuple[QAbstractButton, ...]:
-        """The four choices, in their order on the screen."""
+        """The four choices, in visual order."""
         return tuple(self._buttons.buttons())
 
     @property
@@ -139,13 +140,13 @@ class ExtentPanel(QWidget):
         self._buttons.button(choice).setChecked(True)
 
     def set_drawn(self, rectangle: QgsRectangle, crs: QgsCoordinateReferenceSystem) -> None:
-        """Take a rectangle as the drawn one, and show it on the map."""
+        """Set the drawn rectangle and show it on the map."""
         self._drawn, self._drawn_crs = QgsRectangle(rectangle), crs
         self._show_band()
         self.changed.emit()
 
     def where(self, before: QgsRasterLayer, after: QgsRasterLayer) -> Where:
-        """Return what would be analysed of two layers that overlap."""
+        """Return the part to analyse of two overlapping layers."""
         overlap = overlap_of(before, after)
         choice = self.choice
         if choice == OVERLAP:
@@ -153,19 +154,19 @@ class ExtentPanel(QWidget):
         if choice == CANVAS:
             crs = self._canvas.mapSettings().destinationCrs()
             chosen = to_crs(self._canvas.extent(), crs, before.crs())
-            missed = self.tr("The canvas does not show the area where both layers overlap")
+            missed = tr("The map canvas does not show the overlap of the layers")
         elif choice == DRAW:
             if self._drawn is None or self._drawn_crs is None:
-                return Where(QgsRectangle(), reason=self.tr("Draw a rectangle on the map"))
+                return Where(QgsRectangle(), reason=tr("Draw a rectangle on the map"))
             chosen = to_crs(self._drawn, self._drawn_crs, before.crs())
-            missed = self.tr("The rectangle lies outside the area where both layers overlap")
+            missed = tr("The rectangle lies outside the overlap of the layers")
         else:
             layer = self.layer_combo.currentLayer()
             if layer is None:
-                return Where(QgsRectangle(), reason=self.tr("Choose a polygon layer"))
+                return Where(QgsRectangle(), reason=tr("Choose a polygon layer"))
             bounds = layer.boundingBoxOfSelected() if _selected(layer) else layer.extent()
             chosen = to_crs(bounds, layer.crs(), before.crs())
-            missed = self.tr("The polygons lie outside the area where both layers overlap")
+            missed = tr("The polygons lie outside the overlap of the layers")
         rectangle = overlap.intersect(chosen)
         if rectangle.isEmpty():
             return Where(QgsRectangle(), reason=missed)
@@ -175,7 +176,7 @@ class ExtentPanel(QWidget):
         return Where(rectangle, extent)
 
     def area(self, before: QgsRasterLayer, rectangle: QgsRectangle) -> Optional[Area]:
-        """Return the polygons to analyse, in the CRS of ``before``; None for a rectangle.
+        """Return the polygons to analyse in the CRS of ``before``; None for a rectangle.
 
         Raises:
             InputError: no polygon lies in the rectangle, or they cannot be transformed.
@@ -184,29 +185,29 @@ class ExtentPanel(QWidget):
             return None
         layer = self.layer_combo.currentLayer()
         polygons = self._polygons(layer, to_crs(rectangle, before.crs(), layer.crs()))
-        # Not joined, which takes minutes for a large layer: the engine draws one over the other.
+        # Not dissolved, which takes minutes for a large layer; the engine accepts overlaps.
         together = QgsGeometry.collectGeometry(polygons)
         if together.isEmpty():
             raise InputError(
-                self.tr("No polygon of the layer lies where both layers overlap."),
-                self.tr("Select other polygons, or choose another area."),
+                tr("No polygon lies in the overlap of the layers."),
+                tr("Select other polygons, or choose another area."),
             )
         transform = QgsCoordinateTransform(layer.crs(), before.crs(), QgsProject.instance())
         try:
             together.transform(transform)
         except QgsCsException as error:
             raise InputError(
-                self.tr("The polygons cannot be transformed to the CRS of the earlier layer."),
-                self.tr("Check the CRS of the polygon layer."),
+                tr("The polygons cannot be transformed to the CRS of the before layer."),
+                tr("Check the CRS of the polygon layer."),
                 str(error),
             ) from error
         return Area(together.asWkt())
 
     def _polygons(self, layer: QgsVectorLayer, bounds: QgsRectangle) -> list[QgsGeometry]:
-        """Return the selected, or all, polygons of a layer that touch a rectangle.
+        """Return the polygons of a layer that intersect a rectangle; the selected ones if any are.
 
         Raises:
-            InputError: they have more vertices than can be handled without a long wait.
+            InputError: they have too many vertices.
         """
         request = QgsFeatureRequest().setFilterRect(bounds).setNoAttributes()
         get = layer.getSelectedFeatures if _selected(layer) else layer.getFeatures
@@ -218,16 +219,16 @@ class ExtentPanel(QWidget):
             vertices += geometry.constGet().nCoordinates()
             if vertices > _MAX_VERTICES:
                 raise InputError(
-                    self.tr('The polygons of "{layer}" have more than {n} vertices here.').format(
-                        layer=layer.name(), n=QLocale().toString(_MAX_VERTICES)
+                    tr('The polygons of "{layer}" have more than {count} vertices.').format(
+                        layer=layer.name(), count=QLocale().toString(_MAX_VERTICES)
                     ),
-                    self.tr("Select fewer polygons, simplify them, or choose a rectangle."),
+                    tr("Select fewer polygons, simplify them, or choose a rectangle."),
                 )
             polygons.append(plain(geometry))
         return polygons
 
     def start_drawing(self) -> None:
-        """Let the user drag a rectangle on the map; the map tool in use comes back after it."""
+        """Let the user draw a rectangle on the map, then restore the active map tool."""
         if self._tool is None:
             self._tool = QgsMapToolExtent(self._canvas)
             self._tool.extentChanged.connect(self._rectangle_drawn)
@@ -243,7 +244,7 @@ class ExtentPanel(QWidget):
         self.stop_drawing()
 
     def stop_drawing(self) -> None:
-        """Give the map back to the tool that was in use."""
+        """Restore the previous map tool."""
         if self._tool is None or self._canvas.mapTool() is not self._tool:
             return
         previous = self._previous_tool
@@ -302,7 +303,7 @@ class ExtentPanel(QWidget):
             self.changed.emit()
 
     def shut_down(self) -> None:
-        """Take map tool, rectangle and signals back from the canvas."""
+        """Remove the map tool, the rectangle and the signals from the canvas."""
         self._canvas.extentsChanged.disconnect(self._canvas_moved)
         self._canvas.destinationCrsChanged.disconnect(self._canvas_moved)
         self.stop_drawing()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The top of the dock: the earlier and the later layer, with their dates."""
+"""Top of the dock: the before and after layers with their dates."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from ...engine.raster.dates import is_iso_date, reversed_dates
 from ..compat import FILTER_RASTER
 from ..map.layer_source import date_of
 from ..map.layers import RESULT_PROPERTY
+from ..translation import tr
 from ..widgets import icon_path, note_label, warning_label
 
 
@@ -22,7 +23,7 @@ class LayerPairPanel(QWidget):
     """Chooses two raster layers and their dates.
 
     Signals:
-        changed(): a layer or a date is another.
+        changed(): a layer or a date changed.
     """
 
     changed = pyqtSignal()
@@ -31,14 +32,14 @@ class LayerPairPanel(QWidget):
         super().__init__(parent)
         self.before_combo, self.before_date = self._row("beforeLayer", "beforeDate")
         self.after_combo, self.after_date = self._row("afterLayer", "afterDate")
-        self.before_combo.setToolTip(self.tr("Raster layer of the earlier date"))
-        self.after_combo.setToolTip(self.tr("Raster layer of the later date"))
+        self.before_combo.setToolTip(tr("Raster layer of the earlier date"))
+        self.after_combo.setToolTip(tr("Raster layer of the later date"))
         self.swap_button = QToolButton()
         self.swap_button.setObjectName("swapButton")
         self.swap_button.setIcon(QIcon(icon_path("swap.svg")))
-        self.swap_button.setToolTip(self.tr("Swap the earlier and the later layer"))
+        self.swap_button.setToolTip(tr("Swap the before and after layers"))
         self.swap_button.setAutoRaise(True)
-        self.swap_button.setAccessibleName(self.tr("Swap layers"))
+        self.swap_button.setAccessibleName(tr("Swap the before and after layers"))
         self.swap_button.clicked.connect(self.swap)
         self._warning = warning_label("datesWarning")
         self._lay_out()
@@ -57,9 +58,9 @@ class LayerPairPanel(QWidget):
         combo.setLayer(None)
         date = QLineEdit()
         date.setObjectName(date_name)
-        date.setPlaceholderText(self.tr("date"))
+        date.setPlaceholderText(tr("Date"))
         date.setToolTip(
-            self.tr("Date of the layer: YYYY, YYYY-MM or YYYY-MM-DD. Written to the results.")
+            tr("Date of the layer (YYYY, YYYY-MM or YYYY-MM-DD), written to the results")
         )
         date.setFixedWidth(date.fontMetrics().horizontalAdvance("0000-00-00") + 18)
         combo.layerChanged.connect(lambda _layer: self._layer_changed(combo, date))
@@ -71,8 +72,8 @@ class LayerPairPanel(QWidget):
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setColumnStretch(1, 1)
         rows = (
-            (self.tr("&Before"), self.before_combo, self.before_date),
-            (self.tr("&After"), self.after_combo, self.after_date),
+            (tr("&Before"), self.before_combo, self.before_date),
+            (tr("&After"), self.after_combo, self.after_date),
         )
         for row, (text, combo, date) in enumerate(rows):
             label = note_label(text)
@@ -85,26 +86,26 @@ class LayerPairPanel(QWidget):
 
     @property
     def before(self) -> Optional[QgsRasterLayer]:
-        """The earlier layer."""
+        """The before layer."""
         return self.before_combo.currentLayer()
 
     @property
     def after(self) -> Optional[QgsRasterLayer]:
-        """The later layer."""
+        """The after layer."""
         return self.after_combo.currentLayer()
 
     @property
     def dates(self) -> tuple[str, str]:
-        """Both dates as typed or read; empty where unknown."""
+        """Both dates, empty if unknown."""
         return self.before_date.text().strip(), self.after_date.text().strip()
 
     @property
     def warning(self) -> QLabel:
-        """The line that says that the dates seem reversed."""
+        """The warning about the dates."""
         return self._warning
 
     def swap(self) -> None:
-        """Exchange the layers, and their dates with them."""
+        """Swap the layers and their dates."""
         before, after = self.before, self.after
         dates = self.dates
         self.before_combo.setLayer(after)
@@ -113,7 +114,7 @@ class LayerPairPanel(QWidget):
         self.after_date.setText(dates[0])
 
     def offer_layers(self) -> None:
-        """Fill empty choices from the project: the two topmost rasters, ordered by date."""
+        """Choose the two source rasters of the project by date, if nothing is chosen yet."""
         if self.before is not None or self.after is not None:
             return
         rasters = [
@@ -142,16 +143,16 @@ class LayerPairPanel(QWidget):
         self.changed.emit()
 
     def _check_dates(self) -> None:
-        """Warn of a date that is not one, or of two in the wrong order."""
+        """Warn about an invalid date, or dates in the wrong order."""
         text = ""
         before, after = self.dates
         wrong = [date for date in (before, after) if date and not is_iso_date(date)]
         if wrong:
-            text = self.tr('"{date}" is not a date. Use YYYY, YYYY-MM or YYYY-MM-DD.').format(
+            text = tr('"{date}" is not a date. Use YYYY, YYYY-MM or YYYY-MM-DD.').format(
                 date=wrong[0]
             )
         elif reversed_dates(before, after):
-            text = self.tr("The dates seem reversed: before is {before}, after is {after}.").format(
+            text = tr("The dates seem reversed: before is {before}, after is {after}.").format(
                 before=before, after=after
             )
         self._warning.setText(text)
@@ -159,5 +160,5 @@ class LayerPairPanel(QWidget):
 
 
 def is_source(layer: QgsMapLayer) -> bool:
-    """Whether a layer is a raster that a run could start from, not one that a run wrote."""
+    """Whether a layer is a raster, but not a result of a run."""
     return isinstance(layer, QgsRasterLayer) and not layer.customProperty(RESULT_PROPERTY)

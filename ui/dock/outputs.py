@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where a run's files go: beside the source where that can be written, never over others."""
+"""Paths of the files of a run: beside the source if it is writable, never overwriting."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ _SUFFIXES = (".gpkg", "_mask.tif", "_score.tif")
 
 
 def slug(text: str, length: int = _SLUG_LENGTH) -> str:
-    """Return a text as a part of a file name: ASCII letters, digits and underscores."""
+    """Return a text as part of a file name: ASCII letters, digits and underscores."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode("ascii")
     return re.sub(r"[^A-Za-z0-9]+", "_", plain).strip("_").lower()[:length].rstrip("_") or "changes"
 
 
 def automatic_folder(before: QgsRasterLayer) -> str:
-    """Return the folder used where none is chosen.
+    """Return the folder used if none is chosen.
 
-    Beside the earlier layer where that can be written, else the project's folder, else
-    ``ChangeScribe`` among the user's documents (which need not exist yet).
+    The folder of the before layer if it is writable, else the project's folder, else
+    ``ChangeScribe`` in the user's documents (which need not exist yet).
     """
     path = source_path(before) or ""
     candidates = [
@@ -49,7 +49,7 @@ def automatic_folder(before: QgsRasterLayer) -> str:
 
 
 def is_writable(folder: str) -> bool:
-    """Whether a file can be created in a folder; tried, since access rights can mislead."""
+    """Whether a file can be created in a folder; tried out, since permissions can mislead."""
     if not os.path.isdir(folder) or not os.access(folder, os.W_OK):
         return False
     try:
@@ -60,7 +60,7 @@ def is_writable(folder: str) -> bool:
 
 
 def new_output(folder: str, before: str, prompt: str) -> str:
-    """Return the path of a GeoPackage that does not exist yet, nor its rasters.
+    """Return the path of a new GeoPackage whose rasters do not exist either.
 
     Raises:
         OutputError: the folder cannot be created or written.
@@ -83,7 +83,7 @@ def new_output(folder: str, before: str, prompt: str) -> str:
 
 def _not_writable(folder: str, details: str = "") -> OutputError:
     return OutputError(
-        tr('The output folder "{folder}" cannot be written.').format(folder=folder),
-        tr("Choose another one under Advanced."),
+        tr('Cannot write to the folder "{folder}".').format(folder=folder),
+        tr("Choose another output folder under Advanced."),
         details,
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The prompt: a field with history and presets, and what was understood of it."""
+"""The prompt: a field with history and presets, and its interpretation."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from qgis.PyQt.QtWidgets import QComboBox, QCompleter, QLabel, QSizePolicy, QVBo
 
 from ...engine.errors import ChangeScribeError
 from ..settings import PROMPT_PRESETS, Settings
+from ..translation import change_text, tr
 from ..widgets import hint_label, section_title
 
 if TYPE_CHECKING:
@@ -21,10 +22,10 @@ _EXAMPLES = ("buildings demolished", "trees cleared", "anything changed")
 
 
 class PromptPanel(QWidget):
-    """The field "What changed?" with the live parse under it.
+    """The field "What changed?" and its live parse.
 
     Signals:
-        changed(): the text is another.
+        changed(): the text changed.
         accepted(): Enter was pressed.
     """
 
@@ -42,7 +43,7 @@ class PromptPanel(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
-        layout.addWidget(section_title(self.tr("&What changed?"), self.combo))
+        layout.addWidget(section_title(tr("&What changed?"), self.combo))
         layout.addWidget(self.combo)
         layout.addWidget(self.parse_label)
         layout.addWidget(self.chips)
@@ -58,12 +59,12 @@ class PromptPanel(QWidget):
         combo.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
         combo.setMaxVisibleItems(20)
         combo.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        combo.lineEdit().setPlaceholderText(self.tr("for example: roads built"))
+        combo.lineEdit().setPlaceholderText(tr("For example: roads built"))
         combo.lineEdit().setClearButtonEnabled(True)
         combo.setToolTip(
-            self.tr(
-                "What changed, in words: things and what happened to them. Earlier prompts and "
-                "examples are in the drop-down list. Enter starts the run."
+            tr(
+                "Objects and what happened to them. The list has earlier prompts and examples. "
+                "Press Enter to start."
             )
         )
         combo.completer().setCompletionMode(QCompleter.CompletionMode.PopupCompletion)
@@ -71,30 +72,30 @@ class PromptPanel(QWidget):
         return combo
 
     def _build_chips(self) -> QLabel:
-        """One piece of text for each thing looked for, with a cross that leaves it out."""
+        """Return the label with one chip per query and a cross to remove it."""
         chips = hint_label(name="promptChips")
         chips.setTextFormat(Qt.TextFormat.RichText)
         chips.setTextInteractionFlags(
             Qt.TextInteractionFlag.LinksAccessibleByMouse
             | Qt.TextInteractionFlag.LinksAccessibleByKeyboard
         )
-        chips.setToolTip(self.tr("The cross takes it out of the prompt"))
-        chips.linkActivated.connect(self._leave_out)
+        chips.setToolTip(tr("Click the cross to remove it from the prompt"))
+        chips.linkActivated.connect(self._remove_query)
         return chips
 
     @property
     def text(self) -> str:
-        """The prompt as typed, without blanks around it."""
+        """The prompt with normalised white space."""
         return " ".join(self.combo.currentText().split())
 
     @property
     def parse(self) -> Optional[ParsedPrompt]:
-        """What was understood; None where the prompt is empty or not understood."""
+        """The parsed prompt; None if it is empty or not understood."""
         return self._parse
 
     @property
     def problem(self) -> str:
-        """Why the prompt cannot be used; empty where it can."""
+        """Why the prompt cannot be used, or an empty text."""
         return self._problem
 
     def set_text(self, text: str) -> None:
@@ -102,7 +103,7 @@ class PromptPanel(QWidget):
         self.combo.setEditText(text)
 
     def refresh_history(self) -> None:
-        """Rebuild the drop-down list: past prompts, a line, presets."""
+        """Fill the drop-down list: past prompts, a separator, presets."""
         text = self.combo.currentText()
         self.combo.blockSignals(True)
         self.combo.clear()
@@ -117,7 +118,7 @@ class PromptPanel(QWidget):
         self.combo.blockSignals(False)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Turn Enter in the field into ``accepted``, and ignore the mouse wheel."""
+        """Emit ``accepted`` on Enter, and ignore the mouse wheel."""
         enter = (Qt.Key.Key_Return, Qt.Key.Key_Enter)
         if (
             isinstance(event, QKeyEvent)
@@ -126,7 +127,7 @@ class PromptPanel(QWidget):
         ):
             self.accepted.emit()
             return True
-        # A wheel that scrolls the dock must not replace what was typed.
+        # Scrolling the dock must not replace the prompt.
         if event.type() == QEvent.Type.Wheel and not self.combo.hasFocus():
             event.ignore()
             return True
@@ -135,17 +136,15 @@ class PromptPanel(QWidget):
     def _text_changed(self) -> None:
         self._parse, self._problem = None, ""
         if not self.text:
-            self._problem = self.tr("Type what changed")
-            self.parse_label.setText(
-                self.tr("try: {examples}").format(examples=", ".join(_EXAMPLES))
-            )
+            self._problem = tr("Type what changed")
+            self.parse_label.setText(tr("Try: {examples}").format(examples=", ".join(_EXAMPLES)))
         else:
             self._understand()
         self._show_chips()
         self.changed.emit()
 
     def _show_chips(self) -> None:
-        """Show the chips where there is more than one: the field itself is cleared for the rest."""
+        """Show the chips of two or more queries; a single one is the prompt itself."""
         queries = self._parse.queries if self._parse is not None else ()
         if len(queries) < 2:
             queries = ()
@@ -158,20 +157,20 @@ class PromptPanel(QWidget):
                 f'<a href="{index}" style="text-decoration: none; color: {cross}">'
                 "\N{MULTIPLICATION X}</a>\N{NO-BREAK SPACE}</span>"
                 for index, text in enumerate(
-                    f" {query.object}, {self.tr(query.direction)} " for query in queries
+                    f" {change_text(query.object, query.direction)} " for query in queries
                 )
             )
         )
         self.chips.setVisible(bool(queries))
 
-    def _leave_out(self, index: str) -> None:
+    def _remove_query(self, index: str) -> None:
         from ...engine.prompt import compose
 
         if self._parse is not None:
             self.set_text(compose(self._parse, {int(index)}))
 
     def _understand(self) -> None:
-        # Imported here: the dock must open even where the engine is damaged.
+        # Imported here so that the dock opens even if the engine is damaged.
         from ...engine.prompt import parse
 
         try:
@@ -184,5 +183,5 @@ class PromptPanel(QWidget):
 
 
 def _unbroken(text: str) -> str:
-    """Return a text for HTML that is not wrapped within."""
+    """Return a text as HTML without line breaks."""
     return html.escape(text).replace(" ", "\N{NO-BREAK SPACE}")

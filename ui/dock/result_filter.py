@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Shows only the surer and larger changes of a run: a filter on its layer, not on its files."""
+"""Filters the changes of a run by score and area, on the map only."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from qgis.gui import QgsDoubleSpinBox
 from qgis.PyQt.QtCore import Qt, QTimer, pyqtSignal
 from qgis.PyQt.QtWidgets import QGridLayout, QSlider, QToolButton, QWidget
 
+from ..translation import tr
 from ..widgets import hint_label, note_label
 
 if TYPE_CHECKING:
@@ -22,10 +23,10 @@ _NUMBER = r'"{field}" >= ([0-9.e+-]+)'
 
 
 class ResultFilter(QWidget):
-    """Lowest score and area of the changes shown, with their number; applied as it is moved.
+    """Minimum score and area of the changes shown, applied live.
 
     Signals:
-        filtered(Run): the map shows other changes of the run.
+        filtered(Run): the filter of the run changed.
     """
 
     filtered = pyqtSignal(object)
@@ -44,18 +45,18 @@ class ResultFilter(QWidget):
         self.area = self._spin("filterArea", 1e9, 0, 10.0)
         self.reset_button = QToolButton()
         self.reset_button.setObjectName("filterReset")
-        self.reset_button.setText(self.tr("all"))
-        self.reset_button.setToolTip(self.tr("Show all changes of the run again"))
+        self.reset_button.setText(tr("Reset"))
+        self.reset_button.setToolTip(tr("Show all changes of the run"))
         self.reset_button.clicked.connect(self.reset)
         self.count_label = hint_label(name="filterCount")
-        self.setToolTip(self.tr("Hides changes on the map; the files keep all of them."))
+        self.setToolTip(tr("Hides changes on the map. The files keep all of them."))
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setHorizontalSpacing(4)
-        grid.addWidget(note_label(self.tr("score \N{GREATER-THAN OR EQUAL TO}")), 0, 0)
+        grid.addWidget(note_label(tr("Score \N{GREATER-THAN OR EQUAL TO}")), 0, 0)
         grid.addWidget(self.slider, 0, 1)
         grid.addWidget(self.score, 0, 2)
-        grid.addWidget(note_label(self.tr("area \N{GREATER-THAN OR EQUAL TO}")), 1, 0)
+        grid.addWidget(note_label(tr("Area \N{GREATER-THAN OR EQUAL TO}")), 1, 0)
         grid.addWidget(self.area, 1, 1)
         grid.addWidget(self.reset_button, 1, 2)
         grid.setColumnStretch(1, 1)
@@ -77,14 +78,14 @@ class ResultFilter(QWidget):
         return spin
 
     def _follow(self) -> None:
-        """Put the slider where the number is, without rounding the number to its steps."""
+        """Move the slider to the number, without rounding the number to its steps."""
         self.slider.blockSignals(True)
         self.slider.setValue(round(self.score.value() * _STEPS))
         self.slider.blockSignals(False)
 
     def set_run(self, run: Optional[Run]) -> None:
-        """Show the filter of another run; a project keeps it with the layer."""
-        if self._timer.isActive():  # for the run before
+        """Show the filter of another run, which is stored in its layer."""
+        if self._timer.isActive():  # of the previous run
             self._timer.stop()
             self.apply()
         self._run = run
@@ -96,18 +97,18 @@ class ResultFilter(QWidget):
             spin.setValue(float(found.group(1)) if found else 0.0)
             spin.blockSignals(False)
         self._follow()
-        unit = self.tr("m\N{SUPERSCRIPT TWO}") if self._area_field() == "area_m2" else "px"
+        unit = tr("m\N{SUPERSCRIPT TWO}") if self._area_field() == "area_m2" else "px"
         self.area.setSuffix(f" {unit}")
         self._show()
 
     def reset(self) -> None:
-        """Show all changes again."""
+        """Remove the filter."""
         self.score.setValue(0.0)
         self.area.setValue(0.0)
         self.apply()
 
     def apply(self) -> None:
-        """Filter the layer as the two fields say."""
+        """Filter the layer by both fields."""
         self._timer.stop()
         layer = self._layer()
         if layer is None:
@@ -126,13 +127,13 @@ class ResultFilter(QWidget):
         return layer if isinstance(layer, QgsVectorLayer) else None
 
     def _show(self) -> None:
-        layer = self._layer()
-        self.setVisible(layer is not None and self._run.count > 0)
-        if layer is None:
+        layer, run = self._layer(), self._run
+        self.setVisible(layer is not None and run is not None and run.count > 0)
+        if layer is None or run is None:
             return
-        text = self.tr("{n} of {all} shown").format(n=layer.featureCount(), all=self._run.count)
-        if layer.isEditable():  # QGIS filters no layer that is being edited
-            text = self.tr("Save the edits of the layer to filter it")
+        text = tr("{shown} of {total} shown").format(shown=layer.featureCount(), total=run.count)
+        if layer.isEditable():  # QGIS cannot filter a layer in edit mode
+            text = tr("Save the layer edits to filter the changes")
         for widget in (self.score, self.slider, self.area):
             widget.setEnabled(not layer.isEditable())
         self.count_label.setText(text)

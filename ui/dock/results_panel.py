@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The runs of the session, or of the project that was opened, one line each."""
+"""List of the runs in the project."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 from qgis.PyQt.QtCore import QRect, QSize, Qt, pyqtSignal
 from qgis.PyQt.QtWidgets import (
@@ -31,13 +31,13 @@ _MIN_WIDTH = 240
 
 
 class ResultsPanel(QWidget):
-    """Lists runs and offers what can be done with the one that is selected.
+    """Lists runs, with actions for the selected one.
 
     Signals:
-        export(Run), zoom(Run): the button was pressed.
-        captions(Run, bool): captions are to be shown, or hidden.
-        details(Run): the line was double-clicked.
-        filtered(Run): other changes of it are shown.
+        export(Run), zoom(Run): the button was clicked.
+        captions(Run, bool): captions should be shown or hidden.
+        details(Run): the entry was double-clicked.
+        filtered(Run): its filter changed.
     """
 
     export = pyqtSignal(object)
@@ -58,15 +58,15 @@ class ResultsPanel(QWidget):
         self.list.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Expanding)
         self.list.setMinimumHeight(_LINES_SHOWN * (self.list.fontMetrics().height() + _PADDING))
         self.empty_label = hint_label(
-            self.tr("Each run adds a group of layers on top, and a line here."), "resultsEmpty"
+            tr("Each run adds a layer group to the project and an entry here."), "resultsEmpty"
         )
-        self.zoom_button = self._button(self.tr("&Zoom"), "zoomButton")
-        self.captions_button = self._button(self.tr("Ca&ptions"), "captionsButton")
+        self.zoom_button = self._button(tr("&Zoom"), "zoomButton")
+        self.captions_button = self._button(tr("Ca&ptions"), "captionsButton")
         self.captions_button.setCheckable(True)
         self.captions_button.setToolTip(
-            self.tr("Show the captions of the ten largest changes on the map")
+            tr("Show the captions of the ten largest changes on the map")
         )
-        self.export_button = self._button(self.tr("E&xport\N{HORIZONTAL ELLIPSIS}"), "exportButton")
+        self.export_button = self._button(tr("E&xport\N{HORIZONTAL ELLIPSIS}"), "exportButton")
         self.filter = ResultFilter()
         self.filter.filtered.connect(self.filtered)
         self._lay_out()
@@ -91,27 +91,27 @@ class ResultsPanel(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
-        layout.addWidget(section_title(self.tr("Resu&lts"), self.list), 0)
+        layout.addWidget(section_title(tr("Resu&lts"), self.list), 0)
         layout.addWidget(self.empty_label)
         layout.addWidget(self.list, 1)
         layout.addWidget(self.filter)
         layout.addLayout(row)
-        # Takes the height while the list is hidden.
+        # Fills the height while the list is hidden.
         layout.addStretch(0)
 
     @property
     def runs(self) -> tuple[Run, ...]:
-        """The runs listed, the latest first."""
+        """The listed runs, latest first."""
         return tuple(self._runs)
 
     @property
     def current(self) -> Optional[Run]:
-        """The run that is selected."""
+        """The selected run."""
         row = self.list.currentRow()
         return self._runs[row] if 0 <= row < len(self._runs) else None
 
     def add(self, run: Run) -> None:
-        """Put a run on top and select it; one with the same files is replaced."""
+        """Add a run on top and select it, replacing one with the same files."""
         self.remove(run.gpkg)
         self._runs.insert(0, run)
         item = QListWidgetItem(line_of(run))
@@ -122,13 +122,13 @@ class ResultsPanel(QWidget):
         self._refresh()
 
     def _height_of(self, text: str) -> int:
-        """Return the height of a line that wraps at the present width of the list."""
+        """Return the height of an entry that wraps at the current width of the list."""
         room = QRect(0, 0, max(self.list.viewport().width() - 2 * _PADDING, _MIN_WIDTH), 10_000)
         flags = int(Qt.TextFlag.TextWordWrap)
         return self.list.fontMetrics().boundingRect(room, flags, text).height() + _PADDING
 
     def remove(self, gpkg: str) -> None:
-        """Take a run off the list."""
+        """Remove a run from the list."""
         for row, run in enumerate(self._runs):
             if run.gpkg == gpkg:
                 del self._runs[row]
@@ -137,20 +137,20 @@ class ResultsPanel(QWidget):
         self._refresh()
 
     def clear(self) -> None:
-        """Empty the list, when another project is opened."""
+        """Clear the list when another project is opened."""
         self._runs.clear()
         self.list.clear()
         self._refresh()
 
     def set_captions_shown(self, shown: bool) -> None:
-        """Show the state of the captions of the selected run."""
+        """Show whether captions of the selected run are shown."""
         self.captions_button.setChecked(shown)
 
     def _captions_clicked(self, checked: bool) -> None:
         if self.current is not None:
             self.captions.emit(self.current, checked)
 
-    def _emit(self, signal: object) -> None:
+    def _emit(self, signal: Any) -> None:
         if self.current is not None:
             signal.emit(self.current)
 
@@ -168,8 +168,13 @@ class ResultsPanel(QWidget):
 
 
 def line_of(run: Run) -> str:
-    """Return the two lines of a run: what and when, then count and area."""
-    parts = [tr("{n} found").format(n=run.count) if run.count else tr("nothing found")]
+    """Return the entry of a run: prompt and dates, then count and area on a second line."""
+    if not run.count:
+        parts = [tr("No changes")]
+    elif run.count == 1:
+        parts = [tr("1 change")]
+    else:
+        parts = [tr("{count} changes").format(count=run.count)]
     if run.area_m2 is not None and run.count:
         parts.append(format_area(run.area_m2))
     if run.partial:

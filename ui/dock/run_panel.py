@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The button that starts a run, why it cannot be pressed, and how far a run is."""
+"""The button that starts a run, why it is disabled, and the progress of a run."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Optional
 from qgis.PyQt.QtCore import pyqtSignal
 from qgis.PyQt.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
+from ..translation import stage_text, tr
 from ..widgets import hint_label, plain_tip
 from .estimates import duration_text
 
@@ -18,11 +19,11 @@ _STEPS = 1000
 
 
 class RunPanel(QWidget):
-    """Detect, Cancel, and the progress between them.
+    """Detect and Cancel buttons with the progress.
 
     Signals:
-        detect(): the user wants a run.
-        cancel(): the user wants the run to stop.
+        detect(): the user starts a run.
+        cancel(): the user cancels the run.
     """
 
     detect = pyqtSignal()
@@ -30,7 +31,7 @@ class RunPanel(QWidget):
 
     def __init__(self, parent: Optional[QWidget] = None) -> None:
         super().__init__(parent)
-        self.detect_button = QPushButton(self.tr("&Detect changes"))
+        self.detect_button = QPushButton(tr("&Detect changes"))
         self.detect_button.setObjectName("detectButton")
         self.detect_button.setMinimumHeight(34)
         font = self.detect_button.font()
@@ -44,7 +45,7 @@ class RunPanel(QWidget):
         self.progress_bar.setTextVisible(False)
         self.progress_bar.setMaximumHeight(10)
         self.progress_label = hint_label(name="progressLabel")
-        self.cancel_button = QPushButton(self.tr("Canc&el"))
+        self.cancel_button = QPushButton(tr("Canc&el"))
         self.cancel_button.setObjectName("cancelButton")
         self.cancel_button.clicked.connect(self._cancel_pressed)
         self._stopping = self._captioning = False
@@ -61,7 +62,7 @@ class RunPanel(QWidget):
         self.show_idle()
 
     def set_reason(self, reason: str) -> None:
-        """Enable the button, or disable it and say why under it."""
+        """Enable the button, or disable it and show why below it."""
         self.detect_button.setEnabled(not reason)
         self.detect_button.setToolTip(plain_tip(reason))
         self.reason_label.setText(reason)
@@ -74,41 +75,43 @@ class RunPanel(QWidget):
             widget.hide()
 
     def show_running(self) -> None:
-        """Show the progress of a run that begins."""
+        """Show the progress of a new run."""
         self._stopping = self._captioning = False
         self.progress_bar.setValue(0)
-        self.progress_label.setText(self.tr("starting"))
+        self.progress_label.setText(tr("Starting\N{HORIZONTAL ELLIPSIS}"))
         self.cancel_button.setEnabled(True)
         for widget in (self.progress_bar, self.progress_label, self.cancel_button):
             widget.show()
 
     def show_progress(self, progress: Progress) -> None:
-        """Show stage, tile and the time left."""
+        """Show the stage, the tile and the time left."""
         self.progress_bar.setValue(round(progress.fraction * _STEPS))
         self._captioning = progress.stage == "captioning"
         if not self._stopping:
             self.progress_label.setText(self.progress_text(progress))
 
     def progress_text(self, progress: Progress) -> str:
-        """Return the line for a progress, such as "tile 31 of 120 - detecting - 9 s left"."""
-        parts = []
+        """Return a progress as a line, such as "Detecting changes: tile 31 of 120 - 9 s left"."""
+        text = stage_text(progress)
         if progress.stage == "captioning":
-            text = self.tr("writing caption {n} of {all}")
-            parts.append(text.format(n=progress.tile, all=progress.tiles))
+            text = tr("Writing caption {number} of {total}").format(
+                number=progress.tile, total=progress.tiles
+            )
         elif progress.tiles:
-            parts.append(self.tr("tile {n} of {all}").format(n=progress.tile, all=progress.tiles))
-        if progress.stage != "captioning":
-            parts.append(self.tr(progress.stage))
-        if progress.seconds_left is not None:
-            parts.append(self.tr("{time} left").format(time=duration_text(progress.seconds_left)))
-        return " \N{MIDDLE DOT} ".join(parts)
+            text = tr("{stage}: tile {number} of {total}").format(
+                stage=text, number=progress.tile, total=progress.tiles
+            )
+        if progress.seconds_left is None:
+            return text
+        left = tr("{time} left").format(time=duration_text(progress.seconds_left))
+        return f"{text} \N{MIDDLE DOT} {left}"
 
     def _cancel_pressed(self) -> None:
         self._stopping = True
         self.cancel_button.setEnabled(False)
         self.progress_label.setText(
-            self.tr("stopping after this caption")
+            tr("Stopping after this caption\N{HORIZONTAL ELLIPSIS}")
             if self._captioning
-            else self.tr("stopping after this tile")
+            else tr("Stopping after this tile\N{HORIZONTAL ELLIPSIS}")
         )
         self.cancel.emit()

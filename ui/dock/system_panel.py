@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What to look with: the system, its terms, and the device that it runs on."""
+"""Choice of the detection system, with its terms and device."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from ...engine.weights.store import WeightsStore, use_folder
 from ..errors import DetailsDialog, as_change_scribe_error, log
 from ..packages import tiers
 from ..settings import Settings
+from ..translation import tr
 from ..widgets import hint_label, section_title
 from .weights_panel import WeightsPanel
 
@@ -28,25 +29,25 @@ if TYPE_CHECKING:
 
 
 def installed_systems() -> tuple[SystemInfo, ...]:
-    """Return what is known of the systems, without loading any weights.
+    """Return the descriptions of all systems, without loading weights.
 
-    A system that cannot describe itself is left out, and the log says why.
+    A system that fails to describe itself is skipped and logged.
     """
     found = []
     for name in systems.names():
         try:
             found.append(systems.create(name).info)
-        except Exception as error:  # noqa: BLE001 - one damaged system must not close the dock
+        except Exception as error:  # noqa: BLE001 - one damaged system must not break the dock
             problem = as_change_scribe_error(error)
             log(f"{name}: {problem}\n{problem.details}")
     return tuple(found)
 
 
 class SystemPanel(QWidget):
-    """Chooses the system and says on what it runs, under which terms, and what it lacks.
+    """Chooses the system and shows its device, terms and missing weights.
 
     Signals:
-        changed(): another system was chosen, or its weights have come.
+        changed(): another system was chosen, or its weights changed.
     """
 
     changed = pyqtSignal()
@@ -62,12 +63,12 @@ class SystemPanel(QWidget):
         self.terms_label = hint_label(name="termsLabel")
         self.why_button = QToolButton()
         self.why_button.setObjectName("whyButton")
-        self.why_button.setText(self.tr("why?"))
-        self.why_button.setToolTip(self.tr("What is installed here and can be used"))
+        self.why_button.setText(tr("Why?"))
+        self.why_button.setToolTip(tr("Show the installed packages and available devices"))
         self.why_button.setAutoRaise(True)
         self.why_button.clicked.connect(self.show_facts)
         row = QHBoxLayout()
-        row.addWidget(section_title(self.tr("Wit&h"), self.combo))
+        row.addWidget(section_title(tr("S&ystem"), self.combo))
         row.addWidget(self.combo, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -87,21 +88,21 @@ class SystemPanel(QWidget):
     def reload(self) -> None:
         """Read the list of systems again, for instance after an installation.
 
-        Once its weights are here, the full tier's default comes first and is proposed.
+        Once its weights are there, the default of the full tier comes first, as recommended.
         """
         use_folder(self._settings.weights_folder)
-        proposed = systems.FULL_DEFAULT
+        recommended = systems.FULL_DEFAULT
         self._systems = installed_systems()
-        full = [info for info in self._systems if info.name == proposed]
+        full = [info for info in self._systems if info.name == recommended]
         if full and not WeightsStore().missing(full[0].weights):
-            rest = (info for info in self._systems if info.name != proposed)
+            rest = (info for info in self._systems if info.name != recommended)
             self._systems = (full[0], *rest)
         self.combo.blockSignals(True)
         self.combo.clear()
         for info in self._systems:
             title = info.title
-            if info is self._systems[0] and info.name == proposed:
-                title = self.tr("{title} (proposed)").format(title=title)
+            if info is self._systems[0] and info.name == recommended:
+                title = tr("{title} (recommended)").format(title=title)
             self.combo.addItem(title, info.name)
             tip = f"{info.description}\n\n{info.terms}".strip()
             self.combo.setItemData(self.combo.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
@@ -112,52 +113,52 @@ class SystemPanel(QWidget):
 
     @property
     def systems(self) -> tuple[SystemInfo, ...]:
-        """All that can be chosen."""
+        """The systems to choose from."""
         return self._systems
 
     @property
     def info(self) -> Optional[SystemInfo]:
-        """The system chosen; None where there is none."""
+        """The chosen system; None if there is none."""
         index = self.combo.currentIndex()
         return self._systems[index] if 0 <= index < len(self._systems) else None
 
     def refresh(self) -> None:
-        """Show what is known of the chosen system, its device, and the weights that it lacks."""
+        """Show the device, terms and missing weights of the chosen system."""
         info = self.info
         use_folder(self._settings.weights_folder)
         self.weights.show_for(info)
         if info is None:
-            self.device_label.setText(self.tr("No detection system can be used."))
+            self.device_label.setText(tr("No detection system is available."))
             self.terms_label.hide()
             return
         self.combo.setToolTip(f"{info.description}\n\n{info.terms}".strip())
         measured = self._settings.measured_device(info.name, self._settings.device)
         device = measured or self._expected_device(info.tier)
-        self.device_label.setText(self.tr("runs on: {device}").format(device=device))
+        self.device_label.setText(tr("Runs on: {device}").format(device=device))
         self.device_label.setToolTip(
-            self.tr("What the last run used. The choice is under Advanced.") if measured else ""
+            tr("Device of the last run. Change it under Advanced.") if measured else ""
         )
-        self.terms_label.setText(self.tr("terms: {terms}").format(terms=info.terms))
+        self.terms_label.setText(tr("Terms: {terms}").format(terms=info.terms))
         self.terms_label.setVisible(bool(info.terms))
 
     def _expected_device(self, tier: str) -> str:
-        """Say on what a first run will be, before the engine has said on what it was."""
+        """Return the device expected for the first run."""
         chosen = self._settings.device
         if chosen == "cpu":
-            return self.tr("CPU, as chosen")
+            return tr("CPU (chosen under Advanced)")
         if tier == "full":
-            return self.tr("graphics card if PyTorch can use it, else CPU")
+            return tr("GPU if PyTorch can use it, otherwise CPU")
         if tiers.has_cuda():
-            return self.tr("graphics card if it can be used, else CPU")
+            return tr("GPU if available, otherwise CPU")
         if chosen == "cuda":
-            return self.tr("CPU: the onnxruntime installed here cannot use a graphics card")
-        return self.tr("CPU")
+            return tr("CPU (the installed onnxruntime does not support GPUs)")
+        return tr("CPU")
 
     def show_facts(self) -> DetailsDialog:
-        """Open what is installed here, which says why a run is on this device."""
+        """Show the installed packages, which explain the choice of device."""
         rows = "\n".join(f"{name}: {value}" for name, value in tiers.facts())
         dialog = DetailsDialog(
-            self.tr("ChangeScribe: what runs here"), self.device_label.text(), rows, self
+            tr("ChangeScribe: packages and devices"), self.device_label.text(), rows, self
         )
         dialog.show()
         return dialog

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The part of the dock that gets the weights which a system lacks; hidden where none is missing."""
+"""Downloads or imports the missing weights of a system; hidden if none are missing."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from ...engine.weights.fetch import Network
 from ...engine.weights.store import WeightsStore, how_to_get
 from ..errors import DetailsDialog, as_change_scribe_error
 from ..packages.network import certificates_environment, proxy_environment
+from ..translation import tr
 from ..widgets import plain_tip, warning_label
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def qgis_network(folder: str) -> Network:
     """Return QGIS's proxy and certificates for downloads; call it on the main thread.
 
     Args:
-        folder: where a file of certificates may be written.
+        folder: for a temporary file of certificates.
     """
     manager = QgsNetworkAccessManager.instance()
     proxy = proxy_environment(manager.fallbackProxy(), list(manager.excludeList()))
@@ -53,10 +54,10 @@ def qgis_network(folder: str) -> Network:
 
 
 class WeightsThread(QThread):
-    """Does one job of the store; nothing escapes :meth:`run`, the outcome comes as a signal."""
+    """Runs one job of the weights store; the outcome is a signal, also for errors."""
 
     stepped = pyqtSignal(str, float)
-    #: None when it is done, else the ChangeScribeError.
+    #: None on success, else the ChangeScribeError.
     ended = pyqtSignal(object)
 
     def __init__(self, work: Work) -> None:
@@ -65,11 +66,11 @@ class WeightsThread(QThread):
         self._cancelled = False
 
     def cancel(self) -> None:
-        """Ask for an end, which comes within a fraction of a second."""
+        """Cancel within a fraction of a second."""
         self._cancelled = True
 
     def run(self) -> None:
-        """Work; called by Qt in the new thread."""
+        """Run the job; called by Qt in the thread."""
         error: Optional[ChangeScribeError] = None
         try:
             self._work(self._report, lambda: self._cancelled)
@@ -78,15 +79,20 @@ class WeightsThread(QThread):
         self.ended.emit(error)
 
     def _report(self, step: Step) -> None:
-        size = f", {megabytes(step.done)} of {megabytes(step.total)}" if step.total else ""
-        self.stepped.emit(f"{step.text}{size}", step.done / step.total if step.total else 0.0)
+        if not step.total:
+            self.stepped.emit(step.text, 0.0)
+            return
+        text = tr("{step} ({done} of {total})").format(
+            step=step.text, done=megabytes(step.done), total=megabytes(step.total)
+        )
+        self.stepped.emit(text, step.done / step.total)
 
 
 class WeightsPanel(QWidget):
-    """Says which weights a system lacks, gets them on a click, and shows how far it is.
+    """Shows the missing weights of a system and downloads or imports them.
 
     Signals:
-        changed(): weights have come, or a job has begun or ended.
+        changed(): weights have arrived, or a job has started or ended.
     """
 
     changed = pyqtSignal()
@@ -117,10 +123,10 @@ class WeightsPanel(QWidget):
         self.download_button = QPushButton()
         self.download_button.setObjectName("weightsDownload")
         self.download_button.clicked.connect(self.download)
-        self.import_button = QPushButton(self.tr("Import from folder\N{HORIZONTAL ELLIPSIS}"))
+        self.import_button = QPushButton(tr("Import from folder\N{HORIZONTAL ELLIPSIS}"))
         self.import_button.setObjectName("weightsImport")
         self.import_button.clicked.connect(self._choose_folder)
-        self.details_button = QPushButton(self.tr("Details"))
+        self.details_button = QPushButton(tr("Details"))
         self.details_button.setObjectName("weightsDetails")
         self.details_button.clicked.connect(self.show_details)
         row = QHBoxLayout(page)
@@ -136,7 +142,7 @@ class WeightsPanel(QWidget):
         self.bar.setObjectName("weightsProgress")
         self.bar.setRange(0, _STEPS)
         self.bar.setTextVisible(False)
-        self.cancel_button = QPushButton(self.tr("Cancel"))
+        self.cancel_button = QPushButton(tr("Cancel"))
         self.cancel_button.setObjectName("weightsCancel")
         self.cancel_button.clicked.connect(self.cancel)
         row = QHBoxLayout(page)
@@ -147,25 +153,25 @@ class WeightsPanel(QWidget):
 
     @property
     def is_busy(self) -> bool:
-        """A download or an import is running."""
+        """Whether a download or an import is running."""
         return self._thread is not None
 
     @property
     def reason(self) -> str:
-        """Why the system cannot run, for the dock; empty where it has all its weights."""
+        """Why the system cannot run, or an empty text."""
         if not self._missing:
             return ""
         if self.is_busy:
-            return self.tr("The weights of this system are on their way")
+            return tr("Wait until all weights of this system are complete")
         known = [stored.entry.size for stored in self._missing]
         if None in known:
-            return self.tr("This system needs weights: get them above")
-        return self.tr("This system needs {size} of weights: get them above").format(
+            return tr("This system needs weights: download or import them above")
+        return tr("This system needs {size} of weights: download or import them above").format(
             size=megabytes(sum(size for size in known if size))
         )
 
     def show_for(self, info: Optional[SystemInfo]) -> None:
-        """Look for the weights of a system; hide the panel where none is missing."""
+        """Show the missing weights of a system; hide the panel if none are missing."""
         if info != self._info:
             self._error = None
         self._info = info
@@ -187,14 +193,14 @@ class WeightsPanel(QWidget):
     def _words(self) -> str:
         if self._error is not None:
             return f"{self._error.message}\n{self._error.hint}".strip()
-        rows = [self.tr("This system lacks:")]
+        rows = [tr("Missing weights:")]
         for stored in self._missing:
             entry = stored.entry
-            parts = [entry.file, entry.size_text, entry.licence or self.tr("no licence stated")]
+            parts = [entry.file, entry.size_text, entry.licence or tr("no licence stated")]
             if stored.reason:
-                parts.append(self.tr("damaged"))
+                parts.append(tr("damaged"))
             if not entry.can_be_fetched:
-                parts.append(self.tr("import only"))
+                parts.append(tr("import only"))
             rows.append(", ".join(parts))
         return "\n".join(rows)
 
@@ -203,44 +209,42 @@ class WeightsPanel(QWidget):
         sizes = [entry.size for entry in entries]
         self.download_button.setEnabled(bool(entries))
         total = megabytes(sum(size for size in sizes if size))
-        text = self.tr("Download ({size})").format(size=total)
-        self.download_button.setText(self.tr("Download") if None in sizes or not sizes else text)
+        text = tr("Download ({size})").format(size=total)
+        self.download_button.setText(tr("Download") if None in sizes or not sizes else text)
         self.download_button.setToolTip(
             plain_tip(
                 "\n".join(f"{entry.title}: {entry.terms or ''}" for entry in entries)
-                or self.tr("What is missing can only be imported.")
+                or tr("These weights can only be imported.")
             )
         )
 
     def download(self) -> None:
-        """Download what is missing and can be downloaded, in the background."""
+        """Download the missing weights in the background, as far as they can be."""
         if self.is_busy:
             return
-        wanted = [s.entry.id for s in self._missing if s.entry.can_be_fetched]
+        ids = [s.entry.id for s in self._missing if s.entry.can_be_fetched]
         # Taken here: QGIS's network manager belongs to the main thread.
         self._folder = tempfile.TemporaryDirectory(prefix="changescribe-")
         network = qgis_network(self._folder.name)
         store = WeightsStore()
 
         def work(progress: StepCallback, cancelled: CancelledCallback) -> None:
-            for identifier in wanted:
+            for identifier in ids:
                 store.fetch(identifier, progress, cancelled, network)
 
         self._start(work)
 
     def import_from(self, folder: str) -> None:
-        """Copy what is missing from a folder, in the background."""
-        wanted = [stored.entry.id for stored in self._missing]
+        """Import the missing weights from a folder, in the background."""
+        ids = [stored.entry.id for stored in self._missing]
         store = WeightsStore()
-        self._start(
-            lambda progress, cancelled: store.import_from(folder, wanted, progress, cancelled)
-        )
+        self._start(lambda progress, cancelled: store.import_from(folder, ids, progress, cancelled))
 
     def cancel(self) -> None:
-        """Stop the job that is running, if one is."""
+        """Cancel the running job, if any."""
         if self._thread is not None:
             self.cancel_button.setEnabled(False)
-            self.text.setText(self.tr("Stopping"))
+            self.text.setText(tr("Stopping\N{HORIZONTAL ELLIPSIS}"))
             self._thread.cancel()
 
     def shut_down(self) -> None:
@@ -251,18 +255,20 @@ class WeightsPanel(QWidget):
             self._forget_thread()
 
     def show_details(self) -> Optional[DetailsDialog]:
-        """Open the technical details of what went wrong; not modal."""
+        """Show the technical details of the error in a non-modal window."""
         if self._error is None:
             return None
         dialog = DetailsDialog(
-            self.tr("ChangeScribe: details"), str(self._error), self._error.details, self
+            tr("ChangeScribe: details"), str(self._error), self._error.details, self
         )
         dialog.show()
         return dialog
 
     def _choose_folder(self) -> None:
         start = QStandardPaths.writableLocation(QStandardPaths.StandardLocation.DownloadLocation)
-        folder = QFileDialog.getExistingDirectory(self, self.tr("Folder of weights"), start)
+        folder = QFileDialog.getExistingDirectory(
+            self, tr("Select folder with model weights"), start
+        )
         if folder:
             self.import_from(folder)
 
@@ -276,7 +282,7 @@ class WeightsPanel(QWidget):
         self.bar.setValue(0)
         self.cancel_button.setEnabled(True)
         self._stack.setCurrentIndex(1)
-        self.text.setText(self.tr("Starting"))
+        self.text.setText(tr("Starting\N{HORIZONTAL ELLIPSIS}"))
         self._thread.start()
         self.changed.emit()
 

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The captions of the largest changes as annotations with a leader line.
+"""Captions of the largest changes as annotations with leader lines.
 
-An annotation layer is part of the project, so captions come back when it is
-opened again. They are rebuilt from the layer ``changes`` whenever they are
-switched on, for the scale of the map at that moment. Captions of tiles and of the
-scene, where a run has them, stand inside their outlines.
+The annotation layer is saved with the project. It is rebuilt from the layer ``changes`` for the
+current scale whenever captions are shown. Captions of tiles and of the scene are placed inside
+their outlines.
 """
 
 from __future__ import annotations
@@ -57,19 +56,20 @@ if TYPE_CHECKING:
     from .layers import Run
 
 LARGEST = 10
-_NOT_TO_BE_COVERED = 100
+#: Number of regions that captions avoid covering.
+_AVOIDED = 100
 _LINE_LENGTH = 34
 _LINES = 3
-#: Of a caption of two sentences: what a system wrote, and the facts.
+#: Lines of a caption of two sentences, written by a system and from the facts.
 _LINES_OF_TWO = 5
-#: Behind captions of regions, and of tiles and scenes: alpha, red, green, blue.
+#: Background of captions of regions, and of tiles and scenes (#AARRGGBB).
 _REGION_FILL, _PLACE_FILL = "#e1ffffff", "#f0dbe6f0"
 _LEVELS_INSIDE = ("scene", "tiles")
 _UNIT = re.compile(r"(?<=\d) (?=(?:k?m²?|ha)\b)")
 _POINTS = 8.5
 _PADDING_MM = 1.0
 _VIEW_MARGIN = 6.0
-#: Captions are hidden where the map is zoomed out this much further than they were placed for.
+#: Captions are hidden if the map is zoomed out by more than this factor after placing them.
 _HIDE_BEYOND = 2.5
 
 
@@ -79,8 +79,8 @@ class PlaceCaption:
 
     Attributes:
         level: "tiles" or "scene".
-        caption: one sentence or a few.
-        bounds: of the place, in the CRS of the layer ``changes``.
+        caption: one or more sentences.
+        bounds: bounding box of the place, in the CRS of the layer ``changes``.
     """
 
     level: str
@@ -99,15 +99,15 @@ class _Caption:
 
 
 def show_captions(run: Run, canvas: QgsMapCanvas, places: Sequence[PlaceCaption] = ()) -> int:
-    """Place the run's largest captions for the map as it is now, in place of earlier ones.
+    """Place the captions of the largest changes for the current map, replacing earlier ones.
 
     Args:
-        run: whose layers are in the project.
-        canvas: the map.
-        places: further captions, of tiles and of the scene.
+        run: run with layers in the project.
+        canvas: the map canvas.
+        places: captions of tiles and of the scene.
 
     Returns:
-        How many captions are shown.
+        The number of captions shown.
     """
     changes = run.layer("changes")
     group = run.group()
@@ -127,7 +127,7 @@ def show_captions(run: Run, canvas: QgsMapCanvas, places: Sequence[PlaceCaption]
     layer.setMinimumScale(settings.scale() * _HIDE_BEYOND)
     regions = _largest(changes, settings)
     shown = _fill(layer, changes, regions, settings, places)
-    # At large scales the labels would say the same again, one over the other.
+    # At large scales, labels would repeat the captions on top of them.
     styles.label_all_but(changes, [region.change_id for region in regions] if shown else ())
     node = group.findLayer(layer.id())
     if node is not None:
@@ -137,7 +137,7 @@ def show_captions(run: Run, canvas: QgsMapCanvas, places: Sequence[PlaceCaption]
 
 
 def hide_captions(run: Run) -> None:
-    """Switch the run's captions off; they stay in the project."""
+    """Hide the captions of a run; they stay in the project."""
     layer, group = run.layer("captions"), run.group()
     if layer is not None and group is not None:
         node = group.findLayer(layer.id())
@@ -149,13 +149,13 @@ def hide_captions(run: Run) -> None:
 
 
 def shorten(caption: str, lines: int = _LINES) -> tuple[str, ...]:
-    """Wrap a caption into a few short lines, with an ellipsis where it is cut.
+    """Wrap a caption into a few short lines, with an ellipsis if it is too long.
 
     Args:
-        caption: one sentence, or a few, which get more lines.
-        lines: as many at most for one sentence.
+        caption: one or more sentences; more than one get more lines.
+        lines: maximum number of lines of one sentence.
     """
-    # A number stays with its unit.
+    # Keep numbers and units together.
     text = _UNIT.sub("\N{NO-BREAK SPACE}", caption.strip().rstrip("."))
     return tuple(
         textwrap.wrap(
@@ -181,7 +181,7 @@ def _clear(layer: QgsAnnotationLayer) -> None:
 
 
 def _settings_for(canvas: QgsMapCanvas, changes: QgsVectorLayer) -> QgsMapSettings:
-    """Return the canvas's settings, or those after zooming to changes that it does not show."""
+    """Return the settings of the canvas, zoomed to the changes if it shows none of them."""
     settings = QgsMapSettings(canvas.mapSettings())
     bounds = settings.layerToMapCoordinates(changes, changes.extent())
     if not settings.visibleExtent().intersects(bounds):
@@ -200,7 +200,7 @@ def _fill(
     context = QgsRenderContext.fromMapSettings(settings)
     text_format = _text_format()
     captions = [region for region in regions if region.lines][:LARGEST]
-    # The scene first, which has one place; tiles take what the regions leave.
+    # The scene has only one place, so it comes first; tiles use the space left by regions.
     captions[:0] = _inside_of(places, _LEVELS_INSIDE[0])
     captions += _inside_of(places, _LEVELS_INSIDE[1])
     to_map = QgsCoordinateTransform(changes.crs(), settings.destinationCrs(), QgsProject.instance())
@@ -257,13 +257,13 @@ def _add(
     settings: QgsMapSettings,
     to_map: QgsCoordinateTransform,
 ) -> None:
-    """Add a leader line, or the outline of a tile, and the text on top of it."""
+    """Add a leader line, or the outline of a tile, and the text above it."""
 
     def to_layer(x: float, y: float) -> QgsPointXY:
         point = settings.mapToPixel().toMapCoordinates(round(x), round(y))
         return to_map.transform(point, REVERSE_TRANSFORM)
 
-    # Ends a little inside the box, which is drawn on top.
+    # Ends slightly inside the box, which is drawn on top.
     inner = Box(box.x + padding, box.y + padding, box.width - 2 * padding, box.height - 2 * padding)
     points = [caption.anchor, to_layer(*inner.nearest(*item.anchor))]
     if caption.inside:
@@ -282,7 +282,7 @@ def _add(
     leader.setSymbol(_outline_symbol() if caption.inside else _leader_symbol(caption.direction))
     leader.setZIndex(0)
     layer.addItem(leader)
-    # The point of a text is the left end of its last line's base line.
+    # A text is anchored at the left end of the baseline of its last line.
     corner = to_layer(box.x + padding, box.y + box.height - padding - descent)
     text = QgsAnnotationPointTextItem("\n".join(caption.lines), corner)
     text.setFormat(text_format)
@@ -292,13 +292,13 @@ def _add(
 
 
 def _largest(changes: QgsVectorLayer, settings: QgsMapSettings) -> list[_Caption]:
-    """Return the largest regions that the map shows, more of them than are captioned."""
+    """Return the largest regions on the map: those to caption and further ones to avoid."""
     request = QgsFeatureRequest()
     view = _view_in(changes, settings)
     if view is not None:
         request.setFilterRect(view)
     request.addOrderBy('"area_px"', False)
-    request.setLimit(_NOT_TO_BE_COVERED)
+    request.setLimit(_AVOIDED)
     captions = []
     for feature in changes.getFeatures(request):
         caption = _caption_of(feature)
@@ -308,7 +308,7 @@ def _largest(changes: QgsVectorLayer, settings: QgsMapSettings) -> list[_Caption
 
 
 def _inside_of(places: Sequence[PlaceCaption], level: str) -> list[_Caption]:
-    """Return the captions of a level as they are placed."""
+    """Return the captions of a level, placed inside their bounds."""
     return [
         _Caption(
             shorten(place.caption, _LINES_OF_TWO),
@@ -357,13 +357,13 @@ def _text_format(fill: str = _REGION_FILL) -> QgsTextFormat:
     background.setStrokeWidthUnit(UNIT_MILLIMETERS)
     text.setBackground(background)
     buffer = text.buffer()
-    buffer.setEnabled(False)  # the background is enough
+    buffer.setEnabled(False)  # the background suffices
     text.setBuffer(buffer)
     return text
 
 
 def _outline_symbol() -> QgsLineSymbol:
-    """Return a thin broken line, which shows on light and dark ground."""
+    """Return a thin dashed line that is visible on light and dark ground."""
     symbol = QgsLineSymbol.createSimple({"line_color": "255,255,255,150", "line_width": "0.5"})
     top = QgsLineSymbol.createSimple(
         {"line_color": "22,32,42,200", "line_width": "0.2", "line_style": "dash"}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the engine needs to know of a QGIS layer, taken on the main thread before a run."""
+"""Facts about QGIS layers for the engine, read on the main thread before a run."""
 
 from __future__ import annotations
 
@@ -16,26 +16,41 @@ from qgis.core import (
     QgsRectangle,
 )
 
+from ...engine.errors import InputError
 from ...engine.raster.dates import date_in_name
 from ..compat import FIXED_TEMPORAL_RANGE
+from ..translation import tr
 
 if TYPE_CHECKING:
     from qgis.core import QgsCoordinateReferenceSystem, QgsRasterLayer
 
 
 def source_path(layer: QgsRasterLayer) -> Optional[str]:
-    """Return what GDAL opens for the layer, or None for online maps and database rasters."""
+    """Return the GDAL source of a layer; None for online maps and database rasters."""
     if layer.providerType() != "gdal":
         return None
     parts = QgsProviderRegistry.instance().decodeUri("gdal", layer.source())
     name = parts.get("layerName")
-    if name:  # a sub-dataset: only the whole text names it
+    if name:  # a subdataset, which only the full source names
         return layer.source().split("|", 1)[0]
     return parts.get("path") or layer.source()
 
 
+def not_a_file(layer: QgsRasterLayer) -> InputError:
+    """Return the error for a layer without a :func:`source_path`."""
+    return InputError(
+        tr('"{layer}" is an online map or a database raster, which cannot be read.').format(
+            layer=layer.name()
+        ),
+        tr(
+            "Save the area as a GeoTIFF first (right-click the layer, Export > Save As), "
+            "if the terms of use allow it."
+        ),
+    )
+
+
 def assigned_crs(layer: QgsRasterLayer) -> Optional[str]:
-    """Return the CRS that the user assigned to the layer, as WKT; None for that of its file."""
+    """Return the CRS assigned by the user as WKT; None if it is that of the file."""
     crs = layer.crs()
     if not crs.isValid() or crs == layer.dataProvider().crs():
         return None
@@ -43,12 +58,12 @@ def assigned_crs(layer: QgsRasterLayer) -> Optional[str]:
 
 
 def has_georeference(layer: QgsRasterLayer) -> bool:
-    """Whether a layer lies somewhere on the ground; else QGIS draws it at (column, -row)."""
+    """Whether a layer is georeferenced; QGIS draws others at (column, -row)."""
     return layer.crs().isValid() or not _drawn_by_pixels(layer)
 
 
-def tells_pixel_size(layer: QgsRasterLayer) -> bool:
-    """Whether the size of a layer's pixels on the ground is known.
+def has_pixel_size(layer: QgsRasterLayer) -> bool:
+    """Whether a layer defines the size of its pixels on the ground.
 
     A CRS that was assigned to a layer drawn at (column, -row) does not make its pixels metres.
     """
@@ -62,7 +77,7 @@ def _drawn_by_pixels(layer: QgsRasterLayer) -> bool:
 def date_of(layer: QgsRasterLayer) -> str:
     """Return the ISO date (year, month or day) of a layer, or an empty text.
 
-    The layer's fixed temporal range comes first, then the names of its file and of the layer.
+    Taken from the fixed temporal range, else from the name of the file or of the layer.
     """
     temporal = layer.temporalProperties()
     if temporal.isActive() and temporal.mode() == FIXED_TEMPORAL_RANGE:
@@ -83,9 +98,9 @@ def to_crs(
     source: QgsCoordinateReferenceSystem,
     target: QgsCoordinateReferenceSystem,
 ) -> QgsRectangle:
-    """Return a rectangle in another CRS; empty where it cannot be transformed.
+    """Return a rectangle in another CRS; empty if it cannot be transformed.
 
-    A side without CRS is taken to share the other's coordinates.
+    Without a CRS on either side, the coordinates are used unchanged.
     """
     if not source.isValid() or not target.isValid() or source == target:
         return QgsRectangle(rectangle)
@@ -97,12 +112,12 @@ def to_crs(
 
 
 def overlap_of(before: QgsRasterLayer, after: QgsRasterLayer) -> QgsRectangle:
-    """Return the rectangle, in the CRS of ``before``, that both layers cover; may be empty."""
+    """Return the overlap of both layers in the CRS of ``before``; may be empty."""
     return before.extent().intersect(to_crs(after.extent(), after.crs(), before.crs()))
 
 
 def area_m2(rectangle: QgsRectangle, crs: QgsCoordinateReferenceSystem) -> Optional[float]:
-    """Return the ellipsoidal area of a rectangle; None without CRS."""
+    """Return the ellipsoidal area of a rectangle in m2; None without a CRS."""
     if not crs.isValid():
         return None
     measure = QgsDistanceArea()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From the files of a run to a group of styled layers, on the main thread."""
+"""Adds the files of a run to the project as a group of styled layers, on the main thread."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from .tip_pictures import AFTER_PROPERTY, BEFORE_PROPERTY
 if TYPE_CHECKING:
     from ...engine.request import ChangeRequest, ChangeResult
 
-#: Systems whose answer is which class became which: their polygons are labelled so.
-_TELLS_CLASSES = ("textscd",)
-#: Custom properties by which a run is found again in a project. They are set on the nodes of
-#: the layer tree, since QGIS 3.22 does not save those of annotation layers.
+#: Systems that predict the classes of both dates, with which their polygons are labelled.
+_WITH_CLASSES = ("textscd",)
+#: Custom properties that identify a run in a project. They are set on layer tree nodes, since
+#: QGIS 3.22 does not save those of annotation layers.
 RUN_PROPERTY = "changescribe/run_id"
 RESULT_PROPERTY = "changescribe/result"
 _STORED = ("title", "gpkg", "mask", "caption", "count", "area_m2", "partial")
@@ -44,14 +44,14 @@ class Run:
     """A run whose layers are, or were, in the project.
 
     Attributes:
-        run_id: as in the GeoPackage.
+        run_id: id in the GeoPackage.
         title: prompt and dates; also the name of the group.
         gpkg: path of the GeoPackage.
         mask: path of the mask raster.
-        caption: the scene in words.
-        count: number of regions.
-        area_m2: changed area; None without georeference.
-        partial: the run was cancelled.
+        caption: scene caption.
+        count: number of changes.
+        area_m2: changed area in m2; None without georeference.
+        partial: whether the run was cancelled.
     """
 
     run_id: str
@@ -64,14 +64,14 @@ class Run:
     partial: bool = False
 
     def group(self) -> Optional[QgsLayerTreeGroup]:
-        """Return the run's group in the layer tree; None where it was removed."""
+        """Return the run's group in the layer tree; None if it was removed."""
         for group in QgsProject.instance().layerTreeRoot().findGroups(True):
             if group.customProperty(RUN_PROPERTY) == self.run_id:
                 return group
         return None
 
     def layer(self, kind: str) -> Optional[QgsMapLayer]:
-        """Return the run's layer of a kind ("changes", "mask", "captions"), where it exists."""
+        """Return the run's layer "changes", "mask" or "captions"; None if it was removed."""
         group = self.group()
         for node in group.findLayers() if group is not None else ():
             if node.layer() is not None and node.customProperty(RESULT_PROPERTY) == kind:
@@ -79,7 +79,7 @@ class Run:
         return None
 
     def captions_shown(self) -> bool:
-        """Whether the run's captions are on the map."""
+        """Whether the captions of the run are shown."""
         layer = self.layer("captions")
         group = self.group()
         if layer is None or group is None:
@@ -89,7 +89,7 @@ class Run:
 
 
 def title_of(prompt: str, before: Optional[str], after: Optional[str]) -> str:
-    """Return the name of a run: the prompt and, where they are known, the ISO dates."""
+    """Return the title of a run: the prompt and the years, or the dates within one year."""
     if before and after:
         if before[:4] != after[:4]:
             before, after = before[:4], after[:4]
@@ -98,7 +98,7 @@ def title_of(prompt: str, before: Optional[str], after: Optional[str]) -> str:
 
 
 def add_run(request: ChangeRequest, result: ChangeResult) -> Run:
-    """Add the layers of a finished run in a group on top of the layer tree.
+    """Add the layers of a finished run in a group at the top of the layer tree.
 
     Raises:
         OutputError: a file of the run cannot be opened.
@@ -107,7 +107,7 @@ def add_run(request: ChangeRequest, result: ChangeResult) -> Run:
     changes = _open_changes(result.gpkg)
     mask = _open_mask(result.mask)
     if not mask.crs().isValid():
-        # The GeoPackage's "undefined Cartesian" is a CRS to QGIS, which it cannot transform.
+        # QGIS takes the GeoPackage's "undefined Cartesian" for a CRS, but cannot transform it.
         changes.setCrs(QgsCoordinateReferenceSystem())
     areas = [query.area_m2 for query in result.counts if query.area_m2 is not None]
     run = Run(
@@ -127,19 +127,19 @@ def add_run(request: ChangeRequest, result: ChangeResult) -> Run:
     for layer in (changes, mask):
         _describe(layer, request, result)
     group = _new_group(run)
-    # Without feature counts in the legend: QGIS's counting thread asks the project for its
-    # expression variables (QgsCategorizedSymbolRenderer.filterNeedsGeometry), which crashes QGIS
-    # where the main thread does so at the same time, as it does while layers are added.
+    # No feature counts in the legend: QGIS's counting thread reads the project's expression
+    # variables (QgsCategorizedSymbolRenderer.filterNeedsGeometry), which crashes QGIS if the main
+    # thread reads them too, as it does while layers are added.
     _append(group, changes, "changes")
     node = _append(group, mask, "mask")
-    # The polygons show the same: the mask is there to be switched on.
+    # The polygons already show what the mask does.
     node.setItemVisibilityChecked(False)
     node.setExpanded(False)
     return run
 
 
 def runs_in_project() -> tuple[Run, ...]:
-    """Return the runs whose groups are in the project, the topmost last."""
+    """Return the runs of the project, the topmost last."""
     runs = []
     for group in QgsProject.instance().layerTreeRoot().findGroups(True):
         run_id = group.customProperty(RUN_PROPERTY)
@@ -187,36 +187,32 @@ def _append(group: QgsLayerTreeGroup, layer: QgsMapLayer, kind: str) -> QgsLayer
 
 def _open_changes(gpkg: str) -> QgsVectorLayer:
     layer = QgsVectorLayer(f"{gpkg}|layername=changes", tr("changes"), "ogr")
-    if not layer.isValid():
-        raise OutputError(
-            tr('The results in "{file}" cannot be opened.').format(file=os.path.basename(gpkg)),
-            tr("Check that the file is still there and that the folder can be read."),
-            _provider_error(layer),
-        )
+    _require_valid(layer, gpkg)
     return layer
-
-
-def _provider_error(layer: QgsMapLayer) -> str:
-    # QgsError.summary() of an error without a message crashes QGIS 3.22.
-    return "" if layer.error().isEmpty() else layer.error().summary()
 
 
 def _open_mask(path: str) -> QgsRasterLayer:
     layer = QgsRasterLayer(path, tr("mask"), "gdal")
-    if not layer.isValid():
-        raise OutputError(
-            tr('The mask "{file}" cannot be opened.').format(file=os.path.basename(path)),
-            tr("Check that the file is still there and that the folder can be read."),
-            _provider_error(layer),
-        )
+    _require_valid(layer, path)
     return layer
 
 
-def _save_style(result: ChangeResult) -> None:
-    """Save the style of the polygons in the GeoPackage, as its default.
+def _require_valid(layer: QgsMapLayer, path: str) -> None:
+    if not layer.isValid():
+        # QgsError.summary() of an error without a message crashes QGIS 3.22.
+        details = "" if layer.error().isEmpty() else layer.error().summary()
+        raise OutputError(
+            tr('Cannot open the results in "{file}".').format(file=os.path.basename(path)),
+            tr("Check that the file exists and is readable."),
+            details,
+        )
 
-    A layer of its own does it: a layer that is open while a style is written to its
-    GeoPackage can lose its file (SQLite's journal goes away under its connection).
+
+def _save_style(result: ChangeResult) -> None:
+    """Save the style of the polygons in the GeoPackage as the default.
+
+    A separate layer is used, since writing a style to the GeoPackage of an open layer can remove
+    the SQLite journal of its connection.
     """
     layer = _open_changes(result.gpkg)
     _style_changes(layer, result)
@@ -226,7 +222,7 @@ def _save_style(result: ChangeResult) -> None:
 
 
 def _style_changes(layer: QgsVectorLayer, result: ChangeResult) -> None:
-    """Give the polygons symbols, labels, map tip and field names."""
+    """Set symbols, labels, map tip and field aliases of the polygons."""
     kinds = [(query.object, query.direction) for query in result.counts]
     known = {(query.object, query.direction) for query in result.parse.queries}
     kinds += sorted(known - set(kinds))
@@ -234,7 +230,7 @@ def _style_changes(layer: QgsVectorLayer, result: ChangeResult) -> None:
     areas = [region.area_m2 for region in result.regions if region.area_m2]
     layer.setLabeling(
         styles.caption_labels(
-            statistics.median(areas) if areas else None, classes=result.system in _TELLS_CLASSES
+            statistics.median(areas) if areas else None, classes=result.system in _WITH_CLASSES
         )
     )
     layer.setLabelsEnabled(True)
@@ -261,17 +257,17 @@ def _style_mask(layer: QgsRasterLayer) -> None:
 
 
 def _describe(layer: QgsMapLayer, request: ChangeRequest, result: ChangeResult) -> None:
-    """Write prompt, sources and system into the layer's metadata."""
+    """Write the prompt, sources and system to the metadata of a layer."""
     lines = [
         result.caption,
         tr("Prompt: {prompt} ({parse})").format(
             prompt=request.prompt, parse=result.parse.explanation
         ),
         tr("Before: {path}, {date}").format(
-            path=request.before, date=result.date_before or tr("date not known")
+            path=request.before, date=result.date_before or tr("unknown date")
         ),
         tr("After: {path}, {date}").format(
-            path=request.after, date=result.date_after or tr("date not known")
+            path=request.after, date=result.date_after or tr("unknown date")
         ),
         tr("System: {name} {revision}, on {device}").format(
             name=result.system, revision=result.revision, device=result.device

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where captions go on the screen: greedy, without overlaps. Plain geometry in pixels."""
+"""Greedy placement of captions on the screen without overlaps, in pixels."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 _DIRECTIONS = 16
-#: Places tried along each side of a region whose caption belongs into it.
+#: Places tried per side for a caption inside its region.
 _STEPS = 7
-#: Distances between a region's outline and its caption.
+#: Distances between the outline of a region and its caption.
 _GAPS = (14.0, 34.0, 60.0, 95.0, 140.0, 190.0)
 _MARGIN = 5.0
-#: Pixels of extra distance that a candidate is worth avoiding.
+#: Costs of a candidate, as extra pixels of distance.
 _COVERS_REGION = 60.0
 _CROSSES_LEADER = 400.0
 
@@ -31,7 +31,7 @@ class Box:
     height: float
 
     def overlaps(self, other: Box, margin: float = 0.0) -> bool:
-        """Whether two boxes come closer than the margin."""
+        """Whether two boxes are closer than the margin."""
         return (
             self.x < other.x + other.width + margin
             and other.x < self.x + self.width + margin
@@ -40,7 +40,7 @@ class Box:
         )
 
     def inside(self, other: Box) -> bool:
-        """Whether this box lies in another."""
+        """Whether this box lies inside another."""
         return (
             self.x >= other.x
             and self.y >= other.y
@@ -49,20 +49,23 @@ class Box:
         )
 
     def nearest(self, x: float, y: float) -> tuple[float, float]:
-        """Return the point of the box that is nearest to a point."""
-        return (min(max(x, self.x), self.x + self.width), min(max(y, self.y), self.y + self.height))
+        """Return the nearest point of the box to a point."""
+        return (
+            min(max(x, self.x), self.x + self.width),
+            min(max(y, self.y), self.y + self.height),
+        )
 
 
 @dataclass(frozen=True)
 class Item:
-    """A caption to be placed.
+    """A caption to place.
 
     Attributes:
         anchor: point in the region.
-        region: its bounding box.
-        width: of the text block.
-        height: of the text block.
-        inside: it belongs into its region, without a leader.
+        region: bounding box of the region.
+        width: width of the text.
+        height: height of the text.
+        inside: place it inside its region, without a leader.
     """
 
     anchor: tuple[float, float]
@@ -73,15 +76,15 @@ class Item:
 
 
 def place(items: Sequence[Item], view: Box, regions: Sequence[Box] = ()) -> list[Optional[Box]]:
-    """Place captions around their regions, the first ones first.
+    """Place captions around their regions, in order.
 
     Args:
-        items: in the order of importance.
-        view: captions stay inside.
-        regions: boxes of all regions, which captions cover only where nothing else is free.
+        items: captions in order of importance.
+        view: captions stay inside it.
+        regions: boxes of all regions, which captions cover only if there is no other place.
 
     Returns:
-        For each item its box, or None where no free place was found.
+        The box of each item, or None if there is no place for it.
     """
     placed: list[Optional[Box]] = []
     leaders: list[tuple[float, float, float, float]] = []
@@ -112,7 +115,7 @@ def place(items: Sequence[Item], view: Box, regions: Sequence[Box] = ()) -> list
 
 
 def _candidates(item: Item) -> Iterable[tuple[float, Box]]:
-    """Yield (cost, box) around a region: farther costs more, above and beside a little less."""
+    """Yield (cost, box) around a region; the cost grows with the distance."""
     centre_x = item.region.x + item.region.width / 2
     centre_y = item.region.y + item.region.height / 2
     for gap in _GAPS:
@@ -142,7 +145,7 @@ def _within(item: Item) -> Iterable[tuple[float, Box]]:
 
 
 def _square(value: float) -> float:
-    """Pull a point of the unit circle outwards, so that corners are used as well."""
+    """Move a coordinate of the unit circle outwards to the square, so that corners are used."""
     return max(-1.0, min(1.0, value * math.sqrt(2)))
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Polygons as the engine reads them: straight lines, without heights or measures."""
+"""Polygons in the form that the engine reads: straight lines without Z and M values."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..compat import GEOMETRY_POLYGON
 
 
 def plain(geometry: QgsGeometry) -> QgsGeometry:
-    """Return a copy without curves, heights and measures: OGR cannot read QGIS's "PolygonZ"."""
+    """Return a copy without curves, Z and M values: OGR cannot read QGIS's "PolygonZ"."""
     copy = QgsGeometry(geometry)
     copy.convertToStraightSegment()
     copy.get().dropZValue()
@@ -18,10 +18,10 @@ def plain(geometry: QgsGeometry) -> QgsGeometry:
 
 
 def valid(geometry: QgsGeometry) -> QgsGeometry:
-    """Return valid polygons that cover what a plain geometry does."""
+    """Return a plain geometry as valid polygons of the same area."""
     if geometry.isGeosValid():
         return geometry
-    mended = geometry.makeValid()
-    # A corner that was folded away may be left as a line.
-    mended.convertGeometryCollectionToSubclass(GEOMETRY_POLYGON)
-    return mended
+    repaired = geometry.makeValid()
+    # makeValid() may leave lines of collapsed corners.
+    repaired.convertGeometryCollectionToSubclass(GEOMETRY_POLYGON)
+    return repaired

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Captions that come after a run: into the attributes of its polygons, and onto the map."""
+"""Captions written after a run: to the attributes of its polygons and to the map."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from .layers import Run
 
 _REGIONS = "regions"
-#: As the engine names the file beside the results.
+#: Of the file that the engine writes beside the results.
 _SUFFIX = "_captions.gpkg"
 
 
 def take(run: Run, captions: Sequence[MapCaption]) -> list[PlaceCaption]:
-    """Write captions of regions into the layer ``changes``; return those of other places.
+    """Write captions of regions to the layer ``changes``; return those of other places.
 
     Raises:
         OutputError: the layer cannot be changed.
@@ -52,7 +52,7 @@ def take(run: Run, captions: Sequence[MapCaption]) -> list[PlaceCaption]:
 
 
 def stored(run: Run) -> list[PlaceCaption]:
-    """Return the captions of tiles and of the scene that lie beside the results of a run."""
+    """Return the captions of tiles and of the scene stored beside the results of a run."""
     path = os.path.splitext(run.gpkg)[0] + _SUFFIX
     changes = run.layer("changes")
     if not os.path.exists(path) or changes is None:
@@ -73,22 +73,22 @@ def stored(run: Run) -> list[PlaceCaption]:
 
 
 def _change(layer: QgsVectorLayer, texts: dict[int, str]) -> None:
-    """Change the captions of the features with these numbers, all at once."""
+    """Set captions by change id, in one transaction."""
     index = layer.fields().indexOf("caption")
     numbers = ", ".join(map(str, texts))
     request = QgsFeatureRequest().setFilterExpression(f'"change_id" IN ({numbers})')
     changed = {f.id(): {index: texts[f["change_id"]]} for f in layer.getFeatures(request)}
     if changed and not layer.dataProvider().changeAttributeValues(changed):
         raise OutputError(
-            tr("The captions could not be written into the layer."),
-            tr("Check that the file can be written to."),
+            tr("Cannot write the captions to the layer."),
+            tr("Check that the file is writable."),
             "\n".join(layer.dataProvider().errors()),
         )
     layer.triggerRepaint()
 
 
 def _bounds(layer: QgsVectorLayer, wkt: str, crs: object) -> QgsRectangle:
-    """Return the bounding box of polygons in the CRS of a layer."""
+    """Return the bounding box of a geometry in the CRS of a layer."""
     box = QgsGeometry.fromWkt(wkt).boundingBox()
     own = QgsCoordinateReferenceSystem.fromWkt(crs) if crs else QgsCoordinateReferenceSystem()
     if not own.isValid() or not layer.crs().isValid():

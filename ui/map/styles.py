@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How results look: colours safe for colour-blind readers, and readable on imagery."""
+"""Styles of results: safe for colour-blind readers and readable on imagery."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from qgis.PyQt.QtGui import QColor
 
 from ...engine.request import APPEARED, CHANGED, MASK_VALUES, REMOVED
 from ..compat import LABEL_OUTSIDE_POLYGONS, UNIT_MILLIMETERS, UNIT_POINTS
-from ..translation import tr
+from ..translation import change_text, tr
 from .tip_pictures import FUNCTION as PICTURES
 
 if TYPE_CHECKING:
@@ -36,14 +36,14 @@ _OUTLINE_MM = 0.5
 _HALO_MM = 1.2
 _HALO_COLOUR = QColor(255, 255, 255, 190)
 _MASK_ALPHA = 150
-#: Colours of the second and third object of a direction, a dark and a light shade of its own:
-#: the nine stay apart under each kind of colour blindness (a test measures it).
+#: Dark and light shades for the second and third object of a direction. All nine colours differ
+#: under each kind of colour blindness (measured by a test).
 _SHADES = {
     APPEARED: ("#08264d", "#6cc0f5"),
     REMOVED: ("#6b1f00", "#f5b041"),
     CHANGED: ("#7d2a5b", "#f0c3dc"),
 }
-#: Outlines that tell further objects of the same direction apart, three by three.
+#: Outlines of further objects of the same direction, three objects each.
 _PEN_STYLES = (
     Qt.PenStyle.SolidLine,
     Qt.PenStyle.DashLine,
@@ -51,15 +51,15 @@ _PEN_STYLES = (
     Qt.PenStyle.DashDotLine,
     Qt.PenStyle.DashDotDotLine,
 )
-#: Side that a region of the median size has on the screen where captions begin to show.
+#: Side of a region of median size on the screen from which on captions are shown.
 _CAPTION_SIDE_M = 0.02
 _CAPTION_SCALES = (500.0, 250_000.0)
 _CAPTION_LINE = 28
 
 
 def colour_of(direction: str) -> str:
-    """Return the colour of a direction, "#0072b2"; it is that of the engine's mask."""
-    # Here, since QGIS styles results only after the engine has been loaded for a run.
+    """Return the colour of a direction in the mask, such as "#0072b2"."""
+    # Imported here, since styles are only needed after a run has loaded the engine.
     from ...engine.detect.outlining import MASK_COLOURS
 
     value = MASK_VALUES.get(direction, MASK_VALUES[CHANGED])
@@ -67,14 +67,14 @@ def colour_of(direction: str) -> str:
 
 
 def shade_of(direction: str, index: int) -> str:
-    """Return the colour of an object of a direction: its own for the first, then shades."""
+    """Return the colour of the object with an index among those of a direction."""
     known = direction if direction in _SHADES else CHANGED
     shades = (colour_of(known), *_SHADES[known])
     return shades[index % len(shades)]
 
 
 def _escaped(expression: str) -> str:
-    """Return an expression for its text in HTML: captions and objects come from prompts."""
+    """Return an expression that escapes its text for HTML, since captions contain the prompt."""
     text = f"to_string({expression})"
     for character, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
         text = f"replace({text}, '{character}', '{entity}')"
@@ -82,9 +82,9 @@ def _escaped(expression: str) -> str:
 
 
 def map_tip() -> str:
-    """Return the HTML shown when the pointer rests on a region.
+    """Return the HTML map tip of a region.
 
-    It is saved with the results, and shown without pictures where the plugin is not.
+    It is saved with the results. Without the plugin it has no pictures.
     """
     caption = 'coalesce("caption", "object" || \' \' || "direction")'
     cover = "coalesce({from_class}, '?') || ' &rarr; ' || coalesce({to_class}, '?')".format(
@@ -119,8 +119,8 @@ def region_symbol(direction: str, index: int = 0) -> QgsFillSymbol:
     """Return the symbol of a region: light halo, coloured outline, faint fill.
 
     Args:
-        direction: decides the family of colours.
-        index: of the object among those of the direction, which decides shade and outline.
+        direction: decides the colour.
+        index: index of the object among those of the direction; decides shade and outline.
     """
     colour = QColor(shade_of(direction, index))
     pen = _PEN_STYLES[index // (1 + len(_SHADES[CHANGED])) % len(_PEN_STYLES)]
@@ -149,12 +149,12 @@ def region_renderer(kinds: Sequence[tuple[str, str]]) -> QgsCategorizedSymbolRen
         index = seen.get(direction, 0)
         seen[direction] = index + 1
         value = f"{name}|{direction}"
-        label = f"{name} {tr(direction)}"
-        categories.append(QgsRendererCategory(value, region_symbol(direction, index), label))
+        symbol = region_symbol(direction, index)
+        categories.append(QgsRendererCategory(value, symbol, change_text(name, direction)))
     return QgsCategorizedSymbolRenderer('"object" || \'|\' || "direction"', categories)
 
 
-#: Is the caption where a class is not known.
+#: "grass -> building", or the caption if a class is unknown.
 _CLASSES_OR_CAPTION = (
     'coalesce("from_class" || \' \N{RIGHTWARDS ARROW} \' || "to_class", "caption")'
 )
@@ -166,9 +166,9 @@ def caption_labels(
     """Return labels with the captions, shown at large scales only.
 
     Args:
-        classes: label with the classes of both dates where both are known: "grass -> building".
-        median_area_m2: area of a typical region, which decides from which scale on; None
-            where areas are not known: then always.
+        median_area_m2: area of a typical region, which decides the minimum scale; None to show
+            labels at all scales.
+        classes: label with the classes of both dates, if known: "grass -> building".
     """
     settings = QgsPalLayerSettings()
     settings.fieldName = _CLASSES_OR_CAPTION if classes else "caption"
@@ -181,38 +181,38 @@ def caption_labels(
     rule.setDescription(tr("caption"))
     if median_area_m2:
         scale = math.sqrt(median_area_m2) / _CAPTION_SIDE_M
-        # "Minimum scale" is the one furthest out at which the rule applies.
+        # The "minimum scale" is the smallest scale at which the rule applies.
         rule.setMinimumScale(min(max(scale, _CAPTION_SCALES[0]), _CAPTION_SCALES[1]))
     root.appendChild(rule)
     return QgsRuleBasedLabeling(root)
 
 
 def label_all_but(layer: QgsVectorLayer, numbers: Sequence[int]) -> None:
-    """Leave out the labels of changes whose captions are on the map already.
+    """Hide the labels of changes whose captions are on the map.
 
-    Labels of classes stay, and so do those that the user has made.
+    Labels with classes, and those made by the user, are kept.
 
     Args:
-        layer: ``changes``.
-        numbers: ``change_id`` of those without a label; all others have one.
+        layer: the layer ``changes``.
+        numbers: ``change_id`` of the changes without a label.
     """
     labeling = layer.labeling()
     if not isinstance(labeling, QgsRuleBasedLabeling):
         return
     root = labeling.rootRule().clone()
-    wanted = f'"change_id" NOT IN ({", ".join(map(str, sorted(numbers)))})' if numbers else ""
+    shown = f'"change_id" NOT IN ({", ".join(map(str, sorted(numbers)))})' if numbers else ""
     for rule in root.children():
         settings = rule.settings()
         if settings is not None and settings.fieldName == "caption":
-            if rule.filterExpression() == wanted:
+            if rule.filterExpression() == shown:
                 return
-            rule.setFilterExpression(wanted)
+            rule.setFilterExpression(shown)
     layer.setLabeling(QgsRuleBasedLabeling(root))
     layer.triggerRepaint()
 
 
 def text_format(points: float) -> QgsTextFormat:
-    """Return dark text with a light buffer, readable on any imagery."""
+    """Return dark text with a light buffer, readable on imagery."""
     text = QgsTextFormat()
     text.setSize(points)
     text.setSizeUnit(UNIT_POINTS)
@@ -227,16 +227,15 @@ def text_format(points: float) -> QgsTextFormat:
 
 
 def mask_renderer(layer: QgsRasterLayer) -> QgsPalettedRasterRenderer:
-    """Return the paletted style of a mask: unchanged is transparent, no data not listed."""
+    """Return the paletted style of a mask, with unchanged pixels transparent."""
+    texts = {APPEARED: tr("appeared"), REMOVED: tr("removed"), CHANGED: tr("changed")}
     entries = [
         QgsPalettedRasterRenderer.Class(
             MASK_VALUES["unchanged"], QColor(0, 0, 0, 0), tr("unchanged")
         )
     ]
-    for direction in (APPEARED, REMOVED, CHANGED):
+    for direction, text in texts.items():
         shade = QColor(colour_of(direction))
         shade.setAlpha(_MASK_ALPHA)
-        entries.append(
-            QgsPalettedRasterRenderer.Class(MASK_VALUES[direction], shade, tr(direction))
-        )
+        entries.append(QgsPalettedRasterRenderer.Class(MASK_VALUES[direction], shade, text))
     return QgsPalettedRasterRenderer(layer.dataProvider(), 1, entries)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The small pictures of both dates in the map tip of a region: a function of QGIS's expressions."""
+"""Expression function that draws small pictures of both dates for the map tip of a region."""
 
 from __future__ import annotations
 
@@ -31,24 +31,24 @@ from ..translation import tr
 if TYPE_CHECKING:
     from qgis.core import QgsMapLayer, QgsVectorLayer
 
-#: Name of the function; the map tips of saved projects and styles call it.
+#: Name of the function, called by the map tips in saved projects and styles.
 FUNCTION = "changescribe_pictures"
-#: Custom properties of a layer of changes: paths of the rasters that were compared.
+#: Custom properties of a layer of changes: paths of the compared rasters.
 BEFORE_PROPERTY = "changescribe/before"
 AFTER_PROPERTY = "changescribe/after"
-#: Side of a picture in pixels.
+#: Width and height of a picture in pixels.
 SIDE = 124
-#: A picture shows this many times the larger side of a region, and at least so many pixels.
+#: Size of a picture as a multiple of the larger side of the region, and minimum in raster pixels.
 _AROUND = 2.2
 _MIN_PIXELS = 40
-#: A raster without pyramids is read in full: the window would stand still over more pixels a side.
+#: Rasters without pyramids are read in full, so larger pictures would freeze QGIS.
 _MAX_PIXELS = 4000
 
 
 class PicturesFunction(QgsExpressionFunction):
-    """``changescribe_pictures()``: an HTML image for each date, empty where there is no raster.
+    """``changescribe_pictures()``: an HTML image per date, empty without a raster.
 
-    The function is there while the plugin is; without it the map tip has no pictures.
+    The function only exists while the plugin is loaded.
     """
 
     def __init__(self) -> None:
@@ -56,21 +56,21 @@ class PicturesFunction(QgsExpressionFunction):
             FUNCTION,
             0,
             "ChangeScribe",
-            tr("HTML with small pictures of a region on both dates, for map tips."),
+            tr("Returns HTML with small pictures of a region on both dates, for map tips."),
         )
         self._drawing = False
 
     def func(
         self, _values: Any, context: Optional[QgsExpressionContext], _parent: Any, _node: Any
     ) -> str:
-        """Return the pictures of the feature of an expression; called by QGIS."""
+        """Return the pictures of the current feature; called by QGIS."""
         project = QgsProject.instance()
-        # Drawing layers of the project is for the main thread alone; labels are made in others.
+        # Layers of the project can only be drawn on the main thread; labels use others.
         if context is None or QThread.currentThread() is not project.thread():
             return ""
         layer = project.mapLayer(str(context.variable("layer_id") or ""))
         geometry = context.feature().geometry()
-        # A symbol that calls the function would draw itself without end.
+        # A symbol that calls the function would draw itself forever.
         if layer is None or geometry.isEmpty() or self._drawing:
             return ""
         self._drawing = True
@@ -79,20 +79,20 @@ class PicturesFunction(QgsExpressionFunction):
         finally:
             self._drawing = False
 
-    def take_back(self) -> None:
-        """Make QGIS forget the function."""
+    def unregister(self) -> None:
+        """Remove the function from QGIS's expressions."""
         QgsExpression.unregisterFunction(FUNCTION)
 
 
 def register() -> PicturesFunction:
-    """Make the function known to QGIS's expressions, until it is taken back."""
+    """Add the function to QGIS's expressions."""
     function = PicturesFunction()
     QgsExpression.registerFunction(function)
     return function
 
 
 def _pictures(changes: QgsVectorLayer, region: QgsRectangle) -> str:
-    """Draw the same ground on both dates."""
+    """Draw a region on both dates at the same extent."""
     found = []
     for name in (BEFORE_PROPERTY, AFTER_PROPERTY):
         raster = _raster(str(changes.customProperty(name) or ""))
@@ -112,7 +112,7 @@ def _pictures(changes: QgsVectorLayer, region: QgsRectangle) -> str:
 def _pixel_size(
     raster: QgsRasterLayer, crs: QgsCoordinateReferenceSystem, place: QgsPointXY
 ) -> float:
-    """Return the larger side of a raster's pixel at a place, in units of a CRS; 0 outside of it."""
+    """Return the larger side of a pixel at a place in units of a CRS; 0 if it has none."""
     to_raster = QgsCoordinateTransform(crs, raster.crs(), QgsProject.instance())
     sides = [
         _MIN_PIXELS * raster.rasterUnitsPerPixelX(),
@@ -144,14 +144,14 @@ def _picture(changes: QgsVectorLayer, raster: QgsRasterLayer, extent: QgsRectang
 
 
 def _raster(path: str) -> Optional[QgsRasterLayer]:
-    """Return the layer of a raster file as the project shows it, else the file as it is."""
+    """Return the project's layer of a raster file, or a new layer."""
     if not os.path.isfile(path):
         return None
     layers: list[QgsMapLayer] = list(QgsProject.instance().mapLayers().values())
     for layer in layers:
         if isinstance(layer, QgsRasterLayer) and layer.source() == path and layer.isValid():
             return layer
-    # QGIS writes the statistics of what it opens beside it, unless GDAL may not.
+    # Keeps QGIS from writing statistics beside the raster.
     with thread_options(GDAL_PAM_ENABLED="NO"):
         layer = QgsRasterLayer(path)
     return layer if layer.isValid() else None

@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Installs a tier as a virtual environment: PyTorch, for the worker process.
 
-It is made in a temporary folder beside the final one and renamed when all is in
-it, as for the packages of QGIS. A moved environment runs as long as it is used
-by its Python program: the start lines of the other programs in it name the old
-place.
+The environment is built in a temporary folder beside the final one and renamed when complete. Only
+its Python executable works after that: the start lines of its other programs have the old path.
 """
 
 from __future__ import annotations
@@ -15,10 +13,10 @@ import sys
 from ...engine.errors import DependencyError
 from ..translation import tr
 from .installation import Installation
-from .interpreter import Interpreter, find_base
+from .interpreter import Interpreter, another_python_hint, find_base
 from .tiers import MARKER, environment_python
 
-#: Without its CUDA extension, which only fills small holes in masks and needs a compiler.
+#: Skip the CUDA extension, which needs a compiler and only fills small holes in masks.
 _BUILD = {"SAM2_BUILD_CUDA": "0"}
 
 _TRIAL = """
@@ -29,7 +27,7 @@ for name in sys.argv[1:]:
 
 
 class EnvironmentInstallation(Installation):
-    """One run of the installer for a tier that is a virtual environment."""
+    """Installation of a tier that is a virtual environment."""
 
     def _find(self) -> Interpreter:
         return find_base(self.plan.runtime, self.plan.python, self._probe)
@@ -38,11 +36,11 @@ class EnvironmentInstallation(Installation):
         tier = self.plan.tier
         environment = os.path.join(temporary, "environment")
         python = environment_python(environment)
-        self._step(tr("Making a virtual environment"), 0.02)
+        self._step(tr("Creating a virtual environment"), 0.02)
         if self._child(interpreter.path, ["-m", "venv", environment], {}) != 0:
             self._stop_if_cancelled()
             raise DependencyError(
-                tr("{python} cannot make a virtual environment.").format(python=interpreter.path),
+                tr("{python} cannot create a virtual environment.").format(python=interpreter.path),
                 _venv_hint(),
                 "\n".join(self.log),
             )
@@ -50,18 +48,18 @@ class EnvironmentInstallation(Installation):
         self._step(tr("Looking for {names}").format(names=", ".join(tier.modules)), 0.05)
         self._run_pip(pip, ["--only-binary", ":all:", *tier.requirements], temporary, {})
         if tier.built:
-            self._step(tr("Building what is offered as source only"), 0.88)
-            # Built with the torch that is there by now: a build environment would get another.
+            self._step(tr("Building packages without wheels"), 0.88)
+            # A build environment of its own would get another torch.
             arguments = ["--no-deps", "--no-build-isolation", *tier.built]
             self._run_pip(pip, arguments, temporary, _BUILD)
-        self._step(tr("Checking that it runs"), 0.94)
+        self._step(tr("Checking the installed packages"), 0.94)
         if self._child(python, ["-c", _TRIAL, *tier.modules], {}) != 0:
             raise DependencyError(
-                tr("What was installed does not run here."),
-                tr("See the details, or name another Python under Advanced."),
+                tr("The installed packages do not work."),
+                tr("See the details, or choose another Python under Advanced."),
                 "\n".join(self.log),
             )
-        # Last: an environment without it is not whole.
+        # Written last: an environment without it is incomplete.
         with open(os.path.join(environment, MARKER), "w", encoding="utf-8") as stream:
             stream.write("\n".join((*tier.requirements, *tier.built, "")))
         return environment
@@ -72,4 +70,4 @@ def _venv_hint() -> str:
         return tr(
             "Install the package python3-venv with your system's package manager, then try again."
         )
-    return tr('Name another Python under Advanced, "Install PyTorch with".')
+    return another_python_hint()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Install or remove a tier, in a thread of its own."""
+"""Installs or removes a tier in a background thread."""
 
 from __future__ import annotations
 
@@ -25,13 +25,12 @@ def install(
     progress: Optional[StepCallback] = None,
     cancelled: Optional[CancelledCallback] = None,
 ) -> str:
-    """Install a tier, and return the folder that it is in.
+    """Install a tier and return its folder.
 
     Blocks until it is done; the dock calls it from :class:`InstallThread`.
 
     Raises:
-        DependencyError: no Python or pip was found, nothing suitable is offered, or what was
-            installed does not run here.
+        DependencyError: Python, pip or suitable packages were not found, or do not work.
         OutputError: the folder cannot be written.
         CancelledError: the user cancelled; nothing is left behind.
     """
@@ -40,7 +39,7 @@ def install(
 
 
 def _ignore(_step: InstallStep) -> None:
-    """Take no notice of a step."""
+    """Ignore a step."""
 
 
 def _never() -> bool:
@@ -52,28 +51,28 @@ def remove(
     progress: Optional[StepCallback] = None,
     cancelled: Optional[CancelledCallback] = None,  # noqa: ARG001 - called as install() is
 ) -> str:
-    """Delete what :func:`install` has installed, and return the folder that is gone.
+    """Remove a tier and return its former folder.
 
-    The folder is renamed first: what is half deleted never looks installed.
+    The folder is renamed first, so that a partial removal never looks installed.
 
     Raises:
-        OutputError: it is in use.
+        OutputError: the folder is in use.
     """
-    (progress or _ignore)(InstallStep(tr("Removing"), 0.5))
+    (progress or _ignore)(InstallStep(tr("Removing the packages"), 0.5))
     set_aside(plan.target)
     return plan.target
 
 
 class InstallThread(QThread):
-    """Runs an installation or a removal; nothing escapes :meth:`run`, the outcome is a signal.
+    """Runs an installation or a removal; the outcome is a signal, also for errors.
 
     Args:
-        plan: what to install, and where.
+        plan: what to install and where.
         work: :func:`install` or :func:`remove`.
     """
 
     stepped = pyqtSignal(str, float)
-    #: None when it is installed, else the ChangeScribeError.
+    #: None on success, else the ChangeScribeError.
     ended = pyqtSignal(object)
 
     def __init__(self, plan: InstallPlan, work: Callable[..., str] = install) -> None:
@@ -83,11 +82,11 @@ class InstallThread(QThread):
         self._cancelled = False
 
     def cancel(self) -> None:
-        """Ask for an end; the child process is killed within a fraction of a second."""
+        """Cancel; the child process is killed within a fraction of a second."""
         self._cancelled = True
 
     def run(self) -> None:
-        """Do the work; called by Qt in the new thread."""
+        """Install or remove; called by Qt in the thread."""
         error: Optional[ChangeScribeError] = None
         try:
             self._work(

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Installs a tier with the pip of QGIS's Python, as a child process.
 
-Everything happens in a temporary folder beside the final one: pip's own
-temporary files, the packages, and a trial import with QGIS's numpy. Only then
-is the folder renamed. A crash, an error or a cancel leaves nothing behind that
-looks installed, and QGIS's own packages are never touched.
+Packages are downloaded, unpacked and imported for a test in a temporary folder beside the final
+one, which is renamed at the end. A crash, an error or a cancel leaves nothing behind that looks
+installed. QGIS's own packages are never changed.
 """
 
 from __future__ import annotations
@@ -27,10 +26,10 @@ from . import tiers
 from .interpreter import Interpreter, Runtime, find, pip_command
 from .tiers import COMPACT, Tier
 
-#: Packages that QGIS brings; a second copy breaks GDAL's bindings and other plugins.
+#: Packages of QGIS; a second copy breaks GDAL's bindings and other plugins.
 QGIS_OWN = ("numpy", "osgeo", "PyQt5", "PyQt6", "pyproj", "shapely", "fiona", "rasterio")
 
-#: Variables that would send pip, or the trial import, to another Python or another folder.
+#: Variables that would lead pip or the trial import to another Python or folder.
 UNSET = (
     "PYTHONHOME",
     "PYTHONPATH",
@@ -75,7 +74,7 @@ class InstallStep:
 
     Attributes:
         text: one line for the user.
-        fraction: of the whole, in [0, 1].
+        fraction: share of the installation that is done, in [0, 1].
     """
 
     text: str
@@ -84,14 +83,14 @@ class InstallStep:
 
 @dataclass(frozen=True)
 class InstallPlan:
-    """What to install, and where.
+    """What to install and where.
 
     Attributes:
         target: final folder.
-        tier: what to install.
-        wheels: folder of wheels to install from without the network; None is the package index.
+        tier: packages to install.
+        wheels: folder of wheels for an offline installation; None for the package index.
         network: proxy and certificates as environment variables.
-        python: program that makes the environment of a tier that is one; empty is QGIS's own.
+        python: executable that creates a virtual environment; empty for QGIS's own.
         runtime: facts about QGIS's Python.
     """
 
@@ -108,12 +107,12 @@ CancelledCallback = Callable[[], bool]
 
 
 class Installation:
-    """One run of the installer: the steps share the temporary folder and the log.
+    """One installation, whose steps share a temporary folder and a log.
 
     Args:
         plan: what to install.
         progress: called with each step.
-        cancelled: asked several times a second.
+        cancelled: polled several times a second.
     """
 
     def __init__(
@@ -124,11 +123,11 @@ class Installation:
         self.cancelled = cancelled
         self.log: list[str] = []
         self.total_mb = float(plan.tier.download_mb)
-        self.text = tr("Starting")
+        self.text = tr("Starting\N{HORIZONTAL ELLIPSIS}")
         self.fraction = 0.0
 
     def run(self) -> str:
-        """Install, and return the final folder; see :func:`install`."""
+        """Install and return the final folder; see :func:`install`."""
         self._step(tr("Looking for Python"), 0.01)
         _check_wheels(self.plan)
         interpreter = self._find()
@@ -148,10 +147,10 @@ class Installation:
         return find(self.plan.runtime, self._probe)
 
     def _make(self, interpreter: Interpreter, temporary: str) -> str:
-        """Make the folder that is to be published, inside the temporary one; return its path."""
+        """Build the folder of packages inside the temporary one and return its path."""
         packages = os.path.join(temporary, "packages")
         pip = [interpreter.path, *pip_command(interpreter, self.plan.wheels)]
-        # --no-deps: the tier lists all that is needed, so that pip never brings a second numpy.
+        # The tier lists all dependencies; --no-deps keeps pip from installing a second numpy.
         self._step(tr("Looking for {names}").format(names=", ".join(self.plan.tier.modules)), 0.05)
         arguments = [
             "--target",
@@ -174,15 +173,15 @@ class Installation:
             temporary = tempfile.mkdtemp(".tmp", f"{self.plan.tier.name}.", parent)
         except OSError as error:
             raise OutputError(
-                tr("The folder {folder} cannot be written.").format(folder=parent),
-                tr("Check its permissions."),
+                tr('Cannot write to the folder "{folder}".').format(folder=parent),
+                tr("Check the permissions of the folder."),
                 str(error),
             ) from error
         needed = (self.plan.tier.download_mb + self.plan.tier.disk_mb) * 1_000_000
         if free < needed:
             shutil.rmtree(temporary, ignore_errors=True)
             raise OutputError(
-                tr("{needed} MB are needed in {folder}, {free} MB are free.").format(
+                tr('{needed} MB are needed in "{folder}", but only {free} MB are free.').format(
                     needed=needed // 1_000_000, folder=parent, free=free // 1_000_000
                 ),
                 tr("Free some disk space and try again."),
@@ -192,7 +191,7 @@ class Installation:
     def _run_pip(
         self, pip: list[str], arguments: list[str], temporary: str, environment: dict[str, str]
     ) -> None:
-        """Run ``pip install``; ``pip`` is the program and what makes it run pip."""
+        """Run ``pip install``; ``pip`` is the program with the arguments that run pip."""
         work = os.path.join(temporary, "work")
         os.makedirs(work, exist_ok=True)
         options = [
@@ -226,11 +225,11 @@ class Installation:
             raise explain_failure(self.plan, "\n".join(self.log))
 
     def _try_import(self, interpreter: Interpreter, packages: str) -> None:
-        self._step(tr("Checking that it runs with QGIS's numpy"), 0.94)
+        self._step(tr("Checking the installed packages"), 0.94)
         arguments = ["-c", TRIAL, packages, *self.plan.tier.modules]
         if self._child(interpreter.path, arguments, interpreter.environment) != 0:
             raise DependencyError(
-                tr("What was installed does not run in this QGIS."),
+                tr("The installed packages do not work in this QGIS."),
                 tr("Update QGIS, or try wheels of another version."),
                 "\n".join(self.log),
             )
@@ -250,7 +249,7 @@ class Installation:
         line: Optional[Callable[[str], None]] = None,
         tick: Optional[Callable[[], None]] = None,
     ) -> Optional[int]:
-        """Run a program to its end; None where it does not start. Kills it when cancelled."""
+        """Run a program and return its exit code; None if it does not start. A cancel kills it."""
         process = QProcess()
         process.setProcessChannelMode(QProcess.ProcessChannelMode.MergedChannels)
         process.setProcessEnvironment(clean_environment(environment))
@@ -282,7 +281,7 @@ class Installation:
 
     def _stop_if_cancelled(self) -> None:
         if self.cancelled():
-            raise CancelledError(tr("The installation was cancelled; nothing was changed."))
+            raise CancelledError(tr("The installation was cancelled. Nothing was changed."))
 
     def _step(self, text: str, fraction: float) -> None:
         self.text, self.fraction = text, max(fraction, self.fraction)
@@ -304,7 +303,7 @@ class Installation:
             self._step(tr("Unpacking"), 0.8)
 
     def _download_fraction(self, work: str) -> None:
-        """Report how much is there: pip says nothing while it downloads into its folder."""
+        """Report the size downloaded so far, since pip reports no progress."""
         if not 0.1 <= self.fraction < 0.8:
             return
         size = sum(
@@ -316,7 +315,7 @@ class Installation:
 
 
 def clean_environment(additions: dict[str, str]) -> QProcessEnvironment:
-    """Return QGIS's environment without what would lead a child to the wrong Python or folder."""
+    """Return QGIS's environment without variables that mislead a child process."""
     environment = QProcessEnvironment.systemEnvironment()
     for name in UNSET:
         environment.remove(name)
@@ -326,7 +325,7 @@ def clean_environment(additions: dict[str, str]) -> QProcessEnvironment:
 
 
 def explain_failure(plan: InstallPlan, log: str) -> ChangeScribeError:
-    """Turn pip's output into an error that says what to do."""
+    """Return an error with a hint for the output of a failed pip."""
     low = log.lower()
     names = ", ".join(plan.tier.modules)
     if "no space left" in low or "errno 28" in low:
@@ -339,9 +338,9 @@ def explain_failure(plan: InstallPlan, log: str) -> ChangeScribeError:
         )
     if "certificate_verify_failed" in low or "certificate verify failed" in low:
         return DependencyError(
-            tr("The package index's certificate is not trusted here."),
+            tr("The certificate of the package index is not trusted."),
             tr(
-                "Add your organisation's certificate in QGIS (Settings, Options, Authentication), "
+                "Add your organisation's certificate in Settings > Options > Authentication, "
                 "or install from a folder of wheels."
             ),
             log,
@@ -361,36 +360,36 @@ def explain_failure(plan: InstallPlan, log: str) -> ChangeScribeError:
     )
     if not plan.wheels and any(word in low for word in unreachable):
         return DependencyError(
-            tr("The package index cannot be reached."),
+            tr("Cannot reach the package index."),
             tr("Check the network and QGIS's proxy settings, or install from a folder of wheels."),
             log,
         )
     if "no matching distribution" in low or "could not find a version" in low:
         if plan.wheels:
             return DependencyError(
-                tr("The folder has no wheel of {names} for {abi}.").format(
+                tr("The folder has no wheels of {names} for {abi}.").format(
                     names=names, abi=tiers.abi_tag()
                 ),
                 _offline_hint(plan),
                 log,
             )
         return DependencyError(
-            tr("The package index offers no {names} for {abi}.").format(
+            tr("The package index has no {names} for {abi}.").format(
                 names=names, abi=tiers.abi_tag()
             ),
             tr("Update QGIS, or install from a folder of wheels."),
             log,
         )
     return DependencyError(
-        tr("{names} could not be installed.").format(names=names), tr("See the details."), log
+        tr("Cannot install {names}.").format(names=names), tr("See the details."), log
     )
 
 
 def _check_wheels(plan: InstallPlan) -> None:
-    """Refuse a folder without wheels before anything is started."""
+    """Reject a folder without wheels."""
     if plan.wheels and not glob.glob(os.path.join(glob.escape(plan.wheels), "*.whl")):
         raise DependencyError(
-            tr("There are no wheels (*.whl files) in {folder}.").format(folder=plan.wheels),
+            tr('The folder "{folder}" contains no wheels (*.whl).').format(folder=plan.wheels),
             _offline_hint(plan),
         )
 
@@ -405,13 +404,11 @@ def _offline_hint(plan: InstallPlan) -> str:
             "python -m pip download --no-deps --only-binary :all: "
             f'--python-version {major}.{minor} -d wheels "{plan.tier.requirements[0]}"'
         )
-    return tr("On a machine of the same kind with a network, run: {command}").format(
-        command=command
-    )
+    return tr("On an online computer of the same type, run: {command}").format(command=command)
 
 
 def _remove_qgis_own(packages: str) -> None:
-    """Delete copies of packages that QGIS brings, whatever pip was made to do; and programs."""
+    """Delete programs, and copies of QGIS's packages that pip may have installed."""
     own = [p for name in QGIS_OWN for p in (name, f"{name}.libs", f"{name}-*.dist-info")]
     for pattern in (*own, "bin", "Scripts"):
         for path in glob.glob(os.path.join(glob.escape(packages), pattern)):
@@ -419,7 +416,7 @@ def _remove_qgis_own(packages: str) -> None:
 
 
 def _remove_stale(parent: str) -> None:
-    """Delete what a crash left behind a day ago or earlier; younger may be another QGIS's."""
+    """Delete temporary folders older than a day; newer ones may belong to another QGIS."""
     for path in glob.glob(os.path.join(glob.escape(parent), "*.tmp")):
         if time.time() - os.path.getmtime(path) > _STALE_SECONDS:
             shutil.rmtree(path, ignore_errors=True)
@@ -429,13 +426,13 @@ def _publish(packages: str, target: str) -> None:
     """Rename the finished folder to its final name, replacing an older one.
 
     Raises:
-        OutputError: the older one is in use (its libraries are loaded, on Windows).
+        OutputError: the older one is in use (loaded libraries on Windows).
     """
     set_aside(target, packages)
 
 
 def set_aside(target: str, successor: Optional[str] = None) -> None:
-    """Rename a folder, put its successor in its place, and delete it."""
+    """Move a folder away, put its successor in its place, and delete it."""
     old = None
     try:
         if os.path.isdir(target):
@@ -445,7 +442,7 @@ def set_aside(target: str, successor: Optional[str] = None) -> None:
             os.replace(successor, target)
     except OSError as error:
         raise OutputError(
-            tr("The folder {folder} is in use.").format(folder=target),
+            tr('The folder "{folder}" is in use.').format(folder=target),
             tr("Restart QGIS and try again."),
             str(error),
         ) from error

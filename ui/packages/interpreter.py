@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Finds the Python interpreter of the running QGIS, and its pip.
+"""Finds the Python interpreter of the running QGIS and its pip.
 
-On Windows and macOS ``sys.executable`` is QGIS itself: starting it with
-``-m pip`` would open a second QGIS window. Each candidate is therefore chosen
-by where the platform's installers put it, and asked for its version before it
-is used: wheels for another Python or another processor would not load.
+On Windows and macOS ``sys.executable`` is QGIS itself, and starting it with ``-m pip`` would open a
+second QGIS window. Candidates are therefore the paths used by the installers of each platform. Each
+must report the same version and processor as QGIS's Python, or wheels would not load.
 """
 
 from __future__ import annotations
@@ -21,10 +20,10 @@ from typing import Callable, Optional
 from ...engine.errors import DependencyError
 from ..translation import tr
 
-#: The oldest Python that PyTorch and its packages still support.
+#: Minimum Python version of PyTorch and its packages.
 ENVIRONMENT_VERSION = (3, 10)
 
-#: Printed as the last line by the interpreter asked; it may print anything before.
+#: Prints its answer as the last line; the interpreter may print other lines before.
 PROBE = """
 import glob, importlib.util, json, os, platform, sys
 ensure = importlib.util.find_spec("ensurepip")
@@ -41,24 +40,24 @@ print(json.dumps({
 }))
 """
 
-#: Runs a program with arguments and additions to the environment; returns its exit code and
-#: standard output, or None where it could not be started.
+#: Runs a program with arguments and environment variables; returns its exit code and standard
+#: output, or None if it does not start.
 Runner = Callable[[str, "list[str]", "dict[str, str]"], "Optional[tuple[int, str]]"]
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """Facts about the Python inside QGIS that say where its interpreter may be.
+    """Facts about the Python inside QGIS, used to find its interpreter.
 
     Attributes:
         system: ``sys.platform``.
         executable: ``sys.executable``; QGIS itself on Windows and macOS.
         prefixes: ``sys.exec_prefix``, ``sys.prefix`` and the base ones, without duplicates.
-        home: folder that a child needs as PYTHONHOME if it does not find its library by itself.
-        application: folder of QGIS's own program.
+        home: PYTHONHOME for an interpreter that does not find its library.
+        application: folder of the QGIS executable.
         version: major and minor version of Python.
         bits: 64 or 32.
-        machine: processor, as ``platform.machine()`` has it.
+        machine: processor, from ``platform.machine()``.
     """
 
     system: str
@@ -96,13 +95,13 @@ class Runtime:
 
 @dataclass(frozen=True)
 class Interpreter:
-    """An interpreter that fits the running QGIS.
+    """An interpreter that matches the running QGIS.
 
     Attributes:
-        path: the program.
-        environment: what it needs in its environment to start (PYTHONHOME, or nothing).
-        has_pip: ``-m pip`` works.
-        bundled_pip: a wheel of pip that came with Python (ensurepip), or None.
+        path: the executable.
+        environment: variables that it needs to start (PYTHONHOME, or none).
+        has_pip: whether ``-m pip`` works.
+        bundled_pip: the pip wheel that comes with Python (ensurepip), or None.
     """
 
     path: str
@@ -112,7 +111,7 @@ class Interpreter:
 
 
 def candidates(runtime: Runtime) -> list[str]:
-    """Return existing programs that may be the interpreter, the likeliest first."""
+    """Return existing programs that may be the interpreter, most likely first."""
     if runtime.system == "win32":
         found = _windows(runtime)
     elif runtime.system == "darwin":
@@ -123,10 +122,10 @@ def candidates(runtime: Runtime) -> list[str]:
 
 
 def _windows(runtime: Runtime) -> list[str]:
-    """Python lies in ``apps/Python39`` beside QGIS's ``bin`` in both Windows installers.
+    """Both Windows installers put Python into ``apps/Python39`` beside QGIS's ``bin``.
 
-    The ``python-qgis.bat`` in ``bin`` is left alone: it only sets variables that a child of
-    QGIS inherits anyway, and ending it would not end the Python that it started.
+    ``python-qgis.bat`` in ``bin`` is not used: it only sets variables that children of QGIS
+    inherit, and killing it would not kill the Python that it started.
     """
     major, minor = runtime.version
     paths = [os.path.join(prefix, "python.exe") for prefix in runtime.prefixes]
@@ -142,7 +141,7 @@ def _windows(runtime: Runtime) -> list[str]:
 
 
 def _macos(runtime: Runtime) -> list[str]:
-    """Python lies in ``Contents/MacOS/bin`` up to QGIS 3.38, elsewhere in the bundle later."""
+    """Python is in ``Contents/MacOS/bin`` up to QGIS 3.38, elsewhere in the bundle later."""
     contents = _bundle_contents(runtime)
     names = _names(runtime)
     folders = []
@@ -156,7 +155,7 @@ def _macos(runtime: Runtime) -> list[str]:
 
 
 def _bundle_contents(runtime: Runtime) -> str:
-    """Return ``QGIS.app/Contents``, or "" where QGIS does not come as an application bundle."""
+    """Return ``QGIS.app/Contents``, or "" if QGIS is not an application bundle."""
     for path in (runtime.application, runtime.executable, *runtime.prefixes):
         head, separator, _ = path.replace("\\", "/").partition(".app/Contents")
         if separator:
@@ -176,7 +175,7 @@ def _names(runtime: Runtime) -> tuple[str, ...]:
 
 
 def _own_executable(runtime: Runtime) -> list[str]:
-    """Return ``sys.executable`` where it is a Python and not QGIS."""
+    """Return ``sys.executable`` if it is Python and not QGIS."""
     name = runtime.executable.replace("\\", "/").rsplit("/", 1)[-1].lower()
     return [runtime.executable] if name.startswith("python") else []
 
@@ -184,11 +183,11 @@ def _own_executable(runtime: Runtime) -> list[str]:
 def find(runtime: Runtime, run: Runner) -> Interpreter:
     """Return the first candidate that starts and is the same Python as QGIS's.
 
-    Each is tried as it is, then with PYTHONHOME: the programs inside a macOS bundle and of some
-    Windows installations do not find their standard library otherwise.
+    Each is also tried with PYTHONHOME, without which the executables in a macOS bundle and some
+    Windows installations do not find their standard library.
 
     Raises:
-        DependencyError: none fits.
+        DependencyError: no candidate matches.
     """
     tried = []
     for path in candidates(runtime):
@@ -202,61 +201,63 @@ def find(runtime: Runtime, run: Runner) -> Interpreter:
             else:
                 return Interpreter(path, environment, bool(answer["pip"]), answer["bundled"])
     raise DependencyError(
-        tr("QGIS's Python program was not found, so that nothing can be installed."),
-        tr("Install onnxruntime into QGIS's Python yourself, then restart QGIS."),
+        tr("The Python executable of QGIS was not found, so nothing can be installed."),
+        tr("Install onnxruntime in QGIS's Python manually, then restart QGIS."),
         "\n".join(tried) or "\n".join(runtime.prefixes),
     )
 
 
-def find_base(runtime: Runtime, named: str, run: Runner) -> Interpreter:
-    """Return the interpreter that makes the virtual environment.
+def find_base(runtime: Runtime, user_python: str, run: Runner) -> Interpreter:
+    """Return the interpreter that creates the virtual environment.
 
     Args:
         runtime: facts about QGIS's Python.
-        named: a program that the user has chosen, or empty: QGIS's own.
+        user_python: executable chosen by the user; empty for QGIS's own.
         run: starts a program.
 
     Raises:
-        DependencyError: it is too old, does not start, or is tied to QGIS.
+        DependencyError: it is too old, does not start, or only works inside QGIS.
     """
-    if not named:
+    if not user_python:
         check_version(runtime.version)
         try:
             found = find(runtime, run)
         except DependencyError as error:
-            raise DependencyError(error.message, _name_another(), error.details) from error
+            raise DependencyError(error.message, another_python_hint(), error.details) from error
         if found.environment:
             raise DependencyError(
-                tr("QGIS's Python cannot make a virtual environment."), _name_another(), found.path
+                tr("{python} cannot create a virtual environment.").format(python=found.path),
+                another_python_hint(),
             )
         return found
-    answer = _ask(named, {}, run)
+    answer = _ask(user_python, {}, run)
     if answer is None:
         raise DependencyError(
-            tr('"{program}" is no Python program that starts.').format(program=named),
-            _name_another(),
+            tr('"{program}" does not start as a Python executable.').format(program=user_python),
+            another_python_hint(),
         )
     check_version(tuple(answer["version"]))
-    return Interpreter(named, {}, bool(answer["pip"]), answer["bundled"])
+    return Interpreter(user_python, {}, bool(answer["pip"]), answer["bundled"])
 
 
 def check_version(version: tuple[int, ...]) -> None:
-    """Refuse a Python that is too old for PyTorch.
+    """Check that a Python is new enough for PyTorch.
 
     Raises:
-        DependencyError: it is.
+        DependencyError: it is too old.
     """
     if version < ENVIRONMENT_VERSION:
         raise DependencyError(
             tr("PyTorch needs Python {needed} or later; this is Python {found}.").format(
                 needed=".".join(map(str, ENVIRONMENT_VERSION)), found=".".join(map(str, version))
             ),
-            _name_another(),
+            another_python_hint(),
         )
 
 
-def _name_another() -> str:
-    return tr('Name another Python under Advanced, "Install PyTorch with".')
+def another_python_hint() -> str:
+    """Return the hint to choose another Python for the virtual environment."""
+    return tr("Choose another Python under Advanced > Install PyTorch with.")
 
 
 def _ask(path: str, environment: dict[str, str], run: Runner) -> Optional[dict]:
@@ -282,11 +283,11 @@ def _fits(answer: dict, runtime: Runtime) -> bool:
 def pip_command(interpreter: Interpreter, wheels: Optional[str] = None) -> list[str]:
     """Return the arguments that run pip.
 
-    pip is taken from Python itself, else from a wheel of pip in the folder of wheels, else from
-    the wheel that Python carries for new environments; a wheel of pip runs without unpacking.
+    pip comes from Python itself, else from a pip wheel in the folder of wheels, else from the wheel
+    that Python has for new environments. A pip wheel runs without unpacking.
 
     Raises:
-        DependencyError: there is no pip anywhere; the hint names the package to install.
+        DependencyError: there is no pip; the hint names the package to install.
     """
     if interpreter.has_pip:
         return ["-m", "pip"]
@@ -295,7 +296,7 @@ def pip_command(interpreter: Interpreter, wheels: Optional[str] = None) -> list[
     if wheel:
         return [os.path.join(wheel, "pip")]
     raise DependencyError(
-        tr("QGIS's Python comes without pip, the program that installs packages."),
+        tr("QGIS's Python has no pip, which installs packages."),
         _pip_hint(),
         interpreter.path,
     )
@@ -312,4 +313,4 @@ def _pip_hint() -> str:
             return tr("Install the package {package} ({command}), then try again.").format(
                 package=command.rsplit(" ", 1)[-1], command=command
             )
-    return tr("Put a wheel of pip (pip-*.whl) into a folder of wheels and install from there.")
+    return tr("Put a pip wheel (pip-*.whl) into a folder of wheels and install from there.")

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """QGIS's proxy and certificates, as environment variables for pip.
 
-They go through the environment, not the command line, where every user of the
-machine could read the proxy's password.
+Other users of the computer could read the proxy's password on a command line.
 """
 
 from __future__ import annotations
@@ -16,13 +15,13 @@ from qgis.PyQt.QtNetwork import QNetworkProxy
 
 
 def proxy_environment(proxy: QNetworkProxy, excluded: list[str]) -> dict[str, str]:
-    """Return the variables for a proxy; empty where QGIS has none of its own.
+    """Return the variables for a proxy; empty if QGIS has none of its own.
 
-    QGIS's "default proxy" means that of the operating system, which pip finds by itself.
+    pip finds the proxy of the operating system (QGIS's "default proxy") itself.
 
     Args:
-        proxy: as QGIS's network manager has it.
-        excluded: URLs that go without it.
+        proxy: proxy of QGIS's network manager.
+        excluded: URLs that bypass the proxy.
     """
     if not proxy.hostName():
         return {}
@@ -41,13 +40,13 @@ def proxy_environment(proxy: QNetworkProxy, excluded: list[str]) -> dict[str, st
 
 
 def certificates_environment(folder: str) -> dict[str, str]:
-    """Return PIP_CERT where the user gave QGIS certificates of their own.
+    """Return PIP_CERT if the user added certificates to QGIS.
 
     Args:
-        folder: where the file with all trusted certificates is written.
+        folder: for the file of all trusted certificates.
 
     Returns:
-        Empty where QGIS trusts nothing beyond the system, or pip already has a setting.
+        Empty if QGIS has no certificates of its own, or pip already has a setting.
     """
     if os.environ.get("PIP_CERT") or os.environ.get("REQUESTS_CA_BUNDLE"):
         return {}
@@ -67,7 +66,7 @@ def network_environment(folder: str) -> dict[str, str]:
     """Return QGIS's network settings for pip; call it on the main thread.
 
     Args:
-        folder: where a file of certificates may be written.
+        folder: for a temporary file of certificates.
     """
     manager = QgsNetworkAccessManager.instance()
     variables = proxy_environment(manager.fallbackProxy(), list(manager.excludeList()))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The part of the dock that offers to install what is missing; hidden where nothing is."""
+"""Offers to install missing packages; hidden if none are missing."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ _STEPS = 1000
 
 
 class DependencyPanel(QFrame):
-    """Says what is missing, installs it on a click, and shows how far it is.
+    """Shows missing packages, installs them, and shows the progress.
 
     Call :meth:`show_for` or :meth:`refresh` to show or hide it, and :meth:`shut_down` before the
     plugin is unloaded.
     """
 
-    #: The packages can be used now, without a restart.
+    #: The packages can be used without a restart.
     installed = pyqtSignal()
-    #: An installation or a removal has begun (True) or ended (False).
+    #: An installation or a removal has started (True) or ended (False).
     busy_changed = pyqtSignal(bool)
 
     def __init__(self, parent: Optional[QWidget] = None, tier: Tier = COMPACT) -> None:
@@ -56,7 +56,7 @@ class DependencyPanel(QFrame):
         self._tier = tier
         self._thread: Optional[InstallThread] = None
         self._folder: Optional[tempfile.TemporaryDirectory[str]] = None
-        #: What went wrong last, by tier: it is shown again when the tier is.
+        #: Last error of each tier.
         self._errors: dict[str, ChangeScribeError] = {}
         self._build()
         self.refresh()
@@ -92,7 +92,7 @@ class DependencyPanel(QFrame):
         self._wheels = QPushButton(tr("From a &folder of wheels\N{HORIZONTAL ELLIPSIS}"))
         self._wheels.setObjectName("dependencyWheels")
         self._wheels.setToolTip(
-            tr("For a machine without a network: a folder with files that end in .whl")
+            tr("For computers without internet access: a folder with .whl files")
         )
         self._wheels.clicked.connect(self._choose_wheels)
         self._details = QPushButton(tr("&Details"))
@@ -122,12 +122,12 @@ class DependencyPanel(QFrame):
 
     @property
     def is_busy(self) -> bool:
-        """An installation or a removal is running."""
+        """Whether an installation or a removal is running."""
         return self._thread is not None
 
     @property
     def is_needed(self) -> bool:
-        """Something is missing."""
+        """Whether packages are missing."""
         return not tiers.is_available(self._tier)
 
     @property
@@ -135,13 +135,13 @@ class DependencyPanel(QFrame):
         return self._errors.get(self._tier.name)
 
     def show_for(self, tier: Tier) -> None:
-        """Show what a tier lacks; while another is being installed, that stays."""
+        """Show the missing packages of a tier, unless another is being installed."""
         if not self.is_busy:
             self._tier = tier
         self.refresh()
 
     def refresh(self) -> None:
-        """Show what is missing, or hide the panel where nothing is."""
+        """Show the missing packages, or hide the panel if there are none."""
         if self.is_busy:
             return
         needed = self.is_needed
@@ -155,12 +155,12 @@ class DependencyPanel(QFrame):
         if self._error is not None:
             text = f"<b>{_html(self._error.message)}</b><br>{_html(self._error.hint)}"
         elif self._tier.environment:
-            text = _environment_words(self._tier)
+            text = _environment_text(self._tier)
         else:
             text = tr(
-                "QGIS's Python has no <b>{names}</b>, which runs the bundled model. "
-                "The download is about {download} MB ({disk} MB on disk), into a folder of the "
-                "plugin's own; QGIS's packages stay as they are."
+                "The bundled model needs <b>{names}</b>, which QGIS's Python does not have. "
+                "Installing it downloads about {download} MB ({disk} MB on disk) into the plugin's "
+                "own folder. QGIS's packages are not changed."
             ).format(
                 names=", ".join(tiers.missing(self._tier)),
                 download=self._tier.download_mb,
@@ -177,21 +177,21 @@ class DependencyPanel(QFrame):
         self._start(install, network=network_environment(self._folder.name))
 
     def install_from_wheels(self, folder: str) -> None:
-        """Install from a folder of wheels, without the network."""
+        """Install from a folder of wheels, offline."""
         self._start(install, wheels=folder)
 
     def remove(self, tier: Tier) -> None:
-        """Delete what was installed for a tier, in the background."""
+        """Remove a tier in the background."""
         self.show_for(tier)
         self._start(remove)
-        # Also a removal shows how far it is, in a panel that was hidden.
+        # The panel is hidden while nothing is missing.
         self.show()
 
     def cancel(self) -> None:
-        """Stop the installation that is running, if one is."""
+        """Cancel the running installation, if any."""
         if self._thread is not None:
             self._cancel.setEnabled(False)
-            self._text.setText(tr("Stopping"))
+            self._text.setText(tr("Stopping\N{HORIZONTAL ELLIPSIS}"))
             self._thread.cancel()
 
     def shut_down(self) -> None:
@@ -203,7 +203,7 @@ class DependencyPanel(QFrame):
 
     def _choose_wheels(self) -> None:
         start = QStandardPaths.writableLocation(QStandardPaths.StandardLocation.DownloadLocation)
-        folder = QFileDialog.getExistingDirectory(self, tr("Folder of wheels"), start)
+        folder = QFileDialog.getExistingDirectory(self, tr("Select folder of wheels"), start)
         if folder:
             self.install_from_wheels(folder)
 
@@ -230,7 +230,7 @@ class DependencyPanel(QFrame):
         self._cancel.setEnabled(True)
         self._stack.setCurrentIndex(1)
         self._icon.hide()
-        self._text.setText(tr("Starting"))
+        self._text.setText(tr("Starting\N{HORIZONTAL ELLIPSIS}"))
         self.busy_changed.emit(True)
         self._thread.start()
 
@@ -265,12 +265,12 @@ class DependencyPanel(QFrame):
             dialog.show()
 
 
-def _environment_words(tier: Tier) -> str:
-    """Say what the environment of a tier takes, and whether QGIS's Python can make it."""
+def _environment_text(tier: Tier) -> str:
+    """Describe the environment of a tier, and whether QGIS's Python can create it."""
     text = tr(
-        "This system needs <b>{title} and its packages</b>: a download of about {download} GB, "
-        "{disk} GB on disk, into an environment of the plugin's own; QGIS's packages stay as they "
-        "are. Or name a Python that has them under Advanced."
+        "This system needs <b>{title} and its packages</b>. Installing them downloads about "
+        "{download} GB ({disk} GB on disk) into a separate environment. QGIS's packages are not "
+        "changed. Or choose a Python that already has them under Advanced."
     ).format(
         title=tier.title,
         download=f"{tier.download_mb / 1000:.2g}",

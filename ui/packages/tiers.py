@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the plugin needs beyond QGIS, where it is kept, and whether it is there.
+"""Packages that the plugin needs beyond QGIS, and where they are installed.
 
-QGIS ships Python, numpy and GDAL, but no onnxruntime, which runs the bundled
-model. It is installed into a folder of the user's cache that belongs to this
-plugin and to QGIS's Python version: an update of the plugin does not delete it,
-and another QGIS with another Python does not trip over it. The folder comes
-last on ``sys.path``, so that QGIS's own packages always win.
+QGIS ships Python, numpy and GDAL, but not onnxruntime, which runs the bundled model. It is
+installed in the user's cache, in a folder for this plugin and QGIS's Python version, so that it
+survives updates of the plugin and does not affect other versions of QGIS. The folder comes last on
+``sys.path``: QGIS's own packages take precedence.
 
-PyTorch and what goes with it are in a virtual environment beside that folder, for
-the worker process; nothing of it comes onto QGIS's path.
+PyTorch is installed in a virtual environment beside that folder, for the worker process. It is
+never on QGIS's path.
 """
 
 from __future__ import annotations
@@ -33,25 +32,25 @@ from ..settings import Settings
 from ..translation import tr
 from .interpreter import Runtime, candidates
 
-#: Written into an environment when all else is in it: what it was made of, a line each.
+#: Marks a complete environment; lists its requirements, one per line.
 MARKER = "changescribe-packages.txt"
 
 
 @dataclass(frozen=True)
 class Tier:
-    """A set of packages that is installed together, in a folder of its own.
+    """A set of packages installed together in one folder.
 
     Attributes:
         name: name of the folder.
         modules: modules that must be importable.
-        requirements: what pip is asked for, as wheels; without their own dependencies where the
-            tier is a plain folder.
-        download_mb: size of the download in megabytes, for the user.
-        disk_mb: size on disk in megabytes.
-        title: what it is called in messages.
-        environment: it is a virtual environment for the worker process, not a folder for QGIS.
-        built: packages that may be built where they are offered as source only. Installed after
-            the others, which they may need for it, and without their own dependencies.
+        requirements: requirements for pip, as wheels; without their dependencies if the tier is a
+            plain folder.
+        download_mb: size of the download in MB.
+        disk_mb: size on disk in MB.
+        title: name in messages.
+        environment: whether it is a virtual environment for the worker process.
+        built: requirements that may be built from source, after the others and without their
+            dependencies.
     """
 
     name: str
@@ -64,17 +63,17 @@ class Tier:
     built: tuple[str, ...] = ()
 
 
-#: onnxruntime imports nothing but numpy, so numpy stays QGIS's and nothing else is fetched.
-#: From 1.19 on one wheel works with numpy 1 and numpy 2, and 1.19 still has Python 3.9.
+#: onnxruntime only imports numpy, which QGIS has. Wheels from 1.19 on work with numpy 1 and 2, and
+#: 1.19 still supports Python 3.9.
 COMPACT = Tier("compact", ("onnxruntime",), ("onnxruntime>=1.19,<2",), 17, 70, "onnxruntime")
 
-#: PyTorch's wheels for Linux bring CUDA's libraries; elsewhere they are small.
+#: PyTorch's wheels for Linux contain the CUDA libraries.
 _FULL_MB = (3000, 6000) if sys.platform.startswith("linux") else (600, 2000)
 FULL = Tier(
     "full",
     ("torch", "torchvision", "transformers", "open_clip", "sam2"),
     (
-        # To build the packages below with; torch refuses 82.
+        # For building the packages below; torch does not allow 82.
         "setuptools>=64,<82",
         "wheel",
         "torch>=2.12,<3",
@@ -89,7 +88,7 @@ FULL = Tier(
         "numpy>=1.26,<3",
         "onnx>=1.21,<2",
         "onnxruntime>=1.19,<2",
-        # What the packages below need.
+        # Dependencies of the packages below.
         "packaging",
         "pillow",
         "portalocker",
@@ -110,31 +109,31 @@ FULL = Tier(
 
 
 def tier_of(system_tier: str) -> Tier:
-    """Return what systems need whose ``SystemInfo.tier`` is ``"compact"`` or ``"full"``."""
+    """Return the tier for a ``SystemInfo.tier``, ``"compact"`` or ``"full"``."""
     return FULL if system_tier == FULL.name else COMPACT
 
 
 def abi_tag() -> str:
-    """Return what a compiled package depends on, such as "py311-linux-x86_64"."""
+    """Return the Python version and platform of compiled packages: "py311-linux-x86_64"."""
     version = f"py{sys.version_info.major}{sys.version_info.minor}{getattr(sys, 'abiflags', '')}"
     return f"{version}-{sysconfig.get_platform()}"
 
 
 def folder(tier: Tier = COMPACT) -> str:
-    """Return the per-user folder of a tier; it need not exist.
+    """Return the per-user folder of a tier, which need not exist.
 
-    The generic cache location is used because the application's own differs
-    between the QGIS desktop and ``qgis_process``.
+    It is in the generic cache location, since that of the application differs between QGIS and
+    ``qgis_process``.
     """
     root = QStandardPaths.writableLocation(QStandardPaths.StandardLocation.GenericCacheLocation)
     return os.path.join(root, "changescribe", abi_tag(), tier.name)
 
 
 def worker_python() -> str:
-    """Return the Python of the environment for the worker process; empty where there is none.
+    """Return the Python of the environment for the worker process, or an empty text.
 
-    An environment that is not whole, or was made for a version of the plugin that needed less,
-    does not count.
+    Incomplete environments, and those of versions of the plugin with fewer requirements, are
+    ignored.
     """
     environment = folder(FULL)
     path = environment_python(environment)
@@ -143,21 +142,21 @@ def worker_python() -> str:
             present = set(stream.read().splitlines())
     except OSError:
         return ""
-    whole = present.issuperset((*FULL.requirements, *FULL.built))
-    return path if whole and os.path.isfile(path) else ""
+    complete = present.issuperset((*FULL.requirements, *FULL.built))
+    return path if complete and os.path.isfile(path) else ""
 
 
 def environment_python(environment: str) -> str:
-    """Return the Python program of a virtual environment."""
+    """Return the Python executable of a virtual environment."""
     parts = ("Scripts", "python.exe") if os.name == "nt" else ("bin", "python")
     return os.path.join(environment, *parts)
 
 
 def activate(tier: Tier = COMPACT) -> bool:
-    """Put the tier's folder at the end of ``sys.path`` where it exists.
+    """Append the folder of a tier to ``sys.path``, if it exists.
 
     Returns:
-        Whether the folder is on the path now.
+        Whether the folder is on the path.
     """
     path = folder(tier)
     if not os.path.isdir(path):
@@ -169,17 +168,17 @@ def activate(tier: Tier = COMPACT) -> bool:
 
 
 def deactivate(tier: Tier = COMPACT) -> None:
-    """Take the tier's folder off ``sys.path``, when the plugin is unloaded."""
+    """Remove the folder of a tier from ``sys.path``."""
     path = folder(tier)
     while path in sys.path:
         sys.path.remove(path)
 
 
 def missing(tier: Tier = COMPACT) -> tuple[str, ...]:
-    """Return the modules of a tier that cannot be imported, without importing any.
+    """Return the missing modules of a tier, without importing any.
 
-    Of a tier that is an environment: all or none, whether or not there is a Python for the worker.
-    In QGIS's own process the systems say for themselves what they lack: it is not installed here.
+    For an environment, these are all or none, depending on whether the worker process has a Python.
+    None are missing if PyTorch runs in the QGIS process: the systems then report what they lack.
     """
     if tier.environment:
         return () if Settings().host == IN_PROCESS or _has_worker() else tier.modules
@@ -188,7 +187,7 @@ def missing(tier: Tier = COMPACT) -> tuple[str, ...]:
 
 
 def _has_worker() -> bool:
-    # A program that the user names is taken as it is: the run says what is wrong with it.
+    # An executable chosen by the user is not checked here; a run reports its problems.
     if Settings().worker_python or os.environ.get(PYTHON_VARIABLE):
         return True
     try:
@@ -198,7 +197,7 @@ def _has_worker() -> bool:
 
 
 def is_available(tier: Tier = COMPACT) -> bool:
-    """Tell whether all modules of a tier can be imported."""
+    """Whether all modules of a tier can be imported."""
     return not missing(tier)
 
 
@@ -216,36 +215,36 @@ def require(tier: Tier = COMPACT) -> None:
             tr("This system needs {title} and its packages, which are not installed.").format(
                 title=tier.title
             ),
-            tr("Open the ChangeScribe panel, choose the system there and press Install."),
+            tr("Open the ChangeScribe panel, choose the system and click Install."),
         )
     raise DependencyError(
-        tr("QGIS's Python does not have {packages}, which the bundled model needs.").format(
+        tr("The bundled model needs {packages}, which QGIS's Python does not have.").format(
             packages=", ".join(names)
         ),
-        tr("Open the ChangeScribe panel and press Install, or run: {command}").format(
+        tr("Open the ChangeScribe panel and click Install, or run: {command}").format(
             command=install_command(tier)
         ),
     )
 
 
 def install_command(tier: Tier = COMPACT) -> str:
-    """Return what installs a tier from a terminal, where there is no panel (qgis_process)."""
+    """Return the command that installs a tier from a terminal."""
     found = candidates(Runtime.current())
     python = found[0] if found else "python"
-    wanted = " ".join(f'"{requirement}"' for requirement in tier.requirements)
-    return f'"{python}" -m pip install --no-deps --target "{folder(tier)}" {wanted}'
+    names = " ".join(f'"{requirement}"' for requirement in tier.requirements)
+    return f'"{python}" -m pip install --no-deps --target "{folder(tier)}" {names}'
 
 
 def _importable(name: str) -> bool:
     try:
         return importlib.util.find_spec(name) is not None
     except (ImportError, ValueError):
-        # ValueError: a module that something has blocked or replaced in sys.modules.
+        # ValueError: the module is blocked or replaced in sys.modules.
         return False
 
 
 def has_cuda(tier: Tier = COMPACT) -> bool:
-    """Tell whether the onnxruntime found is one that can use a graphics card; not imported."""
+    """Whether the installed onnxruntime supports CUDA, without importing it."""
     activate(tier)
     spec = importlib.util.find_spec("onnxruntime") if _importable("onnxruntime") else None
     if spec is None or not spec.origin:
@@ -260,39 +259,39 @@ def has_cuda(tier: Tier = COMPACT) -> bool:
 
 
 def facts() -> tuple[tuple[str, str], ...]:
-    """Return label and value pairs on what runs here, for support and the "why?" link."""
+    """Return label and value pairs about this installation, for support."""
     import numpy as np
     from osgeo import gdal
     from qgis.core import Qgis
 
     rows = [
-        (tr("QGIS"), f"{Qgis.QGIS_VERSION}, Qt {QT_VERSION_STR}"),
-        (tr("System"), platform.platform()),
-        (tr("Python"), f"{platform.python_version()} ({sys.prefix})"),
-        (tr("numpy"), f"{np.__version__} ({os.path.dirname(np.__file__)})"),
-        (tr("GDAL"), f"{gdal.__version__}, {_array_bridge()}"),
+        ("QGIS", f"{Qgis.QGIS_VERSION}, Qt {QT_VERSION_STR}"),
+        (tr("Operating system"), platform.platform()),
+        ("Python", f"{platform.python_version()} ({sys.prefix})"),
+        ("numpy", f"{np.__version__} ({os.path.dirname(np.__file__)})"),
+        ("GDAL", f"{gdal.__version__}, {_array_bridge()}"),
     ]
     activate(COMPACT)
-    rows.append((tr("onnxruntime"), _onnxruntime()))
-    rows.append((tr("Processors"), _processors()))
-    rows.append((tr("Plugin's packages"), folder(COMPACT)))
-    rows.append((tr("PyTorch"), worker_python() or tr("not installed by the plugin")))
+    rows.append(("onnxruntime", _onnxruntime()))
+    rows.append((tr("onnxruntime providers"), _processors()))
+    rows.append((tr("Plugin packages"), folder(COMPACT)))
+    rows.append(("PyTorch", worker_python() or tr("not installed by the plugin")))
     return (*rows, *doctor.doctor_systems())
 
 
 def _array_bridge() -> str:
-    """Say whether GDAL's bindings to numpy work: the first thing that a foreign numpy breaks."""
+    """Return whether GDAL's numpy bindings work, which a second numpy breaks first."""
     try:
         from osgeo import gdal_array
 
-        return tr("arrays work") if gdal_array.numpy else ""
+        return tr("numpy bindings work") if gdal_array.numpy else ""
     except ImportError as error:
-        return tr("arrays do not work ({reason})").format(reason=error)
+        return tr("numpy bindings do not work ({reason})").format(reason=error)
 
 
 def _processors() -> str:
-    """Say what onnxruntime can run on; the engine asks it, since nothing in ``ui`` imports it."""
-    return dict(doctor.doctor()).get("onnxruntime providers", tr("not known"))
+    """Return the providers of onnxruntime, which only the engine imports."""
+    return dict(doctor.doctor()).get("onnxruntime providers", tr("unknown"))
 
 
 def _onnxruntime() -> str:

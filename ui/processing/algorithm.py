@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the algorithms share: errors, progress, sources, and layers that load with their style.
+"""Shared by the algorithms: errors, progress, sources, and styled output layers.
 
-Algorithms run in a thread of Processing's. ``prepareAlgorithm`` runs on the main
-thread and takes all that is needed from the layers as text and numbers;
-``processAlgorithm`` touches neither the project nor a layer of it.
+``prepareAlgorithm`` runs on the main thread and reads what is needed from the layers as texts and
+numbers. ``processAlgorithm`` runs in a background thread and does not touch the project or its
+layers.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from qgis.core import (
 from qgis.PyQt.QtGui import QIcon
 
 from ...engine import systems
-from ...engine.errors import ChangeScribeError, InputError
+from ...engine.errors import ChangeScribeError
 from ...engine.raster.common_grid import MAX_SIZE, MIN_SIZE
 from ...engine.request import Progress
-from ..map.layer_source import source_path
+from ..map.layer_source import not_a_file, source_path
 from ..packages import tiers
-from ..translation import tr
+from ..translation import stage_text, tr
 
-HELP_URL = "https://github.com/changescribe/changescribe#use-it-in-qgis"
+HELP_URL = "https://github.com/changescribe/changescribe#use"
 
 
 class ChangeScribeAlgorithm(QgsProcessingAlgorithm):
-    """An algorithm of the provider. QGIS makes a new object for each run."""
+    """Base class of the algorithms; QGIS creates a new object for each run."""
 
     BEFORE = "BEFORE"
     AFTER = "AFTER"
@@ -51,11 +51,11 @@ class ChangeScribeAlgorithm(QgsProcessingAlgorithm):
     CAPTION = "CAPTION"
 
     def createInstance(self) -> QgsProcessingAlgorithm:
-        """Return a new object; called by QGIS before each run."""
+        """Return a new object for a run; called by QGIS."""
         return type(self)()
 
     def group(self) -> str:
-        """Algorithms are few: they stand in the provider without a group."""
+        """Return no group: the algorithms are few."""
         return ""
 
     def groupId(self) -> str:
@@ -67,7 +67,7 @@ class ChangeScribeAlgorithm(QgsProcessingAlgorithm):
         return self.provider().icon() if self.provider() is not None else QIcon()
 
     def helpUrl(self) -> str:
-        """Return the page that the Help button opens."""
+        """Return the page opened by the Help button."""
         return HELP_URL
 
     def add_pair(self) -> None:
@@ -76,17 +76,17 @@ class ChangeScribeAlgorithm(QgsProcessingAlgorithm):
         self.addParameter(QgsProcessingParameterRasterLayer(self.AFTER, tr("After")))
 
     def add_advanced(self, parameter: QgsProcessingParameterDefinition) -> None:
-        """Add a parameter under "Advanced parameters"."""
+        """Add an advanced parameter."""
         advanced = QgsProcessingParameterDefinition.Flag.FlagAdvanced
         parameter.setFlags(parameter.flags() | advanced)
         self.addParameter(parameter)
 
     def add_pixel_size(self) -> None:
-        """Add the size of the pixels, for rasters that do not tell it."""
+        """Add the pixel size, for rasters that do not define it."""
         kind = QgsProcessingParameterNumber.Type.Double
         size = QgsProcessingParameterNumber(
             self.PIXEL_SIZE,
-            tr("Pixel size (metres), where Before has no CRS"),
+            tr("Pixel size in metres (if the before layer has no CRS)"),
             kind,
             None,
             True,
@@ -105,17 +105,17 @@ class ChangeScribeAlgorithm(QgsProcessingAlgorithm):
         return self.parameterAsDouble(parameters, name, context)
 
     def take(self, parameters: dict[str, object], context: QgsProcessingContext) -> None:
-        """Take what is needed from the layers and parameters, on the main thread.
+        """Read the layers and parameters, on the main thread.
 
         Raises:
             ChangeScribeError: they cannot be used.
-            QgsProcessingException: a layer is not one.
+            QgsProcessingException: a layer is invalid.
         """
 
     def checkParameterValues(
         self, parameters: dict[str, object], context: QgsProcessingContext
     ) -> tuple[bool, str]:
-        """Say before anything is run why it cannot work; the dialog shows it, scripts raise it."""
+        """Check the parameters before a run; the dialog shows the message, scripts raise it."""
         try:
             self.take(parameters, context)
         except (ChangeScribeError, QgsProcessingException) as error:
@@ -128,7 +128,7 @@ class ChangeScribeAlgorithm(QgsProcessingAlgorithm):
         context: QgsProcessingContext,
         feedback: QgsProcessingFeedback,
     ) -> bool:
-        """Take what is needed from the layers: they belong to the main thread."""
+        """Read the layers, which belong to the main thread."""
         with explained(feedback):
             self.take(parameters, context)
         return True
@@ -139,19 +139,14 @@ class ChangeScribeAlgorithm(QgsProcessingAlgorithm):
         """Return a raster layer that GDAL can open.
 
         Raises:
-            QgsProcessingException: no raster was given, or it does not open.
-            InputError: it is an online map or lies in a database.
+            QgsProcessingException: the raster is missing or invalid.
+            InputError: it is an online map or a database raster.
         """
         layer = self.parameterAsRasterLayer(parameters, name, context)
         if layer is None or not layer.isValid():
             raise QgsProcessingException(self.invalidRasterError(parameters, name))
         if source_path(layer) is None:
-            raise InputError(
-                tr('The layer "{name}" is not a raster file: online maps cannot be read.').format(
-                    name=layer.name()
-                ),
-                tr("Save the area as a GeoTIFF first (Export, Save As), where its terms allow it."),
-            )
+            raise not_a_file(layer)
         return layer
 
     def system(self, parameters: dict[str, object], context: QgsProcessingContext) -> str:
@@ -160,14 +155,14 @@ class ChangeScribeAlgorithm(QgsProcessingAlgorithm):
 
 
 class EngineAlgorithm(ChangeScribeAlgorithm):
-    """An algorithm that runs a model, and so needs what the plugin installs."""
+    """Base class of the algorithms that run a model and need its packages."""
 
     def canExecute(self) -> tuple[bool, str]:
-        """Say where to get the packages, where those of no system at all are there."""
-        if any(tiers.is_available(tier) for tier in (tiers.COMPACT, tiers.FULL)):
+        """Explain how to install the packages, if no system has them."""
+        if tiers.is_available(tiers.FULL):
             return True, ""
         try:
-            tiers.require()
+            tiers.require(tiers.COMPACT)
         except ChangeScribeError as error:
             return False, str(error)
         return True, ""
@@ -175,7 +170,7 @@ class EngineAlgorithm(ChangeScribeAlgorithm):
     def checkParameterValues(
         self, parameters: dict[str, object], context: QgsProcessingContext
     ) -> tuple[bool, str]:
-        """Say also what the chosen system needs and is not installed."""
+        """Check also the packages of the chosen system."""
         try:
             self.require_packages(parameters, context)
         except ChangeScribeError as error:
@@ -188,7 +183,7 @@ class EngineAlgorithm(ChangeScribeAlgorithm):
         context: QgsProcessingContext,
         feedback: QgsProcessingFeedback,
     ) -> bool:
-        """Look for the packages here too: a model runs its steps without checking their values."""
+        """Check the packages here too, since models do not check the values of their steps."""
         with explained(feedback):
             self.require_packages(parameters, context)
         return super().prepareAlgorithm(parameters, context, feedback)
@@ -196,10 +191,10 @@ class EngineAlgorithm(ChangeScribeAlgorithm):
     def require_packages(
         self, parameters: dict[str, object], context: QgsProcessingContext
     ) -> None:
-        """Refuse a system whose packages are missing.
+        """Check the packages of the chosen system.
 
         Raises:
-            DependencyError: they are.
+            DependencyError: packages are missing.
         """
         info = systems.create(self.system(parameters, context)).info
         tiers.require(tiers.tier_of(info.tier))
@@ -207,7 +202,7 @@ class EngineAlgorithm(ChangeScribeAlgorithm):
 
 @contextlib.contextmanager
 def explained(feedback: QgsProcessingFeedback) -> Iterator[None]:
-    """Turn the engine's errors into Processing's: message and hint, the details into the log."""
+    """Raise errors of the engine as errors of Processing, with the details in the log."""
     try:
         yield
     except QgsProcessingException:
@@ -219,38 +214,39 @@ def explained(feedback: QgsProcessingFeedback) -> Iterator[None]:
     except Exception as error:
         feedback.pushDebugInfo(traceback.format_exc())
         raise QgsProcessingException(
-            tr("ChangeScribe met an unexpected problem ({kind}: {message}).").format(
+            tr("An unexpected error occurred ({kind}: {message}).").format(
                 kind=type(error).__name__, message=error
             )
         ) from error
 
 
 class FeedbackProgress:
-    """Passes the engine's progress on: percent always, a line of text where the stage changes."""
+    """Reports the engine's progress to Processing, with a line of text for each stage."""
 
     def __init__(self, feedback: QgsProcessingFeedback) -> None:
         self._feedback = feedback
         self._stage: Optional[str] = None
 
     def __call__(self, progress: Progress) -> None:
-        """Report; called from the thread of the algorithm."""
+        """Report the progress; called in the thread of the algorithm."""
         self._feedback.setProgress(100.0 * progress.fraction)
         if progress.stage != self._stage:
             self._stage = progress.stage
-            several = progress.tiles > 1
-            tiles = tr(" ({count} tiles)").format(count=progress.tiles) if several else ""
-            self._feedback.setProgressText(progress.stage.capitalize() + tiles)
+            text = stage_text(progress)
+            if progress.tiles > 1:
+                text = tr("{stage} ({count} tiles)").format(stage=text, count=progress.tiles)
+            self._feedback.setProgressText(text)
 
 
 def is_geopackage(path: str) -> bool:
-    """Tell a GeoPackage by its name."""
+    """Whether a path is that of a GeoPackage."""
     return os.path.splitext(path)[1].lower() == ".gpkg"
 
 
 class _PostProcessor(QgsProcessingLayerPostProcessorInterface):
-    """Calls a function with the loaded layer, on the main thread."""
+    """Calls a function with the loaded layer on the main thread."""
 
-    #: QGIS keeps a bare pointer: without this, Python would delete the object too early.
+    #: QGIS only keeps a pointer; this keeps Python from deleting the object.
     alive: list[_PostProcessor] = []  # noqa: RUF012
 
     def __init__(self, style: Callable[[QgsMapLayer], None]) -> None:
@@ -273,13 +269,13 @@ def load_with(
     style: Callable[[QgsMapLayer], None],
     source: Optional[str] = None,
 ) -> None:
-    """Style an output when it is loaded, if it is to be loaded at all.
+    """Style an output when it is loaded, if it is loaded.
 
     Args:
-        context: of the run.
-        path: as returned by ``parameterAsOutputLayer``.
-        style: called on the main thread with the layer.
-        source: what to load in place of ``path``, such as one layer of a GeoPackage.
+        context: context of the run.
+        path: result of ``parameterAsOutputLayer``.
+        style: called with the layer on the main thread.
+        source: source to load instead of ``path``, such as one layer of a GeoPackage.
     """
     if not path or not context.willLoadLayerOnCompletion(path):
         return

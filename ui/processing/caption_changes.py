@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``changescribe:captionchanges``: what changed, in words, for a pair or for boxes of it."""
+"""``changescribe:captionchanges``: captions of the changes in a pair, or in boxes of it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Optional
 
 from qgis.core import (
+    QgsCoordinateReferenceSystem,
     QgsFeature,
     QgsFeatureRequest,
     QgsFeatureSink,
@@ -39,14 +40,15 @@ from .algorithm import EngineAlgorithm, FeedbackProgress, explained
 
 if TYPE_CHECKING:
     from ...engine.describe.request import BoxCaption
+    from ...engine.raster.grid import Grid
 
 Box = tuple[int, int, int, int]
-#: What LEVEL may be.
+#: Values of LEVEL.
 BOXES, TILES, REGIONS = LEVELS = ("boxes", "tiles", "regions")
 
 
 class CaptionChanges(EngineAlgorithm):
-    """Describes the change between two rasters."""
+    """Captions the changes between two rasters."""
 
     BOXES = "BOXES"
     LEVEL = "LEVEL"
@@ -55,7 +57,7 @@ class CaptionChanges(EngineAlgorithm):
         super().__init__()
         self._before = ""
         self._after = ""
-        self._crs = None
+        self._crs = QgsCoordinateReferenceSystem()
         self._assigned: tuple[Optional[str], Optional[str]] = (None, None)
 
     def name(self) -> str:
@@ -67,29 +69,28 @@ class CaptionChanges(EngineAlgorithm):
         return tr("Caption changes")
 
     def tags(self) -> list[str]:
-        """Return further words that find the algorithm."""
+        """Return keywords for the search."""
         return tr("change,describe,description,text,sentence,before,after").split(",")
 
     def shortDescription(self) -> str:
         """Return the tool tip."""
-        return tr("Describes in words what changed between two rasters.")
+        return tr("Describes the changes between two rasters in words.")
 
     def shortHelpString(self) -> str:
         """Return the help beside the parameters."""
         return tr(
-            "Describes in words what changed between two rasters of the same place: one "
-            "sentence or two for each box, or for the whole pair.\n\n"
-            "<b>Boxes</b>: polygons whose bounding boxes, in whole pixels of the layer Before, "
-            "are described; the whole pair if it is left out.\n"
-            "<b>Level</b>: <i>boxes</i>; <i>tiles</i>: the whole pair, tile by tile; "
-            "<i>regions</i>: the polygons themselves, such as those of a layer of changes, in "
-            "place of their bounding boxes.\n"
-            "<b>Pixel size</b>: side of a pixel on the ground, where the rasters have no "
-            "coordinate reference system to tell it by.\n\n"
-            "Every statement comes from the changes that were found and measured; where nothing "
-            "was found, the caption says so. A system that writes sentences puts one in front, "
-            "where it agrees with what was found; how many did not is told, and the field "
-            "<i>source</i> names the system, or <i>facts</i>."
+            "Describes the changes between two rasters of the same place, with one or two "
+            "sentences for each box, or for the whole pair.\n\n"
+            "<b>Boxes</b>: polygons to describe by their bounding boxes, in whole pixels of the "
+            "before layer. Default: the whole pair.\n"
+            "<b>Level</b>: <i>boxes</i>; <i>tiles</i> for the whole pair, tile by tile; "
+            "<i>regions</i> for the polygons themselves, such as those of a layer of changes, "
+            "instead of their bounding boxes.\n"
+            "<b>Pixel size</b>: size of a pixel on the ground, for rasters without a CRS.\n\n"
+            "Captions are based on the changes that were detected and measured, and say if there "
+            "are none. A system that writes captions adds a sentence in front if it agrees with "
+            "the detected changes; the log shows how many did not. The field <i>source</i> "
+            "contains the name of the system, or <i>facts</i>."
         )
 
     def initAlgorithm(self, config: Optional[dict[str, object]] = None) -> None:
@@ -121,10 +122,10 @@ class CaptionChanges(EngineAlgorithm):
             )
         )
         self.addParameter(QgsProcessingParameterFeatureSink(self.OUTPUT, tr("Captions"), polygons))
-        self.addOutput(QgsProcessingOutputString(self.CAPTION, tr("Captions, one a line")))
+        self.addOutput(QgsProcessingOutputString(self.CAPTION, tr("Captions (one per line)")))
 
     def take(self, parameters: dict[str, object], context: QgsProcessingContext) -> None:
-        """Take the sources; see :meth:`ChangeScribeAlgorithm.take`."""
+        """Read the sources; see :meth:`ChangeScribeAlgorithm.take`."""
         before = self.raster(parameters, self.BEFORE, context)
         self._before = source_path(before) or ""
         after = self.raster(parameters, self.AFTER, context)
@@ -138,7 +139,7 @@ class CaptionChanges(EngineAlgorithm):
         context: QgsProcessingContext,
         feedback: QgsProcessingFeedback,
     ) -> dict[str, object]:
-        """Describe; in a thread of Processing's."""
+        """Caption the changes; called by QGIS in a background thread."""
         with explained(feedback):
             from ...engine.raster.reader import RasterSource
 
@@ -158,9 +159,9 @@ class CaptionChanges(EngineAlgorithm):
         parameters: dict[str, object],
         context: QgsProcessingContext,
         feedback: QgsProcessingFeedback,
-        grid: object,
+        grid: Grid,
     ) -> list[BoxCaption]:
-        """Ask the engine; the boxes come back in the order in which they were given."""
+        """Return the captions, in the order of the boxes."""
         from ...engine.describe import pair
         from ...engine.describe.request import CaptionRequest
 
@@ -201,11 +202,11 @@ class CaptionChanges(EngineAlgorithm):
         parameters: dict[str, object],
         context: QgsProcessingContext,
         feedback: QgsProcessingFeedback,
-        grid: object,
+        grid: Grid,
     ) -> Optional[list[tuple[Box, Area]]]:
-        """Return the features' bounding boxes in pixels of BEFORE; None for the whole pair.
+        """Return the bounding boxes of the features, in pixels of BEFORE, and the features.
 
-        With each box comes the feature itself.
+        None stands for the whole pair.
         """
         source = self.parameterAsSource(parameters, self.BOXES, context)
         if source is None:
@@ -224,15 +225,16 @@ class CaptionChanges(EngineAlgorithm):
             else:
                 boxes.append((box, Area(valid(plain(feature.geometry())).asWkt(9))))
         if outside:
-            feedback.pushWarning(
-                tr("{count} boxes lie outside the layer Before and are left out.").format(
+            text = tr("1 box lies outside the before layer and was skipped.")
+            if outside > 1:
+                text = tr("{count} boxes lie outside the before layer and were skipped.").format(
                     count=outside
                 )
-            )
+            feedback.pushWarning(text)
         if not boxes:
             raise InputError(
-                tr("No box lies within the layer Before."),
-                tr("Check the CRS of the boxes, or leave them out to describe the whole pair."),
+                tr("All boxes lie outside the before layer."),
+                tr("Check the CRS of the boxes, or omit them to describe the whole pair."),
             )
         return boxes
 
@@ -240,7 +242,7 @@ class CaptionChanges(EngineAlgorithm):
         self,
         parameters: dict[str, object],
         context: QgsProcessingContext,
-        grid: object,
+        grid: Grid,
         captions: list[BoxCaption],
     ) -> str:
         fields = QgsFields()
@@ -264,7 +266,7 @@ class CaptionChanges(EngineAlgorithm):
 
 
 class _BoxProgress:
-    """Joins the progress of the boxes, each from 0 to 1, to that of the whole."""
+    """Combines the progress of all boxes, each from 0 to 1."""
 
     def __init__(self, feedback: QgsProcessingFeedback, count: int) -> None:
         self._report = FeedbackProgress(feedback)
@@ -273,7 +275,7 @@ class _BoxProgress:
         self._last = 0.0
 
     def __call__(self, progress: Progress) -> None:
-        """Report; a fraction that falls begins the next box."""
+        """Report the progress; a fraction that decreases starts the next box."""
         if progress.fraction < self._last:
             self._done = min(self._done + 1, self._count - 1)
         self._last = progress.fraction
@@ -281,11 +283,11 @@ class _BoxProgress:
         self._report(replace(progress, fraction=fraction))
 
 
-def pixel_box(grid: object, rectangle: QgsRectangle) -> Optional[Box]:
-    """Return the pixels of a grid that a rectangle in its CRS touches; None where it misses.
+def pixel_box(grid: Grid, rectangle: QgsRectangle) -> Optional[Box]:
+    """Return the box of pixels that a rectangle intersects; None if it is outside.
 
     Args:
-        grid: of BEFORE; may be rotated.
+        grid: grid of BEFORE; may be rotated.
         rectangle: in the CRS of the grid.
     """
     corners = [
@@ -294,7 +296,7 @@ def pixel_box(grid: object, rectangle: QgsRectangle) -> Optional[Box]:
         for y in (rectangle.yMinimum(), rectangle.yMaximum())
     ]
     columns, rows = zip(*corners)
-    # A corner on the edge of a pixel does not take that pixel in.
+    # A corner on the edge of a pixel does not include the pixel.
     x0 = max(0, math.floor(min(columns) + 1e-6))
     y0 = max(0, math.floor(min(rows) + 1e-6))
     x1 = min(grid.width, math.ceil(max(columns) - 1e-6))
@@ -302,7 +304,7 @@ def pixel_box(grid: object, rectangle: QgsRectangle) -> Optional[Box]:
     return (x0, y0, x1, y1) if x0 < x1 and y0 < y1 else None
 
 
-def box_geometry(grid: object, box: Box) -> QgsGeometry:
+def box_geometry(grid: Grid, box: Box) -> QgsGeometry:
     """Return the outline of a box of pixels in the CRS of the grid."""
     x0, y0, x1, y1 = box
     ring = [

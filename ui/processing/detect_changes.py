@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``changescribe:detectchanges``: two rasters and a prompt become captioned polygons."""
+"""``changescribe:detectchanges``: captioned polygons from two rasters and a prompt."""
 
 from __future__ import annotations
 
@@ -64,52 +64,54 @@ class DetectChanges(EngineAlgorithm):
         return tr("Detect changes")
 
     def tags(self) -> list[str]:
-        """Return further words that find the algorithm."""
-        words = "change detection,before,after,difference,prompt,text,caption,building,road,tree"
-        return tr(words).split(",")
+        """Return keywords for the search."""
+        return tr(
+            "change detection,before,after,difference,prompt,text,caption,building,road,tree"
+        ).split(",")
 
     def shortDescription(self) -> str:
         """Return the tool tip."""
-        return tr("Finds what changed between two rasters, from a description in words.")
+        return tr("Finds the changes between two rasters that a text describes.")
 
     def shortHelpString(self) -> str:
         """Return the help beside the parameters."""
         return tr(
-            "Finds what changed between two rasters of the same place, from a description in "
-            "words, and writes a polygon with direction, score, area and caption for each "
-            "change.\n\n"
+            "Finds the changes between two rasters of the same place that a text describes, and "
+            "writes a polygon with direction, score, area and caption for each change.\n\n"
             "<b>Prompt</b>: what changed, such as <i>roads built</i>, <i>buildings "
             "demolished</i>, <i>trees replaced by buildings</i> or <i>anything changed</i>. "
-            'Several changes are joined with commas or "and".\n'
-            "<b>Extent</b>: the area to analyse; the overlap of both rasters if it is left "
-            "out. Without a CRS it is taken in that of the layer Before.\n"
-            "<b>Threshold</b>: scores from here on count as change.\n"
-            "<b>Minimum area</b>: in square metres; the larger of 20 m\N{SUPERSCRIPT TWO} and "
-            "4 pixels if it is left out.\n"
-            "<b>Pixel size</b>: side of a pixel on the ground, where the rasters have no "
-            "coordinate reference system to tell it by. Areas are still given in pixels.\n"
-            "<b>Told apart from</b>: what else the ground may be, for the zero-shot systems, such "
-            "as <i>grass, bare ground, water</i>: a place counts as the object only where nothing "
-            "in the list fits better.\n\n"
-            "<b>Changes</b>: a GeoPackage also holds the table <i>runs</i>, with the prompt as "
-            "it was understood, the sources and the caption of the whole scene. A shapefile or "
-            "GeoJSON file holds the polygons only.\n"
+            'Separate several changes with commas or "and".\n'
+            "<b>Extent</b>: area to analyse. Default: the overlap of both rasters. Without a CRS, "
+            "the CRS of the before layer is used.\n"
+            "<b>Score threshold</b>: minimum score that counts as change.\n"
+            "<b>Minimum area</b>: smaller changes are dropped. Default: 20 m\N{SUPERSCRIPT TWO} or "
+            "4 pixels, whichever is larger.\n"
+            "<b>Pixel size</b>: size of a pixel on the ground, for rasters without a CRS. Areas "
+            "are still reported in pixels.\n"
+            "<b>Competing classes</b>: other classes that the ground may belong to, such as "
+            "<i>grass, bare ground, water</i>, for zero-shot systems. A place counts as the "
+            "object only where none of them fits better.\n\n"
+            "<b>Changes</b>: a GeoPackage also contains the table <i>runs</i> with the parsed "
+            "prompt, the sources and the scene caption. Shapefiles and GeoJSON files only contain "
+            "the polygons.\n"
             "<b>Change mask</b>: 0 unchanged, 1 appeared, 2 removed, 3 changed without "
-            "direction, 255 no data.\n"
-            "<b>Scores</b>: one band for each change asked for."
+            "direction, 255 nodata.\n"
+            "<b>Scores</b>: one band per change in the prompt."
         )
 
     def initAlgorithm(self, config: Optional[dict[str, object]] = None) -> None:
         """Add parameters and outputs; called by QGIS."""
         self.add_pair()
-        self.addParameter(QgsProcessingParameterString(self.PROMPT, tr("Prompt: what changed?")))
+        self.addParameter(QgsProcessingParameterString(self.PROMPT, tr("Prompt (what changed?)")))
         self.addParameter(_choice(self.SYSTEM, tr("System"), list(systems.names())))
         self.addParameter(
             QgsProcessingParameterExtent(self.EXTENT, tr("Extent to analyse"), optional=True)
         )
         number = QgsProcessingParameterNumber
         for parameter in (
-            number(self.THRESHOLD, tr("Threshold"), number.Type.Double, 0.5, False, 0.01, 0.99),
+            number(
+                self.THRESHOLD, tr("Score threshold"), number.Type.Double, 0.5, False, 0.01, 0.99
+            ),
             number(
                 self.MIN_AREA,
                 tr("Minimum area (square metres)"),
@@ -124,8 +126,8 @@ class DetectChanges(EngineAlgorithm):
         self.add_pixel_size()
         self.add_advanced(_choice(self.DEVICE, tr("Device"), list(DEVICES)))
         for name, parent, label in (
-            (self.BANDS_BEFORE, self.BEFORE, tr("Bands of Before (red, green, blue)")),
-            (self.BANDS_AFTER, self.AFTER, tr("Bands of After (red, green, blue)")),
+            (self.BANDS_BEFORE, self.BEFORE, tr("Bands of the before layer (red, green, blue)")),
+            (self.BANDS_AFTER, self.AFTER, tr("Bands of the after layer (red, green, blue)")),
         ):
             self.add_advanced(
                 QgsProcessingParameterBand(
@@ -134,7 +136,7 @@ class DetectChanges(EngineAlgorithm):
             )
         self.add_advanced(
             QgsProcessingParameterString(
-                self.COMPETING, tr("Told apart from (systems that need it)"), optional=True
+                self.COMPETING, tr("Competing classes (zero-shot systems)"), optional=True
             )
         )
         polygons = QgsProcessing.SourceType.TypeVectorPolygon
@@ -147,11 +149,11 @@ class DetectChanges(EngineAlgorithm):
                     name, label, optional=True, createByDefault=False
                 )
             )
-        self.addOutput(QgsProcessingOutputString(self.CAPTION, tr("Caption of the scene")))
+        self.addOutput(QgsProcessingOutputString(self.CAPTION, tr("Scene caption")))
         self.addOutput(QgsProcessingOutputNumber(self.COUNT, tr("Number of changes")))
 
     def take(self, parameters: dict[str, object], context: QgsProcessingContext) -> None:
-        """Make the request, but for its outputs; see :meth:`ChangeScribeAlgorithm.take`."""
+        """Create the request without its outputs; see :meth:`ChangeScribeAlgorithm.take`."""
         text = self.parameterAsString(parameters, self.PROMPT, context)
         prompt.parse(text)
         before = self.raster(parameters, self.BEFORE, context)
@@ -186,8 +188,8 @@ class DetectChanges(EngineAlgorithm):
         rectangle = self.parameterAsExtent(parameters, self.EXTENT, context, before.crs())
         if rectangle.isEmpty():
             raise InputError(
-                tr("The extent is empty or cannot be understood."),
-                tr("Give xmin,xmax,ymin,ymax and, in brackets, the CRS: 0,100,0,100 [EPSG:32633]"),
+                tr("The extent is empty or invalid."),
+                tr("Enter xmin,xmax,ymin,ymax and the CRS in brackets: 0,100,0,100 [EPSG:32633]"),
             )
         return Extent(
             rectangle.xMinimum(), rectangle.yMinimum(), rectangle.xMaximum(), rectangle.yMaximum()
@@ -204,7 +206,7 @@ class DetectChanges(EngineAlgorithm):
         context: QgsProcessingContext,
         feedback: QgsProcessingFeedback,
     ) -> dict[str, object]:
-        """Run the engine; in a thread of Processing's."""
+        """Run the engine; called by QGIS in a background thread."""
         with explained(feedback), contextlib.ExitStack() as stack:
             output = self.parameterAsOutputLayer(parameters, self.OUTPUT, context)
             mask = self.parameterAsOutputLayer(parameters, self.MASK, context)
@@ -240,7 +242,7 @@ class DetectChanges(EngineAlgorithm):
 
 
 def _choice(name: str, label: str, options: list[str]) -> QgsProcessingParameterEnum:
-    """Return a choice whose values are the words themselves, as ``qgis_process`` wants them."""
+    """Return a choice whose values are the texts themselves, for ``qgis_process``."""
     return QgsProcessingParameterEnum(
         name, label, options, defaultValue=options[0], usesStaticStrings=True
     )
@@ -259,11 +261,11 @@ def _detect(request: ChangeRequest, feedback: QgsProcessingFeedback) -> ChangeRe
 
 def _report(result: ChangeResult, feedback: QgsProcessingFeedback) -> None:
     feedback.pushInfo(result.parse.explanation)
-    feedback.pushInfo(tr("Ran on: {device}").format(device=result.device))
+    feedback.pushInfo(tr("Device: {device}").format(device=result.device))
     for warning in result.warnings:
         feedback.pushWarning(warning)
     if result.partial:
-        feedback.pushWarning(tr("Cancelled: what was finished is kept and marked as partial."))
+        feedback.pushWarning(tr("Cancelled. The finished part is kept and marked as partial."))
     feedback.pushInfo(result.caption)
 
 
@@ -277,13 +279,13 @@ def _export(gpkg: str, output: str, feedback: QgsProcessingFeedback) -> None:
 def _load(
     context: QgsProcessingContext, result: ChangeResult, output: str, mask: str, *, is_gpkg: bool
 ) -> None:
-    """Have the layers styled where they are loaded."""
+    """Style the layers when they are loaded."""
     kinds = [(query.object, query.direction) for query in result.counts]
     kinds += [(query.object, query.direction) for query in result.parse.queries]
 
     def style_changes(layer: QgsMapLayer) -> None:
         layer.setRenderer(styles.region_renderer(list(dict.fromkeys(kinds))))
-        if is_gpkg:  # a shapefile has no field names long enough
+        if is_gpkg:  # shapefiles shorten the field names
             layer.setMapTipTemplate(styles.map_tip())
         layer.setDisplayExpression('"caption"')
 

@@ -22,7 +22,7 @@ from .algorithm import ChangeScribeAlgorithm, explained, is_geopackage
 
 
 class ExportChanges(ChangeScribeAlgorithm):
-    """Writes the polygons of a run in another format."""
+    """Exports the polygons of a run to another format."""
 
     INPUT = "INPUT"
 
@@ -39,22 +39,23 @@ class ExportChanges(ChangeScribeAlgorithm):
         return tr("Export changes")
 
     def tags(self) -> list[str]:
-        """Return further words that find the algorithm."""
+        """Return keywords for the search."""
         return tr("shapefile,geojson,save,convert,captions").split(",")
 
     def shortDescription(self) -> str:
         """Return the tool tip."""
-        return tr("Writes the changes of a run as shapefile, GeoJSON or GeoPackage.")
+        return tr("Exports the changes of a run to a shapefile, GeoJSON or GeoPackage.")
 
     def shortHelpString(self) -> str:
         """Return the help beside the parameters."""
         return tr(
-            "Writes the changes of a run as shapefile, GeoJSON or GeoPackage.\n\n"
-            "<b>Changes</b>: the layer <i>changes</i> of a GeoPackage that ChangeScribe wrote. "
-            "All its polygons are exported, whatever filter or selection the layer has.\n\n"
-            "In a shapefile the field names have 10 characters at most and texts 254 bytes: "
-            "captions that are longer are also written in full to a CSV file of the same name, "
-            "with a warning. GeoJSON is in WGS 84 (EPSG:4326)."
+            "Exports the changes of a run to a shapefile, GeoJSON or GeoPackage.\n\n"
+            "<b>Changes</b>: the layer <i>changes</i> of a GeoPackage written by ChangeScribe. "
+            "All polygons are exported, regardless of the filter and the selection of the "
+            "layer.\n\n"
+            "Shapefiles shorten field names to 10 characters and texts to 254 bytes. Longer "
+            "captions are also written in full to a CSV file of the same name, with a warning. "
+            "GeoJSON files use WGS 84 (EPSG:4326)."
         )
 
     def initAlgorithm(self, config: Optional[dict[str, object]] = None) -> None:
@@ -66,7 +67,7 @@ class ExportChanges(ChangeScribeAlgorithm):
         )
 
     def take(self, parameters: dict[str, object], context: QgsProcessingContext) -> None:
-        """Find the file behind the layer; see :meth:`ChangeScribeAlgorithm.take`."""
+        """Read the file of the layer; see :meth:`ChangeScribeAlgorithm.take`."""
         layer = self.parameterAsVectorLayer(parameters, self.INPUT, context)
         if layer is None:
             raise QgsProcessingException(self.invalidSourceError(parameters, self.INPUT))
@@ -74,10 +75,10 @@ class ExportChanges(ChangeScribeAlgorithm):
         path = str(parts.get("path") or "")
         if not is_geopackage(path) or not os.path.isfile(path):
             raise InputError(
-                tr('The layer "{name}" is not in a GeoPackage of ChangeScribe\'s.').format(
-                    name=layer.name()
+                tr('"{layer}" is not a layer of a GeoPackage written by ChangeScribe.').format(
+                    layer=layer.name()
                 ),
-                tr("Choose the layer that a detection wrote."),
+                tr("Choose the layer changes of a detection."),
             )
         self._gpkg = path
 
@@ -87,7 +88,7 @@ class ExportChanges(ChangeScribeAlgorithm):
         context: QgsProcessingContext,
         feedback: QgsProcessingFeedback,
     ) -> dict[str, object]:
-        """Export; in a thread of Processing's."""
+        """Export; called by QGIS in a background thread."""
         from ...engine.results.export import export
 
         output = self.parameterAsOutputLayer(parameters, self.OUTPUT, context)

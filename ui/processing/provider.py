@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The ChangeScribe group of the Processing toolbox, also seen by ``qgis_process``."""
+"""The ChangeScribe provider in the Processing toolbox and ``qgis_process``."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from .export_changes import ExportChanges
 
 
 class ChangeScribeProvider(QgsProcessingProvider):
-    """Offers the algorithms; stateless, so that it can be added and removed at any time."""
+    """Provider of the algorithms; has no state, so it can be added and removed at any time."""
 
     def id(self) -> str:
-        """Return the prefix of the algorithms' ids."""
+        """Return the prefix of the algorithm ids."""
         return "changescribe"
 
     def name(self) -> str:
@@ -28,7 +28,7 @@ class ChangeScribeProvider(QgsProcessingProvider):
         return QIcon(self.svgIconPath())
 
     def svgIconPath(self) -> str:
-        """Return the icon's file."""
+        """Return the path of the icon."""
         return icon_path("changescribe.svg")
 
     def loadAlgorithms(self) -> None:
@@ -37,13 +37,13 @@ class ChangeScribeProvider(QgsProcessingProvider):
             self.addAlgorithm(algorithm)
 
     def defaultVectorFileExtension(self, hasGeometry: bool = True) -> str:
-        """Return the format of vector outputs without a name."""
+        """Return the default vector format."""
         return "gpkg"
 
     def supportedOutputVectorLayerExtensions(self) -> list[str]:
-        """Return the formats that the engine exports to."""
+        """Return the vector formats that the engine writes."""
         return ["gpkg", "shp", "geojson"]
 
     def supportedOutputRasterLayerExtensions(self) -> list[str]:
-        """Return the format that the engine writes."""
+        """Return the raster format that the engine writes."""
         return ["tif"]

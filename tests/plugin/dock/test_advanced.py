@@ -33,7 +33,7 @@ def test_the_size_of_pixels_is_asked_for_where_layers_do_not_tell_it(desk, raste
     desk.dock.refresh()
     assert not spin.isHidden()
     spin.setValue(0)
-    assert spin.text() == "not known"
+    assert spin.text() == "Unknown"
     assert desk.dock.build_request().pixel_size is None
 
 

@@ -53,7 +53,7 @@ def test_an_edited_list_is_kept_and_can_be_reset() -> None:
     again.show_for(described())
     assert again.names == ("grass", "bare ground")
     panel.edit.setPlainText(" ")
-    assert "Name" in panel.reason
+    assert "competing class" in panel.reason
     panel.reset_button.click()
     assert panel.names is None
     assert not panel.reason
@@ -70,11 +70,11 @@ def test_the_list_goes_into_the_request(desk, monkeypatch) -> None:
     desk.dock.refresh()
     assert desk.dock.build_request().hints.competing == ("asphalt", "sand")
     desk.dock.competing.edit.clear()
-    assert "told apart" in desk.dock.reason()
+    assert "competing class" in desk.dock.reason()
 
 
 @pytest.mark.parametrize("chosen", ["", "bundled"])
-def test_the_full_default_is_proposed_once_its_weights_are_here(
+def test_the_full_default_is_recommended_once_its_weights_are_here(
     desk, monkeypatch, chosen: str
 ) -> None:
     weights = ["sam2.1-hiera-tiny"]
@@ -89,7 +89,7 @@ def test_the_full_default_is_proposed_once_its_weights_are_here(
     monkeypatch.setattr(system_panel, "WeightsStore", lambda: store)
     panel.reload()
     assert [panel.combo.itemData(i) for i in range(2)] == [systems.FULL_DEFAULT, "bundled"]
-    assert panel.combo.itemText(0) == "Any noun (proposed)"
+    assert panel.combo.itemText(0) == "Any noun (recommended)"
     assert panel.info.name == (chosen or systems.FULL_DEFAULT)
 
 

@@ -126,7 +126,7 @@ def test_reason_no_overlap(desk, raster_layer):
 def test_reason_prompt(desk):
     desk.dock.prompt.set_text("   ")
     assert reason(desk) == "Type what changed"
-    assert desk.dock.prompt.parse_label.text().startswith("try:")
+    assert desk.dock.prompt.parse_label.text().startswith("Try:")
     desk.dock.prompt.set_text("the of and")
     assert reason(desk) == desk.dock.prompt.problem
 
@@ -179,12 +179,12 @@ def test_without_crs_but_placed_sizes_may_differ(desk, raster_layer):
     desk.dock.layers.after_combo.setLayer(layers[1])
     assert not reason(desk)
     desk.dock.layers.after_combo.setLayer(layers[2])
-    assert reason(desk) == '"z_2023" has no georeference and the other layer has one'
+    assert reason(desk) == '"z_2023" has no georeference, but the other layer has one'
 
 
 def test_reason_bands_and_dates(desk):
     desk.dock.advanced.bands_after.setText("4, 3, 2")
-    assert "are not bands of" in reason(desk)
+    assert "Invalid bands for" in reason(desk)
     desk.dock.advanced.bands_after.setText("3, 2, 1")
     assert not reason(desk)
     desk.dock.layers.before_date.setText("May 2016")
@@ -256,7 +256,7 @@ def test_iso_dates():
 
 def test_a_minimum_area_of_nothing_is_not_the_automatic_one(desk):
     area = desk.dock.advanced.min_area
-    assert area.text() == "automatic"
+    assert area.text() == "Automatic"
     assert desk.dock.advanced.minimum_area is None
     area.stepUp()
     assert desk.dock.advanced.minimum_area == 0
@@ -320,17 +320,17 @@ def test_device_expected_before_the_first_run(desk, monkeypatch):
             desk.settings.device = device
             desk.dock.system.refresh()
             texts[has_card, device] = desk.dock.system.device_label.text()
-    assert texts[False, "auto"] == "runs on: CPU"
-    assert texts[False, "cpu"] == texts[True, "cpu"] == "runs on: CPU, as chosen"
-    assert "cannot use a graphics card" in texts[False, "cuda"]
-    assert "graphics card if" in texts[True, "auto"]
+    assert texts[False, "auto"] == "Runs on: CPU"
+    assert texts[False, "cpu"] == texts[True, "cpu"] == "Runs on: CPU (chosen under Advanced)"
+    assert "does not support GPUs" in texts[False, "cuda"]
+    assert "GPU if" in texts[True, "auto"]
 
 
 def test_why_opens_what_is_installed(desk):
     desk.dock.system.why_button.click()
     details = desk.dock.findChild(QWidget, "detailsText").toPlainText()
     assert "onnxruntime: " in details
-    assert "Processors: " in details
+    assert "onnxruntime providers: " in details
 
 
 def test_text_of_the_user_is_never_html(desk):

@@ -63,7 +63,7 @@ def test_cancel_in_mid_run_keeps_the_finished_part(desk):
     desk.dock.run.detect_button.click()
     wait_until(desk.engine.running.is_set)
     desk.dock.run.cancel_button.click()
-    assert desk.dock.run.progress_label.text() == "stopping after this tile"
+    assert desk.dock.run.progress_label.text() == "Stopping after this tile\N{HORIZONTAL ELLIPSIS}"
     wait_until(lambda: desk.ends)
     assert desk.ends == ["finished"]
     assert desk.controller.last_run.partial
@@ -111,26 +111,26 @@ def test_progress_line(desk):
     from changescribe.engine.request import Progress
 
     text = desk.dock.run.progress_text(Progress("detecting", 0.2, 31, 120, 9.2))
-    assert text == "tile 31 of 120 \N{MIDDLE DOT} detecting \N{MIDDLE DOT} 9 s left"
-    assert desk.dock.run.progress_text(Progress("writing", 0.9)) == "writing"
+    assert text == "Detecting changes: tile 31 of 120 \N{MIDDLE DOT} 9 s left"
+    assert desk.dock.run.progress_text(Progress("writing", 0.9)) == "Writing the results"
 
 
 def test_device_and_speed_are_learned(desk):
     desk.engine.tiles = 2
     desk.run()
     label = desk.dock.system.device_label
-    assert label.text() == "runs on: CPU (2 threads)"
+    assert label.text() == "Runs on: CPU (2 threads)"
     # What ran with another choice says nothing about this one.
     desk.dock.advanced.device.setCurrentIndex(desk.dock.advanced.device.findData("cuda"))
     assert "CPU (2 threads)" not in label.text()
     desk.dock.advanced.device.setCurrentIndex(desk.dock.advanced.device.findData("auto"))
-    assert label.text() == "runs on: CPU (2 threads)"
+    assert label.text() == "Runs on: CPU (2 threads)"
 
 
 def test_run_without_findings(desk):
     desk.engine.count = 0
     run = desk.run()
-    assert "nothing found" in desk.dock.results.list.item(0).text()
+    assert "No changes" in desk.dock.results.list.item(0).text()
     assert not desk.dock.results.captions_button.isEnabled()
     assert run.layer("changes").featureCount() == 0
     text = desk.bar.currentItem().text()

@@ -55,7 +55,7 @@ def test_where_canvas(desk):
     shown = desk.canvas.extent().intersect(box)
     assert (extent.xmin, extent.ymax) == pytest.approx((shown.xMinimum(), shown.yMaximum()))
     desk.canvas.setExtent(QgsRectangle(0, 0, 100, 100))
-    assert reason(desk) == "The canvas does not show the area where both layers overlap"
+    assert reason(desk) == "The map canvas does not show the overlap of the layers"
 
 
 def test_where_drawn_in_another_crs(desk):
@@ -105,7 +105,7 @@ def test_where_polygons_selection_or_all(desk):
     assert QgsGeometry.fromWkt(request.area.wkt).area() == pytest.approx(100)
     assert (request.extent.xmin, request.extent.ymin) == pytest.approx((x + 20, y + 20))
     layer.selectByIds([3])
-    assert reason(desk) == "The polygons lie outside the area where both layers overlap"
+    assert reason(desk) == "The polygons lie outside the overlap of the layers"
 
 
 def test_where_polygons_overlap(desk):

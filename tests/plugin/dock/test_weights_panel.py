@@ -56,16 +56,18 @@ def test_it_says_what_is_missing_and_how_large(needy, monkeypatch):
     panel = needy.dock.system.weights
     assert not panel.isHidden()
     assert panel.text.text().splitlines() == [
-        "This system lacks:",
+        "Missing weights:",
         "weights.pt, 288 kB, MIT",
         "head.pt, size not known, no licence stated, import only",
     ]
     assert panel.download_button.text() == "Download (288 kB)"
     assert "Be kind." in panel.download_button.toolTip()
     assert not needy.dock.run.detect_button.isEnabled()
-    assert needy.dock.reason() == "This system needs weights: get them above"
+    assert needy.dock.reason() == "This system needs weights: download or import them above"
     use(needy, monkeypatch, "small-clip")
-    assert needy.dock.reason() == "This system needs 288 kB of weights: get them above"
+    assert (
+        needy.dock.reason() == "This system needs 288 kB of weights: download or import them above"
+    )
     use(needy, monkeypatch, "head")
     assert not panel.download_button.isEnabled()
     use(needy, monkeypatch)
@@ -77,7 +79,7 @@ def test_download_then_import_then_a_run_can_start(needy, tmp_path):
     panel = needy.dock.system.weights
     panel.download_button.click()
     assert panel.is_busy
-    assert needy.dock.reason() == "The weights of this system are on their way"
+    assert needy.dock.reason() == "Wait until all weights of this system are complete"
     wait_until(lambda: not panel.is_busy)
     assert panel.text.text().splitlines()[1:] == [
         "head.pt, size not known, no licence stated, import only"
@@ -96,10 +98,10 @@ def test_cancel_keeps_what_arrived_and_says_nothing_bad(needy, server, monkeypat
     use(needy, monkeypatch, "small-clip")
     panel = needy.dock.system.weights
     panel.download_button.click()
-    wait_until(lambda: panel.text.text().startswith("downloading weights.pt, "))
+    wait_until(lambda: panel.text.text().startswith("downloading weights.pt ("))
     panel.cancel_button.click()
     wait_until(lambda: not panel.is_busy)
-    assert panel.text.text().startswith("This system lacks:")
+    assert panel.text.text().startswith("Missing weights:")
     assert panel.details_button.isHidden()
     assert (WeightsStore().folder / "small-clip" / "weights.pt.part").exists()
 

@@ -139,7 +139,9 @@ def test_captions_come_one_after_the_other_and_cancelling_keeps_them(desk, syste
     wait_until(lambda: len(written(desk)) >= 2 or desk.ends, LONG_S)
     assert not desk.ends
     desk.dock.run.cancel_button.click()
-    assert desk.dock.run.progress_label.text() == "stopping after this caption"
+    assert (
+        desk.dock.run.progress_label.text() == "Stopping after this caption\N{HORIZONTAL ELLIPSIS}"
+    )
     desk.gate.touch()  # the one in work is finished
     wait_until(lambda: desk.ends, LONG_S)
     assert desk.ends == ["finished"]
@@ -149,7 +151,7 @@ def test_captions_come_one_after_the_other_and_cancelling_keeps_them(desk, syste
     in_file = [text for text in attributes(desk) if text.startswith("A building of")]
     assert len(in_file) == kept
     assert all(". New building, " in text for text in in_file)
-    assert any("captions are kept" in item.text() for item in desk.bar.items())
+    assert any("captions were kept" in item.text() for item in desk.bar.items())
 
 
 def test_all_levels_the_guard_is_told_and_the_project_has_them_again(desk):
@@ -199,7 +201,7 @@ def test_what_a_writer_lacks_is_said_before_the_run(desk, monkeypatch, tmp_path)
     assert "PyTorch" not in label.text()
     monkeypatch.setattr(tiers, "missing", lambda tier=None: ("torch",))
     desk.options.offer((kcfi,))
-    assert label.text().startswith("Lacks PyTorch, kcfi.safetensors")
+    assert label.text().startswith("Missing: PyTorch, kcfi.safetensors")
     desk.options.offer(())
     assert label.isHidden()
 

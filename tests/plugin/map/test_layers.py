@@ -48,7 +48,7 @@ def test_group_on_top_with_files_only(desk):
     ]
     assert run.layer("changes").featureCount() == 4
     assert run.layer("changes").crs() == desk.before.crs()
-    assert desk.dock.results.list.item(0).text().startswith(group.name() + "\n4 found")
+    assert desk.dock.results.list.item(0).text().startswith(group.name() + "\n4 changes")
 
 
 def test_legend_counts_no_features(desk):
@@ -249,7 +249,7 @@ def test_map_tip_shows_both_dates(desk):
         layer.setCustomProperty(tip_pictures.BEFORE_PROPERTY, "/nowhere.tif")
         assert len(pictures()) == 1
     finally:
-        function.take_back()
+        function.unregister()
     assert pictures() == []
 
 
@@ -305,7 +305,7 @@ def test_missing_result_file_is_an_error(desk):
     desk.dock.run.detect_button.click()
     wait_until(lambda: desk.ends)
     assert desk.ends == ["failed"]
-    assert "cannot be opened" in str(desk.controller.last_error)
+    assert "Cannot open the results" in str(desk.controller.last_error)
     assert not QgsProject.instance().layerTreeRoot().findGroups()
 
 

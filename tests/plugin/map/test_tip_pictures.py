@@ -35,7 +35,7 @@ from changescribe.ui.map import tip_pictures
 def function(qgis_app):
     function = tip_pictures.register()
     yield function
-    function.take_back()
+    function.unregister()
 
 
 @pytest.fixture

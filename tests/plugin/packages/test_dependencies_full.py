@@ -150,10 +150,10 @@ def test_a_folder_of_wheels_needs_no_index(target, python, tmp_path) -> None:
 @pytest.mark.parametrize(
     ("fail", "words"),
     [
-        ("venv", "cannot make"),
-        ("pip", "could not be installed"),
-        ("build", "could not be installed"),
-        ("trial", "does not run here"),
+        ("venv", "cannot create"),
+        ("pip", "Cannot install"),
+        ("build", "Cannot install"),
+        ("trial", "do not work"),
     ],
 )
 def test_what_fails_leaves_nothing(target, python, fail, words) -> None:
@@ -211,7 +211,7 @@ def test_removal(target, python, monkeypatch) -> None:
 def test_an_old_python_is_refused(target, python, tmp_path) -> None:
     with pytest.raises(DependencyError, match=r"Python 3\.10 or later; this is Python 3\.9"):
         install(plan(target, python(version=(3, 9))))
-    with pytest.raises(DependencyError, match="no Python program that starts"):
+    with pytest.raises(DependencyError, match="does not start as a Python executable"):
         install(plan(target, str(tmp_path / "nothing")))
     old = Runtime("linux", "/usr/bin/python3.9", (), "/usr", "", (3, 9))
     with pytest.raises(DependencyError, match=r"this is Python 3\.9.*Advanced"):
@@ -224,7 +224,7 @@ def test_a_python_tied_to_qgis_is_refused(monkeypatch) -> None:
     answer = json.dumps(
         {"version": [3, 12], "bits": 64, "machine": "", "pip": True, "bundled": None}
     )
-    with pytest.raises(DependencyError, match="cannot make a virtual environment"):
+    with pytest.raises(DependencyError, match="cannot create a virtual environment"):
         find_base(runtime, "", lambda _path, _args, extra: (0, answer) if extra else None)
 
 
@@ -301,17 +301,17 @@ def test_the_dock_installs_and_removes_pytorch(dock, python, monkeypatch) -> Non
     assert not dock.packages.isHidden()
     assert "PyTorch and its packages" in dock.packages._text.text()
     assert not dock.run.detect_button.isEnabled()
-    assert "PyTorch is missing" in dock.run.reason_label.text()
+    assert "PyTorch is not installed" in dock.run.reason_label.text()
     assert dock.advanced.remove_button.isHidden()
 
     dock.advanced.base.setFilePath(python("pip"))
     dock.packages.install_from_index()
     wait_until(lambda: not dock.packages.is_busy)
-    assert "could not be installed" in dock.packages._text.text()
+    assert "Cannot install" in dock.packages._text.text()
     choose(dock, "bundled")
     assert dock.packages.isHidden()
     choose(dock, "big")
-    assert "could not be installed" in dock.packages._text.text()
+    assert "Cannot install" in dock.packages._text.text()
 
     dock.advanced.base.setFilePath(python())
     dock.packages.install_from_index()
@@ -353,7 +353,7 @@ def test_without_onnxruntime_pytorch_systems_run(dock, monkeypatch) -> None:
     assert dock.run.detect_button.isEnabled()
     choose(dock, "bundled")
     assert not dock.run.detect_button.isEnabled()
-    assert "onnxruntime is missing" in dock.run.reason_label.text()
+    assert "onnxruntime is not installed" in dock.run.reason_label.text()
 
 
 def test_the_panel_says_that_qgis_python_is_too_old(dock, monkeypatch) -> None:
@@ -386,10 +386,10 @@ def test_processing_asks_for_what_the_system_needs(qgis_app, monkeypatch, lackin
             for system in ("bundled", "zero-shot"):
                 able, words = algorithm.checkParameterValues({"SYSTEM": system}, _context())
                 assert able is False
-                assert ("press Install" in words) is (system == refused), words
+                assert ("click Install" in words) is (system == refused), words
                 feedback = QgsProcessingFeedback(False)
                 assert not algorithm.create().prepare({"SYSTEM": system}, _context(), feedback)
-                told = "press Install" in feedback.textLog()
+                told = "click Install" in feedback.textLog()
                 assert told is (system == refused), feedback.textLog()
     finally:
         QgsApplication.processingRegistry().removeProvider(provider)

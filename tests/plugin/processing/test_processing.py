@@ -286,7 +286,7 @@ def test_an_online_map_is_refused_with_a_way_out(provider, pair, tmp_path) -> No
     if not layer.isValid():
         pytest.skip("this QGIS has no provider for online maps")
     QgsProject.instance().addMapLayer(layer)
-    with pytest.raises(QgsProcessingException, match=r"online maps.*GeoTIFF"):
+    with pytest.raises(QgsProcessingException, match=r"online map.*GeoTIFF"):
         detect(pair, AFTER=layer.id(), OUTPUT=str(tmp_path / "out.gpkg"))
     QgsProject.instance().removeMapLayer(layer.id())
 
