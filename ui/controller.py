@@ -15,7 +15,8 @@ from .compat import LEVEL_INFO, LEVEL_SUCCESS
 from .dock.export_dialog import ExportDialog, open_folder
 from .engine_thread import EngineThread
 from .errors import Messenger, as_change_scribe_error, log
-from .map import annotations, layers, run_captions
+from .map import layers, run_captions
+from .map.annotations import PlaceCaption, hide_captions, show_captions
 from .translation import tr
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class RunController(QObject):
         #: The run being captioned.
         self._describing: Optional[Run] = None
         #: Captions of tiles and scenes by run id.
-        self._places: dict[str, list[annotations.PlaceCaption]] = {}
+        self._places: dict[str, list[PlaceCaption]] = {}
         self.last_error: Optional[ChangeScribeError] = None
         self.last_run: Optional[Run] = None
         self._connect()
@@ -179,7 +180,7 @@ class RunController(QObject):
             places = self._places.get(run.run_id)
             if places is None:
                 places = self._places[run.run_id] = run_captions.stored(run)
-            shown = annotations.show_captions(run, self._iface.mapCanvas(), places)
+            shown = show_captions(run, self._iface.mapCanvas(), places)
         except Exception as error:  # noqa: BLE001 - the one error path: shown, not lost
             self.messenger.error(as_change_scribe_error(error))
             shown = 0
@@ -283,7 +284,7 @@ class RunController(QObject):
         """Show the captions of a run, placed for the current map extent, or hide them."""
         self._settings.captions_shown = shown
         if not shown:
-            annotations.hide_captions(run)
+            hide_captions(run)
         elif not self._show_captions(run):
             self.messenger.info(tr("No caption fits here. Zoom to the changes and try again."))
         self._dock.results.set_captions_shown(run.captions_shown())

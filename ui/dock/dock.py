@@ -10,6 +10,7 @@ from qgis.gui import QgsDockWidget
 from qgis.PyQt.QtCore import QSize, Qt, QTimer, pyqtSignal
 from qgis.PyQt.QtWidgets import QFrame, QMessageBox, QScrollArea, QVBoxLayout, QWidget
 
+from ...engine.errors import InputError
 from ...engine.hosts.routing import close_shared_host
 from ...engine.raster.dates import is_iso_date
 from ...engine.request import ChangeRequest, Hints
@@ -308,17 +309,20 @@ class ChangeScribeDock(QgsDockWidget):
         Raises:
             ChangeScribeError: the area cannot be read, or the output folder cannot be written.
         """
-        before, after = self.layers.before, self.layers.after
+        before, after, info = self.layers.before, self.layers.after, self.system.info
+        if before is None or after is None or info is None:
+            raise InputError(self.reason())
         where = self.extent.where(before, after)
+        source = source_path(before) or ""
         bands_before, bands_after = self.advanced.bands
         dates = self.layers.dates
         folder = self.advanced.output_folder or automatic_folder(before)
         return ChangeRequest(
-            before=source_path(before),
-            after=source_path(after),
+            before=source,
+            after=source_path(after) or "",
             prompt=self.prompt.text,
-            output=new_output(folder, source_path(before), self.prompt.text),
-            system=self.system.info.name,
+            output=new_output(folder, source, self.prompt.text),
+            system=info.name,
             extent=where.extent,
             area=self.extent.area(before, where.rectangle),
             bands_before=bands_before,

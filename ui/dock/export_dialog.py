@@ -28,7 +28,6 @@ from ..translation import tr
 from ..widgets import hint_label, warning_label
 
 if TYPE_CHECKING:
-    from ...engine.errors import ChangeScribeError
     from ..map.layers import Run
 
     #: (results, file, whether to replace it) -> warnings
@@ -189,11 +188,10 @@ class ExportDialog(QDialog):
             self.warning_label.setVisible(bool(outcome))
             self.exported.emit(self._written)
         else:
-            error: ChangeScribeError = outcome
             self.status_label.setText("")
-            self.warning_label.setText(str(error))
+            self.warning_label.setText(str(outcome))
             self.warning_label.show()
-            self.failed.emit(error)
+            self.failed.emit(outcome)
 
     def _path(self) -> str:
         """Return the chosen file with the suffix of the format."""

@@ -53,7 +53,7 @@ class DetectChanges(EngineAlgorithm):
 
     def __init__(self) -> None:
         super().__init__()
-        self._request: Optional[ChangeRequest] = None
+        self._request: ChangeRequest  # set by take()
 
     def name(self) -> str:
         """Return the id within the provider."""
