@@ -34,8 +34,6 @@ class Inputs:
     Attributes:
         embeddings: (B, L, W).
         mask: (B, L) int64, 0 for padding.
-        labels: (B, A) int64 tokens of the answers, at the last A of the L positions;
-            :data:`IGNORED` for padding. A is 0 without answers.
     """
 
     embeddings: Tensor
@@ -47,12 +45,6 @@ class LanguageModel:
     """A frozen causal language model that reads embeddings of images.
 
     It is not a module; a network that contains it registers :attr:`model`.
-
-    Args:
-        model: causal language model of transformers.
-        tokenizer: tokenizer of the model.
-        name: name for the user.
-        notes: warnings for the user.
 
     Attributes:
         model: may be exchanged for one with an adapter around it.
@@ -75,10 +67,7 @@ class LanguageModel:
         model.generation_config = GenerationConfig()
 
     def prompt(self, instruction: str) -> tuple[list[int], list[int]]:
-        """Return the tokens before and after the image.
-
-        Args:
-            instruction: text with one :data:`IMAGE`.
+        """Return the tokens before and after the :data:`IMAGE` of an instruction.
 
         Raises:
             InputError: it has none.

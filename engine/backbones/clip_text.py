@@ -57,13 +57,9 @@ class TextTower(ABC):
         self._known: OrderedDict[str, tuple[Tensor, Tensor]] = OrderedDict()
 
     def encode(self, phrases: Sequence[str], device: torch.device | str = "cpu") -> Text:
-        """Embed phrases; each is computed once.
+        """Embed R phrases, at least one; each is computed once.
 
         Common padding is cut off, since a phrase has about three words and the tower up to 77.
-
-        Args:
-            phrases: R phrases, at least one.
-            device: of the result.
         """
         missing = [phrase for phrase in dict.fromkeys(phrases) if phrase not in self._known]
         fresh: dict[str, tuple[Tensor, Tensor]] = {}
@@ -94,12 +90,7 @@ class TextTower(ABC):
 
 
 class ClipText(TextTower):
-    """A text tower of open_clip; the paper's is that of CLIP ViT-B/16 (77 words, 512 channels).
-
-    Args:
-        model: an open_clip model; only its text part is used.
-        tokenizer: of the same architecture.
-    """
+    """A text tower of open_clip; the paper's is that of CLIP ViT-B/16 (77 words, 512 channels)."""
 
     def __init__(self, model: nn.Module, tokenizer: Callable[[list[str]], Tensor]) -> None:
         super().__init__()

@@ -38,9 +38,6 @@ _LATER = {
 class EfficientNetPyramid(nn.Module):
     """The trunk of EfficientNet-Lite0 from timm, returning one feature map per stage.
 
-    Args:
-        pretrained: load the ImageNet weights.
-
     Raises:
         DependencyError: timm, or the package of the weights, is not installed.
     """
@@ -62,10 +59,7 @@ class EfficientNetPyramid(nn.Module):
             self.trunk.load_state_dict(imagenet_weights(), strict=True)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Return features of images.
-
-        Args:
-            images: (B, 3, H, W) float, 0 to 255, H and W multiples of 32.
+        """Return features of images (B, 3, H, W), 0 to 255, H and W multiples of 32.
 
         Returns:
             Four maps (B, C_i, H/s, W/s) with strides s = 4, 8, 16, 32.
@@ -88,10 +82,7 @@ def imagenet_weights() -> dict[str, Tensor]:
 
 
 def timm_name(name: str) -> str | None:
-    """Return timm's name of a weight; None for weights of the classifier.
-
-    Args:
-        name: name in the package, such as ``"_blocks.3._bn0.weight"``.
+    """Return timm's name of a weight ("_blocks.3._bn0.weight"); None for the classifier's.
 
     Raises:
         WeightsError: there is no such weight in EfficientNet-Lite0.

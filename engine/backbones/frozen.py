@@ -34,10 +34,7 @@ class FrozenEncoder(nn.Module):
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Return features of images.
-
-        Args:
-            images: (B, 3, H, W) float, 0 to 255, H and W multiples of 32.
+        """Return features of images (B, 3, H, W), 0 to 255, H and W multiples of 32.
 
         Returns:
             Four maps (B, C_i, H/s, W/s) with strides s = 4, 8, 16, 32, without gradient.

@@ -20,11 +20,7 @@ from .names import HIERA
 
 
 class HieraPyramid(nn.Module):
-    """Hiera with the normalisation of ``sam2.utils.transforms.SAM2Transforms``.
-
-    Args:
-        trunk: ``sam2.modeling.backbones.hieradet.Hiera``.
-    """
+    """Hiera with the normalisation of ``sam2.utils.transforms.SAM2Transforms``."""
 
     def __init__(self, trunk: nn.Module) -> None:
         super().__init__()
@@ -36,10 +32,7 @@ class HieraPyramid(nn.Module):
         self.register_buffer("std", std.view(1, 3, 1, 1) * 255, persistent=False)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Return features of images.
-
-        Args:
-            images: (B, 3, H, W) float, 0 to 255, H and W multiples of 32.
+        """Return features of images (B, 3, H, W), 0 to 255, H and W multiples of 32.
 
         Returns:
             Four maps (B, C_i, H/s, W/s) with strides s = 4, 8, 16, 32.
@@ -52,8 +45,7 @@ def build(name: str, pretrained: bool = True, store: WeightsStore | None = None)
 
     Args:
         name: one of :data:`.names.HIERA`.
-        pretrained: load the weights of SAM 2.1; random weights are only useful for measuring
-            speed.
+        pretrained: load the weights of SAM 2.1; random weights are only useful for measuring speed.
         store: store of weights; None for the default store.
 
     Raises:

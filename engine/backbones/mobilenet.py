@@ -57,10 +57,7 @@ class MobileNetPyramid(nn.Module):
         return self
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Return features of images.
-
-        Args:
-            images: (B, 3, H, W) float, 0 to 255, H and W multiples of 32.
+        """Return features of images (B, 3, H, W), 0 to 255, H and W multiples of 32.
 
         Returns:
             Five maps (B, C_i, H/s, W/s) with strides s = 2, 4, 8, 16, 32.
@@ -113,12 +110,7 @@ def imagenet_weights() -> dict[str, Tensor]:
 
 
 def build(name: str, pretrained: bool = True, frozen: int = FROZEN_STAGES) -> nn.Module:
-    """Return a backbone.
-
-    Args:
-        name: ``"mobilenet_v2"`` or ``"tiny"``.
-        pretrained: see :class:`MobileNetPyramid`.
-        frozen: see :class:`MobileNetPyramid`.
+    """Return ``"mobilenet_v2"`` or ``"tiny"``; see :class:`MobileNetPyramid`.
 
     Raises:
         ValueError: there is no such backbone.

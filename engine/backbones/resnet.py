@@ -32,10 +32,6 @@ class ResNetPyramid(nn.Module):
             the weights are the same.
         weights: file of torchvision's ImageNet weights; None for random weights.
 
-    Attributes:
-        channels: channels of the five maps.
-        strides: strides of the five maps.
-
     Raises:
         InputError: there is no such network.
         WeightsError: the weights do not fit.
@@ -62,10 +58,7 @@ class ResNetPyramid(nn.Module):
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1) * 255, False)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Return features of images.
-
-        Args:
-            images: (B, 3, H, W) float, 0 to 255, H and W multiples of 32.
+        """Return features of images (B, 3, H, W), 0 to 255, H and W multiples of 32.
 
         Returns:
             Five maps (B, channels[i], H / strides[i], W / strides[i]).
@@ -81,10 +74,6 @@ class ResNetPyramid(nn.Module):
 
 def imagenet_weights(name: str, store: WeightsStore | None = None) -> Path | None:
     """Return the file of ImageNet weights for :class:`ResNetPyramid`; None if it needs none.
-
-    Args:
-        name: one of :data:`CHANNELS`, or another backbone.
-        store: store of weights; None for the default store.
 
     Raises:
         WeightsError: the file is missing or damaged.

@@ -133,12 +133,7 @@ def read_calibration(folder: Path) -> Calibration:
 
 
 class LevirFigures:
-    """All that is measured on scored LEVIR tiles, tile after tile.
-
-    Args:
-        data: the folder of real data.
-        calibration: scale and bias by class name.
-    """
+    """All that is measured on scored LEVIR tiles, tile after tile."""
 
     def __init__(self, data: Path, calibration: Calibration) -> None:
         self.raw = {name: RawCounts() for name in ("building", "road")}

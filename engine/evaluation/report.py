@@ -18,11 +18,7 @@ _WANTED_AUC = {"buildings|appeared": 0.85, "roads|appeared": 0.80, "trees|remove
 
 
 def markdown(figures: Figures) -> str:
-    """Return the report.
-
-    Args:
-        figures: as :func:`.bundled.evaluate` returns them.
-    """
+    """Return the report on figures of :func:`.bundled.evaluate`."""
     parts = [
         f"Measured on `{figures['model']}`, {figures['device']}.",
         "### Bars\n" + _table(("what", "wanted", "measured", "met"), _bars(figures)),

@@ -70,13 +70,10 @@ def to_map(tokens: Tensor, like: Tensor) -> Tensor:
 
 
 def sine_positions(features: Tensor) -> Tensor:
-    """Sine position embedding of a map (eq. 4).
+    """Sine position embedding of a map (B, C, H, W), C a multiple of 4 (eq. 4).
 
     Coordinates are normalised to the map, so that tiles larger than the training crops stay
     within the range seen in training.
-
-    Args:
-        features: (B, C, H, W), C a multiple of 4.
 
     Returns:
         (1, H W, C): half of the channels for rows, half for columns.

@@ -20,23 +20,14 @@ class SeparableConv(nn.Sequential):
 
 
 class TopDown(nn.Module):
-    """Top-down pathway of a feature pyramid network: adds each map to the next finer one.
-
-    Args:
-        width: channels of every map.
-        levels: number of maps.
-    """
+    """Top-down pathway of a feature pyramid network: adds each map to the next finer one."""
 
     def __init__(self, width: int, levels: int = 4) -> None:
         super().__init__()
         self.smooth = nn.ModuleList(SeparableConv(width, width) for _ in range(levels))
 
     def forward(self, pyramid: list[Tensor]) -> Tensor:
-        """Return the finest map (B, width, h_0, w_0), merged with the coarser ones.
-
-        Args:
-            pyramid: maps (B, width, h_i, w_i), fine to coarse.
-        """
+        """Merge maps (B, width, h_i, w_i), fine to coarse; return the finest one."""
         merged = self.smooth[-1](pyramid[-1])
         for features, smooth in zip(pyramid[-2::-1], list(self.smooth)[-2::-1], strict=True):
             merged = smooth(features + resize_like(merged, features))

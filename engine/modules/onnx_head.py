@@ -93,12 +93,7 @@ class Session:
         self._inputs = [entry.name for entry in self._session.get_inputs()]
 
     def run(self, names: Sequence[str], values: Sequence[Tensor]) -> list[Tensor]:
-        """Run the head; return its outputs on the CPU.
-
-        Args:
-            names: names of the inputs.
-            values: their values, in the same order.
-        """
+        """Run the head; return its outputs on the CPU."""
         inputs = {
             name: (value.float() if value.is_floating_point() else value).cpu().numpy()
             for name, value in zip(names, values, strict=True)

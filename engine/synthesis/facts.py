@@ -65,11 +65,6 @@ def changed_objects(
 ) -> tuple[tuple[ChangedObject, ...], dict[str, NDArray[np.int32]]]:
     """Return the connected changes of every class and direction, largest first.
 
-    Args:
-        before: of the first date.
-        after: of the second.
-        pixel_size: metres.
-
     Returns:
         The changes, and for each direction a raster (h, w) of their numbers, which
         count from 1 in the order of the changes; 0 elsewhere.
@@ -173,15 +168,7 @@ def captions(
     seed: int,
     count: int = 5,
 ) -> tuple[str, ...]:
-    """Return ``count`` sentences about a scene, each of which its labels support.
-
-    Args:
-        facts: what changed.
-        buildings: how many buildings appeared and were removed.
-        shape: height and width of the scene in pixels.
-        seed: for the choice of words.
-        count: of sentences.
-    """
+    """Return ``count`` sentences about a scene, each of which its labels support."""
     rng = np.random.default_rng([seed, 77])
     totals: dict[tuple[str, str], list[ChangedObject]] = {}
     for fact in facts:

@@ -96,13 +96,7 @@ class Season:
 
 
 class Ground:
-    """Colours of materials for one date of a scene.
-
-    Args:
-        shared: noise that both dates have in common: the lie of the land.
-        own: noise of this date.
-        season: of this date.
-    """
+    """Colours of materials for one date of a scene."""
 
     def __init__(self, shared: dict[str, Array], own: dict[str, Array], season: Season) -> None:
         self._shared = shared

@@ -112,13 +112,6 @@ def write_raster(
 ) -> None:
     """Write a picture (h, w, 3), or labels (h, w) with their colours, as a GeoTIFF.
 
-    Args:
-        path: to write to; replaced if it exists.
-        pixels: uint8.
-        place: georeference.
-        options: creation options of GDAL.
-        date: ISO date for the metadata.
-
     Raises:
         OutputError: it could not be written.
     """

@@ -38,13 +38,7 @@ def in_polygon(points: Points, polygon: Points) -> NDArray[np.bool_]:
 
 
 class Plan:
-    """A world with the ground that is taken in it.
-
-    Args:
-        rng: draws everything.
-        size: side of the scene in metres.
-        pad: metres around it that are planned too.
-    """
+    """A world with the ground that is taken in it."""
 
     def __init__(self, rng: np.random.Generator, size: float, pad: float) -> None:
         self.rng = rng

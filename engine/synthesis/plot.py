@@ -45,12 +45,7 @@ HALL_ROOFS: tuple[Colour, ...] = (
 
 
 class Occupancy:
-    """Which square metres are taken already; objects are placed where they are not.
-
-    Args:
-        size: side of the scene in metres.
-        pad: metres around the scene in which objects are placed too.
-    """
+    """Which square metres are taken already; objects are placed where they are not."""
 
     def __init__(self, size: float, pad: float) -> None:
         self.pad = pad

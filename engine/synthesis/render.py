@@ -67,15 +67,7 @@ class Light:
 
 
 class Painter:
-    """Draws one date of a world.
-
-    Args:
-        world: to draw.
-        date: 0 before, 1 after.
-        canvas: pixel grid.
-        ground: colours of this date.
-        rng: draws cars and other things of the moment.
-    """
+    """Draws one date of a world."""
 
     def __init__(
         self, world: World, date: int, canvas: Canvas, ground: Ground, rng: np.random.Generator

@@ -44,12 +44,7 @@ def pool(name: str) -> Array:
 
 
 class Noise:
-    """Noise fields of one scene, all of one size.
-
-    Args:
-        rng: gives each field its place in the pools.
-        size: height and width of the fields in pixels.
-    """
+    """Noise fields of one scene, all of one size."""
 
     def __init__(self, rng: np.random.Generator, size: int) -> None:
         self._rng = rng

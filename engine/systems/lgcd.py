@@ -39,11 +39,7 @@ _PIXELS_AT_ONCE = {"cpu": 2 * 512**2, "cuda": 16 * 512**2}
 
 
 class LgcdSystem(TrainedSystem):
-    """LG-CD with the head in the store of weights.
-
-    Args:
-        store: the weights; None is the usual place.
-    """
+    """LG-CD with the head in the store of weights."""
 
     label = "LG-CD"
     head = HEAD

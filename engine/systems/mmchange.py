@@ -46,7 +46,6 @@ class MmchangeSystem(TrainedSystem):
     """MMChange with the weights in the store.
 
     Args:
-        store: the weights; None is the usual place.
         cache: folder for the answers of a vision-language model; None is the usual one.
     """
 
@@ -165,14 +164,7 @@ class MmchangeSystem(TrainedSystem):
 def notes_on(
     label: str, target: str, queries: Sequence[Query], *, directed: bool
 ) -> tuple[str, ...]:
-    """Return the warnings of a network that reads no prompt.
-
-    Args:
-        label: its name.
-        target: the object that it was trained on; empty: any change.
-        queries: what to look for.
-        directed: it was trained with direction.
-    """
+    """Return the warnings of a network that reads no prompt."""
     nouns = dict.fromkeys(query.object for query in queries if not answers(target, query))
     found = [SystemsTexts.other_object(label=label, target=target, phrase=noun) for noun in nouns]
     if not target:
@@ -184,11 +176,7 @@ def notes_on(
 
 
 def needed_for_text(config: Any) -> tuple[str, ...]:
-    """Return the entries of the catalogue that the text branch needs.
-
-    Args:
-        config: settings of MMChange or TextSCD.
-    """
+    """Return the entries of the catalogue that the text branch needs."""
     source = config.text_source.get("source", "none")
     if not config.text or source == "none":
         return ()

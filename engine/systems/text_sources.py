@@ -317,9 +317,6 @@ class Descriptions:
     def of(self, scene: Scene) -> Description:
         """Return the description of a scene; the same pixels are described once.
 
-        Args:
-            scene: one image, or two of equal size, each (H, W, 3) uint8.
-
         Raises:
             WeightsError: weights of the source or of the text tower are missing.
             InputError: the tower's embeddings have another width.

@@ -42,7 +42,6 @@ class TextscdSystem(TrainedSystem):
     """TextSCD with the weights in the store.
 
     Args:
-        store: the weights; None is the usual place.
         cache: folder for the answers of a vision-language model; None is the usual one.
     """
 
@@ -179,11 +178,7 @@ def shown(classes: Sequence[str]) -> tuple[str, ...]:
 
 
 def margin(posterior: np.ndarray) -> np.ndarray:
-    """Return p / (p + the largest other p) per class: above 0.5 where it is the likeliest.
-
-    Args:
-        posterior: (B, K, H, W) probabilities, K at least 2.
-    """
+    """Return p / (p + the largest other p) of (B, K, H, W): above 0.5 where it is the likeliest."""
     import numpy as np
 
     ranked = np.partition(posterior, -2, axis=1)

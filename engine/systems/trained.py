@@ -43,12 +43,7 @@ class TrainedSystem(ChangeSystem):
 
     @abstractmethod
     def _open(self, path: Path, store: WeightsStore, device: Device) -> str:
-        """Open all parts.
-
-        Args:
-            path: the trained file, verified.
-            store: the weights.
-            device: to compute on.
+        """Open all parts of a verified trained file; return the device in use, for the user.
 
         Returns:
             The device in use, for the user.

@@ -35,11 +35,7 @@ class WritingSystem(TrainedSystem):
     ``language`` and a forward function of both dates whose result has ``change``, logits
     (B, 2, H, W).
 
-    Args:
-        store: the weights; None is the usual place.
-
     Attributes:
-        name: in the registry.
         settings: class with ``object``, ``encoder``, ``language``, ``precision`` and ``beams``.
     """
 
@@ -55,12 +51,7 @@ class WritingSystem(TrainedSystem):
 
     @abstractmethod
     def _embed(self, seen: Any, inside: Any) -> Any:
-        """Return embeddings (B, N, W) for the language model.
-
-        Args:
-            seen: result of the model.
-            inside: (B, 1, H, W) float, 1 in the part to describe.
-        """
+        """Return embeddings (B, N, W); ``inside`` (B, 1, H, W) is 1 in the part to describe."""
 
     @abstractmethod
     def _instruction(self) -> str:

@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Zero-shot: the published SAM 2.1 and CLIP, for any noun, without training.
 
-The steps are in :mod:`..zeroshot`. For both dates, CLIP estimates how likely each
-pixel is the object rather than one of the competing classes; SAM 2 outlines what
-is where that changed most; an outline counts if its features have changed and the
-object is in it on one date only. Exchanging the rasters exchanges appeared and
-removed exactly.
+The steps are in :mod:`..zeroshot`. For both dates, CLIP estimates how likely each pixel is the
+object rather than one of the competing classes; SAM 2 outlines what is where that changed most; an
+outline counts if its features have changed and the object is in it on one date only. Exchanging the
+rasters exchanges appeared and removed exactly.
 
-Limits: the list of competing classes decides the result; misaligned rasters, other
-seasons, shadows and leaning facades look like change; one threshold does not suit
-every place.
+Limits: the list of competing classes decides the result; misaligned rasters, other seasons, shadows
+and leaning facades look like change; one threshold does not suit every place.
 """
 
 from __future__ import annotations
@@ -36,11 +34,7 @@ _SAM2 = "sam2.1-hiera-base-plus"
 
 
 class ZeroShotSystem(ChangeSystem):
-    """SAM 2.1 with OpenAI's CLIP.
-
-    Args:
-        store: the weights; None is the usual place.
-    """
+    """SAM 2.1 with OpenAI's CLIP."""
 
     name = "zero-shot"
     title = SystemsTexts.zero_shot_title

@@ -10,16 +10,10 @@ from PIL import Image, ImageFilter
 
 
 def photometric(image: np.ndarray, rng: np.random.Generator, strength: float = 1.0) -> np.ndarray:
-    """Change how an image looks, not what it shows.
+    """Change how an image looks, not what it shows; ``strength`` 1 is the full range.
 
-    Brightness, contrast, gamma and colour cast by a table; saturation and hue
-    by mixing channels; sometimes haze or shadow in parts of the image; then
-    sometimes blur, noise, or JPEG compression.
-
-    Args:
-        image: (H, W, 3) uint8.
-        rng: source of randomness.
-        strength: 1 is the full range, 0 almost none.
+    Brightness, contrast, gamma and colour cast by a table; saturation and hue by mixing channels;
+    sometimes haze or shadow in parts of the image; then sometimes blur, noise, or JPEG compression.
 
     Returns:
         (H, W, 3) uint8.

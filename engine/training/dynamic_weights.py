@@ -23,11 +23,6 @@ def weights_of(
 ) -> tuple[float, ...]:
     """Return lambda_k (eq. 10): K exp(w_k / T) / sum_i exp(w_i / T), w_k = L_k(t-1) / L_k(t-2).
 
-    Args:
-        last: L_k(t-1) of the K tasks.
-        before_last: L_k(t-2).
-        temperature: T; the higher, the more equal the weights.
-
     Returns:
         K weights that sum to K.
     """
@@ -58,11 +53,7 @@ class DynamicWeights:
         self._means: list[list[float]] = []
 
     def at(self, step: int) -> tuple[float, ...]:
-        """Return the weights at a step; 1 each in the first two epochs.
-
-        Args:
-            step: done before, ascending from call to call.
-        """
+        """Return the weights at a step; 1 each in the first two epochs."""
         if step // self._epoch != self._number:
             self._number = step // self._epoch
             self._close()

@@ -17,11 +17,6 @@ class TrainingLog:
 
     ``log.csv`` has a row a step, ``validation.csv`` one a validation; both and the events in
     ``tensorboard`` are cut to where a resumed run goes on.
-
-    Args:
-        out: folder of the run.
-        start: steps done before.
-        steps: of the whole run.
     """
 
     def __init__(self, out: Path, start: int, steps: int) -> None:
@@ -59,12 +54,7 @@ class TrainingLog:
 
 
 class Table:
-    """A CSV file with a row per step.
-
-    Args:
-        path: of the file.
-        start: rows of later steps are dropped: they are written again.
-    """
+    """A CSV file with a row per step."""
 
     def __init__(self, path: Path, start: int) -> None:
         rows: list[list[str]] = []

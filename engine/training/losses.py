@@ -15,16 +15,11 @@ SENTENCE_SHARE = 0.02
 
 
 def change_loss(logits: Tensor, target: Tensor, counted: Tensor) -> Tensor:
-    """Cross-entropy + Dice of the change maps, per query.
+    """Cross-entropy + Dice of (B, Q, h, w) per query; ``target`` is the changed share of a cell.
 
     Dice is taken per query over the whole batch: of a scene without that change
     it asks quiet, as F1 summed over a data set does, and wide roads do not
     drown small houses, as they would if the queries were summed.
-
-    Args:
-        logits: (B, Q, h, w).
-        target: (B, Q, h, w) float share of a cell that changed, in [0, 1].
-        counted: (B, Q, h, w) bool: where the target is known.
 
     Returns:
         A scalar: the mean over the queries of which anything is known.

@@ -32,10 +32,6 @@ def f1(tp: Any, fp: Any, fn: Any) -> Any:
 def f1_by_threshold(right: np.ndarray, wrong: np.ndarray) -> np.ndarray:
     """Return F1 for a threshold at the lower border of each bin of two histograms of scores.
 
-    Args:
-        right: (N,) changed pixels by bin of their score, ascending.
-        wrong: (N,) unchanged ones.
-
     Returns:
         (N,) float64.
     """
@@ -45,14 +41,7 @@ def f1_by_threshold(right: np.ndarray, wrong: np.ndarray) -> np.ndarray:
 
 @dataclass
 class BinaryCounts:
-    """Counts of pixels; add pair after pair.
-
-    Attributes:
-        tp: change that was found.
-        fp: no change, but found.
-        fn: change that was missed.
-        tn: no change, and none found.
-    """
+    """Counts of pixels; add pair after pair."""
 
     tp: int = 0
     fp: int = 0
@@ -60,12 +49,7 @@ class BinaryCounts:
     tn: int = 0
 
     def add(self, found: np.ndarray, truth: np.ndarray) -> None:
-        """Count one pair.
-
-        Args:
-            found: any shape; values > 0 are change.
-            truth: the same shape and meaning.
-        """
+        """Count one pair."""
         found, truth = np.asarray(found) > 0, np.asarray(truth) > 0
         tp, in_found, in_truth = (int(np.count_nonzero(m)) for m in (found & truth, found, truth))
         self.tp += tp

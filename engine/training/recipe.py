@@ -227,9 +227,6 @@ def shipped_names() -> tuple[str, ...]:
 def load_recipe(path: str | Path) -> Recipe:
     """Read a recipe.
 
-    Args:
-        path: of the YAML file, or the bare name of a shipped recipe ("bundled").
-
     Raises:
         InputError: not a recipe: unreadable, unknown or missing key, a value of the wrong type
             or out of its range.
@@ -260,10 +257,6 @@ def save_recipe(recipe: Recipe, path: Path) -> None:
 
 def check_unchanged(recipe: Recipe, path: Path) -> None:
     """Refuse a recipe that differs from the one that a run was begun with.
-
-    Args:
-        recipe: to go on by.
-        path: of the recipe that the run was begun with; there may be none.
 
     Raises:
         InputError: they differ in what decides what is learnt.

@@ -42,12 +42,6 @@ class Trainer:
     Torch is seeded before every step, so that what a step draws does not depend on how the run
     came to it.
 
-    Args:
-        recipe: the run.
-        task: what is trained; already prepared.
-        device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
-        rank: number of this process; each draws numbers of its own.
-
     Attributes:
         model: in training mode, on the device.
         device: where and in which precision it computes.
@@ -87,10 +81,6 @@ class Trainer:
 
     def step(self, step: int, parts: Sequence[Batch]) -> dict[str, float]:
         """Take one optimiser step.
-
-        Args:
-            step: optimiser steps done before.
-            parts: of the batch; their gradients are averaged.
 
         Returns:
             The loss, and its parts.
@@ -224,13 +214,7 @@ class Trainer:
         self.save_weights(out / WEIGHTS, step)
 
     def save_weights(self, path: Path, step: int, figures: dict[str, float] | None = None) -> None:
-        """Write the averaged weights as a system loads them.
-
-        Args:
-            path: of the file.
-            step: of the run.
-            figures: measured on the validation pairs.
-        """
+        """Write the averaged weights as a system loads them."""
         recipe = self.recipe
         metadata: dict[str, Any] = {
             "system": self.task.name,
@@ -271,10 +255,6 @@ class Trainer:
 
     def resume(self, path: Path, origin: Path | None = None) -> int:
         """Load a checkpoint if there is one; return the number of steps done.
-
-        Args:
-            path: of the checkpoint.
-            origin: weights that the run started from, if any; they may be gone by now.
 
         Raises:
             InputError: it is that of another model, or the run started from other weights.

@@ -18,11 +18,6 @@ RUN_WEIGHTS = ("best.safetensors", "model.safetensors")
 def candidates(source: Path, entry: Entry, sought: Sequence[Entry]) -> list[Path]:
     """Find an entry in a folder, or accept a file as an entry.
 
-    Args:
-        source: file or folder to import from.
-        entry: to look for.
-        sought: all entries to look for; a single one accepts files and folders of any name.
-
     Returns:
         At most one path.
     """

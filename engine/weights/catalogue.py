@@ -152,9 +152,6 @@ def _value_problems(entry: Entry) -> list[str]:
 def parse(text: str) -> dict[str, Entry]:
     """Parse a catalogue.
 
-    Args:
-        text: JSON with ``schema_version`` and ``entries``.
-
     Returns:
         Entries by id, in the order of the file.
 
@@ -196,10 +193,6 @@ def entries() -> dict[str, Entry]:
 
 def entry(identifier: str, among: Optional[dict[str, Entry]] = None) -> Entry:
     """Return an entry of the catalogue.
-
-    Args:
-        identifier: its id.
-        among: entries by id; None for the shipped catalogue.
 
     Raises:
         InputError: there is no such entry.

@@ -56,16 +56,7 @@ class Network:
 
 @dataclass
 class Download:
-    """One file to download.
-
-    Attributes:
-        url: http or https.
-        target: final path, in an existing folder.
-        sha256: of the whole file.
-        size: in bytes; None if unknown.
-        network: proxy and certificates.
-        watch: callbacks.
-    """
+    """One file to download."""
 
     url: str
     target: Path

@@ -25,13 +25,7 @@ _SPARE = 50_000_000
 
 @dataclass(frozen=True)
 class Step:
-    """Progress of a download, an import or a check.
-
-    Attributes:
-        text: one line for the user.
-        done: bytes.
-        total: bytes; None if unknown.
-    """
+    """Progress of a download, an import or a check."""
 
     text: str
     done: int
@@ -117,10 +111,6 @@ def copy(source: Path, target: Path, watch: Watch) -> str:
 def check_room(folder: Path, needed: int) -> None:
     """Check that a file fits on the disk.
 
-    Args:
-        folder: an existing folder.
-        needed: bytes.
-
     Raises:
         OutputError: there is not enough free space.
     """
@@ -149,10 +139,6 @@ def locked(path: Path, title: str) -> Iterator[None]:
     """Hold a lock file. The operating system releases the lock if this process dies.
 
     The file is never deleted, since two processes could then lock two files of the same name.
-
-    Args:
-        path: lock file, in an existing folder.
-        title: of the entry, for the message.
 
     Raises:
         WeightsError: another process or thread holds the lock.

@@ -120,11 +120,6 @@ def state_dict(
 def fill(module: torch.nn.Module, state: Mapping[str, torch.Tensor], name: str) -> None:
     """Copy weights into a module; all keys and shapes must match.
 
-    Args:
-        module: any module; which parameters are trainable stays unchanged.
-        state: tensors by name.
-        name: of the file, for messages.
-
     Raises:
         WeightsError: keys are missing or unexpected, or shapes differ.
     """
@@ -148,10 +143,6 @@ def fill(module: torch.nn.Module, state: Mapping[str, torch.Tensor], name: str) 
 def hiera_trunk(path: Union[str, Path], size: str) -> torch.nn.Module:
     """Return the Hiera trunk of a SAM 2.1 checkpoint.
 
-    Args:
-        path: checkpoint, a dict with the key ``"model"``.
-        size: one of :data:`SAM2_CONFIGURATIONS`.
-
     Returns:
         ``sam2.modeling.backbones.hieradet.Hiera`` in evaluation mode: (B, 3, H, W) float32
         to four maps at strides 4, 8, 16, 32.
@@ -168,9 +159,6 @@ def hiera_trunk(path: Union[str, Path], size: str) -> torch.nn.Module:
 def hiera_architecture(size: str) -> torch.nn.Module:
     """Return a Hiera trunk of SAM 2.1 with random weights, from the configuration in sam2.
 
-    Args:
-        size: one of :data:`SAM2_CONFIGURATIONS`.
-
     Raises:
         DependencyError: sam2 is not installed.
     """
@@ -186,10 +174,6 @@ def hiera_architecture(size: str) -> torch.nn.Module:
 
 def sam2_model(path: Union[str, Path], size: str) -> torch.nn.Module:
     """Return a complete SAM 2.1 model on the CPU, in evaluation mode.
-
-    Args:
-        path: checkpoint, a dict with the key ``"model"``.
-        size: one of :data:`SAM2_CONFIGURATIONS`.
 
     Raises:
         WeightsError: the file is not a checkpoint of that size.
@@ -244,10 +228,6 @@ def clip_text(
 
 def resnet(path: Union[str, Path], architecture: str) -> torch.nn.Module:
     """Return a ResNet of torchvision with its classifier, in evaluation mode.
-
-    Args:
-        path: weight file of torchvision.
-        architecture: ``"resnet18"``, ``"resnet34"`` or ``"resnet50"``.
 
     Raises:
         WeightsError: the weights do not fit the architecture.

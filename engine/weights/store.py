@@ -159,10 +159,6 @@ class WeightsStore:
     def path(self, identifier: str, watch: Optional[Watch] = None) -> Path:
         """Return the verified file, or folder, of an entry.
 
-        Args:
-            identifier: id of the entry.
-            watch: callbacks while a large file is read.
-
         Raises:
             WeightsError: it is missing or damaged; the hint says how to get it.
             InputError: there is no such entry.
@@ -185,10 +181,6 @@ class WeightsStore:
 
     def require(self, title: str, identifiers: Iterable[str]) -> None:
         """Check that weights are present, before a long run starts.
-
-        Args:
-            title: name of what needs them, for the message.
-            identifiers: ids of the entries.
 
         Raises:
             WeightsError: entries are missing; lists all of them with their sizes and how to get
@@ -276,10 +268,9 @@ class WeightsStore:
     ) -> tuple[Stored, ...]:
         """Copy weights from a file or a folder, without the network.
 
-        Files are recognised by their names; in a folder, they may lie in subfolders named by id,
-        as in another store. The folder of a training run is recognised by the metadata of its
-        weights. With a single id, a file may have any name. The SHA-256 is checked if the
-        catalogue has it.
+        Files are recognised by their names; in a folder, they may lie in subfolders named by id, as
+        in another store. The folder of a training run is recognised by the metadata of its weights.
+        With a single id, a file may have any name. The SHA-256 is checked if the catalogue has it.
 
         Args:
             source: a file or a folder.

@@ -51,13 +51,9 @@ def calibrate(value: Tensor, threshold: float, top: float = 1.0) -> Tensor:
 
 
 def peaks(before: Tensor, after: Tensor) -> Tensor:
-    """Return the points of the largest changes in likelihood, as prompts for SAM 2.
+    """Return the points of the largest changes of likelihood (H, W), as prompts for SAM 2.
 
     The map is coarse, so many new houses may form one plateau. A plateau gets one point per cell.
-
-    Args:
-        before: H_1 (H, W), likelihood of the object.
-        after: H_2 (H, W).
 
     Returns:
         (N, 2) column and row, N up to :data:`MAX_PEAKS`, highest first.
@@ -82,11 +78,7 @@ def peaks(before: Tensor, after: Tensor) -> Tensor:
 
 
 def mean_in(masks: Tensor, planes: Tensor) -> Tensor:
-    """Return the mean of planes within masks.
-
-    Args:
-        masks: (M, H, W) bool, none empty.
-        planes: (G, H, W).
+    """Return the mean of planes (G, H, W) within masks (M, H, W), none empty.
 
     Returns:
         (M, G).
@@ -96,11 +88,7 @@ def mean_in(masks: Tensor, planes: Tensor) -> Tensor:
 
 
 def margins(masks: Tensor, likelihood: Tensor) -> Tensor:
-    """Return the margin of the object over the best competing class within masks.
-
-    Args:
-        masks: (M, H, W) bool, none empty.
-        likelihood: (G, H, W) of the object, then of the competing classes.
+    """Return the margin of the object (plane 0) over the best competitor within masks (M, H, W).
 
     Returns:
         (M,) in [-1, 1].
@@ -139,9 +127,6 @@ def change_angles(masks: Tensor, before: Tensor, after: Tensor) -> Tensor:
 def otsu(values: Tensor) -> float:
     """Return the threshold that best separates values into two groups (Otsu, 1979).
 
-    Args:
-        values: (N,), N at least 1.
-
     Returns:
         The middle between the two groups; the largest value if all are equal.
     """
@@ -165,8 +150,7 @@ def decide_masks(
 ) -> Scores:
     """Score each outline for an object that appeared or was removed.
 
-    Appeared means present after and absent before, removed the reverse; both need changed
-    features.
+    Appeared means present after and absent before, removed the reverse; both need changed features.
 
     Args:
         before: (M,) margin of the object on the earlier date, from :func:`margins`.
@@ -191,12 +175,7 @@ def paint(masks: Tensor, scores: Tensor) -> Tensor:
 
 
 def opened(plane: Tensor, side: int) -> Tensor:
-    """Return the grey-value opening of (H, W) by a square, which removes narrower features.
-
-    Args:
-        plane: (H, W).
-        side: side of the square in pixels, odd.
-    """
+    """Return the grey-value opening of (H, W) by a square; removes narrower features."""
     least = -F.max_pool2d(-plane[None], side, 1, side // 2)
     return F.max_pool2d(least, side, 1, side // 2)[0]
 
@@ -206,10 +185,6 @@ def decide_stuff(before: Tensor, after: Tensor) -> Scores:
 
     Narrow bands next to stuff present on both dates are misregistration, not change. A new narrow
     road that branches off an old one only loses the pixels next to it.
-
-    Args:
-        before: H_1 (H, W), likelihood of the object.
-        after: H_2 (H, W).
 
     Returns:
         (H, W) scores.

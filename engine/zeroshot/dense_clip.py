@@ -120,13 +120,7 @@ def check(visual: nn.Module) -> None:
 
 
 def origins(length: int, window: int, stride: int) -> list[int]:
-    """Return the starts of windows along a side; the last window ends with the side.
-
-    Args:
-        length: length of the side in pixels, at least ``window``.
-        window: side of a window.
-        stride: distance between windows; the last two may be closer.
-    """
+    """Return the starts of windows along a side; the last window ends with the side."""
     starts = list(range(0, length - window, stride))
     return [*starts, length - window]
 
@@ -191,14 +185,7 @@ def posterior(cosines: Tensor, groups: Sequence[Sequence[int]]) -> Tensor:
 
 
 class DenseClip:
-    """A CLIP of open_clip that compares every place of an image with phrases.
-
-    Args:
-        model: an open_clip model, in evaluation mode, on the device.
-        tokenizer: tokenizer of the same architecture.
-        templates: sentences with "{}" for the phrase.
-        device: where it computes, and in which precision.
-    """
+    """A CLIP of open_clip that compares every place of an image with phrases."""
 
     def __init__(
         self,
@@ -273,11 +260,6 @@ def mean_posterior(
     maps: Sequence[Tensor], groups: Sequence[Sequence[int]], size: tuple[int, int]
 ) -> Tensor:
     """Average the posterior over the scales.
-
-    Args:
-        maps: from :meth:`DenseClip.fit`.
-        groups: see :func:`posterior`.
-        size: height and width of the result.
 
     Returns:
         (G, H, W); its first plane is H_t if the object is the first class.

@@ -46,12 +46,7 @@ class Encoded(NamedTuple):
 
 
 class Segmenter:
-    """SAM 2 with point prompts.
-
-    Args:
-        model: ``sam2.modeling.sam2_base.SAM2Base`` in evaluation mode, on the device.
-        device: where it computes, and in which precision.
-    """
+    """SAM 2 with point prompts."""
 
     def __init__(self, model: nn.Module, device: Device) -> None:
         self._model = model
@@ -60,11 +55,7 @@ class Segmenter:
         self._std = torch.tensor(_STD, device=device.name).view(1, 3, 1, 1)
 
     def encode(self, image: Tensor) -> Encoded:
-        """Encode an image of any size.
-
-        Args:
-            image: (3, H, W) float, 0 to 255.
-        """
+        """Encode an image (3, H, W), 0 to 255, of any size."""
         side = self._model.image_size
         scaled = F.interpolate(
             image[None] / 255, (side, side), mode="bilinear", align_corners=False, antialias=True
@@ -114,10 +105,7 @@ class Segmenter:
 
 
 def stability(masks: Tensor) -> Tensor:
-    """Return the IoU of each outline at a higher and a lower threshold.
-
-    Args:
-        masks: (M, h, w) logits.
+    """Return the IoU of each outline (M, h, w), in logits, at a higher and a lower threshold.
 
     Returns:
         (M,) in [0, 1]; 0 for an empty mask.

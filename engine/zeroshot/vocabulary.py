@@ -74,10 +74,6 @@ def question(noun: str, competing: Sequence[str]) -> Question:
 
     A class that means the same as the object or includes it does not compete: "building" is not
     an alternative to "warehouses".
-
-    Args:
-        noun: phrase of a query ("swimming pools").
-        competing: competing classes; empty for the default list.
     """
     against = tuple(name for name in competing if not same(name, noun))
     default = tuple(name for name in COMPETING if not same(name, noun))

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Caption metrics: BLEU, METEOR, ROUGE-L, CIDEr-D and S*m, in the two conventions of the field.
 
-Of the same sentences two variants are reported. *Words* are the sentences as they
-are, lower-case and without punctuation. *Ids* are strings of the numbers of their
-words, as most programs for remote sensing score them: METEOR then knows no stems and
-no synonyms, and is lower; the other measures differ only by words that a vocabulary
-lacks. All pairs, the changed ones and the unchanged ones are measured each by
-themselves, also for the document frequencies of CIDEr-D, which is why the unchanged
-ones, whose references are all the same, have none.
+Of the same sentences two variants are reported. *Words* are the sentences as they are, lower-case
+and without punctuation. *Ids* are strings of the numbers of their words, as most programs for
+remote sensing score them: METEOR then knows no stems and no synonyms, and is lower; the other
+measures differ only by words that a vocabulary lacks. All pairs, the changed ones and the unchanged
+ones are measured each by themselves, also for the document frequencies of CIDEr-D, which is why the
+unchanged ones, whose references are all the same, have none.
 """
 
 from __future__ import annotations
@@ -43,13 +42,7 @@ Writer = Callable[[LabelledPair], str]
 
 @dataclass(frozen=True)
 class Answered:
-    """A sentence about a pair, and what people wrote.
-
-    Attributes:
-        name: of the pair.
-        answer: the sentence.
-        references: of people, at least one.
-    """
+    """A sentence about a pair, and what people wrote."""
 
     name: str
     answer: str
@@ -62,12 +55,7 @@ class Answered:
 
 
 def vocabulary(sentences: Iterable[str], least: int = MIN_COUNT) -> dict[str, int]:
-    """Return the words that occur often enough, with numbers from 1; 0 is for all others.
-
-    Args:
-        sentences: of the training set.
-        least: occurrences.
-    """
+    """Number the words that occur at least ``least`` times from 1; 0 is for the others."""
     counts = Counter(word for sentence in sentences for word in words(sentence))
     known = sorted(word for word, count in counts.items() if count >= least)
     return {word: number for number, word in enumerate(known, 1)}
@@ -75,10 +63,6 @@ def vocabulary(sentences: Iterable[str], least: int = MIN_COUNT) -> dict[str, in
 
 def measure(rows: Sequence[Answered], ids: Vocabulary | None = None) -> dict[str, float | None]:
     """Measure answers, in per cent as published.
-
-    Args:
-        rows: answers to different pairs, at least one.
-        ids: score numbers in place of words; None scores words.
 
     Returns:
         ``bleu_1`` to ``bleu_4``, ``rouge_l``, ``cider_d``, ``meteor`` and ``s_m``, the mean of
@@ -117,10 +101,6 @@ def interval(values: np.ndarray, rounds: int = 1000, seed: int = 0) -> tuple[flo
 
 def report(rows: Sequence[Answered], ids: Vocabulary | None = None) -> dict[str, Any]:
     """Measure answers in all ways.
-
-    Args:
-        rows: answers to different pairs.
-        ids: vocabulary of the variant of ids; None: every word has a number.
 
     Returns:
         ``all``, ``changed`` and ``unchanged``, each with ``pairs``, ``words``, ``ids`` and

@@ -46,12 +46,7 @@ Sentences = Sequence[str]
 
 
 def most_frequent(sentences: Sentences, *, change: bool = False) -> str:
-    """Return the most frequent sentence, the first one of several.
-
-    Args:
-        sentences: of the training set.
-        change: of those about a change alone.
-    """
+    """Return the most frequent sentence, the first of several, or of those about a change."""
     counts = Counter(
         " ".join(words(text)) for text in sentences if not (change and says_no_change(text))
     )
@@ -59,12 +54,7 @@ def most_frequent(sentences: Sentences, *, change: bool = False) -> str:
 
 
 def nearest(known: np.ndarray, captions: Sequence[Sentences], test: np.ndarray) -> list[str]:
-    """Caption crops with a caption of the most similar training crop.
-
-    Args:
-        known: (N, F) features of the training crops.
-        captions: human captions of each training crop.
-        test: (M, F) features of the crops to caption.
+    """Caption crops (M, F) with a caption of the most similar training crop (N, F).
 
     Returns:
         For each test crop, the caption of its nearest neighbour (cosine of standardised features)
@@ -118,10 +108,6 @@ def compare(
     answers: Mapping[str, Sequence[Answered]], ids: Mapping[str, int] | None = None
 ) -> dict[str, Any]:
     """Measure systems and baselines on the same crops.
-
-    Args:
-        answers: by name, of the same crops in the same order.
-        ids: vocabulary of the variant of ids.
 
     Returns:
         By name what :func:`.captions.report` returns, with ``above``: by baseline and part the
@@ -197,15 +183,7 @@ def _number(value: float | None) -> str:
 def baseline_answers(
     data: Path, crops: Crops, test: np.ndarray, sentences: Sentences, kept: Path
 ) -> dict[str, list[str]]:
-    """Return the captions of the baselines.
-
-    Args:
-        data: the folder of real data.
-        crops: all captioned crops.
-        test: numbers of the crops to caption.
-        sentences: the training sentences.
-        kept: file of factual captions; written if missing, since they take minutes.
-    """
+    """Return the captions of the baselines."""
     known = np.flatnonzero(crops.training)
     seen = features_of(crops)
     if not kept.exists():

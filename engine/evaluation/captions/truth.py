@@ -255,11 +255,7 @@ def _written(path: Path, pixels: np.ndarray) -> str:
 
 
 def measure_systems(names: Sequence[str], scenes: int) -> dict[str, dict[str, object]]:
-    """Measure the factual captions of systems on the first scenes of the evaluation.
-
-    Args:
-        names: of systems; "truth" stands for true masks.
-        scenes: number of scenes.
+    """Measure the captions of systems ("truth": true masks) on the evaluation's first scenes.
 
     Returns:
         The figures of each system.

@@ -12,15 +12,10 @@ OTSU_BINS = 256
 def change_magnitude(
     before: np.ndarray, after: np.ndarray, valid: np.ndarray | None = None
 ) -> np.ndarray:
-    """Return the length of the change vector of each pixel.
+    """Return the change vector's length per pixel of (H, W, C); 0 where not ``valid``.
 
     Each band of each date is standardised (mean 0, standard deviation 1) over the valid
     pixels, which takes out a different sun or sensor.
-
-    Args:
-        before: (H, W, C) of any real type.
-        after: the same of the later date.
-        valid: (H, W) bool; None is everywhere.
 
     Returns:
         (H, W) float64, 0 where not valid.
@@ -40,9 +35,6 @@ def otsu_threshold(values: np.ndarray) -> float:
 
     It has the largest variance between the two classes, w0 w1 (m0 - m1)^2, over the borders
     of a histogram of :data:`OTSU_BINS` bins; the middle of them where several are equal.
-
-    Args:
-        values: any shape, finite.
     """
     counts, edges = np.histogram(values, OTSU_BINS)
     centres = (edges[:-1] + edges[1:]) / 2

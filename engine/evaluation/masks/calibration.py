@@ -29,13 +29,7 @@ _SCALES = np.geomspace(0.25, 4.0, 49)
 
 
 def raw_scores(score: np.ndarray, scale: float = 1.0, bias: float = 0.0) -> np.ndarray:
-    """Undo ``sigmoid(scale raw + bias)``.
-
-    Args:
-        score: in [0, 1].
-        scale: of the calibration that it went through.
-        bias: of the same.
-    """
+    """Undo ``sigmoid(scale raw + bias)``."""
     clipped = np.clip(np.asarray(score, np.float64), 1e-7, 1 - 1e-7)
     return (np.log(clipped / (1 - clipped)) - bias) / scale
 
@@ -58,12 +52,7 @@ class RawCounts:
     wrong: np.ndarray = field(default_factory=lambda: np.zeros(_bins(), np.int64))
 
     def add(self, raw: np.ndarray, truth: np.ndarray) -> None:
-        """Count pixels.
-
-        Args:
-            raw: any shape.
-            truth: the same shape, bool.
-        """
+        """Count pixels."""
         index = np.clip(((raw + LIMIT) / WIDTH).astype(np.int64), 0, _bins() - 1)
         self.right += np.bincount(index[truth], minlength=_bins())
         self.wrong += np.bincount(index[~truth], minlength=_bins())

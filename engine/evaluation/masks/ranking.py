@@ -27,10 +27,6 @@ _OTHER = {APPEARED: REMOVED, REMOVED: APPEARED}
 def roc_auc(scores: np.ndarray, truth: np.ndarray) -> float:
     """Return the chance that a positive scores above a negative; a tie counts one half.
 
-    Args:
-        scores: (N,).
-        truth: (N,) bool.
-
     Returns:
         In [0, 1]; NaN without positives or without negatives.
     """
@@ -49,12 +45,6 @@ def bootstrap_auc(
 
     Positives and negatives are drawn with replacement, each from among themselves, so that no
     round is without one of them.
-
-    Args:
-        scores: (N,).
-        truth: (N,) bool.
-        rounds: drawings.
-        seed: of the drawings.
     """
     rng = np.random.default_rng(seed)
     kinds = [np.flatnonzero(truth), np.flatnonzero(~np.asarray(truth, bool))]
@@ -69,12 +59,7 @@ def bootstrap_auc(
 
 
 def crop_score(score: np.ndarray, share: float = TOP_SHARE) -> float:
-    """Return the mean of the highest ``share`` of a crop's pixels, at least one.
-
-    Args:
-        score: (H, W) in [0, 1].
-        share: of the pixels.
-    """
+    """Return the mean of the highest ``share`` of a crop's pixels (H, W), at least one."""
     flat = score.ravel()
     count = max(1, round(share * flat.size))
     return float(np.partition(flat, flat.size - count)[-count:].mean())
@@ -111,12 +96,7 @@ class ScoredCrop(NamedTuple):
 
 
 class CropsFound:
-    """Whether crops in which something changed are found: those of which enough pixels are.
-
-    Args:
-        event: class name and direction.
-        captions: rows of ``captions.json``.
-    """
+    """Whether crops in which something changed are found: those of which enough pixels are."""
 
     def __init__(self, event: tuple[str, str], captions: list[dict]) -> None:
         self.event, self.captions = event, captions
@@ -124,12 +104,7 @@ class CropsFound:
         self.truth: list[bool] = []
 
     def add(self, tile: str, score: np.ndarray) -> None:
-        """Take the crops of a tile.
-
-        Args:
-            tile: its name in the captions.
-            score: (H, W) of the event, on any scale.
-        """
+        """Take the crops of a tile."""
         for window, truth in _captioned_crops(self.captions, tile, self.event):
             self.truth.append(truth)
             # TOP_SHARE of the pixels pass this threshold, and so all lower ones.
@@ -159,13 +134,7 @@ class CropRanking:
     def add(
         self, tile: str, forward: dict[Query, np.ndarray], backward: dict[Query, np.ndarray]
     ) -> None:
-        """Take the crops of a tile.
-
-        Args:
-            tile: its name in the captions.
-            forward: scores (H, W) by query; :data:`ASKED` in both directions.
-            backward: the same for the exchanged dates.
-        """
+        """Take the crops of a tile."""
         for (name, word), (direction, other) in product(ASKED.items(), _OTHER.items()):
             for window, truth in _captioned_crops(self.captions, tile, (name, direction)):
                 for rows, scores, way in (

@@ -23,14 +23,7 @@ RECALL_REACH, PRECISION_REACH = 8, 16
 
 @dataclass(frozen=True)
 class LineFigures:
-    """Of one or more tiles at one threshold.
-
-    Attributes:
-        precision: 0 where nothing was found.
-        recall: 0 without lines.
-        f: their harmonic mean.
-        line_px: length of the lines in pixels.
-    """
+    """Of one or more tiles at one threshold."""
 
     precision: float
     recall: float
@@ -63,13 +56,7 @@ class LineMatch:
 
     @classmethod
     def of(cls, score: np.ndarray, lines: list[Line], doubts: list[Line]) -> LineMatch:
-        """Compare a score with lines.
-
-        Args:
-            score: (H, W), of any scale.
-            lines: in pixels.
-            doubts: lines that are left out.
-        """
+        """Compare a score with lines."""
         reach = ndimage.maximum_filter(score, footprint=_disc(RECALL_REACH), mode="nearest")
         rows, columns = _points(lines, score.shape)
         near = distance_to(lines, score.shape) <= PRECISION_REACH

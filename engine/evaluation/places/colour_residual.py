@@ -40,10 +40,6 @@ Counts = dict[str, dict[str, RawCounts]]
 def fit_colour_residual(folder: Path, data: Path) -> dict[str, Any]:
     """Find scale and bias on all places, and for each fold on those that it does not leave out.
 
-    Args:
-        folder: model files.
-        data: the folder of real data.
-
     Returns:
         ``{"scale": s, "bias": b, "left_out": [{"places": [...], "scale": s, "bias": b}, ...]}``.
     """
@@ -132,10 +128,6 @@ def unbiased_chooser(
 
 def fit_into_manifest(folder: Path, data: Path) -> None:
     """Fit the colour residual of a model again and write it into the model's manifest.
-
-    Args:
-        folder: model files.
-        data: the folder of real data.
 
     Raises:
         InputError: the folder holds no model.

@@ -26,12 +26,7 @@ from ..texts import EvaluationTexts
 
 @dataclass(frozen=True)
 class OtherSet:
-    """A data set of folders with ``before.tif``, ``after.tif`` and ``label.tif``.
-
-    Attributes:
-        folder: in the data folder.
-        prompt: what is asked.
-    """
+    """A data set of folders with ``before.tif``, ``after.tif`` and ``label.tif``."""
 
     folder: str
     prompt: str
@@ -42,11 +37,7 @@ AIRCHANGE = OtherSet("airchange", "anything changed")
 
 
 class OneSystemHost(InProcessHost):
-    """A host that has one given system.
-
-    Args:
-        system: loaded or not.
-    """
+    """A host that has one given system."""
 
     def __init__(self, system: ChangeSystem) -> None:
         super().__init__()
@@ -141,14 +132,7 @@ def measure_elsewhere(
 def run_detection(
     host: OneSystemHost, name: str, folder: Path, text: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Run the pipeline; return mask and highest score (0 to 254) on the grid of BEFORE, uint8.
-
-    Args:
-        host: has the system.
-        name: of the system.
-        folder: of the place.
-        text: the prompt.
-    """
+    """Run the pipeline; return mask and highest score (0 to 254) on the grid of BEFORE, uint8."""
     before = str(folder / "before.tif")
     with tempfile.TemporaryDirectory() as work:
         result = detect(

@@ -35,9 +35,6 @@ LeftOut = dict[str, list[str]]
 def folds(data: Path) -> Iterator[LeftOut]:
     """Say what each of two models leaves out: every other place of each data set.
 
-    Args:
-        data: the folder of real data.
-
     Yields:
         Beginnings of the names of places by data set; of AirChange they are sites, several
         pictures of which overlap.

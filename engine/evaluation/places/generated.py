@@ -58,11 +58,7 @@ def _truths(scene: ScenePair) -> np.ndarray:
 
 
 class GeneratedFigures:
-    """Counts of generated scenes, by query, and raw scores by class.
-
-    Args:
-        calibration: scale and bias by class name.
-    """
+    """Counts of generated scenes, by query, and raw scores by class."""
 
     def __init__(self, calibration: dict[str, dict[str, float]]) -> None:
         self.counts = {str(query): BinaryCounts() for query in QUERIES}

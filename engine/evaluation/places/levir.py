@@ -65,7 +65,6 @@ class ScoredTile:
     """A tile with its scores.
 
     Attributes:
-        tile: what was scored.
         forward: score (H, W) by query.
         backward: score by query, the dates exchanged; :data:`CLASS_QUERIES` alone.
     """

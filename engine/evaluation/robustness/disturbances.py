@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Pairs made harder: shifts, other light, noise, other resolution.
 
-MMChange's table IV ("noise", "light", "noise + light") gives no magnitudes; it says
-only that noise and illumination were "inspired by" Hong et al. (2018), whose model of
-variability is a factor of brightness for what is lit differently, and noise. So: light
-multiplies each date by a factor of its own between 0.75 and 1.25, and noise is white,
-Gaussian, 25 dB below the signal, on both dates.
+MMChange's table IV ("noise", "light", "noise + light") gives no magnitudes; it says only that noise
+and illumination were "inspired by" Hong et al. (2018), whose model of variability is a factor of
+brightness for what is lit differently, and noise. So: light multiplies each date by a factor of its
+own between 0.75 and 1.25, and noise is white, Gaussian, 25 dB below the signal, on both dates.
 """
 
 from __future__ import annotations
@@ -122,12 +121,7 @@ DISTURBANCES: dict[str, Disturbance] = {
 
 
 def resized(image: np.ndarray, factor: float) -> np.ndarray:
-    """Change the resolution: areas are averaged on the way down, bicubic on the way up.
-
-    Args:
-        image: (H, W, 3) uint8.
-        factor: of the side.
-    """
+    """Change the resolution: areas are averaged on the way down, bicubic on the way up."""
     height, width = image.shape[:2]
     how = Image.Resampling.BOX if factor < 1 else Image.Resampling.BICUBIC
     size = (round(width * factor), round(height * factor))

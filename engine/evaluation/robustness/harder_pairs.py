@@ -25,11 +25,6 @@ def measure_robustness(
 ) -> dict[str, dict[str, float]]:
     """Score "buildings built" on disturbed tiles.
 
-    Args:
-        system: loaded.
-        tiles: to disturb; the seed of a tile is its number.
-        log: called with a line of progress.
-
     Returns:
         Figures by the name of the disturbance; scores at another resolution are brought
         back to that of the labels.

@@ -27,11 +27,7 @@ _THRESHOLDS = np.arange(0.05, 0.96, 0.05)
 
 
 class ClassDifference:
-    """Change from the class scores of two dates alone.
-
-    Args:
-        folder: with ``encoder.onnx``.
-    """
+    """Change from the class scores of two dates alone."""
 
     def __init__(self, folder: Path) -> None:
         import onnxruntime
@@ -41,12 +37,7 @@ class ClassDifference:
         )
 
     def score(self, tile: LevirTile, name: str) -> np.ndarray:
-        """Return p_after (1 - p_before) of a class, (H, W) float32.
-
-        Args:
-            tile: H and W multiples of 32.
-            name: of the class.
-        """
+        """Return p_after (1 - p_before) of a class, (H, W) float32; sides multiples of 32."""
         images = np.stack([tile.before, tile.after])
         raw = self._session.run(["classes"], {"images": images})[0][:, CLASS_NAMES.index(name)]
         was, is_now = 1 / (1 + np.exp(-raw))
@@ -55,11 +46,7 @@ class ClassDifference:
 
 
 class DifferenceFigures:
-    """The plain difference on LEVIR: buildings by pixel, roads by centre line.
-
-    Args:
-        difference: of the model.
-    """
+    """The plain difference on LEVIR: buildings by pixel, roads by centre line."""
 
     def __init__(self, difference: ClassDifference) -> None:
         self._difference = difference

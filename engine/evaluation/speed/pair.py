@@ -21,11 +21,6 @@ MEGABYTE = 1_000_000
 def measure_speed(system: ChangeSystem, before: np.ndarray, after: np.ndarray) -> dict[str, Any]:
     """Time one query on one pair, in the tiles of the product; a first run is not counted.
 
-    Args:
-        system: loaded.
-        before: (H, W, 3) uint8, of the system's pixel size.
-        after: the same of the later date.
-
     Returns:
         Median, least and largest seconds, and on what.
     """

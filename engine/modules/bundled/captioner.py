@@ -52,12 +52,7 @@ class CaptionerConfig:
 
 
 class Eye(nn.Module):
-    """Predicts concepts from features, and whether anything changed.
-
-    Args:
-        config: sizes.
-        grid: side of the grid that the features are averaged to.
-    """
+    """Predicts concepts from features, and whether anything changed."""
 
     def __init__(self, config: CaptionerConfig, grid: int = 4) -> None:
         super().__init__()
@@ -72,12 +67,7 @@ class Eye(nn.Module):
         )
 
     def forward(self, grid: Tensor, summary: Tensor) -> tuple[Tensor, Tensor]:
-        """Return logits of the concepts (B, K) and of any change (B,).
-
-        Args:
-            grid: (B, C, 8, 8), standardised.
-            summary: (B, S), standardised.
-        """
+        """Return logits of concepts (B, K) and any change (B,) from standardised features."""
         cells = self.cell(F.adaptive_avg_pool2d(grid, self.grid)).flatten(1)
         read = self.read(torch.cat([cells, summary], 1))
         return read[:, 1:], read[:, 0]
@@ -142,11 +132,7 @@ class Layer(nn.Module):
 
 
 class Writer(nn.Module):
-    """Writes a sentence from concepts and cells.
-
-    Args:
-        config: sizes.
-    """
+    """Writes a sentence from concepts and cells."""
 
     def __init__(self, config: CaptionerConfig) -> None:
         super().__init__()
@@ -223,11 +209,7 @@ class Writer(nn.Module):
 
 
 class Captioner(nn.Module):
-    """Eye and writer together.
-
-    Args:
-        config: sizes.
-    """
+    """Eye and writer together."""
 
     def __init__(self, config: CaptionerConfig) -> None:
         super().__init__()

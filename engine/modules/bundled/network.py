@@ -101,12 +101,7 @@ class SceneEncoder(nn.Module):
 
 
 class ChangeDecoder(nn.Module):
-    """Compares the features of two dates: f_V, what is on the later and not on the earlier date.
-
-    Args:
-        config: sizes.
-        stride2_channels: channels of :attr:`Encoded.stride2`.
-    """
+    """Compares the features of two dates: f_V, what is on the later and not on the earlier date."""
 
     def __init__(self, config: ModelConfig, stride2_channels: int) -> None:
         super().__init__()
@@ -134,12 +129,7 @@ class ChangeDecoder(nn.Module):
 
 
 class SentenceQuery(nn.Module):
-    """f_L: maps the sentence of a query to a direction in the space of f_V, and a bias.
-
-    Args:
-        text_width: channels of a sentence embedding.
-        detail: channels of f_V.
-    """
+    """f_L: maps the sentence of a query to a direction in the space of f_V, and a bias."""
 
     def __init__(self, text_width: int, detail: int) -> None:
         super().__init__()
@@ -159,9 +149,6 @@ class ClassPrior(nn.Module):
     The sentence is classified as one of the land-cover classes or none of them; the prior is the
     sum over the classes of that probability times ``p_after (1 - p_before)``. The similarity map
     only has to correct the prior, which takes far fewer training steps than to find the change.
-
-    Args:
-        text_width: channels of a sentence embedding.
     """
 
     def __init__(self, text_width: int) -> None:
@@ -185,12 +172,7 @@ class ClassPrior(nn.Module):
 
 
 class ChangeHead(nn.Module):
-    """Compares two dates once; scores every query by a similarity map and the class prior.
-
-    Args:
-        config: sizes.
-        stride2_channels: channels of :attr:`Encoded.stride2`.
-    """
+    """Compares two dates once; scores every query by a similarity map and the class prior."""
 
     def __init__(self, config: ModelConfig, stride2_channels: int) -> None:
         super().__init__()
@@ -218,11 +200,7 @@ class ChangeHead(nn.Module):
 
 
 def class_evidence(before: Tensor, after: Tensor) -> Tensor:
-    """Return per class: p_before, p_after, and appeared = p_after (1 - p_before).
-
-    Args:
-        before: (B, 6, h, w) logits.
-        after: the same for the later date.
+    """Return p_before, p_after and p_after (1 - p_before) per class from logits (B, 6, h, w).
 
     Returns:
         (B, 18, h, w) in [0, 1].
@@ -232,11 +210,7 @@ def class_evidence(before: Tensor, after: Tensor) -> Tensor:
 
 
 class ChangeModel(nn.Module):
-    """Encoder and head together, as trained.
-
-    Args:
-        config: sizes.
-    """
+    """Encoder and head together, as trained."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()

@@ -47,13 +47,7 @@ class TextTowerConfig:
 
 
 class TextLayer(nn.Module):
-    """A pre-norm transformer layer, written out so that it exports to plain ONNX.
-
-    Args:
-        width: channels.
-        heads: attention heads.
-        hidden: channels inside the feed-forward part.
-    """
+    """A pre-norm transformer layer, written out so that it exports to plain ONNX."""
 
     def __init__(self, width: int, heads: int, hidden: int) -> None:
         super().__init__()
@@ -66,11 +60,7 @@ class TextLayer(nn.Module):
         self.reduce = nn.Linear(hidden, width)
 
     def forward(self, words: Tensor, bias: Tensor) -> Tensor:
-        """Run the layer.
-
-        Args:
-            words: (B, L, C).
-            bias: (B, 1, 1, L), 0 for tokens and very negative for padding.
+        """Transform words (B, L, C); ``bias`` (B, 1, 1, L): 0, or very negative for padding.
 
         Returns:
             (B, L, C).
@@ -90,11 +80,7 @@ class TextLayer(nn.Module):
 
 
 class TextTower(nn.Module):
-    """Token and position embedding, transformer layers, masked mean.
-
-    Args:
-        config: sizes.
-    """
+    """Token and position embedding, transformer layers, masked mean."""
 
     def __init__(self, config: TextTowerConfig | None = None) -> None:
         super().__init__()

@@ -90,11 +90,7 @@ def warp(features: Tensor, flow: Tensor) -> Tensor:
 
 
 class FlowEstimator(nn.Module):
-    """The flow estimation network (fig. 3).
-
-    Args:
-        channels: C of a date.
-    """
+    """The flow estimation network (fig. 3)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -113,12 +109,7 @@ class FlowEstimator(nn.Module):
 
 
 class KeyChangePerceiver(nn.Module):
-    """The key change perception module for one tap (eqs. 2 and 3).
-
-    Args:
-        channels: C of a date.
-        residual: see :class:`.kcfi_config.KcfiConfig`.
-    """
+    """The key change perception module for one tap (eqs. 2 and 3)."""
 
     def __init__(self, channels: int, residual: str = "own") -> None:
         super().__init__()
@@ -135,13 +126,7 @@ class KeyChangePerceiver(nn.Module):
 
 
 class ChangeFeatureExtractor(nn.Module):
-    """One perceiver per tap, in parallel (fig. 3).
-
-    Args:
-        channels: C of a tap.
-        taps: number of taps.
-        residual: see :class:`.kcfi_config.KcfiConfig`.
-    """
+    """One perceiver per tap, in parallel (fig. 3)."""
 
     def __init__(self, channels: int, taps: int, residual: str = "own") -> None:
         super().__init__()
@@ -208,11 +193,6 @@ class ChangeDetectionBranch(nn.Module):
 class Kcfi(nn.Module):
     """KCFI (fig. 2).
 
-    Args:
-        config: sizes.
-        encoder: f_theta, shared by both dates.
-        language: f_phi, frozen.
-
     Attributes:
         language: language model with its tokenizer; its network is registered as ``network``.
     """
@@ -244,12 +224,7 @@ class Kcfi(nn.Module):
         return self
 
     def forward(self, before: Tensor, after: Tensor) -> KcfiFeatures:
-        """Compare two dates.
-
-        Args:
-            before: (B, 3, H, W) float, 0 to 255.
-            after: the same for the later date.
-        """
+        """Compare two dates, each (B, 3, H, W), 0 to 255."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.config.train_encoder):
             taps = (self._cache or self.encoder)(torch.cat([before, after]))  # eq. 1
         dates = zip(*(tap.chunk(2) for tap in taps), strict=True)

@@ -10,12 +10,7 @@ from ..layers import SeparableConv
 
 
 class Adapter(nn.Sequential):
-    """1x1 convolution, batch norm and ReLU, shared by both dates.
-
-    Args:
-        channels: C_i of the backbone's stage.
-        width: d, channels of the output.
-    """
+    """1x1 convolution, batch norm and ReLU, shared by both dates."""
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__(
@@ -29,9 +24,6 @@ class PairFusion(nn.Module):
     The paper keeps 2 d channels. Here a separable convolution compares the two dates before the
     text is fused: in a head this shallow, "present now and absent before" needs a layer, and the
     following layers are half as wide.
-
-    Args:
-        width: d.
     """
 
     def __init__(self, width: int) -> None:

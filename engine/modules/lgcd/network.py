@@ -94,12 +94,7 @@ class LgcdHead(nn.Module):
 
 
 def head_of(state: Mapping[str, Tensor], config: LgcdConfig) -> LgcdHead:
-    """Return a head with random weights whose shapes are those of a state dict.
-
-    Args:
-        state: weights of an :class:`LgcdHead`.
-        config: its sizes.
-    """
+    """Return a head with random weights whose shapes are those of a state dict."""
     channels = [state[f"adapters.{index}.0.weight"].shape[1] for index in range(4)]
     sentence = state.get("decoder.language.sentence_in.weight")
     sentence_width = 1 if sentence is None else sentence.shape[1]
@@ -107,12 +102,7 @@ def head_of(state: Mapping[str, Tensor], config: LgcdConfig) -> LgcdHead:
 
 
 class Lgcd(nn.Module):
-    """LG-CD with its frozen image encoder; the text is embedded outside.
-
-    Args:
-        encoder: frozen, see :class:`..backbones.frozen.FrozenEncoder`.
-        head: head with the channels of the encoder.
-    """
+    """LG-CD with its frozen image encoder; the text is embedded outside."""
 
     def __init__(self, encoder: nn.Module, head: LgcdHead) -> None:
         super().__init__()

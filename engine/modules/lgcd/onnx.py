@@ -26,11 +26,7 @@ PREFIX = "head."
 
 
 class HeadForExport(nn.Module):
-    """The head with separate inputs and its final map only.
-
-    Args:
-        head: in evaluation mode.
-    """
+    """The head with separate inputs and its final map only."""
 
     def __init__(self, head: LgcdHead) -> None:
         super().__init__()
@@ -43,9 +39,6 @@ class HeadForExport(nn.Module):
 
 def load_head(path: Path) -> tuple[LgcdHead, LgcdConfig]:
     """Return a trained head in evaluation mode, and its sizes.
-
-    Args:
-        path: weights of ``changescribe train`` for LG-CD.
 
     Raises:
         WeightsError: the file is not from such a run.
@@ -60,13 +53,7 @@ def load_head(path: Path) -> tuple[LgcdHead, LgcdConfig]:
 
 
 def export(head: LgcdHead, path: Path, made_from: str = "") -> None:
-    """Write a head as ONNX for any number of images and queries, tiles of any multiple of 32.
-
-    Args:
-        head: in evaluation mode, on the CPU.
-        path: file to write; it gets this name once it is complete.
-        made_from: SHA-256 of the weights.
-    """
+    """Write a head as ONNX for any number of images and queries, tiles of any multiple of 32."""
     channels = [adapter[0].in_channels for adapter in head.adapters]
     stages = [
         torch.randn(2, count, 64 // stride, 96 // stride)

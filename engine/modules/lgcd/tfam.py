@@ -12,8 +12,7 @@ from ..attention import MultiHeadAttention, to_map, to_tokens
 class GlobalSpatialLearning(nn.Module):
     """Global spatial learning layer (figure 2): multiplies features by a spatial attention map.
 
-    The map is the sigmoid of a 7x7 convolution over the mean and the maximum
-    of the channels.
+    The map is the sigmoid of a 7x7 convolution over the mean and the maximum of the channels.
     """
 
     def __init__(self) -> None:

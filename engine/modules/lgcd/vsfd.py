@@ -71,12 +71,6 @@ class LanguageQuery(nn.Module):
 
     The sentence attends over f_V at stride 16 (cross-attention), then over itself and its words
     (self-attention, of which only the output of the sentence is used).
-
-    Args:
-        width: channels of f_V and of f_L.
-        text_width: channels of a word embedding.
-        sentence_width: channels of a sentence embedding.
-        heads: number of attention heads.
     """
 
     def __init__(self, width: int, text_width: int, sentence_width: int, heads: int) -> None:
@@ -106,9 +100,6 @@ class PyramidDecoder(nn.Module):
     """Eq. 7 with five of the six output maps: one per scale, and one of the fused map.
 
     On its own it is the decoder "FPN" of the ablation (table III).
-
-    Args:
-        width: channels at every scale.
     """
 
     def __init__(self, width: int) -> None:
@@ -118,11 +109,7 @@ class PyramidDecoder(nn.Module):
         self.fpn_head = nn.Conv2d(width, 1, 1)
 
     def forward(self, pyramid: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """Return f_V (B, width, H/4, W/4) and five maps of logits.
-
-        Args:
-            pyramid: (B, width, H/s, W/s) at strides s = 4, 8, 16, 32.
-        """
+        """Return f_V (B, width, H/4, W/4) and five maps of logits; input at strides 4 to 32."""
         fused = self.fpn(pyramid)  # eq. 7
         pairs = zip(self.side_heads, pyramid, strict=True)
         return fused, [*(head(features) for head, features in pairs), self.fpn_head(fused)]

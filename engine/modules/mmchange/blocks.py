@@ -21,15 +21,7 @@ REDUCTION = 8
 
 
 class ConvNormAct(nn.Sequential):
-    """ReLU(BN(Conv(x))).
-
-    Args:
-        channels: channels of the input.
-        width: channels of the output.
-        kernel: side of the kernel, odd.
-        stride: of the convolution.
-        groups: of the convolution.
-    """
+    """ReLU(BN(Conv(x)))."""
 
     def __init__(
         self, channels: int, width: int, kernel: int = 3, stride: int = 1, groups: int = 1
@@ -47,11 +39,7 @@ def upsample(features: Tensor, like: Tensor) -> Tensor:
 
 
 class SpatialGroupEnhancement(nn.Module):
-    """Spatial-group enhancement: gates positions by their similarity to the mean of their group.
-
-    Args:
-        groups: number of groups; divides the channels.
-    """
+    """Spatial-group enhancement: gates positions by their similarity to the mean of their group."""
 
     def __init__(self, groups: int = ENHANCEMENT_GROUPS) -> None:
         super().__init__()
@@ -112,10 +100,6 @@ class ImageFeatureRefinement(nn.Module):
     its product with F_3 in eq. 10 is undefined), F_1 is added after the softmax (prose), and every
     group has a residual connection ("residual learning"). The softmax runs over the channels;
     over positions its values would depend on the size of the tile.
-
-    Args:
-        width: channels.
-        groups: n of eq. 10.
     """
 
     def __init__(self, width: int, groups: int = IFR_GROUPS) -> None:
@@ -156,12 +140,7 @@ def scaled_dot_product_attention(tokens: Tensor) -> Tensor:
 
 
 class TextUpsampling(nn.Module):
-    """UP and the following convolution: a text (B, K, D), as K channels of one row, to a map.
-
-    Args:
-        channels: K.
-        width: channels of the output.
-    """
+    """UP and the following convolution: a text (B, K, D), as K channels of one row, to a map."""
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
@@ -253,11 +232,7 @@ class SpatialAttention(nn.Module):
 
 
 class PixelAttention(nn.Module):
-    """PA of eq. 13: a gate per channel and pixel, (B, C, h, w) in (0, 1).
-
-    Args:
-        width: channels of the features and of the attention.
-    """
+    """PA of eq. 13: a gate per channel and pixel, (B, C, h, w) in (0, 1)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -277,9 +252,6 @@ class ImageTextFeatureFusion(nn.Module):
     TF = T + F (eq. 12), p = Sigmoid(PA(CA(TF) + SA(TF))) (eq. 13), and
     F_out = Conv(TF + p F + (1 - p) T). The gate chooses between the modalities; eq. 13 as printed
     would only attenuate their sum.
-
-    Args:
-        width: channels.
     """
 
     def __init__(self, width: int) -> None:
@@ -297,11 +269,7 @@ class ImageTextFeatureFusion(nn.Module):
 
 
 class SupervisedAttention(nn.Module):
-    """Predicts a mask and feeds it back into the features that it was predicted from.
-
-    Args:
-        width: channels.
-    """
+    """Predicts a mask and feeds it back into the features that it was predicted from."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -318,12 +286,7 @@ class SupervisedAttention(nn.Module):
 
 
 class SupervisedAttentionDecoder(nn.Module):
-    """Decodes from the coarsest to the finest scale, with a mask at each.
-
-    Args:
-        width: channels.
-        scales: number of scales.
-    """
+    """Decodes from the coarsest to the finest scale, with a mask at each."""
 
     def __init__(self, width: int, scales: int = 4) -> None:
         super().__init__()

@@ -35,10 +35,6 @@ class ImageEncoder(nn.Module):
 
     Layers 3 and 4 of a ResNet are dilated and stay at stride 8; their reducers have strides 2 and
     4.
-
-    Args:
-        config: sizes.
-        weights: file of a ResNet's ImageNet weights; None for random weights.
     """
 
     def __init__(self, config: MMChangeConfig, weights: str | Path | None = None) -> None:
@@ -64,12 +60,7 @@ class ImageEncoder(nn.Module):
 
 
 class FeatureAggregation(nn.Module):
-    """Neighbour aggregation at the four scales, shared by both dates.
-
-    Args:
-        channels: channels of the maps.
-        width: channels of the output maps.
-    """
+    """Neighbour aggregation at the four scales, shared by both dates."""
 
     def __init__(self, channels: tuple[int, ...], width: int) -> None:
         super().__init__()
@@ -101,12 +92,7 @@ class PlainDifference(nn.Module):
 
 
 class PlainTextDifference(nn.Module):
-    """Replaces TDE: 1x1 convolution of the difference of the texts (section IV.E).
-
-    Args:
-        text_width: length of an embedding.
-        width: channels of the maps.
-    """
+    """Replaces TDE: 1x1 convolution of the difference of the texts (section IV.E)."""
 
     def __init__(self, text_width: int, width: int) -> None:
         super().__init__()
@@ -134,9 +120,6 @@ class MMChangeHead(nn.Module):
     """Everything after the image encoder: aggregation, IFR, TDE, ITFF and the decoder.
 
     Exported to ONNX as a whole.
-
-    Args:
-        config: sizes and ablations.
     """
 
     def __init__(self, config: MMChangeConfig) -> None:
@@ -179,12 +162,7 @@ class MMChangeHead(nn.Module):
 
 
 class MMChange(nn.Module):
-    """Encoder and head.
-
-    Args:
-        config: sizes and ablations.
-        weights: file of a ResNet's ImageNet weights; None for random weights.
-    """
+    """Encoder and head."""
 
     def __init__(self, config: MMChangeConfig, weights: str | Path | None = None) -> None:
         super().__init__()
@@ -254,11 +232,6 @@ def load_trained(path: Path) -> MMChange:
 
 def fill_trained(model: nn.Module, tensors: dict[str, Tensor], name: str) -> None:
     """Copy trained weights into a model and keep its frozen parts, which the file lacks.
-
-    Args:
-        model: with frozen parts already loaded.
-        tensors: trained weights by name.
-        name: of the file, for messages.
 
     Raises:
         WeightsError: the file belongs to another model.

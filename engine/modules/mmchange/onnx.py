@@ -25,11 +25,7 @@ OUTPUT = "change"
 
 
 class HeadForExport(nn.Module):
-    """The head with separate inputs and its finest mask only.
-
-    Args:
-        head: in evaluation mode.
-    """
+    """The head with separate inputs and its finest mask only."""
 
     def __init__(self, head: MMChangeHead) -> None:
         super().__init__()
@@ -41,13 +37,7 @@ class HeadForExport(nn.Module):
 
 
 def export(head: MMChangeHead, path: Path, made_from: str = "") -> None:
-    """Write a head as ONNX for any number of pairs, tiles of any multiple of 32.
-
-    Args:
-        head: in evaluation mode, on the CPU.
-        path: file to write; it gets this name once it is complete.
-        made_from: SHA-256 of the weights.
-    """
+    """Write a head as ONNX for any number of pairs, tiles of any multiple of 32."""
     texts = tuple(torch.randn(2, head.config.text_width) for _ in TEXTS)
     axes = {name: {0: "pairs"} for name in TEXTS}
     inputs = (*example_maps(head.config.reduced), *texts)

@@ -50,11 +50,7 @@ class DateFilter(nn.Module):
 
 
 class FeedForward(nn.Sequential):
-    """Phi_ffn of eq. 2; initially zero, so that the encoder starts as pretrained.
-
-    Args:
-        channels: c.
-    """
+    """Phi_ffn of eq. 2; initially zero, so that the encoder starts as pretrained."""
 
     def __init__(self, channels: int) -> None:
         inner = max(1, channels // _NARROWER)
@@ -94,10 +90,6 @@ class BitemporalEncoder(nn.Module):
 
     The ViT is frozen, except for LoRA in its attention. Each tapped block, one of SAM's layers of
     global attention, is followed by a filter.
-
-    Args:
-        config: sizes.
-        vit: ViT with taps after the blocks that get a filter.
     """
 
     def __init__(self, config: SemanticCcConfig, vit: ViTTaps) -> None:
@@ -119,12 +111,7 @@ class BitemporalEncoder(nn.Module):
         self.reduce = neck
 
     def forward(self, before: Tensor, after: Tensor) -> BitemporalFeatures:
-        """Encode both dates.
-
-        Args:
-            before: (B, 3, H, W) float, 0 to 255; resized to the size of the encoder.
-            after: the same for the later date.
-        """
+        """Encode both dates, each (B, 3, H, W), 0 to 255; resized to the encoder's size."""
         side = self.side * self.vit.patch
         images = torch.cat([before, after])
         if images.shape[2:] != (side, side):

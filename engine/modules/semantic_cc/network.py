@@ -41,10 +41,6 @@ class InterTaskAttention(nn.Module):
     """Inter-task attention by bilinear similarity (fig. 4, eq. 5).
 
     S has one value per place, since it weights the places of X_2.
-
-    Args:
-        own: channels of X_1.
-        other: channels of X_2.
     """
 
     def __init__(self, own: int, other: int) -> None:
@@ -62,13 +58,7 @@ class InterTaskAttention(nn.Module):
 
 
 class SemanticAggregationUnit(nn.Module):
-    """A multi-task semantic aggregation unit (fig. 3, eq. 4).
-
-    Args:
-        wide: channels of captioning.
-        narrow: channels of change detection.
-        heads: number of attention heads within a task.
-    """
+    """A multi-task semantic aggregation unit (fig. 3, eq. 4)."""
 
     def __init__(self, wide: int, narrow: int, heads: int) -> None:
         super().__init__()
@@ -89,12 +79,7 @@ class SemanticAggregationUnit(nn.Module):
 
 
 class SimplePyramid(nn.Module):
-    """SimpleFPN: maps of 4, 2, 1 and 1/2 times the size (Phi_sampling of eq. 6).
-
-    Args:
-        channels: channels of the input map.
-        width: channels of the output maps.
-    """
+    """SimpleFPN: maps of 4, 2, 1 and 1/2 times the size (Phi_sampling of eq. 6)."""
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
@@ -128,12 +113,7 @@ class SimplePyramid(nn.Module):
 
 
 class ChangeDetectionDecoder(nn.Module):
-    """The multi-scale change detection decoder (section III-D, eq. 6).
-
-    Args:
-        channels: r of a date.
-        width: channels of the pyramid.
-    """
+    """The multi-scale change detection decoder (section III-D, eq. 6)."""
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
@@ -154,12 +134,7 @@ class ChangeDetectionDecoder(nn.Module):
 
 
 class QueryingTransformer(nn.Module):
-    """The Q-Former, shared by both dates (eq. 7); as in MiniGPT-4, without the instruction.
-
-    Args:
-        config: sizes.
-        channels: c.
-    """
+    """The Q-Former, shared by both dates (eq. 7); as in MiniGPT-4, without the instruction."""
 
     def __init__(self, config: SemanticCcConfig, channels: int) -> None:
         super().__init__()
@@ -192,12 +167,7 @@ class QueryingTransformer(nn.Module):
 
 
 class ChangeFeatureEnhancer(nn.Module):
-    """The change semantic feature enhancer (fig. 5, eq. 8).
-
-    Args:
-        width: channels of the queries.
-        language: length of the language model's embeddings.
-    """
+    """The change semantic feature enhancer (fig. 5, eq. 8)."""
 
     def __init__(self, width: int, language: int) -> None:
         super().__init__()
@@ -212,13 +182,7 @@ class ChangeFeatureEnhancer(nn.Module):
 
 
 class ChangeCaptionDecoder(nn.Module):
-    """Turns F_cc into embeddings for the language model (section III-E, eq. 7).
-
-    Args:
-        config: sizes.
-        channels: c.
-        language: length of the language model's embeddings.
-    """
+    """Turns F_cc into embeddings for the language model (section III-E, eq. 7)."""
 
     def __init__(self, config: SemanticCcConfig, channels: int, language: int) -> None:
         super().__init__()
@@ -240,11 +204,6 @@ class ChangeCaptionDecoder(nn.Module):
 
 class SemanticCc(nn.Module):
     """Semantic-CC (fig. 1, eq. 1).
-
-    Args:
-        config: sizes.
-        taps: ViT with taps after the blocks that get a filter.
-        language: language model, frozen except for LoRA.
 
     Attributes:
         language: language model with its tokenizer; its network is registered as ``network``.

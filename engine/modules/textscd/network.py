@@ -49,11 +49,7 @@ class Maps(NamedTuple):
 
 
 class PairFeatures(nn.Sequential):
-    """F_Diff = MLP([x_1; x_2; |x_1 - x_2|]) per pixel (eq. 6).
-
-    Args:
-        channels: channels of the stage.
-    """
+    """F_Diff = MLP([x_1; x_2; |x_1 - x_2|]) per pixel (eq. 6)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__(
@@ -102,12 +98,7 @@ class TextGuidedInteraction(nn.Module):
 
 
 class Decoder(nn.Module):
-    """p_i <- Deconv4x4(Conv1x1(p_{i+1})) + p_i (eq. 8), then a 3x3 classifier.
-
-    Args:
-        channels: channels of the stages, the finest first.
-        classes: number of output maps.
-    """
+    """p_i <- Deconv4x4(Conv1x1(p_{i+1})) + p_i (eq. 8), then a 3x3 classifier."""
 
     def __init__(self, channels: tuple[int, ...], classes: int) -> None:
         super().__init__()
@@ -134,12 +125,7 @@ class Decoder(nn.Module):
 
 
 class TextSCDHead(nn.Module):
-    """Everything after the image encoder: eq. 6, TGI, decoders. Exported to ONNX as a whole.
-
-    Args:
-        config: sizes and ablations.
-        channels: channels of the backbone's stages at strides 4 to 32.
-    """
+    """Everything after the image encoder: eq. 6, TGI, decoders. Exported to ONNX as a whole."""
 
     def __init__(self, config: TextSCDConfig, channels: tuple[int, ...]) -> None:
         super().__init__()
@@ -175,12 +161,7 @@ class TextSCDHead(nn.Module):
 
 
 class TextSCD(nn.Module):
-    """Encoder and head; the frozen text tower is separate.
-
-    Args:
-        config: sizes and ablations.
-        weights: file of a ResNet's ImageNet weights; None for random weights.
-    """
+    """Encoder and head; the frozen text tower is separate."""
 
     def __init__(self, config: TextSCDConfig, weights: str | Path | None = None) -> None:
         super().__init__()
@@ -224,10 +205,6 @@ def load_trained(path: Path) -> TextSCD:
 
 def open_tower(config: TextSCDConfig, store: WeightsStore | None = None) -> clip_text.TextTower:
     """Return the frozen text tower of a configuration.
-
-    Args:
-        config: names the tower.
-        store: store of weights; None for the default store.
 
     Raises:
         InputError: its word embeddings do not have ``config.text_width`` channels.

@@ -21,11 +21,7 @@ CAPTION = ("words", "mask")
 
 
 class HeadForExport(nn.Module):
-    """The head with separate inputs.
-
-    Args:
-        head: in evaluation mode.
-    """
+    """The head with separate inputs."""
 
     def __init__(self, head: TextSCDHead) -> None:
         super().__init__()
@@ -37,13 +33,7 @@ class HeadForExport(nn.Module):
 
 
 def export(head: TextSCDHead, path: Path, made_from: str = "") -> None:
-    """Write a head as ONNX for any number of pairs and words, tiles of any multiple of 32.
-
-    Args:
-        head: in evaluation mode, on the CPU.
-        path: file to write; it gets this name once it is complete.
-        made_from: SHA-256 of the weights.
-    """
+    """Write a head as ONNX for any number of pairs and words, tiles of any multiple of 32."""
     caption = (torch.randn(2, 5, head.text_width), torch.ones(2, 5))
     axes = {name: {0: "pairs", 1: "length"} for name in CAPTION}
     inputs = (*example_maps(head.channels), *caption)

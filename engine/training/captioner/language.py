@@ -33,9 +33,6 @@ Group = tuple[tuple[str, ...], ...]
 def read_groups(path: Path) -> list[Group]:
     """Read the groups of sentences about changed scenes, as words.
 
-    Args:
-        path: a sentence a line, those about one scene one after another.
-
     Raises:
         InputError: the lines are no groups of five.
     """
@@ -52,12 +49,7 @@ def read_groups(path: Path) -> list[Group]:
 
 
 class Language:
-    """Vocabulary and concepts.
-
-    Args:
-        vocabulary: words, the first ones :data:`..modules.captioner.SPECIAL`.
-        concepts: words whose probability the eye reads.
-    """
+    """Vocabulary and concepts."""
 
     def __init__(self, vocabulary: Sequence[str], concepts: Sequence[str]) -> None:
         self.vocabulary = tuple(vocabulary)
@@ -105,11 +97,6 @@ class Language:
 
 
 def mirrored(sentence: Sequence[str], axis: int) -> tuple[str, ...]:
-    """Return what a sentence says of the mirrored image.
-
-    Args:
-        sentence: its words.
-        axis: 0 for left to right, 1 for top to bottom.
-    """
+    """Return what a sentence says of the mirrored image."""
     table = _MIRRORED[axis]
     return tuple("-".join(table.get(part, part) for part in word.split("-")) for word in sentence)

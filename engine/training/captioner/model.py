@@ -48,16 +48,7 @@ _ASKED = 0.25
 
 @dataclass(frozen=True)
 class Sizes:
-    """Of the model and its training.
-
-    Attributes:
-        width: of an embedding.
-        layers: of the model.
-        heads: of its attention.
-        steps: of training.
-        batch: sentences per step.
-        rate: peak learning rate.
-    """
+    """Of the model and its training."""
 
     width: int = 192
     layers: int = 3
@@ -69,11 +60,6 @@ class Sizes:
 
 def train(sentences: Sequence[str], sizes: Sizes, seed: int = 17) -> tuple[Any, Any]:
     """Train a model, the same one each time on one computer.
-
-    Args:
-        sentences: lower-case, words apart by spaces.
-        sizes: of the model and its training.
-        seed: of all that is random.
 
     Returns:
         Model and tokenizer of transformers.
@@ -113,14 +99,7 @@ def words(text: str) -> list[str]:
 
 
 def hints(text: str, usual: Sequence[str], places: int, rng: np.random.Generator) -> list[str]:
-    """Return what stands for an image: words of the sentence, others, or nothing, in any order.
-
-    Args:
-        text: the sentence.
-        usual: all words.
-        places: number of tokens.
-        rng: the only source of random numbers.
-    """
+    """Return what stands for an image: words of the sentence, others, or nothing, in any order."""
     telling = [word for word in text.split() if word not in _PLAIN]
     telling = list(rng.permutation(telling or text.split()))
     found = []
@@ -177,14 +156,7 @@ def _new(usual: Sequence[str], sizes: Sizes) -> tuple[Any, Any]:
 
 
 def build(data: Path, out: Path, *, steps: int | None = None, threads: int = 0) -> None:
-    """Train the small language model of captions, and import it into the folder of weights.
-
-    Args:
-        data: the folder of real data.
-        out: folder for the model, emptied first.
-        steps: of training; None is the default of :class:`Sizes`.
-        threads: of PyTorch; 0 leaves them to PyTorch.
-    """
+    """Train the small language model of captions, and import it into the folder of weights."""
     if threads:
         torch.set_num_threads(threads)
     sentences = (data / SENTENCES).read_text(encoding="utf-8").splitlines()

@@ -181,12 +181,7 @@ def _unseen(
 
 
 def best_threshold(probability: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
-    """Return the threshold (0.05 to 0.95) that is right most often, and how often it is.
-
-    Args:
-        probability: (N,) of change.
-        truth: (N,) bool.
-    """
+    """Return the threshold (0.05 to 0.95) that is right most often, and how often it is."""
     thresholds = np.linspace(0.05, 0.95, 19)
     right = np.array([((probability >= t) == truth).mean() for t in thresholds])
     # The middle of the best ones.
@@ -195,14 +190,7 @@ def best_threshold(probability: np.ndarray, truth: np.ndarray) -> tuple[float, f
 
 
 def export(trained: Trained, folder: Path, belongs_to: dict[str, str], revision: str) -> None:
-    """Write the captioner's files.
-
-    Args:
-        trained: what is written.
-        folder: for the files.
-        belongs_to: SHA-256 of the model files whose features it has learnt, by name.
-        revision: written to the manifest.
-    """
+    """Write the captioner's files."""
     folder.mkdir(parents=True, exist_ok=True)
     config = trained.model.config
     example = (

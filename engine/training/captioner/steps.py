@@ -67,12 +67,7 @@ class Schedule:
 
 
 class TextGroups:
-    """Groups of sentences without images, and the vague concepts of each.
-
-    Args:
-        groups: of sentences as words.
-        language: vocabulary and concepts.
-    """
+    """Groups of sentences without images, and the vague concepts of each."""
 
     def __init__(self, groups: Sequence[Group], language: Language) -> None:
         self.groups = list(groups)
@@ -99,12 +94,7 @@ class TextGroups:
 
 
 class CropSamples:
-    """Training crops, looked at in several ways and mirrored.
-
-    Args:
-        crops: all captioned crops.
-        language: vocabulary and concepts.
-    """
+    """Training crops, looked at in several ways and mirrored."""
 
     def __init__(self, crops: Crops, language: Language, groups: Sequence[Group]) -> None:
         self.crops = crops
@@ -198,15 +188,7 @@ def train_eye(
     scales: Captioner,
     schedule: Schedule,
 ) -> Eye:
-    """Second step: an eye that learns from crops.
-
-    Args:
-        config: sizes.
-        samples: the crops.
-        which: numbers of those that it may see.
-        scales: standardises features.
-        schedule: how long.
-    """
+    """Second step: an eye that learns from crops."""
     generator = torch.Generator().manual_seed(schedule.seed)
     torch.manual_seed(schedule.seed)
     eye = Eye(config)

@@ -15,13 +15,7 @@ _BYTES = 384
 
 
 def drawn(captions: Sequence[str], rng: np.random.Generator, agreed: float = 0.0) -> str:
-    """Return one of the sentences about a pair, empty where there is none.
-
-    Args:
-        captions: of people, about the same pair.
-        rng: the only source of random numbers.
-        agreed: probability of the one that agrees best with the others.
-    """
+    """Return a sentence about a pair, or ""; with probability ``agreed`` the :func:`consensus`."""
     if not captions:
         return ""
     one = str(rng.choice(captions))
@@ -30,11 +24,7 @@ def drawn(captions: Sequence[str], rng: np.random.Generator, agreed: float = 0.0
 
 @lru_cache(maxsize=4096)
 def consensus(captions: tuple[str, ...]) -> str:
-    """Return the sentence that shares most with the others, in words and pairs of words.
-
-    Args:
-        captions: at least one; of equals the first is taken.
-    """
+    """Return the sentence that shares most words and word pairs with the others."""
     parts = [_parts(text) for text in captions]
 
     def shared(row: int) -> float:

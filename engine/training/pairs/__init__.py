@@ -35,10 +35,6 @@ def layouts() -> tuple[str, ...]:
 def open_pairs(spec: DataSpec, root: Path) -> PairSet:
     """Open a set of pairs; images are read when they are asked for.
 
-    Args:
-        spec: which set.
-        root: the data folder, against which ``spec.folder`` counts.
-
     Raises:
         InputError: unknown layout or option, or the folder is not laid out so.
     """

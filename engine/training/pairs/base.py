@@ -35,10 +35,6 @@ class Window(NamedTuple):
 class PairSet(ABC):
     """A set of labelled pairs of images.
 
-    Args:
-        spec: of the recipe.
-        folder: of the set.
-
     Attributes:
         names: of its pairs, in alphabetical order.
         classes: names of the classes of the semantic labels.

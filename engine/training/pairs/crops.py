@@ -30,12 +30,6 @@ _OTHER = {APPEARED: REMOVED, REMOVED: APPEARED}
 class TrainingCrops(Dataset):
     """Random crops of all sets of a recipe; item ``i`` depends on the seed and ``i`` alone.
 
-    Args:
-        recipe: of the run.
-        root: the data folder.
-        sample: :meth:`.tasks.base.Task.sample`.
-        specs: of the sets; None is all of the recipe.
-
     Raises:
         InputError: a set cannot be opened, or its images are smaller than the crops.
     """
@@ -75,13 +69,7 @@ class TrainingCrops(Dataset):
 
 
 class Tiles(Dataset):
-    """Tiles that cover every pair of a set once, in order; the last ones may extend past it.
-
-    Args:
-        pairs: the set.
-        size: side of a tile in pixels.
-        question: :meth:`.tasks.base.Task.question`.
-    """
+    """Tiles that cover every pair of a set once, in order; the last ones may extend past it."""
 
     def __init__(self, pairs: PairSet, size: int, question: Callable[[LabelledPair], Item]) -> None:
         self.pairs, self.size, self.question = pairs, size, question

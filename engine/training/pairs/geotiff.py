@@ -49,9 +49,8 @@ class GeoTiffPairs(PairSet):
 
     Options: ``polygons`` (file, ``changes.gpkg``), ``layer`` (name in it; the first),
     ``class_field`` (``object``), ``direction_field`` (``direction``; its values are appeared,
-    removed or changed) and ``where`` (a condition in GDAL's SQL, such as
-    ``status = 'accepted'``). The names are those of ChangeScribe's own results, so a reviewed
-    result is training data.
+    removed or changed) and ``where`` (a condition in GDAL's SQL, such as ``status = 'accepted'``).
+    The names are those of ChangeScribe's own results, so a reviewed result is training data.
     """
 
     options = ("polygons", "layer", "class_field", "direction_field", "where")

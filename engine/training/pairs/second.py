@@ -40,9 +40,8 @@ class Second(ImagePairs):
 
     ``SPLIT / im1, im2, label1, label2 / NAME.png``; the labels are coloured, white where nothing
     changed (Yang et al., TGRS 2021; captain-whu.github.io/SCD, colours as in
-    github.com/ggsDing/SCanNet). 2968 pairs are public for training and 1694 for the test;
-    "4:1" splits are splits of the former (``folds: 5``). Scores on the two are not
-    interchangeable.
+    github.com/ggsDing/SCanNet). 2968 pairs are public for training and 1694 for the test; "4:1"
+    splits are splits of the former (``folds: 5``). Scores on the two are not interchangeable.
 
     "bare ground" is the set's "non-vegetated ground surface", roads included. Change within a
     class (a building replaced by another) is change without appeared or removed.

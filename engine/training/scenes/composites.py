@@ -29,10 +29,6 @@ class Pasted:
     An object that changed in the pair it comes from is laid on the later date, where it then
     appeared; one time in four on both dates, where nothing changed. With a rim, so that its shadow
     comes along.
-
-    Args:
-        ground: whose pairs are laid upon.
-        donor: whose changed objects are cut out.
     """
 
     def __init__(self, ground: Source, donor: Source) -> None:
@@ -69,13 +65,6 @@ def paste(
     What is said of the place follows from what is known of both dates. Buildings alone are taken to
     be new on ground of which nothing is known: a house on the place of another one counts as such,
     as LEVIR-CD labels it. Of a lawn on ground that may have been one, nothing is said.
-
-    Args:
-        pair: laid upon.
-        donor: of the same size.
-        index: class of the objects.
-        objects: (H, W) bool.
-        rng: source of randomness.
     """
     both = rng.random() < 0.25
     cut = ndimage.maximum_filter(objects, size=2 * int(rng.integers(1, 7)) + 1)

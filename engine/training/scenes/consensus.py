@@ -28,11 +28,7 @@ def grams(sentence: Words) -> Counter:
 
 
 class Consensus:
-    """Scores answers against groups of references.
-
-    Args:
-        groups: of references; they also give the document frequencies.
-    """
+    """Scores answers against groups of references."""
 
     def __init__(self, groups: Iterable[Sequence[Words]]) -> None:
         counted = [[grams(sentence) for sentence in group] for group in groups]

@@ -126,10 +126,6 @@ def check_places(layout: str, root: Path) -> None:
 
     Only the names of the folders are read; a set that is not there is told when it is opened.
 
-    Args:
-        layout: as of :func:`open_source`.
-        root: the data folder.
-
     Raises:
         InputError: there is no such place.
     """
@@ -147,14 +143,7 @@ def _check_left_out(folder: Path, left_out: Sequence[str]) -> None:
 
 
 class PairDataset(Dataset):
-    """Pairs of all sources by their weights.
-
-    Args:
-        parts: sources.
-        weights: share of each.
-        seed: of the whole run.
-        strength: of the augmentation, see :meth:`.sample.PairSample.augmented`.
-    """
+    """Pairs of all sources by their weights."""
 
     def __init__(
         self,

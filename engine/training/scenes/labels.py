@@ -50,10 +50,6 @@ def state_table(labelled: tuple[int, ...]) -> np.ndarray:
 def appeared(state_before: np.ndarray, state_after: np.ndarray) -> np.ndarray:
     """Where a class is on the later date and was not on the earlier one.
 
-    Args:
-        state_before: uint8 array of states, any shape.
-        state_after: the same of the later date.
-
     Returns:
         Same shape: 1 appeared; 0 did not, known as soon as the class is absent after
         or was present before; 255 unknown.

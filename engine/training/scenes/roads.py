@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Centre lines of new roads on LEVIR tiles, drawn by eye for this project.
 
-LEVIR-CD labels buildings alone. ``levir_new_roads.geojson`` has, for each of the
-36 tiles, the centre lines of roads that are in *after* and were not in *before*
-(``kind`` "road"), and what an honest second person might judge otherwise (``kind``
-"doubt"), which neither teaches nor scores.
+LEVIR-CD labels buildings alone. ``levir_new_roads.geojson`` has, for each of the 36 tiles, the
+centre lines of roads that are in *after* and were not in *before* (``kind`` "road"), and what an
+honest second person might judge otherwise (``kind`` "doubt"), which neither teaches nor scores.
 """
 
 from __future__ import annotations
@@ -35,13 +34,7 @@ def _features() -> list[dict]:
 
 
 def lines_of(tile: int, kind: str, geotransform: Sequence[float]) -> list[Line]:
-    """Return the lines of a tile in pixels.
-
-    Args:
-        tile: 1 to 36.
-        kind: ``"road"`` or ``"doubt"``.
-        geotransform: of the tile's rasters, north up, degrees.
-    """
+    """Return the lines of a tile in pixels."""
     west, width, _, north, _, height = geotransform
     return [
         [((x - west) / width, (y - north) / height) for x, y in feature["geometry"]["coordinates"]]
@@ -51,12 +44,7 @@ def lines_of(tile: int, kind: str, geotransform: Sequence[float]) -> list[Line]:
 
 
 def distance_to(lines: list[Line], shape: tuple[int, int]) -> np.ndarray:
-    """Return the distance of each pixel to the nearest line, in pixels; infinite without lines.
-
-    Args:
-        lines: see :data:`Line`.
-        shape: (H, W).
-    """
+    """Return the distance of each pixel to the nearest line, in pixels; infinite without lines."""
     if not lines:
         return np.full(shape, np.inf, np.float32)
     picture = Image.new("L", (shape[1], shape[0]), 1)
@@ -68,11 +56,6 @@ def distance_to(lines: list[Line], shape: tuple[int, int]) -> np.ndarray:
 
 def new_roads(tile: int, shape: tuple[int, int], geotransform: Sequence[float]) -> np.ndarray:
     """Return where a tile has new roads.
-
-    Args:
-        tile: 1 to 36.
-        shape: (H, W).
-        geotransform: of the tile's rasters.
 
     Returns:
         (H, W) uint8: 1 new road, 0 none, 255 unknown: between the two distances, near

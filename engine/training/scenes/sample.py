@@ -77,12 +77,7 @@ class PairSample:
         return PairSample(*mixed)
 
     def augmented(self, rng: np.random.Generator, strength: float = 1.0) -> PairSample:
-        """Flip, turn, misregister, recolour each date by itself, exchange the dates.
-
-        Args:
-            rng: source of randomness.
-            strength: of the change of colours, and of how often the dates are misregistered.
-        """
+        """Flip, turn, misregister, recolour each date by itself, exchange the dates."""
         arrays = [self.before, self.after, self.state_before, self.state_after, self.changes]
         pair = PairSample(*augment.symmetry(arrays, rng), self.sentences)
         if rng.random() < 0.5 * strength:

@@ -33,11 +33,6 @@ MADE_BY = "made_by.json"
 def write_scenes(folder: Path, count: int = COUNT, first_seed: int = FIRST_SEED) -> None:
     """Write scenes that are not there yet, with a progress bar.
 
-    Args:
-        folder: for the ``.npz`` files.
-        count: number of scenes.
-        first_seed: seed of the first.
-
     Raises:
         InputError: the folder has scenes of another generator.
     """

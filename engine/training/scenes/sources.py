@@ -125,15 +125,9 @@ def magnified(image: np.ndarray, factor: float) -> np.ndarray:
 class LevirPairs:
     """LEVIR-CD tiles: labelled building change, drawn new roads, and what captions exclude.
 
-    A crop of which no sentence reports any change has none of any class; where
-    nobody speaks of roads or water, none of those changed. New roads are known
-    near the centre lines that were drawn by eye (``roads.py``), and known to be
-    absent away from them.
-
-    Args:
-        root: the data folder.
-        tiles: first and last tile number.
-        scales: smallest and largest magnification.
+    A crop of which no sentence reports any change has none of any class; where nobody speaks of
+    roads or water, none of those changed. New roads are known near the centre lines that were drawn
+    by eye (``roads.py``), and known to be absent away from them.
     """
 
     def __init__(
@@ -236,10 +230,6 @@ class CaptionedPairs:
     If three of five sentences report "trees removed", that change is somewhere in the crop; if none
     does, there is hardly any.
 
-    Args:
-        root: the data folder.
-        tiles: first and last tile number.
-
     Raises:
         InputError: no crop of the tiles has sentences.
     """
@@ -277,11 +267,7 @@ def _reported(sentences: list[str]) -> np.ndarray:
 
 
 class SameImage:
-    """The same image twice: every query is answered with nothing.
-
-    Args:
-        source: whose images are used.
-    """
+    """The same image twice: every query is answered with nothing."""
 
     def __init__(self, source: Source) -> None:
         self.source = source

@@ -41,21 +41,12 @@ class Task(ABC):
 
         Called once, before a run writes or loads anything.
 
-        Args:
-            recipe: the run.
-            data: folder that the recipe's data folders count from.
-
         Raises:
             InputError: a setting has no effect here, or names data that is not there.
         """
 
     def prepare(self, recipe: Recipe, rank: int) -> None:  # noqa: B027 - most need nothing
-        """Take what else of the recipe matters; called once in each process, before the rest.
-
-        Args:
-            recipe: the run.
-            rank: number of the process, from 0.
-        """
+        """Take what else of the recipe matters; called once in each process, before the rest."""
 
     @abstractmethod
     def build(self, settings: dict[str, Any]) -> nn.Module:
@@ -128,10 +119,6 @@ class Task(ABC):
         """Return the parameters that learn at a step; None is all that require a gradient.
 
         The others keep their values and their optimiser's state.
-
-        Args:
-            model: as built.
-            step: optimiser steps done before this one.
         """
         return None
 
@@ -151,11 +138,6 @@ class Task(ABC):
 
     def dataset(self, recipe: Recipe, root: Path, runs: Path) -> Dataset:
         """Return the training samples; sample ``i`` depends on the recipe's seed and ``i`` alone.
-
-        Args:
-            recipe: of the run.
-            root: the data folder.
-            runs: folder that the folder of the run is in.
 
         Raises:
             InputError: the data cannot be read.

@@ -50,9 +50,6 @@ class BundledTask(Task):
     class nobody told), ``sentences`` (of what sentences say of a whole crop), ``classes`` (of the
     classes per date) and ``steady`` (of class scores that differ where nothing changed);
     ``augment.colour`` scales the augmentation.
-
-    Args:
-        encode: frozen text encoder; None is the shipped one.
     """
 
     name = "bundled"

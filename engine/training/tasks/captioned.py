@@ -28,10 +28,6 @@ if TYPE_CHECKING:
 def language_model(config: KcfiConfig | SemanticCcConfig, title: str) -> LanguageModel:
     """Load the frozen language model, once the encoder's weights are known to be here as well.
 
-    Args:
-        config: of the system.
-        title: of the system, for the message.
-
     Raises:
         InputError: the language model does not fit.
         WeightsError: weights of the encoder or the language model are missing; names all.
@@ -46,12 +42,6 @@ def sample(
     pair: LabelledPair, rng: np.random.Generator, instructions: int, agreed: float
 ) -> dict[str, np.ndarray]:
     """Return images, the change, one of the sentences and one of the instructions.
-
-    Args:
-        pair: cropped and augmented.
-        rng: the only source of random numbers.
-        instructions: number of them.
-        agreed: see :func:`..caption_targets.drawn`.
 
     Returns:
         ``before`` and ``after`` (3, H, W) uint8; ``change`` (H, W) uint8, 255 for unknown;
@@ -104,12 +94,7 @@ def answer_loss(
 
 
 def change_loss(logits: Tensor, target: Tensor) -> Tensor | None:
-    """Return the mean cross-entropy of no change and change; None without labels.
-
-    Args:
-        logits: (B, 2, H, W).
-        target: (B, H, W) uint8: 0, 1, or 255, which does not count.
-    """
+    """Return the mean cross-entropy (B, 2, H, W); None without labels. 255 does not count."""
     if not (target != UNKNOWN).any():
         return None
     return F.cross_entropy(logits.float(), target.long(), ignore_index=UNKNOWN)

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Training of KCFI: captions and change, weighted by their rates of learning (eq. 10).
 
-The language model is frozen; its loss reaches the projector, the perceivers and the
-encoder through the embeddings in the place of ``<image>``. Sentences tell places ("in
-the top left corner") and an order of the dates: a recipe for captions neither mirrors,
-turns nor exchanges.
+The language model is frozen; its loss reaches the projector, the perceivers and the encoder through
+the embeddings in the place of ``<image>``. Sentences tell places ("in the top left corner") and an
+order of the dates: a recipe for captions neither mirrors, turns nor exchanges.
 """
 
 from __future__ import annotations
@@ -57,9 +56,6 @@ class KcfiTask(Task):
 
     def build(self, settings: dict[str, Any]) -> nn.Module:
         """Return KCFI with its encoder and its frozen language model.
-
-        Args:
-            settings: those of :class:`KcfiConfig`, or ``tiny: true``.
 
         Raises:
             InputError: a setting is unknown, or the language model does not fit.
@@ -125,13 +121,7 @@ class KcfiTask(Task):
 
 
 def caption_loss(model: Kcfi, key: Tensor, batch: dict[str, Tensor]) -> Tensor | None:
-    """Return L_cap (eq. 8), the mean over the tokens of the answers; None without any.
-
-    Args:
-        model: as built.
-        key: F_kc (B, 4C, h, w).
-        batch: with ``caption`` and ``instruction``.
-    """
+    """Return L_cap (eq. 8), the mean over the tokens of the answers; None without any."""
     return captioned.answer_loss(
         model.language, lambda rows: model.projector(key[rows]), batch, INSTRUCTIONS
     )

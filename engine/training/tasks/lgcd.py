@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Training of LG-CD: several queries per pair, six maps, three losses (eq. 9).
 
-Of a constant prompt nothing can be learned, so the questions differ: about an
-object that changed, about one that did not, about the other direction, and
-about things that no label calls changed, to which the answer is an empty mask.
-The text is the object phrase alone; a query for "removed" gives the model the
-later date first, see :mod:`...modules.lgcd`.
+Of a constant prompt nothing can be learned, so the questions differ: about an object that changed,
+about one that did not, about the other direction, and about things that no label calls changed, to
+which the answer is an empty mask. The text is the object phrase alone; a query for "removed" gives
+the model the later date first, see :mod:`...modules.lgcd`.
 """
 
 from __future__ import annotations
@@ -70,9 +69,6 @@ class LgcdTask(Task):
 
     def build(self, settings: dict[str, Any]) -> nn.Module:
         """Return LG-CD with its frozen encoder; the frozen text tower stays with the task.
-
-        Args:
-            settings: those of :class:`LgcdConfig`, or ``tiny: true``.
 
         Raises:
             InputError: a setting is unknown.
@@ -151,10 +147,9 @@ class LgcdTask(Task):
 def map_losses(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return L_CE, L_IoU and L_Dice of one output map (eq. 9).
 
-    IoU and Dice are those of all questions of the batch together, as the
-    metrics are those of the whole data set: the question about something
-    absent then counts by its false alarms, where alone it would cost the most
-    that these losses can whatever the model says.
+    IoU and Dice are those of all questions of the batch together, as the metrics are those of the
+    whole data set: the question about something absent then counts by its false alarms, where alone
+    it would cost the most that these losses can whatever the model says.
 
     Args:
         logits: (R, 1, h, w); enlarged bilinearly to the size of the targets.

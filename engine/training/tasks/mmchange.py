@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Training of MMChange: four masks, each with cross-entropy and Dice.
 
-The descriptions are of whole images of the data set: they are remembered by the
-images' content, which a random crop never has twice. Cut large images into
-patches, as the paper does, for finer ones. They belong to the images, so that
-they are exchanged with the dates.
+The descriptions are of whole images of the data set: they are remembered by the images' content,
+which a random crop never has twice. Cut large images into patches, as the paper does, for finer
+ones. They belong to the images, so that they are exchanged with the dates.
 """
 
 from __future__ import annotations
@@ -32,11 +31,7 @@ if TYPE_CHECKING:
 
 
 class MmchangeTask(Task):
-    """What MMChange brings to the training loop.
-
-    Args:
-        cache: folder in which descriptions are kept; None is the usual one.
-    """
+    """What MMChange brings to the training loop."""
 
     name = "mmchange"
 
@@ -48,9 +43,6 @@ class MmchangeTask(Task):
 
     def build(self, settings: dict[str, Any]) -> nn.Module:
         """Return the network; the text tower, which is frozen, stays with the task.
-
-        Args:
-            settings: those of :class:`MMChangeConfig`, or ``tiny: true``.
 
         Raises:
             InputError: a setting is unknown.
@@ -136,12 +128,7 @@ class MmchangeTask(Task):
 
 
 def mask_loss(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Return cross-entropy and Dice of one mask, over the pixels whose label is known.
-
-    Args:
-        logits: (B, H, W).
-        target: (B, H, W) uint8: 0, 1, or :data:`UNKNOWN`, which does not count.
-    """
+    """Return cross-entropy and Dice of masks (B, H, W); :data:`UNKNOWN` does not count."""
     known = (target != UNKNOWN).float()
     truth = (target == 1).float()
     entropy = F.binary_cross_entropy_with_logits(logits, truth, known, reduction="sum")

@@ -40,12 +40,7 @@ _LENGTHS = ("detect_steps", "caption_steps", "both_steps")
 
 
 def stage_of(step: int, lengths: Sequence[int]) -> int:
-    """Return the stage that a step is in.
-
-    Args:
-        step: optimiser steps done before it.
-        lengths: steps of the three stages in an epoch.
-    """
+    """Return the stage that a step is in."""
     place = step % sum(lengths)
     for stage, length in enumerate(lengths):
         if place < length:
@@ -77,9 +72,6 @@ class SemanticCcTask(Task):
 
     def build(self, settings: dict[str, Any]) -> nn.Module:
         """Return Semantic-CC with its encoder and its language model.
-
-        Args:
-            settings: those of :class:`SemanticCcConfig`, or ``tiny: true``.
 
         Raises:
             InputError: a setting is unknown, or the language model does not fit.

@@ -31,11 +31,7 @@ _CAPTION_BYTES = 512
 
 
 class TextscdTask(Task):
-    """What TextSCD brings to the training loop.
-
-    Args:
-        cache: folder in which descriptions are kept; None is the usual one.
-    """
+    """What TextSCD brings to the training loop."""
 
     name = "textscd"
 
@@ -48,9 +44,6 @@ class TextscdTask(Task):
 
     def build(self, settings: dict[str, Any]) -> nn.Module:
         """Return the network; the text tower, which is frozen, stays with the task.
-
-        Args:
-            settings: those of :class:`TextSCDConfig`, or ``tiny: true``.
 
         Raises:
             InputError: a setting is unknown, or the text tower has another width.

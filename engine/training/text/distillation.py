@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Distils a sentence encoder into the small text tower.
 
-The tower's sentence vector, mapped linearly to the teacher's width, is drawn
-towards the teacher's (cosine loss), and the similarities between all phrases of
-a batch towards those of the teacher (relational loss, Park et al., Relational
-Knowledge Distillation, 2019), so that distances survive in the narrower space
-that the vision side uses.
+The tower's sentence vector, mapped linearly to the teacher's width, is drawn towards the teacher's
+(cosine loss), and the similarities between all phrases of a batch towards those of the teacher
+(relational loss, Park et al., Relational Knowledge Distillation, 2019), so that distances survive
+in the narrower space that the vision side uses.
 """
 
 from __future__ import annotations
@@ -86,12 +85,7 @@ class Phrases:
 
 
 class Distiller(nn.Module):
-    """The tower with its linear map to the teacher's space.
-
-    Args:
-        tower: the student.
-        teacher_width: channels of the teacher's vectors.
-    """
+    """The tower with its linear map to the teacher's space."""
 
     def __init__(self, tower: TextTower, teacher_width: int) -> None:
         super().__init__()
@@ -143,10 +137,6 @@ class MiniLMTeacher:
 
 def principal_components(table: Tensor, width: int) -> tuple[Tensor, Tensor, Tensor]:
     """The ``width`` directions in which the rows of a table vary most.
-
-    Args:
-        table: (V, T).
-        width: number C of components.
 
     Returns:
         Projected rows (V, C), components (T, C) and mean (T,), such that
@@ -214,11 +204,6 @@ def batches(phrases: Phrases, size: int, generator: torch.Generator) -> Iterator
 
 def train(distiller: Distiller, phrases: Phrases, options: DistillationOptions) -> list[float]:
     """Train in place.
-
-    Args:
-        distiller: tower and map.
-        phrases: the training phrases.
-        options: how.
 
     Returns:
         Mean loss of each epoch.
@@ -303,10 +288,6 @@ def evaluate(
 
 def run(recipe: dict[str, Any], output: str | Path) -> dict[str, Any]:
     """Carry out a recipe: train, evaluate, save and export.
-
-    Args:
-        recipe: content of ``recipes/text_tower.yaml``.
-        output: folder for ``text_tower.pt``, ``text.onnx`` and ``figures.json``.
 
     Returns:
         The figures.

@@ -36,10 +36,6 @@ def export_float(tower: TextTower, path: str | Path) -> None:
     Inputs ``ids`` and ``mask`` (B, L) int64, outputs ``words`` (B, L, C) and ``sentence``
     (B, C) float32; B and L are free, L up to the tower's length.
 
-    Args:
-        tower: the trained tower.
-        path: of the ONNX file.
-
     Raises:
         DependencyError: the package ``onnx`` is missing.
     """
@@ -128,10 +124,6 @@ def shrink(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def export_text_tower(tower: TextTower, path: str | Path) -> int:
     """Write the shipped file.
-
-    Args:
-        tower: the trained tower.
-        path: of the ONNX file.
 
     Returns:
         Its size in bytes.
