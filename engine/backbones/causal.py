@@ -67,11 +67,7 @@ class LanguageModel:
         model.generation_config = GenerationConfig()
 
     def prompt(self, instruction: str) -> tuple[list[int], list[int]]:
-        """Return the tokens before and after the :data:`IMAGE` of an instruction.
-
-        Raises:
-            InputError: it has none.
-        """
+        """Return the tokens before and after the :data:`IMAGE` of an instruction."""
         if IMAGE not in instruction:
             raise InputError(
                 BackbonesTexts.no_placeholder(placeholder=IMAGE, instruction=instruction)

@@ -36,11 +36,7 @@ _LATER = {
 
 
 class EfficientNetPyramid(nn.Module):
-    """The trunk of EfficientNet-Lite0 from timm, returning one feature map per stage.
-
-    Raises:
-        DependencyError: timm, or the package of the weights, is not installed.
-    """
+    """The trunk of EfficientNet-Lite0 from timm, returning one feature map per stage."""
 
     channels = STAGE_CHANNELS
 
@@ -59,11 +55,7 @@ class EfficientNetPyramid(nn.Module):
             self.trunk.load_state_dict(imagenet_weights(), strict=True)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Return features of images (B, 3, H, W), 0 to 255, H and W multiples of 32.
-
-        Returns:
-            Four maps (B, C_i, H/s, W/s) with strides s = 4, 8, 16, 32.
-        """
+        """Return features of images (B, 3, H, W), 0 to 255, at strides 4, 8, 16, 32."""
         return self.trunk(images / 127.5 - 1)
 
 

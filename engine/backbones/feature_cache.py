@@ -29,11 +29,7 @@ class FeatureCache:
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> list[Tensor]:
-        """Return features of images (B, 3, H, W), always rounded to half precision.
-
-        Returns:
-            One map (B, C, h, w) per tap.
-        """
+        """Return one map (B, C, h, w) per tap of images (B, 3, H, W), rounded to half precision."""
         rows = [self._features(image) for image in images]
         # To single precision first: autocast on the CPU does not support half precision.
         return [

@@ -34,11 +34,7 @@ class FrozenEncoder(nn.Module):
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Return features of images (B, 3, H, W), 0 to 255, H and W multiples of 32.
-
-        Returns:
-            Four maps (B, C_i, H/s, W/s) with strides s = 4, 8, 16, 32, without gradient.
-        """
+        """Return features of images (B, 3, H, W), 0 to 255, at strides 4 to 32; no gradient."""
         return self.pyramid(images)[-4:]
 
 

@@ -32,11 +32,7 @@ class HieraPyramid(nn.Module):
         self.register_buffer("std", std.view(1, 3, 1, 1) * 255, persistent=False)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Return features of images (B, 3, H, W), 0 to 255, H and W multiples of 32.
-
-        Returns:
-            Four maps (B, C_i, H/s, W/s) with strides s = 4, 8, 16, 32.
-        """
+        """Return features of images (B, 3, H, W), 0 to 255, at strides 4, 8, 16, 32."""
         return self.trunk((images - self.mean) / self.std)
 
 

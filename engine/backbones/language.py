@@ -188,11 +188,7 @@ def check_fits(needed: Estimate, device: Device, name: str, *, is_gguf: bool = F
 
 
 def free_memory(device: Device) -> int:
-    """Return the free memory of a device in bytes.
-
-    Raises:
-        DependencyError: psutil is not installed.
-    """
+    """Return the free memory of a device in bytes."""
     if device.name == "cuda":
         import torch
 
@@ -253,11 +249,7 @@ def _files(name: str, store: Optional[WeightsStore]) -> tuple[Path, dict[str, An
 
 
 def _assembled(name: str, store: WeightsStore) -> Path:
-    """Return a model file that a package contains in pieces; the package verifies it.
-
-    Raises:
-        DependencyError: the package is not installed.
-    """
+    """Return a model file that a package contains in pieces; the package verifies it."""
     try:
         package = import_module(PACKAGED[name])
     except ImportError as error:
@@ -267,12 +259,7 @@ def _assembled(name: str, store: WeightsStore) -> Path:
 
 
 def _four_bits(device: Device, dtype: torch.dtype) -> dict[str, Any]:
-    """Return the options of transformers to load a model in four bits.
-
-    Raises:
-        InputError: there is no GPU.
-        DependencyError: a package is missing, or does not fit the GPU.
-    """
+    """Return the options of transformers to load a model in four bits."""
     if device.name != "cuda":
         raise InputError(BackbonesTexts.int4_needs_gpu())
     for package in ("bitsandbytes", "accelerate"):
@@ -286,11 +273,7 @@ def _four_bits(device: Device, dtype: torch.dtype) -> dict[str, Any]:
 
 
 def _need(package: str, what: str) -> None:
-    """Check that a package can be imported.
-
-    Raises:
-        DependencyError: it cannot.
-    """
+    """Raise DependencyError unless a package can be imported."""
     try:
         import_module(package)
     except Exception as error:  # bitsandbytes may raise anything while it looks for CUDA

@@ -57,11 +57,7 @@ class MobileNetPyramid(nn.Module):
         return self
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Return features of images (B, 3, H, W), 0 to 255, H and W multiples of 32.
-
-        Returns:
-            Five maps (B, C_i, H/s, W/s) with strides s = 2, 4, 8, 16, 32.
-        """
+        """Return features of images (B, 3, H, W), 0 to 255, at strides 2, 4, 8, 16, 32."""
         features = (images - self.mean) / self.std
         pyramid = []
         for stage in self.stages:
@@ -98,11 +94,7 @@ class TinyPyramid(nn.Module):
 
 
 def imagenet_weights() -> dict[str, Tensor]:
-    """Return torchvision's MobileNetV2 ImageNet state dict from its package.
-
-    Raises:
-        DependencyError: the package is not installed.
-    """
+    """Return torchvision's MobileNetV2 ImageNet state dict from its package."""
     path = weight_file(
         WEIGHTS_PACKAGE, "*.pth", "MobileNetV2 (ImageNet)", "requirements/pretrained.txt"
     )
@@ -110,11 +102,7 @@ def imagenet_weights() -> dict[str, Tensor]:
 
 
 def build(name: str, pretrained: bool = True, frozen: int = FROZEN_STAGES) -> nn.Module:
-    """Return ``"mobilenet_v2"`` or ``"tiny"``; see :class:`MobileNetPyramid`.
-
-    Raises:
-        ValueError: there is no such backbone.
-    """
+    """Return ``"mobilenet_v2"`` or ``"tiny"``; see :class:`MobileNetPyramid`."""
     if name == "mobilenet_v2":
         return MobileNetPyramid(pretrained, frozen)
     if name == "tiny":

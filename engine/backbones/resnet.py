@@ -58,11 +58,7 @@ class ResNetPyramid(nn.Module):
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1) * 255, False)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Return features of images (B, 3, H, W), 0 to 255, H and W multiples of 32.
-
-        Returns:
-            Five maps (B, channels[i], H / strides[i], W / strides[i]).
-        """
+        """Return five maps of images (B, 3, H, W), 0 to 255, at :attr:`strides`."""
         features = self.stem((images - self.mean) / self.std)
         pyramid = [features]
         features = self.pool(features)

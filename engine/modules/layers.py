@@ -37,3 +37,20 @@ class TopDown(nn.Module):
 def resize_like(features: Tensor, like: Tensor) -> Tensor:
     """Resize bilinearly to the height and width of ``like``."""
     return F.interpolate(features, size=like.shape[2:], mode="bilinear", align_corners=False)
+
+
+def trained(model: nn.Module) -> dict[str, Tensor]:
+    """Return the state dict without frozen parts.
+
+    Those are parameters without gradient, and the buffers of modules that have parameters but none
+    with one.
+    """
+    frozen = tuple(f"{name}." for name, part in model.named_modules() if _is_frozen(part))
+    fixed = {name for name, value in model.named_parameters() if not value.requires_grad}
+    state = model.state_dict().items()
+    return {n: v for n, v in state if n not in fixed and not n.startswith(frozen)}
+
+
+def _is_frozen(module: nn.Module) -> bool:
+    learns = [p.requires_grad for p in module.parameters()]
+    return bool(learns) and not any(learns)

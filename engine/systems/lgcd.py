@@ -113,11 +113,7 @@ class LgcdSystem(TrainedSystem):
     def _score(
         self, before: np.ndarray, after: np.ndarray, questions: list[tuple[str, bool]]
     ) -> np.ndarray:
-        """Score phrases, each with an order of the dates, for every pair.
-
-        Returns:
-            (B, number of questions, H, W) float32.
-        """
+        """Score phrases, each with an order of the dates: (B, questions, H, W) float32."""
         import numpy as np
         import torch
 

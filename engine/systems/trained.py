@@ -43,11 +43,7 @@ class TrainedSystem(ChangeSystem):
 
     @abstractmethod
     def _open(self, path: Path, store: WeightsStore, device: Device) -> str:
-        """Open all parts of a verified trained file; return the device in use, for the user.
-
-        Returns:
-            The device in use, for the user.
-        """
+        """Open all parts of a verified trained file; return the device in use, for the user."""
 
     @abstractmethod
     def _close(self) -> None:
@@ -109,7 +105,7 @@ class TrainedSystem(ChangeSystem):
 def head_in_use(
     path: Path, head: Any, exported: Callable[[Path, str, str], Any], device: Device, part: str
 ) -> tuple[Any, str]:
-    """Return the head to compute with: its ONNX file if there is one, else the torch module.
+    """Return the head, its ONNX file if there is one, else the module; and the device in use.
 
     Args:
         path: the trained file; the ONNX file beside it must be made from it.
@@ -117,9 +113,6 @@ def head_in_use(
         exported: opens an ONNX file, given its path, the SHA-256 of the trained file and a device.
         device: to compute on.
         part: what the ONNX file contains, for the user.
-
-    Returns:
-        The head, and the device for the user.
     """
     onnx = path.with_suffix(".onnx")
     if onnx.is_file():

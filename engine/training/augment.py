@@ -14,9 +14,6 @@ def photometric(image: np.ndarray, rng: np.random.Generator, strength: float = 1
 
     Brightness, contrast, gamma and colour cast by a table; saturation and hue by mixing channels;
     sometimes haze or shadow in parts of the image; then sometimes blur, noise, or JPEG compression.
-
-    Returns:
-        (H, W, 3) uint8.
     """
     image = _mix_channels(image, rng, strength)
     image = _tone(image, rng, strength)

@@ -48,15 +48,12 @@ class HeadForExport(nn.Module):
 
 
 def export(model: ChangeModel, folder: Path, *, half: bool = True) -> dict[str, str]:
-    """Write ``encoder.onnx`` and ``head.onnx``.
+    """Write ``encoder.onnx`` and ``head.onnx``; return SHA-256 by file name.
 
     Args:
         model: trained; it is put into evaluation mode.
         folder: for the files.
         half: store the weights as fp16. They are computed with in fp32 all the same.
-
-    Returns:
-        SHA-256 by file name.
     """
     model = model.eval().to(memory_format=torch.contiguous_format)
     folder.mkdir(parents=True, exist_ok=True)

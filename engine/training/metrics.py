@@ -30,11 +30,7 @@ def f1(tp: Any, fp: Any, fn: Any) -> Any:
 
 
 def f1_by_threshold(right: np.ndarray, wrong: np.ndarray) -> np.ndarray:
-    """Return F1 for a threshold at the lower border of each bin of two histograms of scores.
-
-    Returns:
-        (N,) float64.
-    """
+    """Return F1 for a threshold at the lower border of each bin of two histograms of scores."""
     tp, fp = (np.cumsum(counts[::-1])[::-1] for counts in (right, wrong))
     return f1(tp, fp, right.sum() - tp)
 

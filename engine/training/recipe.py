@@ -256,11 +256,7 @@ def save_recipe(recipe: Recipe, path: Path) -> None:
 
 
 def check_unchanged(recipe: Recipe, path: Path) -> None:
-    """Refuse a recipe that differs from the one that a run was begun with.
-
-    Raises:
-        InputError: they differ in what decides what is learnt.
-    """
+    """Refuse a recipe that differs from the one that a run was begun with."""
     if not path.exists():
         return
     begun, now = asdict(load_recipe(path)), asdict(recipe)
@@ -286,11 +282,7 @@ def _first_difference(one: Any, other: Any) -> Optional[str]:
 
 
 def _check(recipe: Recipe, name: str) -> None:
-    """Refuse values out of their range.
-
-    Raises:
-        InputError: there is one.
-    """
+    """Refuse values out of their range."""
     specs = [*recipe.data, *([recipe.validation] if recipe.validation else [])]
     choices = [
         ("optimiser.name", recipe.optimiser.name, OPTIMISERS),

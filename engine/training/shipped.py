@@ -38,9 +38,6 @@ def write_run(models: Path, pairs: Path, out: Path) -> Path:
             like that of the training to come.
         out: folder of the run; a recipe names it in ``start_from``.
 
-    Returns:
-        Path of the weights.
-
     Raises:
         InputError: there are no pairs.
         WeightsError: the files are missing, or those of another model.
@@ -53,11 +50,7 @@ def write_run(models: Path, pairs: Path, out: Path) -> Path:
 
 
 def sample_pairs(folder: Path, count: int = 8) -> list[np.ndarray]:
-    """Return the upper left corners of evenly spaced pairs, each (2, H, W, 3) uint8.
-
-    Raises:
-        InputError: there are none of at least 32 x 32 pixels.
-    """
+    """Return the upper left corners of evenly spaced pairs, each (2, H, W, 3) uint8."""
     names = sorted(p.name for p in (folder / "before").glob("*") if p.suffix != ".xml")
     pairs = []
     for name in names[:: max(1, len(names) // count)][:count]:

@@ -80,10 +80,7 @@ class Trainer:
         return 1.0
 
     def step(self, step: int, parts: Sequence[Batch]) -> dict[str, float]:
-        """Take one optimiser step.
-
-        Returns:
-            The loss, and its parts.
+        """Take one optimiser step; return the loss and its parts.
 
         Raises:
             InputError: the loss is no longer a number.
@@ -287,11 +284,7 @@ class Trainer:
 
 
 def check_origin(path: Path) -> None:
-    """Refuse to build on weights that are not there.
-
-    Raises:
-        InputError: there is no such run.
-    """
+    """Raise InputError if the weights to build on are missing."""
     if not path.exists():
         raise InputError(TrainingTexts.run_missing(run=path.parent.name, folder=path.parent))
 

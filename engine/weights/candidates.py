@@ -16,11 +16,7 @@ RUN_WEIGHTS = ("best.safetensors", "model.safetensors")
 
 
 def candidates(source: Path, entry: Entry, sought: Sequence[Entry]) -> list[Path]:
-    """Find an entry in a folder, or accept a file as an entry.
-
-    Returns:
-        At most one path.
-    """
+    """Find an entry in a folder, or accept a file as an entry; return at most one path."""
     if source.is_file():
         fits = source.name.lower() == entry.file.lower() or len(sought) == 1
         return [source] if fits and not entry.is_folder else []

@@ -150,10 +150,7 @@ def _value_problems(entry: Entry) -> list[str]:
 
 
 def parse(text: str) -> dict[str, Entry]:
-    """Parse a catalogue.
-
-    Returns:
-        Entries by id, in the order of the file.
+    """Parse a catalogue; return entries by id, in the order of the file.
 
     Raises:
         WeightsError: it is not a catalogue, or :func:`problems` finds one in an entry.

@@ -374,11 +374,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
     def redirect_request(
         self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
     ) -> Optional[urllib.request.Request]:
-        """Return the next request.
-
-        Raises:
-            WeightsError: the redirect leaves https, or leads to another protocol.
-        """
+        """Return the next request."""
         schemes = ("https",) if urlsplit(req.full_url).scheme == "https" else ("http", "https")
         if urlsplit(newurl).scheme not in schemes:
             message = WeightsTexts.unsafe_redirect(host=req.host)

@@ -49,11 +49,7 @@ class Watch:
     cancelled: Optional[CancelledCallback] = None
 
     def step(self, text: str, done: int, total: Optional[int]) -> None:
-        """Report a step.
-
-        Raises:
-            CancelledError: the user cancelled.
-        """
+        """Report a step; raise CancelledError if the user cancelled."""
         if self.cancelled is not None and self.cancelled():
             raise CancelledError(WeightsTexts.cancelled())
         if self.progress is not None:
@@ -109,11 +105,7 @@ def copy(source: Path, target: Path, watch: Watch) -> str:
 
 
 def check_room(folder: Path, needed: int) -> None:
-    """Check that a file fits on the disk.
-
-    Raises:
-        OutputError: there is not enough free space.
-    """
+    """Raise OutputError if a file does not fit on the disk."""
     free = shutil.disk_usage(folder).free
     if free < needed + _SPARE:
         raise OutputError(
@@ -122,11 +114,7 @@ def check_room(folder: Path, needed: int) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Create a folder if it is missing.
-
-    Raises:
-        OutputError: it cannot be created.
-    """
+    """Create a folder if it is missing; raise OutputError if that fails."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

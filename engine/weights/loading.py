@@ -157,11 +157,7 @@ def hiera_trunk(path: Union[str, Path], size: str) -> torch.nn.Module:
 
 
 def hiera_architecture(size: str) -> torch.nn.Module:
-    """Return a Hiera trunk of SAM 2.1 with random weights, from the configuration in sam2.
-
-    Raises:
-        DependencyError: sam2 is not installed.
-    """
+    """Return a Hiera trunk of SAM 2.1 with random weights, from the configuration in sam2."""
     sam2 = _need("sam2")
     from omegaconf import OmegaConf
     from sam2.modeling.backbones.hieradet import Hiera
@@ -296,11 +292,7 @@ def save_head(state: State, path: Union[str, Path], metadata: dict[str, Any]) ->
 
 
 def read_head(path: Union[str, Path]) -> tuple[State, dict[str, Any]]:
-    """Read the tensors and the metadata of a file of :func:`save_head`.
-
-    Raises:
-        WeightsError: it is not such a file.
-    """
+    """Read the tensors and the metadata of a file of :func:`save_head`."""
     return read_safetensors(path)[0], head_metadata(path)
 
 

@@ -112,11 +112,7 @@ class WeightsStore:
         self.entries = catalogue.entries() if entries is None else entries
 
     def entry(self, identifier: str) -> Entry:
-        """Return an entry of the catalogue.
-
-        Raises:
-            InputError: there is no such entry.
-        """
+        """Return an entry of the catalogue; raise InputError if there is none."""
         return catalogue.entry(identifier, self.entries)
 
     def location(self, entry: Entry) -> Path:
@@ -277,9 +273,6 @@ class WeightsStore:
             identifiers: ids of the entries to look for; None for all.
             progress: called with every step.
             cancelled: called between blocks; True cancels.
-
-        Returns:
-            The imported entries.
 
         Raises:
             WeightsError: no file of the entries was found, or a file is not the expected one.

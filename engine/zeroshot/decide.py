@@ -51,12 +51,9 @@ def calibrate(value: Tensor, threshold: float, top: float = 1.0) -> Tensor:
 
 
 def peaks(before: Tensor, after: Tensor) -> Tensor:
-    """Return the points of the largest changes of likelihood (H, W), as prompts for SAM 2.
+    """Return (column, row) of the largest changes of likelihood (H, W), at most :data:`MAX_PEAKS`.
 
     The map is coarse, so many new houses may form one plateau. A plateau gets one point per cell.
-
-    Returns:
-        (N, 2) column and row, N up to :data:`MAX_PEAKS`, highest first.
     """
     change = (after - before).abs()
     height, width = change.shape
@@ -78,21 +75,13 @@ def peaks(before: Tensor, after: Tensor) -> Tensor:
 
 
 def mean_in(masks: Tensor, planes: Tensor) -> Tensor:
-    """Return the mean of planes (G, H, W) within masks (M, H, W), none empty.
-
-    Returns:
-        (M, G).
-    """
+    """Return the means (M, G) of planes (G, H, W) within masks (M, H, W), none empty."""
     flat = masks.flatten(1).float()
     return flat @ planes.flatten(1).T / flat.sum(1, keepdim=True)
 
 
 def margins(masks: Tensor, likelihood: Tensor) -> Tensor:
-    """Return the margin of the object (plane 0) over the best competitor within masks (M, H, W).
-
-    Returns:
-        (M,) in [-1, 1].
-    """
+    """Return the margin (M,) of plane 0, the object, over its best rival in masks (M, H, W)."""
     mean = mean_in(masks, likelihood)
     return mean[:, 0] - mean[:, 1:].amax(1)
 
@@ -125,11 +114,7 @@ def change_angles(masks: Tensor, before: Tensor, after: Tensor) -> Tensor:
 
 
 def otsu(values: Tensor) -> float:
-    """Return the threshold that best separates values into two groups (Otsu, 1979).
-
-    Returns:
-        The middle between the two groups; the largest value if all are equal.
-    """
+    """Return the threshold midway between two groups (Otsu, 1979); the maximum if all are equal."""
     low, high = float(values.min()), float(values.max())
     if high - low < 1e-6:
         return high
@@ -157,9 +142,6 @@ def decide_masks(
         after: (M,) margin on the later date.
         angle: (M,) from :func:`change_angles`.
         least_angle: minimum angle of changed features, in degrees.
-
-    Returns:
-        (M,) scores.
     """
     changed = calibrate(angle, least_angle, 180.0)
     was, there = calibrate(before, MIN_MARGIN), calibrate(after, MIN_MARGIN)
@@ -185,9 +167,6 @@ def decide_stuff(before: Tensor, after: Tensor) -> Scores:
 
     Narrow bands next to stuff present on both dates are misregistration, not change. A new narrow
     road that branches off an old one only loses the pixels next to it.
-
-    Returns:
-        (H, W) scores.
     """
     stayed = (torch.minimum(before, after) >= 0.5).float()
     reach = 2 * SLIVER + 1

@@ -105,11 +105,7 @@ class Segmenter:
 
 
 def stability(masks: Tensor) -> Tensor:
-    """Return the IoU of each outline (M, h, w), in logits, at a higher and a lower threshold.
-
-    Returns:
-        (M,) in [0, 1]; 0 for an empty mask.
-    """
+    """Return the IoU of each outline (M, h, w) at two thresholds of its logits; 0 if empty."""
     tight = (masks > STABILITY_OFFSET).flatten(1).sum(1)
     wide = (masks > -STABILITY_OFFSET).flatten(1).sum(1)
     return tight / wide.clamp(min=1)

@@ -215,9 +215,6 @@ def measure_system(
         device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
         sentences: file with one training sentence per line, for the vocabulary of the ids.
         out: JSON file for figures and answers.
-
-    Returns:
-        What :func:`report` returns.
     """
     system = systems.create(name)
     pairs = open_pairs(spec, data)

@@ -257,9 +257,6 @@ def _written(path: Path, pixels: np.ndarray) -> str:
 def measure_systems(names: Sequence[str], scenes: int) -> dict[str, dict[str, object]]:
     """Measure the captions of systems ("truth": true masks) on the evaluation's first scenes.
 
-    Returns:
-        The figures of each system.
-
     Raises:
         InputError: there are not so many scenes.
     """

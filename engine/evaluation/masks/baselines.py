@@ -16,9 +16,6 @@ def change_magnitude(
 
     Each band of each date is standardised (mean 0, standard deviation 1) over the valid
     pixels, which takes out a different sun or sensor.
-
-    Returns:
-        (H, W) float64, 0 where not valid.
     """
     if valid is None:
         valid = np.ones(before.shape[:2], bool)

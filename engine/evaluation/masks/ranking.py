@@ -25,11 +25,7 @@ _OTHER = {APPEARED: REMOVED, REMOVED: APPEARED}
 
 
 def roc_auc(scores: np.ndarray, truth: np.ndarray) -> float:
-    """Return the chance that a positive scores above a negative; a tie counts one half.
-
-    Returns:
-        In [0, 1]; NaN without positives or without negatives.
-    """
+    """Return the chance that a positive scores above a negative (a tie is 1/2), or NaN."""
     truth = np.asarray(truth, bool)
     positives, negatives = int(truth.sum()), int((~truth).sum())
     if not positives or not negatives:

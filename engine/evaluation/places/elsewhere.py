@@ -187,11 +187,7 @@ def _baseline(folder: Path, known: np.ndarray) -> np.ndarray:
 
 
 def _open(path: Path) -> gdal.Dataset:
-    """Open a raster.
-
-    Raises:
-        InputError: it cannot be read.
-    """
+    """Open a raster."""
     raster = gdal.Open(str(path))
     if raster is None:
         raise InputError(EvaluationTexts.file_unreadable(file=path.name))

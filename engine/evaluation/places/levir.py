@@ -79,11 +79,7 @@ class ScoredTile:
 
 
 def read_tile(data: Path, number: int) -> LevirTile:
-    """Read a tile.
-
-    Raises:
-        InputError: a file cannot be read.
-    """
+    """Read a tile."""
     folder = data / "levir"
     before, after, label = (
         read_rgb(folder / part / f"test_{number}.tif") for part in ("before", "after", "label")

@@ -19,11 +19,7 @@ MEGABYTE = 1_000_000
 
 
 def measure_speed(system: ChangeSystem, before: np.ndarray, after: np.ndarray) -> dict[str, Any]:
-    """Time one query on one pair, in the tiles of the product; a first run is not counted.
-
-    Returns:
-        Median, least and largest seconds, and on what.
-    """
+    """Time one query on one pair, in the tiles of the product; a first run is not counted."""
     query = [Query("buildings", APPEARED)]
     pixel_size = system.info.pixel_sizes[0]
     score_pair(system, before, after, query, pixel_size)

@@ -200,11 +200,7 @@ class ChangeHead(nn.Module):
 
 
 def class_evidence(before: Tensor, after: Tensor) -> Tensor:
-    """Return p_before, p_after and p_after (1 - p_before) per class from logits (B, 6, h, w).
-
-    Returns:
-        (B, 18, h, w) in [0, 1].
-    """
+    """Return p_before, p_after, p_after (1 - p_before) of logits (B, 6, h, w): (B, 18, h, w)."""
     was, is_now = before.sigmoid(), after.sigmoid()
     return torch.cat([was, is_now, is_now * (1 - was)], 1)
 

@@ -60,11 +60,7 @@ class TextLayer(nn.Module):
         self.reduce = nn.Linear(hidden, width)
 
     def forward(self, words: Tensor, bias: Tensor) -> Tensor:
-        """Transform words (B, L, C); ``bias`` (B, 1, 1, L): 0, or very negative for padding.
-
-        Returns:
-            (B, L, C).
-        """
+        """Transform words (B, L, C); ``bias`` (B, 1, 1, L): 0, or very negative for padding."""
         words = words + self._attend(self.norm_attention(words), bias)
         hidden = functional.gelu(self.expand(self.norm_hidden(words)))
         return words + self.reduce(hidden)

@@ -46,9 +46,6 @@ class TextFusionAttention(nn.Module):
             features: f_v (B, C, h, w).
             words: f_w (B, T, text_width).
             mask: (B, T), 1 for a word, 0 for padding.
-
-        Returns:
-            f_fusion (B, C, h, w).
         """
         attended = self.cross_attention(to_tokens(features), words, mask)
         return self.spatial(features + to_map(attended, features))

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ...backbones.mobilenet import MobileNetPyramid
 from ...backbones.resnet import ResNetPyramid
 from ...weights import loading
+from ..layers import trained
 from .blocks import (
     ConvNormAct,
     ImageFeatureRefinement,
@@ -236,15 +237,6 @@ def fill_trained(model: nn.Module, tensors: dict[str, Tensor], name: str) -> Non
     Raises:
         WeightsError: the file belongs to another model.
     """
-    frozen = [
-        f"{part}."
-        for part, module in model.named_modules()
-        if list(module.parameters()) and not any(p.requires_grad for p in module.parameters())
-    ]
-    fixed = {key for key, value in model.named_parameters() if not value.requires_grad}
-    kept = {
-        key: value
-        for key, value in model.state_dict().items()
-        if key in fixed or any(key.startswith(part) for part in frozen)
-    }
+    own = trained(model)
+    kept = {key: value for key, value in model.state_dict().items() if key not in own}
     loading.fill(model, {**kept, **tensors}, name)

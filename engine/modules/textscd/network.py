@@ -88,9 +88,6 @@ class TextGuidedInteraction(nn.Module):
             words: F_text (B, L, text_width).
             mask: (B, L), 1 for a word, 0 for padding. Every row has at least one word, since an
                 empty caption still has start and end tokens.
-
-        Returns:
-            F_o (B, C, h, w).
         """
         pixels = self.norm_image(to_tokens(features))
         attended = self.attention(pixels, self.norm_text(self.align(words)), mask)

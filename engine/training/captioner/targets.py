@@ -42,14 +42,14 @@ def _parts(text: str) -> set[tuple[str, ...]]:
     return {(word,) for word in words} | set(pairwise(words))
 
 
-def encoded(sentence: str) -> np.ndarray:
-    """Return a sentence as it is stacked in batches, (384,) uint8."""
-    text = np.zeros(_BYTES, np.uint8)
-    cut = sentence.encode()[:_BYTES]
+def encoded(sentence: str, size: int = _BYTES) -> np.ndarray:
+    """Return a text as it is stacked in batches, (size,) uint8: UTF-8, filled up with zeros."""
+    text = np.zeros(size, np.uint8)
+    cut = sentence.encode()[:size]
     text[: len(cut)] = np.frombuffer(cut, np.uint8)
     return text
 
 
 def decoded(batch: Tensor) -> list[str]:
-    """Return the sentences of a batch (B, 384) uint8."""
+    """Return the texts of a batch (B, size) uint8."""
     return [bytes(row).rstrip(b"\0").decode(errors="ignore") for row in batch.cpu().numpy()]

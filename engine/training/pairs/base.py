@@ -39,9 +39,6 @@ class PairSet(ABC):
         names: of its pairs, in alphabetical order.
         classes: names of the classes of the semantic labels.
         prompt: prompt for systems evaluated on this data set.
-
-    Raises:
-        InputError: the folder is not laid out as it should be.
     """
 
     classes: tuple[str, ...] = ()
@@ -86,11 +83,7 @@ class PairSet(ABC):
         return int(rng.integers(len(self)))
 
     def _keep(self, names: list[str]) -> None:
-        """Keep those of the names that the recipe's ``names`` and ``folds`` ask for, in order.
-
-        Raises:
-            InputError: none is left, or a listed name is not in the folder.
-        """
+        """Keep those of the names that the recipe's ``names`` and ``folds`` ask for, in order."""
         names = sorted(names)
         if self.spec.names:
             path = self.folder / self.spec.names
@@ -195,22 +188,14 @@ class ImagePairs(PairSet):
 
 
 def files_by_name(folder: Path) -> dict[str, Path]:
-    """Return the images of a folder by their names without suffix.
-
-    Raises:
-        InputError: there is no such folder.
-    """
+    """Return the images of a folder by their names without suffix."""
     if not folder.is_dir():
         raise InputError(TrainingTexts.subfolder_missing(folder=folder, parent=folder.parent))
     return {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES}
 
 
 def open_image(path: Path) -> Image.Image:
-    """Open an image file.
-
-    Raises:
-        InputError: it cannot be read.
-    """
+    """Open an image file."""
     try:
         return Image.open(path)
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
@@ -218,11 +203,7 @@ def open_image(path: Path) -> Image.Image:
 
 
 def read_image(path: Path, mode: str = "RGB") -> np.ndarray:
-    """Read an image as (H, W, 3) uint8, or (H, W) with the mode ``"L"``.
-
-    Raises:
-        InputError: it cannot be read.
-    """
+    """Read an image as (H, W, 3) uint8, or (H, W) with the mode ``"L"``."""
     with open_image(path) as image:
         try:
             return np.asarray(image.convert(mode))

@@ -112,11 +112,7 @@ def _stacked(items: Sequence[Item]) -> dict[str, Tensor]:
 
 
 def random_window(pairs: PairSet, index: int, crop: int, rng: np.random.Generator) -> Window:
-    """Return a random square window of a pair.
-
-    Raises:
-        InputError: the pair is smaller.
-    """
+    """Return a random square window of a pair; raise InputError if the pair is smaller."""
     height, width = pairs.size(index)
     if min(height, width) < crop:
         raise InputError(

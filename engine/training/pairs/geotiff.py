@@ -116,11 +116,7 @@ def _open_site(before: Path, after: Path, polygons: Polygons) -> _Site:
 
 
 def _read_polygons(path: Path, spec: DataSpec) -> Polygons:
-    """Read the polygons of each object and direction.
-
-    Raises:
-        InputError: no such file, layer, field, direction or polygon.
-    """
+    """Read the polygons of each object and direction."""
     source, problem = gdal_call(lambda: gdal.OpenEx(str(path), gdal.OF_VECTOR | gdal.OF_READONLY))
     name = spec.options.get("layer")
     layer = source and (source.GetLayerByName(name) if name else source.GetLayer(0))

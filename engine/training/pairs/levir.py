@@ -21,11 +21,7 @@ ROADS = "roads"
 
 
 def _read_json(path: Path) -> Any:
-    """Read a file of captions.
-
-    Raises:
-        InputError: it is missing or no JSON.
-    """
+    """Read a file of captions."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -18,11 +18,7 @@ from .pair import LabelledPair
 
 
 def whu_cd(spec: DataSpec, folder: Path) -> PairSet:
-    """Open WHU-CD as released, or cut into tiles that are laid out like :class:`LevirCd`.
-
-    Raises:
-        InputError: it is neither.
-    """
+    """Open WHU-CD as released, or cut into tiles that are laid out like :class:`LevirCd`."""
     released = (folder / "change_label").is_dir()
     return (WhuScenes if released else LevirCd)(spec, folder)
 

@@ -56,11 +56,7 @@ def parts_of(layout: str) -> list[tuple[str, list[str]]]:
 
 
 def check_layout(layout: str) -> None:
-    """Refuse the name of a source that :func:`open_source` does not know, without opening any.
-
-    Raises:
-        InputError: it is not known.
-    """
+    """Refuse the name of a source that :func:`open_source` does not know, without opening any."""
     kind, colon, _ = layout.partition(":")
     parts = parts_of(layout)
     if (colon and _KINDS.get(kind) != len(parts)) or any(
@@ -125,9 +121,6 @@ def check_places(layout: str, root: Path) -> None:
     """Refuse to leave out places that are not there: a misspelt one would be trained on.
 
     Only the names of the folders are read; a set that is not there is told when it is opened.
-
-    Raises:
-        InputError: there is no such place.
     """
     for name, left_out in parts_of(layout):
         _check_left_out(root / name, left_out)

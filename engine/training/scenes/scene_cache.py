@@ -31,11 +31,7 @@ MADE_BY = "made_by.json"
 
 
 def write_scenes(folder: Path, count: int = COUNT, first_seed: int = FIRST_SEED) -> None:
-    """Write scenes that are not there yet, with a progress bar.
-
-    Raises:
-        InputError: the folder has scenes of another generator.
-    """
+    """Write scenes that are not there yet, with a progress bar."""
     from tqdm import tqdm  # readers of scenes, who only check them, may lack it
 
     folder.mkdir(parents=True, exist_ok=True)

@@ -49,11 +49,7 @@ class Source(Protocol):
 
 
 def _open(path: Path) -> gdal.Dataset:
-    """Open a raster.
-
-    Raises:
-        InputError: it cannot be read.
-    """
+    """Open a raster."""
     data = gdal.Open(str(path))
     if data is None:
         raise InputError(TrainingTexts.file_unreadable(file=path.name))
@@ -61,20 +57,12 @@ def _open(path: Path) -> gdal.Dataset:
 
 
 def geotransform(path: Path) -> tuple[float, ...]:
-    """Return the six numbers that place a raster.
-
-    Raises:
-        InputError: the file cannot be read.
-    """
+    """Return the six numbers that place a raster."""
     return _open(path).GetGeoTransform()
 
 
 def read_rgb(path: Path) -> np.ndarray:
-    """Read a raster's first three bands as (H, W, 3) uint8.
-
-    Raises:
-        InputError: the file cannot be read.
-    """
+    """Read a raster's first three bands as (H, W, 3) uint8."""
     array = _open(path).ReadAsArray()
     if array is None:
         raise InputError(TrainingTexts.file_damaged(file=path.name))

@@ -50,9 +50,6 @@ class WeakPairs:
         left_out: beginnings of the names of places that are not used, joined by "+"; "" leaves
             out none.
         scales: smallest and largest magnification; None are those of the meaning.
-
-    Raises:
-        InputError: there is nothing to read.
     """
 
     def __init__(

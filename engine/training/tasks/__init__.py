@@ -29,11 +29,7 @@ def names() -> tuple[str, ...]:
 
 
 def create(name: str) -> Task:
-    """Return a new task.
-
-    Raises:
-        InputError: no system that can be trained has that name.
-    """
+    """Return a new task."""
     if name not in _TASKS:
         raise InputError(TrainingTexts.no_task(name=name, known=", ".join(names())))
     module, class_name = _TASKS[name]

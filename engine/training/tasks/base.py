@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import Tensor, nn
+
+from ...modules.layers import trained
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -108,12 +111,22 @@ class Task(ABC):
             of each date, whether it changed or not.
         """
 
+    def pretrained(self, model: nn.Module) -> Iterable[nn.Parameter]:
+        """Return the parameters that learn at the encoder's rate; none unless overridden."""
+        return ()
+
     def parameter_groups(self, model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
-        """Return torch's parameter groups, frozen parts left out.
+        """Return torch's parameter groups, frozen parts left out: :meth:`pretrained`, and the rest.
 
         A group's ``lr`` is its peak rate; without one it is that of the recipe.
         """
-        return [{"params": [p for p in model.parameters() if p.requires_grad]}]
+        slow = list(self.pretrained(model))
+        known = {id(p) for p in slow}
+        rest = [p for p in model.parameters() if p.requires_grad and id(p) not in known]
+        if not slow:
+            return [{"params": rest}]
+        rate = recipe.optimiser.encoder_lr or recipe.optimiser.lr
+        return [{"params": [p for p in slow if p.requires_grad], "lr": rate}, {"params": rest}]
 
     def learning(self, model: nn.Module, step: int) -> list[nn.Parameter] | None:
         """Return the parameters that learn at a step; None is all that require a gradient.
@@ -128,13 +141,7 @@ class Task(ABC):
         Everything but frozen parts: parameters without gradient, and the buffers of modules that
         have parameters but none with one.
         """
-        frozen = [name for name, part in model.named_modules() if _is_frozen(part)]
-        fixed = {name for name, p in model.named_parameters() if not p.requires_grad}
-        return {
-            name: value
-            for name, value in model.state_dict().items()
-            if name not in fixed and not any(name.startswith(f"{part}.") for part in frozen)
-        }
+        return trained(model)
 
     def dataset(self, recipe: Recipe, root: Path, runs: Path) -> Dataset:
         """Return the training samples; sample ``i`` depends on the recipe's seed and ``i`` alone.
@@ -154,7 +161,7 @@ class Task(ABC):
         """Restore what :meth:`state_dict` returned."""
 
 
-def _is_frozen(module: nn.Module) -> bool:
-    """Whether a module has parameters, and none of them is trained."""
-    trained = [p.requires_grad for p in module.parameters()]
-    return bool(trained) and not any(trained)
+def images(pair: LabelledPair) -> dict[str, np.ndarray]:
+    """Return ``before`` and ``after``, (3, H, W) uint8."""
+    dates = {"before": pair.before, "after": pair.after}
+    return {name: np.ascontiguousarray(image.transpose(2, 0, 1)) for name, image in dates.items()}

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Optional
 
@@ -91,13 +91,9 @@ class BundledTask(Task):
         weights = [spec.weight for spec in recipe.data]
         return PairDataset(parts, weights, recipe.seed, recipe.augment.colour)
 
-    def parameter_groups(self, model: ChangeModel, recipe: Recipe) -> list[dict[str, Any]]:
-        """Return the backbone at its own rate, and the rest."""
-        backbone = [p for p in model.encoder.backbone.parameters() if p.requires_grad]
-        known = {id(p) for p in model.encoder.backbone.parameters()}
-        others = [p for p in model.parameters() if id(p) not in known]
-        spec = recipe.optimiser
-        return [{"params": backbone, "lr": spec.encoder_lr or spec.lr}, {"params": others}]
+    def pretrained(self, model: nn.Module) -> Iterable[nn.Parameter]:
+        """Return the backbone."""
+        return model.encoder.backbone.parameters()
 
     def loss(
         self, model: nn.Module, batch: dict[str, Tensor], step: int
@@ -196,11 +192,7 @@ def _ignored(recipe: Recipe) -> Iterator[str]:
 
 
 def _config(settings: dict[str, Any]) -> ModelConfig:
-    """Return the sizes of a recipe.
-
-    Raises:
-        InputError: a setting is unknown.
-    """
+    """Return the sizes of a recipe."""
     try:
         return ModelConfig(**settings)
     except TypeError as error:
@@ -208,11 +200,7 @@ def _config(settings: dict[str, Any]) -> ModelConfig:
 
 
 def load_model(path: str | Path) -> ChangeModel:
-    """Load averaged weights written by the loop, in evaluation mode.
-
-    Raises:
-        WeightsError: the file is damaged.
-    """
+    """Load averaged weights written by the loop, in evaluation mode."""
     state, metadata = read_head(path)
     model = ChangeModel(_config({**metadata["config"], "pretrained": False}))
     model.load_state_dict(state)

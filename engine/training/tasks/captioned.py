@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...backbones import language
 from ...device import choose
@@ -16,6 +16,7 @@ from ...weights import catalogue
 from ...weights.store import WeightsStore
 from ..captioner.targets import decoded, drawn, encoded
 from ..pairs.pair import UNKNOWN, LabelledPair
+from .base import Task, images
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,32 +39,44 @@ def language_model(config: KcfiConfig | SemanticCcConfig, title: str) -> Languag
     return language.load(config.language, choose(), precision=config.precision)
 
 
-def sample(
-    pair: LabelledPair, rng: np.random.Generator, instructions: int, agreed: float
-) -> dict[str, np.ndarray]:
-    """Return images, the change, one of the sentences and one of the instructions.
+class CaptionedTask(Task):
+    """A task of a system with a mask, logits (B, 2, H, W), and sentences.
 
-    Returns:
-        ``before`` and ``after`` (3, H, W) uint8; ``change`` (H, W) uint8, 255 for unknown;
-        ``caption`` (384,) uint8, empty where there is none; ``instruction`` () int64.
+    Attributes:
+        instructions: of the system; one is drawn for each pair.
     """
-    change = pair.change
-    if change is None:
-        change = np.full(pair.before.shape[:2], UNKNOWN, np.uint8)
-    return {
-        **images(pair),
-        "change": change,
-        "caption": encoded(drawn(pair.captions, rng, agreed)),
-        "instruction": np.int64(rng.integers(instructions)),
-    }
 
+    instructions: Sequence[str]
 
-def images(pair: LabelledPair) -> dict[str, np.ndarray]:
-    """Return ``before`` and ``after``, (3, H, W) uint8."""
-    return {
-        "before": np.ascontiguousarray(pair.before.transpose(2, 0, 1)),
-        "after": np.ascontiguousarray(pair.after.transpose(2, 0, 1)),
-    }
+    def __init__(self) -> None:
+        self._settings: dict[str, float] = {}
+
+    def sample(self, pair: LabelledPair, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Return images, the change, one of the sentences and one of the instructions.
+
+        Returns:
+            ``before`` and ``after`` (3, H, W) uint8; ``change`` (H, W) uint8, 255 for unknown;
+            ``caption`` (384,) uint8, empty where there is none; ``instruction`` () int64.
+        """
+        change = pair.change
+        if change is None:
+            change = np.full(pair.before.shape[:2], UNKNOWN, np.uint8)
+        agreed = self._settings.get("consensus", 0.0)
+        return {
+            **images(pair),
+            "change": change,
+            "caption": encoded(drawn(pair.captions, rng, agreed)),
+            "instruction": np.int64(rng.integers(len(self.instructions))),
+        }
+
+    def question(self, pair: LabelledPair) -> dict[str, np.ndarray]:
+        """Return the images."""
+        return images(pair)
+
+    def predict(self, model: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return the probability of change."""
+        features = model(batch["before"].float(), batch["after"].float())
+        return {"change": features.change.float().softmax(1)[:, 1]}
 
 
 def answer_loss(

@@ -8,19 +8,17 @@ order of the dates: a recipe for captions neither mirrors, turns nor exchanges.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from ...modules.kcfi.config import KcfiConfig
 from ...modules.kcfi.network import INSTRUCTIONS, Kcfi, build
 from ..dynamic_weights import TEMPERATURE, DynamicWeights
-from ..pairs.pair import LabelledPair
 from . import captioned
-from .base import Task
 
 if TYPE_CHECKING:
     from ..recipe import Recipe
@@ -29,7 +27,7 @@ if TYPE_CHECKING:
 _EPOCH = 100
 
 
-class KcfiTask(Task):
+class KcfiTask(captioned.CaptionedTask):
     """What KCFI brings to the training loop.
 
     Of the recipe's section ``loss`` it reads ``temperature`` and ``epoch``, see
@@ -39,10 +37,11 @@ class KcfiTask(Task):
     """
 
     name = "kcfi"
+    instructions = INSTRUCTIONS
 
     def __init__(self) -> None:
+        super().__init__()
         self._weights = DynamicWeights(2, _EPOCH)
-        self._settings: dict[str, float] = {}
 
     def prepare(self, recipe: Recipe, rank: int) -> None:
         """Take the settings of the weights."""
@@ -55,12 +54,7 @@ class KcfiTask(Task):
         return DynamicWeights(2, int(settings.get("epoch", epoch)), temperature)
 
     def build(self, settings: dict[str, Any]) -> nn.Module:
-        """Return KCFI with its encoder and its frozen language model.
-
-        Raises:
-            InputError: a setting is unknown, or the language model does not fit.
-            WeightsError: weights of the encoder or the language model are missing.
-        """
+        """Return KCFI with its encoder and its frozen language model."""
         config = KcfiConfig.from_settings(settings)
         return build(config, captioned.language_model(config, "KCFI"))
 
@@ -72,14 +66,6 @@ class KcfiTask(Task):
         self._weights = self._dynamic(max(1, round(pairs / recipe.batch_size)))
         self._weights.load_state_dict(state)
         return crops
-
-    def sample(self, pair: LabelledPair, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """Return what one pair contributes, see :func:`.captioned.sample`."""
-        return captioned.sample(pair, rng, len(INSTRUCTIONS), self._settings.get("consensus", 0.0))
-
-    def question(self, pair: LabelledPair) -> dict[str, np.ndarray]:
-        """Return the images."""
-        return captioned.images(pair)
 
     def loss(
         self, model: nn.Module, batch: dict[str, Tensor], step: int
@@ -97,19 +83,9 @@ class KcfiTask(Task):
         figures = {"caption": parts[0] or 0.0, "change": parts[1] or 0.0}
         return total, {**figures, "weight_caption": weights[0], "weight_change": weights[1]}
 
-    def predict(self, model: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Return the probability of change."""
-        features = model(batch["before"].float(), batch["after"].float())
-        return {"change": features.change.float().softmax(1)[:, 1]}
-
-    def parameter_groups(self, model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
-        """Return encoder and projector at the encoder's rate, and the rest."""
-        spec = recipe.optimiser
-        slow = [*model.encoder.parameters(), *model.projector.parameters()]
-        return [
-            {"params": [p for p in slow if p.requires_grad], "lr": spec.encoder_lr or spec.lr},
-            {"params": [*model.extractor.parameters(), *model.detector.parameters()]},
-        ]
+    def pretrained(self, model: nn.Module) -> Iterable[nn.Parameter]:
+        """Return encoder and projector."""
+        return [*model.encoder.parameters(), *model.projector.parameters()]
 
     def state_dict(self) -> dict[str, Any]:
         """Return the losses that the weights come from."""

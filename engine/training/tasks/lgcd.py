@@ -23,11 +23,12 @@ from ...errors import InputError
 from ...modules.lgcd.config import LgcdConfig
 from ...modules.lgcd.network import Lgcd, LgcdHead, enlarge
 from ...request import APPEARED, REMOVED
+from ..captioner.targets import decoded, encoded
 from ..pairs.pair import UNKNOWN, LabelledPair
 from ..recipe import Recipe
 from ..scenes.phrases import ABSENT_NOUNS
 from ..texts import TrainingTexts
-from .base import Task
+from .base import Task, images
 
 #: Default weights of the losses (eq. 9 with alpha 0.2 and beta 0.1).
 WEIGHTS = {"ce": 0.7, "iou": 0.2, "dice": 0.1}
@@ -55,11 +56,7 @@ class LgcdTask(Task):
         self._weights = WEIGHTS
 
     def prepare(self, recipe: Recipe, rank: int) -> None:
-        """Take the weights of the losses.
-
-        Raises:
-            InputError: there is no such loss.
-        """
+        """Take the weights of the losses."""
         unknown = set(recipe.loss) - set(WEIGHTS)
         if unknown:
             raise InputError(
@@ -68,12 +65,7 @@ class LgcdTask(Task):
         self._weights = {**WEIGHTS, **recipe.loss}
 
     def build(self, settings: dict[str, Any]) -> nn.Module:
-        """Return LG-CD with its frozen encoder; the frozen text tower stays with the task.
-
-        Raises:
-            InputError: a setting is unknown.
-            WeightsError: weights of the encoder or the text tower are missing.
-        """
+        """Return LG-CD with its frozen encoder; the frozen text tower stays with the task."""
         config = LgcdConfig.from_settings(settings)
         self._text = clip_text.build(config.text, config.text_file, config.pretrained)
         encoder = frozen.build(config.encoder, config.pretrained)
@@ -111,7 +103,7 @@ class LgcdTask(Task):
         rows = torch.arange(pairs, device=batch["exchanged"].device).repeat_interleave(questions)
         exchanged = batch["exchanged"].flatten().long()
         first, second = rows + pairs * exchanged, rows + pairs * (1 - exchanged)
-        text = self._tower().encode(_phrases(batch["phrases"].flatten(0, 1)), rows.device)
+        text = self._tower().encode(decoded(batch["phrases"].flatten(0, 1)), rows.device)
         maps = model(_images(batch), first, second, *text)
         targets = batch["targets"].flatten(0, 1)
         parts = torch.stack([torch.stack(map_losses(logits, targets)) for logits in maps]).mean(0)
@@ -125,7 +117,7 @@ class LgcdTask(Task):
         queries = [
             (row, phrase)
             for row in range(pairs)
-            for phrase in dict.fromkeys(_phrases(batch["phrases"][row]))
+            for phrase in dict.fromkeys(decoded(batch["phrases"][row]))
         ]
         earlier = torch.tensor([row for row, _ in queries], device=before.device)
         text = self._tower().encode([phrase for _, phrase in queries], before.device)
@@ -199,21 +191,11 @@ def _reworded(phrase: str, rng: np.random.Generator) -> str:
 
 def _arrays(pair: LabelledPair, queries: Sequence[tuple[str, str]]) -> dict[str, np.ndarray]:
     """Return images and questions as arrays of one shape for all pairs."""
-    phrases = np.zeros((len(queries), _PHRASE_BYTES), np.uint8)
-    for row, (phrase, _) in enumerate(queries):
-        text = phrase.encode()[:_PHRASE_BYTES]
-        phrases[row, : len(text)] = np.frombuffer(text, np.uint8)
     return {
-        "before": np.ascontiguousarray(pair.before.transpose(2, 0, 1)),
-        "after": np.ascontiguousarray(pair.after.transpose(2, 0, 1)),
-        "phrases": phrases,
+        **images(pair),
+        "phrases": np.stack([encoded(phrase, _PHRASE_BYTES) for phrase, _ in queries]),
         "exchanged": np.array([direction == REMOVED for _, direction in queries]),
     }
-
-
-def _phrases(rows: Tensor) -> list[str]:
-    """Read phrases (R, 96) uint8."""
-    return [bytes(row).rstrip(b"\0").decode(errors="ignore") for row in rows.cpu().numpy()]
 
 
 def _images(batch: dict[str, Tensor]) -> Tensor:

@@ -8,8 +8,9 @@ ones. They belong to the images, so that they are exchanged with the dates.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,10 +25,7 @@ from ...systems import text_sources
 from ...systems.text_sources import Descriptions
 from ..pairs.base import read_image
 from ..pairs.pair import UNKNOWN, LabelledPair
-from .base import Task
-
-if TYPE_CHECKING:
-    from ..recipe import Recipe
+from .base import Task, images
 
 
 class MmchangeTask(Task):
@@ -42,12 +40,7 @@ class MmchangeTask(Task):
         self._embeddings: dict[str, np.ndarray] = {}
 
     def build(self, settings: dict[str, Any]) -> nn.Module:
-        """Return the network; the text tower, which is frozen, stays with the task.
-
-        Raises:
-            InputError: a setting is unknown.
-            WeightsError: the backbone's ImageNet weights are missing.
-        """
+        """Return the network; the text tower, which is frozen, stays with the task."""
         config = self._config = MMChangeConfig.from_settings(settings)
         if config.text:
             self._texts = Descriptions(
@@ -68,8 +61,7 @@ class MmchangeTask(Task):
         """
         before, after = pair.images
         return {
-            "before": np.ascontiguousarray(pair.before.transpose(2, 0, 1)),
-            "after": np.ascontiguousarray(pair.after.transpose(2, 0, 1)),
+            **images(pair),
             "target": self._target(pair),
             "text_before": self._embedding(before, pair.before),
             "text_after": self._embedding(after, pair.after),
@@ -116,15 +108,9 @@ class MmchangeTask(Task):
         scores = score_pair(model.encoder, model.head, dates, texts)
         return {"change": scores.amax(0) if self._config.direction else scores[0]}
 
-    def parameter_groups(self, model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
-        """Return the backbone at its own rate, and the rest."""
-        backbone = list(model.encoder.backbone.parameters())
-        known = {id(parameter) for parameter in backbone}
-        spec = recipe.optimiser
-        return [
-            {"params": [p for p in backbone if p.requires_grad], "lr": spec.encoder_lr or spec.lr},
-            {"params": [p for p in model.parameters() if id(p) not in known]},
-        ]
+    def pretrained(self, model: nn.Module) -> Iterable[nn.Parameter]:
+        """Return the backbone."""
+        return model.encoder.backbone.parameters()
 
 
 def mask_loss(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:

@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
@@ -24,10 +23,8 @@ from ...modules.semantic_cc.config import INSTRUCTIONS, SemanticCcConfig
 from ...modules.semantic_cc.network import SemanticCc, SemanticCcFeatures, build
 from ..pairs import open_pairs
 from ..pairs.crops import TrainingCrops
-from ..pairs.pair import LabelledPair
 from ..texts import TrainingTexts
 from . import captioned
-from .base import Task
 
 if TYPE_CHECKING:
     from ..recipe import DataSpec, Recipe
@@ -49,7 +46,7 @@ def stage_of(step: int, lengths: Sequence[int]) -> int:
     raise ValueError(lengths)
 
 
-class SemanticCcTask(Task):
+class SemanticCcTask(captioned.CaptionedTask):
     """What Semantic-CC brings to the training loop.
 
     Of the recipe's section ``loss`` it reads ``balance`` (lambda of eq. 9); ``detect_steps``,
@@ -59,9 +56,10 @@ class SemanticCcTask(Task):
     """
 
     name = "semantic_cc"
+    instructions = INSTRUCTIONS
 
     def __init__(self) -> None:
-        self._settings: dict[str, float] = {}
+        super().__init__()
         self._lengths = (1, 1, 1)
 
     def prepare(self, recipe: Recipe, rank: int) -> None:
@@ -71,13 +69,7 @@ class SemanticCcTask(Task):
         self._lengths = lengths[0], lengths[1], lengths[2]
 
     def build(self, settings: dict[str, Any]) -> nn.Module:
-        """Return Semantic-CC with its encoder and its language model.
-
-        Raises:
-            InputError: a setting is unknown, or the language model does not fit.
-            WeightsError: weights of the encoder or the language model are missing.
-            DependencyError: a package is missing.
-        """
+        """Return Semantic-CC with its encoder and its language model."""
         config = SemanticCcConfig.from_settings(settings)
         return build(config, captioned.language_model(config, "Semantic-CC"))
 
@@ -100,15 +92,6 @@ class SemanticCcTask(Task):
         if not sum(self._lengths):
             raise InputError(TrainingTexts.semantic_cc_steps())
         return _StagedCrops(parts, self._lengths, recipe.batch_size)
-
-    def sample(self, pair: LabelledPair, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """Return what one pair contributes, see :func:`.captioned.sample`."""
-        agreed = self._settings.get("consensus", 0.0)
-        return captioned.sample(pair, rng, len(INSTRUCTIONS), agreed)
-
-    def question(self, pair: LabelledPair) -> dict[str, np.ndarray]:
-        """Return the images."""
-        return captioned.images(pair)
 
     def learning(self, model: nn.Module, step: int) -> list[nn.Parameter]:
         """Return what learns in the stage of a step."""
@@ -138,11 +121,6 @@ class SemanticCcTask(Task):
         figures = {name: 0.0 if p is None else float(p.detach()) for name, p in parts.items()}
         return total, {**figures, "stage": float(stage)}
 
-    def predict(self, model: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Return the probability of change."""
-        features = model(batch["before"].float(), batch["after"].float())
-        return {"change": features.change.float().softmax(1)[:, 1]}
-
 
 def caption_loss(
     model: SemanticCc, features: SemanticCcFeatures, batch: dict[str, Tensor]
@@ -157,11 +135,7 @@ def caption_loss(
 
 
 def _specs_of_stages(specs: Sequence[DataSpec], root: Path) -> list[list[DataSpec]]:
-    """Return the sets with masks, those with sentences, and those with both.
-
-    Raises:
-        InputError: a set cannot be opened, or there is none with masks or none with sentences.
-    """
+    """Return the sets with masks, those with sentences, and those with both."""
     stages: list[list[DataSpec]] = [[], [], []]
     for spec in specs:
         pair = open_pairs(spec, root).read(0)

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,13 +19,11 @@ from ...modules.textscd.config import TextSCDConfig
 from ...modules.textscd.network import TextSCD, caption_words, open_tower
 from ...systems import text_sources
 from ...systems.text_sources import Descriptions
+from ..captioner.targets import decoded, encoded
 from ..pairs.base import read_image
 from ..pairs.pair import UNKNOWN, LabelledPair
 from ..texts import TrainingTexts
-from .base import Task
-
-if TYPE_CHECKING:
-    from ..recipe import Recipe
+from .base import Task, images
 
 #: Bytes of a caption in a batch, UTF-8, filled up with zeros: more than the 50 words read.
 _CAPTION_BYTES = 512
@@ -43,12 +42,7 @@ class TextscdTask(Task):
         self._captions: dict[tuple[str, str], str] = {}
 
     def build(self, settings: dict[str, Any]) -> nn.Module:
-        """Return the network; the text tower, which is frozen, stays with the task.
-
-        Raises:
-            InputError: a setting is unknown, or the text tower has another width.
-            WeightsError: weights of the backbone or of the text tower are missing.
-        """
+        """Return the network; the text tower, which is frozen, stays with the task."""
         config = self._config = TextSCDConfig.from_settings(settings)
         self.classes = config.classes
         source = text_sources.create(config.text_source, text_sources.PAIR_QUESTION)
@@ -63,9 +57,6 @@ class TextscdTask(Task):
         Returns:
             ``before`` and ``after`` (3, H, W) uint8; ``semantic_before``, ``semantic_after`` and
             ``change`` (H, W) uint8, 255 for unknown; ``caption`` (512,) uint8.
-
-        Raises:
-            InputError: a label has an index for which there is no class.
         """
         caption = ""
         if self._config.text and rng.random() >= self._config.text_dropout:
@@ -103,15 +94,7 @@ class TextscdTask(Task):
             index = labels[name]
             if ((index != UNKNOWN) & (index >= len(self._config.classes))).any():
                 raise InputError(TrainingTexts.textscd_classes(count=len(self._config.classes)))
-        text = np.zeros(_CAPTION_BYTES, np.uint8)
-        encoded = caption.encode()[:_CAPTION_BYTES]
-        text[: len(encoded)] = np.frombuffer(encoded, np.uint8)
-        return {
-            "before": np.ascontiguousarray(pair.before.transpose(2, 0, 1)),
-            "after": np.ascontiguousarray(pair.after.transpose(2, 0, 1)),
-            **labels,
-            "caption": text,
-        }
+        return {**images(pair), **labels, "caption": encoded(caption, _CAPTION_BYTES)}
 
     def loss(
         self, model: nn.Module, batch: dict[str, Tensor], step: int
@@ -143,21 +126,13 @@ class TextscdTask(Task):
         }
 
     def _maps(self, model: nn.Module, batch: dict[str, Tensor]) -> Any:
-        captions = [
-            bytes(row).rstrip(b"\0").decode(errors="ignore")
-            for row in batch["caption"].cpu().numpy()
-        ]
-        words, mask = caption_words(self._tower, captions, batch["before"].device, self._config)
+        captions, place = decoded(batch["caption"]), batch["before"].device
+        words, mask = caption_words(self._tower, captions, place, self._config)
         return model(batch["before"].float(), batch["after"].float(), words, mask)
 
-    def parameter_groups(self, model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
-        """Return the backbone at its own rate, and the rest."""
-        spec = recipe.optimiser
-        backbone = [p for p in model.backbone.parameters() if p.requires_grad]
-        return [
-            {"params": backbone, "lr": spec.encoder_lr or spec.lr},
-            {"params": list(model.head.parameters())},
-        ]
+    def pretrained(self, model: nn.Module) -> Iterable[nn.Parameter]:
+        """Return the backbone."""
+        return model.backbone.parameters()
 
 
 def semantic_loss(logits: Tensor, target: Tensor) -> Tensor:

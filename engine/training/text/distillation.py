@@ -203,11 +203,7 @@ def batches(phrases: Phrases, size: int, generator: torch.Generator) -> Iterator
 
 
 def train(distiller: Distiller, phrases: Phrases, options: DistillationOptions) -> list[float]:
-    """Train in place.
-
-    Returns:
-        Mean loss of each epoch.
-    """
+    """Train in place; return the mean loss of each epoch."""
     table = [distiller.tower.tokens.weight]
     others = [p for p in distiller.parameters() if p is not table[0]]
     optimiser = torch.optim.AdamW(
@@ -287,11 +283,7 @@ def evaluate(
 
 
 def run(recipe: dict[str, Any], output: str | Path) -> dict[str, Any]:
-    """Carry out a recipe: train, evaluate, save and export.
-
-    Returns:
-        The figures.
-    """
+    """Carry out a recipe: train, evaluate, save and export."""
     from .export import export_text_tower
 
     options = DistillationOptions(seed=recipe["seed"], **recipe["training"])

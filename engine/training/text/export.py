@@ -35,9 +35,6 @@ def export_float(tower: TextTower, path: str | Path) -> None:
 
     Inputs ``ids`` and ``mask`` (B, L) int64, outputs ``words`` (B, L, C) and ``sentence``
     (B, C) float32; B and L are free, L up to the tower's length.
-
-    Raises:
-        DependencyError: the package ``onnx`` is missing.
     """
     try:
         import onnx
@@ -123,11 +120,7 @@ def shrink(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def export_text_tower(tower: TextTower, path: str | Path) -> int:
-    """Write the shipped file.
-
-    Returns:
-        Its size in bytes.
-    """
+    """Write the shipped file; return its size in bytes."""
     import onnx
 
     path = Path(path)

@@ -11,11 +11,12 @@ torch = pytest.importorskip("torch")
 from changescribe.engine.classes import class_of
 from changescribe.engine.errors import InputError
 from changescribe.engine.modules.lgcd.network import enlarge
+from changescribe.engine.training.captioner.targets import decoded
 from changescribe.engine.training.pairs.pair import LabelledPair
 from changescribe.engine.training.recipe import Recipe
 from changescribe.engine.training.scenes.phrases import ABSENT_NOUNS
 from changescribe.engine.training.tasks import create
-from changescribe.engine.training.tasks.lgcd import ANYTHING, QUESTIONS, _phrases, map_losses
+from changescribe.engine.training.tasks.lgcd import ANYTHING, QUESTIONS, map_losses
 
 pytestmark = pytest.mark.torch
 
@@ -83,7 +84,7 @@ def test_questions_are_about_what_changed_what_did_not_and_what_is_absent():
         row = task.sample(pair, rng)
         assert row["targets"].shape == (QUESTIONS, 64, 64)
         assert row["targets"][0].any()  # the first is about something that changed
-        phrases = _phrases(torch.from_numpy(row["phrases"]))
+        phrases = decoded(torch.from_numpy(row["phrases"]))
         for phrase, exchanged, target in zip(
             phrases, row["exchanged"], row["targets"], strict=True
         ):
@@ -102,7 +103,7 @@ def test_a_label_without_object_or_direction_is_asked_for_both_ways():
     task, pair = create("lgcd"), square_pair()
     pair.directions = {}
     row = task.sample(pair, np.random.default_rng(0))
-    assert set(_phrases(torch.from_numpy(row["phrases"]))) == {ANYTHING}
+    assert set(decoded(torch.from_numpy(row["phrases"]))) == {ANYTHING}
     assert all(np.array_equal(target, pair.change) for target in row["targets"])
 
 
