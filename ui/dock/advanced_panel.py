@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Optional
 
 from qgis.gui import QgsCollapsibleGroupBox, QgsDoubleSpinBox, QgsFileWidget
 from qgis.PyQt.QtCore import pyqtSignal
-from qgis.PyQt.QtWidgets import QComboBox, QFormLayout, QLineEdit, QPushButton, QVBoxLayout, QWidget
+from qgis.PyQt.QtWidgets import (
+    QComboBox,
+    QGridLayout,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from ...engine.hosts.routing import AUTO, IN_PROCESS
 from ...engine.raster.common_grid import MAX_SIZE
@@ -16,7 +24,7 @@ from ...engine.request import DEVICES
 from ..packages import tiers
 from ..settings import AUTOMATIC_AREA, Settings
 from ..translation import tr
-from ..widgets import plain_tip
+from ..widgets import note_label, plain_tip
 from .caption_options import CaptionOptions
 
 if TYPE_CHECKING:
@@ -67,23 +75,30 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(content)
-        form = QFormLayout(content)
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        form.setRowWrapPolicy(QFormLayout.RowWrapPolicy.DontWrapRows)
-        form.addRow(tr("Score &threshold"), self.threshold)
-        form.addRow(tr("&Minimum area"), self.min_area)
-        form.addRow(tr("Pixel &size"), self.pixel_size)
-        form.addRow(tr("Bands (before)"), self.bands_before)
-        form.addRow(tr("Bands (after)"), self.bands_after)
-        form.addRow(tr("De&vice"), self.device)
-        form.addRow(tr("Captions"), self.captions)
-        form.addRow(tr("Run PyTorch in"), self.host)
-        form.addRow(tr("Python executable"), self.python)
-        form.addRow(tr("Install PyTorch with"), self.base)
-        form.addRow(tr("PyTorch environment"), self.remove_button)
-        form.addRow(tr("Model weights"), self.weights)
-        form.addRow(tr("Output &folder"), self.folder)
-        self._form = form
+        # Not a QFormLayout, which keeps the spacing of hidden rows.
+        grid = QGridLayout(content)
+        self._labels: dict[QWidget, QLabel] = {}
+        for row, (text, widget) in enumerate(
+            (
+                (tr("Score &threshold"), self.threshold),
+                (tr("&Minimum area"), self.min_area),
+                (tr("Pixel &size"), self.pixel_size),
+                (tr("Bands (before)"), self.bands_before),
+                (tr("Bands (after)"), self.bands_after),
+                (tr("De&vice"), self.device),
+                (tr("Captions"), self.captions),
+                (tr("Run PyTorch in"), self.host),
+                (tr("Python executable"), self.python),
+                (tr("Install PyTorch with"), self.base),
+                (tr("PyTorch environment"), self.remove_button),
+                (tr("Model weights"), self.weights),
+                (tr("Output &folder"), self.folder),
+            )
+        ):
+            label = self._labels[widget] = note_label(text)
+            label.setBuddy(widget)
+            grid.addWidget(label, row, 0)
+            grid.addWidget(widget, row, 1)
         self.show_tier("")
         self.setCollapsed(True)
 
@@ -224,12 +239,12 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
             (self.weights, full),
         ):
             widget.setVisible(shown)
-            self._form.labelForField(widget).setVisible(shown)
+            self._labels[widget].setVisible(shown)
 
     def show_pixel_size(self, shown: bool) -> None:
         """Show the pixel size, for layers that do not define it."""
         self.pixel_size.setVisible(shown)
-        self._form.labelForField(self.pixel_size).setVisible(shown)
+        self._labels[self.pixel_size].setVisible(shown)
 
     def _build_folder(self) -> QgsFileWidget:
         folder = QgsFileWidget()

@@ -37,6 +37,17 @@ def test_the_size_of_pixels_is_asked_for_where_layers_do_not_tell_it(desk, raste
     assert desk.dock.build_request().pixel_size is None
 
 
+def test_hidden_fields_leave_no_gap(desk):
+    desk.dock.show()
+    advanced = desk.dock.advanced
+    advanced.setCollapsed(False)
+    desk.dock.widget().widget().layout().activate()
+    assert advanced.host.isHidden()
+    gap = advanced.folder.y() - advanced.captions.geometry().bottom()
+    usual = advanced.device.y() - advanced.bands_after.geometry().bottom()
+    assert 0 < gap < 2 * usual
+
+
 def test_fields_that_do_not_matter_stay_hidden_when_advanced_opens_and_closes(desk, raster_layer):
     desk.dock.show()
     advanced = desk.dock.advanced
