@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs inside QGIS (--code): use the dock as a person would, and say how it went.
+"""Runs inside QGIS (--code): use the dock like a user and report the outcome.
 
-The steps are a generator: each ``yield Wait(...)`` hands control back to QGIS's
-event loop until its condition holds, so that QGIS works as it does for a user.
-What happened goes to ``steps.json`` in the output folder; the last step closes
-QGIS. A step that fails, or waits too long, ends the run.
+The steps are a generator: each ``yield Wait(...)`` returns control to QGIS's event loop until its
+condition holds. The report is ``steps.json`` in the output folder. The last step closes QGIS; a
+step that fails or times out ends the run.
 """
 
 from __future__ import annotations
@@ -38,14 +37,14 @@ if TYPE_CHECKING:
 
 LOG_TAG = "ChangeScribe"
 POLL_MS = 50
-#: Wide enough for the names of groups and layers; the user would drag the borders.
+#: Wide enough for the names of groups and layers.
 TREE_WIDTH = 320
 DOCK_WIDTH = 400
 CLICK = Qt.MouseButton.LeftButton
 
 
 class DriveError(Exception):
-    """A step did not do what it should."""
+    """A step failed."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +52,9 @@ class Wait:
     """Let QGIS work until ``until()`` is true.
 
     Attributes:
-        what: named in the error where it takes too long.
-        until: asked on every tick.
-        seconds: limit.
+        what: named in the error message on a timeout.
+        until: checked on every tick.
+        seconds: timeout.
     """
 
     what: str
@@ -64,7 +63,7 @@ class Wait:
 
 
 def pause(seconds: float, what: str = "a moment") -> Wait:
-    """Return a wait of fixed length, such as for a redraw."""
+    """Return a wait of fixed length, for instance for a redraw."""
     end = time.monotonic() + seconds
     return Wait(what, lambda: time.monotonic() >= end, seconds + 20)
 
@@ -74,7 +73,7 @@ Steps = Callable[["Driver"], "Iterator[Wait]"]
 
 
 class Driver(QObject):
-    """Advances the steps from a timer, records what happens, closes QGIS at the end."""
+    """Runs the steps from a timer, records them, and closes QGIS at the end."""
 
     def __init__(self, options: dict[str, Any], steps: Steps) -> None:
         super().__init__()
@@ -120,7 +119,7 @@ class Driver(QObject):
             self.fail_later(f"{tag}: {text}")
 
     def _tick(self) -> None:
-        # A dialog's own event loop calls this too, while a step is being carried out.
+        # The event loop of a dialog calls this too, during a step.
         if self._ended or self._in_tick:
             return
         self._in_tick = True
@@ -160,17 +159,16 @@ class Driver(QObject):
 
 
 def close_qgis() -> None:
-    """Close QGIS as by its menu, without its questions about what is not saved."""
+    """Close QGIS from its menu, without its questions about unsaved changes."""
     for widget in QApplication.topLevelWidgets():
         if isinstance(widget, QDialog) and widget.isVisible():
             widget.reject()
-    # Not prompting skips the questions about unsaved changes and layers in temporary folders.
     iface.newProject(False)
     iface.actionExit().trigger()
 
 
 def describe_windows() -> str:
-    """Return the titles of the visible windows and what the message bar says."""
+    """Return the titles of the visible windows and the text of the message bar."""
     lines = [
         f"window: {type(widget).__name__} '{widget.windowTitle()}'"
         for widget in QApplication.topLevelWidgets()
@@ -183,7 +181,7 @@ def describe_windows() -> str:
 
 
 def grab(path: str) -> None:
-    """Write a picture of the whole screen.
+    """Save a screenshot.
 
     Raises:
         DriveError: the file could not be written.
@@ -205,10 +203,10 @@ def find(parent: QWidget, name: str, kind: type = QWidget) -> Any:
 
 
 def click(widget: QWidget) -> None:
-    """Click a widget from the event loop, since what it opens may have a loop of its own.
+    """Click a widget from the event loop, since it may open a dialog with its own loop.
 
     Raises:
-        DriveError: it is hidden or disabled, so that nobody could click it.
+        DriveError: it is hidden or disabled.
     """
     if not widget.isVisible() or not widget.isEnabled():
         raise DriveError(f"'{widget.objectName()}' cannot be clicked: hidden or disabled.")
@@ -245,7 +243,7 @@ def type_text(widget: QWidget, text: str) -> None:
 
 
 def script(driver: Driver) -> Iterator[Wait]:
-    """The whole visit, from an empty QGIS to an exported shapefile."""
+    """The whole session, from an empty QGIS to an exported shapefile."""
     dock, layers = yield from open_dock(driver)
     yield from fill(driver, dock, layers)
     yield from detect(driver, dock)
@@ -265,7 +263,7 @@ def open_dock(
     screen = QApplication.primaryScreen().geometry()
     yield pause(1.0)
     if window.width() < screen.width() - 40:
-        # Without a window manager nobody maximises it.
+        # Without a window manager it is not maximised.
         window.setGeometry(screen)
     browser = window.findChild(QDockWidget, "Browser")
     if browser is not None:
@@ -308,7 +306,7 @@ def click_action(window: QWidget) -> None:
 
 
 def visible_dock(window: QWidget) -> Optional[QDockWidget]:
-    """Return the plugin's dock where it is on the screen."""
+    """Return the plugin's dock if it is visible."""
     for dock in window.findChildren(QDockWidget):
         if dock.isVisible() and dock.findChild(QWidget, "detectButton") is not None:
             return dock
@@ -343,12 +341,12 @@ def detect(
     """Press "Detect changes" and wait for the end.
 
     Args:
-        driver: takes down how the run went.
-        dock: filled in.
-        meanwhile: called again and again during the run, until it returns something true.
+        driver: records the run.
+        dock: the completed form.
+        meanwhile: called repeatedly during the run until it returns a true value.
     """
     button = find(dock, "detectButton", QAbstractButton)
-    # A moment for the form to be looked at; a reason that stays is a failure.
+    # The form is checked with a delay; a reason that stays is a failure.
     end = time.monotonic() + 10
     yield Wait("the button", lambda: button.isEnabled() or time.monotonic() > end)
     if not button.isEnabled():
@@ -382,7 +380,7 @@ def detect(
 
 
 def show(driver: Driver, dock: QDockWidget) -> Iterator[Wait]:
-    """Zoom to the results, let them be drawn, take the picture."""
+    """Zoom to the results, wait for the map, take the screenshot."""
     driver.say("zoom to the results")
     changes = plugins["changescribe"].controller.last_run.layer("changes")
     if changes is None or not changes.isValid():
@@ -434,11 +432,11 @@ _driver: Optional[Driver] = None
 
 
 def start(steps: Steps = script) -> None:
-    """Begin when QGIS's event loop runs."""
+    """Start once QGIS's event loop runs."""
     global _driver  # noqa: PLW0603 - the only owner that outlives the script
     _driver = Driver(json.loads(os.environ["CHANGESCRIBE_DRIVE"]), steps)
 
 
-# QGIS runs it under another name; a test imports it for steps of its own.
+# QGIS runs the script under another name; a test imports it for its own steps.
 if __name__ != "drive_qgis":
     QTimer.singleShot(500, start)

@@ -4,8 +4,8 @@
 
 Usage: headless_run.py [--out out/run] [--package out/changescribe.zip] [--prompt TEXT] ...
 
-Exits with 1 if any step fails: the plugin does not load, an error is raised in
-QGIS, a step waits too long, QGIS crashes, or a result is missing or empty.
+Exits with 1 if a step fails: the plugin does not load, QGIS raises an error or crashes, a step
+times out, or a result is missing or empty.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 ROOT = qgis_profile.ROOT
 SCREEN = "1680x1050x24"
 PROMPT = "buildings and roads built"
-#: QGIS takes a few seconds to start, on a busy machine half a minute.
+#: QGIS starts in seconds, on a busy machine in half a minute.
 START_SECONDS = 90.0
-#: A smaller picture of a screen of this size is blank or nearly so.
+#: Smaller screenshots of this screen are blank or nearly so.
 MIN_SCREENSHOT_BYTES = 60_000
 
 
@@ -44,7 +44,7 @@ def say(text: str) -> None:
 
 @contextlib.contextmanager
 def virtual_screen(log: Path) -> Iterator[str]:
-    """Start Xvfb on a free display and a window manager where there is one.
+    """Start Xvfb on a free display, and a window manager if there is one.
 
     Yields:
         The display's name, such as ":3".
@@ -98,16 +98,16 @@ def run_qgis(
     """Run QGIS to its end.
 
     Returns:
-        Its exit code, or None where it had to be ended after ``seconds``.
+        Its exit code, or None on a timeout.
     """
     with log.open("wb") as file:
-        # A session of its own: a hanging QGIS is ended with all that it started.
+        # A new session, so that a hanging QGIS is killed with its child processes.
         process = subprocess.Popen(
             command, env=variables, stdout=file, stderr=file, start_new_session=True
         )
         started = log.with_name("drive.log")
         try:
-            # Where the plugin does not load, QGIS shows a dialog and never gets to the driver.
+            # If the plugin does not load, QGIS shows a dialog and never runs the driver.
             with contextlib.suppress(subprocess.TimeoutExpired):
                 return process.wait(timeout=min(seconds, START_SECONDS))
             if not started.is_file():
@@ -123,13 +123,13 @@ def run_qgis(
 
 
 def picture(variables: dict[str, str], target: Path) -> None:
-    """Show where QGIS hangs, such as in a dialog, where ImageMagick is there to do it."""
+    """Take a screenshot of a hanging QGIS, if ImageMagick is installed."""
     if shutil.which("import"):
         subprocess.run(["import", "-window", "root", str(target)], env=variables, check=False)
 
 
 def problems_of(out: Path, code: int | None, report: dict) -> list[str]:
-    """Return what went wrong, as lines for the reader; empty where all is well."""
+    """Return what went wrong, one line each."""
     found = []
     if not report:
         found.append("QGIS ended before the driver could report.")
@@ -155,7 +155,7 @@ def problems_of(out: Path, code: int | None, report: dict) -> list[str]:
 
 
 def compare_layers(out: Path, report: dict) -> list[str]:
-    """Check with OGR that the GeoPackage and the shapefile hold the same regions, and some."""
+    """Check that the GeoPackage and the shapefile have the same number of regions, and some."""
     from osgeo import ogr
 
     counts = {}
@@ -190,7 +190,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 def prepare(
     options: argparse.Namespace, home: Path, code: Path
 ) -> tuple[list[str], dict[str, str]]:
-    """Make a fresh profile; return QGIS's command and environment, less the display."""
+    """Create a profile; return QGIS's command and environment without the display."""
     qgis_profile.prepare(options.profiles, fresh=True, package=options.package)
     packages = qgis_profile.link_packages(ROOT / ".venv", home / "packages")
     before, after = (options.before, options.after) if options.before else qgis_profile.demo_pair()
@@ -222,14 +222,14 @@ def prepare(
 def drive(
     options: argparse.Namespace, code: Path = ROOT / "scripts" / "drive_qgis.py"
 ) -> tuple[int | None, dict]:
-    """Start QGIS in an empty profile and have it driven.
+    """Run a script in QGIS with an empty profile.
 
     Args:
-        options: as of the command line.
-        code: what QGIS runs.
+        options: options of the command line.
+        code: the script.
 
     Returns:
-        QGIS's exit code, None where it had to be ended, and what the driver reported.
+        QGIS's exit code (None on a timeout), and the report of the driver.
     """
     shutil.rmtree(options.out, ignore_errors=True)
     options.out.mkdir(parents=True)

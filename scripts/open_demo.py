@@ -20,9 +20,9 @@ def _open() -> None:
         node.setExpanded(False)
     iface.mainWindow().showMaximized()
     iface.zoomFull()
-    # Not the action, which would hide a dock that the last session left open.
+    # The action would hide a dock that was left open.
     plugins["changescribe"].dock.setUserVisible(True)
 
 
-# Once the window is there.
+# After the window has opened.
 QTimer.singleShot(500, _open)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A QGIS profile of our own with the plugin in it, and the environment to start QGIS with.
+"""A separate QGIS profile with the plugin, and the environment to start QGIS.
 
-The user's own profile, settings and caches are never touched.
+The user's own profile, settings and caches are not changed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Optional
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = "changescribe"
-#: Dialogs of a first start (tips, news, migration, version check) say nothing about the plugin.
+#: Enables the plugin and disables the dialogs of a first start.
 SETTINGS: dict[str, dict[str, str]] = {
     "PythonPlugins": {FOLDER: "true", "processing": "true"},
     "app": {r"projections\defaultBehavior": "UseProjectCrs"},
@@ -29,7 +29,7 @@ SETTINGS: dict[str, dict[str, str]] = {
 
 
 def write_settings(profile: Path) -> None:
-    """Enable the plugin and silence first-start dialogs, keeping all other settings."""
+    """Write :data:`SETTINGS` to a profile, keeping all other settings."""
     path = profile / "QGIS" / "QGIS3.ini"
     path.parent.mkdir(parents=True, exist_ok=True)
     parser = configparser.RawConfigParser(strict=False, delimiters=("=",))
@@ -45,7 +45,7 @@ def write_settings(profile: Path) -> None:
 
 
 def install_plugin(profile: Path, package: Optional[Path] = None) -> Path:
-    """Put the plugin into the profile: a link to this checkout, or an unpacked zip.
+    """Install the plugin in a profile: a link to this checkout, or an unpacked zip.
 
     Args:
         profile: folder of the profile.
@@ -76,9 +76,9 @@ def install_plugin(profile: Path, package: Optional[Path] = None) -> Path:
 def link_packages(
     environment: Path, target: Path, names: tuple[str, ...] = ("onnxruntime",)
 ) -> Path:
-    """Link packages of an environment into a folder that may go onto QGIS's path.
+    """Link packages of an environment into a folder for QGIS's path.
 
-    The whole environment would put its own numpy before QGIS's.
+    The whole environment would shadow QGIS's numpy.
     """
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
@@ -91,9 +91,9 @@ def link_packages(
 
 
 def prepare(profiles: Path, *, fresh: bool, package: Optional[Path] = None) -> Path:
-    """Make the one profile in a folder of profiles; QGIS adds the inner ``profiles`` itself.
+    """Create the only profile in a folder; QGIS expects it below ``profiles``.
 
-    One only: with several QGIS shows the profile's name in the window's title.
+    With several profiles, QGIS shows their names in the window title.
     """
     profile = profiles / "profiles" / "default"
     if fresh:
@@ -104,7 +104,7 @@ def prepare(profiles: Path, *, fresh: bool, package: Optional[Path] = None) -> P
 
 
 def environment(packages: Optional[Path]) -> dict[str, str]:
-    """Return the variables for QGIS: this process's, less what would disturb it."""
+    """Return the environment for QGIS, without variables that interfere with it."""
     variables = dict(os.environ)
     for name in (
         "PYTHONHOME",
@@ -130,12 +130,12 @@ def demo_pair(
 ) -> tuple[Path, Path]:
     """Return copies of the demo's earlier and later raster.
 
-    QGIS writes statistics (.aux.xml) beside what it draws, and results go there too.
+    QGIS writes statistics (.aux.xml) and results beside them.
 
     Raises:
         FileNotFoundError: there is no such pair.
     """
-    # The dates are in the names, as those of the truth are not.
+    # The name of the reference raster has no date.
     dated = sorted(
         path for path in folder.glob("*.tif") if re.search(r"\d{4}-\d\d-\d\d", path.name)
     )

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs inside QGIS (--code): PyTorch through the dock, in a worker process and in QGIS's own.
 
-CHANGESCRIBE_TEST_WORKER holds what the test wants: the folders of the scripts, of the systems and
-of the packages, the worker's Python, and whether to do what ends QGIS instead.
+CHANGESCRIBE_TEST_WORKER has the folders of the scripts, the systems and the packages, the worker's
+Python, and whether to run the import that crashes QGIS instead.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import signal
 import sys
 from pathlib import Path
 
-WANTED = json.loads(os.environ["CHANGESCRIBE_TEST_WORKER"])
-sys.path += [WANTED["scripts"], WANTED["systems"]]
+OPTIONS = json.loads(os.environ["CHANGESCRIBE_TEST_WORKER"])
+sys.path += [OPTIONS["scripts"], OPTIONS["systems"]]
 
 import drive_qgis
 from drive_qgis import DriveError, Wait, detect, fill, find, open_dock, pause, type_text
@@ -45,9 +45,9 @@ def device_of(driver):
 def script(driver):
     """The same run in a worker, in one that is killed, and in QGIS's process."""
     dock, layers = yield from open_dock(driver)
-    if WANTED["plain_import"]:
+    if OPTIONS["plain_import"]:
         driver.say("import torchvision as anyone would")
-        sys.path.insert(0, WANTED["packages"])
+        sys.path.insert(0, OPTIONS["packages"])
         import torchvision  # noqa: F401
 
         yield pause(2.0)
@@ -61,7 +61,7 @@ def script(driver):
     use(dock, "with_torch")
     dock.advanced.setCollapsed(False)
     yield pause(0.3)
-    type_text(dock.advanced.python, WANTED["python"])
+    type_text(dock.advanced.python, OPTIONS["python"])
 
     driver.say("PyTorch in the worker process")
     yield from detect(driver, dock)
@@ -92,12 +92,12 @@ def script(driver):
     yield from detect(driver, dock, kill)
     texts = [item.text() for item in iface.messageBar().items()]
     driver.facts["messages"] = texts
-    told = any("The worker process ended unexpectedly (signal 9)" in text for text in texts)
-    check(told, f"Nobody was told: {texts}")
+    reported = any("The worker process ended unexpectedly (signal 9)" in text for text in texts)
+    check(reported, f"The end of the worker is not reported: {texts}")
 
     driver.say("PyTorch in QGIS's process")
     use(dock, "with_torch")
-    sys.path.insert(0, WANTED["packages"])
+    sys.path.insert(0, OPTIONS["packages"])
     dock.advanced.host.setCurrentIndex(dock.advanced.host.findData(routing.IN_PROCESS))
     yield from detect(driver, dock)
     check(f"process {os.getpid()}" in device_of(driver), driver.facts["device"])
