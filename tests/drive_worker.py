@@ -65,7 +65,7 @@ def script(driver):
 
     driver.say("PyTorch in the worker process")
     yield from detect(driver, dock)
-    worker = routing.shared_host()._worker._session.process
+    worker = routing.shared_host()._worker.service._session.process
     check(f"process {worker.pid}" in device_of(driver), driver.facts["device"])
     check("torch" not in sys.modules, "torch has been imported into QGIS")
 
