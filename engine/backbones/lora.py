@@ -9,19 +9,7 @@ from ..errors import InputError, missing_package
 from .texts import BackbonesTexts
 
 #: Names of the query, key and value layers in the transformers of common libraries.
-_TARGETS = (
-    "qkv",
-    "query",
-    "key",
-    "value",
-    "q_proj",
-    "k_proj",
-    "v_proj",
-    "qkv_proj",
-    "c_attn",
-    "query_key_value",
-    "Wqkv",
-)
+_TARGETS = ("qkv query key value q_proj k_proj v_proj qkv_proj c_attn query_key_value Wqkv").split()
 
 
 def add(model: nn.Module, rank: int, alpha: int, dropout: float) -> None:

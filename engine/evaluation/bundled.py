@@ -20,6 +20,7 @@ from ..training.metrics import BinaryCounts
 from ..training.scenes.labels import UNKNOWN
 from ..training.scenes.roads import distance_to, lines_of, new_roads
 from ..training.scenes.sources import magnified, read_captions
+from ..weights.files import write_text
 from .masks.baselines import cva_otsu
 from .masks.calibration import RawCounts, raw_scores
 from .masks.ranking import CropRanking
@@ -121,8 +122,8 @@ def evaluate(
 def _write_results(out: Path, figures: dict[str, Any]) -> str:
     """Write figures and report; return the report."""
     report = markdown(figures)
-    _write(out / "figures.json", json.dumps(figures, indent=1) + "\n")
-    _write(out / "report.md", report)
+    write_text(out / "figures.json", json.dumps(figures, indent=1) + "\n")
+    write_text(out / "report.md", report)
     return report
 
 
@@ -230,11 +231,3 @@ class _Logger:
     def __call__(self, what: str) -> None:
         sys.stderr.write(f"[{self.seconds:5.0f} s] {what}\n")
         sys.stderr.flush()
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a text beside its final name, then rename it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)

@@ -246,18 +246,9 @@ def _generated(generated: Figures) -> str:
 def _calibration(calibration: Figures) -> str:
     rows = []
     for name, row in calibration.items():
-        before, after = row["before"], row["after"]
-        rows.append(
-            (
-                name,
-                f"{row['scale']:g}",
-                f"{row['bias']:g}",
-                f"{before['ece']:.4f}",
-                f"{after['ece']:.4f}",
-                f"{before['ece_unsure']:.3f}",
-                f"{after['ece_unsure']:.3f}",
-            )
-        )
+        errors = [f"{row[date]['ece']:.4f}" for date in ("before", "after")]
+        errors += [f"{row[date]['ece_unsure']:.3f}" for date in ("before", "after")]
+        rows.append((name, f"{row['scale']:g}", f"{row['bias']:g}", *errors))
     curves = [
         (name, *("" if b is None else f"{b[1]:.2f}" for b in row["after"]["bins"]))
         for name, row in calibration.items()

@@ -20,9 +20,6 @@ class EvaluationTexts:
     no_model = Message(
         '"{folder}" contains no model.', "Give a folder written by `changescribe build release`."
     )
-    file_unreadable = Message(
-        "Cannot read {file}.", "Check that CHANGESCRIBE_DATA names the data folder."
-    )
     stage_saw_places = Message(
         "{recipe} builds on {stage}, which was trained on the places to leave out.",
         "Let it build on stages that were not trained on them.",

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,23 @@ from .texts import ModulesTexts
 OPSET = 17
 #: Metadata key: SHA-256 of the weights that the file was exported from.
 MADE_FROM = "made_from"
+
+
+class Flat(nn.Module):
+    """A head whose forward function takes and returns tensors alone, as an export needs it.
+
+    Args:
+        head: in evaluation mode.
+        call: answers the tensors with the head.
+    """
+
+    def __init__(self, head: nn.Module, call: Callable[..., Any]) -> None:
+        super().__init__()
+        self.head, self.call = head, call
+
+    def forward(self, *inputs: Tensor) -> Any:
+        """Return the outputs for the inputs of :func:`write`."""
+        return self.call(*inputs)
 
 
 def write(

@@ -179,20 +179,10 @@ def country_road(plan: Plan, dates: Dates) -> list[NDArray[np.float64]]:
     surface = str(rng.choice(["asphalt", "asphalt", "gravel", "dirt"]))
     paved = surface == "asphalt"
     width = rng.uniform(6, 9) if paved else rng.uniform(3.5, 6)
-    add_road(
-        plan.world,
-        plan.occupancy,
-        Road(
-            line,
-            width,
-            surface,
-            dates,
-            marking=str(rng.choice(["", "dashed", "double"])) if paved else "",
-            verge=rng.uniform(0, 2.5),
-            tone=rng.uniform(0.85, 1.15),
-        ),
-        2.5,
-    )
+    marking = str(rng.choice(["", "dashed", "double"])) if paved else ""
+    verge, tone = rng.uniform(0, 2.5), rng.uniform(0.85, 1.15)
+    road = Road(line, width, surface, dates, marking=marking, verge=verge, tone=tone)
+    add_road(plan.world, plan.occupancy, road, 2.5)
     return [line]
 
 
@@ -201,12 +191,8 @@ def path(plan: Plan, dates: Dates) -> None:
     rng = plan.rng
     start, end = plan.across()
     line = smooth_line(rng, start, end, rng.uniform(0.03, 0.15) * plan.size)
-    add_road(
-        plan.world,
-        plan.occupancy,
-        Road(line, rng.uniform(2.2, 3.6), "dirt", dates, tone=rng.uniform(0.9, 1.1)),
-        0.5,
-    )
+    track = Road(line, rng.uniform(2.2, 3.6), "dirt", dates, tone=rng.uniform(0.9, 1.1))
+    add_road(plan.world, plan.occupancy, track, 0.5)
 
 
 def fields(plan: Plan, side: float) -> None:
@@ -222,29 +208,16 @@ def fields(plan: Plan, side: float) -> None:
     gap = rng.uniform(0.5, 3.0)
     for u0, u1 in itertools.pairwise(u):
         for v0, v1 in itertools.pairwise(v):
-            corners = np.array(
-                [
-                    [u0 + gap, v0 + gap],
-                    [u1 - gap, v0 + gap],
-                    [u1 - gap, v1 - gap],
-                    [u0 + gap, v1 - gap],
-                ]
-            )
+            a, b, c_, d = u0 + gap, u1 - gap, v0 + gap, v1 - gap
+            corners = np.array([[a, c_], [b, c_], [b, d], [a, d]])
             shape = corners @ np.array([[c, s], [-s, c]]) + plan.size / 2
             # A field keeps its kind, and with it its label; only its look differs by date.
             material = str(rng.choice(["crop", "crop", "plough", "dry_grass", "meadow"]))
             angle = turn + (np.pi / 2 if rng.random() < 0.3 else 0.0)
             for dates in (ONLY_BEFORE, ONLY_AFTER):
-                plan.world.patches.append(
-                    Patch(
-                        material,
-                        dates,
-                        (shape,),
-                        tone=rng.uniform(0.82, 1.15),
-                        angle=angle,
-                        tint=rng.uniform(-1, 1),
-                    )
-                )
+                tone, tint = rng.uniform(0.82, 1.15), rng.uniform(-1, 1)
+                patch = Patch(material, dates, (shape,), tone=tone, angle=angle, tint=tint)
+                plan.world.patches.append(patch)
 
 
 def _extras(plan: Plan, probability: float) -> None:

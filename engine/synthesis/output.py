@@ -206,13 +206,10 @@ def _polygons(numbers: NDArray[np.int32], place: Place) -> dict[int, dict[str, A
     shapes: dict[int, dict[str, Any]] = {}
     for feature in layer:
         geometry = json.loads(feature.GetGeometryRef().ExportToJson())
-        parts = (
-            [geometry["coordinates"]] if geometry["type"] == "Polygon" else geometry["coordinates"]
-        )
-        known = shapes.setdefault(
-            feature.GetField("number"), {"type": "MultiPolygon", "coordinates": []}
-        )
-        known["coordinates"].extend(parts)
+        parts = geometry["coordinates"]
+        empty = {"type": "MultiPolygon", "coordinates": []}
+        known = shapes.setdefault(feature.GetField("number"), empty)
+        known["coordinates"].extend([parts] if geometry["type"] == "Polygon" else parts)
     return shapes
 
 
@@ -295,15 +292,8 @@ def write_pairs(
         if progress is not None:
             progress(i + 1, n)
     path = folder / "scenes.json"
-    write_json(
-        path,
-        {
-            "generator": "changescribe synthesise",
-            "classes": list(LABEL_NAMES),
-            "crs": crs,
-            "scenes": entries,
-        },
-    )
+    facts = {"generator": "changescribe synthesise", "classes": list(LABEL_NAMES), "crs": crs}
+    write_json(path, {**facts, "scenes": entries})
     return path
 
 

@@ -178,15 +178,8 @@ class Plan:
 
     def ground(self, material: str, shape: Points, dates: Dates) -> None:
         """Cover ``shape`` with ``material`` on ``dates``."""
-        self.world.patches.append(
-            Patch(
-                material,
-                dates,
-                (shape,),
-                tone=self.rng.uniform(0.92, 1.08),
-                angle=self.rng.uniform(0, np.pi),
-            )
-        )
+        tone, angle = self.rng.uniform(0.92, 1.08), self.rng.uniform(0, np.pi)
+        self.world.patches.append(Patch(material, dates, (shape,), tone=tone, angle=angle))
 
     def worn(self, count: int) -> None:
         """Add places where the ground is bare on both dates, which is no change."""
@@ -213,17 +206,8 @@ class Plan:
         else:
             xy = rng.uniform(low, high, (count, 2))
             r = rng.uniform(*self.radius, count)
-        rows = np.stack(
-            [
-                xy[:, 0],
-                xy[:, 1],
-                r,
-                r * 1.8 + 1,
-                rng.random(len(xy)),
-                (rng.random(len(xy)) < self.leafless).astype(float),
-            ],
-            1,
-        )
+        tint, species = rng.random(len(xy)), rng.random(len(xy)) < self.leafless
+        rows = np.column_stack([xy, r, r * 1.8 + 1, tint, species.astype(float)])
         self.stand(rows[in_polygon(xy, shape)], dates)
 
     def keep_clear(self, shape: Points) -> None:
@@ -247,9 +231,8 @@ class Plan:
         middle = shape.mean(0)
         shore = middle + (shape - middle) * (1.0 + rng.uniform(1.0, 4.0) / radius)
         material = str(rng.choice(["soil", "meadow", "dry_grass"]))
-        self.world.patches.append(Patch(material, BOTH if dates == BOTH else dates, (shore,)))
-        self.world.patches.append(
-            Patch("water", dates, (shape,), tone=rng.uniform(0.8, 1.2), tint=rng.uniform(-1, 1))
-        )
+        self.world.cover(material, dates, shore)
+        tone, tint = rng.uniform(0.8, 1.2), rng.uniform(-1, 1)
+        self.world.cover("water", dates, shape, tone=tone, tint=tint)
         cells = self.occupancy.fill(float(middle[0]), float(middle[1]), radius * 2, radius * 2, 0.0)
         self.occupancy.take(cells[in_polygon(cells, shore)])

@@ -12,7 +12,6 @@ from .world import (
     Building,
     Colour,
     Dates,
-    Patch,
     Points,
     Road,
     Trees,
@@ -257,18 +256,12 @@ def _driveway(
     half = rng.uniform(2.2, 3.2)
     shape = rectangle(middle[0], middle[1], setback / 2 + 1.8, half, lot.inward)
     tone = rng.uniform(0.9, 1.1)
-    world.decks.append(Patch(style.drive, lot.dates, (shape,), tone=tone))
+    world.deck(style.drive, lot.dates, shape, tone=tone)
     occupancy.take(occupancy.fill(middle[0], middle[1], setback / 2 + 1.5, half, lot.inward))
     if rng.random() < 0.6:
         walk = lot.kerb - sideways * away * 0.2 + direction * (setback / 2)
-        world.decks.append(
-            Patch(
-                "slab",
-                lot.dates,
-                (rectangle(walk[0], walk[1], setback / 2 + 1, 0.6, lot.inward),),
-                tone=tone,
-            )
-        )
+        shape = rectangle(walk[0], walk[1], setback / 2 + 1, 0.6, lot.inward)
+        world.deck("slab", lot.dates, shape, tone=tone)
     if rng.random() < 0.5:
         world.parking.append((float(middle[0]), float(middle[1]), lot.inward, lot.dates))
 
@@ -288,28 +281,15 @@ def _garden(
     behind = centre + direction * (depth / 2)
     if rng.random() < 0.45:
         spot = behind + direction * 1.6 + sideways * rng.uniform(-0.3, 0.3) * width
-        world.decks.append(
-            Patch(
-                "concrete",
-                lot.dates,
-                (rectangle(spot[0], spot[1], 2.0, rng.uniform(2, 4), lot.inward),),
-                tone=0.9,
-            )
-        )
+        shape = rectangle(spot[0], spot[1], 2.0, rng.uniform(2, 4), lot.inward)
+        world.deck("concrete", lot.dates, shape, tone=0.9)
     if rng.random() < 0.05:
         spot = behind + direction * 6.0 + sideways * rng.uniform(-0.2, 0.2) * width
         angle = lot.inward + rng.choice([0, np.pi / 2])
         size = rng.uniform(1.6, 2.6)
-        world.decks.append(
-            Patch(
-                "concrete",
-                lot.dates,
-                (rectangle(spot[0], spot[1], size * 2 + 1.2, size + 1.2, angle),),
-            )
-        )
-        world.decks.append(
-            Patch("pool", lot.dates, (rectangle(spot[0], spot[1], size * 2, size, angle),))
-        )
+        rim = rectangle(spot[0], spot[1], size * 2 + 1.2, size + 1.2, angle)
+        world.deck("concrete", lot.dates, rim)
+        world.deck("pool", lot.dates, rectangle(spot[0], spot[1], size * 2, size, angle))
     rows = []
     for _ in range(int(rng.poisson(3.0))):  # bushes along the walls
         spot = (
@@ -323,19 +303,10 @@ def _garden(
         along = rng.choice([rng.uniform(1.5, 4.5), style.setback + depth + rng.uniform(2, 12)])
         spot = lot.kerb + direction * along + sideways * away
         radius = rng.uniform(0.9, 1.8) if lot.new else rng.uniform(1.4, 4.6)
-        if occupancy.free(
-            spot[None, :] + np.array([[0, 0], [1, 1], [-1, 1], [1, -1], [-1, -1]]) * radius * 0.6
-        ).all():
-            rows.append(
-                (
-                    spot[0],
-                    spot[1],
-                    radius,
-                    radius * rng.uniform(1.5, 2.2) + 0.6,
-                    rng.random(),
-                    float(rng.random() < 0.4),
-                )
-            )
+        around = np.array([[0, 0], [1, 1], [-1, 1], [1, -1], [-1, -1]]) * radius * 0.6
+        if occupancy.free(spot[None, :] + around).all():
+            height, tint = radius * rng.uniform(1.5, 2.2) + 0.6, rng.random()
+            rows.append((spot[0], spot[1], radius, height, tint, float(rng.random() < 0.4)))
     if rows:
         world.trees.append(Trees(np.array(rows), lot.dates))
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Optional
 
 import numpy as np
@@ -113,14 +113,8 @@ class Painter:
             # Only small things that cannot lie on one another are gathered out of turn.
             if patch.material in ("lawn", "concrete", "slab", *LINE_DECKS) and key in groups:
                 at = groups[key]
-                merged[at] = Patch(
-                    patch.material,
-                    patch.dates,
-                    merged[at].polygons + patch.polygons,
-                    tone=tone,
-                    angle=patch.angle,
-                    tint=patch.tint,
-                )
+                both = merged[at].polygons + patch.polygons
+                merged[at] = replace(patch, polygons=both, coverage=None, tone=tone)
                 continue
             groups[key] = len(merged)
             merged.append(patch)
@@ -283,13 +277,8 @@ class Painter:
                 step = road.points[i + 1] - road.points[i]
                 angle = float(np.arctan2(step[1], step[0]))
                 side = rng.choice([-1, 1]) * road.width * 0.27
-                spots.append(
-                    (
-                        road.points[i][0] - np.sin(angle) * side,
-                        road.points[i][1] + np.cos(angle) * side,
-                        angle,
-                    )
-                )
+                x, y = road.points[i] + side * np.array([-np.sin(angle), np.cos(angle)])
+                spots.append((x, y, angle))
         parked: list[tuple[float, float]] = []
         for x, y, angle in spots:
             if any(abs(x - u) + abs(y - v) < 6.5 for u, v in parked):

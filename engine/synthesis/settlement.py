@@ -16,7 +16,6 @@ from .world import (
     ONLY_BEFORE,
     Building,
     Dates,
-    Patch,
     Points,
     Road,
     Wing,
@@ -63,20 +62,8 @@ def streets(
     for line, bulb in lines:
         for part, dates in _split(line, new):
             end = bulb if len(part) and np.allclose(part[-1], line[-1]) else 0.0
-            add_road(
-                plan.world,
-                plan.occupancy,
-                Road(
-                    part,
-                    width,
-                    surface,
-                    BOTH if laid else dates,
-                    kerb=True,
-                    bulb=end,
-                    tone=1.0,
-                    marking="",
-                ),
-            )
+            street = Road(part, width, surface, BOTH if laid else dates, kerb=True, bulb=end)
+            add_road(plan.world, plan.occupancy, street)
     spots = []
     for line, bulb in lines:
         spots += lots_along(line, style, width + 1.0, rng)
@@ -121,7 +108,7 @@ def earthworks(plan: Plan, site: Points, dates: Dates) -> None:
             if when == ONLY_AFTER
         )
         if parts:
-            plan.world.patches.append(Patch("track", dates, parts, tone=tone))
+            plan.world.cover("track", dates, *parts, tone=tone)
 
 
 def _street_lines(plan: Plan, style: Style) -> list[tuple[Points, float]]:
@@ -253,11 +240,11 @@ def _houses(plan: Plan, style: Style, lots: list[Lot]) -> None:
         bare = 0.12 if dates == ONLY_AFTER else 0.03
         for shape, tint in shapes:
             if rng.random() < bare:
-                plan.world.patches.append(Patch("soil", dates, (shape,), tone=0.9))
+                plan.world.cover("soil", dates, shape, tone=0.9)
             else:
                 # Gardens in a few shades, so that each shade is drawn once.
                 shade = float(np.clip(round(tint * 2) / 2, -1, 1))
-                plan.world.patches.append(Patch("lawn", dates, (shape,), tint=shade))
+                plan.world.cover("lawn", dates, shape, tint=shade)
 
 
 def _fence(plan: Plan, lot: Points, dates: Dates) -> None:
@@ -267,7 +254,7 @@ def _fence(plan: Plan, lot: Points, dates: Dates) -> None:
     line = np.stack([a + (b - a) * front, b, c, d + (c - d) * front])
     if plan.occupancy.free(resample(line, 1.5)).mean() < 0.93:  # it would cross a street
         return
-    plan.world.decks.append(Patch("fence", dates, (line,)))
+    plan.world.deck("fence", dates, line)
 
 
 def _verges(
@@ -281,9 +268,7 @@ def _verges(
             if len(part) < 3:
                 continue
             for side in (-1.0, 1.0):
-                plan.world.patches.append(
-                    Patch("walk", dates, (_offset(part, side * (width / 2 + 2.2)),))
-                )
+                plan.world.cover("walk", dates, _offset(part, side * (width / 2 + 2.2)))
 
 
 def _offset(line: Points, distance: float) -> Points:
@@ -313,22 +298,13 @@ def farmsteads(plan: Plan, line: Points, count: int, dates: Optional[Dates] = No
         if not build_house(rng, plan.world, plan.occupancy, style, lot):
             continue
         drive = np.stack([dense[i], dense[i] + direction * (away + style.setback)])
-        plan.world.decks.append(Patch("drive", when, (drive,), tone=rng.uniform(0.9, 1.1)))
+        plan.world.deck("drive", when, drive, tone=rng.uniform(0.9, 1.1))
         plan.occupancy.take_line(drive, 4.0)
         middle = lot.kerb + direction * 14
         if rng.random() < 0.7:
-            plan.world.patches.append(
-                Patch(
-                    "lawn",
-                    when,
-                    (
-                        rectangle(
-                            middle[0], middle[1], rng.uniform(16, 24), rng.uniform(14, 22), inward
-                        ),
-                    ),
-                    tint=rng.uniform(-0.6, 0.8),
-                )
-            )
+            length, width = rng.uniform(16, 24), rng.uniform(14, 22)
+            lawn = rectangle(middle[0], middle[1], length, width, inward)
+            plan.world.cover("lawn", when, lawn, tint=rng.uniform(-0.6, 0.8))
         for _ in range(int(rng.integers(0, 3))):
             spot = middle + rng.uniform(-32, 32, 2)
             hall(
@@ -360,18 +336,9 @@ def hall(
         for _ in range(int(half_length * half_width / 60) + 1):  # plant on the roof
             u, v = rng.uniform(-0.85, 0.85, 2) * (half_length, half_width)
             size = rng.uniform(0.8, 2.0)
-            wings.append(
-                Wing(
-                    x + u * c - v * s,
-                    y + u * s + v * c,
-                    size * rng.uniform(1, 1.8),
-                    size,
-                    angle,
-                    "flat",
-                    height + rng.uniform(1, 1.8),
-                    0.0,
-                )
-            )
+            at_x, at_y, length = x + u * c - v * s, y + u * s + v * c, size * rng.uniform(1, 1.8)
+            top = height + rng.uniform(1, 1.8)
+            wings.append(Wing(at_x, at_y, length, size, angle, "flat", top, 0.0))
     texture = "membrane" if roof == "flat" else "metal"
     plan.world.buildings.append(
         Building(tuple(wings), tuple(np.clip(colour, 0, 0.95).tolist()), dates, texture)
@@ -392,12 +359,8 @@ def halls(plan: Plan) -> None:
     reach = plan.size + plan.pad + 40
     for direction, dates in ((axis, BOTH), (normal, [BOTH, ONLY_AFTER][int(rng.integers(2))])):
         line = resample(np.stack([middle - direction * reach, middle + direction * reach]), 4.0)
-        add_road(
-            plan.world,
-            plan.occupancy,
-            Road(line, rng.uniform(9, 14), "asphalt", dates, kerb=True, marking="double"),
-            3.0,
-        )
+        road = Road(line, rng.uniform(9, 14), "asphalt", dates, kerb=True, marking="double")
+        add_road(plan.world, plan.occupancy, road, 3.0)
     for _ in range(int(rng.integers(12, 40))):
         x, y = rng.uniform(0, plan.size, 2)
         half = np.sort(rng.uniform(8, 38, 2))[::-1] * min(1.0, plan.size / 200)
@@ -424,21 +387,12 @@ def _car_park(
         return
     plan.occupancy.take(cells)
     shape = rectangle(spot[0], spot[1], half_length, half_width, angle)
-    plan.world.decks.append(
-        Patch(
-            str(rng.choice(["asphalt", "concrete"])), dates, (shape,), tone=rng.uniform(0.85, 1.1)
-        )
-    )
+    material = str(rng.choice(["asphalt", "concrete"]))
+    plan.world.deck(material, dates, shape, tone=rng.uniform(0.85, 1.1))
     c, s = np.cos(angle), np.sin(angle)
     for v in np.arange(-half_width + 3, half_width - 2, 7.5):
         for u in np.arange(-half_length + 2, half_length - 2, 2.8):
-            plan.world.parking.append(
-                (
-                    float(spot[0] + u * c - v * s),
-                    float(spot[1] + u * s + v * c),
-                    angle + np.pi / 2,
-                    dates,
-                )
-            )
+            x, y = float(spot[0] + u * c - v * s), float(spot[1] + u * s + v * c)
+            plan.world.parking.append((x, y, angle + np.pi / 2, dates))
             tick = np.array([[u - 1.4, v - 2.4], [u - 1.4, v + 2.4]]) @ np.array([[c, s], [-s, c]])
-            plan.world.decks.append(Patch("paint", dates, (tick + spot,)))
+            plan.world.deck("paint", dates, tick + spot)

@@ -117,6 +117,16 @@ class World:
     parking: list[tuple[float, float, float, Dates]] = field(default_factory=list)
     layout: str = ""
 
+    def cover(
+        self, material: str, dates: Dates, *polygons: Points, tone: float = 1.0, tint: float = 0.0
+    ) -> None:
+        """Add a patch of ground."""
+        self.patches.append(Patch(material, dates, polygons, tone=tone, tint=tint))
+
+    def deck(self, material: str, dates: Dates, *polygons: Points, tone: float = 1.0) -> None:
+        """Add a patch of ground above the roads."""
+        self.decks.append(Patch(material, dates, polygons, tone=tone))
+
 
 class Canvas:
     """The pixel grid that a scene is drawn on: the scene and a margin around it.

@@ -41,18 +41,9 @@ PAIR_QUESTION = (
 )
 #: Default labels for CLIP.
 LABELS = (
-    "buildings",
-    "roads",
-    "trees",
-    "grass",
-    "bare ground",
-    "water",
-    "farmland",
-    "parking lots",
-    "playgrounds",
-    "swimming pools",
-    "construction sites",
-)
+    "buildings, roads, trees, grass, bare ground, water, farmland, parking lots, playgrounds, "
+    "swimming pools, construction sites"
+).split(", ")
 #: Sentences that CLIP compares an image with.
 TEMPLATES = ("a satellite photo of {}.", "an aerial image showing {}.")
 #: Minimum probability of a label, relative to the likeliest one.
@@ -417,23 +408,27 @@ def create(
     Raises:
         InputError: a setting is unknown.
     """
-    settings = {key: value for key, value in settings.items() if value is not None}
-    kind = str(settings.pop("source", "none"))
-    model = {"weights": settings.pop("model")} if "model" in settings else {}
+    options = {key: value for key, value in settings.items() if value is not None}
+    kind = str(options.pop("source", "none"))
+    sources: dict[str, type[TextSource]] = {
+        "none": NoText,
+        "bundled": BundledLabels,
+        "labels": ClipLabels,
+        "vlm": VisionLanguageModel,
+    }
+    if kind not in sources:
+        raise InputError(SystemsTexts.no_source(source=kind))
+    model = options.pop("model", None)
+    if kind in ("labels", "vlm"):
+        options["folder"] = weights
+        if model is not None:
+            options["weights" if kind == "labels" else "model"] = model
+    if kind == "vlm":
+        options.setdefault("question", question)
     try:
-        if kind == "none":
-            return NoText(**settings)
-        if kind == "bundled":
-            return BundledLabels(**settings)
-        if kind == "labels":
-            return ClipLabels(**model, folder=weights, **settings)
-        if kind == "vlm":
-            named = {"model": model["weights"]} if model else {}
-            settings.setdefault("question", question)
-            return VisionLanguageModel(**named, folder=weights, **settings)
+        return sources[kind](**options)
     except TypeError as error:
         raise InputError(SystemsTexts.no_setting(source=kind), details=str(error)) from error
-    raise InputError(SystemsTexts.no_source(source=kind))
 
 
 def _listed(names: Sequence[str]) -> str:

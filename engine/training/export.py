@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..modules.bundled.network import ChangeModel, Encoded, enlarge
+from ..weights.files import sha256_of, write_text
 from .scenes.phrases import ABSENT, build_bank
 
 OPSET = 17
@@ -79,7 +79,7 @@ def export(model: ChangeModel, folder: Path, *, half: bool = True) -> dict[str, 
     for name in ("encoder.onnx", "head.onnx"):
         if half:
             halve_weights(folder / name)
-        digests[name] = sha256(folder / name)
+        digests[name] = sha256_of(folder / name)
     return digests
 
 
@@ -145,18 +145,11 @@ def write_manifest(folder: Path, facts: dict[str, Any]) -> None:
     files = ("encoder.onnx", "head.onnx", "text.onnx", "vocab.txt")
     manifest = {
         **facts,
-        "sha256": {name: sha256(folder / name) for name in files if (folder / name).exists()},
+        "sha256": {name: sha256_of(folder / name) for name in files if (folder / name).exists()},
         "phrases": [
             phrase
             for phrase, index in zip(bank.phrases, bank.classes, strict=True)
             if index != ABSENT
         ],
     }
-    part = folder / "manifest.json.part"
-    part.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
-    part.replace(folder / "manifest.json")
-
-
-def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    write_text(folder / "manifest.json", json.dumps(manifest, indent=1) + "\n")

@@ -23,15 +23,8 @@ PRECISIONS = ("auto", "bf16", "fp16", "fp32")
 _OTHERS = ("text_tower",)
 #: What a run may change where it goes on: how long, how fast and how often, not what it learns.
 _MAY_CHANGE = (
-    "description",
-    "steps",
-    "stop_at",
-    "checkpoint_every",
-    "validate_every",
-    "processes",
-    "threads",
-    "workers",
-)
+    "description steps stop_at checkpoint_every validate_every processes threads workers"
+).split()
 
 
 @dataclass

@@ -104,6 +104,14 @@ def copy(source: Path, target: Path, watch: Watch) -> str:
     return digest.hexdigest()
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, which gets its name once it is complete; make its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(text, encoding="utf-8")
+    os.replace(part, path)
+
+
 def check_room(folder: Path, needed: int) -> None:
     """Raise OutputError if a file does not fit on the disk."""
     free = shutil.disk_usage(folder).free

@@ -377,10 +377,8 @@ class WeightsStore:
             "revision": entry.revision,
             "added": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         }
-        half = path.with_name(f"{path.name}.part")
         try:
-            half.write_text(json.dumps(content, indent=1), encoding="utf-8")
-            os.replace(half, path)
+            files.write_text(path, json.dumps(content, indent=1))
         except OSError as error:
             raise could_not_write(path, error) from error
 

@@ -13,16 +13,8 @@ from typing import NamedTuple
 from ..classes import CLASS_NAMES, CLASSES, class_of
 
 #: Default list of competing classes.
-COMPETING: tuple[str, ...] = (
-    "building",
-    "road",
-    "parking lot",
-    "tree",
-    "grass",
-    "farmland",
-    "bare ground",
-    "water",
-    "shadow",
+COMPETING = tuple(
+    "building, road, parking lot, tree, grass, farmland, bare ground, water, shadow".split(", ")
 )
 #: Synonyms of the land-cover classes. A more specific noun has none: "warehouses" do not mean any
 #: building.

@@ -28,6 +28,7 @@ from ...systems.base import ChangeSystem
 from ...training.pairs import PairSet, open_pairs
 from ...training.pairs.pair import LabelledPair
 from ...training.recipe import DataSpec
+from ...weights.files import write_text
 from ...wording.reading import says_no_change, words
 from ..texts import EvaluationTexts
 
@@ -227,7 +228,5 @@ def measure_system(
     if out:
         answers = {row.name: row.answer for row in rows}
         text = json.dumps({"figures": figures, "answers": answers}, indent=1)
-        half = out.with_name(f"{out.name}.part")
-        half.write_text(text, encoding="utf-8")
-        half.replace(out)
+        write_text(out, text)
     return figures

@@ -28,6 +28,7 @@ from ...request import ChangeRequest
 from ...systems.bundled import BundledSystem
 from ...training.captioner.features import Crops, read_crops
 from ...training.scenes.consensus import Consensus
+from ...weights.files import write_text
 from ...wording.reading import says_no_change, words
 from .metrics import Answered, cider_of_each, interval, report, vocabulary
 
@@ -187,7 +188,7 @@ def baseline_answers(
     known = np.flatnonzero(crops.training)
     seen = features_of(crops)
     if not kept.exists():
-        _write(kept, json.dumps(factual(data, crops, test), indent=1))
+        write_text(kept, json.dumps(factual(data, crops, test), indent=1))
     return {
         FREQUENT: [most_frequent(sentences)] * len(test),
         FREQUENT_CHANGE: [most_frequent(sentences, change=True)] * len(test),
@@ -200,12 +201,6 @@ def bundled_answers(crops: Crops, test: np.ndarray, system: BundledSystem) -> li
     """Return the captions of the bundled captioner, from features as in the product."""
     captioner = system.captioner()
     return [captioner.write(crops.grid[0, n].astype(np.float32), crops.summary[0, n]) for n in test]
-
-
-def _write(path: Path, text: str) -> None:
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
 
 
 def write_table(
@@ -256,7 +251,7 @@ def write_table(
     figures = compare(answers, vocabulary(sentences))
     by_crop = {name: dict(zip(names, rows, strict=True)) for name, rows in captions.items()}
     kept_text = json.dumps({"figures": figures, "answers": by_crop}, indent=1)
-    _write(out / "captions.json", kept_text)
+    write_text(out / "captions.json", kept_text)
     table = markdown(figures)
-    _write(out / "captions.md", table)
+    write_text(out / "captions.md", table)
     return table

@@ -13,15 +13,13 @@ import numpy as np
 from osgeo import gdal
 
 from ...detect.pipeline import detect
-from ...errors import InputError
 from ...hosts.base import InProcessHost
 from ...request import MASK_NODATA, SCORE_SCALE, ChangeRequest
 from ...systems.base import ChangeSystem
 from ...training.metrics import BinaryCounts, f1_by_threshold
-from ...training.scenes.sources import read_rgb
+from ...training.scenes.sources import open_raster, read_rgb
 from ..masks.baselines import cva_otsu
 from ..pictures import row_of_pictures
-from ..texts import EvaluationTexts
 
 
 @dataclass(frozen=True)
@@ -135,25 +133,16 @@ def run_detection(
     """Run the pipeline; return mask and highest score (0 to 254) on the grid of BEFORE, uint8."""
     before = str(folder / "before.tif")
     with tempfile.TemporaryDirectory() as work:
-        result = detect(
-            ChangeRequest(
-                before,
-                str(folder / "after.tif"),
-                text,
-                str(Path(work) / "changes.gpkg"),
-                name,
-                device="cpu",
-            ),
-            host,
-        )
-        grid = _open(Path(before))
+        after, out = str(folder / "after.tif"), str(Path(work) / "changes.gpkg")
+        result = detect(ChangeRequest(before, after, text, out, name, device="cpu"), host)
+        grid = open_raster(Path(before))
         mask, score = _placed(result.mask, grid), _placed(result.score, grid)
     return mask[0], score.max(0)
 
 
 def _placed(path: str, grid: gdal.Dataset) -> np.ndarray:
     """Read a raster on pixels of ``grid``, (C, H, W); what it does not cover is no data."""
-    raster = _open(Path(path))
+    raster = open_raster(Path(path))
     place, origin = raster.GetGeoTransform(), grid.GetGeoTransform()
     left = round((place[0] - origin[0]) / origin[1])
     top = round((place[3] - origin[3]) / origin[5])
@@ -167,7 +156,7 @@ def _placed(path: str, grid: gdal.Dataset) -> np.ndarray:
 
 def _baseline(folder: Path, known: np.ndarray) -> np.ndarray:
     """Return what CVA and Otsu's threshold find, with all bands, on the grid of BEFORE."""
-    before, after = (_open(folder / f"{date}.tif") for date in ("before", "after"))
+    before, after = (open_raster(folder / f"{date}.tif") for date in ("before", "after"))
     size = (before.RasterXSize, before.RasterYSize)
     if (after.RasterXSize, after.RasterYSize) != size:
         west, across, _, north, _, down = before.GetGeoTransform()
@@ -184,14 +173,6 @@ def _baseline(folder: Path, known: np.ndarray) -> np.ndarray:
         )
     images = [raster.ReadAsArray().transpose(1, 2, 0) for raster in (before, after)]
     return cva_otsu(*images, known)
-
-
-def _open(path: Path) -> gdal.Dataset:
-    """Open a raster."""
-    raster = gdal.Open(str(path))
-    if raster is None:
-        raise InputError(EvaluationTexts.file_unreadable(file=path.name))
-    return raster
 
 
 def _shown(image: np.ndarray) -> np.ndarray:

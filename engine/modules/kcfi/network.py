@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -19,9 +19,8 @@ from ...backbones import vit
 from ...backbones.causal import IMAGE, LanguageModel
 from ...backbones.feature_cache import FeatureCache
 from ...backbones.vit import ViTTaps
-from ...weights import loading
 from ...weights.store import WeightsStore
-from ..mmchange.network import fill_trained
+from ..mmchange.network import restored
 from .config import KcfiConfig
 
 #: Table I: drawn at random in training; the first one is used for inference.
@@ -244,17 +243,12 @@ def build(config: KcfiConfig, language: LanguageModel, store: WeightsStore | Non
 
 
 def load_trained(path: Path, language: LanguageModel, store: WeightsStore | None = None) -> Kcfi:
-    """Load weights of "changescribe train" for KCFI, in evaluation mode on the CPU.
+    """Load weights of "changescribe train" for KCFI; see :func:`restored`."""
 
-    Raises:
-        WeightsError: the file is not from such a run, or weights of a frozen encoder are missing.
-        InputError: it was trained with settings unknown to this version.
-    """
-    tensors, metadata = loading.read_head(path)
-    config = KcfiConfig.from_settings(metadata["config"])
-    # A trained encoder is in the file. The cache is of no use for inference.
-    pretrained = config.pretrained and not config.train_encoder
-    start = replace(config, pretrained=pretrained, remember=0)
-    model = build(start, language, store)
-    fill_trained(model, tensors, path.name)
-    return model.eval()
+    def start(settings: dict[str, Any]) -> Kcfi:
+        config = KcfiConfig.from_settings(settings)
+        # A trained encoder is in the file. The cache is of no use for inference.
+        pretrained = config.pretrained and not config.train_encoder
+        return build(replace(config, pretrained=pretrained, remember=0), language, store)
+
+    return restored(path, start)

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...weights import files, loading
-from ..onnx_head import Session, write
+from ..onnx_head import Flat, Session, write
 from .config import LgcdConfig
 from .network import LgcdHead, head_of
 
@@ -23,18 +23,6 @@ INPUTS = (*STAGES, "first", "second", "words", "mask", "sentence")
 OUTPUT = "change"
 #: Prefix of the head's tensors in a file of trained weights.
 PREFIX = "head."
-
-
-class HeadForExport(nn.Module):
-    """The head with separate inputs and its final map only."""
-
-    def __init__(self, head: LgcdHead) -> None:
-        super().__init__()
-        self.head = head
-
-    def forward(self, *inputs: Tensor) -> Tensor:
-        """Take :data:`INPUTS`; return logits (R, 1, H/4, W/4)."""
-        return self.head(inputs[:4], *inputs[4:])[-1]
 
 
 def load_head(path: Path) -> tuple[LgcdHead, LgcdConfig]:
@@ -72,7 +60,8 @@ def export(head: LgcdHead, path: Path, made_from: str = "") -> None:
     axes |= {name: {0: "questions", 1: "length"} for name in ("words", "mask")}
     axes[OUTPUT] = {0: "questions", 2: "height", 3: "width"}
     inputs = (*stages, *questions, *text)
-    write(HeadForExport(head), inputs, INPUTS, (OUTPUT,), axes, path, made_from)
+    flat = Flat(head, lambda *x: head(x[:4], *x[4:])[-1])
+    write(flat, inputs, INPUTS, (OUTPUT,), axes, path, made_from)
 
 
 class OnnxHead(Session):

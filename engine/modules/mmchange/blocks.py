@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..layers import resize_like
+
 #: IFR: n of eq. 10.
 IFR_GROUPS = 4
 #: Groups of the spatial-group enhancement.
@@ -31,11 +33,6 @@ class ConvNormAct(nn.Sequential):
             nn.BatchNorm2d(width),
             nn.ReLU(),
         )
-
-
-def upsample(features: Tensor, like: Tensor) -> Tensor:
-    """Resize bilinearly to the height and width of ``like``."""
-    return F.interpolate(features, size=like.shape[-2:], mode="bilinear", align_corners=False)
 
 
 class SpatialGroupEnhancement(nn.Module):
@@ -89,7 +86,7 @@ class NeighbourAggregation(nn.Module):
         if self.from_finer is not None and finer is not None:
             parts.append(self.from_finer(F.max_pool2d(finer, 2)))
         if self.from_coarser is not None and coarser is not None:
-            parts.append(upsample(self.from_coarser(coarser), own))
+            parts.append(resize_like(self.from_coarser(coarser), own))
         return self.enhance(F.relu(self.mix(torch.cat(parts, 1)) + self.identity(own)))
 
 
@@ -148,7 +145,7 @@ class TextUpsampling(nn.Module):
 
     def forward(self, text: Tensor, like: Tensor) -> Tensor:
         """Return (B, width, h, w) of the size of ``like``."""
-        return self.convolve(upsample(text[:, :, None], like))
+        return self.convolve(resize_like(text[:, :, None], like))
 
 
 class TextDifferenceEnhancement(nn.Module):
@@ -302,5 +299,5 @@ class SupervisedAttentionDecoder(nn.Module):
         for attend, mix, finer in steps:
             features, mask = attend(features)
             masks.append(mask)
-            features = mix(finer + upsample(features, finer))
+            features = mix(finer + resize_like(features, finer))
         return [self.classify(features), *reversed(masks)]

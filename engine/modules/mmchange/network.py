@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from ...backbones.mobilenet import MobileNetPyramid
 from ...backbones.resnet import ResNetPyramid
 from ...weights import loading
-from ..layers import trained
+from ..layers import resize_like, trained
 from .blocks import (
     ConvNormAct,
     ImageFeatureRefinement,
@@ -21,7 +22,6 @@ from .blocks import (
     SupervisedAttentionDecoder,
     TextDifferenceEnhancement,
     as_tokens,
-    upsample,
 )
 from .config import MMChangeConfig
 
@@ -29,6 +29,9 @@ from .config import MMChangeConfig
 SCALES = 4
 #: Strides of the reduced pyramid.
 STRIDES = (4, 8, 16, 32)
+
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 class ImageEncoder(nn.Module):
@@ -103,7 +106,7 @@ class PlainTextDifference(nn.Module):
     def forward(self, before: Tensor, after: Tensor, like: Tensor) -> list[Tensor]:
         """As :meth:`TextDifferenceEnhancement.forward`."""
         difference = as_tokens(before, self.width) - as_tokens(after, self.width)
-        maps = [self.align(upsample(difference[:, :, None], like))]
+        maps = [self.align(resize_like(difference[:, :, None], like))]
         for _ in range(SCALES - 1):
             maps.append(nn.functional.max_pool2d(maps[-1], 2))
         return maps
@@ -190,7 +193,7 @@ class MMChange(nn.Module):
         masks = self.head(
             [m[:count] for m in encoded], [m[count:] for m in encoded], text_before, text_after
         )
-        return [upsample(mask, before) for mask in masks]
+        return [resize_like(mask, before) for mask in masks]
 
 
 def score_pair(
@@ -214,19 +217,28 @@ def score_pair(
     encoded = encoder(torch.cat(dates))
     exchanged = [torch.cat([m[count:], m[:count]]) for m in encoded]
     mask = head(encoded, exchanged, torch.cat(texts), torch.cat(texts[::-1]))[0]
-    mask = upsample(mask.to(dates[0].device).float(), dates[0])
+    mask = resize_like(mask.to(dates[0].device).float(), dates[0])
     return mask[:, 0].sigmoid().unflatten(0, (2, count))
 
 
 def load_trained(path: Path) -> MMChange:
-    """Load weights of "changescribe train" for MMChange, in evaluation mode on the CPU.
+    """Load weights of "changescribe train" for MMChange; see :func:`restored`."""
+    return restored(path, lambda settings: MMChange(MMChangeConfig.from_settings(settings)))
+
+
+def restored(path: Path, build: Callable[[dict[str, Any]], Network]) -> Network:
+    """Return a model with weights of "changescribe train", in evaluation mode on the CPU.
+
+    Args:
+        path: the file.
+        build: returns the model, frozen parts loaded, for the section ``model`` of the recipe.
 
     Raises:
-        WeightsError: the file is not from such a run.
+        WeightsError: the file is not from such a run, or weights of a frozen part are missing.
         InputError: it was trained with settings unknown to this version.
     """
     tensors, metadata = loading.read_head(path)
-    model = MMChange(MMChangeConfig.from_settings(metadata["config"]))
+    model = build(metadata["config"])
     fill_trained(model, tensors, path.name)
     return model.eval()
 

@@ -24,24 +24,13 @@ TEXTS = ("text_before", "text_after")
 OUTPUT = "change"
 
 
-class HeadForExport(nn.Module):
-    """The head with separate inputs and its finest mask only."""
-
-    def __init__(self, head: MMChangeHead) -> None:
-        super().__init__()
-        self.head = head
-
-    def forward(self, *inputs: Tensor) -> Tensor:
-        """Take :data:`MAPS` and :data:`TEXTS`; return logits (B, 1, H/4, W/4)."""
-        return self.head(list(inputs[:4]), list(inputs[4:8]), *inputs[8:])[0]
-
-
 def export(head: MMChangeHead, path: Path, made_from: str = "") -> None:
     """Write a head as ONNX for any number of pairs, tiles of any multiple of 32."""
     texts = tuple(torch.randn(2, head.config.text_width) for _ in TEXTS)
     axes = {name: {0: "pairs"} for name in TEXTS}
     inputs = (*example_maps(head.config.reduced), *texts)
-    write(HeadForExport(head), inputs, (*MAPS, *TEXTS), (OUTPUT,), axes, path, made_from)
+    flat = onnx_head.Flat(head, lambda *x: head(list(x[:4]), list(x[4:8]), *x[8:])[0])
+    write(flat, inputs, (*MAPS, *TEXTS), (OUTPUT,), axes, path, made_from)
 
 
 def example_maps(channels: Sequence[int]) -> tuple[Tensor, ...]:

@@ -17,9 +17,8 @@ from torch import Tensor, nn
 from ...backbones import lora, vit
 from ...backbones.causal import LanguageModel
 from ...errors import InputError
-from ...weights import loading
 from ...weights.store import WeightsStore
-from ..mmchange.network import fill_trained
+from ..mmchange.network import restored
 from ..texts import ModulesTexts
 from .config import SemanticCcConfig
 from .encoder import BitemporalEncoder
@@ -276,15 +275,5 @@ def build(
 def load_trained(
     path: Path, language: LanguageModel, store: WeightsStore | None = None
 ) -> SemanticCc:
-    """Load weights of "changescribe train" for Semantic-CC, in evaluation mode on the CPU.
-
-    Raises:
-        WeightsError: the file is not from such a run, or weights of the frozen encoder are missing.
-        InputError: it was trained with settings unknown to this version.
-        DependencyError: a package is missing.
-    """
-    tensors, metadata = loading.read_head(path)
-    config = SemanticCcConfig.from_settings(metadata["config"])
-    model = build(config, language, store)
-    fill_trained(model, tensors, path.name)
-    return model.eval()
+    """Load weights of "changescribe train" for Semantic-CC; see :func:`restored`."""
+    return restored(path, lambda s: build(SemanticCcConfig.from_settings(s), language, store))

@@ -20,10 +20,9 @@ from ...backbones import clip_text
 from ...backbones.mobilenet import MobileNetPyramid
 from ...backbones.resnet import ResNetPyramid
 from ...errors import InputError
-from ...weights import loading
 from ...weights.store import WeightsStore
 from ..attention import MultiHeadAttention, to_map, to_tokens
-from ..mmchange.network import fill_trained
+from ..mmchange.network import restored
 from ..texts import ModulesTexts
 from .config import TextSCDConfig
 
@@ -188,16 +187,8 @@ class TextSCD(nn.Module):
 
 
 def load_trained(path: Path) -> TextSCD:
-    """Load weights of "changescribe train" for TextSCD, in evaluation mode on the CPU.
-
-    Raises:
-        WeightsError: the file is not from such a run.
-        InputError: it was trained with settings unknown to this version.
-    """
-    tensors, metadata = loading.read_head(path)
-    model = TextSCD(TextSCDConfig.from_settings(metadata["config"]))
-    fill_trained(model, tensors, path.name)
-    return model.eval()
+    """Load weights of "changescribe train" for TextSCD; see :func:`restored`."""
+    return restored(path, lambda settings: TextSCD(TextSCDConfig.from_settings(settings)))
 
 
 def open_tower(config: TextSCDConfig, store: WeightsStore | None = None) -> clip_text.TextTower:

@@ -10,26 +10,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...weights import files
 from ..mmchange.onnx import MAPS, example_maps, write
-from ..onnx_head import Session
+from ..onnx_head import Flat, Session
 from .network import Maps, TextSCDHead, load_trained
 
 CAPTION = ("words", "mask")
-
-
-class HeadForExport(nn.Module):
-    """The head with separate inputs."""
-
-    def __init__(self, head: TextSCDHead) -> None:
-        super().__init__()
-        self.head = head
-
-    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        """Take the maps of both dates and :data:`CAPTION`; return the parts of :class:`Maps`."""
-        return tuple(self.head(list(inputs[:4]), list(inputs[4:8]), *inputs[8:]))
 
 
 def export(head: TextSCDHead, path: Path, made_from: str = "") -> None:
@@ -37,7 +25,8 @@ def export(head: TextSCDHead, path: Path, made_from: str = "") -> None:
     caption = (torch.randn(2, 5, head.text_width), torch.ones(2, 5))
     axes = {name: {0: "pairs", 1: "length"} for name in CAPTION}
     inputs = (*example_maps(head.channels), *caption)
-    write(HeadForExport(head), inputs, (*MAPS, *CAPTION), Maps._fields, axes, path, made_from)
+    flat = Flat(head, lambda *x: tuple(head(list(x[:4]), list(x[4:8]), *x[8:])))
+    write(flat, inputs, (*MAPS, *CAPTION), Maps._fields, axes, path, made_from)
 
 
 class OnnxHead(Session):

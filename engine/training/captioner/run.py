@@ -27,7 +27,7 @@ from ...modules.bundled.captioner import START, Captioner, CaptionerConfig
 from ...systems.bundled import BundledSystem
 from ...systems.bundled import captioner as runtime
 from ...systems.bundled.captioner import CaptionerFacts
-from ...weights.files import sha256_of
+from ...weights.files import sha256_of, write_text
 from ...wording.reading import NO_CHANGE, words
 from ..export import OPSET, halve_weights
 from ..scenes.consensus import Consensus
@@ -211,7 +211,7 @@ def export(trained: Trained, folder: Path, belongs_to: dict[str, str], revision:
     )
     halve_weights(part)
     part.replace(folder / runtime.MODEL)
-    _write(folder / runtime.VOCABULARY, "\n".join(trained.language.vocabulary) + "\n")
+    write_text(folder / runtime.VOCABULARY, "\n".join(trained.language.vocabulary) + "\n")
     facts = CaptionerFacts(
         files={name: sha256_of(folder / name) for name in (runtime.MODEL, runtime.VOCABULARY)},
         belongs_to=belongs_to,
@@ -220,13 +220,7 @@ def export(trained: Trained, folder: Path, belongs_to: dict[str, str], revision:
         changed_from=round(trained.changed_from, 3),
         no_change=trained.no_change,
     )
-    _write(folder / runtime.MANIFEST, json.dumps(asdict(facts), indent=1) + "\n")
-
-
-def _write(path: Path, text: str) -> None:
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
+    write_text(folder / runtime.MANIFEST, json.dumps(asdict(facts), indent=1) + "\n")
 
 
 def build(

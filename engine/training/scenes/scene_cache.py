@@ -16,6 +16,7 @@ import numpy as np
 from ... import synthesis
 from ...errors import InputError
 from ...synthesis.scenes import synthesise
+from ...weights.files import write_text
 from ..texts import TrainingTexts
 
 #: Larger than a training crop, so that crops differ.
@@ -58,9 +59,7 @@ def _check(folder: Path) -> None:
     if any(folder.glob("*.npz")):
         check_scenes(folder, unsigned=False)
         return
-    part = folder / f"{MADE_BY}.part"
-    part.write_text(json.dumps(_made_by(), indent=1) + "\n", encoding="utf-8")
-    os.replace(part, folder / MADE_BY)
+    write_text(folder / MADE_BY, json.dumps(_made_by(), indent=1) + "\n")
 
 
 def check_scenes(folder: Path, *, unsigned: bool = True) -> None:

@@ -48,7 +48,7 @@ class Source(Protocol):
         """Return a random pair of :data:`CROP` pixels."""
 
 
-def _open(path: Path) -> gdal.Dataset:
+def open_raster(path: Path) -> gdal.Dataset:
     """Open a raster."""
     data = gdal.Open(str(path))
     if data is None:
@@ -58,12 +58,12 @@ def _open(path: Path) -> gdal.Dataset:
 
 def geotransform(path: Path) -> tuple[float, ...]:
     """Return the six numbers that place a raster."""
-    return _open(path).GetGeoTransform()
+    return open_raster(path).GetGeoTransform()
 
 
 def read_rgb(path: Path) -> np.ndarray:
     """Read a raster's first three bands as (H, W, 3) uint8."""
-    array = _open(path).ReadAsArray()
+    array = open_raster(path).ReadAsArray()
     if array is None:
         raise InputError(TrainingTexts.file_damaged(file=path.name))
     bands = np.atleast_3d(array) if array.ndim == 2 else array[:3].transpose(1, 2, 0)

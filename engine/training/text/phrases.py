@@ -135,29 +135,11 @@ _ADJECTIVES = (
 )
 
 _TEMPLATES = (
-    "{a} {n}",
-    "{a} {n}",
-    "{a} {n}",
-    "{a} {b} {n}",
-    "{n} and {m}",
-    "{n} near the {m}",
-    "{n} beside a {m}",
-    "{n} along the {m}",
-    "{a} {n} and {m}",
-    "{n} in the {d}",
-    "{n} built",
-    "{n} demolished",
-    "{n} removed",
-    "{n} replaced by {m}",
-    "{n} turned into {m}",
-    "an aerial image of {n}",
-    "the {n}",
-    "{n} with {m}",
-    "some {n}",
-    "many {n}",
-    "{n} on the {m}",
-    "{n} between {m}",
-)
+    "{a} {n}, {a} {n}, {a} {n}, {a} {b} {n}, {n} and {m}, {n} near the {m}, {n} beside a {m}, "
+    "{n} along the {m}, {a} {n} and {m}, {n} in the {d}, {n} built, {n} demolished, {n} "
+    "removed, {n} replaced by {m}, {n} turned into {m}, an aerial image of {n}, the {n}, {n} "
+    "with {m}, some {n}, many {n}, {n} on the {m}, {n} between {m}"
+).split(", ")
 
 _PLACES = (
     "north, south, east, west, centre, north-east, south-west, city, village, countryside, suburb"
@@ -166,46 +148,20 @@ _PLACES = (
 #: Synonyms and the class that they must be nearest to. Where a recipe holds them
 #: out, no phrase with one of their words is used for training.
 HELD_OUT_SYNONYMS: dict[str, str] = {
-    "homes": "buildings",
-    "dwelling": "buildings",
-    "dwellings": "buildings",
-    "cottages": "buildings",
-    "bungalow": "buildings",
-    "skyscraper": "buildings",
-    "mansion": "buildings",
-    "chalet": "buildings",
-    "lane": "roads",
-    "motorway": "roads",
-    "avenue": "roads",
-    "boulevard": "roads",
-    "expressway": "roads",
-    "freeway": "roads",
-    "copse": "trees",
-    "grove": "trees",
-    "conifers": "trees",
-    "oaks": "trees",
-    "jungle": "trees",
-    "lawn": "grass",
-    "meadow": "grass",
-    "prairie": "grass",
-    "turf": "grass",
-    "lagoon": "water",
-    "creek": "water",
-    "brook": "water",
-    "estuary": "water",
-    "reservoir": "water",
-    "gravel": "bare ground",
-    "dirt": "bare ground",
-    "mud": "bare ground",
-    "wasteland": "bare ground",
-    "automobiles": "cars",
-    "minivan": "cars",
-    "yachts": "ships",
-    "ferries": "ships",
-    "airliner": "aircraft",
-    "biplane": "aircraft",
-    "railroad": "railways",
-    "tramway": "railways",
+    word: name
+    for name, words in (
+        ("buildings", "homes dwelling dwellings cottages bungalow skyscraper mansion chalet"),
+        ("roads", "lane motorway avenue boulevard expressway freeway"),
+        ("trees", "copse grove conifers oaks jungle"),
+        ("grass", "lawn meadow prairie turf"),
+        ("water", "lagoon creek brook estuary reservoir"),
+        ("bare ground", "gravel dirt mud wasteland"),
+        ("cars", "automobiles minivan"),
+        ("ships", "yachts ferries"),
+        ("aircraft", "airliner biplane"),
+        ("railways", "railroad tramway"),
+    )
+    for word in words.split()
 }
 
 #: The classes that :data:`HELD_OUT_SYNONYMS` name.
