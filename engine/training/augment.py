@@ -34,6 +34,23 @@ def photometric(image: np.ndarray, rng: np.random.Generator, strength: float = 1
     return image
 
 
+def tint(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Give a whole image the colours of another sensor or sky: curves, a cast, perhaps haze.
+
+    Args:
+        image: (H, W, 3) uint8.
+        rng: source of randomness.
+    """
+    grey = np.arange(256, dtype=np.float32)[:, None] / 255
+    curves = grey ** np.exp(rng.normal(0, 0.25, 3)) * np.exp(rng.normal(0, 0.22, 3))
+    curves = curves + rng.normal(0, 0.06, 3)
+    if rng.random() < 0.35:
+        haze = rng.uniform(0.1, 0.55)
+        curves = curves * (1 - haze) + rng.uniform(0.5, 1.0, 3) * haze
+    table = (np.clip(curves, 0, 1) * 255).astype(np.uint8)
+    return np.stack([table[image[..., band], band] for band in range(3)], -1)
+
+
 def _tone(image: np.ndarray, rng: np.random.Generator, strength: float) -> np.ndarray:
     """Brightness, contrast, gamma and colour cast through one table per channel."""
     grey = np.arange(256, dtype=np.float32) / 255

@@ -105,12 +105,15 @@ class AugmentSpec:
         exchange: probability of exchanging the dates.
         colour: strength of the differences in light, colour and register between the dates; of
             the bundled model's training alone.
+        tint: probability of a strong colour cast and haze over a whole date, as of another sensor
+            or sky; of the bundled model's training alone.
     """
 
     flip: bool = True
     rotate: bool = True
     exchange: float = 0.5
     colour: float = 1.0
+    tint: float = 0.0
 
 
 @dataclass

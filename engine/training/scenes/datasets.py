@@ -24,7 +24,14 @@ _LABELLED = {
     "massachusetts_roads": ((ROAD,), (1.0, 2.0)),
     "massachusetts_buildings": ((BUILDING,), (1.0, 2.0)),
     "dronedeploy": ((BUILDING, TREE), (0.86, 1.3)),
+    "penang": ((BUILDING, ROAD, WATER), (1.8, 3.2)),
+    "eth_cil2022": ((ROAD,), (0.7, 1.4)),
+    "vegas_roads": ((ROAD,), (0.7, 1.3)),
+    "campo_grande_trees": ((TREE,), (0.9, 1.5)),
+    "sichuan_landslides": ((BARE,), (0.8, 1.6)),
 }
+#: Those of small images with pixels of 0.1 m: 5 x 5 of them, reduced, make a scene.
+_MOSAICS = {"dronedeploy": 5, "campo_grande_trees": 5}
 #: Sources with a name of their own.
 NAMES = ("levir", "levir_captions", *WEAK_SETS, "naip_trees", "generated", *_LABELLED)
 #: Those whose crops are never scaled.
@@ -113,8 +120,7 @@ def open_source(
     if name == "generated":
         return sources.GeneratedPairs(generated, scales or (0.8, 1.25))
     classes, usual = _LABELLED[name]
-    mosaic = 5 if name == "dronedeploy" else 0
-    return sources.PseudoPairs(root, name, classes, scales or usual, mosaic)
+    return sources.PseudoPairs(root, name, classes, scales or usual, _MOSAICS.get(name, 0))
 
 
 def check_places(layout: str, root: Path) -> None:
@@ -144,11 +150,13 @@ class PairDataset(Dataset):
         weights: Sequence[float],
         seed: int,
         strength: float = 1.0,
+        tint: float = 0.0,
     ) -> None:
         self.parts = list(parts)
         self.shares = np.asarray(weights, np.float64) / np.sum(weights)
         self.seed = seed
         self.strength = strength
+        self.tint = tint
 
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
         """Return pair number ``index``, augmented.
@@ -161,7 +169,7 @@ class PairDataset(Dataset):
         """
         rng = np.random.default_rng((self.seed, index))
         part = self.parts[rng.choice(len(self.parts), p=self.shares)]
-        pair = part.draw(rng).augmented(rng, self.strength)
+        pair = part.draw(rng).augmented(rng, self.strength, self.tint)
         return {
             "before": pair.before.transpose(2, 0, 1),
             "after": pair.after.transpose(2, 0, 1),

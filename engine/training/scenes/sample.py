@@ -76,8 +76,16 @@ class PairSample:
             mixed.append(array)
         return PairSample(*mixed)
 
-    def augmented(self, rng: np.random.Generator, strength: float = 1.0) -> PairSample:
-        """Flip, turn, misregister, recolour each date by itself, exchange the dates."""
+    def augmented(
+        self, rng: np.random.Generator, strength: float = 1.0, tint: float = 0.0
+    ) -> PairSample:
+        """Flip, turn, misregister, recolour each date by itself, exchange the dates.
+
+        Args:
+            rng: source of randomness.
+            strength: of the recolouring, see :func:`..augment.photometric`.
+            tint: probability of :func:`..augment.tint`; half of the time both dates get the same.
+        """
         arrays = [self.before, self.after, self.state_before, self.state_after, self.changes]
         pair = PairSample(*augment.symmetry(arrays, rng), self.sentences)
         if rng.random() < 0.5 * strength:
@@ -85,6 +93,11 @@ class PairSample:
         strength *= float(rng.choice([0.3, 0.7, 1.0]))
         pair.before = augment.photometric(pair.before, rng, strength)
         pair.after = augment.photometric(pair.after, rng, strength)
+        if tint and rng.random() < tint:
+            seeds = rng.integers(2**32, size=2)
+            second = seeds[int(rng.random() < 0.5)]
+            pair.before = augment.tint(pair.before, np.random.default_rng(seeds[0]))
+            pair.after = augment.tint(pair.after, np.random.default_rng(second))
         return pair.swapped() if rng.random() < 0.5 else pair
 
     def misregistered(self, rng: np.random.Generator) -> PairSample:

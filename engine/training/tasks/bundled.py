@@ -49,7 +49,7 @@ class BundledTask(Task):
     Its recipe's section ``loss`` has ``change`` (of the change maps), ``some`` (of changes whose
     class nobody told), ``sentences`` (of what sentences say of a whole crop), ``classes`` (of the
     classes per date) and ``steady`` (of class scores that differ where nothing changed);
-    ``augment.colour`` scales the augmentation.
+    ``augment.colour`` scales the augmentation, ``augment.tint`` adds casts and haze.
     """
 
     name = "bundled"
@@ -89,7 +89,8 @@ class BundledTask(Task):
             for spec in recipe.data
         ]
         weights = [spec.weight for spec in recipe.data]
-        return PairDataset(parts, weights, recipe.seed, recipe.augment.colour)
+        augment = recipe.augment
+        return PairDataset(parts, weights, recipe.seed, augment.colour, augment.tint)
 
     def pretrained(self, model: nn.Module) -> Iterable[nn.Parameter]:
         """Return the backbone."""

@@ -168,6 +168,25 @@ def test_parts_of_another_pair_are_taken_on_both_dates():
     assert (pair.changes[..., labels.BUILDING, sample.APPEARED] == 1).sum() == 16 * 16
 
 
+def test_a_tint_is_one_curve_per_band_and_often_that_of_both_dates() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
+    tinted = augment.tint(image, np.random.default_rng(1))
+    assert abs(tinted.astype(float).mean((0, 1)) - image.mean((0, 1))).max() > 5
+    for band in range(3):  # pixels of one value stay pixels of one value
+        values = tinted[..., band][image[..., band] == 100]
+        assert len(set(values.tolist())) == 1
+    none = np.full((SIZE, SIZE, 6), labels.UNKNOWN, np.uint8)
+    grey = np.full((SIZE, SIZE, 3), 120, np.uint8)
+    pairs = [
+        sample.PairSample.from_states(grey, grey, none, none).augmented(
+            np.random.default_rng(seed), strength=0.0, tint=1.0
+        )
+        for seed in range(40)
+    ]
+    alike = [abs(p.before.astype(float) - p.after).mean() < 2 for p in pairs]
+    assert 8 < sum(alike) < 32
+
+
 def test_haze_and_shadow_leave_the_size_and_change_the_brightness():
     image = np.full((32, 48, 3), 120, np.uint8)
     brighter = darker = 0
