@@ -171,10 +171,7 @@ def build(
         towers = ", ".join([SHIPPED, *known])
         raise InputError(BackbonesTexts.no_text_tower(name=name, known=towers))
     if not pretrained:
-        import open_clip
-
-        model = open_clip.create_model(entry.architecture, pretrained=None, pretrained_text=False)
-        return _clip(entry.architecture, model)
+        return _clip(entry.architecture, loading.clip_architecture(entry.architecture))
     path = (store or WeightsStore()).path(name)
     return _clip(entry.architecture, loading.clip_text(path, entry.architecture, entry.sha256))
 

@@ -78,7 +78,12 @@ def evaluate(
         InputError: the data cannot be read.
         WeightsError: the model cannot.
     """
-    log = _Logger()
+    start = time.monotonic()
+
+    def log(what: str) -> None:
+        sys.stderr.write(f"[{time.monotonic() - start:5.0f} s] {what}\n")
+        sys.stderr.flush()
+
     folder = folder or MODELS
     system = BundledSystem(folder)
     system.load("cpu")
@@ -215,19 +220,3 @@ def _reliabilities(
                 "after": counts.reliability(**calibration[name]),
             }
     return result
-
-
-class _Logger:
-    """Says on standard error what is being done, and since when."""
-
-    def __init__(self) -> None:
-        self._start = time.monotonic()
-
-    @property
-    def seconds(self) -> float:
-        """Since the evaluation began."""
-        return time.monotonic() - self._start
-
-    def __call__(self, what: str) -> None:
-        sys.stderr.write(f"[{self.seconds:5.0f} s] {what}\n")
-        sys.stderr.flush()

@@ -31,20 +31,14 @@ CORNER = (628_400.0, 3_382_600.0)
 JPEG_QUALITY = 91
 
 
-def demo_pair(seed: int = SEED, size: int = SIZE, supersampling: int = SUPERSAMPLING) -> ScenePair:
-    """Return the demo pair.
-
-    Args:
-        seed: of the place.
-        size: pixels along each side.
-        supersampling: pixels drawn for each pixel along each side.
-    """
-    rng = np.random.default_rng([seed, 1])
-    gsd = PIXEL_SIZE / supersampling
-    canvas = Canvas(size * supersampling, MARGIN * supersampling, gsd)
-    plan = Plan(rng, size * PIXEL_SIZE, MARGIN * PIXEL_SIZE)
+def demo_pair() -> ScenePair:
+    """Return the demo pair."""
+    rng = np.random.default_rng([SEED, 1])
+    gsd = PIXEL_SIZE / SUPERSAMPLING
+    canvas = Canvas(SIZE * SUPERSAMPLING, MARGIN * SUPERSAMPLING, gsd)
+    plan = Plan(rng, SIZE * PIXEL_SIZE, MARGIN * PIXEL_SIZE)
     _edge_of_town(plan)
-    return draw_pair(plan.world, canvas, _looks(), seed, PIXEL_SIZE, supersampling, rng)
+    return draw_pair(plan.world, canvas, _looks(), SEED, PIXEL_SIZE, SUPERSAMPLING, rng)
 
 
 def _edge_of_town(plan: Plan) -> None:
@@ -53,22 +47,9 @@ def _edge_of_town(plan: Plan) -> None:
     plan.world.layout = "demo"
     far = size + 60.0
     # Old town in the west, the new quarter in the middle, open country in the east.
-    west = np.array(
-        [
-            [0.40 * size, -60],
-            [0.44 * size, 0.3 * size],
-            [0.37 * size, 0.65 * size],
-            [0.42 * size, far],
-        ]
-    )
-    east = np.array(
-        [
-            [0.80 * size, -60],
-            [0.74 * size, 0.35 * size],
-            [0.83 * size, 0.7 * size],
-            [0.70 * size, far],
-        ]
-    )
+    x = np.array([[0.40, 0.44, 0.37, 0.42], [0.80, 0.74, 0.83, 0.70]]) * size
+    west = np.column_stack([x[0], [-60, 0.3 * size, 0.65 * size, far]])
+    east = np.column_stack([x[1], [-60, 0.35 * size, 0.7 * size, far]])
     new = np.concatenate([west, east[::-1]])
     wild = np.concatenate([east, [[far, far], [far, -60]]])
     plan.keep_trees, plan.radius, plan.leafless = 0.06, (1.4, 4.6), 0.1

@@ -79,13 +79,8 @@ def changed_objects(
             for i, box in enumerate(ndimage.find_objects(parts, count), 1):
                 inside = parts[box] == i
                 if inside.sum() * pixel_size**2 >= MIN_AREA:
-                    found.append(
-                        (
-                            _described(code, direction, here, there, box, inside, pixel_size),
-                            box,
-                            inside,
-                        )
-                    )
+                    fact = _described(code, direction, here, there, box, inside, pixel_size)
+                    found.append((fact, box, inside))
     found.sort(key=lambda f: -f[0].pixels)
     rasters = {d: np.zeros(before.labels.shape, np.int32) for d in (APPEARED, REMOVED)}
     for number, (fact, box, inside) in enumerate(found, 1):
@@ -108,6 +103,7 @@ def _described(
     rows, columns = np.nonzero(inside)
     numbers = here.buildings[box][inside] if code == 1 else np.zeros(0, np.int32)
     appeared = direction == APPEARED
+    centre = columns.mean() + box[1].start + 0.5, rows.mean() + box[0].start + 0.5
     return ChangedObject(
         object=name,
         direction=direction,
@@ -117,10 +113,7 @@ def _described(
         area_m2=pixels * pixel_size**2,
         count=_count(numbers, pixel_size),
         box=(box[1].start, box[0].start, box[1].stop, box[0].stop),
-        centre=(
-            float(columns.mean() + box[1].start + 0.5),
-            float(rows.mean() + box[0].start + 0.5),
-        ),
+        centre=(float(centre[0]), float(centre[1])),
     )
 
 
@@ -175,12 +168,11 @@ def captions(
         if fact.object != "grass":
             totals.setdefault((fact.object, fact.direction), []).append(fact)
     weights = {key: sum(f.pixels for f in group) for key, group in totals.items()}
+    least = MIN_SHARE * shape[0] * shape[1]
     said = [
         key
         for key, pixels in sorted(weights.items(), key=lambda item: -item[1])
-        if (
-            pixels >= MIN_SHARE * shape[0] * shape[1] if key[0] != "building" else buildings[key[1]]
-        )
+        if (pixels >= least if key[0] != "building" else buildings[key[1]])
     ]
     if not said:
         quiet = not facts

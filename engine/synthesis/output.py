@@ -219,14 +219,13 @@ def write_pair(
     pair: ScenePair,
     place: Place,
     dates: tuple[str, str],
-    options: Sequence[str] = _DEFLATE,
 ) -> dict[str, Any]:
     """Write one pair into sub-folders of ``folder`` and return its entry for the list of scenes."""
     pictures, labels = (pair.before, pair.after), (pair.labels_before, pair.labels_after)
     for side, picture, label, date in zip(
         ("before", "after"), pictures, labels, dates, strict=True
     ):
-        write_raster(folder / side / f"{name}.tif", picture, place, options, date)
+        write_raster(folder / side / f"{name}.tif", picture, place, _DEFLATE, date)
         write_raster(folder / f"labels_{side}" / f"{name}.tif", label, place, _LABEL, date)
     write_json(folder / "facts" / f"{name}.geojson", fact_features(pair, place))
     return {

@@ -44,12 +44,9 @@ class LgcdSystem(TrainedSystem):
     label = "LG-CD"
     head = HEAD
     settings = LgcdConfig
-
-    def __init__(self, store: Optional[WeightsStore] = None) -> None:
-        super().__init__(store)
-        self._encoder: Any = None
-        self._text: Any = None
-        self._head: Optional[Callable[..., Any]] = None
+    _encoder: Any = None
+    _text: Any = None
+    _head: Optional[Callable[..., Any]] = None
 
     @property
     def info(self) -> SystemInfo:

@@ -43,23 +43,15 @@ _ORDERS = {APPEARED: [0], REMOVED: [1], CHANGED: [0, 1]}
 
 
 class MmchangeSystem(TrainedSystem):
-    """MMChange with the weights in the store.
-
-    Args:
-        cache: folder for the answers of a vision-language model; None is the usual one.
-    """
+    """MMChange with the weights in the store."""
 
     label = "MMChange"
     head = HEAD
     settings = MMChangeConfig
-
-    def __init__(self, store: Optional[WeightsStore] = None, cache: Optional[Path] = None) -> None:
-        super().__init__(store)
-        self._cache = cache
-        self._encoder: Any = None
-        self._head: Optional[Callable[..., Any]] = None
-        self._texts: Optional[Descriptions] = None
-        self._config = MMChangeConfig()
+    _encoder: Any = None
+    _head: Optional[Callable[..., Any]] = None
+    _texts: Optional[Descriptions] = None
+    _config = MMChangeConfig()
 
     @property
     def info(self) -> SystemInfo:
@@ -95,7 +87,7 @@ class MmchangeSystem(TrainedSystem):
                 source,
                 config.text_tower,
                 config.text_width,
-                (self._cache or text_sources.default_folder()) if source.costly else None,
+                text_sources.default_folder() if source.costly else None,
                 store.folder,
                 config.text_file,
             )

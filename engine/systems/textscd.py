@@ -39,24 +39,16 @@ HEAD = "textscd-head"
 
 
 class TextscdSystem(TrainedSystem):
-    """TextSCD with the weights in the store.
-
-    Args:
-        cache: folder for the answers of a vision-language model; None is the usual one.
-    """
+    """TextSCD with the weights in the store."""
 
     label = "TextSCD"
     head = HEAD
     settings = TextSCDConfig
-
-    def __init__(self, store: Optional[WeightsStore] = None, cache: Optional[Path] = None) -> None:
-        super().__init__(store)
-        self._cache = cache
-        self._encoder: Any = None
-        self._head: Optional[Callable[..., Any]] = None
-        self._tower: Any = None
-        self._texts: Optional[Descriptions] = None
-        self._config = TextSCDConfig()
+    _encoder: Any = None
+    _head: Optional[Callable[..., Any]] = None
+    _tower: Any = None
+    _texts: Optional[Descriptions] = None
+    _config = TextSCDConfig()
 
     @property
     def info(self) -> SystemInfo:
@@ -88,8 +80,8 @@ class TextscdSystem(TrainedSystem):
         source = text_sources.create(
             config.text_source if config.text else {}, text_sources.PAIR_QUESTION, store.folder
         )
-        folder = self._cache or text_sources.default_folder()
-        self._texts = Descriptions(source, folder=folder if source.costly else None)
+        folder = text_sources.default_folder() if source.costly else None
+        self._texts = Descriptions(source, folder=folder)
         self._encoder = model.backbone.to(device.name)
         part = SystemsTexts.fusion_and_decoder()
         self._head, text = head_in_use(path, model.head, OnnxHead, device, part)

@@ -8,7 +8,7 @@ get the same score, and a warning.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any
 
 from ..request import NO_HINTS
 from ..weights import catalogue
@@ -40,10 +40,7 @@ class WritingSystem(TrainedSystem):
     """
 
     name: str
-
-    def __init__(self, store: Optional[WeightsStore] = None) -> None:
-        super().__init__(store)
-        self._model: Any = None
+    _model: Any = None
 
     @abstractmethod
     def _load_trained(self, path: Path, language: Any, store: WeightsStore) -> Any:

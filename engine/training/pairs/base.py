@@ -219,12 +219,10 @@ def read_binary(path: Path) -> np.ndarray:
     return (values >= (128 if values.max(initial=0) > 1 else 1)).astype(np.uint8)
 
 
-def both_directions(
-    pair: LabelledPair, phrase: str, appeared: np.ndarray, removed: np.ndarray | None = None
-) -> None:
-    """Add the masks of an object to a pair; None: nothing was removed."""
+def both_directions(pair: LabelledPair, phrase: str, appeared: np.ndarray) -> None:
+    """Add the masks of an object to a pair: it appeared, and was removed nowhere."""
     pair.directions[phrase, "appeared"] = appeared
-    pair.directions[phrase, "removed"] = np.zeros_like(appeared) if removed is None else removed
+    pair.directions[phrase, "removed"] = np.zeros_like(appeared)
 
 
 def _size(array: np.ndarray) -> str:
