@@ -109,20 +109,9 @@ class Lgcd(nn.Module):
         self.encoder = encoder
         self.head = head
 
-    def forward(
-        self,
-        images: Tensor,
-        first: Tensor,
-        second: Tensor,
-        words: Tensor,
-        mask: Tensor,
-        sentence: Tensor,
-    ) -> list[Tensor]:
-        """Encode images (N, 3, H, W), float 0 to 255, once, and answer R queries on them.
-
-        See :meth:`LgcdHead.forward`.
-        """
-        return self.head(self.encoder(images), first, second, words, mask, sentence)
+    def forward(self, images: Tensor, *queries: Tensor) -> list[Tensor]:
+        """Encode images (N, 3, H, W), 0 to 255, once; queries: see :meth:`LgcdHead.forward`."""
+        return self.head(self.encoder(images), *queries)
 
 
 def enlarge(logits: Tensor, height: int, width: int) -> Tensor:

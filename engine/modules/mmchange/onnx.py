@@ -3,7 +3,6 @@
 
 ``changescribe build onnx mmchange mmchange.safetensors`` writes ``mmchange.onnx`` beside the
 weights. The system runs that file in place of the head if it was exported from the same weights.
-:func:`write` serves TextSCD too.
 """
 
 from __future__ import annotations
@@ -12,10 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...weights import files
-from .. import onnx_head
+from ..onnx_head import Flat, Session, write
 from .network import STRIDES, MMChangeHead, load_trained
 
 #: Inputs of a head: four maps of each date.
@@ -27,9 +26,9 @@ OUTPUT = "change"
 def export(head: MMChangeHead, path: Path, made_from: str = "") -> None:
     """Write a head as ONNX for any number of pairs, tiles of any multiple of 32."""
     texts = tuple(torch.randn(2, head.config.text_width) for _ in TEXTS)
-    axes = {name: {0: "pairs"} for name in TEXTS}
+    axes = map_axes(OUTPUT) | {name: {0: "pairs"} for name in TEXTS}
     inputs = (*example_maps(head.config.reduced), *texts)
-    flat = onnx_head.Flat(head, lambda *x: head(list(x[:4]), list(x[4:8]), *x[8:])[0])
+    flat = Flat(head, lambda *x: head(list(x[:4]), list(x[4:8]), *x[8:])[0])
     write(flat, inputs, (*MAPS, *TEXTS), (OUTPUT,), axes, path, made_from)
 
 
@@ -42,33 +41,13 @@ def example_maps(channels: Sequence[int]) -> tuple[Tensor, ...]:
     )
 
 
-def write(
-    module: nn.Module,
-    inputs: tuple[Tensor, ...],
-    names: Sequence[str],
-    outputs: Sequence[str],
-    axes: dict[str, dict[int, str]],
-    path: Path,
-    made_from: str,
-) -> None:
-    """Trace a head over maps of two dates to an ONNX file; see :func:`.onnx_head.write`.
-
-    Args:
-        module: returns ``outputs``, all of them maps.
-        inputs: example values.
-        names: names of the inputs, starting with :data:`MAPS`.
-        outputs: names of the outputs.
-        axes: dynamic axes of the inputs that are not maps.
-        path: file to write; it gets this name once it is complete.
-        made_from: SHA-256 of the weights.
-    """
-    axes = dict(axes)
-    for name in (*MAPS, *outputs):
-        axes[name] = {0: "pairs", 2: f"height_{name}", 3: f"width_{name}"}
-    onnx_head.write(module, inputs, names, outputs, axes, path, made_from)
+def map_axes(*outputs: str) -> dict[str, dict[int, str]]:
+    """Return the dynamic axes of :data:`MAPS` and of outputs that are maps."""
+    names = (*MAPS, *outputs)
+    return {name: {0: "pairs", 2: f"height_{name}", 3: f"width_{name}"} for name in names}
 
 
-class OnnxHead(onnx_head.Session):
+class OnnxHead(Session):
     """The head of MMChange on onnxruntime; called like :class:`.network.MMChangeHead`."""
 
     def __call__(

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from ...weights import files
-from ..mmchange.onnx import MAPS, example_maps, write
-from ..onnx_head import Flat, Session
+from ..mmchange.onnx import MAPS, example_maps, map_axes
+from ..onnx_head import Flat, Session, write
 from .network import Maps, TextSCDHead, load_trained
 
 CAPTION = ("words", "mask")
@@ -23,7 +23,7 @@ CAPTION = ("words", "mask")
 def export(head: TextSCDHead, path: Path, made_from: str = "") -> None:
     """Write a head as ONNX for any number of pairs and words, tiles of any multiple of 32."""
     caption = (torch.randn(2, 5, head.text_width), torch.ones(2, 5))
-    axes = {name: {0: "pairs", 1: "length"} for name in CAPTION}
+    axes = map_axes(*Maps._fields) | {name: {0: "pairs", 1: "length"} for name in CAPTION}
     inputs = (*example_maps(head.channels), *caption)
     flat = Flat(head, lambda *x: tuple(head(list(x[:4]), list(x[4:8]), *x[8:])))
     write(flat, inputs, (*MAPS, *CAPTION), Maps._fields, axes, path, made_from)
