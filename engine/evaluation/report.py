@@ -68,16 +68,12 @@ def _bars(figures: Figures) -> list[Sequence[str]]:
         _bar("seconds for a 1024x1024 pair", figures["speed"]["seconds_median"], 0.5, True),
     ]
     if "robustness" in figures:
-        harder = figures["robustness"]
-        rows += [
-            _bar("noise + light: loss of F1", plain - harder["noise + light"]["f1"], 0.05, True),
-            _bar(
-                "2 px of shift: loss of F1",
-                plain - harder["earlier date shifted by 2 px"]["f1"],
-                0.10,
-                True,
-            ),
-        ]
+        for what, name, most in (
+            ("noise + light", "noise + light", 0.05),
+            ("2 px of shift", "earlier date shifted by 2 px", 0.10),
+        ):
+            loss = plain - figures["robustness"][name]["f1"]
+            rows.append(_bar(f"{what}: loss of F1", loss, most, True))
     return rows
 
 

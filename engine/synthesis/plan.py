@@ -83,15 +83,8 @@ class Plan:
         reach = self.size * 0.75 + self.pad + 30
         edge = middle + normal * (0.5 - share) * self.size * 1.15
         line = smooth_line(self.rng, edge - along * reach, edge + along * reach, 0.05 * self.size)
-        return np.concatenate(
-            [
-                line,
-                [
-                    edge + along * reach + normal * 3 * reach,
-                    edge - along * reach + normal * 3 * reach,
-                ],
-            ]
-        )
+        far = [edge + way * reach + normal * 3 * reach for way in (along, -along)]
+        return np.concatenate([line, far])
 
     def scatter(self, per_hectare: float, clumping: float, within: Optional[Points] = None) -> None:
         """Scatter natural trees on free ground; those in the way of new things are cut."""
@@ -99,15 +92,9 @@ class Plan:
         hectares = (self.size + 2 * self.pad) ** 2 / 1e4
         wanted = per_hectare * hectares * (1 + clumping)
         swell = max(1.0, np.sqrt(wanted / MAX_TREES))
-        rows = natural_trees(
-            rng,
-            self.size,
-            self.pad,
-            int(min(wanted, MAX_TREES)),
-            clumping,
-            (self.radius[0] * swell, self.radius[1] * swell),
-            self.leafless,
-        )
+        radius = self.radius[0] * swell, self.radius[1] * swell
+        count = int(min(wanted, MAX_TREES))
+        rows = natural_trees(rng, self.size, self.pad, count, clumping, radius, self.leafless)
         if within is not None:
             rows = rows[in_polygon(rows[:, :2], within)]
         self.stand(rows)

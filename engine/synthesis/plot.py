@@ -168,17 +168,10 @@ def house_wings(
 
     def wing(a: float, b: float, half_a: float, half_b: float, drop: float = 0.0) -> Wing:
         centre = np.array([x, y]) + a * a_axis + b * b_axis
-        along = half_a >= half_b
-        return Wing(
-            float(centre[0]),
-            float(centre[1]),
-            max(half_a, half_b),
-            min(half_a, half_b),
-            facing + (np.pi / 2 if along else 0.0),
-            roof,
-            eave - drop,
-            pitch,
-        )
+        long, short = max(half_a, half_b), min(half_a, half_b)
+        angle = facing + (np.pi / 2 if half_a >= half_b else 0.0)
+        at = float(centre[0]), float(centre[1])
+        return Wing(*at, long, short, angle, roof, eave - drop, pitch)
 
     half_w, half_d = width / 2, depth / 2
     main = half_d * rng.uniform(0.5, 0.75)

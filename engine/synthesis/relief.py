@@ -48,19 +48,11 @@ class Relief:
     def flat(size: int) -> Relief:
         """Return the relief of empty ground."""
 
-        def plane() -> Array:
-            return np.zeros((size, size), np.float32)
+        def plane(*axis: int) -> Array:
+            return np.zeros((*axis, size, size), np.float32)
 
-        return Relief(
-            plane(),
-            np.zeros((2, size, size), np.float32),
-            np.zeros((3, size, size), np.float32),
-            plane(),
-            np.zeros((size, size), np.int32),
-            plane(),
-            plane(),
-            plane(),
-        )
+        number = np.zeros((size, size), np.int32)
+        return Relief(plane(), plane(2), plane(3), plane(), number, plane(), plane(), plane())
 
     def copy(self) -> Relief:
         """Return an independent copy."""

@@ -190,17 +190,7 @@ def draw_pair(
         numbers.append(np.where(relief.roof > 0.5, relief.number, 0)[inner, inner].astype(np.int32))
         scene = lit(painter, relief, looks.seasons[date], looks.lights[date], canvas)
         pictures.append(_photograph(scene, canvas, looks.cameras[date], supersampling, rng))
-    return ScenePair(
-        pictures[0],
-        pictures[1],
-        labels[0],
-        labels[1],
-        gsd,
-        world.layout,
-        seed,
-        numbers[0],
-        numbers[1],
-    )
+    return ScenePair(*pictures, *labels, gsd, world.layout, seed, *numbers)
 
 
 def _photograph(

@@ -69,13 +69,11 @@ def lgcd(settings: dict[str, Any], questions: int) -> Parts:
         torch.ones(questions, WORDS, dtype=torch.bool),
         torch.nn.functional.normalize(torch.randn(questions, TEXT_WIDTH)),
     )
-    return Parts(
-        encoder,
-        head,
-        lgcd_onnx,
-        lambda maps: (maps, *(part.to(maps[0].device) for part in asked)),
-        -1,
-    )
+
+    def arguments(maps: list[Tensor]) -> Sequence[Any]:
+        return maps, *(part.to(maps[0].device) for part in asked)
+
+    return Parts(encoder, head, lgcd_onnx, arguments, -1)
 
 
 def mmchange(settings: dict[str, Any], _questions: int) -> Parts:

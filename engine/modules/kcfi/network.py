@@ -180,12 +180,8 @@ class ChangeDetectionBranch(nn.Module):
     def forward(self, key: Tensor, height: int, width: int) -> Tensor:
         """Return Y (B, 2, height, width) for F_kc (B, 4C, h, w)."""
         narrow = self.linear(self.norm(key).movedim(1, -1)).movedim(-1, 1)  # eq. 5
-        wide = F.interpolate(
-            narrow,
-            (height, width),
-            mode="bilinear",
-            align_corners=False,  # eq. 6
-        )
+        # Eq. 6
+        wide = F.interpolate(narrow, (height, width), mode="bilinear", align_corners=False)
         return self.classify(wide)  # eq. 7
 
 

@@ -93,13 +93,8 @@ def train(
     changed = known[crops.changed[known]]
     material = [*groups, *(own[n] for n in changed)]
     language = Language.of(material)
-    config = CaptionerConfig(
-        len(language.vocabulary),
-        len(language.concepts),
-        crops.grid.shape[2],
-        crops.summary.shape[2],
-        width=width,
-    )
+    counts = len(language.vocabulary), len(language.concepts)
+    config = CaptionerConfig(*counts, crops.grid.shape[2], crops.summary.shape[2], width=width)
     torch.manual_seed(schedule.seed)
     model = Captioner(config)
     _measure_scales(model, crops, known)

@@ -73,13 +73,9 @@ class WeakPairs:
         if rng.random() < 0.5:
             arrays = _around(arrays, arrays[2] == 1, rng)
         before, after, label = crop_scaled(arrays, rng, *self.scales)
-        pair = PairSample(
-            before,
-            after,
-            nothing_known(*label.shape),
-            nothing_known(*label.shape),
-            np.full((*label.shape, NUM_CLASSES, 2), UNKNOWN, np.uint8),
-        )
+        states = (nothing_known(*label.shape) for _ in range(2))
+        unknown = np.full((*label.shape, NUM_CLASSES, 2), UNKNOWN, np.uint8)
+        pair = PairSample(before, after, *states, unknown)
         codes = np.array([0, SOME, *[UNKNOWN] * 254], np.uint8)[label]
         for index in self.meaning.classes:
             for direction in self.meaning.directions:

@@ -88,12 +88,8 @@ class MmchangeTask(Task):
         self, model: nn.Module, batch: dict[str, Tensor], step: int
     ) -> tuple[Tensor, dict[str, float]]:
         """Return the sum over the four masks of cross-entropy and Dice; see :meth:`Task.loss`."""
-        masks = model(
-            batch["before"].float(),
-            batch["after"].float(),
-            batch["text_before"],
-            batch["text_after"],
-        )
+        dates = batch["before"].float(), batch["after"].float()
+        masks = model(*dates, batch["text_before"], batch["text_after"])
         with torch.autocast(batch["before"].device.type, enabled=False):
             parts = [mask_loss(mask[:, 0].float(), batch["target"]) for mask in masks]
             entropy, dice = (torch.stack(part).sum() for part in zip(*parts, strict=True))

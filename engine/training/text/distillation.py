@@ -292,13 +292,8 @@ def run(recipe: dict[str, Any], output: str | Path) -> dict[str, Any]:
     tokenizer = WordPieceTokenizer.load()
     chosen = recipe["phrases"]
     vocabulary = VOCABULARY_PATH.read_text(encoding="utf-8").rstrip("\n").split("\n")
-    texts = training_phrases(
-        vocabulary,
-        chosen["compositions"],
-        chosen["inventions"],
-        chosen["hold_out_synonyms"],
-        options.seed,
-    )
+    parts = (chosen[key] for key in ("compositions", "inventions", "hold_out_synonyms"))
+    texts = training_phrases(vocabulary, *parts, options.seed)
     random.Random(options.seed).shuffle(texts)
     split = int(len(texts) * chosen["held_out_share"])
     config = TextTowerConfig(vocabulary=len(vocabulary), **recipe["tower"])
