@@ -37,12 +37,7 @@ class HieraPyramid(nn.Module):
 
 
 def build(name: str, pretrained: bool = True, store: WeightsStore | None = None) -> HieraPyramid:
-    """Return a Hiera encoder.
-
-    Args:
-        name: one of :data:`.names.HIERA`.
-        pretrained: load the weights of SAM 2.1; random weights are only useful for measuring speed.
-        store: store of weights; None for the default store.
+    """Return a Hiera encoder, one of :data:`.names.HIERA`; see :func:`.frozen.build`.
 
     Raises:
         WeightsError: the weights are missing.

@@ -62,9 +62,6 @@ class Candidate:
     """What is measured.
 
     Attributes:
-        name: of the system.
-        revision: of its weights.
-        device: where it runs, and why.
         queries: those of the planes of its scores; empty where it has one plane for any change.
         tile_size: that it works on in whole images, in pixels.
         overlap: pixels that its tiles share there.

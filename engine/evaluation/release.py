@@ -115,10 +115,6 @@ def calibrate(folder: Path, data: Path | None) -> dict[str, dict[str, float]]:
     nor evaluation use; of trees the threshold also has to suit the sentences of those tiles, see
     :class:`.ranking.CropsFound`: the woods of generated scenes alone ask for a stricter one.
 
-    Args:
-        folder: model files with an uncalibrated manifest.
-        data: the folder of real data; None measures all on generated scenes.
-
     Returns:
         ``{"building": {"scale": s, "bias": b}, ..., "other": ...}``; the calibrated
         score is ``sigmoid(s * raw + b)``.

@@ -153,13 +153,7 @@ _WEIGHTS = (0.27, 0.13, 0.1, 0.12, 0.1, 0.06, 0.07, 0.07, 0.08)
 
 
 def build_world(rng: np.random.Generator, size: float, pad: float, layout: Optional[str]) -> World:
-    """Plan a scene.
-
-    Args:
-        rng: draws everything.
-        size: side of the scene in metres.
-        pad: metres around it that are planned too.
-        layout: a name of :data:`LAYOUTS`, or None to draw one.
+    """Plan a scene of a layout, or of a random one; ``pad`` metres around it are planned too.
 
     Returns:
         The world, with dates swapped in half of the cases.

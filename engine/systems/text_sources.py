@@ -279,10 +279,8 @@ class Descriptions:
     For one thread at a time; several processes may share a folder.
 
     Args:
-        source: describes scenes.
         tower: name of the text tower that embeds the sentences, see
             :func:`..backbones.clip_text.build`; empty for sentences alone.
-        width: of the embeddings, 0 without a tower.
         folder: of the cache on disk; None caches in memory only.
         weights: folder of the weights; None is the usual place.
         file: weights of the tower outside the catalogue.

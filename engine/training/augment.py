@@ -35,12 +35,7 @@ def photometric(image: np.ndarray, rng: np.random.Generator, strength: float = 1
 
 
 def tint(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Give a whole image the colours of another sensor or sky: curves, a cast, perhaps haze.
-
-    Args:
-        image: (H, W, 3) uint8.
-        rng: source of randomness.
-    """
+    """Give a whole image the colours of another sensor or sky: curves, a cast, perhaps haze."""
     grey = np.arange(256, dtype=np.float32)[:, None] / 255
     curves = grey ** np.exp(rng.normal(0, 0.25, 3)) * np.exp(rng.normal(0, 0.22, 3))
     curves = curves + rng.normal(0, 0.06, 3)

@@ -135,12 +135,7 @@ def halve_weights(path: Path) -> None:
 
 
 def write_manifest(folder: Path, facts: dict[str, Any]) -> None:
-    """Write ``manifest.json``: SHA-256 of every file, trained phrases, and ``facts``.
-
-    Args:
-        folder: with the model files.
-        facts: revision, terms, pixel_sizes, calibration and what else is known.
-    """
+    """Write ``manifest.json``: SHA-256 of every file, trained phrases, and ``facts``."""
     bank = build_bank()
     files = ("encoder.onnx", "head.onnx", "text.onnx", "vocab.txt")
     manifest = {

@@ -78,10 +78,7 @@ class Stored:
     """State of an entry in the store.
 
     Attributes:
-        entry: entry of the catalogue.
         state: ``"present"``, ``"absent"`` or ``"damaged"``.
-        path: where the file is, or would be.
-        size: bytes on disk.
         sha256: expected SHA-256; None for a folder, or if absent or damaged.
         reason: what is wrong if damaged.
     """

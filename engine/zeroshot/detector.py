@@ -85,8 +85,6 @@ class Detector:
     """Finds appeared and removed objects for any noun.
 
     Args:
-        clip: classifies places.
-        segmenter: outlines objects.
         least_angle: minimum angle of changed features, in degrees; None for Otsu's threshold of
             each pair of tiles.
     """

@@ -142,13 +142,7 @@ class Tally:
 
 
 def measure(system: str, seeds: Sequence[int], side: int = SIDE) -> Tally:
-    """Detect in generated scenes and look at every caption.
-
-    Args:
-        system: ``"truth"`` or the name of a system.
-        seeds: of the scenes.
-        side: of the scenes, in pixels of half a metre.
-    """
+    """Detect in generated scenes and look at every caption; "truth" stands for true masks."""
     tally = Tally()
     systems.register("truth", f"{__name__}:{Truth.__name__}")
     host = InProcessHost()

@@ -22,14 +22,7 @@ def score_pair(
     queries: Sequence[Query],
     pixel_size: float,
 ) -> np.ndarray:
-    """Score a pair of whole images, at the pixel size that the product would choose.
-
-    Args:
-        system: loaded.
-        before: (H, W, 3) uint8.
-        after: the same of the later date.
-        queries: what to look for.
-        pixel_size: metres.
+    """Score whole images (H, W, 3) uint8 at the pixel size that the product would choose.
 
     Returns:
         (Q, H, W) float32 in [0, 1].

@@ -43,8 +43,6 @@ class Parts:
 
     Attributes:
         encoder: (2, 3, H, W), the two dates, -> maps (2, C_i, h_i, w_i).
-        head: in evaluation mode.
-        onnx: the module of the head's ONNX file.
         arguments: of the head, from the maps.
         result: which of the head's answers the ONNX file has; None: all.
     """

@@ -114,13 +114,7 @@ class ChangeDecoder(nn.Module):
         self.refine = nn.Sequential(SeparableConv(detail, detail), SeparableConv(detail, detail))
 
     def forward(self, before: Encoded, after: Encoded, evidence: Tensor) -> Tensor:
-        """Return f_V (B, detail, H/2, W/2).
-
-        Args:
-            before: features of the earlier date.
-            after: features of the later date.
-            evidence: (B, 18, H/4, W/4), see :func:`class_evidence`.
-        """
+        """Return f_V (B, detail, H/2, W/2); evidence: see :func:`class_evidence`."""
         pairs = zip(self.pair, before[1:5], after[1:5], strict=True)
         fused = self.fpn([pair(first, second) for pair, first, second in pairs])
         fused = self.reduce(fused + self.evidence_in(evidence))
@@ -215,13 +209,7 @@ class ChangeModel(nn.Module):
         self.head = ChangeHead(config, self.encoder.backbone.channels[0])
 
     def forward(self, before: Tensor, after: Tensor, sentence: Tensor) -> Tensor:
-        """Return full-resolution logits (B, Q, H, W) for "the object appeared".
-
-        Args:
-            before: (B, 3, H, W) float, 0 to 255.
-            after: the same for the later date; exchange the two for "removed".
-            sentence: (Q, text_width).
-        """
+        """Return logits (B, Q, H, W) for "the object appeared" of dates (B, 3, H, W), 0 to 255."""
         return enlarge(self.head(self.encoder(before), self.encoder(after), sentence))
 
 

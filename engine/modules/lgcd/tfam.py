@@ -40,12 +40,6 @@ class TextFusionAttention(nn.Module):
         self.spatial = GlobalSpatialLearning()
 
     def forward(self, features: Tensor, words: Tensor, mask: Tensor) -> Tensor:
-        """Fuse (eq. 3): f_fusion = GSL(f_v + MCA(f_v, f_w)).
-
-        Args:
-            features: f_v (B, C, h, w).
-            words: f_w (B, T, text_width).
-            mask: (B, T), 1 for a word, 0 for padding.
-        """
+        """Fuse f_v (B, C, h, w) (eq. 3): f_fusion = GSL(f_v + MCA(f_v, f_w))."""
         attended = self.cross_attention(to_tokens(features), words, mask)
         return self.spatial(features + to_map(attended, features))

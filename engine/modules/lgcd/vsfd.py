@@ -42,13 +42,7 @@ class ScaleFusion(nn.Module):
         self.cross_attention = MultiHeadAttention(width, width, width, heads)
 
     def forward(self, features: Tensor, words: Tensor, mask: Tensor) -> Tensor:
-        """Compute f_MCA (B, width, h, w).
-
-        Args:
-            features: f_fusion (B, width, h, w); h and w are multiples of the window.
-            words: f_w (B, T, text_width).
-            mask: (B, T), 1 for a word.
-        """
+        """Fuse f_fusion (B, width, h, w), sides multiples of the window, with the words."""
         words = self.word_in(words)
         tokens = to_tokens(features) + sine_positions(features)  # eq. 4
         tokens = tokens + self._attend(tokens, features, words, mask)  # eq. 5

@@ -177,13 +177,7 @@ class MMChange(nn.Module):
     def forward(
         self, before: Tensor, after: Tensor, text_before: Tensor, text_after: Tensor
     ) -> list[Tensor]:
-        """Compare two dates.
-
-        Args:
-            before: (B, 3, H, W) float, 0 to 255, H and W multiples of 32.
-            after: the same for the later date.
-            text_before: (B, text_width) embedding of the description, unit length or zero.
-            text_after: the same for the later date.
+        """Compare dates (B, 3, H, W), sides multiples of 32; see :meth:`MMChangeHead.forward`.
 
         Returns:
             Logits (B, 1, H, W) of four masks; the first, finest one is the result.

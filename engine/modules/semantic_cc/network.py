@@ -243,12 +243,7 @@ class SemanticCc(nn.Module):
         return self
 
     def forward(self, before: Tensor, after: Tensor) -> SemanticCcFeatures:
-        """Encode both dates, exchange information between the tasks, and predict the mask.
-
-        Args:
-            before: (B, 3, H, W) float, 0 to 255.
-            after: the same for the later date.
-        """
+        """Encode dates (B, 3, H, W), 0 to 255, exchange between the tasks, predict the mask."""
         wide, narrow = self.encoder(before, after)
         wide = self.norm(wide)
         for unit in self.neck:

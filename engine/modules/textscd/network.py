@@ -169,14 +169,7 @@ class TextSCD(nn.Module):
         self.head = TextSCDHead(config, tuple(self.backbone.channels[1:]))
 
     def forward(self, before: Tensor, after: Tensor, words: Tensor, mask: Tensor) -> Maps:
-        """Compare two dates (eqs. 2-5).
-
-        Args:
-            before: (B, 3, H, W) float, 0 to 255, H and W multiples of 32.
-            after: the same for the later date.
-            words: (B, L, text_width) of the caption, L at most :data:`CAPTION_WORDS`.
-            mask: (B, L), 1 for a word, 0 for padding.
-        """
+        """Compare dates (B, 3, H, W), sides multiples of 32; see :meth:`TextSCDHead.forward`."""
         encoded = self.encode(torch.cat([before, after]))
         count = before.shape[0]
         return self.head([m[:count] for m in encoded], [m[count:] for m in encoded], words, mask)

@@ -54,8 +54,6 @@ class Trained:
     """A captioner and what belongs to it.
 
     Attributes:
-        model: in evaluation mode.
-        language: its vocabulary.
         changed_from: probability of change from which it writes about change.
         no_change: sentence written below that probability.
         accuracy: fraction of the training crops whose change is detected correctly by an eye that

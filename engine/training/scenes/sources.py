@@ -274,10 +274,6 @@ class PseudoPairs:
     """Pairs made from single-date labelled images, as in ChangeStar (Zheng et al. 2021).
 
     Args:
-        root: the data folder.
-        name: folder in ``segmentation``.
-        labelled: classes that the set labels.
-        scales: smallest and largest magnification.
         mosaic: for sets of small tiles: reduce this many times this many to a third, and lay them
             together.
     """
