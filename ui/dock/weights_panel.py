@@ -3,27 +3,18 @@
 
 from __future__ import annotations
 
-import tempfile
-from typing import TYPE_CHECKING, Callable, Optional
+from typing import TYPE_CHECKING, Optional
 
 from qgis.core import QgsNetworkAccessManager
-from qgis.PyQt.QtCore import QStandardPaths, QThread, pyqtSignal
-from qgis.PyQt.QtWidgets import (
-    QFileDialog,
-    QHBoxLayout,
-    QProgressBar,
-    QPushButton,
-    QSizePolicy,
-    QStackedWidget,
-    QVBoxLayout,
-    QWidget,
-)
+from qgis.PyQt.QtCore import QStandardPaths, pyqtSignal
+from qgis.PyQt.QtWidgets import QFileDialog, QPushButton, QVBoxLayout, QWidget
 
 from ...engine.errors import CancelledError, ChangeScribeError
 from ...engine.weights.catalogue import megabytes
 from ...engine.weights.fetch import Network
 from ...engine.weights.store import WeightsStore, how_to_get
-from ..errors import DetailsDialog, as_change_scribe_error
+from ..errors import DetailsDialog
+from ..job import Job, JobButtons, Report
 from ..packages.network import certificates_environment, proxy_environment
 from ..translation import tr
 from ..widgets import plain_tip, warning_label
@@ -32,10 +23,6 @@ if TYPE_CHECKING:
     from ...engine.systems.base import SystemInfo
     from ...engine.weights.files import CancelledCallback, Step, StepCallback
     from ...engine.weights.store import Stored
-
-    Work = Callable[[StepCallback, CancelledCallback], object]
-
-_STEPS = 1000
 
 
 def qgis_network(folder: str) -> Network:
@@ -53,39 +40,19 @@ def qgis_network(folder: str) -> Network:
     return Network(proxies, proxy.get("no_proxy", ""), certificates)
 
 
-class WeightsThread(QThread):
-    """Runs one job of the weights store; the outcome is a signal, also for errors."""
+def _reported(report: Report) -> StepCallback:
+    """Return a callback of the weights store that reports to a job."""
 
-    stepped = pyqtSignal(str, float)
-    #: None on success, else the ChangeScribeError.
-    ended = pyqtSignal(object)
-
-    def __init__(self, work: Work) -> None:
-        super().__init__()
-        self._work = work
-        self._cancelled = False
-
-    def cancel(self) -> None:
-        """Cancel within a fraction of a second."""
-        self._cancelled = True
-
-    def run(self) -> None:
-        """Run the job; called by Qt in the thread."""
-        error: Optional[ChangeScribeError] = None
-        try:
-            self._work(self._report, lambda: self._cancelled)
-        except Exception as problem:  # noqa: BLE001 - a thread must not let anything out
-            error = as_change_scribe_error(problem)
-        self.ended.emit(error)
-
-    def _report(self, step: Step) -> None:
+    def on_step(step: Step) -> None:
         if not step.total:
-            self.stepped.emit(step.text, 0.0)
+            report(step.text, 0.0)
             return
         text = tr("{step} ({done} of {total})").format(
             step=step.text, done=megabytes(step.done), total=megabytes(step.total)
         )
-        self.stepped.emit(text, step.done / step.total)
+        report(text, step.done / step.total)
+
+    return on_step
 
 
 class WeightsPanel(QWidget):
@@ -103,23 +70,19 @@ class WeightsPanel(QWidget):
         self._info: Optional[SystemInfo] = None
         self._missing: tuple[Stored, ...] = ()
         self._error: Optional[ChangeScribeError] = None
-        self._thread: Optional[WeightsThread] = None
-        self._folder: Optional[tempfile.TemporaryDirectory[str]] = None
         self.text = warning_label("weightsText")
         self.text.show()
-        self._stack = QStackedWidget()
-        self._stack.addWidget(self._build_choices())
-        self._stack.addWidget(self._build_progress())
-        self._stack.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
+        self.jobs = self._build_buttons()
+        self.jobs.text_changed.connect(self.text.setText)
+        self.jobs.ended.connect(self._on_ended)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
         layout.addWidget(self.text)
-        layout.addWidget(self._stack)
+        layout.addWidget(self.jobs)
         self.hide()
 
-    def _build_choices(self) -> QWidget:
-        page = QWidget()
+    def _build_buttons(self) -> JobButtons:
         self.download_button = QPushButton()
         self.download_button.setObjectName("weightsDownload")
         self.download_button.clicked.connect(self.download)
@@ -129,32 +92,13 @@ class WeightsPanel(QWidget):
         self.details_button = QPushButton(tr("Details"))
         self.details_button.setObjectName("weightsDetails")
         self.details_button.clicked.connect(self.show_details)
-        row = QHBoxLayout(page)
-        row.setContentsMargins(0, 0, 0, 0)
-        for button in (self.download_button, self.import_button, self.details_button):
-            row.addWidget(button)
-        row.addStretch(1)
-        return page
-
-    def _build_progress(self) -> QWidget:
-        page = QWidget()
-        self.bar = QProgressBar()
-        self.bar.setObjectName("weightsProgress")
-        self.bar.setRange(0, _STEPS)
-        self.bar.setTextVisible(False)
-        self.cancel_button = QPushButton(tr("Cancel"))
-        self.cancel_button.setObjectName("weightsCancel")
-        self.cancel_button.clicked.connect(self.cancel)
-        row = QHBoxLayout(page)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self.bar, 1)
-        row.addWidget(self.cancel_button)
-        return page
+        buttons = (self.download_button, self.import_button, self.details_button)
+        return JobButtons("weights", buttons, tr("Cancel"))
 
     @property
     def is_busy(self) -> bool:
         """Whether a download or an import is running."""
-        return self._thread is not None
+        return self.jobs.is_busy
 
     @property
     def reason(self) -> str:
@@ -182,7 +126,6 @@ class WeightsPanel(QWidget):
         if self.is_busy:
             return
         self.setVisible(bool(self._missing))
-        self._stack.setCurrentIndex(0)
         self.details_button.setVisible(self._error is not None)
         self._show_download()
         self.text.setText(self._words())
@@ -224,35 +167,26 @@ class WeightsPanel(QWidget):
             return
         ids = [s.entry.id for s in self._missing if s.entry.can_be_fetched]
         # Taken here: QGIS's network manager belongs to the main thread.
-        self._folder = tempfile.TemporaryDirectory(prefix="changescribe-")
-        network = qgis_network(self._folder.name)
+        network = qgis_network(self.jobs.temporary_folder())
         store = WeightsStore()
 
-        def work(progress: StepCallback, cancelled: CancelledCallback) -> None:
+        def job(report: Report, cancelled: CancelledCallback) -> None:
             for identifier in ids:
-                store.fetch(identifier, progress, cancelled, network)
+                store.fetch(identifier, _reported(report), cancelled, network)
 
-        self._start(work)
+        self._start(job)
 
     def import_from(self, folder: str) -> None:
         """Import the missing weights from a folder, in the background."""
         ids = [stored.entry.id for stored in self._missing]
         store = WeightsStore()
-        self._start(lambda progress, cancelled: store.import_from(folder, ids, progress, cancelled))
-
-    def cancel(self) -> None:
-        """Cancel the running job, if any."""
-        if self._thread is not None:
-            self.cancel_button.setEnabled(False)
-            self.text.setText(tr("Stopping\N{HORIZONTAL ELLIPSIS}"))
-            self._thread.cancel()
+        self._start(
+            lambda report, cancelled: store.import_from(folder, ids, _reported(report), cancelled)
+        )
 
     def shut_down(self) -> None:
         """Cancel and wait; call it before the panel is deleted."""
-        if self._thread is not None:
-            self._thread.ended.disconnect(self._on_ended)
-            self._thread.cancel()
-            self._forget_thread()
+        self.jobs.shut_down()
 
     def show_details(self) -> Optional[DetailsDialog]:
         """Show the technical details of the error in a non-modal window."""
@@ -272,37 +206,14 @@ class WeightsPanel(QWidget):
         if folder:
             self.import_from(folder)
 
-    def _start(self, work: Work) -> None:
-        if self.is_busy:
-            return
-        self._error = None
-        self._thread = WeightsThread(work)
-        self._thread.stepped.connect(self._on_step)
-        self._thread.ended.connect(self._on_ended)
-        self.bar.setValue(0)
-        self.cancel_button.setEnabled(True)
-        self._stack.setCurrentIndex(1)
-        self.text.setText(tr("Starting\N{HORIZONTAL ELLIPSIS}"))
-        self._thread.start()
-        self.changed.emit()
-
-    def _on_step(self, text: str, fraction: float) -> None:
-        if self.cancel_button.isEnabled():
-            self.text.setText(text)
-        self.bar.setValue(round(fraction * _STEPS))
+    def _start(self, job: Job) -> None:
+        if not self.is_busy:
+            self._error = None
+            self.jobs.start(job)
+            self.changed.emit()
 
     def _on_ended(self, error: Optional[ChangeScribeError]) -> None:
-        self._forget_thread()
         if error is not None and not isinstance(error, CancelledError):
             self._error = error
         self.show_for(self._info)
         self.changed.emit()
-
-    def _forget_thread(self) -> None:
-        thread, self._thread = self._thread, None
-        if thread is not None:
-            thread.wait()
-            thread.deleteLater()
-        if self._folder is not None:
-            self._folder.cleanup()
-            self._folder = None

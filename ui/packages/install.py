@@ -1,13 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Installs or removes a tier in a background thread."""
+"""Installs or removes a tier."""
 
 from __future__ import annotations
 
-from typing import Callable, Optional
+from typing import Optional
 
-from qgis.PyQt.QtCore import QThread, pyqtSignal
-
-from ...engine.errors import ChangeScribeError
 from ..translation import tr
 from .environment import EnvironmentInstallation
 from .installation import (
@@ -27,7 +24,7 @@ def install(
 ) -> str:
     """Install a tier and return its folder.
 
-    Blocks until it is done; the dock calls it from :class:`InstallThread`.
+    Blocks until it is done; the dock runs it as a background job.
 
     Raises:
         DependencyError: Python, pip or suitable packages were not found, or do not work.
@@ -61,43 +58,3 @@ def remove(
     (progress or _ignore)(InstallStep(tr("Removing the packages"), 0.5))
     set_aside(plan.target)
     return plan.target
-
-
-class InstallThread(QThread):
-    """Runs an installation or a removal; the outcome is a signal, also for errors.
-
-    Args:
-        plan: what to install and where.
-        work: :func:`install` or :func:`remove`.
-    """
-
-    stepped = pyqtSignal(str, float)
-    #: None on success, else the ChangeScribeError.
-    ended = pyqtSignal(object)
-
-    def __init__(self, plan: InstallPlan, work: Callable[..., str] = install) -> None:
-        super().__init__()
-        self._plan = plan
-        self._work = work
-        self._cancelled = False
-
-    def cancel(self) -> None:
-        """Cancel; the child process is killed within a fraction of a second."""
-        self._cancelled = True
-
-    def run(self) -> None:
-        """Install or remove; called by Qt in the thread."""
-        error: Optional[ChangeScribeError] = None
-        try:
-            self._work(
-                self._plan,
-                lambda step: self.stepped.emit(step.text, step.fraction),
-                lambda: self._cancelled,
-            )
-        except ChangeScribeError as known:
-            error = known
-        except Exception as unexpected:  # noqa: BLE001 - a thread must not let anything out
-            error = ChangeScribeError(
-                tr("The installation failed."), tr("See the details."), repr(unexpected)
-            )
-        self.ended.emit(error)

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import html
 import os
-import tempfile
 from typing import Callable, Optional
 
 from qgis.core import QgsApplication
@@ -15,26 +14,23 @@ from qgis.PyQt.QtWidgets import (
     QFrame,
     QHBoxLayout,
     QLabel,
-    QProgressBar,
     QPushButton,
     QSizePolicy,
-    QStackedWidget,
     QVBoxLayout,
     QWidget,
 )
 
 from ...engine.errors import CancelledError, ChangeScribeError, DependencyError
 from ..errors import DetailsDialog
+from ..job import JobButtons
 from ..settings import Settings
 from ..translation import tr
 from . import tiers
-from .install import InstallThread, install, remove
+from .install import install, remove
 from .installation import InstallPlan
 from .interpreter import Runtime, check_version
 from .network import network_environment
 from .tiers import COMPACT, Tier
-
-_STEPS = 1000
 
 
 class DependencyPanel(QFrame):
@@ -54,8 +50,6 @@ class DependencyPanel(QFrame):
         self.setObjectName("changeScribeDependencies")
         self.setFrameShape(QFrame.Shape.StyledPanel)
         self._tier = tier
-        self._thread: Optional[InstallThread] = None
-        self._folder: Optional[tempfile.TemporaryDirectory[str]] = None
         #: Last error of each tier.
         self._errors: dict[str, ChangeScribeError] = {}
         self._build()
@@ -76,16 +70,14 @@ class DependencyPanel(QFrame):
         head = QHBoxLayout()
         head.addWidget(self._icon, 0, Qt.AlignmentFlag.AlignTop)
         head.addWidget(self._text, 1)
-        self._stack = QStackedWidget()
-        self._stack.addWidget(self._build_choices())
-        self._stack.addWidget(self._build_progress())
-        self._stack.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
+        self.jobs = self._build_buttons()
+        self.jobs.text_changed.connect(lambda text: self._text.setText(_html(text)))
+        self.jobs.ended.connect(self._on_ended)
         layout = QVBoxLayout(self)
         layout.addLayout(head)
-        layout.addWidget(self._stack)
+        layout.addWidget(self.jobs)
 
-    def _build_choices(self) -> QWidget:
-        page = QWidget()
+    def _build_buttons(self) -> JobButtons:
         self._install = QPushButton(tr("&Install"))
         self._install.setObjectName("dependencyInstall")
         self._install.clicked.connect(self.install_from_index)
@@ -98,32 +90,13 @@ class DependencyPanel(QFrame):
         self._details = QPushButton(tr("&Details"))
         self._details.setObjectName("dependencyDetails")
         self._details.clicked.connect(self._show_details)
-        row = QHBoxLayout(page)
-        row.setContentsMargins(0, 0, 0, 0)
-        for button in (self._install, self._wheels, self._details):
-            row.addWidget(button)
-        row.addStretch(1)
-        return page
-
-    def _build_progress(self) -> QWidget:
-        page = QWidget()
-        self._bar = QProgressBar()
-        self._bar.setObjectName("dependencyProgress")
-        self._bar.setRange(0, _STEPS)
-        self._bar.setTextVisible(False)
-        self._cancel = QPushButton(tr("&Cancel"))
-        self._cancel.setObjectName("dependencyCancel")
-        self._cancel.clicked.connect(self.cancel)
-        row = QHBoxLayout(page)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self._bar, 1)
-        row.addWidget(self._cancel)
-        return page
+        buttons = (self._install, self._wheels, self._details)
+        return JobButtons("dependency", buttons, tr("&Cancel"))
 
     @property
     def is_busy(self) -> bool:
         """Whether an installation or a removal is running."""
-        return self._thread is not None
+        return self.jobs.is_busy
 
     @property
     def is_needed(self) -> bool:
@@ -146,7 +119,6 @@ class DependencyPanel(QFrame):
             return
         needed = self.is_needed
         self.setVisible(needed)
-        self._stack.setCurrentIndex(0)
         self._icon.show()
         self._details.setVisible(self._error is not None)
         self._install.setText(tr("&Try again") if self._error is not None else tr("&Install"))
@@ -173,8 +145,7 @@ class DependencyPanel(QFrame):
         if self.is_busy:
             return
         # Taken here: QGIS's network manager belongs to the main thread.
-        self._folder = tempfile.TemporaryDirectory(prefix="changescribe-")
-        self._start(install, network=network_environment(self._folder.name))
+        self._start(install, network=network_environment(self.jobs.temporary_folder()))
 
     def install_from_wheels(self, folder: str) -> None:
         """Install from a folder of wheels, offline."""
@@ -187,19 +158,9 @@ class DependencyPanel(QFrame):
         # The panel is hidden while nothing is missing.
         self.show()
 
-    def cancel(self) -> None:
-        """Cancel the running installation, if any."""
-        if self._thread is not None:
-            self._cancel.setEnabled(False)
-            self._text.setText(tr("Stopping\N{HORIZONTAL ELLIPSIS}"))
-            self._thread.cancel()
-
     def shut_down(self) -> None:
         """Cancel and wait; call it before the panel is deleted."""
-        if self._thread is not None:
-            self._thread.ended.disconnect(self._on_ended)
-            self._thread.cancel()
-            self._forget_thread()
+        self.jobs.shut_down()
 
     def _choose_wheels(self) -> None:
         start = QStandardPaths.writableLocation(QStandardPaths.StandardLocation.DownloadLocation)
@@ -223,39 +184,21 @@ class DependencyPanel(QFrame):
             network or {},
             python=Settings().environment_python,
         )
-        self._thread = InstallThread(plan, work)
-        self._thread.stepped.connect(self._on_step)
-        self._thread.ended.connect(self._on_ended)
-        self._bar.setValue(0)
-        self._cancel.setEnabled(True)
-        self._stack.setCurrentIndex(1)
         self._icon.hide()
-        self._text.setText(tr("Starting\N{HORIZONTAL ELLIPSIS}"))
+        self.jobs.start(
+            lambda report, cancelled: work(
+                plan, lambda step: report(step.text, step.fraction), cancelled
+            )
+        )
         self.busy_changed.emit(True)
-        self._thread.start()
-
-    def _on_step(self, text: str, fraction: float) -> None:
-        if self._cancel.isEnabled():
-            self._text.setText(_html(text))
-        self._bar.setValue(round(fraction * _STEPS))
 
     def _on_ended(self, error: Optional[ChangeScribeError]) -> None:
-        self._forget_thread()
         if error is not None and not isinstance(error, CancelledError):
             self._errors[self._tier.name] = error
         self.refresh()
         self.busy_changed.emit(False)
         if error is None and not self.is_needed:
             self.installed.emit()
-
-    def _forget_thread(self) -> None:
-        thread, self._thread = self._thread, None
-        if thread is not None:
-            thread.wait()
-            thread.deleteLater()
-        if self._folder is not None:
-            self._folder.cleanup()
-            self._folder = None
 
     def _show_details(self) -> None:
         if self._error is not None:

@@ -99,7 +99,7 @@ def test_cancel_keeps_what_arrived_and_says_nothing_bad(needy, server, monkeypat
     panel = needy.dock.system.weights
     panel.download_button.click()
     wait_until(lambda: panel.text.text().startswith("downloading weights.pt ("))
-    panel.cancel_button.click()
+    panel.jobs.cancel_button.click()
     wait_until(lambda: not panel.is_busy)
     assert panel.text.text().startswith("Missing weights:")
     assert panel.details_button.isHidden()

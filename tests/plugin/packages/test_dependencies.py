@@ -327,7 +327,7 @@ def test_panel_shows_the_error_and_offers_to_try_again(panel, tmp_path) -> None:
 
 def test_panel_cancels_and_shuts_down(panel, target, wheels) -> None:
     panel.install_from_wheels(str(wheels))
-    panel.cancel()
+    panel.jobs.cancel()
     wait_for_end(panel)
     assert not target.exists()
     assert "cs_small_runtime" in panel._text.text()

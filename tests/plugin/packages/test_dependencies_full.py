@@ -339,7 +339,7 @@ def test_another_system_can_run_while_pytorch_is_installed(dock, python, tmp_pat
     choose(dock, "bundled")
     assert not dock.packages.isHidden()
     assert dock.run.detect_button.isEnabled()
-    dock.packages.cancel()
+    dock.packages.jobs.cancel()
     wait_until(lambda: not dock.packages.is_busy)
     assert dock.packages.isHidden()
 
