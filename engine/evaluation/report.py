@@ -225,7 +225,7 @@ def _robustness(figures: Figures) -> str:
         for name, row in figures["robustness"].items()
     ]
     return (
-        "### Robustness: buildings built on LEVIR 31-36\nMMChange's table IV tells no magnitudes. "
+        "### Robustness: buildings built on LEVIR 31-36\nMMChange's table IV gives no magnitudes. "
         f"Here light is a factor of {LIGHT[0]:g} to {LIGHT[1]:g} for each date, and noise is white "
         f"and Gaussian, {NOISE_DECIBEL:g} dB below the signal, on both dates.\n"
         + _table(("pairs", "P", "R", "F1", "IoU", "change of F1"), rows)

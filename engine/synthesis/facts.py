@@ -161,7 +161,7 @@ def captions(
     seed: int,
     count: int = 5,
 ) -> tuple[str, ...]:
-    """Return ``count`` sentences about a scene, each of which its labels support."""
+    """Return ``count`` sentences about a scene, each supported by its labels."""
     rng = np.random.default_rng([seed, 77])
     totals: dict[tuple[str, str], list[ChangedObject]] = {}
     for fact in facts:

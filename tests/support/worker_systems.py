@@ -256,7 +256,7 @@ SYSTEMS = (
 
 
 def register_all() -> None:
-    """Make them known here; a host tells its worker."""
+    """Register them in this process; a host passes them to its worker."""
     for system in SYSTEMS:
         systems.register(system.name, f"{__name__}:{system.__name__}")
 
