@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
-# Real imagery for the tests that want it; they are skipped, with a reason, without it.
+# Real imagery for the tests that need it; without it they are skipped, with a reason.
 ifndef CHANGESCRIBE_DATA
   CHANGESCRIBE_DATA := $(shell cd ../shared/data 2>/dev/null && pwd)
 endif
@@ -26,7 +26,7 @@ ARGS ?=
 .PHONY: help run test test-compact test-engine test-plugin test-torch test-slow lint format \
 	package docs train model evaluate setup setup-full clean distclean
 
-help: ## say what can be made
+help: ## list the targets
 	@echo "ChangeScribe. The first two need no other step before them:"
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' \
 		| while IFS=$$'\t' read -r name words; do printf '  make %-14s %s\n' "$$name" "$$words"; done

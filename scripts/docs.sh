@@ -10,14 +10,14 @@ rm -rf out/docs-src
 mkdir -p out/docs-src/changescribe
 cp -r __init__.py engine out/docs-src/changescribe/
 
-# The notice that the theme will be succeeded by another is no finding about these pages.
+# The theme's notice about its successor is not a problem of these pages.
 # Not --quiet: it keeps --strict from counting warnings.
 if ! log="$(NO_MKDOCS_2_WARNING=1 .venv-docs/bin/python -m mkdocs build --strict --clean -f docs/mkdocs.yml 2>&1)"; then
     printf '%s\n' "$log" >&2
     exit 1
 fi
 
-# Whoever reads the pages offline, or from a file, must get all of them.
+# The pages must work offline and from a file.
 if loaded="$(grep -rnoE '(src|href)="(https?:)?//[^"]*\.(js|css|woff2?|svg|png)[^"]*"' out/docs --include='*.html')"; then
     printf 'The pages load from the network:\n%s\n' "$loaded" >&2
     exit 1

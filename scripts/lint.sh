@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# All of `make lint`; every check runs, also after one has failed.
+# All of `make lint`; every check runs, even after a failure.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,10 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-3.0-or-later
 # `make model`: the bundled model and captioner, into out/model: every stage of training (one that
-# was cut off goes on where it was), calibration, the captioner, the table of figures.
-# All but two parts begin from nothing: the backbone comes with its ImageNet weights, and the text
+# was interrupted resumes), calibration, the captioner, the table of figures.
+# All parts but two start from scratch: the backbone has ImageNet weights, and the text
 # tower (text.onnx, vocab.txt) is taken as shipped (`changescribe build text-tower` makes it).
-# Nothing that ships is touched: copy the folder to resources/models to ship it.
+# The shipped files stay untouched: copy the folder to resources/models to ship it.
 # It takes no arguments: every stage must find the data, and the run of the stage before it. Where a
 # recipe or the generator of scenes has changed since, it stops: delete out/model to start again.
 set -euo pipefail
@@ -35,7 +35,7 @@ for stage in "${stages[@]}"; do
 done
 "$python" -m changescribe.engine.cli build release "$runs/$last" "$last" out/model
 "$python" -m changescribe.engine.cli build captioner --model out/model --out out/model
-# The last stage has seen OSCD and AirChange: each place is measured with a model that has not.
+# The last stage trains on OSCD and AirChange: each place is measured with a model not trained on it.
 "$python" -m changescribe.engine.cli build folds "$runs" "$last" out/model out/model/folds
 "$python" -m changescribe.engine.cli evaluate --model out/model --folds out/model/folds \
     --out out/model/evaluation
