@@ -5,8 +5,7 @@
 
     import changescribe.engine as cs
 
-    result = cs.detect("before.tif", "after.tif", "roads built")
-    result.to_geodataframe()
+    cs.detect("before.tif", "after.tif", "roads built").to_geodataframe()
 
 The names below are loaded when they are first used; see :mod:`.api`.
 """

@@ -58,8 +58,7 @@ def listed_names(text: str) -> tuple[str, ...]:
 def class_of(phrase: str) -> Optional[LandCoverClass]:
     """Return the class that a prompt's object phrase names, or None for any other noun.
 
-    The whole phrase is looked up first, then its last word, the head of an English noun phrase
-    ("new stone houses").
+    The whole phrase is looked up first, then its last word, the head of an English noun phrase.
     """
     phrase = " ".join(phrase.lower().split())
     head = phrase.rsplit(" ", 1)[-1] if phrase else ""

@@ -32,15 +32,10 @@ def say(text: str) -> None:
 
 
 def exit_code_of(command: Callable[[], Optional[int]], *, verbose: bool = False) -> int:
-    """Run a command and report its errors on standard error.
+    """Run a command, report its errors on standard error, and return the exit code.
 
-    Args:
-        command: returns its exit code; None is 0.
-        verbose: also print the technical details of an error.
-
-    Returns:
-        The exit code of the command, or that of its error: 2 for bad input or something missing,
-        130 for a cancelled command, 1 for anything else.
+    The command returns its own (None is 0). An error is 2 for bad input or something missing, 130
+    for a cancelled command, 1 for anything else. ``verbose`` also prints an error's details.
     """
     try:
         return int(command() or 0)

@@ -49,10 +49,7 @@ class Device:
 
 
 def choose(device: str = "auto") -> Device:
-    """Choose a device for PyTorch.
-
-    Args:
-        device: ``"auto"`` or ``"cuda"``: a GPU if torch finds one; ``"cpu"``.
+    """Choose a device for PyTorch: for "auto" and "cuda" a GPU if torch finds one.
 
     Raises:
         DependencyError: torch is not installed.

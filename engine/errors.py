@@ -57,11 +57,7 @@ class InputError(ChangeScribeError):
 
 
 class ExistsError(InputError):
-    """An output already exists, and overwriting is off.
-
-    Args:
-        path: path of the output.
-    """
+    """An output already exists at ``path``, and overwriting is off."""
 
     def __init__(self, path: object) -> None:
         super().__init__(ErrorTexts.exists(path=path))
@@ -76,9 +72,7 @@ class DependencyError(ChangeScribeError):
 def missing_package(message: str, error: object = "") -> DependencyError:
     """Return the error for a missing package of the PyTorch systems, with ways to install it.
 
-    Args:
-        message: names the package and what needs it.
-        error: what its import raised, for the details.
+    ``message`` names the package and what needs it; ``error`` is what its import raised.
     """
     return DependencyError(message, ErrorTexts.missing_package.hint, str(error))
 

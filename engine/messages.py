@@ -45,12 +45,8 @@ def _restore(text: str, key: str, parameters: dict[str, Any], hint: str) -> Text
 class Message:
     """A template of a text, and of the hint that goes with it.
 
-    Its key is made from where it is defined: ``no_polygon`` of the class ``RasterTexts`` is
-    ``"raster.no_polygon"``.
-
-    Args:
-        text: template in the syntax of :meth:`str.format`, with named fields.
-        hint: template of what the user can do about it; filled in with the same parameters.
+    Both are in the syntax of :meth:`str.format`, with named fields. The key is made from where the
+    message is defined: ``no_polygon`` of the class ``RasterTexts`` is ``"raster.no_polygon"``.
     """
 
     key = ""
@@ -63,11 +59,7 @@ class Message:
         self.key = f"{owner.__name__.removesuffix('Texts').lower()}.{name}"
 
     def __call__(self, hint: Optional[str] = None, **parameters: Any) -> Text:
-        """Fill in the template.
-
-        Args:
-            hint: replaces the message's own hint.
-            parameters: one value per field of the templates.
+        """Fill in the template; ``hint`` replaces the message's own hint.
 
         Raises:
             KeyError: a field has no value.

@@ -1,10 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Input and output of the engine: frozen dataclasses, nothing else.
-
-The dock, the Processing algorithms and the command line all build a
-:class:`ChangeRequest` and receive a :class:`ChangeResult` from
-:func:`changescribe.engine.detect.pipeline.detect`.
-"""
+"""Input and output of the engine, used by the dock, Processing and the command line."""
 
 from __future__ import annotations
 
@@ -214,8 +209,6 @@ class QueryCount:
     """What a run found for one query.
 
     Attributes:
-        object: noun phrase of the query.
-        direction: ``"appeared"``, ``"removed"`` or ``"changed"``.
         count: number of regions.
         area_m2: their area in square metres; None without georeference.
     """
@@ -255,16 +248,12 @@ class ChangeResult:
 
     Attributes:
         run_id: unique text; also in every row of ``changes`` and in ``runs``.
-        gpkg: path of the GeoPackage.
-        mask: path of the mask raster.
-        score: path of the score raster.
         parse: the prompt, with "anything" resolved to the system's classes.
         regions: the largest regions (at most :data:`MAX_REGIONS_IN_RESULT`); all are in ``gpkg``.
         count: number of regions in ``gpkg``.
         counts: number and area of the regions of each query, including queries without any.
         caption: the scene in one or two sentences.
         area_analysed_m2: None without georeference.
-        system: name of the system.
         revision: of the system's weights.
         device: the device used, and why ("CPU (2 threads): no CUDA provider").
         date_before: ISO date of the earlier raster, if known.

@@ -46,15 +46,12 @@ def could_not_write(
 ) -> ChangeScribeError:
     """Return the error for a file that could not be written, with the reason if it is known.
 
-    Call it before removing what has been written, while a full disk is still full.
+    Call it before removing what has been written, while a full disk is still full. It is an
+    InputError if the folder is missing or not writable, else an OutputError.
 
     Args:
         path: final name of the file, which the user knows; never a temporary one.
         problem: what GDAL or SQLite reported, or the operating system's error.
-
-    Returns:
-        InputError if the folder is missing or not writable; OutputError if the disk is full, the
-        file is in use, or the reason is unknown.
     """
     folder = os.path.dirname(os.path.abspath(path))
     details = str(problem)

@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Hosts: where systems run.
 
-The pipeline, GDAL and all files stay in the calling process; only batches of
-tiles go through a host. :class:`InProcessHost` runs a system in this process,
-which suits onnxruntime: it loads in 0.1 s and does not disturb QGIS.
-:class:`~.worker_host.WorkerHost` runs it in a process of its own, and
-:mod:`.routing` chooses between them.
+The pipeline, GDAL and all files stay in the calling process; only batches of tiles go through a
+host. :class:`InProcessHost` suits onnxruntime, which loads in 0.1 s and does not disturb QGIS;
+:class:`~.worker_host.WorkerHost` has a process of its own, and :mod:`.routing` chooses.
 """
 
 from __future__ import annotations

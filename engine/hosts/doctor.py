@@ -72,10 +72,7 @@ def doctor_systems() -> list[tuple[str, str]]:
 
 
 def doctor_worker() -> list[tuple[str, str]]:
-    """Return the Python of the worker process, and the device of its PyTorch.
-
-    Takes seconds, since PyTorch is imported in a separate process.
-    """
+    """Return the worker's Python and the device of its PyTorch; takes seconds to import it."""
     try:
         python = find_python()
     except DependencyError as error:

@@ -30,12 +30,7 @@ if TYPE_CHECKING:
 
 
 class Worker:
-    """Answers requests one by one.
-
-    Args:
-        requests: lines of JSON.
-        answers: lines of JSON.
-    """
+    """Answers requests one by one, both as lines of JSON."""
 
     def __init__(self, requests: IO[str], answers: IO[str]) -> None:
         self._requests = requests

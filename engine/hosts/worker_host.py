@@ -130,10 +130,7 @@ class _WorkerSystem(OpenedSystem):
     ) -> TilePrediction:
         """Send a batch through the shared memory, and copy the answer out of it.
 
-        Args:
-            tiles: before, after and, for sentences, the regions.
-            queries: what to look for.
-            hints: for the system.
+        ``tiles`` are before, after and, for sentences, the regions.
         """
         session = self._session(replace_dead=False)
         batch, height, width = tiles[0].shape[:3]

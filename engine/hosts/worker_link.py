@@ -117,11 +117,7 @@ class Block:
 
     @classmethod
     def create(cls, size: int) -> Block:
-        """Reserve memory.
-
-        Raises:
-            ChangeScribeError: there is not enough.
-        """
+        """Reserve memory, in bytes; a ChangeScribeError if there is not enough."""
         problem: Optional[OSError] = None
         for folder in (_MEMORY_FOLDER, None):
             if folder is None or os.access(folder, os.W_OK):

@@ -54,9 +54,7 @@ _KEPT_LINES = 200
 class WorkerEnded(Exception):  # noqa: N818 - an event that the host deals with
     """The process ended by itself, or no longer answered and was ended.
 
-    Args:
-        how: for the user, such as "signal 9" or "exit code 3".
-        log: the last lines that it printed.
+    ``how`` is for the user, such as "signal 9"; ``log`` is the last lines that it printed.
     """
 
     def __init__(self, how: str, log: str) -> None:
@@ -70,10 +68,6 @@ def find_python(setting: str = "", installed: str = "") -> str:
 
     It is the first of: the setting, the variable CHANGESCRIBE_WORKER_PYTHON, the environment that
     the plugin installed, and the Python that runs this, if it has PyTorch.
-
-    Args:
-        setting: path or name of a program, or empty.
-        installed: Python of the plugin's own environment, or empty.
 
     Raises:
         DependencyError: the setting or the variable names no program, or there is no Python.
@@ -97,9 +91,6 @@ def find_python(setting: str = "", installed: str = "") -> str:
 
 class WorkerProcess:
     """One worker process. One call at a time; :meth:`end` may come from any thread.
-
-    Args:
-        python: the Python program.
 
     Raises:
         DependencyError: the program does not start.
@@ -141,11 +132,7 @@ class WorkerProcess:
         return self._process.poll() is None
 
     def check(self) -> None:
-        """Check that the process did not end by itself.
-
-        Raises:
-            WorkerEnded: it did.
-        """
+        """Raise WorkerEnded if the process ended by itself."""
         if not self._ended and not self.alive:
             raise self._gone()
 

@@ -42,13 +42,7 @@ class Limits:
 
 @dataclass
 class Session:
-    """The life of one process.
-
-    Attributes:
-        process: the process.
-        limits: on its calls.
-        loaded: systems loaded there, and the device requested for each.
-    """
+    """The life of one process; ``loaded`` has the device requested for each system loaded there."""
 
     process: WorkerProcess
     limits: Limits
@@ -77,12 +71,7 @@ class Session:
 
 
 class WorkerService:
-    """Hands out the worker process to one thread at a time.
-
-    Args:
-        python: the worker's Python program.
-        limits: on what may take how long.
-    """
+    """Hands out the worker process to one thread at a time."""
 
     def __init__(self, python: str, limits: Limits) -> None:
         self.python = python
@@ -124,10 +113,8 @@ class WorkerService:
     ) -> Session:
         """Return the running process, after starting one if necessary.
 
-        Args:
-            cancelled: asked while it starts.
-            replace_dead: replace a process that died since its last call without a word; else
-                that is an error once, and the next call starts another one.
+        With ``replace_dead``, a process that died since its last call is replaced silently; else
+        that is an error once, and the next call starts another one.
 
         Raises:
             WorkerEnded: it died, unless ``replace_dead``.

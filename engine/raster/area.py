@@ -43,11 +43,7 @@ def _polygons(geometry: ogr.Geometry) -> list[ogr.Geometry]:
 
 
 class AreaMask:
-    """An area of interest that can be rasterized tile by tile.
-
-    Args:
-        area: polygons as WKT with their CRS.
-        grid: any grid in the CRS of the tiles.
+    """An area of interest that can be rasterized tile by tile, on grids of the CRS of ``grid``.
 
     Raises:
         InputError: the WKT is not a polygon, or cannot be transformed to the CRS of the grid.
@@ -91,10 +87,7 @@ class AreaMask:
 
 
 def read_area(path: str) -> Area:
-    """Read all polygons of a vector file as one area of interest.
-
-    Args:
-        path: any vector file that GDAL opens; its first layer is read.
+    """Read all polygons in the first layer of a vector file as one area of interest.
 
     Raises:
         InputError: the file cannot be opened or contains no polygons.

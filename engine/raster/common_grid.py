@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The two grids of an analysis: one for the results and one on which the system runs.
 
-Results are written on the grid of BEFORE, cut to the area analysed. The system runs on the same
-grid if its pixels are square on the ground and of a size that the system was trained on.
-Otherwise it runs on a grid of its own and the results are warped back. The reason is that a
-network knows objects by their size in pixels: the bundled model misses a third of the houses in
-pixels of 1.1 m, but finds nearly as many as in finer pixels once they are magnified to 0.44 m.
+Results are written on the grid of BEFORE, cut to the area analysed. The system runs on it too if
+its pixels are square on the ground and of a size that the system was trained on, else on a grid
+of its own, and the results are warped back: a network knows objects by their size in pixels. The
+bundled model misses a third of the houses in pixels of 1.1 m, but few once magnified to 0.44 m.
 """
 
 from __future__ import annotations
@@ -192,10 +191,7 @@ def _working_grid(
 ) -> tuple[Grid, list[str]]:
     """Choose the grid to run on, with warnings for the user.
 
-    Args:
-        output: grid of the results.
-        trained: sizes in metres that the system was trained on, ascending; may be empty.
-        size: pixel size of ``output`` in metres; None if unknown.
+    ``size`` and ``trained`` (ascending, may be empty) are pixel sizes in metres.
     """
     if size is None:
         return output, [_unknown_size_warning(trained)] if trained else []
@@ -221,12 +217,7 @@ def _unknown_size_warning(trained: tuple[float, ...]) -> str:
 
 
 def working_size(size: float, trained: tuple[float, ...]) -> float:
-    """Return the size of the pixels on which a system runs, in metres.
-
-    Args:
-        size: pixel size of the raster in metres.
-        trained: sizes that the system was trained on; may be empty.
-    """
+    """Return the size in metres of the pixels on which a system runs; ``trained`` may be empty."""
     if not trained:
         return size
     nearest = min(trained, key=lambda value: abs(math.log(value / size)))
@@ -237,34 +228,20 @@ def working_size(size: float, trained: tuple[float, ...]) -> float:
 
 
 def much_larger(size: float, trained: tuple[float, ...]) -> bool:
-    """Return whether pixels stay larger than those a system was trained on, even if magnified.
-
-    Args:
-        size: pixel size of the raster in metres.
-        trained: sizes that the system was trained on; may be empty.
-    """
+    """Return whether pixels stay larger than those a system was trained on, even if magnified."""
     return bool(trained) and size > max(trained) * MAX_MAGNIFIED * SIZE_TOLERANCE
 
 
 def too_coarse(size: float, trained: tuple[float, ...]) -> bool:
-    """Return whether pixels are too coarse to be magnified.
-
-    Args:
-        size: pixel size of the raster in metres.
-        trained: sizes that the system was trained on; may be empty.
-    """
+    """Return whether pixels of ``size`` metres are too coarse to be magnified."""
     return bool(trained) and size > max(trained) * TOO_COARSE
 
 
 def _local_grid(output: Grid, size: float) -> Grid:
-    """Make a grid of pixels that are square on the ground, covering another grid.
+    """Make a grid of pixels that are square on the ground (``size`` metres), covering another grid.
 
     Its CRS is azimuthal equidistant about the centre of ``output``, on the same datum, north up.
     If that CRS is not possible, the pixels of ``output`` are scaled instead.
-
-    Args:
-        output: grid to cover, such as one in degrees, whose pixels are narrow far from the equator.
-        size: side of a pixel in metres.
     """
     source = spatial_reference(output.crs_wkt)
     geographic = None if source.IsLocal() else source.CloneGeogCS()

@@ -23,17 +23,10 @@ _FIRST_YEAR = 1900
 
 
 def date_of(dataset: gdal.Dataset, name: str) -> Optional[str]:
-    """Find the date of an image.
+    """Find the date of an image, as ``YYYY-MM-DD``, ``YYYY-MM`` or ``YYYY``; None if it has none.
 
-    The acquisition date in the metadata comes first, then a date in the file name, since somebody
-    chose it, and last the TIFF's own date, which is often the date of processing.
-
-    Args:
-        dataset: opened raster.
-        name: file name.
-
-    Returns:
-        ``YYYY-MM-DD``, ``YYYY-MM`` or ``YYYY``; None if there is no date.
+    The acquisition date in the metadata comes first, then a date in the file ``name``, since
+    somebody chose it, and last the TIFF's own date, which is often the date of processing.
     """
     acquired = dataset.GetMetadataItem("ACQUISITIONDATETIME", "IMAGERY")
     acquired = acquired or dataset.GetMetadataItem("ACQUISITIONDATETIME")

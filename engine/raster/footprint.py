@@ -30,12 +30,7 @@ def rectangle(xmin: float, ymin: float, xmax: float, ymax: float) -> np.ndarray:
 
 
 def densify(ring: np.ndarray, points: int = POINTS_PER_RING) -> np.ndarray:
-    """Add points along the edges of a ring and keep its vertices.
-
-    Args:
-        ring: (N, 2).
-        points: approximate number of points in the result.
-    """
+    """Add about ``points`` points along the edges of an (N, 2) ring and keep its vertices."""
     ends = np.roll(ring, -1, axis=0)
     lengths = np.linalg.norm(ends - ring, axis=1)
     step = max(float(lengths.sum()) / points, 1e-300)
@@ -101,12 +96,9 @@ def _transformed(rings: Rings, source: str, target: str) -> Optional[Rings]:
 
 
 def _intersect(first: Rings, second: Rings, *, turns: bool) -> Rings:
-    """Intersect two footprints in the same CRS.
+    """Intersect two footprints in the same CRS; the result has the longitudes of ``second``.
 
-    Args:
-        first: rings.
-        second: rings; the result has their longitudes.
-        turns: x is longitude, so ``first`` may be shifted by 360 degrees.
+    With ``turns``, x is longitude, so ``first`` may be shifted by 360 degrees.
     """
     for shift in (0.0, 360.0, -360.0) if turns else (0.0,):
         moved = [ring + np.array([shift, 0.0]) for ring in first]

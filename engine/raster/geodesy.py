@@ -29,13 +29,10 @@ CENTRE = "centre"
 
 
 class PixelAreas:
-    """Ground areas of the pixels of a grid.
+    """Ground areas of the pixels of a grid; :attr:`known` is False if it has no CRS.
 
     In degrees and in Mercator projections the pixels of a raster differ in size. Areas are
     computed on the ellipsoid for a lattice of pixels and interpolated bilinearly in between.
-
-    Args:
-        grid: pixels; :attr:`known` is False if it has no CRS.
     """
 
     def __init__(self, grid: Grid) -> None:
@@ -50,15 +47,7 @@ class PixelAreas:
         return self._areas is not None
 
     def at(self, columns: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Return the areas of pixels.
-
-        Args:
-            columns: (N,) pixel coordinates.
-            rows: (N,) pixel coordinates.
-
-        Returns:
-            (N,) square metres; NaN if the grid has no CRS.
-        """
+        """Return the areas of (N,) pixels in square metres; NaN if the grid has no CRS."""
         if self._areas is None:
             return np.full(len(columns), np.nan)
         x = np.interp(columns, self._columns, np.arange(len(self._columns), dtype=float))
@@ -103,10 +92,7 @@ class Compass:
     """Names the position of a pixel within a grid by the points of the compass.
 
     Directions refer to true north at the centre of the grid, so grid convergence and rotated
-    rasters are allowed for.
-
-    Args:
-        grid: area analysed. Without a CRS every position is None, since north is unknown.
+    rasters are allowed for. Without a CRS every position is None, since north is unknown.
     """
 
     def __init__(self, grid: Grid) -> None:
@@ -114,12 +100,7 @@ class Compass:
         self._axes = _axes(grid)
 
     def position(self, column: float, row: float) -> Optional[str]:
-        """Return one of :data:`POSITIONS`, :data:`CENTRE` for the middle ninth, or None.
-
-        Args:
-            column: pixel coordinate.
-            row: pixel coordinate.
-        """
+        """Return one of :data:`POSITIONS`, :data:`CENTRE` for the middle ninth, or None."""
         if self._axes is None:
             return None
         u = 2 * column / self._grid.width - 1
@@ -131,10 +112,9 @@ class Compass:
 
 
 def _axes(grid: Grid) -> Optional[np.ndarray]:
-    """Return unit vectors (east, north) of a step to the right and a step down.
+    """Return unit vectors (east, north) of a step to the right and a step down, (2, 2).
 
-    Returns:
-        (2, 2): one row per step; None if the grid has no CRS on an ellipsoid.
+    None if the grid has no CRS on an ellipsoid.
     """
     crs = _horizontal(grid.crs_wkt)
     if crs is None:

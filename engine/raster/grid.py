@@ -43,26 +43,15 @@ class Grid:
     crs_wkt: str
 
     def window(self, x: int, y: int, width: int, height: int) -> Grid:
-        """Return a rectangle of the grid's pixels; it may extend past the edges.
-
-        Args:
-            x: first column.
-            y: first row.
-            width: in pixels.
-            height: in pixels.
-        """
+        """Return a rectangle of pixels from column x and row y; it may extend past the edges."""
         left, top = self.pixel_to_map(x, y)
         _, g1, g2, _, g4, g5 = self.geotransform
         return Grid(width, height, (left, g1, g2, top, g4, g5), self.crs_wkt)
 
     def scaled(self, across: float, down: float) -> Grid:
-        """Return a grid of the same origin and extent with larger or smaller pixels.
+        """Return a grid of the same origin and extent with pixels of another size.
 
-        The last column and row may extend past the edges.
-
-        Args:
-            across: factor of the pixel width; below 1 for finer pixels.
-            down: factor of the pixel height.
+        ``across`` and ``down`` are factors. The last column and row may extend past the edges.
         """
         g0, g1, g2, g3, g4, g5 = self.geotransform
         return Grid(
@@ -85,11 +74,10 @@ class Grid:
         return (dx * g5 - dy * g2) / determinant, (dy * g1 - dx * g4) / determinant
 
     def offset_in(self, other: Grid) -> Optional[tuple[int, int]]:
-        """Find this grid's origin in a grid whose pixels coincide with its own.
+        """Find the (column, row) of this grid's origin in a grid with coinciding pixels.
 
-        Returns:
-            Column and row in ``other``, which may be negative or past its edges; None if the CRSs
-            differ or the pixels do not coincide (within 1/100 pixel).
+        It may be negative or past the edges of ``other``; None if the CRSs differ or the pixels do
+        not coincide (within 1/100 pixel).
         """
         if not same_crs(self.crs_wkt, other.crs_wkt):
             return None

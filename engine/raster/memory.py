@@ -9,13 +9,7 @@ from .grid import Grid
 
 
 def memory_dataset(grid: Grid, bands: int, data_type: int) -> gdal.Dataset:
-    """Make a raster in memory.
-
-    Args:
-        grid: size, geotransform and CRS.
-        bands: number of bands.
-        data_type: GDAL's code, such as ``gdal.GDT_Byte``.
-    """
+    """Make a raster in memory; ``data_type`` is GDAL's code, such as ``gdal.GDT_Byte``."""
     dataset = gdal.GetDriverByName("MEM").Create("", grid.width, grid.height, bands, data_type)
     dataset.SetGeoTransform(grid.geotransform)
     if grid.crs_wkt:

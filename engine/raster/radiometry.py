@@ -32,14 +32,7 @@ class Stretch:
     high: Optional[tuple[float, float, float]] = None
 
     def apply(self, array: np.ndarray) -> np.ndarray:
-        """Map values v to round(255 (v - low) / (high - low)), clipped to 0 to 255.
-
-        Args:
-            array: (..., 3) of any real type.
-
-        Returns:
-            (..., 3) uint8; NaN becomes 0.
-        """
+        """Map v to round(255 (v - low) / (high - low)) in 0 to 255, uint8; NaN becomes 0."""
         if self.low is None or self.high is None:
             return array.astype(np.uint8, copy=False)
         low = np.asarray(self.low, dtype=np.float32)
@@ -50,7 +43,7 @@ class Stretch:
 
 
 def joint_stretch(before: RasterSource, after: RasterSource, grid: Grid) -> tuple[Stretch, Stretch]:
-    """Find the stretch of each raster over the area that both cover.
+    """Find the stretch of each raster over the area that both cover, seen on ``grid``.
 
     8-bit rasters stay unchanged, since they were made for display. Otherwise, per band, values v
     are normalised to z = (v - m) / s with each raster's median m and interquartile range s, which
@@ -63,14 +56,6 @@ def joint_stretch(before: RasterSource, after: RasterSource, grid: Grid) -> tupl
 
     Statistics come from windows spread evenly over the area at full resolution: averaged pixels
     have narrower tails, and a decimated read of a raster without overviews reads all of it.
-
-    Args:
-        before: the earlier raster.
-        after: the later raster.
-        grid: grid on which the area analysed will be read.
-
-    Returns:
-        Stretches of the earlier and of the later raster.
 
     Raises:
         InputError: a file is damaged.

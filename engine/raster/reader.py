@@ -243,7 +243,7 @@ class RasterSource:
         return self._warpable[step]
 
     def _make_warpable(self) -> gdal.Dataset:
-        """Make a virtual raster of the bands read, with alpha or mask as its alpha band if any.
+        """Make a virtual raster of the bands read, with alpha or mask (if any) as its alpha band.
 
         GDAL then leaves invalid pixels out of averages.
         """

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run-length encoding of a class raster, and its connected components.
 
-A run is a maximal sequence of equal non-zero pixels ``[x0, x1)`` in one row. Labelling runs
-instead of pixels makes connected components fast in plain numpy: the work grows with the length
-of the outlines, not with the areas.
+A run is a maximal sequence of equal non-zero pixels ``[x0, x1)`` in one row. Labelling runs is
+fast in plain numpy: the work grows with the length of the outlines, not with the areas.
 """
 
 from __future__ import annotations
@@ -69,12 +68,7 @@ class Runs:
 
 
 def find_runs(values: np.ndarray, first_row: int = 0) -> Runs:
-    """Find the runs of non-zero pixels.
-
-    Args:
-        values: (H, W) uint8.
-        first_row: row of the raster at which ``values`` starts.
-    """
+    """Find the runs of non-zero pixels of (H, W) uint8 values that start at row ``first_row``."""
     height, width = values.shape
     # A column of zeros ends every run with its row.
     padded = np.zeros((height, width + 1), dtype=values.dtype)
@@ -93,13 +87,8 @@ def find_runs(values: np.ndarray, first_row: int = 0) -> Runs:
 def touching(upper: Runs, lower: Runs, *, diagonal: bool = True) -> tuple[np.ndarray, np.ndarray]:
     """Find pairs of touching runs of equal value, the second one row below the first.
 
-    Args:
-        upper: sorted runs of any rows.
-        lower: sorted runs of any rows; may be the same object.
-        diagonal: whether runs that only touch at a corner count (8- or 4-connected).
-
-    Returns:
-        Two (P,) arrays of indices, into ``upper`` and ``lower``.
+    Runs of ``upper`` and ``lower`` (which may be the same object) are sorted; with ``diagonal``,
+    touching at a corner counts. Returns two (P,) arrays of indices, into ``upper`` and ``lower``.
     """
     if not len(upper) or not len(lower):
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
@@ -118,16 +107,10 @@ def touching(upper: Runs, lower: Runs, *, diagonal: bool = True) -> tuple[np.nda
 
 
 def components(count: int, one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, int]:
-    """Label the connected components of a graph.
+    """Label the connected components of a graph of ``count`` nodes.
 
-    Args:
-        count: number of nodes.
-        one: (E,) first node of each edge.
-        other: (E,) second node of each edge.
-
-    Returns:
-        (count,) int64 labels from 0, in the order of each component's first node, and the number
-        of components.
+    Edges go from (E,) ``one`` to (E,) ``other``. Returns (count,) int64 labels from 0, in the order
+    of each component's first node, and the number of components.
     """
     root = np.arange(count)
     while len(one):

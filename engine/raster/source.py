@@ -44,10 +44,7 @@ class Validity:
 
 
 def open_dataset(path: str) -> gdal.Dataset:
-    """Open a raster for reading.
-
-    Args:
-        path: file, or anything else that GDAL opens.
+    """Open a file, or anything else that GDAL opens, for reading.
 
     Raises:
         InputError: the path is empty, the file does not exist, is not a raster, or is an online
@@ -73,10 +70,7 @@ def choose_bands(
 ) -> tuple[int, int, int]:
     """Choose the bands to read as red, green and blue.
 
-    Args:
-        name: of the raster, for messages.
-        dataset: opened raster.
-        numbers: one to three 1-based band numbers; None chooses by colour interpretation.
+    ``numbers`` are one to three 1-based band numbers; None chooses by colour interpretation.
 
     Raises:
         InputError: the raster has no bands or lacks one of these, a band contains complex
@@ -122,10 +116,6 @@ def _default_bands(dataset: gdal.Dataset) -> list[int]:
 def placed(name: str, dataset: gdal.Dataset) -> gdal.Dataset:
     """Warp a raster that has ground control points only; return any other raster unchanged.
 
-    Args:
-        name: of the raster, for messages.
-        dataset: opened raster.
-
     Raises:
         InputError: no transformation fits the ground control points.
     """
@@ -140,14 +130,9 @@ def placed(name: str, dataset: gdal.Dataset) -> gdal.Dataset:
 
 
 def assigned(name: str, dataset: gdal.Dataset, crs: str) -> gdal.Dataset:
-    """Return a view of a raster with another CRS than the one in its file.
+    """Return a view of a raster with another CRS (WKT, EPSG code, PROJ string) than its file's.
 
     A raster without georeference is returned unchanged, since its coordinates are pixels.
-
-    Args:
-        name: of the raster, for messages.
-        dataset: opened raster.
-        crs: WKT, EPSG code or PROJ string.
 
     Raises:
         InputError: ``crs`` is not a CRS.
@@ -196,12 +181,7 @@ def raw_type(dataset: gdal.Dataset, bands: list[int]) -> np.dtype:
 
 
 def find_validity(dataset: gdal.Dataset, bands: list[int]) -> Validity:
-    """Find out how a raster marks invalid pixels.
-
-    Args:
-        dataset: opened raster.
-        bands: 1-based numbers of the bands read.
-    """
+    """Find out how a raster marks invalid pixels in its 1-based ``bands``."""
     flags = [dataset.GetRasterBand(band).GetMaskFlags() for band in bands]
     shared = bool(flags[0] & gdal.GMF_PER_DATASET)
     alpha, alpha_max = 0, 255.0

@@ -33,9 +33,6 @@ def thread_options(**options: str) -> Iterator[None]:
 
     Does nothing with versions of GDAL whose Python bindings have no thread-local options, so no
     result may depend on the options.
-
-    Args:
-        options: names and values, such as ``GDAL_PAM_ENABLED="NO"``.
     """
     if not hasattr(gdal, "GetThreadLocalConfigOption"):
         yield
@@ -53,16 +50,10 @@ def thread_options(**options: str) -> Iterator[None]:
 def gdal_call(
     function: Callable[..., Result], *arguments: object, **options: object
 ) -> tuple[Result, str]:
-    """Call a function of GDAL quietly and return its error message.
+    """Call a function that calls GDAL, quietly, and return its value and GDAL's error message.
 
-    Args:
-        function: function or method of GDAL, or any function that calls GDAL.
-        arguments: passed on.
-        options: passed on, by name.
-
-    Returns:
-        The function's value, and GDAL's error message or "". The value is None if the function
-        raised; check the message before using it. Warnings of GDAL are dropped.
+    The message is "" without an error. The value is None if the function raised; check the message
+    before using it. Warnings of GDAL are dropped.
     """
     gdal.ErrorReset()
     gdal.PushErrorHandler("CPLQuietErrorHandler")
@@ -85,14 +76,10 @@ def warp(
     unified_nodata: bool,
     **options: object,
 ) -> tuple[Any, str]:
-    """Warp a raster, and return what :func:`gdal_call` returns.
+    """Warp a raster into ``target`` ("" makes a new one); return what :func:`gdal_call` returns.
 
-    Args:
-        source: opened raster.
-        target: raster to write into; "" makes a new one.
-        method: resampling method of GDAL, such as ``"bilinear"``.
-        unified_nodata: a pixel is nodata where all of its bands are; else each band by itself.
-        options: further options of ``gdal.Warp``.
+    ``method`` is GDAL's name of the resampling. With ``unified_nodata`` a pixel is nodata where all
+    of its bands are; else each band by itself. Further ``options`` are those of ``gdal.Warp``.
     """
     return gdal_call(
         gdal.Warp,
@@ -106,10 +93,7 @@ def warp(
 
 
 def spatial_reference(text: str) -> osr.SpatialReference:
-    """Make a CRS with x (or longitude) first.
-
-    Args:
-        text: WKT, PROJ string, or code such as ``EPSG:4326``.
+    """Make a CRS with x (or longitude) first from WKT, a PROJ string or a code (``EPSG:4326``).
 
     Raises:
         InputError: GDAL does not understand the text.
@@ -135,15 +119,9 @@ def same_crs(first: str, second: str) -> bool:
 def transform_points(
     source: osr.SpatialReference, target: osr.SpatialReference, points: np.ndarray
 ) -> np.ndarray:
-    """Transform points between two CRSs.
+    """Transform (N, 2) float64 points, x first, between two CRSs.
 
-    Args:
-        source: CRS of the points, x first.
-        target: CRS of the result, x first.
-        points: (N, 2) float64.
-
-    Returns:
-        (N, 2) float64; NaN for points that cannot be transformed.
+    Points that cannot be transformed become NaN.
     """
     result = np.full((len(points), 2), np.nan)
     transformation, problem = gdal_call(osr.CoordinateTransformation, source, target)
@@ -161,18 +139,11 @@ def transform_points(
 
 
 def ecef(srs: osr.SpatialReference, points: np.ndarray) -> Optional[np.ndarray]:
-    """Convert points to Earth-centred, Earth-fixed coordinates, at height 0.
+    """Convert (N, 2) points, x first, to Earth-centred, Earth-fixed coordinates, at height 0.
 
     The distance of two near points in space is their distance on the ground, even at the poles
-    and across the antimeridian.
-
-    Args:
-        srs: geographic or projected CRS, x first.
-        points: (N, 2) float64.
-
-    Returns:
-        (N, 3) metres; NaN for points outside the CRS; None if the CRS has no ellipsoid (a local
-        engineering CRS).
+    and across the antimeridian. Returns (N, 3) metres; NaN for points outside the CRS; None if the
+    CRS has no ellipsoid (a local engineering CRS).
     """
     if srs.IsLocal():
         return None

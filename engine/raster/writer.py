@@ -120,12 +120,7 @@ class RasterWriter:
         return self._dataset
 
     def write(self, x: int, y: int, array: np.ndarray) -> None:
-        """Write a block.
-
-        Args:
-            x: first column.
-            y: first row.
-            array: (bands, H, W), within the raster.
+        """Write a (bands, H, W) block whose first column and row are x, y.
 
         Raises:
             OutputError: the disk is full; the temporary file is removed.

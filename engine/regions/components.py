@@ -103,12 +103,10 @@ class Strip:
     """The components of one strip.
 
     Attributes:
-        runs: (N,) sorted runs.
         label: (N,) component of each run, from 0.
         value: (C,) value of the pixels.
         box: (C, 4) first column and row, and the last ones with a minus sign.
         node: (C,) number of a component that reaches the first or last row, -1 for others.
-        sums: over the pixels of the components.
     """
 
     runs: Runs
@@ -148,7 +146,7 @@ def sums_of(
     names: int,
     y: int,
 ) -> Sums:
-    """Sum over the pixels of the components of a strip.
+    """Sum over the ``count`` components of a strip whose top is row y of the raster.
 
     Args:
         runs: of the strip.
@@ -158,7 +156,7 @@ def sums_of(
         score: (H, W) uint8.
         classes: two of (H, W) uint8, the class on both dates; empty where it is not known.
         names: number of classes; higher numbers are unknown.
-        y: row of the raster at the top of the strip.
+        y: first row.
     """
     pixels = runs.pixels(y, score.shape[1])
     owner = np.repeat(label, runs.length)
@@ -196,10 +194,8 @@ class Held:
     """Components of several strips.
 
     Attributes:
-        runs: (N,) sorted runs.
         label: (N,) component of each run, from 0.
         key: (C,) joined component; numbers past these are components within one strip.
-        sums: over the pixels of the components.
     """
 
     runs: Runs
@@ -219,9 +215,8 @@ class Held:
 class Components:
     """The components of a raster; a context manager over the file that holds its strips.
 
-    Args:
-        folder: of the file, which has no name and is gone when closed.
-        shown_as: output named in the error where the disk is full.
+    The file is in ``folder``, has no name and is gone when closed. ``shown_as`` is the output named
+    in the error where the disk is full.
     """
 
     def __init__(self, folder: Optional[str] = None, shown_as: str = "") -> None:
@@ -265,11 +260,7 @@ class Components:
         return Strip(runs, label, values, box, node, sums)
 
     def __setitem__(self, index: int, strip: Strip) -> None:
-        """Replace a strip by one with fewer components.
-
-        Raises:
-            OutputError: the disk is full.
-        """
+        """Replace a strip by one with fewer components."""
         runs, sums = strip.runs, strip.sums
         try:
             self._places[index] = self._file.seek(0, os.SEEK_END)
@@ -283,13 +274,7 @@ class Components:
             raise could_not_write(self._shown_as, error) from error
 
     def add(self, runs: Runs, label: np.ndarray, sums: Sums, rows: tuple[int, int]) -> Strip:
-        """Add the next strip from the top.
-
-        Args:
-            runs: of the strip.
-            label: (N,) component of each run, from 0.
-            sums: over the pixels of the components.
-            rows: first row of the strip, and the row after the last.
+        """Add the next strip from the top: rows ``rows[0]`` up to, not including, ``rows[1]``.
 
         Raises:
             OutputError: the disk is full.
@@ -323,16 +308,10 @@ class Components:
         return count
 
     def complete(self, index: int, strip: Strip, held: Optional[Held] = None) -> tuple[Held, Held]:
-        """Join a strip to what is held of those above.
+        """Join a strip to ``held``, the components of the strips above that are not complete.
 
-        Args:
-            index: of the strip.
-            strip: with its sums.
-            held: components of the strips above that are not complete.
-
-        Returns:
-            Components that are complete, in the order of their first pixels; and those that the
-            strips below add to.
+        Returns the components that are complete, in the order of their first pixels, and those that
+        the strips below add to.
         """
         # Within the strip a component is known by its joined number, or one past all of these.
         own = len(self._last) + np.arange(len(strip.value))

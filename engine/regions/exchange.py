@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """For "X replaced by Y", keeps the regions where both happened.
 
-A prompt such as "trees replaced by buildings" asks for trees that were removed where
-there are buildings now, and for buildings that appeared where there were trees. The
-class on the other date is that of most pixels of a region, as in ``from_class`` and
-``to_class``.
+"trees replaced by buildings" asks for trees that were removed where there are buildings now, and
+for buildings that appeared where there were trees. The class on the other date is that of most
+pixels of a region, as in ``from_class`` and ``to_class``.
 """
 
 from __future__ import annotations
@@ -44,11 +43,10 @@ class ExchangeRule:
         return np.where(self.appeared[value][:, None], before, after)
 
     def agrees(self, value: np.ndarray, counts: np.ndarray) -> np.ndarray:
-        """Return whether components have a class that their query accepts, (C,) bool.
+        """Return (C,) bool: components that have a class which their query accepts.
 
-        Args:
-            value: (C,) number of the query from 1.
-            counts: (C, K + 1) pixels of each class on the other date, and of none.
+        ``value`` is the (C,) number of the query from 1, ``counts`` the (C, K + 1) pixels of each
+        class on the other date, and of none.
         """
         most = class_of_most(counts, self.own[value])
         return ~self.bound[value] | ((most >= 0) & self.accepted[value, most])
@@ -59,10 +57,7 @@ def rule_of(
 ) -> Optional[ExchangeRule]:
     """Return the rule for queries, None if none of them depends on another class.
 
-    Args:
-        queries: what was looked for.
-        partners: of each query, as :func:`bind` returns them; empty if none has any.
-        names: classes of the system.
+    ``partners`` are those of each query, as :func:`bind` returns them; empty if none has any.
     """
     size = len(queries) + 1
     rule = ExchangeRule(
@@ -81,15 +76,7 @@ def rule_of(
 
 
 def bind(parsed: ParsedPrompt, names: Sequence[str]) -> tuple[ParsedPrompt, tuple[str, ...]]:
-    """Drop the partners of queries that a system has no classes for.
-
-    Args:
-        parsed: a prompt.
-        names: classes of the class maps; empty if there are none.
-
-    Returns:
-        The prompt, and warnings.
-    """
+    """Drop the partners of queries that a system has no classes for, with warnings."""
     bound: list[tuple[str, ...]] = []
     warnings: list[str] = []
     for query, partners in zip(parsed.queries, parsed.partners):

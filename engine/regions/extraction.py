@@ -44,13 +44,7 @@ FractionCallback = Callable[[float], None]
 
 @dataclass(frozen=True)
 class ClassMaps:
-    """The class of the ground on both dates: rasters of uint8, an index into ``names``.
-
-    Attributes:
-        before: path of the earlier date's raster.
-        after: path of the later date's raster.
-        names: classes of the system.
-    """
+    """The class of the ground on both dates: rasters of uint8, an index into ``names``."""
 
     before: str
     after: str
@@ -281,11 +275,7 @@ class _Scores:
         self._raster.close()
 
     def read(self, y: int, height: int) -> tuple[np.ndarray, np.ndarray]:
-        """Read a strip; its scores are then in :attr:`best`.
-
-        Returns:
-            (height, W) uint8: number of the query from 1, 0 for none; and bool: analysed.
-        """
+        """Read a strip into :attr:`best`; return the query from 1 (0: none), and validity."""
         best = self._raster.read(y, height)
         valid = best != _SCORE_NODATA
         best[~valid] = 0

@@ -81,10 +81,7 @@ class RegionDescriber:
     def describe(self, runs: Runs, label: np.ndarray, sums: Sums) -> Iterator[RegionShape]:
         """Yield the region of each component.
 
-        Args:
-            runs: sorted runs of whole components.
-            label: (N,) component of each run, from 0.
-            sums: over the pixels of the components.
+        ``runs`` are sorted, of whole components; ``label`` is the (N,) component of each, from 0.
         """
         value = np.zeros(len(sums), dtype=np.int64)
         value[label] = runs.value
@@ -181,15 +178,11 @@ class RegionDescriber:
 
 
 def class_of_most(counts: np.ndarray, excluded: np.ndarray) -> np.ndarray:
-    """Return the class that most pixels of each component have.
+    """Return the (C,) class that most pixels of each component have.
 
-    Args:
-        counts: (C, K + 1) pixels of each of K classes, and of none.
-        excluded: (C,) class that a component cannot have, -1 for none.
-
-    Returns:
-        (C,) index of the class; -1 if less than a third of the pixels have it, or fewer than
-        have no known class.
+    -1 if less than a third of the pixels have it, or fewer than have no known class. ``counts`` are
+    (C, K + 1) pixels of each of K classes, and of none; a component cannot have its (C,)
+    ``excluded`` class (-1 for none).
     """
     rows = np.arange(len(counts))
     if counts.shape[1] == 1:

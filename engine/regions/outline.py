@@ -30,16 +30,10 @@ _MAX_CORNERS = 500_000
 
 
 def trace(runs: Runs, label: np.ndarray, count: int) -> list[list[Polygon]]:
-    """Trace the outlines of components.
+    """Trace the outlines of components; return the polygons of each.
 
-    Args:
-        runs: sorted by row, then by column; whole components only.
-        label: (N,) component of each run, from 0.
-        count: number of components.
-
-    Returns:
-        For each component its polygons; parts that touch only at corners are polygons of
-        their own, so that each is valid.
+    Parts that touch only at corners are polygons of their own, so that each is valid. ``runs`` are
+    sorted, of whole components; ``label`` is the (N,) component of each run, from 0.
     """
     if not count:
         return []
@@ -115,10 +109,8 @@ def _links(runs: Runs, part: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.nda
     upwards. On each line between two rows, the ends of a part's sides, sorted by x, pair
     up: between the first and the second lies a piece of outline, between the third and
     the fourth the next. Where two ends coincide diagonally, the right side comes first,
-    which keeps the outline on the pixel that it comes from.
-
-    Returns:
-        x of each side, row where it is left, index of the side that follows.
+    which keeps the outline on the pixel that it comes from. Returns the x of each side, the row
+    where it is left, and the index of the side that follows.
     """
     n = len(runs)
     x = np.column_stack([runs.x0, runs.x1]).ravel()
@@ -174,18 +166,11 @@ def _untangle(ring: np.ndarray) -> list[np.ndarray]:
 def simplify(polygons: list[Polygon], tolerance: float) -> list[Polygon]:
     """Smooth the steps of an outline and drop vertices on nearly straight edges.
 
-    Steps of one pixel are replaced by their midpoints, so that a slanting edge becomes
-    straight. Then vertices are dropped as long as no corner of the outline is farther than
-    the tolerance from the simplified edge. If the result is not valid, a more careful method
-    follows. Neighbouring regions are simplified independently.
-
-    Args:
-        polygons: of one component, as :func:`trace` returns them.
-        tolerance: in pixels; 0 returns ``polygons``.
-
-    Returns:
-        Valid polygons; the outline itself if nothing simpler is valid, or if it has more than
-        half a million corners, as only noise does.
+    Steps of one pixel are replaced by their midpoints, so that a slanting edge becomes straight.
+    Then vertices are dropped as long as no corner of the outline is farther than the tolerance (in
+    pixels; 0 returns ``polygons``) from the simplified edge. If the result is not valid, a more
+    careful method follows. The outline itself is returned if nothing simpler is valid, or if it has
+    more than half a million corners, as only noise does. Neighbours are simplified independently.
     """
     corners = sum(len(ring) for polygon in polygons for ring in polygon)
     if tolerance <= 0 or corners > _MAX_CORNERS:
@@ -232,13 +217,9 @@ class _Path:
         self._may_stay = np.append(kept, True)
 
     def reduced(self, tolerance: float) -> np.ndarray:
-        """Simplify as Douglas and Peucker do, but measure the distance of the original corners.
+        """Return at least three of the (N, 2) points, as Douglas and Peucker choose them.
 
-        Args:
-            tolerance: largest distance of a corner from the simplified edge.
-
-        Returns:
-            (N, 2) points, at least three.
+        Unlike theirs, the distance to the simplified edge is that of the original corners.
         """
         last = len(self.points)
         points = np.concatenate([self.points, self.points[:1]])

@@ -30,12 +30,7 @@ _COUNTED_PX = 1 << 16
 
 
 def min_area_used(min_area: Optional[float], pixel_size: Optional[float]) -> Optional[float]:
-    """Return the area in m2 below which regions are dropped.
-
-    Args:
-        min_area: in m2; None for the default.
-        pixel_size: in metres; None without georeference, where only pixels are counted.
-    """
+    """Return the area in m2 below which regions are dropped; None without georeference."""
     if pixel_size is None:
         return None
     return max(_MIN_AREA_M2, _MIN_AREA_PX * pixel_size**2) if min_area is None else min_area
@@ -44,12 +39,8 @@ def min_area_used(min_area: Optional[float], pixel_size: Optional[float]) -> Opt
 class MinLength:
     """The lengths below which regions of some classes are dropped.
 
-    The length of a region is taken as the diagonal of its bounding box.
-
-    Args:
-        grid: of the mask.
-        queries: one per value of a strip, from 1.
-        min_area: in m2, as given by the user; 0 keeps short regions too.
+    The length of a region is taken as the diagonal of its bounding box. A ``min_area`` of 0 keeps
+    short regions too.
     """
 
     def __init__(self, grid: Grid, queries: Sequence[Query], min_area: Optional[float]) -> None:
@@ -57,11 +48,9 @@ class MinLength:
         self._sides = None if min_area == 0 else grid.ground_sides
 
     def reached(self, value: np.ndarray, box: np.ndarray) -> np.ndarray:
-        """Return whether components are long enough, (C,) bool.
+        """Return (C,) bool: components that are long enough for their query (from 1).
 
-        Args:
-            value: (C,) number of the query from 1.
-            box: (C, 4) first column and row, and the last ones with a minus sign.
+        ``box`` is (C, 4): first column and row, and the last ones with a minus sign.
         """
         if self._sides is None:
             return np.ones(len(value), dtype=bool)
@@ -146,12 +135,9 @@ class Sieve:
         return runs
 
     def measure(self, strip: Strip, valid: np.ndarray, y: int) -> None:
-        """First pass: count the components of a strip, or keep the facts of its nodes.
+        """First pass: count the components of a strip at row y, or keep the facts of its nodes.
 
-        Args:
-            strip: next one from the top.
-            valid: (H, W) bool: analysed.
-            y: row of the raster at its top.
+        ``valid`` is (H, W) bool: analysed.
         """
         self._measure_valid(valid, y)
         facts, inside = self._facts(strip), strip.node < 0

@@ -93,15 +93,9 @@ class RunInfo:
     """A run, as far as it is known before its regions.
 
     Attributes:
-        run_id: unique text.
-        prompt: as typed.
-        parsed: its queries, with "anything" resolved.
-        before: full path of the earlier raster.
-        after: full path of the later raster.
-        date_before: ISO date or None.
-        date_after: ISO date or None.
-        system: name of the system.
-        revision: of its weights.
+        parsed: the prompt's queries, with "anything" resolved.
+        before, after: full paths of the rasters.
+        revision: of the system's weights.
         pixel_size: of the mask in metres; None without georeference.
         user_pixel_size: pixel size in metres given by the user where the raster has none.
         created: ISO time; "" is now.
@@ -252,14 +246,7 @@ class ChangesWriter:
         warnings: tuple[str, ...] = (),
         partial: bool = False,
     ) -> WrittenChanges:
-        """Write the file and move it to its name.
-
-        Args:
-            device: device of the run.
-            seconds: duration of the run.
-            area_analysed_m2: None without georeference.
-            warnings: sentences for the user.
-            partial: the run was cancelled before all tiles were done.
+        """Write the file and move it to its name; ``partial`` says that not all tiles were done.
 
         Raises:
             OutputError: the disk is full, or the file is in use.

@@ -31,11 +31,7 @@ _MIN_SHARE, _MIN_PIXELS = 0.5, 400
 class DetectedRegion:
     """A region of the layer ``changes``.
 
-    Attributes:
-        change_id: its number.
-        event: class and direction; the prompt's noun if it names no class.
-        caption: its factual caption.
-        area: its polygons.
+    ``event`` is its class and direction, with the prompt's noun if that names no class.
     """
 
     change_id: int
@@ -45,10 +41,7 @@ class DetectedRegion:
 
 
 class Detected:
-    """The results of a detection; not thread-safe.
-
-    Args:
-        gpkg: GeoPackage of the run.
+    """The results of a detection, read from the GeoPackage of the run; not thread-safe.
 
     Raises:
         InputError: it cannot be opened, or holds no run.
@@ -87,11 +80,7 @@ class Detected:
         return scene_caption(self._parsed, [], pixel_size=self._pixel_size)
 
     def regions(self, most: int) -> Iterator[DetectedRegion]:
-        """Yield the regions, the largest first.
-
-        Args:
-            most: maximum number.
-        """
+        """Yield the regions, the largest first, at most ``most``."""
         self._layer.SetSpatialFilter(None)
         self._layer.ResetReading()
         rows = ((feature["change_id"], feature.GetFID()) for feature in self._layer)
@@ -107,12 +96,9 @@ class Detected:
     def facts(
         self, place: Area, own: Optional[Event] = None, within: Optional[Area] = None
     ) -> Facts:
-        """Return what was found in a place.
+        """Return what was found in a place, a polygon (without a CRS in that of the layer).
 
-        Args:
-            place: polygons; without a CRS in that of the layer.
-            own: see :class:`Facts`.
-            within: only the part of the place in these polygons.
+        ``own`` is described at :class:`Facts`; ``within`` cuts the place to these polygons.
         """
         found: dict[Event, Found] = {}
         for feature, share in self._inside(place, within):

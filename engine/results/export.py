@@ -164,11 +164,7 @@ def _publish(folder: Path, target: Path) -> None:
 
 
 def _write(fill: Callable[[], bool]) -> None:
-    """Run GDAL calls that write a file.
-
-    Raises:
-        OSError: GDAL reports an error; :func:`export` adds the name of the file.
-    """
+    """Run GDAL calls that write a file; an error of GDAL is an OSError."""
     with thread_options(GDAL_PAM_ENABLED="NO"):
         done, problem = gdal_call(fill)
     if problem or not done:
@@ -183,11 +179,7 @@ def _fields(layer: ogr.Layer) -> list[tuple[str, int]]:
 
 
 def shapefile_names(names: Sequence[str]) -> dict[str, str]:
-    """Return a unique name of at most ten characters for each field.
-
-    Args:
-        names: fields of the layer; those in :data:`SHAPEFILE_NAMES` have a fixed name.
-    """
+    """Return a unique name of at most ten characters for each field of the layer."""
     given: dict[str, str] = {}
     used: set[str] = set()
     for name in sorted(names, key=lambda name: name not in SHAPEFILE_NAMES):

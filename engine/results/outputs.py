@@ -25,11 +25,6 @@ class RunOutputs:
 
     A context manager: leaving it without :meth:`commit` removes what was written, so
     that an error leaves no incomplete file, and only a finished result replaces an old one.
-
-    Attributes:
-        gpkg: final path of the GeoPackage.
-        mask: final path of the mask raster.
-        score: final path of the score raster.
     """
 
     def __init__(self, request: ChangeRequest) -> None:
