@@ -51,7 +51,7 @@ test-torch: setup-full
 test-slow: setup setup-full ## the tests that take longer: large rasters, the demo made again, a real installation
 	@scripts/test.sh slow $(PYTEST_ARGS)
 
-lint: setup ## ruff, import contracts, file rules
+lint: setup ## ruff, format, import contracts, types, file rules
 	@scripts/lint.sh
 
 format: setup ## sort imports and format the sources

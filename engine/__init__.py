@@ -78,7 +78,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted(__all__)
 
 
 class _CallablePackage(ModuleType):
@@ -86,6 +86,10 @@ class _CallablePackage(ModuleType):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._function(*args, **kwargs)
+
+    @property
+    def __doc__(self) -> Any:  # type: ignore[override]
+        return self._function.__doc__
 
     @property
     def __signature__(self) -> Any:

@@ -12,11 +12,12 @@ import importlib.util
 import os
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, Union
 
+from .classes import listed_names
 from .errors import ChangeScribeError
 from .request import ChangeRequest, ChangeResult, Extent, Hints
 
@@ -70,7 +71,8 @@ def detect(
         cancelled: returns True to stop; the tiles that are done are kept.
         options: other fields of :class:`~changescribe.engine.request.ChangeRequest`. ``extent``
             may also be a tuple ``(xmin, ymin, xmax, ymax[, crs])``, ``area`` the path of a polygon
-            file, and ``competing`` is the list in ``hints``.
+            file, and ``competing`` is the list in
+            ``hints``, or a text with commas.
 
     Raises:
         InputError: a raster, the prompt or an option is not usable, or ``out`` exists.
@@ -87,7 +89,10 @@ def detect(
     if isinstance(options.get("area"), (str, os.PathLike)):
         options["area"] = read_area(os.fspath(options["area"]))
     if "competing" in options:
-        options["hints"] = Hints(competing=tuple(options.pop("competing")))
+        given = options.pop("competing")
+        names = listed_names(given) if isinstance(given, str) else given
+        hints = options.get("hints", Hints())
+        options["hints"] = replace(hints, competing=None if names is None else tuple(names))
     request = ChangeRequest(
         before=os.fspath(before),
         after=os.fspath(after),
@@ -132,7 +137,9 @@ def describe(
     request = CaptionRequest(
         before=os.fspath(before),
         after=os.fspath(after),
-        boxes=None if boxes is None else tuple(boxes),
+        boxes=None
+        if boxes is None
+        else tuple((int(a), int(b), int(c), int(d)) for a, b, c, d in boxes),
         **options,
     )
     return caption(request, progress=progress, cancelled=cancelled)

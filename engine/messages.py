@@ -65,4 +65,6 @@ class Message:
             KeyError: a field has no value.
         """
         hint = self.hint.format(**parameters) if hint is None else hint
-        return _restore(self.text.format(**parameters), self.key, parameters, hint)
+        # An error would keep its traceback alive, and could not be pickled.
+        kept = {n: v if isinstance(v, (str, int, float)) else str(v) for n, v in parameters.items()}
+        return _restore(self.text.format(**parameters), self.key, kept, hint)

@@ -18,6 +18,12 @@ compact=(.venv/bin/python -m pytest)
 full=(.venv-full/bin/python -m pytest -p no:pytest_qgis)
 screen=(xvfb-run -a -s "-screen 0 1600x1000x24")
 
+# Without a folder or file among the arguments, all tests of the part.
+paths=(tests) plugin=(tests/plugin)
+for argument in "$@"; do
+    case "$argument" in tests/*) paths=() plugin=() ;; esac
+done
+
 say() { printf '\n== %s\n' "$*"; }
 # In the slow part a tier may have no tests at all: pytest says 5 then.
 allow_none() { "$@" || { [ $? -eq 5 ]; }; }
@@ -25,23 +31,23 @@ allow_none() { "$@" || { [ $? -eq 5 ]; }; }
 case "$part" in
 engine)
     say "Engine, package and lint rules: no QGIS, no torch"
-    "${compact[@]}" -p no:pytest_qgis -m "not slow and not torch" --ignore=tests/plugin tests "$@"
+    "${compact[@]}" -p no:pytest_qgis -m "not slow and not torch" --ignore=tests/plugin "${paths[@]}" "$@"
     ;;
 plugin)
     say "Plugin, in a real QGIS under Xvfb"
-    "${screen[@]}" "${compact[@]}" -m "not slow and not torch" tests/plugin "$@"
+    "${screen[@]}" "${compact[@]}" -m "not slow and not torch" "${plugin[@]}" "$@"
     ;;
 torch)
     say "Full tier: torch"
-    "${full[@]}" -m "torch and not slow" --ignore=tests/plugin tests "$@"
+    "${full[@]}" -m "torch and not slow" --ignore=tests/plugin "${paths[@]}" "$@"
     ;;
 slow)
     say "Slow tests: engine and package"
-    allow_none "${compact[@]}" -p no:pytest_qgis -m "slow and not torch" --ignore=tests/plugin tests "$@"
+    allow_none "${compact[@]}" -p no:pytest_qgis -m "slow and not torch" --ignore=tests/plugin "${paths[@]}" "$@"
     say "Slow tests: plugin, in a real QGIS under Xvfb"
-    allow_none "${screen[@]}" "${compact[@]}" -m "slow and not torch" tests/plugin "$@"
+    allow_none "${screen[@]}" "${compact[@]}" -m "slow and not torch" "${plugin[@]}" "$@"
     say "Slow tests: full tier"
-    allow_none "${full[@]}" -m "torch and slow" --ignore=tests/plugin tests "$@"
+    allow_none "${full[@]}" -m "torch and slow" --ignore=tests/plugin "${paths[@]}" "$@"
     ;;
 *)
     echo "Usage: scripts/test.sh engine|plugin|torch|slow" >&2

@@ -125,6 +125,8 @@ def _add_model_files(parts: Any) -> None:
 
 def _scenes(arguments: argparse.Namespace) -> None:
     with generator_installed():
+        import tqdm  # noqa: F401 - shows the progress
+
         from ..training.scenes import scene_cache
     scene_cache.write_scenes(
         arguments.folder, scene_cache.COUNT if arguments.count is None else arguments.count

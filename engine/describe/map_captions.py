@@ -112,7 +112,7 @@ def caption_map(
             _write(request, done)
         raise
     path = _write(request, done) if done else ""
-    return MapCaptions(tuple(done), path, (*warnings, *guard.warnings), partial)
+    return MapCaptions(tuple(done), path, (*guard.warnings, *warnings), partial)
 
 
 def _captions(

@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Optional
 
 import numpy as np
 
-from ..errors import CancelledError
+from ..errors import CancelledError, ChangeScribeError
 from ..raster.common_grid import much_larger, too_coarse
 from ..raster.writer import RasterWriter, warp_to
 from ..regions import ClassMaps
 from ..request import MASK_NODATA, SCORE_SCALE
 from ..systems.base import CLASS_UNKNOWN
 from .run import Run, ScoreRasters
+from .texts import DetectTexts
 from .tiling import Blender, plan
 
 if TYPE_CHECKING:
@@ -185,6 +186,22 @@ def _read_ahead(
         yield batch
 
 
+def _check_answer(run: Run, prediction: object, size: tuple[int, ...]) -> None:
+    """Refuse what is no score: systems from outside the package may return anything."""
+    expected = (size[0], len(run.parsed.queries), *size[1:])
+    scores = getattr(prediction, "scores", None)
+    if not isinstance(scores, np.ndarray):
+        found = type(scores).__name__
+    elif scores.shape != expected:
+        found = f"the shape {scores.shape}"
+    elif not np.isfinite(scores).all():
+        found = "values that are not numbers"
+    else:
+        return
+    name = run.system.name
+    raise ChangeScribeError(DetectTexts.wrong_scores(name=name, found=found, expected=expected))
+
+
 def _answers(
     run: Run, system: OpenedSystem, tiles: TilePlan, batches: Iterator[_Batch]
 ) -> Iterator[_Answer]:
@@ -203,6 +220,7 @@ def _answers(
                 )
             except CancelledError:  # the host stopped waiting for the batch
                 return
+            _check_answer(run, prediction, (int(some.sum()), *batch.valid.shape[1:]))
             run.monitor.warn(*prediction.notes)
         for tile, valid, known, row in zip(batch.tiles, batch.valid, some, some.cumsum() - 1):
             if prediction is None or not known:

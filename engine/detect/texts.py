@@ -24,8 +24,12 @@ class DetectTexts:
 
     competing = Message("{explanation}; competing classes: {names}")
     competing_ignored = Message('The system "{system}" ignores competing classes.')
+    wrong_scores = Message(
+        'The system "{name}" returned {found}, not scores of the shape {expected}.',
+        "This is a fault of that system, not of the rasters or the prompt.",
+    )
     no_cuda = Message("The graphics card was not used: {device}.")
-    same_raster = Message("The earlier and the later raster are the same.")
+    same_raster = Message("Both dates use the same raster.")
     reversed_dates = Message("The dates seem to be reversed: before is {before}, after is {after}.")
     min_area_ignored = Message(
         "The minimum area in square metres is ignored: without a coordinate reference system, "

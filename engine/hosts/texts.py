@@ -81,7 +81,7 @@ class HostsTexts:
     not_installed = Message("not installed")
     providers = Message("onnxruntime providers")
     worker_python = Message("Python of the worker process")
-    torch_there = Message("PyTorch there")
+    torch_there = Message("PyTorch in the worker process")
     system = Message("system {name}")
     unusable = Message("cannot be used: {why}")
     runs_here = Message("runs in this process (onnxruntime); {weights}")

@@ -13,9 +13,11 @@ import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..errors import InputError
 from ..lexicon.nouns import CLASS_NOUNS
 from ..lexicon.verbs import EVENT_WORDS, PROMPT_VERBS
 from ..paths import LANGUAGES
+from .texts import PromptTexts
 
 _WORD = re.compile(r"[^\W_]+(?:['\u2019-][^\W_]+)*")
 #: Where a language puts the verb last, as German does.
@@ -82,11 +84,15 @@ def read_language(path: Path) -> Language:
     """Read the words of a language from lines such as ``route*, rue* = road``.
 
     Raises:
-        ValueError: a line is not of this form, or gives a word a second meaning.
+        InputError: a line has another form, or gives a word a second meaning.
     """
+    try:
+        text = path.read_text(encoding="utf-8-sig")  # Windows editors write a byte order mark
+    except ValueError as error:
+        raise InputError(PromptTexts.language_not_utf8(file=path.name)) from error
     words: dict[str, str] = {}
     ambiguous = set(_english_words())
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.startswith("#"):
             continue
         foreign, equals, english = line.lower().partition("=")
@@ -94,8 +100,10 @@ def read_language(path: Path) -> Language:
             word = entry.rstrip("*")
             if word != entry:
                 ambiguous.add(word)
-            if not equals or not word or word in words:
-                raise ValueError(f'{path}, line {number}: a word is missing, or "{word}" is twice.')
+            if not equals or not word:
+                raise InputError(PromptTexts.language_line(file=path.name, line=number))
+            if word in words:
+                raise InputError(PromptTexts.language_word(file=path.name, line=number, word=word))
             words[word] = english.strip()
     for word, meaning in tuple(words.items()):
         words.setdefault(_plain(word), meaning)

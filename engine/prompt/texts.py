@@ -39,3 +39,15 @@ class PromptTexts:
     with_ignored = Message("{line} (ignored: {parts})")
     with_english = Message('{line} (read as "{english}")')
     with_suggestion = Message('{line} - did you mean "{prompt}"?')
+
+    language_not_utf8 = Message(
+        "The language file {file} is not encoded in UTF-8.", "Save it in UTF-8."
+    )
+    language_line = Message(
+        "Line {line} of the language file {file} cannot be read.",
+        "Write the words, an equals sign, and the English: route, rue = road",
+    )
+    language_word = Message(
+        'Line {line} of the language file {file} gives "{word}" a second meaning.',
+        "Remove one of the two.",
+    )

@@ -9,6 +9,7 @@ node, so memory follows the width of the raster, not its height.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -244,7 +245,8 @@ class Components:
 
     def close(self) -> None:
         """Remove the file."""
-        self._file.close()
+        with contextlib.suppress(OSError):  # it flushes again what could not be written
+            self._file.close()
 
     def __len__(self) -> int:
         return len(self._places)
@@ -270,6 +272,7 @@ class Components:
                 *(sums.table, np.array(sums.classes)),
             ):
                 np.save(self._file, array)
+            self._file.flush()
         except OSError as error:
             raise could_not_write(self._shown_as, error) from error
 

@@ -22,9 +22,10 @@ class ResultsTexts:
     )
 
     no_export_format = Message(
-        '"{name}" has no format for export.', "Choose a name that ends in .shp, .geojson or .gpkg."
+        '"{name}" does not have a supported file extension.',
+        "Choose a name that ends in .shp, .geojson or .gpkg.",
     )
-    replaces_source = Message("The export would replace its own source.", "Choose another name.")
+    replaces_source = Message("The export would overwrite its source.", "Choose another name.")
     cannot_open = Message('"{path}" cannot be opened.', "Choose the GeoPackage of a run.")
     no_layer = Message('"{path}" has no layer "{layer}".', "Choose the GeoPackage of a run.")
     too_large = Message(

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 
 from ..errors import InputError
@@ -26,8 +27,21 @@ _SYSTEMS: dict[str, tuple[str, str]] = {
 _REGISTERED: dict[str, tuple[str, str]] = {}
 
 
+#: Systems from outside the package, for the command line, QGIS and worker processes:
+#: ``name=module:Class``, several of them with commas.
+VARIABLE = "CHANGESCRIBE_SYSTEMS"
+
+
 def names() -> tuple[str, ...]:
-    """Return the names of all systems, the default first."""
+    """Return the names of all systems, the default first.
+
+    Raises:
+        InputError: the environment variable ``CHANGESCRIBE_SYSTEMS`` cannot be read.
+    """
+    for item in filter(None, os.environ.get(VARIABLE, "").split(",")):
+        name, _, entry_ = (part.strip() for part in item.partition("="))
+        if name not in _REGISTERED:
+            register(name, entry_)
     return (*_SYSTEMS, *_REGISTERED)
 
 
@@ -43,7 +57,7 @@ def register(name: str, entry: str) -> None:
         InputError: the name is taken, or the entry has another form.
     """
     module, _, class_name = entry.partition(":")
-    if name in _SYSTEMS or not module or not class_name:
+    if not name or name in _SYSTEMS or not module or not class_name:
         raise InputError(SystemsTexts.cannot_add(name=name, entry=entry))
     _REGISTERED[name] = (module, class_name)
 
@@ -57,14 +71,28 @@ def create(name: str) -> ChangeSystem:
     """Return a new system; its weights are not loaded.
 
     Raises:
-        InputError: no system has that name.
+        InputError: no system has that name, or that of another package cannot be loaded.
     """
+    known = names()
     if name in _SYSTEMS:
         module, class_name = _SYSTEMS[name]
         found = import_module(f".{module}", __name__)
     elif name in _REGISTERED:
-        module, class_name = _REGISTERED[name]
-        found = import_module(module)
+        return _create_registered(name)
     else:
-        raise InputError(SystemsTexts.unknown_system(name=name, names=", ".join(names())))
+        raise InputError(SystemsTexts.unknown_system(name=name, names=", ".join(known)))
     return getattr(found, class_name)()
+
+
+def _create_registered(name: str) -> ChangeSystem:
+    module, class_name = _REGISTERED[name]
+    try:
+        system: ChangeSystem = getattr(import_module(module), class_name)()
+        stated = system.info.name
+    except (ImportError, AttributeError, TypeError) as error:
+        raise InputError(
+            SystemsTexts.cannot_load(name=name, entry=entry(name)), details=repr(error)
+        ) from error
+    if stated != name:
+        raise InputError(SystemsTexts.other_name(name=name, stated=stated))
+    return system

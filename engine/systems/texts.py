@@ -31,7 +31,7 @@ class SystemsTexts:
         "A small language-guided model that ships with the plugin and runs on the CPU."
     )
     coarse = Message(
-        "The pixels are coarse, or of unknown size. Where the bundled model cannot recognize "
+        "The pixels are coarse, or of unknown size. Where the bundled model cannot recognise "
         "objects by their shape, it finds ground whose colour does not follow from the other date. "
         "The kind and the direction of such a change are guesses."
     )
@@ -58,6 +58,18 @@ class SystemsTexts:
     cpu_1_thread = Message("CPU (1 thread): {reason}")
     cpu_threads = Message("CPU ({threads} threads): {reason}")
     as_chosen = Message("as chosen")
+    cannot_load = Message(
+        'The system "{name}" ({entry}) could not be loaded.',
+        "Check that the module is on Python's path and that the class is a ChangeSystem.",
+    )
+    other_name = Message(
+        'The system registered as "{name}" calls itself "{stated}".',
+        "Register it under its own name.",
+    )
+    old_manifest = Message(
+        "The model was built by an earlier version of ChangeScribe.",
+        "Build it again: changescribe build release.",
+    )
     no_cuda_provider = Message("this onnxruntime has no CUDA provider")
     cuda_failed = Message("the CUDA provider could not be started")
 

@@ -27,13 +27,13 @@ class WeightsTexts:
     # What the store has
 
     missing = Message("{title} is missing: {file}, {size}.")
-    several_missing = Message("{title} lacks weights: {listed}.")
+    several_missing = Message("{title} is missing weights: {listed}.")
     damaged = Message(
         'The file "{path}" of {title} is damaged: {reason}.',
         "Remove it and get it again. {how_to_get}",
     )
-    no_record = Message("nothing records which file this is; import it again")
-    wrong_size = Message("its size is not right")
+    no_record = Message("its origin was not recorded; import it again")
+    wrong_size = Message("its size is wrong")
     unreadable = Message("it cannot be read ({error})")
     wrong_hash = Message("the SHA-256 of {file} is not the expected one")
     how_to_fetch = Message(
@@ -117,14 +117,14 @@ class WeightsTexts:
         "The proxy requires a user name and a password.", "Enter them in QGIS's network settings."
     )
     forbidden = Message(
-        "{host} does not give the file to everyone (HTTP {code}).",
+        "{host} restricts access to the file (HTTP {code}).",
         f"Accept its terms there if required, then {_BY_HAND}.",
     )
     gone = Message(
         "{host} no longer has the file (HTTP {code}).", f"Update ChangeScribe, or {_ELSEWHERE}"
     )
     socks = Message("Downloads cannot use a SOCKS proxy.", f"Set an HTTP proxy, or {_BY_HAND}.")
-    unsafe_redirect = Message("{host} leads to an address that is not safe.")
+    unsafe_redirect = Message("{host} redirects to an insecure address.")
     not_http = Message('"{url}" is not a web address.')
     bad_certificates = Message("The file of trusted certificates cannot be read.")
     cancelled = Message("Cancelled.")

@@ -100,6 +100,7 @@ def test_every_public_name_is_there_and_documented():
     for name in cs.__all__:
         assert inspect.getdoc(getattr(cs, name)), name
     for name in ("describe", "detect", "export", "systems"):
+        assert inspect.getdoc(getattr(cs, name)) == inspect.getdoc(getattr(api, name))
         assert inspect.signature(getattr(cs, name)) == inspect.signature(getattr(api, name))
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         cs.nothing  # noqa: B018

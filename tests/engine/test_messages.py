@@ -48,7 +48,7 @@ def test_an_own_hint_replaces_that_of_the_message() -> None:
 def _messages() -> list[Message]:
     found = []
     for info in pkgutil.walk_packages(engine.__path__, f"{engine.__name__}."):
-        if info.name.rpartition(".")[2] in {"texts", "errors"}:
+        if info.name.rpartition(".")[2] in {"texts", "errors", "console", "device", "writing"}:
             module = importlib.import_module(info.name)
             for owner in vars(module).values():
                 if isinstance(owner, type) and owner.__name__.endswith("Texts"):
@@ -63,3 +63,13 @@ def test_keys_are_unique_and_fields_are_names() -> None:
     for message in _messages():
         for _, field, _, _ in string.Formatter().parse(message.text + message.hint):
             assert field is None or field.isidentifier(), message.key
+
+
+def test_parameters_are_plain_values() -> None:
+    class Broken:
+        def __str__(self) -> str:
+            return "broken"
+
+    text = RasterTexts.no_polygon(path=Broken(), what=ValueError("x"))
+    assert text.parameters == {"path": "broken", "what": "x"}
+    assert pickle.loads(pickle.dumps(text)).parameters == text.parameters  # noqa: S301

@@ -76,6 +76,8 @@ class BundledSystem(ChangeSystem):
         self._captioner_facts = self._fitting_captioner()
         self._trained_phrases: Optional[np.ndarray] = None
         #: ``scale`` and ``bias`` of the score of the colour residual; None leaves it out.
+        if "unforeseen" in self._manifest:  # its key in manifests of earlier versions
+            raise WeightsError(SystemsTexts.old_manifest())
         self.residual_map: Optional[dict[str, float]] = self._manifest.get("colour_residual")
         self._requested_device = ""
         self._device: str = SystemsTexts.not_loaded()

@@ -188,7 +188,7 @@ def test_models_and_doctor(
     assert main(["doctor"]) == 0
     rows = dict(line.split(": ", 1) for line in capsys.readouterr().out.splitlines())
     assert rows["GDAL"]
-    assert rows["PyTorch there"] == "2.12 on CUDA (a card)"
+    assert rows["PyTorch in the worker process"] == "2.12 on CUDA (a card)"
     ours = "runs in this process (onnxruntime); has all its weights"
     assert rows["system bundled"] == ours
     zero_shot = rows["system zero-shot"]
@@ -196,7 +196,10 @@ def test_models_and_doctor(
     assert "(324 MB)" in zero_shot
     assert set(systems.names()) == {name[7:] for name in rows if name.startswith("system ")}
     python.write_text("#!/bin/sh\necho 'ImportError: no torch' >&2\nexit 1\n")
-    assert doctor.doctor_worker()[1] == ("PyTorch there", "none: ImportError: no torch")
+    assert doctor.doctor_worker()[1] == (
+        "PyTorch in the worker process",
+        "none: ImportError: no torch",
+    )
 
 
 def test_extent() -> None:

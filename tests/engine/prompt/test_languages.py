@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from changescribe.engine.errors import InputError
 from changescribe.engine.lexicon import prompt_words
 from changescribe.engine.paths import LANGUAGES
 from changescribe.engine.prompt import parse
@@ -25,7 +26,7 @@ akvo = water
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_a_file_is_sound(path: Path) -> None:
     language = read_language(path)
-    assert len(language.telling) > 100
+    assert len(language.telling) >= 100, "words that only this language has, without a star"
     known = prompt_words()
     unknown = {
         word: english
@@ -60,5 +61,14 @@ def test_a_file_is_enough_for_a_language(tmp_path: Path) -> None:
 def test_a_wrong_line_is_named(tmp_path: Path, line: str) -> None:
     path = tmp_path / "toy.txt"
     path.write_text(f"{TOY}{line}\n", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"toy\.txt, line 7"):
+    with pytest.raises(InputError, match=r"[Ll]ine 7 of the language file toy\.txt"):
         read_language(path)
+
+
+def test_a_byte_order_mark_is_no_word_and_other_encodings_are_an_error(tmp_path: Path) -> None:
+    file = tmp_path / "toy.txt"
+    file.write_bytes("\ufeffcasu = house\n".encode())
+    assert read_language(file).words["casu"] == "house"
+    file.write_bytes("ca\u00df = house\n".encode("cp1252"))
+    with pytest.raises(InputError, match="UTF-8"):
+        read_language(file)

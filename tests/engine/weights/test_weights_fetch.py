@@ -149,7 +149,7 @@ def test_redirections_are_followed_but_only_on_the_web(job: Download, server: Se
     assert [where for where, _ in server.requests] == ["redirect", "file"]
     job.url = server.url("off-the-web")
     job.target.unlink()
-    with pytest.raises(WeightsError, match="not safe"):
+    with pytest.raises(WeightsError, match="insecure"):
         fetch(job)
     job.url = "file:///etc/hostname"
     with pytest.raises(WeightsError, match="not a web address"):
@@ -159,7 +159,7 @@ def test_redirections_are_followed_but_only_on_the_web(job: Download, server: Se
 def test_https_does_not_lead_to_http(job: Download) -> None:
     handler = fetching._Redirects()
     request = SimpleNamespace(full_url="https://example.org/a", host="example.org")
-    with pytest.raises(WeightsError, match="not safe"):
+    with pytest.raises(WeightsError, match="insecure"):
         handler.redirect_request(request, None, 302, "Found", {}, "http://example.org/a")
 
 

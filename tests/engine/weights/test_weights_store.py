@@ -112,7 +112,7 @@ def test_damage_is_noticed_and_mended(server: Server, tmp_path: Path) -> None:
         store.path("small-clip")
     path.write_bytes(CONTENT[:100])
     assert state_of(store) == "damaged"
-    with pytest.raises(WeightsError, match="its size is not right"):
+    with pytest.raises(WeightsError, match="its size is wrong"):
         store.path("small-clip")
     store.fetch("small-clip")
     assert store.path("small-clip").read_bytes() == CONTENT
