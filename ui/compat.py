@@ -106,11 +106,7 @@ BACKGROUND_SIZE_BUFFER = QgsTextBackgroundSettings.SizeType.SizeBuffer
 
 
 def save_style_to_database(layer: QgsVectorLayer, name: str, description: str) -> str:
-    """Save the style of a layer as the default in its database.
-
-    Returns:
-        The error of the provider, empty on success.
-    """
+    """Save the style of a layer as the default in its database; return the error or ""."""
     modern = getattr(layer, "saveStyleToDatabaseV2", None)
     if modern is not None:  # QGIS 3.42; returns flags and a message
         outcome = modern(name, description, True, "")

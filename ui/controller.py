@@ -298,8 +298,7 @@ class RunController(QObject):
     def shut_down(self, timeout_ms: int = 20_000) -> bool:
         """Cancel the run, wait for the thread, close windows and disconnect signals.
 
-        Returns:
-            Whether the thread has ended.
+        Returns whether the thread has ended.
         """
         for signal, slot in (
             (self.thread_.progressed, self._dock.run.show_progress),

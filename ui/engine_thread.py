@@ -124,19 +124,11 @@ class EngineThread(QThread):
             return bool(self._jobs)
 
     def submit(self, request: ChangeRequest) -> None:
-        """Queue a request and start the thread if needed.
-
-        Raises:
-            RuntimeError: the thread has been shut down.
-        """
+        """Queue a request and start the thread if needed."""
         self._enter(_Job(request, self._detected))
 
     def submit_captions(self, request: MapCaptionRequest) -> None:
-        """Queue the captions of a finished run.
-
-        Raises:
-            RuntimeError: the thread has been shut down.
-        """
+        """Queue the captions of a finished run."""
         self._enter(_Job(request, self._described))
 
     def _enter(self, job: _Job) -> None:
@@ -155,10 +147,9 @@ class EngineThread(QThread):
                 job.cancelled.set()
 
     def shutdown(self, timeout_ms: int = 20_000) -> bool:
-        """Cancel everything and wait for the thread.
+        """Cancel everything and wait for the thread; return whether it has ended.
 
-        Returns:
-            Whether the thread has ended. If not, it is kept alive without signals until it does.
+        If not, it is kept alive without signals until it does.
         """
         if self in _RUNAWAYS:
             return self.isFinished()

@@ -91,12 +91,7 @@ class DetailsDialog(QDialog):
 
 
 class Messenger:
-    """Shows errors, warnings and results in QGIS's message bar.
-
-    Args:
-        bar: message bar of the QGIS window.
-        parent: parent of the details windows.
-    """
+    """Shows errors, warnings and results in QGIS's message bar."""
 
     def __init__(self, bar: QgsMessageBar, parent: Optional[QWidget] = None) -> None:
         self._bar = bar

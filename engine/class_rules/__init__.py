@@ -38,9 +38,7 @@ def companions_of(
 ) -> list[Companion]:
     """Return what regions of a run may lie along.
 
-    Args:
-        queries: of the run.
-        sides: of a pixel on the ground in metres; None without georeference.
+    ``sides`` are those of a pixel on the ground in metres; None without georeference.
     """
     if sides is None:
         return []

@@ -49,8 +49,6 @@ class ClassRules:
     ) -> Optional[Companion]:
         """Return what regions may lie along; None where the run does not look for it.
 
-        Args:
-            queries: of the run.
-            sides: of a pixel on the ground, in metres.
+        ``sides`` are those of a pixel on the ground, in metres.
         """
         return None

@@ -35,16 +35,7 @@ class BuildingRules(ClassRules):
 class NewRoads:
     """Roads that appeared in the same run.
 
-    Args:
-        queries: of the run.
-        roads: indices of the queries for roads.
-        buildings: indices of the queries for buildings.
-        sides: of a pixel on the ground, in metres.
-
-    Attributes:
-        name: object of the query for roads.
-        halo: rows above and below a strip that have to be known.
-        queries: indices of the queries for buildings.
+    ``roads`` and ``buildings`` are indices of queries; ``sides`` those of a pixel in metres.
     """
 
     def __init__(
@@ -64,13 +55,9 @@ class NewRoads:
         self.halo = (int(self._reach[:, 1].max()) + 1) * down
 
     def near(self, values: np.ndarray) -> np.ndarray:
-        """Mark what is certainly near a new road.
+        """Return (H, W) bool: no pixel that is True is farther than 30 m from a new road.
 
-        Args:
-            values: (H, W) uint8 number of the query from 1, 0 for none.
-
-        Returns:
-            (H, W) bool: no pixel that is True is farther than 30 m from a new road.
+        ``values`` are (H, W) uint8 numbers of the query from 1, 0 for none.
         """
         road = self._is_road[values]
         if not road.any():

@@ -149,11 +149,7 @@ def _captioner(arguments: argparse.Namespace) -> None:
 
 
 def _schedule(given: dict[str, str]) -> Schedule:
-    """Return the captioner's schedule with some settings replaced.
-
-    Raises:
-        InputError: there is no such setting, or its value is no such number.
-    """
+    """Return the captioner's schedule with some settings replaced."""
     from ..training.captioner.steps import Schedule
 
     settings = asdict(Schedule())

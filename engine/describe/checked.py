@@ -30,7 +30,9 @@ _MAX_VIEWS = 4
 def detect_everything(
     request: ChangeRequest, host: Host, folder: str, callbacks: Optional[Callbacks] = None
 ) -> Optional[Detected]:
-    """Detect any change in an area, to check sentences against.
+    """Detect any change in an area, to check sentences against; None if something is missing.
+
+    Missing are a package or the weights of the system.
 
     Args:
         request: of a detection; its prompt and output are replaced.
@@ -38,9 +40,6 @@ def detect_everything(
         folder: for the results, which must stay there as long as they are used.
         callbacks: get the tiles, with a fraction of 0 (the sentences are still to come), and the
             warnings of the detection.
-
-    Returns:
-        None if the system lacks a package or its weights.
 
     Raises:
         InputError: the request cannot be carried out.
@@ -80,10 +79,7 @@ def with_facts(sentence: str, facts: str, system: str) -> tuple[str, str]:
 class CheckedWriter:
     """Has sentences written, and keeps those that agree with the facts.
 
-    Args:
-        writer: writes the sentences.
-        detections: in the same rasters; without any, only the form of sentences is checked.
-        guard: checks and counts the sentences.
+    Without ``detections`` in the same rasters, only the form of sentences is checked.
     """
 
     def __init__(self, writer: CaptionWriter, detections: Sequence[Detected], guard: Guard) -> None:
@@ -110,11 +106,9 @@ class CheckedWriter:
         return self._writer.describe(area, may_stay)
 
     def about_region(self, area: Area, own: Event) -> str:
-        """Return the true sentences about a region that name its own change.
+        """Return the true sentences about a region that name ``own``, its change.
 
-        Args:
-            area: the region; what lies around it may be named too.
-            own: its change.
+        What lies around the region may be named too.
 
         Raises:
             InputError: the region lies outside the overlap.

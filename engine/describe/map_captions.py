@@ -118,11 +118,7 @@ def caption_map(
 def _captions(
     request: MapCaptionRequest, host: Host, guard: Guard, callbacks: Callbacks
 ) -> Generator[MapCaption, None, None]:
-    """Yield the captions.
-
-    Raises:
-        CancelledError: the user cancelled.
-    """
+    """Yield the captions."""
     detection, levels = request.detection, request.levels
     callbacks.progress(Progress(DetectTexts.reading(), 0.0))
     results = Detected(detection.output)
@@ -167,11 +163,7 @@ def _captions(
 def _writer(
     request: MapCaptionRequest, host: Host, results: Detected, guard: Guard, callbacks: Callbacks
 ) -> Iterator[Optional[CheckedWriter]]:
-    """Load the system that writes, and detect what its sentences are checked against.
-
-    Yields:
-        None if the captions are to state facts alone.
-    """
+    """Load the system that writes (None: facts alone), and detect what to check it against."""
     detection = request.detection
     if request.system == FACTS:
         yield None
@@ -193,11 +185,7 @@ def _writer(
 
 
 def _steps(total: int, callbacks: Callbacks) -> Iterator[None]:
-    """Report each caption before it is written; the time left follows from those before.
-
-    Raises:
-        CancelledError: the user cancelled.
-    """
+    """Report each caption before it is written; the time left follows from those before."""
     start = time.monotonic()
     for done in range(total):
         callbacks.stop_if_cancelled()

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Describe the change in a pair of rasters, or in boxes of it.
 
-A system that writes sentences (``SystemInfo.writes``) writes its own; they are checked against the
-facts of a detection and followed by them. For any other system the captions state the facts of its
-detection.
+The sentences of a system that writes (``SystemInfo.writes``) are checked against the facts of a
+detection and followed by them. Any other system has the facts of its detection alone.
 """
 
 from __future__ import annotations
@@ -90,15 +89,10 @@ def caption(
 
 
 def tile_boxes(grid: Grid, info: SystemInfo, user_pixel_size: Optional[float] = None) -> list[Box]:
-    """Cut a raster into boxes of one tile of a system each.
+    """Cut a raster into boxes of one tile of a system each, in pixels of BEFORE, row by row.
 
-    Args:
-        grid: of BEFORE.
-        info: of the system.
-        user_pixel_size: of a pixel in metres, if the grid has none.
-
-    Returns:
-        Boxes in pixels of BEFORE, row by row; those at the right and lower edge may be smaller.
+    Those at the right and lower edge may be smaller. ``user_pixel_size`` is in metres, for a grid
+    without one.
     """
     side = info.tile_size
     own = grid.pixel_size or user_pixel_size
@@ -157,11 +151,7 @@ def _sentences(
 
 
 def _boxes(request: CaptionRequest) -> tuple[list[Box], list[Area]]:
-    """Return the boxes of a request, and the ground that each covers.
-
-    Raises:
-        InputError: a box lies outside the raster.
-    """
+    """Return the boxes of a request, and the ground that each covers."""
     with RasterSource.open(request.before, request.bands_before, request.crs_before) as source:
         grid = source.grid
     if request.boxes is None:

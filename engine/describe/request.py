@@ -26,22 +26,14 @@ LEVELS = (REGIONS, TILES, SCENE)
 
 @dataclass(frozen=True)
 class CaptionRequest:
-    """A pair of rasters to describe, or boxes of it.
+    """A pair of rasters to describe, or boxes of it; other fields are as in :class:`ChangeRequest`.
 
     Attributes:
-        before: path (or GDAL connection string) of the earlier raster.
-        after: the later raster.
         boxes: what to describe; None is the whole raster.
         outlines: one area per box, if the captions are about polygons in the boxes.
         system: name of the system. If it writes no sentences, captions state the facts of its
             detection.
         checked_by: system whose detection written sentences are checked against.
-        device: see :class:`ChangeRequest`, as are the fields below.
-        bands_before: 1-based band numbers read as red, green, blue.
-        bands_after: the same for ``after``.
-        crs_before: CRS assigned to ``before``.
-        crs_after: the same for ``after``.
-        pixel_size: side of a pixel of ``before`` in metres, if the raster does not say.
     """
 
     before: str
@@ -78,12 +70,9 @@ class CaptionRequest:
 
 @dataclass(frozen=True)
 class BoxCaption:
-    """The caption of a box.
+    """The caption of a box in pixels of BEFORE.
 
-    Attributes:
-        box: in pixels of BEFORE.
-        caption: one sentence or a few.
-        source: name of the system that wrote the first of them, or :data:`FACTS`.
+    ``source`` is the system that wrote the first of its sentences, or :data:`FACTS`.
     """
 
     box: Box
@@ -132,10 +121,9 @@ class MapCaption:
 
 @dataclass(frozen=True)
 class MapCaptions:
-    """The captions of a map.
+    """The captions of a map, in the order in which they were written.
 
     Attributes:
-        captions: all, in the order in which they were written.
         path: of the GeoPackage that holds them; "" if there is none.
         warnings: sentences for the user.
         partial: cancelled; the captions written so far are kept.
@@ -155,10 +143,8 @@ def ignore(_: object) -> None:
 class Callbacks:
     """How the caller follows captions in the making.
 
-    Attributes:
-        progress: called with the progress.
-        cancelled: asked between tiles, and by the host while it waits; True stops.
-        warned: called with sentences that the user should know.
+    ``cancelled`` is asked between tiles, and by the host while it waits; True stops. ``warned``
+    gets sentences that the user should know.
     """
 
     progress: ProgressCallback = ignore
@@ -183,10 +169,6 @@ class Callbacks:
         return cls(progress or cls.progress, cancelled or cls.cancelled, warn)
 
     def stop_if_cancelled(self) -> None:
-        """Stop if the user cancelled.
-
-        Raises:
-            CancelledError: the user cancelled.
-        """
+        """Raise CancelledError if the user cancelled."""
         if self.cancelled():
             raise CancelledError

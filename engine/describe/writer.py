@@ -58,12 +58,9 @@ class View:
 
 @dataclass(frozen=True)
 class Sentence:
-    """What a system writes about a view.
+    """What a system writes about a view; the text is "" without valid pixels.
 
-    Attributes:
-        text: "" without valid pixels.
-        changed: number of changed pixels that it is about.
-        place: see :class:`View`.
+    ``changed`` is the number of changed pixels that it is about.
     """
 
     text: str
@@ -132,15 +129,12 @@ class CaptionWriter:
         self._grid = common_grid(before, after, None, info.pixel_sizes, user_pixel_size).working
 
     def describe(self, area: Area, check: Optional[Check] = None, most: int = 0) -> str:
-        """Return what the system writes about an area.
+        """Return what the system writes about an area; "" if no sentence is kept.
 
         Args:
             area: polygons; without a CRS in that of the earlier raster.
             check: sentences that it refuses are left out; None keeps all.
             most: show at most this many tiles, those with most of the area; 0 is all.
-
-        Returns:
-            "" if no sentence is kept.
 
         Raises:
             InputError: the area lies outside the overlap.
@@ -164,9 +158,6 @@ class CaptionWriter:
 
         An area that fits into a tile is in the middle of one, with the ground around it as far
         as the rasters reach; a larger one is cut into tiles that do not overlap.
-
-        Args:
-            area: polygons; without a CRS in that of the earlier raster.
 
         Raises:
             InputError: the area lies outside the overlap.

@@ -39,12 +39,8 @@ MASK_COLOURS = {
 def outline(run: Run, scores: ScoreRasters) -> ChangeResult:
     """Write mask and regions with captions into the run's working folder.
 
-    Args:
-        run: the run; ``threshold``, ``min_area``, ``simplify`` and ``crs`` of its request decide.
-        scores: one band per query of the run. Not modified, unless it lies in the working folder.
-
-    Returns:
-        The result, with the final paths of the files.
+    ``threshold``, ``min_area``, ``simplify`` and ``crs`` of the run's request decide. The score
+    raster is not modified, unless it lies in the working folder. The result has the final paths.
 
     Raises:
         InputError: a raster does not fit, or ``crs`` is not a CRS.

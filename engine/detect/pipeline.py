@@ -56,9 +56,6 @@ def detect(
         cancelled: asked between tiles; True stops the run, and the finished part becomes a partial
             result. Once all tiles are done, a run cannot be cancelled.
 
-    Returns:
-        Paths of the files, the regions and the captions.
-
     Raises:
         InputError: the request cannot be carried out as given.
         DependencyError: a package is missing.

@@ -33,11 +33,7 @@ class Pair:
     area: Optional[AreaMask] = None
 
     def read(self, grid: Grid) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Read both dates on a grid.
-
-        Returns:
-            before and after, (H, W, 3) uint8, and where both are valid, (H, W) bool.
-        """
+        """Return before and after, (H, W, 3) uint8, and where both are valid, (H, W) bool."""
         before, valid_before = self.before.read(grid)
         after, valid_after = self.after.read(grid)
         valid = valid_before & valid_after
@@ -74,12 +70,8 @@ def grid_for(
 ) -> CommonGrid:
     """Choose the common grid of the part that a request asks for.
 
-    Args:
-        request: its extent, or else the envelope of its area, is the part; without both, the
-            overlap of the rasters.
-        before: the earlier raster.
-        after: the later raster.
-        pixel_sizes: in metres, those that the system was trained on.
+    The part is its extent, or else the envelope of its area, or else the overlap of the rasters.
+    ``pixel_sizes`` are those in metres that the system was trained on.
 
     Raises:
         InputError: the part is empty or lies outside the overlap.

@@ -34,14 +34,9 @@ _STAGES = {
 
 
 class Monitor:
-    """Progress, warnings and timings of a run.
+    """Progress, warnings (without repetitions) and timings in seconds per stage of a run.
 
-    Args:
-        progress: called with the progress of the whole run.
-
-    Attributes:
-        warnings: for the user, without repetitions.
-        timings_s: seconds per stage.
+    ``progress`` is called with the progress of the whole run.
     """
 
     def __init__(self, progress: Optional[ProgressCallback] = None) -> None:
@@ -75,15 +70,7 @@ class Monitor:
         tiles: int = 0,
         seconds_left: Optional[float] = None,
     ) -> None:
-        """Report progress.
-
-        Args:
-            stage: its name.
-            fraction: of the stage, 0 to 1.
-            tile: see :class:`Progress`.
-            tiles: see :class:`Progress`.
-            seconds_left: in the stage.
-        """
+        """Report progress: ``fraction`` and ``seconds_left`` are those of the stage."""
         if self._progress is None:
             return
         name, begin, end = _STAGES[stage]
@@ -98,14 +85,11 @@ class Run:
     """What every stage of a run needs once the request is understood.
 
     Attributes:
-        request: the request.
-        system: description of the system.
         device: the device in use and why.
         parsed: the prompt, with "anything" resolved to the system's classes, and the hints.
         grid: grids of the results and of the tiles.
         dates: ISO dates of the two rasters, None if unknown.
         outputs: working folder and final paths.
-        monitor: progress, warnings and timings.
         cancelled: asked between tiles; True stops the run.
     """
 

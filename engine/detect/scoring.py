@@ -40,14 +40,7 @@ _CLASSES = ("classes_before", "classes_after")
 
 @dataclass(frozen=True)
 class _Batch:
-    """B tiles as read from the rasters.
-
-    Attributes:
-        tiles: B tiles.
-        before: (B, H, W, 3) uint8.
-        after: the same on the later date.
-        valid: (B, H, W) bool.
-    """
+    """B tiles: both dates (B, H, W, 3) uint8, and where both are valid, (B, H, W) bool."""
 
     tiles: list[Tile]
     before: np.ndarray
@@ -60,7 +53,6 @@ class _Answer:
     """A system's answer for one tile.
 
     Attributes:
-        tile: the tile.
         planes: (Q + 1, H, W) float32, scores and validity; None without valid pixels.
         classes: (H, W) uint8 for each date; None if the system reports none.
     """
@@ -72,11 +64,6 @@ class _Answer:
 
 def score_tiles(run: Run, pair: Pair, system: OpenedSystem) -> ScoreRasters:
     """Score all tiles on the working grid, and bring the rasters to the output grid.
-
-    Args:
-        run: the run.
-        pair: its rasters, used by the reader thread only.
-        system: scores the tiles.
 
     Raises:
         CancelledError: cancelled before a row of tiles was finished: there is nothing to keep.
@@ -118,11 +105,6 @@ def hints_for(parsed: ParsedPrompt, pixel_size: Optional[float], info: SystemInf
     A prompt that names objects is taken to be about an image that shows them, as long as its
     pixels can be magnified or have no known size. "Anything changed" is not, unless the image is
     ``sharp``.
-
-    Args:
-        parsed: the prompt, resolved.
-        pixel_size: of BEFORE, in metres; None if unknown.
-        info: of the system.
     """
     if pixel_size is None:
         coarse = parsed.anything and not parsed.hints.sharp
@@ -140,11 +122,7 @@ def _class_writer(run: Run, path: str) -> RasterWriter:
 def _fill(
     run: Run, pair: Pair, system: OpenedSystem, score: RasterWriter, classes: Sequence[RasterWriter]
 ) -> tuple[bool, bool]:
-    """Write the system's answers for all tiles.
-
-    Returns:
-        Whether all tiles are written, and whether the system reports classes.
-    """
+    """Write the system's answers; return if all tiles are written, and if there are classes."""
     grid, info = run.grid.working, run.system
     tiles = plan(grid.width, grid.height, info.tile_size, info.overlap, largest=info.largest_tile)
     # The last plane blends validity with the weights of the scores.

@@ -27,14 +27,7 @@ PANEL_WIDTH = 4096
 class Tile:
     """A square of pixels; it may extend past the right and lower edge of a small raster.
 
-    Attributes:
-        x: column of the left edge.
-        y: row of the upper edge.
-        width: in pixels.
-        height: in pixels.
-        panel: number of the panel of columns.
-        column: number of the column of tiles.
-        row: number of the row of tiles.
+    ``x`` and ``y`` are its left and upper edge; ``panel``, ``column`` and ``row`` count tiles.
     """
 
     x: int
@@ -48,13 +41,7 @@ class Tile:
 
 @dataclass(frozen=True)
 class Block:
-    """A finished part of the raster.
-
-    Attributes:
-        x: column of the left edge.
-        y: row of the upper edge.
-        array: (Q, h, w) float32.
-    """
+    """A finished part of the raster from column ``x`` and row ``y``: (Q, h, w) float32."""
 
     x: int
     y: int
@@ -123,8 +110,7 @@ class TilePlan:
     Iterating yields the tiles; ``len`` is their number.
 
     Attributes:
-        width: of the raster, in pixels.
-        height: of the raster, in pixels.
+        width, height: of the raster, in pixels.
         tile_size: side of every tile, in pixels.
         overlap: pixels that neighbouring tiles share at least.
         panels: start and end column of each panel.
@@ -166,11 +152,9 @@ class TilePlan:
         return self._y_axis.weights(tile.row), self._x_axis.weights(tile.column)
 
     def core(self, tile: Tile) -> Optional[tuple[int, int, int, int]]:
-        """Pixels assigned to this tile alone: for classes, which cannot be blended.
+        """Pixels (x0, y0, x1, y1) that are this tile's alone: for classes, which cannot be blended.
 
-        Returns:
-            x0, y0, x1, y1 in pixels of the raster; None if the tile is only needed for blending.
-            The cores of all tiles cover the raster exactly once.
+        None if the tile is only needed for blending. All cores cover the raster exactly once.
         """
         left, right = self.panels[tile.panel]
         x0, x1 = self._x_axis.core(tile.column)
@@ -249,12 +233,7 @@ def plan(
 
 
 class Blender:
-    """Blends the tiles of a plan, in its order, and returns finished blocks.
-
-    Args:
-        tiles: the plan.
-        channels: number Q of planes.
-    """
+    """Blends Q planes of the tiles of a plan, in its order, and returns finished blocks."""
 
     def __init__(self, tiles: TilePlan, channels: int) -> None:
         self._plan = tiles
@@ -270,15 +249,10 @@ class Blender:
         return int(self._pending.shape[1] * self._pending.shape[2])
 
     def add(self, tile: Tile, scores: Optional[np.ndarray]) -> list[Block]:
-        """Add the scores of a tile.
+        """Add the scores of the next tile, (Q, height, width) float32, finite; None is zeros.
 
-        Args:
-            tile: the next tile of the plan.
-            scores: (Q, tile.height, tile.width) float32, finite; None (no valid pixels) is zeros.
-
-        Returns:
-            Blocks that no later tile touches. The blocks of all tiles cover the raster exactly
-            once; if a run is cancelled, those returned so far are complete.
+        Returns blocks that no later tile touches. The blocks of all tiles cover the raster exactly
+        once; if a run is cancelled, those returned so far are complete.
 
         Raises:
             ValueError: the tile is not the next one, or the scores have another shape.

@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """English words that prompts and sentences are made of, and prompt words of other languages.
 
-One place for the prompt parser, the sentence reader and the caption guard: :mod:`.nouns` of the
-classes and of other objects, :mod:`.verbs` by direction, and :mod:`.small_words` such as
-prepositions and numbers. Each says what only prompts or only sentences use. The folder
+One place for the prompt parser, the sentence reader and the caption guard. The folder
 ``languages`` holds one text file per language.
 """
 

@@ -40,9 +40,7 @@ def explain(queries: Sequence[BoundQuery]) -> Text:
 def compose(parsed: ParsedPrompt, without: Container[int] = ()) -> str:
     """Return a prompt that the parser reads as the same queries; "" if there are none.
 
-    Args:
-        parsed: a prompt.
-        without: indices of queries to leave out.
+    Queries whose indices are in ``without`` are left out.
     """
     queries = [
         BoundQuery(query.object, query.direction, partners)

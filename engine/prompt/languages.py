@@ -52,12 +52,7 @@ class Language:
 
 
 def in_english(text: str, folder: Path = LANGUAGES) -> str:
-    """Return a prompt in English; "" where it is English already, or no listed word is in it.
-
-    Args:
-        text: what the user typed.
-        folder: the languages, one file each.
-    """
+    """Return a prompt in English; "" where it is English already, or no listed word is in it."""
     known = languages(folder)
     lower = " ".join(text.lower().replace("\u2019", "'").split())
     lower = _elisions(known).sub("", lower)

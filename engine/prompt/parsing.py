@@ -52,13 +52,7 @@ _BARE_EXCHANGE = re.compile(r"^(?:from\s+)?(.+?)\s+(?:in)?to\s+(.+)$")
 
 
 def parse(text: str) -> ParsedPrompt:
-    """Read a prompt.
-
-    Args:
-        text: what the user typed, in English or in the usual words of another language.
-
-    Returns:
-        The queries in the order of the prompt, without duplicates; or ``anything``.
+    """Read a prompt in English or in the usual words of another language.
 
     Raises:
         InputError: the prompt is empty or names no object.
@@ -90,17 +84,10 @@ def parse(text: str) -> ParsedPrompt:
 def resolve(
     parsed: ParsedPrompt, class_plurals: Sequence[str], directed: bool = True
 ) -> ParsedPrompt:
-    """Replace "anything" by a system's classes.
+    """Replace "anything" by a system's classes; return any other prompt as it is.
 
-    Args:
-        parsed: a parsed prompt.
-        class_plurals: names of the system's classes, as used in captions.
-        directed: whether the system distinguishes what appeared from what was removed.
-
-    Returns:
-        ``parsed`` itself unless it means anything; else a query per class and direction: one
-        direction for prompts such as "what was built?", and "changed" for a system without
-        directions.
+    "Anything" becomes a query per class and direction: one direction for prompts such as "what was
+    built?", and "changed" for a system that is not ``directed``.
 
     Raises:
         InputError: the prompt means anything, and the system has no classes or the prompt

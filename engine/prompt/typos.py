@@ -23,11 +23,7 @@ _MIN_LETTERS = 4
 
 
 def suggestion(text: str) -> str:
-    """Return a prompt with its misspelt words put right; "" if there are none.
-
-    Args:
-        text: what the user typed.
-    """
+    """Return a prompt with its misspelt words put right; "" if there are none."""
     fixed = _WORD.sub(lambda match: _meant(match.group().lower()) or match.group(), text)
     return "" if fixed == text else " ".join(fixed.split())
 

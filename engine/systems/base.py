@@ -122,16 +122,9 @@ class OpenedSystem(ABC):
         queries: Sequence[Query],
         hints: Hints = NO_HINTS,
     ) -> TilePrediction:
-        """Score a batch of tile pairs.
+        """Score a batch of tile pairs, (B, H, W, 3) uint8, H and W multiples of 32.
 
-        Args:
-            before: (B, H, W, 3) uint8, H and W multiples of 32.
-            after: the same for the later date.
-            queries: what to look for.
-            hints: about the images and the queries.
-
-        Returns:
-            Scores per query, and classes per date where the system knows them.
+        ``hints`` are about the images and the queries.
         """
 
     def describe(
@@ -144,17 +137,8 @@ class OpenedSystem(ABC):
     ) -> TilePrediction:
         """Score a batch of tile pairs and write a sentence about each, in one pass.
 
-        Callers who want sentences as they are ready give one pair at a time.
-
-        Args:
-            before: (B, H, W, 3) uint8, H and W multiples of 32.
-            after: the same for the later date.
-            queries: what to look for; may be empty.
-            regions: (B, H, W) uint8, 1 in the part to describe.
-            hints: about the images and the queries.
-
-        Returns:
-            As :meth:`predict`, with ``captions``.
+        As :meth:`predict`, with ``captions``; ``regions`` are (B, H, W) uint8, 1 in the part to
+        describe, and there may be no queries. One pair at a time gives sentences as they are ready.
 
         Raises:
             InputError: the system writes no sentences (``SystemInfo.writes``).
@@ -167,10 +151,7 @@ class ChangeSystem(OpenedSystem):
 
     @abstractmethod
     def load(self, device: str = "auto") -> None:
-        """Load the weights. Does nothing if they are loaded on that device.
-
-        Args:
-            device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
+        """Load the weights for "auto", "cpu" or "cuda". Does nothing if they are loaded there.
 
         Raises:
             DependencyError: a package is missing.

@@ -49,14 +49,10 @@ class TextEncoder:
         self._lock = threading.Lock()
 
     def encode(self, texts: Sequence[str]) -> Encoding:
-        """Encode texts.
+        """Encode B texts, at least one.
 
-        Args:
-            texts: B texts, at least one.
-
-        Returns:
-            Word vectors (B, 16, 128) float32, zero on padding; mask (B, 16) bool, True
-            for a token; sentence vectors (B, 128) float32 of unit length.
+        Returns word vectors (B, 16, 128) float32, zero on padding; mask (B, 16) bool, True for a
+        token; sentence vectors (B, 128) float32 of unit length.
         """
         import numpy as np
 

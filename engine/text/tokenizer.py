@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""WordPiece tokenizer of uncased BERT models, with the standard library alone.
+"""WordPiece tokenizer of uncased BERT models (Devlin et al., 2019; Wu et al., 2016).
 
-It turns a prompt into the token ids that the text encoder was trained on (Devlin et al., BERT,
-2019; Wu et al., WordPiece, 2016). QGIS ships neither transformers nor tokenizers, and nothing else
-in the plugin needs them.
+It uses the standard library alone, since QGIS ships neither transformers nor tokenizers.
 """
 
 from __future__ import annotations
@@ -117,15 +115,9 @@ class WordPieceTokenizer:
     def encode_batch(
         self, texts: Iterable[str], max_tokens: int = MAX_TOKENS, pad_to: Optional[int] = None
     ) -> tuple[list[list[int]], list[list[int]]]:
-        """Return the token ids of several texts, padded to one length.
+        """Return the token ids (B, L) of B texts, and the mask (B, L), 0 for padding.
 
-        Args:
-            texts: B texts.
-            max_tokens: longer texts are cut.
-            pad_to: smallest length L of the rows; None for that of the longest text.
-
-        Returns:
-            Ids (B, L) and mask (B, L), 1 for a token and 0 for padding.
+        Texts longer than ``max_tokens`` are cut. L is that of the longest, at least ``pad_to``.
         """
         rows = [self.encode(text, max_tokens) for text in texts]
         length = max([pad_to or 0, *(len(row) for row in rows)])

@@ -51,12 +51,8 @@ class Tally:
 def region_caption(region: Region, pixel_size: Optional[float] = None) -> str:
     """Describe a region in one sentence.
 
-    Args:
-        region: its facts; None and empty ones are left out.
-        pixel_size: in metres, sets how numbers are rounded; None without georeference.
-
-    Returns:
-        Such as "New road, 410 m long, in the north-east, replacing trees."
+    Such as "New road, 410 m long, in the north-east, replacing trees." ``pixel_size``, in metres,
+    sets how numbers are rounded; None without georeference.
     """
     noun = _Noun(region.object)
     if region.direction == APPEARED:
@@ -82,17 +78,11 @@ def scene_caption(
     pixel_size: Optional[float] = None,
     partial: bool = False,
 ) -> str:
-    """Describe what was found in the whole area analysed.
+    """Describe the whole area analysed in one or two sentences.
 
-    Args:
-        parsed: the prompt.
-        tallies: one per query, including queries without regions.
-        pixel_size: in metres; None without georeference.
-        partial: the run was stopped early, so absent objects are not mentioned.
-
-    Returns:
-        One or two sentences, such as "12 roads appeared (3.1 ha), most in the north-east; no
-        road disappeared."
+    Such as "12 roads appeared (3.1 ha), most in the north-east; no road disappeared." There is a
+    tally per query, including queries without regions. In a ``partial`` run, which was stopped
+    early, absent objects are not mentioned.
     """
     found = [tally for tally in tallies if tally.count]
     if not found:
@@ -253,14 +243,10 @@ def _absent(query: Query) -> str:
 
 
 class _Noun:
-    """A noun phrase in the singular and plural, as far as its class is known.
+    """A noun phrase for one region and for many, as far as its class is known.
 
-    Attributes:
-        known: its land-cover class, or None.
-        one: for one region.
-        many: for several.
-        gone: verb for an object that is no longer there.
-        countable: a region is one such object: "12 roads", but "trees in 12 places".
+    ``gone`` is the verb for an object that is no longer there. ``countable``: a region is one such
+    object: "12 roads", but "trees in 12 places".
     """
 
     def __init__(self, phrase: str) -> None:

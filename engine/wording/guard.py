@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Checks written captions against what a detection found.
 
-A language model writes fluent sentences, some of which are wrong. Each sentence is read
-(:mod:`.reading`) and compared with the facts of the same place: whether anything changed, what
-appeared or was removed, and roughly how many. A sentence that claims more than is known, repeats
-itself or breaks off is replaced by the factual caption, and the user sees how many were replaced
-and why.
+A language model writes fluent sentences, some of which are wrong. Each is read (:mod:`.reading`)
+and compared with the facts of the same place. A sentence that claims more than is known, repeats
+itself or breaks off is replaced by the factual caption, and the user sees how many and why.
 """
 
 from __future__ import annotations
@@ -62,12 +60,7 @@ _FEW, _MIN_MANY = 3, 5
 
 @dataclass(frozen=True)
 class Found:
-    """What a detection found of one kind in an area.
-
-    Attributes:
-        count: number of regions.
-        area_m2: of them; None without georeference.
-    """
+    """What a detection found of one kind in an area; ``area_m2`` is None without georeference."""
 
     count: int
     area_m2: Optional[float] = None
@@ -109,12 +102,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Problem:
-    """Why a sentence is replaced.
-
-    Attributes:
-        kind: a key of :data:`REASONS`.
-        text: details, to follow "The sentence".
-    """
+    """Why a sentence is replaced: a key of :data:`REASONS`, and what follows "The sentence"."""
 
     kind: str
     text: str
@@ -127,14 +115,9 @@ def without_frame(sentence: str) -> str:
 
 
 def check(sentence: str, facts: Optional[Facts] = None) -> Optional[Problem]:
-    """Check a written sentence.
+    """Return the first problem of one or more written English sentences, or None.
 
-    Args:
-        sentence: one or more English sentences.
-        facts: of the same place; None checks the form alone.
-
-    Returns:
-        The first problem, or None.
+    Without facts of the same place, the form alone is checked.
     """
     problem = _form(sentence)
     if problem is not None or facts is None:

@@ -150,9 +150,7 @@ class Reading:
 def read_sentence(sentence: str, nouns: Optional[Mapping[str, str]] = None) -> Reading:
     """Read one English sentence about the change between two images.
 
-    Args:
-        sentence: with or without capitals and a full stop.
-        nouns: further words in lower case -> class or other name.
+    ``nouns`` maps further words in lower case to a class or another name.
     """
     text = " ".join(sentence.lower().replace("\u2019", "'").split())
     if _UNCHANGED.search(text):
@@ -164,15 +162,9 @@ def read_sentence(sentence: str, nouns: Optional[Mapping[str, str]] = None) -> R
 
 
 def crop_truth(sentences: Sequence[str], event: Event, min_count: int = 3) -> Optional[bool]:
-    """Return whether a crop's sentences report an event.
+    """Return whether a crop's sentences, usually five, report an event.
 
-    Args:
-        sentences: of the crop, usually five.
-        event: class name and direction.
-        min_count: sentences that must state it.
-
-    Returns:
-        True; False if no sentence states it or hints at it; None in between.
+    True if ``min_count`` of them state it; False if none states it or hints at it; None in between.
     """
     readings = [read_sentence(sentence) for sentence in sentences]
     if sum(event in reading.events for reading in readings) >= min_count:

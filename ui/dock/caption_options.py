@@ -22,12 +22,7 @@ REGIONS, TILES, SCENE = "regions", "tiles", "scene"
 
 
 class CaptionOptions(QWidget):
-    """A list of systems that write captions, and a check box per level.
-
-    Args:
-        settings: store the choice.
-        parent: parent widget.
-    """
+    """A list of systems that write captions, and a check box per level; both are stored."""
 
     def __init__(self, settings: Settings, parent: Optional[QWidget] = None) -> None:
         super().__init__(parent)

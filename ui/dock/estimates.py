@@ -27,7 +27,6 @@ class Estimate:
 
     Attributes:
         area_m2: ground area in m2; None without a CRS.
-        pixels: number of pixels of the before layer.
         working_pixels: number of pixels at the system's own pixel size.
         seconds: estimated time; None before the system's first run on this machine.
     """
@@ -55,15 +54,11 @@ def estimate(
     speed: Optional[float],
     user_pixel_size: Optional[float] = None,
 ) -> Estimate:
-    """Estimate a run.
+    """Estimate a run in a rectangle, in the CRS of ``before``.
 
-    Args:
-        before: the before layer.
-        rectangle: extent to analyse, in the CRS of ``before``.
-        pixel_sizes: pixel sizes in metres that the system was trained on; other rasters are
-            resampled towards the nearest one.
-        speed: working pixels per second; None if not measured yet.
-        user_pixel_size: pixel size in metres, if the layer does not define it.
+    Pixel sizes are in metres: ``pixel_sizes`` those that the system was trained on, towards which
+    other rasters are resampled, ``user_pixel_size`` that of a layer which does not define it.
+    ``speed`` is working pixels per second; None if not measured yet.
     """
     width, height = before.rasterUnitsPerPixelX(), before.rasterUnitsPerPixelY()
     pixels = 0

@@ -49,14 +49,7 @@ def _export(gpkg: str, out: str, overwrite: bool) -> tuple[str, ...]:
 
 
 class ExportTask(QgsTask):
-    """Exports in a background thread.
-
-    Args:
-        gpkg: results of the run.
-        out: file to write; its suffix decides the format.
-        overwrite: replace an existing file.
-        export: exports and returns warnings; may raise ChangeScribeError.
-    """
+    """Exports in a background thread; ``export`` returns warnings or raises a ChangeScribeError."""
 
     #: The warnings, or the error.
     ended = pyqtSignal(object)

@@ -204,11 +204,7 @@ class ExtentPanel(QWidget):
         return Area(together.asWkt())
 
     def _polygons(self, layer: QgsVectorLayer, bounds: QgsRectangle) -> list[QgsGeometry]:
-        """Return the polygons of a layer that intersect a rectangle; the selected ones if any are.
-
-        Raises:
-            InputError: they have too many vertices.
-        """
+        """Return the (selected) polygons of a layer that intersect a rectangle."""
         request = QgsFeatureRequest().setFilterRect(bounds).setNoAttributes()
         get = layer.getSelectedFeatures if _selected(layer) else layer.getFeatures
         polygons, vertices = [], 0

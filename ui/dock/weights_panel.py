@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 def qgis_network(folder: str) -> Network:
     """Return QGIS's proxy and certificates for downloads; call it on the main thread.
 
-    Args:
-        folder: for a temporary file of certificates.
+    ``folder`` is for a temporary file of certificates.
     """
     manager = QgsNetworkAccessManager.instance()
     proxy = proxy_environment(manager.fallbackProxy(), list(manager.excludeList()))

@@ -75,13 +75,7 @@ _HIDE_BEYOND = 2.5
 
 @dataclass(frozen=True)
 class PlaceCaption:
-    """A caption of a tile or of the scene.
-
-    Attributes:
-        level: "tiles" or "scene".
-        caption: one or more sentences.
-        bounds: bounding box of the place, in the CRS of the layer ``changes``.
-    """
+    """A caption of a tile or of the scene; bounds are in the CRS of the layer ``changes``."""
 
     level: str
     caption: str
@@ -101,13 +95,7 @@ class _Caption:
 def show_captions(run: Run, canvas: QgsMapCanvas, places: Sequence[PlaceCaption] = ()) -> int:
     """Place the captions of the largest changes for the current map, replacing earlier ones.
 
-    Args:
-        run: run with layers in the project.
-        canvas: the map canvas.
-        places: captions of tiles and of the scene.
-
-    Returns:
-        The number of captions shown.
+    ``places`` are captions of tiles and of the scene. Returns the number of captions shown.
     """
     changes = run.layer("changes")
     group = run.group()
@@ -151,9 +139,7 @@ def hide_captions(run: Run) -> None:
 def shorten(caption: str, lines: int = _LINES) -> tuple[str, ...]:
     """Wrap a caption into a few short lines, with an ellipsis if it is too long.
 
-    Args:
-        caption: one or more sentences; more than one get more lines.
-        lines: maximum number of lines of one sentence.
+    ``lines`` is the maximum of one sentence; more sentences get more lines.
     """
     # Keep numbers and units together.
     text = _UNIT.sub("\N{NO-BREAK SPACE}", caption.strip().rstrip("."))

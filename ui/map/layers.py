@@ -46,10 +46,7 @@ class Run:
     Attributes:
         run_id: id in the GeoPackage.
         title: prompt and dates; also the name of the group.
-        gpkg: path of the GeoPackage.
-        mask: path of the mask raster.
         caption: scene caption.
-        count: number of changes.
         area_m2: changed area in m2; None without georeference.
         partial: whether the run was cancelled.
     """

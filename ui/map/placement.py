@@ -58,14 +58,9 @@ class Box:
 
 @dataclass(frozen=True)
 class Item:
-    """A caption to place.
+    """A caption to place: an anchor in its region, the region's box and the size of the text.
 
-    Attributes:
-        anchor: point in the region.
-        region: bounding box of the region.
-        width: width of the text.
-        height: height of the text.
-        inside: place it inside its region, without a leader.
+    ``inside`` places it inside its region, without a leader.
     """
 
     anchor: tuple[float, float]
@@ -76,15 +71,9 @@ class Item:
 
 
 def place(items: Sequence[Item], view: Box, regions: Sequence[Box] = ()) -> list[Optional[Box]]:
-    """Place captions around their regions, in order.
+    """Place captions around their regions, in order of importance; None where there is no place.
 
-    Args:
-        items: captions in order of importance.
-        view: captions stay inside it.
-        regions: boxes of all regions, which captions cover only if there is no other place.
-
-    Returns:
-        The box of each item, or None if there is no place for it.
+    Captions stay inside ``view`` and cover the boxes of ``regions`` only if nothing else is left.
     """
     placed: list[Optional[Box]] = []
     leaders: list[tuple[float, float, float, float]] = []

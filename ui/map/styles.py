@@ -116,11 +116,9 @@ def map_tip() -> str:
 
 
 def region_symbol(direction: str, index: int = 0) -> QgsFillSymbol:
-    """Return the symbol of a region: light halo, coloured outline, faint fill.
+    """Return the symbol of a region: light halo, outline in the direction's colour, faint fill.
 
-    Args:
-        direction: decides the colour.
-        index: index of the object among those of the direction; decides shade and outline.
+    ``index`` among the objects of the direction decides shade and outline.
     """
     colour = QColor(shade_of(direction, index))
     pen = _PEN_STYLES[index // (1 + len(_SHADES[CHANGED])) % len(_PEN_STYLES)]
@@ -165,10 +163,8 @@ def caption_labels(
 ) -> QgsRuleBasedLabeling:
     """Return labels with the captions, shown at large scales only.
 
-    Args:
-        median_area_m2: area of a typical region, which decides the minimum scale; None to show
-            labels at all scales.
-        classes: label with the classes of both dates, if known: "grass -> building".
+    The area of a typical region decides the minimum scale; None shows labels at all scales.
+    ``classes`` labels with the classes of both dates, if known: "grass -> building".
     """
     settings = QgsPalLayerSettings()
     settings.fieldName = _CLASSES_OR_CAPTION if classes else "caption"
@@ -188,13 +184,9 @@ def caption_labels(
 
 
 def label_all_but(layer: QgsVectorLayer, numbers: Sequence[int]) -> None:
-    """Hide the labels of changes whose captions are on the map.
+    """Hide the labels of changes (by ``change_id``) whose captions are on the map.
 
     Labels with classes, and those made by the user, are kept.
-
-    Args:
-        layer: the layer ``changes``.
-        numbers: ``change_id`` of the changes without a label.
     """
     labeling = layer.labeling()
     if not isinstance(labeling, QgsRuleBasedLabeling):

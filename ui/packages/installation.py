@@ -70,12 +70,7 @@ _STALE_SECONDS = 24 * 3600
 
 @dataclass(frozen=True)
 class InstallStep:
-    """Progress of an installation.
-
-    Attributes:
-        text: one line for the user.
-        fraction: share of the installation that is done, in [0, 1].
-    """
+    """Progress of an installation: one line for the user, and the fraction done in [0, 1]."""
 
     text: str
     fraction: float
@@ -109,10 +104,7 @@ CancelledCallback = Callable[[], bool]
 class Installation:
     """One installation, whose steps share a temporary folder and a log.
 
-    Args:
-        plan: what to install.
-        progress: called with each step.
-        cancelled: polled several times a second.
+    ``cancelled`` is polled several times a second.
     """
 
     def __init__(
@@ -423,11 +415,7 @@ def _remove_stale(parent: str) -> None:
 
 
 def _publish(packages: str, target: str) -> None:
-    """Rename the finished folder to its final name, replacing an older one.
-
-    Raises:
-        OutputError: the older one is in use (loaded libraries on Windows).
-    """
+    """Rename the finished folder to its final name, replacing an older one."""
     set_aside(target, packages)
 
 

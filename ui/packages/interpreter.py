@@ -50,14 +50,11 @@ class Runtime:
     """Facts about the Python inside QGIS, used to find its interpreter.
 
     Attributes:
-        system: ``sys.platform``.
         executable: ``sys.executable``; QGIS itself on Windows and macOS.
         prefixes: ``sys.exec_prefix``, ``sys.prefix`` and the base ones, without duplicates.
         home: PYTHONHOME for an interpreter that does not find its library.
         application: folder of the QGIS executable.
         version: major and minor version of Python.
-        bits: 64 or 32.
-        machine: processor, from ``platform.machine()``.
     """
 
     system: str
@@ -208,12 +205,7 @@ def find(runtime: Runtime, run: Runner) -> Interpreter:
 
 
 def find_base(runtime: Runtime, user_python: str, run: Runner) -> Interpreter:
-    """Return the interpreter that creates the virtual environment.
-
-    Args:
-        runtime: facts about QGIS's Python.
-        user_python: executable chosen by the user; empty for QGIS's own.
-        run: starts a program.
+    """Return the interpreter that creates the virtual environment: the user's, or QGIS's own.
 
     Raises:
         DependencyError: it is too old, does not start, or only works inside QGIS.
@@ -241,11 +233,7 @@ def find_base(runtime: Runtime, user_python: str, run: Runner) -> Interpreter:
 
 
 def check_version(version: tuple[int, ...]) -> None:
-    """Check that a Python is new enough for PyTorch.
-
-    Raises:
-        DependencyError: it is too old.
-    """
+    """Raise a DependencyError if a Python is too old for PyTorch."""
     if version < ENVIRONMENT_VERSION:
         raise DependencyError(
             tr("PyTorch needs Python {needed} or later; this is Python {found}.").format(

@@ -17,11 +17,8 @@ from qgis.PyQt.QtNetwork import QNetworkProxy
 def proxy_environment(proxy: QNetworkProxy, excluded: list[str]) -> dict[str, str]:
     """Return the variables for a proxy; empty if QGIS has none of its own.
 
-    pip finds the proxy of the operating system (QGIS's "default proxy") itself.
-
-    Args:
-        proxy: proxy of QGIS's network manager.
-        excluded: URLs that bypass the proxy.
+    pip finds the proxy of the operating system (QGIS's "default proxy") itself. ``excluded`` are
+    URLs that bypass the proxy.
     """
     if not proxy.hostName():
         return {}
@@ -40,13 +37,9 @@ def proxy_environment(proxy: QNetworkProxy, excluded: list[str]) -> dict[str, st
 
 
 def certificates_environment(folder: str) -> dict[str, str]:
-    """Return PIP_CERT if the user added certificates to QGIS.
+    """Return PIP_CERT if the user added certificates to QGIS, and pip has no setting already.
 
-    Args:
-        folder: for the file of all trusted certificates.
-
-    Returns:
-        Empty if QGIS has no certificates of its own, or pip already has a setting.
+    ``folder`` is for the file of all trusted certificates.
     """
     if os.environ.get("PIP_CERT") or os.environ.get("REQUESTS_CA_BUNDLE"):
         return {}
@@ -65,8 +58,7 @@ def certificates_environment(folder: str) -> dict[str, str]:
 def network_environment(folder: str) -> dict[str, str]:
     """Return QGIS's network settings for pip; call it on the main thread.
 
-    Args:
-        folder: for a temporary file of certificates.
+    ``folder`` is for a temporary file of certificates.
     """
     manager = QgsNetworkAccessManager.instance()
     variables = proxy_environment(manager.fallbackProxy(), list(manager.excludeList()))

@@ -38,16 +38,13 @@ MARKER = "changescribe-packages.txt"
 
 @dataclass(frozen=True)
 class Tier:
-    """A set of packages installed together in one folder.
+    """A set of packages installed together in one folder, which has its name.
 
     Attributes:
-        name: name of the folder.
         modules: modules that must be importable.
         requirements: requirements for pip, as wheels; without their dependencies if the tier is a
             plain folder.
-        download_mb: size of the download in MB.
-        disk_mb: size on disk in MB.
-        title: name in messages.
+        download_mb, disk_mb: size of the download, and on disk, in MB.
         environment: whether it is a virtual environment for the worker process.
         built: requirements that may be built from source, after the others and without their
             dependencies.
@@ -153,11 +150,7 @@ def environment_python(environment: str) -> str:
 
 
 def activate(tier: Tier = COMPACT) -> bool:
-    """Append the folder of a tier to ``sys.path``, if it exists.
-
-    Returns:
-        Whether the folder is on the path.
-    """
+    """Append the folder of a tier to ``sys.path``, if it exists; return whether it is there."""
     path = folder(tier)
     if not os.path.isdir(path):
         return False

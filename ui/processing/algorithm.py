@@ -191,11 +191,7 @@ class EngineAlgorithm(ChangeScribeAlgorithm):
     def require_packages(
         self, parameters: dict[str, object], context: QgsProcessingContext
     ) -> None:
-        """Check the packages of the chosen system.
-
-        Raises:
-            DependencyError: packages are missing.
-        """
+        """Raise a DependencyError if packages of the chosen system are missing."""
         info = systems.create(self.system(parameters, context)).info
         tiers.require(tiers.tier_of(info.tier))
 
@@ -269,13 +265,9 @@ def load_with(
     style: Callable[[QgsMapLayer], None],
     source: Optional[str] = None,
 ) -> None:
-    """Style an output when it is loaded, if it is loaded.
+    """Style an output on the main thread when it is loaded, if it is loaded.
 
-    Args:
-        context: context of the run.
-        path: result of ``parameterAsOutputLayer``.
-        style: called with the layer on the main thread.
-        source: source to load instead of ``path``, such as one layer of a GeoPackage.
+    ``source`` is loaded instead of ``path``, such as one layer of a GeoPackage.
     """
     if not path or not context.willLoadLayerOnCompletion(path):
         return

@@ -284,12 +284,7 @@ class _BoxProgress:
 
 
 def pixel_box(grid: Grid, rectangle: QgsRectangle) -> Optional[Box]:
-    """Return the box of pixels that a rectangle intersects; None if it is outside.
-
-    Args:
-        grid: grid of BEFORE; may be rotated.
-        rectangle: in the CRS of the grid.
-    """
+    """Return the box of pixels of a grid that a rectangle in its CRS intersects; None outside."""
     corners = [
         grid.map_to_pixel(x, y)
         for x in (rectangle.xMinimum(), rectangle.xMaximum())

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The bundled captioner as it runs in the plugin: onnxruntime and numpy, no torch.
 
-The network is in ``engine/modules/bundled/captioner.py``. It is trained on the features of one
-revision of the bundled model and would write nonsense with another one. Its manifest therefore
-names the files of that revision, and it is used with these only.
+It is trained on the features of one revision of the bundled model and would write nonsense with
+another one. Its manifest therefore names the files of that revision, and it is used with these.
 """
 
 from __future__ import annotations
@@ -70,11 +69,6 @@ def read_facts(folder: Path) -> Optional[CaptionerFacts]:
 class BundledCaptioner:
     """Writes a sentence about the pooled features of a pair.
 
-    Args:
-        folder: with the files.
-        facts: the manifest.
-        open_session: opens an ONNX file by its path.
-
     Raises:
         WeightsError: a file is missing or damaged.
     """
@@ -93,9 +87,7 @@ class BundledCaptioner:
     def write(self, grid: np.ndarray, summary: np.ndarray) -> str:
         """Return a sentence, with a capital letter and a full stop.
 
-        Args:
-            grid: (C, 8, 8), see :func:`.features.features`.
-            summary: (S,).
+        ``grid`` is (C, 8, 8) and ``summary`` (S,), see :func:`.features.features`.
         """
         seen = {"grid": grid[None], "summary": summary[None]}
 
@@ -122,14 +114,9 @@ def decode(
 ) -> tuple[list[int], float]:
     """Beam search for the sentence with the highest mean log-probability per token.
 
-    Args:
-        go_on: maps (B, T) int64 tokens to log-probabilities (B, V) of the next one, and the
-            probability (1,) that anything changed.
-        longest: maximum tokens, with start and end.
-        beams: width of the beam.
-
-    Returns:
-        The tokens of the words, and the probability that anything changed.
+    ``go_on`` maps (B, T) int64 tokens to log-probabilities (B, V) of the next one, and the
+    probability (1,) that anything changed. ``longest`` counts start and end. Returns the tokens of
+    the words, and the probability that anything changed.
     """
     import numpy as np
 

@@ -24,17 +24,16 @@ ROUNDS, HALF_VOTE = 3, 3.0
 
 
 def colour_residual(before: np.ndarray, after: np.ndarray, features: np.ndarray) -> np.ndarray:
-    """Return the colour residual of a pair of tiles.
+    """Return the colour residual of a pair of tiles, (H, W) float32.
+
+    It is at least 0, in standard deviations of the tile's colours: the sum of the norms of the
+    residuals of both directions, so that exchanging the dates changes nothing. 0 without data, or
+    with too little.
 
     Args:
         before: (H, W, 3) uint8, 0 in all bands of both dates where there is no data.
         after: the same for the later date.
         features: (2, C, H/4, W/4) of any encoder, the earlier date first.
-
-    Returns:
-        (H, W) float32, at least 0, in standard deviations of the tile's colours: the sum of the
-        norms of the residuals of both directions, so that exchanging the dates changes nothing.
-        0 without data, or with too little.
     """
     seen, whole = _seen(before, after)
     if whole.sum() < MIN_CELLS:

@@ -38,14 +38,10 @@ Window = tuple[int, int, int, int]
 
 
 def window_of(region: np.ndarray) -> Window:
-    """Return the window around a region that a sentence is based on.
+    """Return the window y0, y1, x0, x1 around an (H, W) region that a sentence is based on.
 
-    Args:
-        region: (H, W), non-zero inside; at least one pixel is.
-
-    Returns:
-        y0, y1, x0, x1: the region's rectangle, extended to :data:`CONTEXT` if smaller, as far as
-        the tile reaches.
+    It is the rectangle of the non-zero pixels (at least one), extended to :data:`CONTEXT` if
+    smaller, as far as the tile reaches.
     """
     sides = []
     for axis, size in ((1, region.shape[0]), (0, region.shape[1])):
@@ -58,15 +54,9 @@ def window_of(region: np.ndarray) -> Window:
 
 
 def pooled(values: np.ndarray, window: Window, stride: int) -> np.ndarray:
-    """Average a map over :data:`GRID` x :data:`GRID` cells of a window.
+    """Average a (C, h, w) map over cells of a window in pixels: (C, GRID, GRID) float32.
 
-    Args:
-        values: (C, h, w).
-        window: in pixels.
-        stride: pixels per element of the map.
-
-    Returns:
-        (C, GRID, GRID) float32; elements on the border of a cell are weighted by their share.
+    ``stride`` is pixels per element; elements on the border of a cell are weighted by their share.
     """
     rows = _shares(window[0] / stride, window[1] / stride, values.shape[1])
     columns = _shares(window[2] / stride, window[3] / stride, values.shape[2])

@@ -58,11 +58,7 @@ MIN_AMOUNT = 1e-3
 
 
 class BundledSystem(ChangeSystem):
-    """The model that ships with the plugin.
-
-    Args:
-        folder: of the model files; None is the one that ships.
-    """
+    """The model that ships with the plugin, or one in another folder."""
 
     info: SystemInfo
 
@@ -224,17 +220,10 @@ class BundledSystem(ChangeSystem):
         queries: Sequence[Query],
         hints: Hints = NO_HINTS,
     ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        """Run the model on a pair of tiles.
+        """Run the model on a pair of tiles, (H, W, 3) uint8, H and W multiples of 32.
 
-        Args:
-            before: (H, W, 3) uint8, H and W multiples of 32.
-            after: the same for the later date.
-            queries: what to look for.
-            hints: whether the pixels are coarse.
-
-        Returns:
-            The parts of the encoder's output by name, each (2, C, h, w), the earlier date first;
-            and the calibrated scores (Q, H, W) float32.
+        Returns the parts of the encoder's output by name, each (2, C, h, w), the earlier date
+        first; and the calibrated scores (Q, H, W) float32.
         """
         import numpy as np
 
@@ -269,11 +258,7 @@ class BundledSystem(ChangeSystem):
         It is the query with the highest score whose class is of the kind of the ground on that
         date, and whose score is no lower in its own direction than in the other one. Whole cells
         of the class scores are assigned: single pixels would give regions too small to keep.
-
-        Args:
-            encoded: the encoder's output.
-            queries: those of no kind (:func:`_kind`) get nothing.
-            classes: (2, 6, H/4, W/4) logits of the classes per date.
+        Queries of no kind (:func:`_kind`) get nothing. ``classes`` are (2, 6, H/4, W/4) logits.
         """
         import numpy as np
 
