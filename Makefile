@@ -39,13 +39,13 @@ test: test-compact test-torch ## set up both tiers (about 5 GB), lint and all te
 
 test-compact: lint test-engine test-plugin ## the same without the full tier (small download)
 
-test-engine: setup
+test-engine: setup ## engine tests: PYTEST_ARGS="tests/engine/prompt -k word"
 	@scripts/test.sh engine $(PYTEST_ARGS)
 
-test-plugin: setup
+test-plugin: setup ## tests in a real QGIS, under Xvfb
 	@scripts/test.sh plugin $(PYTEST_ARGS)
 
-test-torch: setup-full
+test-torch: setup-full ## tests of the full tier
 	@scripts/test.sh torch $(PYTEST_ARGS)
 
 test-slow: setup setup-full ## the tests that take longer: large rasters, the demo made again, a real installation
