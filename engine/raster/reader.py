@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Optional, final
+from typing import Optional, final
 
 import numpy as np
 from osgeo import gdal, gdal_array
@@ -25,9 +25,6 @@ from .source import (
 )
 from .support import gdal_call, warp
 from .texts import RasterTexts
-
-if TYPE_CHECKING:
-    from types import TracebackType
 
 #: A raster whose pixels are finer than the grid's by more than this factor is averaged instead of
 #: interpolated.
@@ -107,12 +104,7 @@ class RasterSource:
     def __enter__(self) -> RasterSource:
         return self
 
-    def __exit__(
-        self,
-        kind: Optional[type[BaseException]],
-        error: Optional[BaseException],
-        trace: Optional[TracebackType],
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def close(self) -> None:

@@ -22,8 +22,6 @@ from ..raster.runs import Runs, components, touching
 from ..writing import could_not_write
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from ..raster.geodesy import PixelAreas
 
 #: Runs held of components that are not complete; with more, regions end where the strip does.
@@ -235,12 +233,7 @@ class Components:
     def __enter__(self) -> Components:
         return self
 
-    def __exit__(
-        self,
-        kind: Optional[type[BaseException]],
-        error: Optional[BaseException],
-        trace: Optional[TracebackType],
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def close(self) -> None:

@@ -27,7 +27,6 @@ from ..writing import could_not_write
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from types import TracebackType
 
     from ..errors import ChangeScribeError
     from ..regions.facts import RegionShape
@@ -217,12 +216,7 @@ class ChangesWriter:
     def __enter__(self) -> ChangesWriter:
         return self
 
-    def __exit__(
-        self,
-        kind: Optional[type[BaseException]],
-        error: Optional[BaseException],
-        trace: Optional[TracebackType],
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.abort()
 
     def add(self, shape: RegionShape) -> None:

@@ -15,8 +15,6 @@ from ..writing import could_not_write
 from .texts import ResultsTexts
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from ..request import ChangeRequest
 
 
@@ -45,12 +43,7 @@ class RunOutputs:
         self._folder = Path(folder)
         return self
 
-    def __exit__(
-        self,
-        kind: Optional[type[BaseException]],
-        error: Optional[BaseException],
-        trace: Optional[TracebackType],
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     @property
