@@ -54,13 +54,9 @@ class ChangeScribeAlgorithm(QgsProcessingAlgorithm):
         """Return a new object for a run; called by QGIS."""
         return type(self)()
 
-    def group(self) -> str:
-        """Return no group: the algorithms are few."""
-        return ""
-
-    def groupId(self) -> str:
-        """See :meth:`group`."""
-        return ""
+    def name(self) -> str:
+        """Return the id within the provider, such as "detectchanges"."""
+        return type(self).__name__.lower()
 
     def icon(self) -> QIcon:
         """Return the provider's icon."""

@@ -60,10 +60,6 @@ class CaptionChanges(EngineAlgorithm):
         self._crs = QgsCoordinateReferenceSystem()
         self._assigned: tuple[Optional[str], Optional[str]] = (None, None)
 
-    def name(self) -> str:
-        """Return the id within the provider."""
-        return "captionchanges"
-
     def displayName(self) -> str:
         """Return the name in the toolbox."""
         return tr("Caption changes")

@@ -55,10 +55,6 @@ class DetectChanges(EngineAlgorithm):
         super().__init__()
         self._request: ChangeRequest  # set by take()
 
-    def name(self) -> str:
-        """Return the id within the provider."""
-        return "detectchanges"
-
     def displayName(self) -> str:
         """Return the name in the toolbox."""
         return tr("Detect changes")

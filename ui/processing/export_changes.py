@@ -30,10 +30,6 @@ class ExportChanges(ChangeScribeAlgorithm):
         super().__init__()
         self._gpkg = ""
 
-    def name(self) -> str:
-        """Return the id within the provider."""
-        return "exportchanges"
-
     def displayName(self) -> str:
         """Return the name in the toolbox."""
         return tr("Export changes")
