@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Optional
 from ..classes import class_of, is_line
 from .base import ClassRules, Companion
 from .building import BuildingRules
+from .ground import BareGroundRules, WaterRules
+from .plants import GrassRules, TreeRules
 from .road import LineRules, RoadRules
-from .tree import TreeRules
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +23,9 @@ _RULES: dict[str, ClassRules] = {
     "building": BuildingRules(),
     "road": RoadRules(),
     "tree": TreeRules(),
+    "grass": GrassRules(),
+    "water": WaterRules(),
+    "bare ground": BareGroundRules(),
 }
 _LINES, _OTHERS = LineRules(), ClassRules()
 

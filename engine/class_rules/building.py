@@ -24,6 +24,8 @@ class BuildingRules(ClassRules):
     """Buildings are demolished; new ones may lie along a new road."""
 
     gone = "demolished"
+    coarse_kind = "built"
+    max_regions_of_one = 1
 
     def companion(self, queries: Sequence[Query], sides: tuple[float, float]) -> Optional[NewRoads]:
         """Return the roads that appeared in the same run; None unless both are looked for."""

@@ -17,6 +17,8 @@ class LineRules(ClassRules):
 
 
 class RoadRules(LineRules):
-    """Roads are removed."""
+    """Roads are removed. A region may be a network, and a street several regions."""
 
     gone = "removed"
+    coarse_kind = "built"
+    max_regions_of_one = 2

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Optional
 
+from ..class_rules import rules_of
 from ..classes import CLASSES, class_of
 from ..lexicon.nouns import OTHER_NOUNS, SENTENCE_NOUNS, SENTENCE_PHRASES
 from ..lexicon.small_words import DENIALS, MANY, NUMBERS, ONE, SOME
@@ -229,11 +230,12 @@ def _about(own: Event, events: set[Event]) -> bool:
 def _number(claim: Claim, facts: Facts) -> Optional[Problem]:
     """Compare "a", "two" or "many" with the number of regions, roughly."""
     name, found = claim.event[0], facts.of(claim.event)
-    if found is None or name not in ("building", "road") or not (found.count or found.area_m2):
+    regions_of_one = rules_of(name).max_regions_of_one
+    if found is None or not regions_of_one or not (found.count or found.area_m2):
         return None
     least, most = found.count, found.max_objects
-    if name == "road":  # a region may be a network, and a street several regions
-        least, most = 1, max(found.count, 2)
+    if regions_of_one > 1:
+        least, most = 1, max(found.count, regions_of_one)
     quantity = _quantity(claim)
     if quantity is None:
         return None

@@ -21,6 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
+from ...class_rules import rules_of
 from ...classes import CLASS_NAMES, class_of, index_among
 from ...errors import DependencyError, WeightsError
 from ...paths import MODELS
@@ -45,11 +46,6 @@ MIN_CLASS_SCORE = 0.4
 KNOWN_PHRASE = 0.72
 #: Side in pixels of a cell of the class scores.
 CLASS_STRIDE = 4
-#: Kinds of ground that the class branch distinguishes in coarse pixels: what people build and bare
-#: ground, which new roads and building sites look like; and plants. Water is left to the network:
-#: it turns green or muddy and stays water.
-KINDS = {"building": 0, "road": 0, "bare ground": 0, "tree": 1, "grass": 1, "water": 2}
-WATER = KINDS["water"]
 #: In pixels: 1024 pixels of LEVIR (0.55 m), magnified, make four tiles. Pixels of much larger
 #: tiles take longer, since the processor's caches are too small.
 LARGEST_TILE = 704
@@ -240,7 +236,7 @@ class BundledSystem(ChangeSystem):
     def _uses_colour(self, queries: Sequence[Query], hints: Hints) -> bool:
         """Tell whether the colour residual answers any of the queries."""
         known = hints.coarse and self.residual_map is not None
-        return known and any(_kind(query) is not None for query in queries)
+        return known and any(map(_kind, queries))
 
     def _residual_score(self, amount: np.ndarray) -> np.ndarray:
         """Return the score in [0, 1] of a colour residual, of the same shape."""
@@ -267,12 +263,12 @@ class BundledSystem(ChangeSystem):
             for way in (APPEARED, REMOVED)
         )
         ways = ((APPEARED, appeared, removed, 1), (REMOVED, removed, appeared, 0))
-        kind_of = np.array([KINDS[name] for name in CLASS_NAMES])
+        kind_of = np.array([rules_of(name).coarse_kind for name in CLASS_NAMES])
         kinds = kind_of[classes.argmax(1)]
         best = np.full(appeared.shape, -np.inf, np.float32)
         for row, query in enumerate(queries):
             kind = _kind(query)
-            if kind is None:
+            if not kind:
                 continue
             for name, this, other, date in ways:
                 if query.direction in (name, CHANGED):
@@ -356,13 +352,10 @@ class BundledSystem(ChangeSystem):
         self._device = SystemsTexts.not_loaded()
 
 
-def _kind(query: Query) -> Optional[int]:
-    """Return which of :data:`KINDS` a query looks for; None if it is left to the network."""
+def _kind(query: Query) -> str:
+    """Return the kind of ground that a query looks for in coarse pixels; "" for none."""
     index = index_among(query.object, CLASS_NAMES)
-    if index is None:
-        return None
-    kind = KINDS[CLASS_NAMES[index]]
-    return None if kind == WATER else kind
+    return "" if index is None else rules_of(CLASS_NAMES[index]).coarse_kind
 
 
 def _likely_class(raw: np.ndarray) -> np.ndarray:
