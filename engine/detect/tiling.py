@@ -3,9 +3,8 @@
 
 Where tiles overlap, their scores are weighted by linear ramps that sum to one. Tiles come in
 panels of columns, row by row within a panel, so that scores waiting for a neighbouring tile take
-at most ``tile_size * panel_width`` pixels (:attr:`TilePlan.max_pending_pixels`), however large
-the raster is. At the border of two panels one column of tiles is computed twice: with panels of
-4096 pixels and tiles of 512 that costs about a tenth of the time.
+at most ``tile_size * panel_width`` pixels, however large the raster is. One column of tiles is
+computed twice at the border of two panels: with 4096 and 512 pixels, a tenth of the time.
 """
 
 from __future__ import annotations

@@ -41,8 +41,7 @@ class HostOptions:
         mode: ``"auto"``: PyTorch systems in a worker process, the others in this one;
             ``"worker"`` and ``"in-process"``: all systems there.
         python: the worker's Python program; empty: see :func:`.worker_process.find_python`.
-        installed: Python of the environment that the plugin has installed, the fallback; may be
-            empty.
+        installed: Python of the environment that the plugin has installed; may be empty.
     """
 
     mode: str = AUTO

@@ -30,10 +30,6 @@ class WorkerHost(Host):
     """Runs systems in one worker process, which is started when it is first needed.
 
     A process that dies is started again, and the batch that killed it is repeated once.
-
-    Args:
-        python: the worker's Python program.
-        limits: on what may take how long.
     """
 
     def __init__(self, python: str, limits: Optional[Limits] = None) -> None:

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Connected components of a raster, labelled strip by strip.
 
-Each strip is labelled on its own. A component that reaches the first or last row of a
-strip is a node of a graph; nodes that touch across a border are joined once all strips are
-known. The strips wait in a file: what is held in memory is one strip and a number or two per
-node, so memory follows the width of the raster, not its height.
+A component that reaches the first or last row of a strip is a node of a graph; nodes that touch
+across a border are joined once all strips are known. The strips wait in a file: memory holds one
+strip and a number or two per node, so it follows the width of the raster, not its height.
 """
 
 from __future__ import annotations

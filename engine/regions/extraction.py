@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Score raster to mask, and to regions with their facts, in strips of full width.
 
-Components are labelled once (:class:`Components`), in the first of three passes: label the
-strips, write the mask without the components that do not stay (:class:`Sieve`), describe
-those that stay. Where a strip ends leaves no trace. Memory follows the width of the raster,
-not its height, and noise is bounded: where a strip has more runs or regions than any real
-change, the smallest are dropped, and a region with millions of runs is cut.
+Three passes: label the strips (:class:`Components`), write the mask without the components that
+do not stay (:class:`Sieve`), describe those that stay. Where a strip ends leaves no trace. Noise
+is bounded: where a strip has more runs or regions than any real change, the smallest are dropped,
+and a region with millions of runs is cut.
 """
 
 from __future__ import annotations

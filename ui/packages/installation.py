@@ -81,12 +81,10 @@ class InstallPlan:
     """What to install and where.
 
     Attributes:
-        target: final folder.
         tier: packages to install.
         wheels: folder of wheels for an offline installation; None for the package index.
         network: proxy and certificates as environment variables.
         python: executable that creates a virtual environment; empty for QGIS's own.
-        runtime: facts about QGIS's Python.
     """
 
     target: str

@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Packages that the plugin needs beyond QGIS, and where they are installed.
 
-QGIS ships Python, numpy and GDAL, but not onnxruntime, which runs the bundled model. It is
-installed in the user's cache, in a folder for this plugin and QGIS's Python version, so that it
-survives updates of the plugin and does not affect other versions of QGIS. The folder comes last on
-``sys.path``: QGIS's own packages take precedence.
+onnxruntime, which runs the bundled model, is installed in the user's cache, in a folder for this
+plugin and QGIS's Python version, so that it survives updates and leaves other versions
+of QGIS alone. The folder comes last on ``sys.path``: QGIS's own packages take precedence.
 
-PyTorch is installed in a virtual environment beside that folder, for the worker process. It is
-never on QGIS's path.
+PyTorch is installed in a virtual environment beside it, for the worker; never on QGIS's path.
 """
 
 from __future__ import annotations
