@@ -402,7 +402,7 @@ def test_bad_sources(gpkg: Path, tmp_path: Path) -> None:
     export(str(gpkg), str(tmp_path / "a.shp"))
     with pytest.raises(InputError, match="no layer"):
         export(str(tmp_path / "a.shp"), str(tmp_path / "b.geojson"))
-    with pytest.raises(InputError, match="own source"):
+    with pytest.raises(InputError, match="overwrite its source"):
         export(str(gpkg), str(gpkg), overwrite=True)
 
 

@@ -167,7 +167,7 @@ def test_https_does_not_lead_to_http(job: Download) -> None:
     ("code", "words", "requests"),
     [
         (404, "no longer has the file", 1),
-        (403, "does not give the file to everyone", 1),
+        (403, "restricts access to the file", 1),
         (407, "proxy requires a user name", 1),
         (503, r"at the moment \(HTTP 503\)", fetching.ATTEMPTS),
     ],

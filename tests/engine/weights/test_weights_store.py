@@ -184,7 +184,7 @@ def test_an_unknown_sha256_is_computed_shown_and_watched(
     with pytest.raises(WeightsError, match="damaged"):
         store.path("small-clip")
     record.unlink()
-    assert store.state("small-clip").reason.startswith("nothing records which file this is")
+    assert store.state("small-clip").reason.startswith("its origin was not recorded")
 
 
 def test_a_known_prefix_must_fit(server: Server, tmp_path: Path, stick: Path) -> None:
