@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-#: Colours of hits, false alarms and misses; told apart by colour-blind readers too.
+#: Colours of hits, false alarms and misses, which colour-blind readers can tell apart.
 HIT, FALSE_ALARM, MISS = (255, 255, 255), (255, 90, 40), (40, 130, 255)
 COLUMNS = ("before", "after", "truth", "score", "white: found, orange: too much, blue: missed")
 #: Side of a picture and height of a line of text, in pixels.

@@ -68,7 +68,7 @@ def release(run: Path, recipe_name: str, folder: Path) -> dict[str, Any]:
     model = load_model(run / WEIGHTS)
     folder.mkdir(parents=True, exist_ok=True)
     if folder.resolve() != MODELS.resolve():
-        # The encoder of texts is the shipped one: an older copy would be told as part of the model.
+        # The text tower is the shipped one: an older copy would be listed as part of the model.
         for name in ("text.onnx", "vocab.txt"):
             shutil.copyfile(MODELS / name, folder / name)
     steps = read_head(run / WEIGHTS)[1]["step"]
@@ -86,7 +86,7 @@ def release(run: Path, recipe_name: str, folder: Path) -> dict[str, Any]:
     export.export(model, folder)
     export.write_manifest(folder, facts)
     facts["calibration"] = calibrate(folder, data)
-    # What was not foreseen goes to the query that scores best: to what is calibrated, as it ships.
+    # The colour residual is assigned to the best query, so it needs the calibration that ships.
     export.write_manifest(folder, facts)
     if data:
         facts[KEY] = fit_colour_residual(folder, data)
@@ -100,7 +100,7 @@ def _data() -> Path | None:
         return data_root()
     _tell(
         "CHANGESCRIBE_DATA is not set: the thresholds of buildings and roads come from generated "
-        "scenes, and what was not foreseen (in coarse pixels) is left out."
+        "scenes, and the colour residual (for coarse pixels) is left out."
     )
     return None
 

@@ -169,18 +169,18 @@ def captions(
             totals.setdefault((fact.object, fact.direction), []).append(fact)
     weights = {key: sum(f.pixels for f in group) for key, group in totals.items()}
     least = MIN_SHARE * shape[0] * shape[1]
-    said = [
+    reported = [
         key
         for key, pixels in sorted(weights.items(), key=lambda item: -item[1])
         if (pixels >= least if key[0] != "building" else buildings[key[1]])
     ]
-    if not said:
+    if not reported:
         quiet = not facts
         words = _NO_CHANGE[:4] if quiet else _NO_CHANGE[4:]
         return tuple(str(rng.choice(words)) for _ in range(count))
     sentences = []
     for i in range(count):
-        chosen = said[:1] if i % 2 else said[:2]
+        chosen = reported[:1] if i % 2 else reported[:2]
         parts = [_clause(rng, key, totals[key], buildings, shape) for key in chosen]
         sentences.append(" and ".join(parts))
     return tuple(sentences)

@@ -96,10 +96,10 @@ def train(
 
 @dataclass(frozen=True)
 class Job:
-    """What every process of a run is told; the names are those of :func:`train`.
+    """Arguments of every process of a run, named as in :func:`train`.
 
     Attributes:
-        written: the recipe as it was given: a GPU gets fewer processes than it says.
+        written: the recipe as given; a GPU gets fewer processes than it states.
     """
 
     recipe: Recipe

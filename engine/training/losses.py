@@ -91,8 +91,8 @@ def sentence_loss(logits: Tensor, reported: Tensor) -> Tensor:
 def steady_loss(before: Tensor, after: Tensor, steady: Tensor) -> Tensor:
     """Mean squared difference of the class scores where a class did not change.
 
-    It teaches the class branch, on pairs whose classes nobody labelled, that
-    season, light and haze are no change.
+    It teaches the class branch that season, light and haze are no change, on pairs without class
+    labels.
 
     Args:
         before: (B, 6, h, w) logits.

@@ -106,8 +106,8 @@ def report(rows: Sequence[Answered], ids: Vocabulary | None = None) -> dict[str,
     Returns:
         ``all``, ``changed`` and ``unchanged``, each with ``pairs``, ``words``, ``ids`` and
         ``cider_d_95`` (left out where no pair is); ``no_change_accuracy``: share of the unchanged
-        pairs that are said to be so, ``change_accuracy``: of the changed ones that are not, in
-        per cent or None; ``notes``.
+        pairs whose caption reports no change, ``change_accuracy``: share of the changed pairs whose
+        caption reports one, in per cent or None; ``notes``.
 
     Raises:
         InputError: there is no answer.
@@ -190,7 +190,7 @@ def _meteor(references: Any, answers: Any) -> float | None:
     scorer = Meteor()
     try:
         return 100 * float(scorer.compute_score(references, answers)[0])
-    except (OSError, ValueError):  # the program ended, or said something else than numbers
+    except (OSError, ValueError):  # the program ended, or did not print numbers
         return None
     finally:
         # After an error the scorer still holds its lock, for which its own end would wait for ever.

@@ -62,9 +62,9 @@ def paste(
 ) -> PairSample:
     """Lay objects of the donor's later date on a pair.
 
-    What is said of the place follows from what is known of both dates. Buildings alone are taken to
-    be new on ground of which nothing is known: a house on the place of another one counts as such,
-    as LEVIR-CD labels it. Of a lawn on ground that may have been one, nothing is said.
+    Change labels follow from the labels of both dates. Only buildings count as new on unlabelled
+    ground: LEVIR-CD labels a house that replaces another one as a change. A lawn on ground that may
+    have been one stays unknown.
     """
     both = rng.random() < 0.25
     cut = ndimage.maximum_filter(objects, size=2 * int(rng.integers(1, 7)) + 1)

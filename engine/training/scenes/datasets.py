@@ -17,7 +17,7 @@ from .composites import OtherYear, Pasted
 from .labels import BARE, BUILDING, ROAD, TREE, WATER
 from .weak_pairs import WEAK_SETS, WeakPairs
 
-#: Sets of ``segmentation``: what their labels tell, and their usual magnification.
+#: Sets of ``segmentation``: their labelled classes and usual magnification.
 _LABELLED = {
     "dubai": ((BUILDING, ROAD, WATER, BARE), (0.9, 2.0)),
     "epfl_roads": ((ROAD,), (0.7, 1.3)),
@@ -124,9 +124,9 @@ def open_source(
 
 
 def check_places(layout: str, root: Path) -> None:
-    """Refuse to leave out places that are not there: a misspelt one would be trained on.
+    """Refuse to leave out places that do not exist: a misspelt one would be trained on.
 
-    Only the names of the folders are read; a set that is not there is told when it is opened.
+    Only folder names are read; a missing data set is an error when it is opened.
     """
     for name, left_out in parts_of(layout):
         _check_left_out(root / name, left_out)

@@ -13,7 +13,7 @@ import numpy as np
 from ...classes import CLASSES
 
 UNKNOWN = 255
-#: Of a change: this class or another one that has the same code here, nobody said which.
+#: Of a change: this class or another one with the same code here; the labels do not say which.
 SOME = 254
 NUM_CLASSES = len(CLASSES)
 BUILDING, ROAD, TREE, GRASS, WATER, BARE = range(NUM_CLASSES)

@@ -17,13 +17,13 @@ CELL = 2
 
 
 def no_sentences() -> np.ndarray:
-    """Return what is said of the changes of a pair without sentences, (6, 2) uint8."""
+    """Return the sentence labels of a pair without sentences, (6, 2) uint8: all unknown."""
     return np.full((NUM_CLASSES, 2), UNKNOWN, np.uint8)
 
 
 @dataclass
 class PairSample:
-    """Two aligned crops and what is known of them.
+    """Two aligned crops and their labels.
 
     Attributes:
         before: (H, W, 3) uint8.
@@ -32,8 +32,8 @@ class PairSample:
         state_after: the same of the later date.
         changes: (H, W, 6, 2) uint8: per class, appeared and removed (0, 1, unknown, or
             :data:`.labels.SOME`: one or more of those with this code).
-        sentences: (6, 2) uint8: whether sentences about the whole crop say that a class appeared or
-            was removed in it, wherever that may be (0, 1, unknown).
+        sentences: (6, 2) uint8: whether sentences about the whole crop report that a class appeared
+            or was removed somewhere in it (0, 1, unknown).
     """
 
     before: np.ndarray
@@ -65,7 +65,7 @@ class PairSample:
     def with_parts_of(self, other: PairSample, where: np.ndarray) -> PairSample:
         """Return this pair with another one where the mask (H, W) says so, on both dates.
 
-        What was said of either as a whole need not hold of the mixture.
+        Sentences about either pair as a whole need not hold for the mixture.
         """
         mine = (self.before, self.after, self.state_before, self.state_after, self.changes)
         theirs = (other.before, other.after, other.state_before, other.state_after, other.changes)

@@ -31,13 +31,13 @@ from .scene_cache import check_scenes
 
 CROP = 256
 
-#: Words of LEVIR-CC sentences that speak of a class.
+#: Words of LEVIR-CC sentences that name a class.
 _SPOKEN = {
     ROAD: re.compile(r"\b(roads?|streets?|paths?|lanes?|driveways?|avenues?|highways?)\b"),
     WATER: re.compile(r"\b(water|ponds?|pools?|lakes?|rivers?)\b"),
 }
-#: Classes that sentences report and nobody drew. (Of roads the drawn lines know better: one crop in
-#: seven of those whose sentences report a road has none of them, but a path, or a road built anew.)
+#: Classes with labels from sentences only. Roads have drawn lines, which are more reliable: one in
+#: seven crops whose sentences report a road has no new road, but a path or a rebuilt road.
 _REPORTED = [TREE]
 
 
@@ -113,9 +113,9 @@ def magnified(image: np.ndarray, factor: float) -> np.ndarray:
 class LevirPairs:
     """LEVIR-CD tiles: labelled building change, drawn new roads, and what captions exclude.
 
-    A crop of which no sentence reports any change has none of any class; where nobody speaks of
-    roads or water, none of those changed. New roads are known near the centre lines that were drawn
-    by eye (``roads.py``), and known to be absent away from them.
+    A crop whose sentences report no change has none of any class; a crop whose sentences do not
+    mention roads or water has no change of those. New roads are labelled near the hand-drawn centre
+    lines (``roads.py``), and absent elsewhere.
     """
 
     def __init__(

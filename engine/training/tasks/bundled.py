@@ -46,9 +46,9 @@ ABSENT_QUERIES = 2
 class BundledTask(Task):
     """Trains the bundled model.
 
-    Its recipe's section ``loss`` has ``change`` (of the change maps), ``some`` (of changes whose
-    class nobody told), ``sentences`` (of what sentences say of a whole crop), ``classes`` (of the
-    classes per date) and ``steady`` (of class scores that differ where nothing changed);
+    Its recipe's section ``loss`` has ``change`` (change maps), ``some`` (changes of unknown class),
+    ``sentences`` (reports about a whole crop), ``classes`` (classes per date) and ``steady`` (class
+    scores that differ where nothing changed);
     ``augment.colour`` scales the augmentation, ``augment.tint`` adds casts and haze.
     """
 

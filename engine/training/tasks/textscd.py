@@ -140,7 +140,7 @@ def semantic_loss(logits: Tensor, target: Tensor) -> Tensor:
 
     Args:
         logits: (B, K, H, W).
-        target: (B, H, W) uint8, :data:`UNKNOWN` where nothing changed or nobody knows.
+        target: (B, H, W) uint8, :data:`UNKNOWN` where nothing changed or nothing is known.
     """
     known = target != UNKNOWN
     index = torch.where(known, target, 0).long()
