@@ -58,7 +58,7 @@ def test_a_release_without_real_data_loads_and_says_what_it_lacks(run, tmp_path,
     facts = release.release(run, RECIPE, folder)
     told = capsys.readouterr().err
     assert "buildings and roads come from generated scenes" in told
-    assert "what was not foreseen" in told
+    assert "the colour residual" in told
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     assert set(manifest["calibration"]) == {*CLASS_NAMES, "other"}
     assert manifest["steps"] == facts["steps"] == 7
