@@ -63,7 +63,7 @@ def _edge_of_town(plan: Plan) -> None:
     plan.worn(6)
     plan.tree_rows(2)
     plan.scatter(120.0, 0.55)
-    plan.scatter(380.0, 0.35, blob(plan.rng, 0.93 * size, 0.25 * size, 0.16 * size))
+    plan.scatter(380.0, 0.35, blob(plan.rng, np.array([0.93, 0.25]) * size, 0.16 * size))
 
 
 def _looks() -> Looks:

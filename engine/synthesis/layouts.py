@@ -70,7 +70,7 @@ def forest(plan: Plan) -> None:
     woods = plan.front(rng.uniform(0.5, 1.0))
     if rng.random() < 0.6:
         plan.clear_trees(
-            blob(rng, *plan.spot(), rng.uniform(0.12, 0.32) * plan.size, 0.3),
+            blob(rng, plan.spot(), rng.uniform(0.12, 0.32) * plan.size, 0.3),
             str(rng.choice(["soil", "soil", "dry_grass", "meadow"])),
         )
     if rng.random() < 0.35:
@@ -131,7 +131,7 @@ def scrub(plan: Plan) -> None:
         country_road(plan, ONLY_AFTER if rng.random() < 0.6 else BOTH)
     if rng.random() < 0.4:
         plan.clear_trees(
-            blob(rng, *plan.spot(), rng.uniform(0.15, 0.35) * plan.size, 0.3),
+            blob(rng, plan.spot(), rng.uniform(0.15, 0.35) * plan.size, 0.3),
             str(rng.choice(["soil", "dry_grass"])),
         )
     plan.scatter(rng.uniform(150, 600), rng.uniform(0.3, 0.8))
@@ -224,12 +224,12 @@ def _extras(plan: Plan, probability: float) -> None:
         )
     if rng.random() < probability * 0.6:
         centre = plan.spot()
-        shape = blob(rng, *centre, rng.uniform(0.1, 0.22) * plan.size)
+        shape = blob(rng, centre, rng.uniform(0.1, 0.22) * plan.size)
         plan.plant_trees(
             shape, rng.uniform(200, 600), [ONLY_AFTER, ONLY_BEFORE][int(rng.integers(2))]
         )
     if rng.random() < probability * 0.5:
-        shape = blob(rng, *plan.spot(), rng.uniform(0.06, 0.2) * plan.size)
+        shape = blob(rng, plan.spot(), rng.uniform(0.06, 0.2) * plan.size)
         inside = plan.world.roads and any(
             in_polygon(r.points, shape).any() for r in plan.world.roads
         )

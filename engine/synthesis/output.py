@@ -158,7 +158,7 @@ def fact_features(pair: ScenePair, place: Place) -> dict[str, Any]:
 
     Each feature has ``object, direction, from_class, to_class, area_px, area_m2, count``.
     """
-    features = []
+    features: list[dict[str, Any]] = []
     for direction in (APPEARED, REMOVED):
         shapes = _polygons(pair.fact_numbers[direction], place)
         for number, geometry in sorted(shapes.items()):

@@ -172,7 +172,7 @@ class Plan:
         """Add places where the ground is bare on both dates, which is no change."""
         for _ in range(count):
             middle = self.rng.uniform(0, self.size, 2)
-            shape = blob(self.rng, *middle, self.rng.uniform(2, 14), 0.35)
+            shape = blob(self.rng, middle, self.rng.uniform(2, 14), 0.35)
             self.ground(str(self.rng.choice(["soil", "rock", "plough"])), shape, BOTH)
 
     def clear_trees(self, shape: Points, material: str) -> None:
@@ -206,7 +206,7 @@ class Plan:
         rng = self.rng
         shape = None
         for _ in range(8):
-            shape = blob(rng, *(self.spot() if at is None else at), radius, 0.22)
+            shape = blob(rng, self.spot() if at is None else at, radius, 0.22)
             if self.occupancy.free(shape).all():
                 break
             radius *= 0.8

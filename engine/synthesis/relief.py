@@ -94,7 +94,7 @@ def _draw_wing(relief: Relief, canvas: Canvas, wing: Wing, building: Building, n
         building, wing, u, v
     )
     np.copyto(
-        relief.colour[(slice(None), *here)],
+        relief.colour[:, here[0], here[1]],
         colour,
         where=(cover > 0) & (higher | (relief.number[here] == 0)),
     )

@@ -135,7 +135,7 @@ class Painter:
         colour = self._ground.colour(name, here, tone, tint)
         if rows is not None:
             colour *= rows
-        under = self.colour[(slice(None), *here)]
+        under = self.colour[:, here[0], here[1]]
         colour -= under
         colour *= share
         under += colour
@@ -217,7 +217,7 @@ class Painter:
             ]
             share, here = self._canvas.lines(tracks, first.width * 0.14)
             worn = np.float32(0.06 if first.surface == "asphalt" else -0.07)
-            self.colour[(slice(None), *here)] *= 1.0 + worn * share
+            self.colour[:, here[0], here[1]] *= 1.0 + worn * share
         if first.marking == "dashed":
             self._paint_lines(
                 [line[i : i + 2] for line in lines for i in range(0, len(line) - 1, 3)], 0.15
@@ -237,7 +237,7 @@ class Painter:
     def _tint(self, coverage: Coverage, colour: Colour) -> None:
         """Cover with one even colour."""
         share, here = coverage
-        under = self.colour[(slice(None), *here)]
+        under = self.colour[:, here[0], here[1]]
         under += (np.array(colour, np.float32)[:, None, None] - under) * share
 
     def _deck(self, patch: Patch) -> None:
@@ -249,7 +249,7 @@ class Painter:
                 return
             share, here = self._canvas.lines(lines, width)
             if material == "track":  # traces of wheels, which leave the ground what it is
-                self.colour[(slice(None), *here)] *= 1.0 + np.float32(patch.tone - 1.0) * share
+                self.colour[:, here[0], here[1]] *= 1.0 + np.float32(patch.tone - 1.0) * share
                 return
             if patch.material == "fence":
                 self._tint((share * np.float32(0.8), here), (0.44, 0.39, 0.33))

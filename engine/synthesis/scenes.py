@@ -87,7 +87,8 @@ class ScenePair:
     @cached_property
     def captions(self) -> tuple[str, ...]:
         """Five sentences about what changed."""
-        return captions(self.facts, self.changed_buildings, self.labels_before.shape, self.seed)
+        height, width = self.labels_before.shape
+        return captions(self.facts, self.changed_buildings, (height, width), self.seed)
 
 
 @dataclass(frozen=True)
@@ -190,7 +191,8 @@ def draw_pair(
         numbers.append(np.where(relief.roof > 0.5, relief.number, 0)[inner, inner].astype(np.int32))
         scene = lit(painter, relief, looks.seasons[date], looks.lights[date], canvas)
         pictures.append(_photograph(scene, canvas, looks.cameras[date], supersampling, rng))
-    return ScenePair(*pictures, *labels, gsd, world.layout, seed, *numbers)
+    (before, after), (was, is_now), (standing, built) = pictures, labels, numbers
+    return ScenePair(before, after, was, is_now, gsd, world.layout, seed, standing, built)
 
 
 def _photograph(

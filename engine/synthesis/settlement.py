@@ -94,7 +94,7 @@ def earthworks(plan: Plan, site: Points, dates: Dates) -> None:
     rng = plan.rng
     for _ in range(int(rng.integers(0, 9))):
         x, y = rng.uniform(0, plan.size, 2)
-        heap = blob(rng, x, y, rng.uniform(2, 14), 0.35)
+        heap = blob(rng, np.array([x, y]), rng.uniform(2, 14), 0.35)
         if in_polygon(heap, site).all():
             plan.ground(str(rng.choice(["soil", "rock", "plough"])), heap, dates)
     for _ in range(int(rng.integers(3, 14))):

@@ -263,10 +263,9 @@ def smooth_line(
     return start + t[:, None] * (end - start) + sway[:, None] * normal
 
 
-def blob(
-    rng: np.random.Generator, x: float, y: float, radius: float, rough: float = 0.25
-) -> Points:
-    """Return a smooth closed outline (40, 2) about ``radius`` metres around a point."""
+def blob(rng: np.random.Generator, centre: Points, radius: float, rough: float = 0.25) -> Points:
+    """Return a smooth closed outline (40, 2) about ``radius`` metres around a point (2,)."""
+    x, y = centre
     angle = np.linspace(0, 2 * np.pi, 40, endpoint=False)
     r = np.ones(40)
     for k in (1, 2, 3, 4):
