@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from .classes import listed_names
-from .errors import ChangeScribeError
+from .errors import ChangeScribeError, InputError
+from .messages import Message
 from .request import ChangeRequest, ChangeResult, Extent, Hints
 
 if TYPE_CHECKING:
@@ -28,6 +29,17 @@ if TYPE_CHECKING:
     from .request import CancelledCallback, ProgressCallback
 
 AnyPath = Union[str, "os.PathLike[str]"]
+
+
+class ApiTexts:
+    """Texts of the Python front door."""
+
+    prompt = Message("The prompt is no text: {given}.", 'Say what changed, such as "roads built".')
+    extent = Message(
+        "The extent cannot be read: {given}.", "Give (xmin, ymin, xmax, ymax), and a CRS if needed."
+    )
+    number = Message("{name} is no number: {given}.", "Give a number, such as 0.5.")
+    boxes = Message("The boxes cannot be read: {given}.", "Give a list of (x0, y0, x1, y1).")
 
 
 @dataclass(frozen=True)
@@ -84,8 +96,16 @@ def detect(
     from .detect import pipeline
     from .raster.area import read_area
 
-    if isinstance(options.get("extent"), (tuple, list)):
-        options["extent"] = Extent(*options["extent"])
+    if not isinstance(prompt, str):
+        raise InputError(ApiTexts.prompt(given=prompt))
+    if options.get("extent") is not None:
+        options["extent"] = _extent(options["extent"])
+    for name in ("threshold", "min_area", "pixel_size", "simplify"):
+        if options.get(name) is not None:
+            options[name] = _number(name, options[name])
+    for name in ("date_before", "date_after"):
+        if options.get(name) is not None:
+            options[name] = str(options[name])
     if isinstance(options.get("area"), (str, os.PathLike)):
         options["area"] = read_area(os.fspath(options["area"]))
     if "competing" in options:
@@ -137,9 +157,7 @@ def describe(
     request = CaptionRequest(
         before=os.fspath(before),
         after=os.fspath(after),
-        boxes=None
-        if boxes is None
-        else tuple((int(a), int(b), int(c), int(d)) for a, b, c, d in boxes),
+        boxes=None if boxes is None else _boxes(boxes),
         **options,
     )
     return caption(request, progress=progress, cancelled=cancelled)
@@ -165,6 +183,30 @@ def export(changes: Union[ChangeResult, AnyPath], out: AnyPath, **options: Any) 
 
     gpkg = changes.gpkg if isinstance(changes, ChangeResult) else os.fspath(changes)
     return write(gpkg, os.fspath(out), **options)
+
+
+def _extent(given: Any) -> Extent:
+    if isinstance(given, Extent):
+        return given
+    try:
+        xmin, ymin, xmax, ymax = map(float, given[:4])
+        return Extent(xmin, ymin, xmax, ymax, *given[4:])
+    except (TypeError, ValueError) as error:
+        raise InputError(ApiTexts.extent(given=given)) from error
+
+
+def _number(name: str, given: Any) -> float:
+    try:
+        return float(given)
+    except (TypeError, ValueError) as error:
+        raise InputError(ApiTexts.number(name=name, given=given)) from error
+
+
+def _boxes(given: Any) -> tuple[tuple[int, int, int, int], ...]:
+    try:
+        return tuple((int(x0), int(y0), int(x1), int(y1)) for x0, y0, x1, y1 in given)
+    except (TypeError, ValueError) as error:
+        raise InputError(ApiTexts.boxes(given=given)) from error
 
 
 def systems() -> tuple[SystemState, ...]:

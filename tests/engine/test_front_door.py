@@ -229,3 +229,25 @@ def test_the_first_steps_run(tmp_path, monkeypatch, capsys):
     assert names["geojson"].is_file()
     assert "overlap" in capsys.readouterr().out
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"prompt": None}, "prompt is no text"),
+        ({"extent": (1, 2, 3)}, "extent cannot be read"),
+        ({"extent": "1,2,3,4"}, "extent cannot be read"),
+        ({"threshold": "high"}, "threshold is no number"),
+        ({"date_before": 1234567}, "1234567"),
+    ],
+)
+def test_what_cannot_be_read_is_an_input_error(options, message):
+    given = {"prompt": "roads built", **options}
+    with pytest.raises(cs.ChangeScribeError, match=message):
+        cs.detect("before.tif", "after.tif", **given)
+
+
+@pytest.mark.parametrize("boxes", [[(1, 2, 3)], (0, 0, 9, 9), 7])
+def test_boxes_that_are_none_are_an_input_error(boxes):
+    with pytest.raises(cs.ChangeScribeError, match="boxes cannot be read"):
+        cs.describe("before.tif", "after.tif", boxes=boxes)

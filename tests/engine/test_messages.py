@@ -48,7 +48,14 @@ def test_an_own_hint_replaces_that_of_the_message() -> None:
 def _messages() -> list[Message]:
     found = []
     for info in pkgutil.walk_packages(engine.__path__, f"{engine.__name__}."):
-        if info.name.rpartition(".")[2] in {"texts", "errors", "console", "device", "writing"}:
+        if info.name.rpartition(".")[2] in {
+            "texts",
+            "errors",
+            "api",
+            "console",
+            "device",
+            "writing",
+        }:
             module = importlib.import_module(info.name)
             for owner in vars(module).values():
                 if isinstance(owner, type) and owner.__name__.endswith("Texts"):
