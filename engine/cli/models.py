@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import systems
 from ..console import say
-from ..errors import WeightsError
+from ..errors import InputError, WeightsError
 from ..weights.catalogue import megabytes
 from ..weights.files import Watch
 from ..weights.store import DAMAGED, PRESENT, WeightsStore
@@ -51,7 +51,12 @@ def _add(parts: Any, name: str, run: Run, help_: str) -> argparse.ArgumentParser
 
 
 def _systems(arguments: argparse.Namespace) -> int:
-    rows = [systems.create(name).info for name in systems.names()]
+    rows = []
+    for name in systems.names():
+        try:
+            rows.append(systems.create(name).info)
+        except InputError as error:  # of a system from outside the package
+            say(str(error))
     if arguments.json:
         print(json.dumps([asdict(info) for info in rows]))
         return 0

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from importlib import import_module
 
@@ -35,14 +36,23 @@ VARIABLE = "CHANGESCRIBE_SYSTEMS"
 def names() -> tuple[str, ...]:
     """Return the names of all systems, the default first.
 
-    Raises:
-        InputError: the environment variable ``CHANGESCRIBE_SYSTEMS`` cannot be read.
+    Parts of ``CHANGESCRIBE_SYSTEMS`` that cannot be read are left out: the command line and QGIS
+    must start. :func:`create` reports them.
     """
-    for item in filter(None, os.environ.get(VARIABLE, "").split(",")):
-        name, _, entry_ = (part.strip() for part in item.partition("="))
-        if name not in _REGISTERED:
-            register(name, entry_)
+    for item in _variable():
+        with contextlib.suppress(InputError):
+            _register_item(item)
     return (*_SYSTEMS, *_REGISTERED)
+
+
+def _variable() -> list[str]:
+    return [item for item in os.environ.get(VARIABLE, "").split(",") if item.strip()]
+
+
+def _register_item(item: str) -> None:
+    name, _, entry_ = (part.strip() for part in item.partition("="))
+    if name not in _REGISTERED:
+        register(name, entry_)
 
 
 def register(name: str, entry: str) -> None:
@@ -80,6 +90,8 @@ def create(name: str) -> ChangeSystem:
     elif name in _REGISTERED:
         return _create_registered(name)
     else:
+        for item in _variable():
+            _register_item(item)
         raise InputError(SystemsTexts.unknown_system(name=name, names=", ".join(known)))
     return getattr(found, class_name)()
 

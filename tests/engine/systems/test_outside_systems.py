@@ -111,3 +111,19 @@ def test_what_cannot_be_registered():
     for name, entry in (("", "a:B"), ("bundled", "a:B"), ("new", "a"), ("new", ":B")):
         with pytest.raises(InputError):
             systems.register(name, entry)
+
+
+def test_a_variable_that_cannot_be_read_stops_nothing_and_is_reported(monkeypatch, capsys):
+    monkeypatch.setenv(systems.VARIABLE, "nonsense, outside=test_outside_systems:Outside")
+    assert "outside" in systems.names()
+    assert main(["models"]) == 0
+    with pytest.raises(InputError, match="nonsense"):
+        systems.create("nonsense")
+
+
+def test_the_models_are_listed_though_one_system_cannot_be_loaded(capsys):
+    systems.register("nothing", "no_such_module:X")
+    assert main(["models"]) == 0
+    printed = capsys.readouterr()
+    assert "bundled" in printed.out
+    assert "could not be loaded" in printed.err
