@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable, Optional
@@ -222,20 +223,32 @@ class QueryCount:
         return f"{self.object}|{self.direction}"
 
 
+class Stage(Enum):
+    """What a run is doing. The values are the keys of ``ChangeResult.timings_s``."""
+
+    READING = "reading"
+    LOADING = "loading"
+    DETECTING = "detecting"
+    #: Scores to the pixels of BEFORE.
+    RESAMPLING = "resampling"
+    OUTLINING = "outlining"
+    WRITING = "writing"
+    CAPTIONING = "captioning"
+    DONE = "done"
+
+
 @dataclass(frozen=True)
 class Progress:
     """How far a run is.
 
     Attributes:
-        stage: name for the user: "reading", "loading", "detecting", "resampling" (to the
-            pixels of BEFORE), "outlining", "writing", "captioning", "done".
         fraction: of the whole run, in [0, 1].
         tile: number of the current tile (or caption), from 1; 0 outside the tile loop.
         tiles: number of tiles; 0 outside the tile loop.
         seconds_left: estimate, or None if there is none yet.
     """
 
-    stage: str
+    stage: Stage
     fraction: float
     tile: int = 0
     tiles: int = 0

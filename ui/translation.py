@@ -3,14 +3,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from qgis.PyQt.QtCore import QCoreApplication
 
-from ..engine.request import APPEARED, REMOVED
-
-if TYPE_CHECKING:
-    from ..engine.request import Progress
+from ..engine.request import APPEARED, REMOVED, Stage
 
 
 def tr(text: str) -> str:
@@ -27,16 +22,16 @@ def change_text(name: str, direction: str) -> str:
     return tr("{object} changed").format(object=name)
 
 
-def stage_text(progress: Progress) -> str:
+def stage_text(stage: Stage) -> str:
     """Return the stage of a run, such as "Detecting changes"."""
     texts = {
-        "reading": tr("Reading the layers"),
-        "loading": tr("Loading the model"),
-        "detecting": tr("Detecting changes"),
-        "resampling": tr("Resampling the scores"),
-        "outlining": tr("Outlining the changes"),
-        "writing": tr("Writing the results"),
-        "captioning": tr("Writing captions"),
-        "done": tr("Done"),
+        Stage.READING: tr("Reading the layers"),
+        Stage.LOADING: tr("Loading the model"),
+        Stage.DETECTING: tr("Detecting changes"),
+        Stage.RESAMPLING: tr("Resampling the scores"),
+        Stage.OUTLINING: tr("Outlining the changes"),
+        Stage.WRITING: tr("Writing the results"),
+        Stage.CAPTIONING: tr("Writing captions"),
+        Stage.DONE: tr("Done"),
     }
-    return texts.get(progress.stage, progress.stage.capitalize())
+    return texts[stage]

@@ -20,7 +20,7 @@ from ..classes import listed_names
 from ..console import CANCELLED, exit_code_of, say
 from ..errors import InputError
 from ..hosts import doctor, routing
-from ..request import ChangeRequest, Extent, Hints, Progress
+from ..request import ChangeRequest, Extent, Hints, Progress, Stage
 from . import build, commands, evaluate, models, train
 from .shared import add_command, generator_installed
 from .texts import CliTexts
@@ -207,7 +207,7 @@ def _detect(arguments: argparse.Namespace) -> int:
     )
     routing.configure(routing.HostOptions(arguments.host))
     stop = _StopOnInterrupt()
-    result = pipeline.detect(request, progress=_ProgressLine(), cancelled=stop)
+    result = pipeline.detect(request, progress=_show_progress, cancelled=stop)
     for warning in result.warnings:
         say(CliTexts.note(warning=warning))
     seconds = result.timings_s["total"]
@@ -246,7 +246,7 @@ def _caption(arguments: argparse.Namespace) -> int:
     )
     captions = caption(
         request,
-        progress=_ProgressLine(),
+        progress=_show_progress,
         cancelled=stop,
         captioned=None if arguments.json else lambda row: _print(row.caption),
         warned=lambda text: say(CliTexts.note(warning=text)),
@@ -268,10 +268,9 @@ def _export(arguments: argparse.Namespace) -> int:
 def _synthesise(arguments: argparse.Namespace) -> int:
     with generator_installed():
         from ..synthesis.output import write_pairs
-    line = _ProgressLine()
 
     def progress(done: int, count: int) -> None:
-        line(Progress(CliTexts.scene(number=done, count=count), done / count))
+        _show_line(done / count, CliTexts.scene(number=done, count=count))
 
     scenes = write_pairs(
         arguments.out,
@@ -316,16 +315,22 @@ class _StopOnInterrupt:
         return self._stopped
 
 
-class _ProgressLine:
-    """A line on standard error that is rewritten in place; nothing if it is no terminal."""
+def _show_progress(progress: Progress) -> None:
+    text = stage_text(progress.stage)
+    if progress.tiles:
+        text += CliTexts.tile(number=progress.tile, count=progress.tiles)
+    if progress.seconds_left is not None:
+        text += CliTexts.seconds_left(seconds=progress.seconds_left)
+    _show_line(progress.fraction, text)
 
-    def __call__(self, progress: Progress) -> None:
-        if not sys.stderr.isatty():
-            return
-        line = f"\r{progress.fraction:4.0%} {progress.stage}"
-        if progress.tiles:
-            line += CliTexts.tile(number=progress.tile, count=progress.tiles)
-        if progress.seconds_left is not None:
-            line += CliTexts.seconds_left(seconds=progress.seconds_left)
-        end = "\n" if progress.fraction >= 1 else ""
-        print(f"{line:<70}", end=end, file=sys.stderr, flush=True)
+
+def stage_text(stage: Stage) -> str:
+    """Return the name of a stage, such as "detecting"."""
+    return getattr(CliTexts, stage.value)()
+
+
+def _show_line(fraction: float, text: str) -> None:
+    """Rewrite a line on standard error; nothing if it is no terminal."""
+    if sys.stderr.isatty():
+        line = f"\r{fraction:4.0%} {text}"
+        print(f"{line:<70}", end="\n" if fraction >= 1 else "", file=sys.stderr, flush=True)

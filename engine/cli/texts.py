@@ -24,6 +24,14 @@ class CliTexts:
     stopping = Message(
         "\nStopping; finished results are kept. Press Ctrl+C again to stop immediately."
     )
+    reading = Message("reading")
+    loading = Message("loading")
+    detecting = Message("detecting")
+    resampling = Message("resampling")
+    outlining = Message("outlining")
+    writing = Message("writing")
+    captioning = Message("captioning")
+    done = Message("done")
     tile = Message(" - tile {number} of {count}")
     seconds_left = Message(" - {seconds:.0f} s left")
     scene = Message("scene {number} of {count}")

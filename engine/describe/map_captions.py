@@ -20,10 +20,9 @@ from typing import TYPE_CHECKING, Callable, Optional
 from osgeo import ogr
 
 from ..detect.rasters import grid_for, open_rasters
-from ..detect.texts import DetectTexts
 from ..errors import CancelledError, ChangeScribeError
 from ..raster.support import gdal_call, spatial_reference, thread_options
-from ..request import Progress
+from ..request import Progress, Stage
 from ..results.changes_layer import undefined_crs
 from ..results.detected import Detected
 from ..wording.guard import Facts, Guard, check
@@ -120,7 +119,7 @@ def _captions(
 ) -> Generator[MapCaption, None, None]:
     """Yield the captions."""
     detection, levels = request.detection, request.levels
-    callbacks.progress(Progress(DetectTexts.reading(), 0.0))
+    callbacks.progress(Progress(Stage.READING, 0.0))
     results = Detected(detection.output)
     with _writer(request, host, results, guard, callbacks) as writer:
         info = host.info(detection.system if writer is None else request.system)
@@ -156,7 +155,7 @@ def _captions(
             whole = place_of(grid, 0, 0, grid.width, grid.height)
             sentence = "" if writer is None else _true_of(sentences, writer.facts(whole))
             yield caption(SCENE, sentence, results.caption, whole)
-    callbacks.progress(Progress(DetectTexts.done(), 1.0))
+    callbacks.progress(Progress(Stage.DONE, 1.0))
 
 
 @contextlib.contextmanager
@@ -177,7 +176,7 @@ def _writer(
             everything = detect_everything(checked_by, host, folder, quiet)
             if everything is not None:
                 detections.append(everything)
-        callbacks.progress(Progress(DetectTexts.loading(), 0.0))
+        callbacks.progress(Progress(Stage.LOADING, 0.0))
         # Progress counts captions here, not tiles.
         silent = replace(callbacks, progress=ignore)
         with open_writer(detection, request.system, host, silent) as writer:
@@ -190,8 +189,7 @@ def _steps(total: int, callbacks: Callbacks) -> Iterator[None]:
     for done in range(total):
         callbacks.stop_if_cancelled()
         left = (time.monotonic() - start) / done * (total - done) if done else None
-        stage = DescribeTexts.captioning()
-        callbacks.progress(Progress(stage, done / total, done + 1, total, left))
+        callbacks.progress(Progress(Stage.CAPTIONING, done / total, done + 1, total, left))
         yield
 
 

@@ -9,8 +9,6 @@ from ..messages import Message
 class DescribeTexts:
     """Captions, errors and warnings."""
 
-    captioning = Message("captioning")
-
     no_data = Message("One of the dates has no data here.")
 
     area_outside = Message(

@@ -10,13 +10,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Optional
 
 from ..detect.rasters import Pair, open_rasters
-from ..detect.texts import DetectTexts
 from ..detect.tiling import plan
 from ..errors import InputError
 from ..raster.area import AreaMask
 from ..raster.common_grid import common_grid
 from ..raster.radiometry import joint_stretch
-from ..request import CHANGED, Area, Progress, Query
+from ..request import CHANGED, Area, Progress, Query, Stage
 from ..wording.guard import without_frame
 from .request import Callbacks
 from .texts import DescribeTexts
@@ -146,11 +145,11 @@ class CaptionWriter:
         if 0 < most < count:
             views, count = sorted(views, key=lambda view: -view.inside.sum())[:most], most
         for number, view in enumerate(views):
-            self._report(DescribeTexts.captioning(), number / count, number + 1, count)
+            self._report(Stage.CAPTIONING, number / count, number + 1, count)
             sentence = self.write(view)
             if sentence.text and (check is None or check(sentence.text, sentence.place)):
                 kept.append(sentence)
-        self._report(DetectTexts.done(), 1.0)
+        self._report(Stage.DONE, 1.0)
         return joined(kept)
 
     def views(self, area: Area) -> Iterator[View]:
@@ -197,7 +196,7 @@ class CaptionWriter:
         text = without_frame(" ".join(answer.captions))
         return Sentence(text, int(changed.sum()), view.place)
 
-    def _report(self, stage: str, fraction: float, tile: int = 0, tiles: int = 0) -> None:
+    def _report(self, stage: Stage, fraction: float, tile: int = 0, tiles: int = 0) -> None:
         self._callbacks.progress(Progress(stage, fraction, tile, tiles))
 
     def _window(self, area: Area) -> tuple[AreaMask, tuple[int, int, int, int]]:

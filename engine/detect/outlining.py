@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from ..class_rules.road import MIN_LENGTH_M
 from ..raster.writer import RasterWriter
 from ..regions import Components, bind, build_mask, extract, min_area_used
-from ..request import MASK_NODATA, ChangeResult
+from ..request import MASK_NODATA, ChangeResult, Stage
 from ..results.changes_layer import ChangesWriter, RunInfo, layer_crs
 from .scoring import score_writer
 from .texts import DetectTexts
@@ -102,7 +102,7 @@ def _write_mask(
             partners=parsed.hints.partners,
             classes=scores.classes,
             fitting=fitting,
-            progress=lambda fraction: run.monitor.report("outlining", 0.4 * fraction),
+            progress=lambda fraction: run.monitor.report(Stage.OUTLINING, 0.4 * fraction),
         )
         writer.commit()
         if fitting is not None:
@@ -128,7 +128,7 @@ def _write_regions(
         class_names=scores.classes.names if scores.classes else (),
         simplify=run.request.simplify,
         crs=crs if run.request.crs else None,
-        progress=lambda fraction: run.monitor.report("outlining", 0.4 + 0.6 * fraction),
+        progress=lambda fraction: run.monitor.report(Stage.OUTLINING, 0.4 + 0.6 * fraction),
     )
     path = run.outputs.work("changes.gpkg")
     with (

@@ -17,7 +17,7 @@ from ..errors import InputError
 from ..hosts.routing import shared_host
 from ..raster.dates import is_iso_date, reversed_dates
 from ..raster.radiometry import joint_stretch
-from ..request import DEVICES
+from ..request import DEVICES, Stage
 from ..results.outputs import RunOutputs
 from .outlining import full_path, outline
 from .rasters import Pair, area_on, grid_for, open_rasters
@@ -71,23 +71,23 @@ def detect(
     parsed = _parse(request, info, monitor)
     outputs = RunOutputs(request)
     with open_rasters(request) as (before, after), outputs, contextlib.ExitStack() as stack:
-        with monitor.stage("reading"):
+        with monitor.stage(Stage.READING):
             grid, pair, dates = _prepare(request, before, after, info, monitor)
         parsed = replace(parsed, hints=hints_for(parsed, grid.pixel_size, info))
-        with monitor.stage("loading"):
+        with monitor.stage(Stage.LOADING):
             system = stack.enter_context(host.open(info.name, request.device, cancelled))
             device = system.device
             monitor.warn(*system.notes(parsed.queries, parsed.hints))
             if request.device == "cuda" and not device.upper().startswith("CUDA"):
                 monitor.warn(DetectTexts.no_cuda(device=device))
         run = Run(request, info, device, parsed, grid, dates, outputs, monitor, cancelled)
-        with monitor.stage("detecting"):
+        with monitor.stage(Stage.DETECTING):
             scores = score_tiles(run, pair, system)
-        with monitor.stage("outlining"):
+        with monitor.stage(Stage.OUTLINING):
             result = outline(run, scores)
-        with monitor.stage("writing"):
+        with monitor.stage(Stage.WRITING):
             outputs.commit()
-    monitor.report("done")
+    monitor.report(Stage.DONE)
     return replace(result, timings_s={**monitor.timings_s, "total": monitor.seconds})
 
 

@@ -8,8 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Optional
 
-from ..request import Progress
-from .texts import DetectTexts
+from ..request import Progress, Stage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,15 +20,15 @@ if TYPE_CHECKING:
     from ..results.outputs import RunOutputs
     from ..systems.base import SystemInfo
 
-#: Name of each stage for the user, and its share of a run's time: from, to.
-_STAGES = {
-    "reading": (DetectTexts.reading, 0.0, 0.02),
-    "loading": (DetectTexts.loading, 0.02, 0.03),
-    "detecting": (DetectTexts.detecting, 0.03, 0.85),
-    "resampling": (DetectTexts.resampling, 0.85, 0.9),
-    "outlining": (DetectTexts.outlining, 0.9, 0.98),
-    "writing": (DetectTexts.writing, 0.98, 1.0),
-    "done": (DetectTexts.done, 1.0, 1.0),
+#: Share of each stage of a run's time: from, to.
+_SHARES = {
+    Stage.READING: (0.0, 0.02),
+    Stage.LOADING: (0.02, 0.03),
+    Stage.DETECTING: (0.03, 0.85),
+    Stage.RESAMPLING: (0.85, 0.9),
+    Stage.OUTLINING: (0.9, 0.98),
+    Stage.WRITING: (0.98, 1.0),
+    Stage.DONE: (1.0, 1.0),
 }
 
 
@@ -51,12 +50,12 @@ class Monitor:
         return round(time.monotonic() - self._started, 3)
 
     @contextlib.contextmanager
-    def stage(self, name: str) -> Iterator[None]:
+    def stage(self, stage: Stage) -> Iterator[None]:
         """Report the start of a stage, and time it."""
         start = time.monotonic()
-        self.report(name)
+        self.report(stage)
         yield
-        self.timings_s[name] = round(time.monotonic() - start, 3)
+        self.timings_s[stage.value] = round(time.monotonic() - start, 3)
 
     def warn(self, *warnings: str) -> None:
         """Add warnings, each once."""
@@ -64,7 +63,7 @@ class Monitor:
 
     def report(
         self,
-        stage: str,
+        stage: Stage,
         fraction: float = 0.0,
         tile: int = 0,
         tiles: int = 0,
@@ -73,11 +72,11 @@ class Monitor:
         """Report progress: ``fraction`` and ``seconds_left`` are those of the stage."""
         if self._progress is None:
             return
-        name, begin, end = _STAGES[stage]
+        begin, end = _SHARES[stage]
         if seconds_left is not None:
             seconds_left *= 1.0 + (1.0 - end)  # the later stages take about that share
         whole = begin + fraction * (end - begin)
-        self._progress(Progress(name(), whole, tile, tiles, seconds_left))
+        self._progress(Progress(stage, whole, tile, tiles, seconds_left))
 
 
 @dataclass(frozen=True)

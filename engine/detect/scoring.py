@@ -20,7 +20,7 @@ from ..errors import CancelledError, ChangeScribeError
 from ..raster.common_grid import much_larger, too_coarse
 from ..raster.writer import RasterWriter, warp_to
 from ..regions import ClassMaps
-from ..request import MASK_NODATA, SCORE_SCALE
+from ..request import MASK_NODATA, SCORE_SCALE, Stage
 from ..systems.base import CLASS_UNKNOWN
 from .run import Run, ScoreRasters
 from .texts import DetectTexts
@@ -185,7 +185,7 @@ def _answers(
 ) -> Iterator[_Answer]:
     """Yield the system's answers, tile by tile, until the run is cancelled."""
     done, total, start = 0, len(tiles), time.monotonic()
-    run.monitor.report("detecting", 0.0, 1, total)
+    run.monitor.report(Stage.DETECTING, 0.0, 1, total)
     for batch in batches:
         if run.cancelled():
             return
@@ -207,7 +207,7 @@ def _answers(
                 yield _answer(tile, valid, prediction, row)
         done += len(batch.tiles)
         left = (time.monotonic() - start) / done * (total - done)
-        run.monitor.report("detecting", done / total, min(done + 1, total), total, left)
+        run.monitor.report(Stage.DETECTING, done / total, min(done + 1, total), total, left)
 
 
 def _answer(tile: Tile, valid: np.ndarray, prediction: TilePrediction, row: int) -> _Answer:
@@ -247,7 +247,7 @@ def _to_output_grid(run: Run, names: Sequence[str]) -> None:
     for number, name in enumerate(names):
 
         def report(fraction: float, number: int = number) -> bool:
-            run.monitor.report("resampling", (number + fraction) / len(names))
+            run.monitor.report(Stage.RESAMPLING, (number + fraction) / len(names))
             return True
 
         warp_to(

@@ -7,7 +7,7 @@ from ..messages import Message
 
 
 class DetectTexts:
-    """Errors, warnings and stages of a run."""
+    """Errors and warnings of a run."""
 
     threshold = Message(
         "The threshold {threshold:g} is not between 0 and 1.", "The default is 0.5."
@@ -48,11 +48,3 @@ class DetectTexts:
         "area to 0 to keep them."
     )
     cut = Message("A change with millions of corners is split into several. Its scores are noisy.")
-
-    reading = Message("reading")
-    loading = Message("loading")
-    detecting = Message("detecting")
-    resampling = Message("resampling")
-    outlining = Message("outlining")
-    writing = Message("writing")
-    done = Message("done")

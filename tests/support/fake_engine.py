@@ -12,7 +12,7 @@ from osgeo import gdal, ogr, osr
 
 from changescribe.engine.errors import CancelledError
 from changescribe.engine.prompt import parse
-from changescribe.engine.request import ChangeResult, Progress, QueryCount, Region
+from changescribe.engine.request import ChangeResult, Progress, QueryCount, Region, Stage
 from changescribe.engine.systems.base import SystemInfo
 
 FIELDS = (
@@ -70,12 +70,12 @@ class FakeEngine:
         self.requests.append(request)
         self.threads.append(threading.get_ident())
         started = time.monotonic()
-        progress(Progress("reading", 0.0))
+        progress(Progress(Stage.READING, 0.0))
         if self.error is not None:
             raise self.error
         stopped = False
         for tile in range(1, self.tiles + 1):
-            progress(Progress("detecting", tile / (self.tiles + 1), tile, self.tiles, 2.0))
+            progress(Progress(Stage.DETECTING, tile / (self.tiles + 1), tile, self.tiles, 2.0))
             self.running.set()
             while not self.release.wait(0.01) and not cancelled():
                 pass

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Optional
 from qgis.PyQt.QtCore import pyqtSignal
 from qgis.PyQt.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
+from ...engine.request import Stage
 from ..translation import stage_text, tr
 from ..widgets import hint_label, plain_tip
 from .estimates import duration_text
@@ -86,14 +87,14 @@ class RunPanel(QWidget):
     def show_progress(self, progress: Progress) -> None:
         """Show the stage, the tile and the time left."""
         self.progress_bar.setValue(round(progress.fraction * _STEPS))
-        self._captioning = progress.stage == "captioning"
+        self._captioning = progress.stage is Stage.CAPTIONING
         if not self._stopping:
             self.progress_label.setText(self.progress_text(progress))
 
     def progress_text(self, progress: Progress) -> str:
         """Return a progress as a line, such as "Detecting changes: tile 31 of 120 - 9 s left"."""
-        text = stage_text(progress)
-        if progress.stage == "captioning":
+        text = stage_text(progress.stage)
+        if progress.stage is Stage.CAPTIONING:
             text = tr("Writing caption {number} of {total}").format(
                 number=progress.tile, total=progress.tiles
             )

@@ -31,7 +31,7 @@ from qgis.PyQt.QtGui import QIcon
 from ...engine import systems
 from ...engine.errors import ChangeScribeError
 from ...engine.raster.common_grid import MAX_SIZE, MIN_SIZE
-from ...engine.request import Progress
+from ...engine.request import Progress, Stage
 from ..map.layer_source import not_a_file, source_path
 from ..packages import tiers
 from ..translation import stage_text, tr
@@ -217,14 +217,14 @@ class FeedbackProgress:
 
     def __init__(self, feedback: QgsProcessingFeedback) -> None:
         self._feedback = feedback
-        self._stage: Optional[str] = None
+        self._stage: Optional[Stage] = None
 
     def __call__(self, progress: Progress) -> None:
         """Report the progress; called in the thread of the algorithm."""
         self._feedback.setProgress(100.0 * progress.fraction)
         if progress.stage != self._stage:
             self._stage = progress.stage
-            text = stage_text(progress)
+            text = stage_text(progress.stage)
             if progress.tiles > 1:
                 text = tr("{stage} ({count} tiles)").format(stage=text, count=progress.tiles)
             self._feedback.setProgressText(text)

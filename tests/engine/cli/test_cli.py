@@ -22,7 +22,7 @@ from changescribe.engine.detect import pipeline
 from changescribe.engine.errors import InputError
 from changescribe.engine.hosts import doctor
 from changescribe.engine.hosts.base import InProcessHost
-from changescribe.engine.request import Extent
+from changescribe.engine.request import Extent, Progress, Stage
 
 
 @pytest.fixture
@@ -89,15 +89,34 @@ def test_bad_input_exits_with_2(
 
 
 @pytest.mark.usefixtures("_host")
+def test_a_terminal_shows_the_progress_in_english(
+    pair: tuple[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    assert detect(pair, tmp_path / "out.gpkg") == 0
+    lines = [line.rstrip() for line in capsys.readouterr().err.split("\r")]
+    assert "  0% reading" in lines
+    assert any(" detecting - tile 13 of 24 - " in line for line in lines)
+    assert any(line.startswith("100% done") for line in lines)
+
+
+def test_every_stage_has_a_text() -> None:
+    assert [app.stage_text(stage) for stage in Stage] == [stage.value for stage in Stage]
+
+
+@pytest.mark.usefixtures("_host")
 @pytest.mark.parametrize("name", [signal.SIGINT, signal.SIGTERM])
 def test_interrupt_keeps_what_is_finished(
     pair: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: int
 ) -> None:
-    def interrupt_at_tile_13(self: object, progress: object) -> None:
+    def interrupt_at_tile_13(progress: Progress) -> None:
         if progress.tile == 13:
             os.kill(os.getpid(), name)
 
-    monkeypatch.setattr(app._ProgressLine, "__call__", interrupt_at_tile_13)
+    monkeypatch.setattr(app, "_show_progress", interrupt_at_tile_13)
     assert detect(pair, tmp_path / "out.gpkg") == 130
     assert (tmp_path / "out.gpkg").exists()
 

@@ -58,9 +58,7 @@ def test_a_negative_seed_is_an_input_error(tmp_path, capsys):
 
 
 def test_an_interrupt_stops_after_the_current_pair(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(
-        app._ProgressLine, "__call__", lambda *_: os.kill(os.getpid(), signal.SIGINT)
-    )
+    monkeypatch.setattr(app, "_show_line", lambda *_: os.kill(os.getpid(), signal.SIGINT))
     assert synthesise(tmp_path, "--count", "3") == 130
     printed = capsys.readouterr().err
     assert "Cancelled: 1 of 3 pairs" in printed

@@ -20,7 +20,7 @@ from changescribe.engine.errors import InputError
 from changescribe.engine.hosts.base import InProcessHost
 from changescribe.engine.hosts.worker_host import WorkerHost
 from changescribe.engine.raster.reader import RasterSource
-from changescribe.engine.request import APPEARED, NO_HINTS, Hints, Query
+from changescribe.engine.request import APPEARED, NO_HINTS, Hints, Query, Stage
 
 MakeRaster = Callable[..., str]
 
@@ -225,11 +225,11 @@ def test_progress_goes_from_nothing_to_done_for_each_box(host: InProcessHost, pa
     seen = []
     request = CaptionRequest(*pair, ((0, 0, 128, 128), (64, 0, 128, 64)), **SYSTEMS)
     caption(request, host, progress=seen.append)
-    of_boxes = [p.fraction for p in seen if p.stage in ("captioning", "done")]
+    of_boxes = [p.fraction for p in seen if p.stage in (Stage.CAPTIONING, Stage.DONE)]
     while of_boxes[1] == 0:  # the detection before
         del of_boxes[0]
     assert of_boxes == [0, 0.25, 0.5, 0.75, 1, 0, 1]
-    assert {p.fraction for p in seen if p.stage == "detecting"} == {0}
+    assert {p.fraction for p in seen if p.stage is Stage.DETECTING} == {0}
 
 
 def test_a_region_lies_in_the_middle_of_what_is_shown(host, pair) -> None:

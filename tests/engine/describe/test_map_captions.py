@@ -17,7 +17,7 @@ from changescribe.engine.describe.request import MapCaptionRequest
 from changescribe.engine.detect import pipeline
 from changescribe.engine.errors import WeightsError
 from changescribe.engine.hosts.base import InProcessHost
-from changescribe.engine.request import Area, ChangeRequest
+from changescribe.engine.request import Area, ChangeRequest, Stage
 from changescribe.engine.results.detected import Detected
 from changescribe.engine.wording.guard import Facts, Found
 
@@ -105,7 +105,7 @@ def test_all_levels_written_checked_and_kept(run, host) -> None:
     assert tuple(written) == answer.captions
     assert "2 of 6 written captions were replaced" in answer.warnings[0]
     assert not answer.partial
-    numbers = [p.tile for p in seen if p.stage == "captioning"]
+    numbers = [p.tile for p in seen if p.stage is Stage.CAPTIONING]
     assert numbers == [1, 2, 3, 4, 5, 6]
     assert answer.path == captions_path(run.detection.output)
     assert kept(answer.path) == [row.caption for row in written]

@@ -30,7 +30,7 @@ from changescribe.engine.hosts import routing
 from changescribe.engine.hosts.base import InProcessHost
 from changescribe.engine.hosts.routing import HostOptions, RoutingHost, block_triton
 from changescribe.engine.hosts.worker_process import PYTHON_VARIABLE
-from changescribe.engine.request import ChangeRequest, Progress, Query
+from changescribe.engine.request import ChangeRequest, Progress, Query, Stage
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the tests send signals")
 
@@ -227,7 +227,7 @@ def test_a_worker_killed_in_mid_run_is_told_and_the_run_goes_on(
     killed = []
 
     def kill(progress: Progress) -> None:
-        if progress.stage == "detecting" and progress.tile == 5 and not killed:
+        if progress.stage is Stage.DETECTING and progress.tile == 5 and not killed:
             process = host._worker.service._session.process
             killed.append(process.pid)
             os.kill(process.pid, signal.SIGKILL)

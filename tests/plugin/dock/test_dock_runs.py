@@ -108,11 +108,13 @@ def test_an_unwritable_folder_is_an_error_before_the_run(desk, tmp_path):
 
 
 def test_progress_line(desk):
-    from changescribe.engine.request import Progress
+    from changescribe.engine.request import Progress, Stage
+    from changescribe.ui.translation import stage_text
 
-    text = desk.dock.run.progress_text(Progress("detecting", 0.2, 31, 120, 9.2))
+    text = desk.dock.run.progress_text(Progress(Stage.DETECTING, 0.2, 31, 120, 9.2))
     assert text == "Detecting changes: tile 31 of 120 \N{MIDDLE DOT} 9 s left"
-    assert desk.dock.run.progress_text(Progress("writing", 0.9)) == "Writing the results"
+    assert desk.dock.run.progress_text(Progress(Stage.WRITING, 0.9)) == "Writing the results"
+    assert all(stage_text(stage) for stage in Stage)
 
 
 def test_device_and_speed_are_learned(desk):
