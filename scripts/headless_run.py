@@ -16,7 +16,7 @@ import json
 import os
 import shutil
 import signal
-import subprocess
+import subprocess  # noqa: S404  # nosec B404
 import sys
 import tempfile
 import time
@@ -51,7 +51,7 @@ def virtual_screen(log: Path) -> Iterator[str]:
     """
     with log.open("wb") as file:
         read_end, write_end = os.pipe()
-        server = subprocess.Popen(
+        server = subprocess.Popen(  # noqa: S603, S607  # nosec B603 B607
             [
                 "Xvfb",
                 "-displayfd",
@@ -78,7 +78,7 @@ def virtual_screen(log: Path) -> Iterator[str]:
                 raise RuntimeError(f"Xvfb did not start; see {log}")
             display = f":{number}"
             if shutil.which("openbox"):
-                manager = subprocess.Popen(
+                manager = subprocess.Popen(  # noqa: S603, S607  # nosec B603 B607
                     ["openbox", "--sm-disable"],
                     stdout=file,
                     stderr=file,
@@ -102,7 +102,7 @@ def run_qgis(
     """
     with log.open("wb") as file:
         # A new session, so that a hanging QGIS is killed with its child processes.
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: S603  # nosec B603
             command, env=variables, stdout=file, stderr=file, start_new_session=True
         )
         started = log.with_name("drive.log")
@@ -125,7 +125,8 @@ def run_qgis(
 def picture(variables: dict[str, str], target: Path) -> None:
     """Take a screenshot of a hanging QGIS, if ImageMagick is installed."""
     if shutil.which("import"):
-        subprocess.run(["import", "-window", "root", str(target)], env=variables, check=False)
+        command = ["import", "-window", "root", str(target)]
+        subprocess.run(command, env=variables, check=False)  # noqa: S603  # nosec B603
 
 
 def problems_of(out: Path, code: int | None, report: dict) -> list[str]:

@@ -23,6 +23,14 @@ check "import contracts" .venv/bin/python -c \
 # The root of the checkout is the package, whatever the folder is called.
 mkdir -p out/types
 ln -sfn ../.. out/types/changescribe
+security() {
+    .venv/bin/python -m bandit -q -r . -x ./.venv,./.venv-full,./out,./tests || return 1
+    .venv/bin/python -m flake8 --select=S --exclude .venv,.venv-full,out,tests . || return 1
+    # SHA-256 digests and commits are no secrets.
+    git -c safe.directory='*' ls-files -z \
+        | xargs -0 .venv/bin/detect-secrets-hook --exclude-lines '"[0-9a-f]{12,64}"'
+}
+check "security" security
 check "types" env MYPYPATH=out/types .venv/bin/python -m mypy
 check "file rules" .venv/bin/python scripts/lint_files.py
 exit "$failed"

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
+import subprocess  # noqa: S404  # nosec B404
 import sys
 
 import qgis_profile
@@ -23,7 +23,7 @@ def main() -> int:
     variables = qgis_profile.environment(packages)
     variables["CHANGESCRIBE_OPEN"] = json.dumps({"before": str(before), "after": str(after)})
     command = qgis_profile.qgis_command(PROFILES, qgis_profile.ROOT / "scripts" / "open_demo.py")
-    return subprocess.run(command, env=variables, check=False).returncode
+    return subprocess.run(command, env=variables, check=False).returncode  # noqa: S603  # nosec B603
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ _TIMM_NAMES = {
     "encoder.layer": "blocks",
     "embeddings.patch_embeddings.projection": "patch_embed.proj",
     "embeddings.position_embeddings": "pos_embed",
-    "embeddings.cls_token": "cls_token",
+    "embeddings.cls_token": "cls_token",  # noqa: S105  # nosec B105
 }
 
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import platform
-import subprocess
+import subprocess  # noqa: S404  # nosec B404
 import sys
 from importlib.metadata import PackageNotFoundError, version
 
@@ -78,7 +78,8 @@ def doctor_worker() -> list[tuple[str, str]]:
     except DependencyError as error:
         return [(HostsTexts.worker_python(), HostsTexts.none(reason=error.message))]
     try:
-        probe = subprocess.run(  # noqa: S603 - chosen by the user
+        # The user chose this Python; no shell is involved.
+        probe = subprocess.run(  # noqa: S603  # nosec B603
             [python, "-c", _PROBE],
             capture_output=True,
             text=True,

@@ -34,8 +34,9 @@ _KINDS = {
 }
 #: Words of PyTorch's out-of-memory errors that have no class of their own.
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory")
-#: Files in it are in memory on Linux; other systems use their folder for temporary files.
-_MEMORY_FOLDER = "/dev/shm"  # noqa: S108 - its files get unique names
+#: Files in it, with unique names, are in memory on Linux; other systems use the folder for
+#: temporary files.
+_MEMORY_FOLDER = "/dev/shm"  # noqa: S108  # nosec B108
 _CHUNK = 1 << 20
 
 

@@ -9,7 +9,7 @@ import json
 import os
 import queue
 import shutil
-import subprocess
+import subprocess  # noqa: S404  # nosec B404
 import sys
 import threading
 import time
@@ -98,7 +98,8 @@ class WorkerProcess:
 
     def __init__(self, python: str) -> None:
         try:
-            self._process = subprocess.Popen(  # noqa: S603 - chosen by the user
+            # The user chose this Python; no shell is involved.
+            self._process = subprocess.Popen(  # noqa: S603  # nosec B603
                 [python, "-c", _START, str(PACKAGE)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

@@ -125,7 +125,9 @@ class MiniLMTeacher:
             path = Path(folder) if folder else Path(importlib.import_module(package).MODEL_DIR)
         except ImportError as error:
             raise DependencyError(TrainingTexts.no_teacher(), details=str(error)) from error
-        self._bert = BertModel.from_pretrained(str(path)).eval()
+        # A folder, never the hub.
+        bert = BertModel.from_pretrained(str(path), local_files_only=True)  # noqa: S615  # nosec B615
+        self._bert = bert.eval()
 
     @torch.inference_mode()
     def __call__(self, ids: Tensor, mask: Tensor) -> Tensor:
@@ -294,7 +296,7 @@ def run(recipe: dict[str, Any], output: str | Path) -> dict[str, Any]:
     vocabulary = VOCABULARY_PATH.read_text(encoding="utf-8").rstrip("\n").split("\n")
     parts = (chosen[key] for key in ("compositions", "inventions", "hold_out_synonyms"))
     texts = training_phrases(vocabulary, *parts, options.seed)
-    random.Random(options.seed).shuffle(texts)
+    random.Random(options.seed).shuffle(texts)  # noqa: S311  # nosec B311
     split = int(len(texts) * chosen["held_out_share"])
     config = TextTowerConfig(vocabulary=len(vocabulary), **recipe["tower"])
     started = time.monotonic()

@@ -235,7 +235,7 @@ def training_phrases(
         hold_out: leave out every phrase with a word of :data:`HELD_OUT_SYNONYMS`.
         seed: of the random choice.
     """
-    rng = random.Random(seed)
+    rng = random.Random(seed)  # noqa: S311  # nosec B311
     phrases = [
         *nouns(),
         *whole_words(vocabulary),
