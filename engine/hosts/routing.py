@@ -14,7 +14,8 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Optional, cast
 
-from ..errors import DependencyError
+from ..errors import DependencyError, WeightsError
+from ..weights.store import WeightsStore
 from .base import Host, InProcessHost
 from .texts import HostsTexts
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from ..request import CancelledCallback
-    from ..systems.base import OpenedSystem
+    from ..systems.base import OpenedSystem, SystemInfo
     from .worker_host import WorkerHost
 
 AUTO = "auto"
@@ -91,9 +92,12 @@ class RoutingHost(Host):
         self, system: str, device: str = "auto", cancelled: Optional[CancelledCallback] = None
     ) -> Iterator[OpenedSystem]:
         """Open a system; see the base class."""
-        full = self.info(system).tier == "full"
+        info = self.info(system)
         with self._lock:
-            host = self._host_for(full=full)
+            try:
+                host = self._host_for(full=info.tier == "full")
+            except DependencyError as error:
+                raise _with_missing_weights(error, info) from error
             self._busy.append(host)
         try:
             self._close_former()
@@ -114,7 +118,7 @@ class RoutingHost(Host):
         from .worker_host import WorkerHost
         from .worker_process import find_python
 
-        python = find_python(options.python, options.installed)
+        python = find_python(options.python, options.installed, torch=full)
         if self._worker is not None and self._worker.python != python:
             self._former.append(self._worker)
             self._worker = None
@@ -138,6 +142,22 @@ class RoutingHost(Host):
         for worker in workers:
             worker.close()
         self._in_process.close()
+
+
+def _with_missing_weights(error: DependencyError, info: SystemInfo) -> DependencyError:
+    """Return the error, with the weights that the system lacks as well."""
+    try:
+        WeightsStore().require(info.name, info.weights)
+    except WeightsError as weights:
+        return DependencyError(
+            HostsTexts.no_python_nor_weights(
+                no_python=error.message,
+                no_weights=weights.message,
+                get_python=error.hint,
+                get_weights=weights.hint,
+            )
+        )
+    return error
 
 
 _options = HostOptions()

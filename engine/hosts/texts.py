@@ -62,11 +62,17 @@ class HostsTexts:
         "Correct it in the settings, or in the variable {variable}.",
     )
     no_python = Message(
+        "No Python program was found for the worker process.",
+        "Choose one under Advanced in the ChangeScribe panel or in the variable {variable}, or let "
+        "this system run in the QGIS process.",
+    )
+    no_torch = Message(
         "This system needs PyTorch, and no Python that has it was found.",
-        "In QGIS: choose the system in the ChangeScribe panel and press Install. Or choose the "
+        "In QGIS: choose the system in the ChangeScribe panel and click Install. Or choose the "
         "Python program of an environment with PyTorch, under Advanced in the panel or in the "
         "variable {variable}.",
     )
+    no_python_nor_weights = Message("{no_python} {no_weights}", "{get_python}\n{get_weights}")
 
     out_of_memory = Message("There is not enough memory for this run.", MEMORY_HINT)
     no_memory_for_tiles = Message(

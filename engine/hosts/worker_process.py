@@ -63,11 +63,11 @@ class WorkerEnded(Exception):  # noqa: N818 - an event that the host deals with
         self.log = log
 
 
-def find_python(setting: str = "", installed: str = "") -> str:
+def find_python(setting: str = "", installed: str = "", *, torch: bool = True) -> str:
     """Return the Python program for the worker.
 
     It is the first of: the setting, the variable CHANGESCRIBE_WORKER_PYTHON, the environment that
-    the plugin installed, and the Python that runs this, if it has PyTorch.
+    the plugin installed, and the Python that runs this, if it has PyTorch or ``torch`` is False.
 
     Raises:
         DependencyError: the setting or the variable names no program, or there is no Python.
@@ -84,9 +84,10 @@ def find_python(setting: str = "", installed: str = "") -> str:
         return installed
     # Inside QGIS on Windows and macOS, sys.executable is QGIS itself.
     own = os.path.basename(sys.executable or "").lower().startswith("python")
-    if own and importlib.util.find_spec("torch"):
+    if own and (not torch or importlib.util.find_spec("torch")):
         return sys.executable
-    raise DependencyError(HostsTexts.no_python(variable=PYTHON_VARIABLE))
+    message = HostsTexts.no_torch if torch else HostsTexts.no_python
+    raise DependencyError(message(variable=PYTHON_VARIABLE))
 
 
 class WorkerProcess:

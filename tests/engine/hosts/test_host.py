@@ -31,6 +31,7 @@ from changescribe.engine.hosts.base import InProcessHost
 from changescribe.engine.hosts.routing import HostOptions, RoutingHost, block_triton
 from changescribe.engine.hosts.worker_process import PYTHON_VARIABLE
 from changescribe.engine.request import ChangeRequest, Progress, Query, Stage
+from changescribe.engine.weights import store
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the tests send signals")
 
@@ -97,6 +98,35 @@ def test_the_users_choice_comes_first_and_holds_from_the_next_load(host: Routing
     assert sys.modules["triton"] is None
     host.configure(replace(OPTIONS, mode="worker"))
     assert f"process {pid}" in load(host, "compact")
+
+
+@pytest.mark.parametrize("mode", ["auto", "worker"])
+def test_a_missing_pytorch_does_not_hide_missing_weights(
+    mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(PYTHON_VARIABLE, raising=False)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr(store, "_chosen", tmp_path)
+    host = RoutingHost(HostOptions(mode))
+    with pytest.raises(DependencyError) as caught, host.open("lgcd"):
+        pass
+    assert "needs PyTorch" in caught.value.message
+    assert "lgcd is missing weights: " in caught.value.message
+    assert "click Install" in caught.value.hint
+    assert "models import FILE --id lg-cd-head" in caught.value.hint
+    with pytest.raises(DependencyError) as caught, host.open("plain"):
+        pass
+    assert "weights" not in str(caught.value)
+
+
+def test_a_compact_system_needs_no_pytorch_in_the_worker(
+    host: RoutingHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(PYTHON_VARIABLE, raising=False)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    host.configure(HostOptions("worker"))
+    device = load(host, "compact")
+    assert f"process {worker_pid(host)}" in device
 
 
 @pytest.fixture

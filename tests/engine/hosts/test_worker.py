@@ -385,9 +385,13 @@ def test_the_python_of_the_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
     assert find_python() == sys.executable
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert find_python(torch=False) == sys.executable
     monkeypatch.setattr(sys, "executable", "/Applications/QGIS.app/Contents/MacOS/QGIS")
     with pytest.raises(DependencyError, match="needs PyTorch"):
         find_python("", str(tmp_path / "gone"))
+    with pytest.raises(DependencyError, match=r"^No Python program was found"):
+        find_python(torch=False)
 
 
 def test_memory_that_cannot_be_had_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
