@@ -17,7 +17,7 @@ from typing import Optional
 from ..class_rules import rules_of
 from ..classes import CLASSES, class_of
 from ..lexicon.nouns import OTHER_NOUNS, SENTENCE_NOUNS, SENTENCE_PHRASES
-from ..lexicon.small_words import DENIALS, MANY, NUMBERS, ONE, SOME
+from ..lexicon.small_words import AND, DENIALS, MANY, NUMBERS, ONE, SENTENCE_PLACE, SOME
 from ..messages import Message
 from ..request import APPEARED, CHANGED, REMOVED
 from .reading import Claim, Event, read_sentence
@@ -38,6 +38,15 @@ _NOT_ENGLISH = re.compile(
 _LOOSE_ENDS = frozenset(
     "a an the and or but with of in on at by for to from near along into are is was were has have "
     "been being some many several two three new which that while where".split()
+)
+_AN = rf"(?:(?:the|new|more|{'|'.join(sorted({*ONE, *SOME, *MANY, *NUMBERS}))}) )*"
+_LINK = rf"s? (?:(?:of|with|{'|'.join(sorted(AND | SENTENCE_PLACE))}) {_AN})+"
+#: A noun that comes three times without a verb or an adjective in between ("a road with a road and
+#: a road"), or twice where "and" cannot join two clauses: at the start or the end of a sentence.
+_CHAINS = (
+    re.compile(rf"\b(\w{{3,}}?)(?:{_LINK}(?:\w{{3,}}?{_LINK})?\1){{2}}s?\b"),
+    re.compile(rf"^{_AN}(?!more|fewer)(\w{{3,}}) (?:and|or|with) {_AN}\1\b"),
+    re.compile(rf"\b(?!more|fewer)(\w{{3,}}) (?:and|or|with) {_AN}\1$"),
 )
 #: Places within the image; on a map its frame is not visible.
 _FRAME = re.compile(
@@ -155,7 +164,7 @@ def _form(sentence: str) -> Optional[Problem]:
         return Problem("length", f"has {len(words)} words")
     if words[-1] in _LOOSE_ENDS:
         return Problem("length", f'breaks off after "{words[-1]}"')
-    loop = _loop(words)
+    loop = _loop(words) or _chain(sentence)
     return Problem("repetition", f'repeats "{loop}"') if loop else None
 
 
@@ -169,6 +178,17 @@ def _loop(words: list[str]) -> str:
         for gram, times in grams.items():
             if times > most:
                 return " ".join(gram)
+    return ""
+
+
+def _chain(text: str) -> str:
+    """Return a noun that prepositions or conjunctions join to itself, with them; or ""."""
+    for part in re.split(r"[.;]\s", text.lower()):
+        phrase = " ".join(_WORD.findall(part))
+        for pattern in _CHAINS:
+            found = pattern.search(phrase)
+            if found is not None:
+                return found.group()
     return ""
 
 

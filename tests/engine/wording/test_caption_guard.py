@@ -88,6 +88,13 @@ FORM = [
     ("houses houses are built", "repetition"),
     ("a road is built and a road is built and a road is built", "repetition"),
     ("houses are built on the houses are built on the road", "repetition"),
+    ("A road with a road and a road", "repetition"),
+    ("A road with a road and roads.", "repetition"),
+    ("Houses near the house beside a house are built.", "repetition"),
+    ("Trees and houses and the trees with houses and trees appear.", "repetition"),
+    ("Houses and houses are built.", "repetition"),
+    ("A road with a road is built near the trees.", "repetition"),
+    ("The trees are replaced by roads and some roads.", "repetition"),
     ("a <unk> is built in the woods", "unknown"),
     ("a ##house is built in the woods", "unknown"),
     ("unk houses are built near the road", "unknown"),
@@ -96,6 +103,25 @@ FORM = [
     ("some houses are built, see https www", "unknown"),
     ("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa houses are built", "unknown"),
 ]
+#: Each has a noun twice or more, and none is a loop.
+NO_LOOP = [
+    "Roads are built next to the road.",
+    "A new road next to the road is built.",
+    "Many houses appear along the road and trees are removed.",
+    "Houses are built along the road and the road is widened.",
+    "Some houses appear beside the road and a road with many houses around is built.",
+    "A road connecting the two roads appears between the two roads.",
+    "Houses appear along the road near the woods and a road beside the woods disappears.",
+    "More and more houses are built along the road.",
+    "Cars become more and more.",
+    "Houses are built along the road. Roads with houses replace the trees.",
+    "A row of houses is built between the houses and the road.",
+]
+
+
+@pytest.mark.parametrize("sentence", NO_LOOP)
+def test_a_noun_may_return_in_another_place(sentence: str) -> None:
+    assert check(sentence) is None
 
 
 @pytest.mark.parametrize(("known", "sentence"), TRUE)
