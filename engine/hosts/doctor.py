@@ -38,13 +38,16 @@ def doctor() -> list[tuple[str, str]]:
             rows.append((package, version(package)))
         except PackageNotFoundError:
             rows.append((package, HostsTexts.not_installed()))
+    return [*rows, (HostsTexts.providers(), onnxruntime_providers())]
+
+
+def onnxruntime_providers() -> str:
+    """Return the names of onnxruntime's providers, or why there are none."""
     try:
         import onnxruntime
-
-        providers = ", ".join(onnxruntime.get_available_providers())
     except ImportError as error:
-        providers = HostsTexts.none(reason=error)
-    return [*rows, (HostsTexts.providers(), providers)]
+        return HostsTexts.none(reason=error)
+    return ", ".join(onnxruntime.get_available_providers())
 
 
 def doctor_systems() -> list[tuple[str, str]]:

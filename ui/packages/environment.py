@@ -29,7 +29,8 @@ for name in sys.argv[1:]:
 class EnvironmentInstallation(Installation):
     """Installation of a tier that is a virtual environment."""
 
-    def _find(self) -> Interpreter:
+    def find_interpreter(self) -> Interpreter:
+        """Return the Python that creates the environment."""
         return find_base(self.plan.runtime, self.plan.python, self._probe)
 
     def _make(self, interpreter: Interpreter, temporary: str) -> str:

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Installs or removes a tier."""
+"""Installs, removes or requires a tier."""
 
 from __future__ import annotations
 
 from typing import Optional
 
+from ...engine.errors import DependencyError
 from ..translation import tr
+from . import tiers
 from .environment import EnvironmentInstallation
 from .installation import (
     CancelledCallback,
@@ -15,6 +17,8 @@ from .installation import (
     StepCallback,
     set_aside,
 )
+from .interpreter import pip_command
+from .tiers import COMPACT, Tier
 
 
 def install(
@@ -58,3 +62,51 @@ def remove(
     (progress or _ignore)(InstallStep(tr("Removing the packages"), 0.5))
     set_aside(plan.target)
     return plan.target
+
+
+def require(tier: Tier = COMPACT) -> None:
+    """Make a tier importable.
+
+    Raises:
+        DependencyError: it is not installed.
+    """
+    names = tiers.missing(tier)
+    if not names:
+        return
+    if tier.environment:
+        raise DependencyError(
+            tr("This system needs {title} and its packages, which are not installed.").format(
+                title=tier.title
+            ),
+            tr("Open the ChangeScribe panel, choose the system and click Install."),
+        )
+    command = _install_command(tier)
+    raise DependencyError(
+        tr("The bundled model needs {packages}, which QGIS's Python does not have.").format(
+            packages=", ".join(names)
+        ),
+        tr("Open the ChangeScribe panel and click Install, or run: {command}").format(
+            command=command
+        )
+        if command
+        else tr("Open the ChangeScribe panel and click Install."),
+    )
+
+
+def _install_command(tier: Tier) -> str:
+    """Return the command that installs a tier from a terminal; "" where there is none.
+
+    It names the Python that an installation would use, which has been started and compared with
+    QGIS's: the first one found may be that of another environment.
+    """
+    target = tiers.folder(tier)
+    try:
+        python = Installation(InstallPlan(target, tier), _ignore, _never).find_interpreter()
+        pip = pip_command(python)
+    except DependencyError:
+        return ""
+    if python.environment:  # variables that a terminal does not have
+        return ""
+    run = "-m pip" if python.has_pip else f'"{pip[0]}"'
+    names = " ".join(f'"{requirement}"' for requirement in tier.requirements)
+    return f'"{python.path}" {run} install --no-deps --target "{target}" {names}'

@@ -120,7 +120,7 @@ class Installation:
         """Install and return the final folder; see :func:`install`."""
         self._step(tr("Looking for Python"), 0.01)
         _check_wheels(self.plan)
-        interpreter = self._find()
+        interpreter = self.find_interpreter()
         temporary = self._make_temporary(os.path.dirname(self.plan.target))
         try:
             finished = self._make(interpreter, temporary)
@@ -132,8 +132,12 @@ class Installation:
         self._step(tr("Installed"), 1.0)
         return self.plan.target
 
-    def _find(self) -> Interpreter:
-        """Return the Python to install with."""
+    def find_interpreter(self) -> Interpreter:
+        """Return the Python to install with.
+
+        Raises:
+            DependencyError: no Python fits QGIS.
+        """
         return find(self.plan.runtime, self._probe)
 
     def _make(self, interpreter: Interpreter, temporary: str) -> str:

@@ -28,7 +28,6 @@ from ...engine.hosts.routing import IN_PROCESS
 from ...engine.hosts.worker_process import PYTHON_VARIABLE, find_python
 from ..settings import Settings
 from ..translation import tr
-from .interpreter import Runtime, candidates
 
 #: Marks a complete environment; lists its requirements, one per line.
 MARKER = "changescribe-packages.txt"
@@ -192,40 +191,6 @@ def is_available(tier: Tier = COMPACT) -> bool:
     return not missing(tier)
 
 
-def require(tier: Tier = COMPACT) -> None:
-    """Make a tier importable.
-
-    Raises:
-        DependencyError: it is not installed.
-    """
-    names = missing(tier)
-    if not names:
-        return
-    if tier.environment:
-        raise DependencyError(
-            tr("This system needs {title} and its packages, which are not installed.").format(
-                title=tier.title
-            ),
-            tr("Open the ChangeScribe panel, choose the system and click Install."),
-        )
-    raise DependencyError(
-        tr("The bundled model needs {packages}, which QGIS's Python does not have.").format(
-            packages=", ".join(names)
-        ),
-        tr("Open the ChangeScribe panel and click Install, or run: {command}").format(
-            command=install_command(tier)
-        ),
-    )
-
-
-def install_command(tier: Tier = COMPACT) -> str:
-    """Return the command that installs a tier from a terminal."""
-    found = candidates(Runtime.current())
-    python = found[0] if found else "python"
-    names = " ".join(f'"{requirement}"' for requirement in tier.requirements)
-    return f'"{python}" -m pip install --no-deps --target "{folder(tier)}" {names}'
-
-
 def _importable(name: str) -> bool:
     try:
         return importlib.util.find_spec(name) is not None
@@ -264,7 +229,7 @@ def facts() -> tuple[tuple[str, str], ...]:
     ]
     activate(COMPACT)
     rows.append(("onnxruntime", _onnxruntime()))
-    rows.append((tr("onnxruntime providers"), _processors()))
+    rows.append((tr("onnxruntime providers"), doctor.onnxruntime_providers()))
     rows.append((tr("Plugin packages"), folder(COMPACT)))
     rows.append(("PyTorch", worker_python() or tr("not installed by the plugin")))
     return (*rows, *doctor.doctor_systems())
@@ -278,11 +243,6 @@ def _array_bridge() -> str:
         return tr("numpy bindings work") if gdal_array.numpy else ""
     except ImportError as error:
         return tr("numpy bindings do not work ({reason})").format(reason=error)
-
-
-def _processors() -> str:
-    """Return the providers of onnxruntime, which only the engine imports."""
-    return dict(doctor.doctor()).get("onnxruntime providers", tr("unknown"))
 
 
 def _onnxruntime() -> str:

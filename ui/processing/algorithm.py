@@ -34,6 +34,7 @@ from ...engine.raster.common_grid import MAX_SIZE, MIN_SIZE
 from ...engine.request import Progress, Stage
 from ..map.layer_source import not_a_file, source_path
 from ..packages import tiers
+from ..packages.install import require
 from ..translation import stage_text, tr
 
 HELP_URL = "https://github.com/changescribe/changescribe#use"
@@ -158,7 +159,7 @@ class EngineAlgorithm(ChangeScribeAlgorithm):
         if tiers.is_available(tiers.FULL):
             return True, ""
         try:
-            tiers.require(tiers.COMPACT)
+            require(tiers.COMPACT)
         except ChangeScribeError as error:
             return False, str(error)
         return True, ""
@@ -189,7 +190,7 @@ class EngineAlgorithm(ChangeScribeAlgorithm):
     ) -> None:
         """Raise a DependencyError if packages of the chosen system are missing."""
         info = systems.create(self.system(parameters, context)).info
-        tiers.require(tiers.tier_of(info.tier))
+        require(tiers.tier_of(info.tier))
 
 
 @contextlib.contextmanager

@@ -21,8 +21,10 @@ from qgis.PyQt.QtNetwork import QNetworkProxy
 from wheels import make_wheel
 
 from changescribe.engine.errors import CancelledError, DependencyError, OutputError
+from changescribe.engine.hosts.texts import HostsTexts
+from changescribe.engine.messages import Message
 from changescribe.ui.packages import interpreter, tiers
-from changescribe.ui.packages.install import install
+from changescribe.ui.packages.install import install, require
 from changescribe.ui.packages.installation import (
     InstallPlan,
     InstallStep,
@@ -251,7 +253,8 @@ def test_pip_failures_are_explained(log, words, kind) -> None:
     assert error.details == log
 
 
-def test_facts_name_what_runs_here(qgis_app) -> None:
+def test_facts_name_what_runs_here(qgis_app, monkeypatch) -> None:
+    monkeypatch.setattr(HostsTexts, "providers", Message("a translated label"))
     rows = dict(tiers.facts())
     import numpy as np
 
@@ -281,7 +284,24 @@ def test_a_graphics_card_needs_the_provider_beside_onnxruntime(tmp_path, monkeyp
 
 def test_missing_package_is_a_dependency_error(target) -> None:
     with pytest.raises(DependencyError, match="cs_small_runtime"):
-        tiers.require(TIER)
+        require(TIER)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the other Python is a shell script")
+def test_the_hint_names_the_python_that_fits_qgis(target, tmp_path, monkeypatch) -> None:
+    other = tmp_path / "python3"
+    answer = json.dumps({"version": [3, 1], "bits": 64, "machine": "x86_64"})
+    other.write_text(f"#!/bin/sh\necho '{answer}'\n")
+    other.chmod(0o755)
+
+    def hint(*found: str) -> str:
+        monkeypatch.setattr(interpreter, "candidates", lambda _runtime: list(found))
+        with pytest.raises(DependencyError) as caught:
+            require(TIER)
+        return caught.value.hint
+
+    assert f'"{sys.executable}" ' in hint(str(other), sys.executable)
+    assert hint(str(other)) == "Open the ChangeScribe panel and click Install."
 
 
 # --- the panel -------------------------------------------------------------------------------

@@ -35,6 +35,7 @@ from changescribe.engine.hosts import routing
 from changescribe.engine.hosts.base import InProcessHost
 from changescribe.engine.weights import catalogue
 from changescribe.ui.packages import tiers
+from changescribe.ui.packages.install import require
 from changescribe.ui.processing.provider import ChangeScribeProvider
 
 # --- the provider ----------------------------------------------------------------------------
@@ -102,7 +103,7 @@ def test_without_onnxruntime_the_algorithm_says_so(provider, monkeypatch) -> Non
 
 def dependencies_hint() -> str:
     with pytest.raises(DependencyError) as caught:
-        tiers.require()
+        require()
     return caught.value.hint
 
 
