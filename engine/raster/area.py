@@ -10,6 +10,7 @@ from osgeo import gdal, ogr, osr
 from ..errors import InputError
 from ..request import Area
 from .memory import memory_dataset
+from .offline import open_file
 from .support import gdal_call, spatial_reference
 from .texts import RasterTexts
 
@@ -92,7 +93,7 @@ def read_area(path: str) -> Area:
     Raises:
         InputError: the file cannot be opened or contains no polygons.
     """
-    source, _ = gdal_call(gdal.OpenEx, path, gdal.OF_VECTOR | gdal.OF_READONLY)
+    source, _ = open_file(path, gdal.OF_VECTOR | gdal.OF_READONLY)
     layer = None if source is None else source.GetLayer(0)
     if layer is None:
         raise InputError(RasterTexts.area_cannot_be_opened(path=path))

@@ -13,6 +13,7 @@ from osgeo import gdal, gdal_array
 
 from ..errors import InputError
 from .grid import PIXEL_GEOTRANSFORM, Grid
+from .offline import open_file
 from .support import gdal_call, spatial_reference, warp
 from .texts import RasterTexts
 
@@ -57,7 +58,7 @@ def open_dataset(path: str) -> gdal.Dataset:
     if not _NOT_A_PLAIN_PATH.search(path) and not os.path.exists(path):
         raise InputError(RasterTexts.missing_file(path=path))
     flags = gdal.OF_RASTER | gdal.OF_READONLY | gdal.OF_VERBOSE_ERROR
-    dataset, problem = gdal_call(gdal.OpenEx, path, flags)
+    dataset, problem = open_file(path, flags)
     if dataset is None:
         raise InputError(RasterTexts.not_a_raster(path=path), details=problem)
     if dataset.GetDriver().ShortName.upper() in _ONLINE_DRIVERS:

@@ -24,6 +24,10 @@ class RasterTexts:
         "Save the area as a GeoTIFF first (Export > Save As, raw data or rendered image), if the "
         "terms of the service allow it.",
     )
+    remote_source = Message(
+        '"{path}" takes its data from the network.',
+        "Save the data as a GeoTIFF first, or enter the address itself.",
+    )
     damaged = Message(
         '"{name}" could not be read.', "The file seems to be damaged or copied incompletely."
     )

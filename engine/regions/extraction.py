@@ -22,6 +22,7 @@ from ..class_rules import Companion, companions_of
 from ..errors import InputError
 from ..raster.geodesy import PixelAreas
 from ..raster.grid import Grid
+from ..raster.offline import open_file
 from ..raster.runs import Runs, find_runs, label_runs
 from ..raster.support import gdal_call
 from ..raster.writer import RasterWriter
@@ -235,7 +236,7 @@ class _Band:
     """One band of a raster on a known grid, read by strips."""
 
     def __init__(self, path: str, grid: Grid, bands: int = 1) -> None:
-        dataset, problem = gdal_call(gdal.Open, path)
+        dataset, problem = open_file(path, gdal.OF_RASTER | gdal.OF_READONLY)
         if dataset is None:
             raise InputError(RegionsTexts.cannot_open(path=path), details=problem)
         if (dataset.RasterXSize, dataset.RasterYSize) != (grid.width, grid.height):

@@ -11,6 +11,7 @@ from osgeo import ogr
 
 from ..classes import class_of
 from ..errors import InputError
+from ..raster.offline import check_offline
 from ..raster.support import gdal_call, spatial_reference
 from ..request import APPEARED, CHANGED, REMOVED, Area, ParsedPrompt, Query
 from ..wording.facts import Tally, scene_caption
@@ -48,6 +49,7 @@ class Detected:
     """
 
     def __init__(self, gpkg: str) -> None:
+        check_offline(gpkg)
         file, problem = gdal_call(ogr.Open, gpkg)
         # A copy in memory, since QGIS may write into the file in the meantime.
         memory = ogr.GetDriverByName("Memory")

@@ -13,6 +13,7 @@ from typing import Callable, Optional
 from osgeo import gdal, ogr
 
 from ..errors import ExistsError, InputError, OutputError
+from ..raster.offline import open_file
 from ..raster.support import gdal_call, thread_options
 from ..writing import could_not_write
 from .changes_layer import CHANGES, RUNS, known_crs, undefined_crs
@@ -127,7 +128,7 @@ def export(
 
 
 def _open(path: str) -> gdal.Dataset:
-    source, problem = gdal_call(gdal.OpenEx, path, gdal.OF_VECTOR | gdal.OF_READONLY)
+    source, problem = open_file(path, gdal.OF_VECTOR | gdal.OF_READONLY)
     if source is None:
         raise InputError(ResultsTexts.cannot_open(path=path), details=problem)
     layer, _ = gdal_call(source.GetLayerByName, CHANGES)
