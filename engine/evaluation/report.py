@@ -10,7 +10,7 @@ from .robustness.disturbances import LIGHT, NOISE_DECIBEL
 
 Figures = dict[str, Any]
 
-#: Of rows that repeat others: the model answers exchanged dates by exchanging its two directions.
+#: Marks rows that repeat others: swapping the dates swaps the model's two directions.
 BY_CONSTRUCTION = "equal by construction"
 #: Key and name of the data sets of other sensors.
 WEAK_SETS = (("oscd", "OSCD"), ("airchange", "AirChange"))
@@ -18,10 +18,10 @@ _WANTED_AUC = {"buildings|appeared": 0.85, "roads|appeared": 0.80, "trees|remove
 
 
 def markdown(figures: Figures) -> str:
-    """Return the report on figures of :func:`.bundled.evaluate`."""
+    """Return the report on the figures of :func:`.bundled.evaluate`."""
     parts = [
         f"Measured on `{figures['model']}`, {figures['device']}.",
-        "### Bars\n" + _table(("what", "wanted", "measured", "met"), _bars(figures)),
+        "### Targets\n" + _table(("what", "target", "measured", "met"), _bars(figures)),
         _levir(figures["levir_31_36"]),
         _roads(figures["levir_31_36"]["road_lines"]),
         _captions(figures["levir_31_36"]["captions"]),
@@ -37,7 +37,7 @@ def markdown(figures: Figures) -> str:
 
 
 def _bars(figures: Figures) -> list[Sequence[str]]:
-    """Compare with what was asked of the model."""
+    """Compare the figures with the project's own targets."""
     levir, built = figures["levir_31_36"], figures["levir_31_36"]["built"]
     plain, *others = (row["f1"] for row in built.values())
     captions = levir["captions"]
@@ -78,7 +78,7 @@ def _bars(figures: Figures) -> list[Sequence[str]]:
 
 
 def _bar(what: str, measured: float, wanted: float, at_most: bool = False) -> Sequence[str]:
-    """Return a row; a figure that is no number (NaN) meets nothing."""
+    """Return a row; NaN meets no target."""
     met = measured <= wanted if at_most else measured >= wanted
     sign = "at most" if at_most else "at least"
     return what, f"{sign} {wanted:g}", f"{measured:.3f}", "yes" if met else "**no**"
@@ -91,10 +91,9 @@ def _levir(levir: Figures) -> str:
         for name, row in levir["dates_swapped"].items()
     ]
     return (
-        "### Buildings on LEVIR 31-36\nBy pixel, summed over the tiles, threshold 0.5. The rows "
-        f"with the dates swapped are a consistency check, {BY_CONSTRUCTION}, and no measurement: "
-        'exchanged dates exchange the two directions inside the model, so that "removed" finds '
-        'what "appeared" finds otherwise, and "appeared" what "removed" does.\n'
+        "### Buildings on LEVIR 31-36\nPer pixel, summed over the tiles, threshold 0.5. The rows "
+        f"with the dates swapped are a consistency check ({BY_CONSTRUCTION}), not a measurement: "
+        "swapping the dates swaps the two directions inside the model.\n"
         + _table(("prompt", "P", "R", "F1", "IoU"), rows)
     )
 
@@ -106,9 +105,9 @@ def _roads(lines: Figures) -> str:
     ]
     return (
         "### Roads built, against centre lines drawn by eye\nRecall: share of the lines with a "
-        "detection within 8 px; precision: share of detected pixels within 16 px of a line; "
-        "what is near a line in doubt alone does not count.\n"
-        + _table(("tile", "px of lines", "P", "R", "F"), rows)
+        "detection within 8 px. Precision: share of the detected pixels within 16 px of a line. "
+        "Pixels near doubtful lines only do not count.\n"
+        + _table(("tile", "line pixels", "P", "R", "F"), rows)
     )
 
 
@@ -127,22 +126,23 @@ def _captions(captions: Figures) -> str:
     ]
     return (
         "### Crops against captions (LEVIR-CC, tiles 31-36)\nROC AUC of the mean of a crop's top "
-        "1 % of pixels; positive: at least 3 of 5 sentences say it, negative: none does. Found: "
-        "mean share of the pixels that pass the threshold, in positive / negative crops. Fewer "
-        "than 10 positives: dates swapped. Such a row and that of the other direction with the "
-        f"dates in order are {BY_CONSTRUCTION}: where both are shown, this one is a consistency "
-        "check, and no second measurement.\n"
+        "1 % of pixels. Positive: at least 3 of 5 sentences report the change; negative: none "
+        "does. Found: mean share of the pixels above the threshold, in positive / negative crops. "
+        "Directions with fewer than 10 positives are measured with the dates swapped. Such a row "
+        f"and that of the opposite direction are {BY_CONSTRUCTION}: where both are shown, it is a "
+        "consistency check, not a second measurement.\n"
         + _table(("change", "AUC", "95 % interval", "positive", "negative", "found", "dates"), rows)
     )
 
 
 def _absent(levir: Figures) -> str:
     rows = [(f'"{text}"', f"{share:.3%}") for text, share in levir["absent_share"].items()]
-    rows.append(("mean of these", f"{levir['absent_share_mean']:.3%}"))
+    rows.append(("mean", f"{levir['absent_share_mean']:.3%}"))
     rows.append(('"buildings demolished" (almost none were)', f"{levir['demolished_share']:.3%}"))
     return (
-        "### What is not there\nShare of the pixels of LEVIR 31-36 that are found. Training has "
-        "named none of these things.\n" + _table(("prompt", "found"), rows)
+        "### Objects absent from the images\nShare of the pixels of LEVIR 31-36 that are "
+        "detected all the same. No training label names these objects.\n"
+        + _table(("prompt", "found"), rows)
     )
 
 
@@ -167,9 +167,9 @@ def _baselines(figures: Figures) -> str:
             "",
             f"{difference['roads_best_f']:.3f}",
         ),
-        ("class by its own name (a class index)", *_four(built[names[0]]), f"{lines['f']:.3f}"),
+        ("class name (acts as a class index)", *_four(built[names[0]]), f"{lines['f']:.3f}"),
         (
-            "class by other words (mean)",
+            "synonyms (mean)",
             *(
                 f"{sum(built[n][key] for n in names[1:]) / len(names[1:]):.3f}"
                 for key in ("precision", "recall", "f1", "iou")
@@ -179,10 +179,10 @@ def _baselines(figures: Figures) -> str:
     ]
     return (
         "### Baselines on LEVIR 31-36, and the network without text\nThe class branch scores each "
-        "date by itself and reads no sentence. A class's own name is one fixed vector, so asking "
-        "with it is the network with a class index in the place of the text; the row below says "
-        "what free words cost against it. A network trained without text from the start was not "
-        "measured here.\n" + _table(("what", "P", "R", "F1", "IoU", "roads F"), rows)
+        "date by itself and reads no text. The name of a class is one fixed vector, so a prompt "
+        "with that name equals a network with a class index instead of text; the row below shows "
+        "what free wording costs. A network trained without text was not measured.\n"
+        + _table(("what", "P", "R", "F1", "IoU", "roads F"), rows)
     )
 
 
@@ -202,17 +202,16 @@ def _elsewhere(figures: Figures) -> str:
     text = "### OSCD and AirChange\n"
     if rows:
         text += (
-            "Each place by a model that was not trained on it and whose threshold was not fitted "
-            "on it (of AirChange: on no picture of the site). Through the pipeline, any mask value "
-            "> 0 against the labels. The best threshold is chosen on these labels: it says how "
-            "much of a miss is a matter of the threshold.\n"
+            "Each place is measured with a model that was neither trained nor calibrated on it "
+            "(AirChange: on no image of its site), through the pipeline, any mask value > 0 "
+            "against the labels. The best threshold is chosen on these labels; it shows how much "
+            "of the error is due to the threshold.\n"
             + _table(("what", "P", "R", "F1", "IoU"), rows)
         )
     if missing:
         text += (
-            f"\n\nIn the training of this model, and not measured: {', '.join(missing)}. "
-            "That takes the models of `changescribe build folds`, "
-            "each of which left some places out.\n"
+            f"\n\nPart of this model's training data and not measured: {', '.join(missing)}. "
+            "Use the models of `changescribe build folds`, each trained without some places.\n"
         )
     return text
 
@@ -225,7 +224,7 @@ def _robustness(figures: Figures) -> str:
         for name, row in figures["robustness"].items()
     ]
     return (
-        "### Robustness: buildings built on LEVIR 31-36\nMMChange's table IV gives no magnitudes. "
+        "### Robustness: buildings built on LEVIR 31-36\nMMChange's table IV states no magnitudes. "
         f"Here light is a factor of {LIGHT[0]:g} to {LIGHT[1]:g} for each date, and noise is white "
         f"and Gaussian, {NOISE_DECIBEL:g} dB below the signal, on both dates.\n"
         + _table(("pairs", "P", "R", "F1", "IoU", "change of F1"), rows)
@@ -251,15 +250,15 @@ def _calibration(calibration: Figures) -> str:
     ]
     bins = tuple(f"{i / 10:.1f}-{(i + 1) / 10:.1f}" for i in range(10))
     return (
-        "### Calibration\nscore = sigmoid(scale x raw + bias), so that 0.5 is the best threshold: "
-        "of trees the one with the best mean of F1 on generated scenes and F1 of the captioned "
-        "crops of LEVIR 31-36, found where 1 % of their pixels are. "
-        "ECE: expected calibration error over all pixels, and over those with scores of 0.1 to "
-        "0.9 alone. Roads on LEVIR: within 5 px of a drawn line against further than 14 px.\n"
+        "### Calibration\nscore = sigmoid(scale x raw + bias), so that 0.5 is the best "
+        "threshold. For trees, that is the best mean of F1 on generated scenes and F1 over the "
+        "captioned crops of LEVIR 31-36, where a crop counts as found if 1 % of its pixels are. "
+        "ECE: expected calibration error, over all pixels and over those with scores of 0.1 to "
+        "0.9. Roads on LEVIR: pixels within 5 px of a drawn line against those beyond 14 px.\n"
         + _table(
             ("class", "scale", "bias", "ECE before", "after", "ECE 0.1-0.9 before", "after"), rows
         )
-        + "\n\nReliability, calibrated: share of the pixels that are right, by score.\n"
+        + "\n\nReliability after calibration: share of the pixels that changed, by score.\n"
         + _table(("class", *bins), curves)
     )
 
@@ -272,8 +271,8 @@ def _speed(figures: Figures) -> str:
         f"{speed['pixels'][0]}x{speed['pixels'][1]} and one query in the product's tiles, "
         f"median of {len(speed['seconds_all'])} ({speed['device']}); "
         f"{figures['speed_magnified']['seconds_median']:.2f} s for one that is magnified to "
-        f"{figures['speed_magnified']['pixels'][0]} pixels, as a tile of LEVIR with its pixels of "
-        f"0.55 m is. {sizes['total']:g} MB: {files}."
+        f"{figures['speed_magnified']['pixels'][0]} pixels, as a tile of LEVIR (0.55 m) is. "
+        f"{sizes['total']:g} MB: {files}."
     )
 
 
