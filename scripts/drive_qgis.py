@@ -296,7 +296,7 @@ def open_dock(
 
 
 def click_action(window: QWidget) -> None:
-    """Press the plugin's toolbar button."""
+    """Click the plugin's toolbar button."""
     for button in window.findChildren(QAbstractButton):
         action = getattr(button, "defaultAction", lambda: None)()
         if action is not None and button.isVisible() and "ChangeScribe" in action.text():
@@ -338,7 +338,7 @@ def fill(driver: Driver, dock: QDockWidget, layers: dict[str, QgsRasterLayer]) -
 def detect(
     driver: Driver, dock: QDockWidget, meanwhile: Optional[Callable[[], Any]] = None
 ) -> Iterator[Wait]:
-    """Press "Detect changes" and wait for the end.
+    """Click "Detect changes" and wait for the end.
 
     Args:
         driver: records the run.
@@ -352,7 +352,7 @@ def detect(
     if not button.isEnabled():
         raise DriveError(f"'Detect changes' is disabled: {find(dock, 'reasonLabel').text()}")
 
-    driver.say("press Detect changes")
+    driver.say("click Detect changes")
     begun = time.monotonic()
     controller = plugins["changescribe"].controller
     ended: list[str] = []

@@ -37,15 +37,15 @@ class WeightsTexts:
     unreadable = Message("it cannot be read ({error})")
     wrong_hash = Message("the SHA-256 of {file} is not the expected one")
     how_to_fetch = Message(
-        'Press "Download" in the ChangeScribe panel, or run "changescribe models fetch {id}". '
+        'Click "Download" in the ChangeScribe panel, or run "changescribe models fetch {id}". '
         'Without a network: "Import from folder", or "changescribe models import FILE --id {id}".'
     )
     how_to_import = Message(
-        'Get it from {url}, then press "Import from folder", or run "changescribe models import '
+        'Get it from {url}, then click "Import from folder", or run "changescribe models import '
         'FILE --id {id}".'
     )
     how_to_import_unpublished = Message(
-        'Get it from its author, then press "Import from folder", or run "changescribe models '
+        'Get it from its author, then click "Import from folder", or run "changescribe models '
         'import FILE --id {id}".'
     )
     terms = Message("Terms: {terms}")
