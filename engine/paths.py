@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 #: Root of the package ``changescribe``: inside a QGIS profile its name need not be that.
@@ -13,3 +14,10 @@ MODELS = PACKAGE / "resources" / "models"
 RECIPES = PACKAGE / "engine" / "training" / "recipes"
 #: Words of prompts in other languages, one text file each.
 LANGUAGES = PACKAGE / "engine" / "lexicon" / "languages"
+
+
+def version() -> str:
+    """Return the version of the package."""
+    text = (PACKAGE / "metadata.txt").read_text(encoding="utf-8")
+    found = re.search(r"^version=(.+)$", text, re.MULTILINE)
+    return found[1] if found else ""

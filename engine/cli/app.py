@@ -20,9 +20,10 @@ from ..classes import listed_names
 from ..console import CANCELLED, exit_code_of, say
 from ..errors import InputError
 from ..hosts import doctor, routing
+from ..paths import version
 from ..request import ChangeRequest, Extent, Hints, Progress, Stage
 from . import build, commands, evaluate, models, train
-from .shared import add_command, generator_installed
+from .shared import add_command, add_device, add_overwrite, generator_installed
 from .texts import CliTexts
 
 if TYPE_CHECKING:
@@ -58,6 +59,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="changescribe", description="Text-guided change detection between two rasters."
     )
+    parser.add_argument(
+        "--version",
+        action="version",
+        version=f"%(prog)s {version()}",
+        help="print the version and exit",
+    )
     parser.add_argument("--verbose", action="store_true", help="print details of errors")
     parsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     _add_detect(parsers)
@@ -78,7 +85,7 @@ def _add_pair(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--system", default=systems.names()[0], metavar="NAME", help="see changescribe models"
     )
-    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    add_device(parser)
     parser.add_argument(
         "--host",
         default=routing.AUTO,
@@ -101,7 +108,7 @@ def _add_detect(parsers: Any) -> None:
     detect = add_command(parsers, "detect", _detect, "find changes that match a prompt")
     _add_pair(detect)
     detect.add_argument("--prompt", required=True, metavar="TEXT", help='such as "roads built"')
-    detect.add_argument("--out", required=True, metavar="OUT.gpkg")
+    detect.add_argument("--out", required=True, metavar="OUT.gpkg", help="GeoPackage to write")
     detect.add_argument(
         "--extent", metavar="xmin,ymin,xmax,ymax[,CRS]", help="rectangle to analyse"
     )
@@ -124,33 +131,35 @@ def _add_detect(parsers: Any) -> None:
     detect.add_argument("--crs", help="CRS of the polygons; default: that of BEFORE")
     for date in ("before", "after"):
         detect.add_argument(f"--date-{date}", metavar="DATE", help="date for the results")
-    detect.add_argument("--overwrite", action="store_true")
-    detect.add_argument("--json", action="store_true")
+    add_overwrite(detect)
+    detect.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
 def _add_caption(parsers: Any) -> None:
     caption = add_command(parsers, "caption", _caption, "describe the change in a pair or in boxes")
     _add_pair(caption)
     caption.add_argument("--boxes", metavar="BOXES.json", help="list of [x0, y0, x1, y1] in pixels")
-    caption.add_argument("--json", action="store_true")
+    caption.add_argument("--json", action="store_true", help="print boxes and captions as JSON")
 
 
 def _add_export(parsers: Any) -> None:
     export = add_command(
         parsers, "export", _export, "write the changes as a shapefile, GeoPackage or GeoJSON"
     )
-    export.add_argument("gpkg", metavar="OUT.gpkg")
+    export.add_argument("gpkg", metavar="OUT.gpkg", help="as detect wrote it")
     export.add_argument("out", metavar="OUT", help="the ending is the format: .shp .gpkg .geojson")
-    export.add_argument("--overwrite", action="store_true")
+    add_overwrite(export)
 
 
 def _add_synthesise(parsers: Any) -> None:
     synthesise = add_command(parsers, "synthesise", _synthesise, "generate labelled scene pairs")
-    synthesise.add_argument("out", type=Path, metavar="FOLDER")
+    synthesise.add_argument("out", type=Path, metavar="FOLDER", help="for the pairs")
     synthesise.add_argument("--count", type=int, default=10, metavar="N", help="number of pairs")
     synthesise.add_argument("--seed", type=int, default=0, metavar="N", help="of the first pair")
     synthesise.add_argument("--size", type=int, default=512, metavar="PX", help="side of a scene")
-    synthesise.add_argument("--pixel-size", type=float, default=0.5, metavar="M")
+    synthesise.add_argument(
+        "--pixel-size", type=float, default=0.5, metavar="M", help="ground size of a pixel"
+    )
     synthesise.add_argument(
         "--layout",
         metavar="NAME",
@@ -262,6 +271,8 @@ def _export(arguments: argparse.Namespace) -> int:
 
     for warning in export(arguments.gpkg, arguments.out, overwrite=arguments.overwrite):
         say(CliTexts.note(warning=warning))
+    out = Path(arguments.out)
+    _print(CliTexts.written(path=out.with_suffix(out.suffix.lower())))  # as export names it
     return 0
 
 

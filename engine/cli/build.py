@@ -37,7 +37,7 @@ def add(parsers: Any) -> None:
 
 def _add_training(parts: Any) -> None:
     scenes = add_command(parts, "scenes", _scenes, "write the generated scenes that training reads")
-    scenes.add_argument("folder", type=Path, metavar="FOLDER")
+    scenes.add_argument("folder", type=Path, metavar="FOLDER", help="for the scenes")
     scenes.add_argument("--count", type=int, metavar="N", help="default: as many as recipes use")
 
     captioner = add_command(parts, "captioner", _captioner, "train the bundled captioner (minutes)")
@@ -47,11 +47,17 @@ def _add_training(parts: Any) -> None:
     captioner.add_argument(
         "--out", type=Path, default=MODELS, metavar="FOLDER", help="default: the shipped model's"
     )
-    captioner.add_argument("--cache", type=Path, default=Path("out/captioner"), metavar="FOLDER")
+    captioner.add_argument(
+        "--cache",
+        type=Path,
+        default=Path("out/captioner"),
+        metavar="FOLDER",
+        help="keeps the features of the crops",
+    )
     captioner.add_argument(
         "--views", default="tile", metavar="LIST", help="views of each crop: tile,mirrored"
     )
-    captioner.add_argument("--threads", type=int, default=1, metavar="N")
+    captioner.add_argument("--threads", type=int, default=1, metavar="N", help="of PyTorch")
     captioner.add_argument(
         "--option",
         action="append",
@@ -65,17 +71,33 @@ def _add_training(parts: Any) -> None:
         parts, "caption-language", _language, "train the small language model of captions"
     )
     language.add_argument(
-        "--out", type=Path, default=Path("out/train/caption-words"), metavar="FOLDER"
+        "--out",
+        type=Path,
+        default=Path("out/train/caption-words"),
+        metavar="FOLDER",
+        help="for the model; default: %(default)s",
     )
-    language.add_argument("--steps", type=int, metavar="N")
-    language.add_argument("--threads", type=int, default=0, metavar="N")
+    language.add_argument("--steps", type=int, metavar="N", help="of training")
+    language.add_argument(
+        "--threads", type=int, default=0, metavar="N", help="of PyTorch; 0: its default"
+    )
     add_data(language)
 
     tower = add_command(parts, "text-tower", _text_tower, "distil the bundled model's text tower")
     tower.add_argument(
-        "--recipe", type=Path, default=RECIPES / "text_tower.yaml", metavar="FILE.yaml"
+        "--recipe",
+        type=Path,
+        default=RECIPES / "text_tower.yaml",
+        metavar="FILE.yaml",
+        help="default: the shipped one",
     )
-    tower.add_argument("--out", type=Path, default=Path("out/text_tower"), metavar="FOLDER")
+    tower.add_argument(
+        "--out",
+        type=Path,
+        default=Path("out/text_tower"),
+        metavar="FOLDER",
+        help="for the model files; default: %(default)s",
+    )
 
 
 def _add_model_files(parts: Any) -> None:
@@ -119,7 +141,7 @@ def _add_model_files(parts: Any) -> None:
     )
 
     onnx = add_command(parts, "onnx", _onnx, "export the trained head of a system to ONNX")
-    onnx.add_argument("system", choices=ONNX_HEADS)
+    onnx.add_argument("system", choices=ONNX_HEADS, help="of the head")
     onnx.add_argument("weights", type=Path, metavar="FILE.safetensors", help="as train wrote it")
 
 

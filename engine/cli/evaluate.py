@@ -29,7 +29,13 @@ def add(commands: Any) -> None:
         _evaluate,
         "measure the bundled model, or a system or a training run on a data set (full tier)",
     )
-    evaluate.add_argument("--out", type=Path, default=Path("out/evaluation"), metavar="FOLDER")
+    evaluate.add_argument(
+        "--out",
+        type=Path,
+        default=Path("out/evaluation"),
+        metavar="FOLDER",
+        help="for the figures; default: %(default)s",
+    )
     add_data(evaluate)
     add_device(evaluate)
     _add_data_set(evaluate)
@@ -67,32 +73,41 @@ def _add_data_set(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="of the layout, such as polygons=new_buildings.gpkg; can be repeated",
     )
-    part.add_argument("--protocol", default=PROTOCOLS[0], choices=PROTOCOLS)
+    part.add_argument(
+        "--protocol",
+        default=PROTOCOLS[0],
+        choices=PROTOCOLS,
+        help="tile: in tiles of --tile; image: whole images",
+    )
     part.add_argument("--tile", type=int, default=256, metavar="PX", help="of the tile protocol")
     part.add_argument("--prompt", default="", metavar="TEXT", help="default: the data set's")
-    part.add_argument("--threshold", type=float, default=0.5, metavar="T")
+    part.add_argument(
+        "--threshold", type=float, default=0.5, metavar="T", help="lowest score of a change"
+    )
 
 
 def _add_commands(parts: Any) -> None:
     heads = add_command(parts, "heads", _heads, "measure the speed of heads on PyTorch and on ONNX")
-    heads.add_argument("--system", default=ONNX_HEADS[0], choices=ONNX_HEADS)
+    heads.add_argument(
+        "--system", default=ONNX_HEADS[0], choices=ONNX_HEADS, help="default: %(default)s"
+    )
     heads.add_argument("--encoder", metavar="NAME", help="or backbone; default: the system's")
     heads.add_argument("--width", type=int, help="of the head; default: the system's")
-    heads.add_argument("--tile", type=int, default=512, metavar="PX")
-    heads.add_argument("--questions", type=int, default=2, metavar="N")
-    heads.add_argument("--repeats", type=int, default=5, metavar="N")
+    heads.add_argument("--tile", type=int, default=512, metavar="PX", help="side of the tiles")
+    heads.add_argument("--questions", type=int, default=2, metavar="N", help="asked of each tile")
+    heads.add_argument("--repeats", type=int, default=5, metavar="N", help="of each measurement")
     heads.add_argument("--cpu-time", action="store_true", help="for a busy machine without a GPU")
     add_device(heads)
 
     captions = add_command(
         parts, "captions", _captions, "measure a system's captions on a data set"
     )
-    captions.add_argument("system", metavar="SYSTEM")
+    captions.add_argument("system", metavar="SYSTEM", help="name of a system that writes")
     captions.add_argument(
         "--layout", default="levir_crops", metavar="NAME", help="levir_crops, levir_cc, levir_mci"
     )
     captions.add_argument("--folder", default="levir", help="of the data set, in the data folder")
-    captions.add_argument("--split", default="val")
+    captions.add_argument("--split", default="val", help="default: %(default)s")
     captions.add_argument(
         "--vocabulary", type=Path, metavar="TXT", help="training sentences, for the ids"
     )
@@ -103,8 +118,16 @@ def _add_commands(parts: Any) -> None:
     table = add_command(
         parts, "caption-table", _caption_table, "compare captioners on the crops of LEVIR 31-36"
     )
-    table.add_argument("--out", type=Path, default=Path("out/captions"), metavar="FOLDER")
-    table.add_argument("--cache", type=Path, default=Path("out/captioner"), metavar="FOLDER")
+    table.add_argument(
+        "--out", type=Path, default=Path("out/captions"), metavar="FOLDER", help="for the table"
+    )
+    table.add_argument(
+        "--cache",
+        type=Path,
+        default=Path("out/captioner"),
+        metavar="FOLDER",
+        help="of features, as build captioner keeps them",
+    )
     table.add_argument("--model", type=Path, metavar="FOLDER", help="default: the shipped one")
     table.add_argument(
         "--answers",
@@ -118,7 +141,7 @@ def _add_commands(parts: Any) -> None:
     truth = add_command(
         parts, "caption-truth", _caption_truth, "measure how many factual captions are true"
     )
-    truth.add_argument("--scenes", type=int, default=8, metavar="N")
+    truth.add_argument("--scenes", type=int, default=8, metavar="N", help="number of scenes")
     truth.add_argument(
         "--system",
         nargs="*",

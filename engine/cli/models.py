@@ -25,11 +25,13 @@ if TYPE_CHECKING:
     from ..weights.files import Step
     from ..weights.store import Stored
 
+_JSON_HELP = "print the rows as JSON"
+
 
 def add(commands: Any) -> None:
     """Add the command and its parts to the parsers of the command line."""
     models = add_command(commands, "models", _systems, "list the systems; get their weights")
-    models.add_argument("--json", action="store_true")
+    models.add_argument("--json", action="store_true", help=_JSON_HELP)
     parts = models.add_subparsers(dest="part", metavar="list | fetch | import | remove | verify")
     _add(parts, "list", _list, "list the weight files, their states and terms")
     fetch = _add(parts, "fetch", _fetch, "download weights and verify them")
@@ -46,7 +48,7 @@ def add(commands: Any) -> None:
 def _add(parts: Any, name: str, run: Run, help_: str) -> argparse.ArgumentParser:
     part = add_command(parts, name, run, help_)
     # A default would undo the option in "models --json list".
-    part.add_argument("--json", action="store_true", default=argparse.SUPPRESS)
+    part.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help=_JSON_HELP)
     return part
 
 
@@ -124,6 +126,8 @@ def _verify(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps([_row(stored) for stored in states]))
     else:
+        if not states:
+            print(CliTexts.nothing_to_verify())
         for stored in states:
             print(f"{stored.entry.id}: {stored.state}{stored.reason and f', {stored.reason}'}")
     return WeightsError.exit_code if any(s.state != PRESENT for s in states) else 0

@@ -21,6 +21,7 @@ class CliTexts:
     )
     note = Message("Note: {warning}")
     run = Message("{explanation} - on {device} - {seconds:.1f} s")
+    written = Message("Written: {path}")
     stopping = Message(
         "\nStopping; finished results are kept. Press Ctrl+C again to stop immediately."
     )
@@ -73,6 +74,7 @@ class CliTexts:
     no_terms = Message("none stated")
     removed = Message("Removed: {ids}")
     nothing = Message("nothing")
+    nothing_to_verify = Message("There are no weights to verify.")
     sha256 = Message("SHA-256 {sha256}")
     computed_sha256 = Message("SHA-256 {sha256} (computed; none is published)")
     loaded = Message("{part}, {done} of {total}")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from changescribe.engine.cli import main
+from changescribe.engine.cli import app, main
 
 BUILDS = (
     "scenes",
@@ -46,7 +47,7 @@ ONNX_HEADS = ("lgcd", "mmchange", "textscd")
 def test_the_help_of_every_command_imports_nothing_heavy():
     code = f"""
 import sys
-from changescribe.engine.cli import main
+from changescribe.engine.cli import app, main
 for command in {COMMANDS!r}:
     try:
         main([*command.split(), "--help"])
@@ -67,6 +68,20 @@ def test_every_command_has_a_help(command, capsys):
         main([*command.split(), "--help"])
     assert ended.value.code == 0
     assert f"usage: changescribe {command}" in capsys.readouterr().out
+
+
+def _without_help(parser: argparse.ArgumentParser) -> list[str]:
+    found = []
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            found += [row for part in action.choices.values() for row in _without_help(part)]
+        elif not action.help:
+            found.append(f"{parser.prog} {'/'.join(action.option_strings) or action.dest}")
+    return found
+
+
+def test_every_option_has_a_help():
+    assert _without_help(app._parser()) == []
 
 
 @pytest.mark.parametrize(

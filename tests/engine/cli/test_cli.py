@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ from changescribe.engine.detect import pipeline
 from changescribe.engine.errors import InputError
 from changescribe.engine.hosts import doctor
 from changescribe.engine.hosts.base import InProcessHost
+from changescribe.engine.paths import PACKAGE
 from changescribe.engine.request import Extent, Progress, Stage
 
 
@@ -103,6 +105,15 @@ def test_a_terminal_shows_the_progress_in_english(
     assert any(line.startswith("100% done") for line in lines)
 
 
+def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    project = (PACKAGE / "pyproject.toml").read_text(encoding="utf-8")
+    version = re.search('^version = "(.+)"$', project, re.MULTILINE)[1]
+    assert capsys.readouterr().out == f"changescribe {version}\n"
+
+
 def test_every_stage_has_a_text() -> None:
     assert [app.stage_text(stage) for stage in Stage] == [stage.value for stage in Stage]
 
@@ -182,11 +193,16 @@ def test_captions_of_boxes(
 
 
 @pytest.mark.usefixtures("_host")
-def test_export_writes_a_shapefile(pair: tuple[str, str], tmp_path: Path) -> None:
+def test_export_writes_a_shapefile(
+    pair: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     out = tmp_path / "out.gpkg"
     assert detect(pair, out) == 0
+    capsys.readouterr()
     assert main(["export", str(out), str(tmp_path / "out.shp")]) == 0
+    assert capsys.readouterr().out == f"Written: {tmp_path / 'out.shp'}\n"
     assert main(["export", str(out), str(tmp_path / "UPPER.SHP")]) == 0
+    assert capsys.readouterr().out == f"Written: {tmp_path / 'UPPER.shp'}\n"
     assert (tmp_path / "UPPER.shp").exists()
     source = ogr.Open(str(tmp_path / "out.shp"))
     assert source.GetLayer(0).GetFeatureCount() == 1

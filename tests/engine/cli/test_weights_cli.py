@@ -51,6 +51,8 @@ def test_weights_from_absent_to_verified_to_removed(
         ("small-clip", "absent", True),
         ("head", "absent", False),
     ]
+    assert main(["models", "verify"]) == 0
+    assert capsys.readouterr().out == "There are no weights to verify.\n"
     assert main(["models", "fetch", "small-clip", "--json"]) == 0
     (row,) = printed_json(capsys)
     assert row["found_sha256"] == SHA256
