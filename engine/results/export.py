@@ -287,10 +287,16 @@ def _write_captions(layer: ogr.Layer, path: Path) -> None:
             writer.writerow(
                 (
                     feature.GetField("change_id"),
-                    feature.GetField("caption"),
-                    feature.GetField("prompt"),
+                    _cell(feature.GetField("caption")),
+                    _cell(feature.GetField("prompt")),
                 )
             )
+
+
+def _cell(text: Optional[str]) -> str:
+    """Return a text that spreadsheets do not run as a formula (OWASP, CSV injection)."""
+    text = text or ""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 def _geojson(_source: gdal.Dataset, layer: ogr.Layer, path: Path) -> tuple[str, ...]:

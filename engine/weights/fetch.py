@@ -196,11 +196,16 @@ def _write(job: Download, source: _Source, start: int, total: Optional[int]) -> 
             stream.seek(start)
             stream.truncate()
             for block in source.blocks(job):
-                stream.write(block)
                 done += len(block)
+                if total is not None and done > total:
+                    break
+                stream.write(block)
                 job.watch.step(text, done, total)
     except OSError as error:
         raise could_not_write(job.target, error) from error
+    if total is not None and done > total:
+        _forget(job)
+        raise WeightsError(WeightsTexts.too_long(host=job.host, expected=total))
     if source.error is not None or (total is not None and done < total):
         reason = source.error or EOFError("the connection ended early")
         raise _BrokenOffError(reason, total)

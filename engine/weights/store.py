@@ -287,6 +287,8 @@ class WeightsStore:
         done: list[Stored] = []
         for entry, path in found:
             try:
+                if source.is_dir():
+                    _check_link(path, source)
                 done.append(self._import(entry, path, watch))
             except WeightsError as error:
                 wrong.append(error)
@@ -416,6 +418,10 @@ def _copy_folder(source: Path, target: Path, watch: Watch) -> dict[str, tuple[in
     names = [name for name in names if Path(name).suffix.lower() in _FOLDER_SUFFIXES]
     if any(name.endswith(".safetensors") for name in names):
         names = [name for name in names if not name.endswith(".bin")]
+    for name in names:
+        _check_link(source / name, source)
+        if name.endswith(".index.json"):
+            _check_shards(source / name, names)
     files.check_room(target.parent, sum((source / name).stat().st_size for name in names))
     target.mkdir()
     known = {}
@@ -423,6 +429,27 @@ def _copy_folder(source: Path, target: Path, watch: Watch) -> dict[str, tuple[in
         sha256 = files.copy(source / name, target / name, watch)
         known[name] = ((target / name).stat().st_size, sha256)
     return known
+
+
+def _check_link(path: Path, folder: Path) -> None:
+    """Raise WeightsError for a link to something outside a folder that the user chose.
+
+    In the cache of the Hugging Face hub, ``snapshots/REVISION`` links to files in ``blobs``.
+    """
+    blobs = folder.parent.parent / "blobs" if folder.parent.name == "snapshots" else folder
+    inside = (path.resolve(), *path.resolve().parents)
+    if folder.resolve() not in inside and blobs.resolve() not in inside:
+        raise WeightsError(WeightsTexts.link_outside(file=path))
+
+
+def _check_shards(index: Path, names: Sequence[str]) -> None:
+    """Raise WeightsError if an index names other files than those of its folder."""
+    try:
+        shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        shards = {""}
+    if not shards.issubset(names):
+        raise WeightsError(WeightsTexts.other_shards(file=index))
 
 
 def _check(entry: Entry, source: Path, known: dict[str, tuple[int, str]]) -> None:

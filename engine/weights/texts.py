@@ -61,6 +61,14 @@ class WeightsTexts:
         '"{source}" is not the expected file of {title}; it was not imported.',
         "It may be incomplete, or of another version.",
     )
+    link_outside = Message(
+        '"{file}" is a link to a file outside the folder; nothing was imported.',
+        "Copy the file itself into the folder.",
+    )
+    other_shards = Message(
+        '"{file}" names files that are not in its folder; nothing was imported.',
+        "The copy seems to be incomplete; download the folder again.",
+    )
     other_system = Message(
         '"{source}" was trained for the system "{system}", not for {title}; it was not imported.',
         "Choose the entry of that system.",
@@ -98,6 +106,10 @@ class WeightsTexts:
     )
     other_size = Message(
         "The file at {host} is not the expected one: it has {found} bytes instead of {expected}.",
+        f"Update ChangeScribe, or {_ELSEWHERE}",
+    )
+    too_long = Message(
+        "The file from {host} is not the expected one: it does not end after {expected} bytes.",
         f"Update ChangeScribe, or {_ELSEWHERE}",
     )
     other_hash = Message(

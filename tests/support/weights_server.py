@@ -109,6 +109,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(CONTENT)
 
+    def _endless(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            while not self.server.release.is_set():
+                self.wfile.write(CONTENT)
+
     def _redirect(self) -> None:
         self.send_response(302)
         self.send_header("Location", self.server.url("file/weights.pt"))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
-from .system import MANIFEST, BundledSystem
+from .manifest import MANIFEST
+from .system import BundledSystem
 
 __all__ = ["MANIFEST", "BundledSystem"]

@@ -61,9 +61,18 @@ def read_facts(folder: Path) -> Optional[CaptionerFacts]:
     if not path.is_file():
         return None
     try:
-        return CaptionerFacts(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
+        return _checked(CaptionerFacts(**json.loads(path.read_text(encoding="utf-8"))))
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise WeightsError(SystemsTexts.captioner_damaged(), details=str(error)) from error
+
+
+def _checked(facts: CaptionerFacts) -> CaptionerFacts:
+    """Return the facts; raise ValueError, TypeError or AttributeError for impossible ones."""
+    if facts.files.keys() != {MODEL, VOCABULARY} or not facts.belongs_to.items():
+        raise ValueError("files or belongs_to")
+    if not (0 < facts.longest < 1000 and 0 <= facts.changed_from <= 1 and facts.no_change.split()):
+        raise ValueError("longest, changed_from or no_change")
+    return facts
 
 
 class BundledCaptioner:

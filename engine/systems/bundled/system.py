@@ -14,8 +14,6 @@ assigns it to a query.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -26,10 +24,12 @@ from ...classes import CLASS_NAMES, class_of, index_among
 from ...errors import DependencyError, WeightsError
 from ...paths import MODELS
 from ...request import APPEARED, CHANGED, NO_HINTS, REMOVED
+from ...weights.files import sha256_of
 from ..base import CLASS_UNKNOWN, ChangeSystem, SystemInfo, TilePrediction
 from ..texts import SystemsTexts
 from .captioner import BundledCaptioner, CaptionerFacts, read_facts
 from .colour_residual import cell_means, colour_residual, measurable
+from .manifest import ENCODER, HEAD, ScoreMap, read_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from ...request import Hints, Query
     from ...text.encoder import TextEncoder
 
-MANIFEST = "manifest.json"
 #: Minimum score of a land-cover class to be a from/to class.
 MIN_CLASS_SCORE = 0.4
 #: A phrase with a lower cosine similarity to every trained phrase gets a warning.
@@ -60,7 +59,7 @@ class BundledSystem(ChangeSystem):
 
     def __init__(self, folder: Optional[Path] = None) -> None:
         self._folder = Path(folder) if folder is not None else MODELS
-        self._manifest = _read_manifest(self._folder)
+        self._manifest = read_manifest(self._folder)
         self._encoder: Any = None
         self._head: Any = None
         self._text: Optional[TextEncoder] = None
@@ -68,23 +67,21 @@ class BundledSystem(ChangeSystem):
         self._captioner_facts = self._fitting_captioner()
         self._trained_phrases: Optional[np.ndarray] = None
         #: ``scale`` and ``bias`` of the score of the colour residual; None leaves it out.
-        if "unforeseen" in self._manifest:  # its key in manifests of earlier versions
-            raise WeightsError(SystemsTexts.old_manifest())
-        self.residual_map: Optional[dict[str, float]] = self._manifest.get("colour_residual")
+        self.residual_map: Optional[ScoreMap] = self._manifest.colour_residual
         self._requested_device = ""
         self._device: str = SystemsTexts.not_loaded()
         self.info = SystemInfo(
             name="bundled",
             title=SystemsTexts.bundled_title(),
             description=SystemsTexts.bundled_description(),
-            pixel_sizes=tuple(self._manifest["pixel_sizes"]),
+            pixel_sizes=self._manifest.pixel_sizes,
             classes=CLASS_NAMES,
             tile_size=512,
             largest_tile=LARGEST_TILE,
             overlap=64,
             batch_size=1,
-            revision=self._manifest["revision"],
-            terms=self._manifest["terms"],
+            revision=self._manifest.revision,
+            terms=self._manifest.terms,
             writes=self._captioner_facts is not None,
         )
 
@@ -106,12 +103,12 @@ class BundledSystem(ChangeSystem):
             raise DependencyError(SystemsTexts.no_onnxruntime(), details=str(error)) from error
         from ...text.encoder import TextEncoder
 
-        for name, digest in self._manifest["sha256"].items():
+        for name, digest in self._manifest.sha256.items():
             _verify(self._folder / name, digest)
         threads = _cpu_count()
         providers, reason = _choose_providers(onnxruntime, device)
-        self._encoder = self._open(onnxruntime, "encoder.onnx", providers, threads)
-        self._head = self._open(onnxruntime, "head.onnx", providers, threads)
+        self._encoder = self._open(onnxruntime, ENCODER, providers, threads)
+        self._head = self._open(onnxruntime, HEAD, providers, threads)
         self._text = TextEncoder()
         self._requested_device = device
         # The session drops a provider that fails to start.
@@ -281,7 +278,7 @@ class BundledSystem(ChangeSystem):
     @property
     def digests(self) -> dict[str, str]:
         """SHA-256 of the model's files by name, from its manifest."""
-        return dict(self._manifest["sha256"])
+        return dict(self._manifest.sha256)
 
     def _raw(self, encoded: list[np.ndarray], queries: Sequence[Query]) -> np.ndarray:
         """Return the logits of the head for a tile pair, (Q, H, W) float32.
@@ -322,9 +319,9 @@ class BundledSystem(ChangeSystem):
     def _calibration(self, phrase: str) -> tuple[float, float]:
         """Return scale and bias that make 0.5 the default threshold of the phrase's class."""
         land_cover = class_of(phrase)
-        table = self._manifest["calibration"]
+        table = self._manifest.calibration
         entry = table.get(land_cover.name if land_cover else "other", table["other"])
-        return float(entry["scale"]), float(entry["bias"])
+        return entry["scale"], entry["bias"]
 
     def notes(self, queries: Sequence[Query], hints: Hints = NO_HINTS) -> tuple[str, ...]:
         """Warn about object phrases unlike any that the model was trained on."""
@@ -334,7 +331,7 @@ class BundledSystem(ChangeSystem):
         if not unknown or self._text is None:
             return ()
         if self._trained_phrases is None:
-            self._trained_phrases = self._text.encode(self._manifest["phrases"])[2]
+            self._trained_phrases = self._text.encode(self._manifest.phrases)[2]
         sentences = self._text.encode(unknown)[2]
         similarity = np.max(sentences @ self._trained_phrases.T, axis=1)
         return tuple(
@@ -368,18 +365,10 @@ def _likely_class(raw: np.ndarray) -> np.ndarray:
     return best.repeat(CLASS_STRIDE, 0).repeat(CLASS_STRIDE, 1)
 
 
-def _read_manifest(folder: Path) -> dict[str, Any]:
-    """Read the manifest of the model files."""
-    try:
-        return json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise WeightsError(SystemsTexts.model_damaged(), details=str(error)) from error
-
-
 def _verify(path: Path, digest: str) -> None:
     """Check a file against its SHA-256."""
     try:
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
+        found = sha256_of(path)
     except OSError as error:
         raise WeightsError(
             SystemsTexts.model_file_missing(file=path.name), details=str(error)

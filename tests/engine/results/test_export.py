@@ -288,6 +288,18 @@ def test_long_captions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert next(csv.DictReader(file))["caption"] == caption
 
 
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+def test_no_cell_is_a_formula(start: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    caption = f"{start}HYPERLINK(1) " + "x" * 300
+    monkeypatch.setattr(changes_layer, "region_caption", lambda *_: caption)
+    write(tmp_path / "out.gpkg", info(f"{start}roads built"))
+    export(str(tmp_path / "out.gpkg"), str(tmp_path / "a.shp"))
+    with (tmp_path / "a_captions.csv").open(encoding="utf-8-sig", newline="") as file:
+        row = next(csv.DictReader(file))
+    assert row["caption"] == "'" + caption
+    assert row["prompt"] == f"'{start}roads built"
+
+
 def test_text_fields_are_as_wide_as_the_texts(gpkg: Path, tmp_path: Path) -> None:
     export(str(gpkg), str(tmp_path / "a.shp"))
     source = gdal.OpenEx(str(tmp_path / "a.shp"), gdal.OF_VECTOR)

@@ -241,3 +241,45 @@ def test_the_card_is_about_the_model_that_ships():
     revision = json.loads((MODELS / "manifest.json").read_text(encoding="utf-8"))["revision"]
     for text in (MODELS / "README.md", MODELS.parents[1] / "README.md"):
         assert f"`{revision}`" in text.read_text(encoding="utf-8")
+
+
+SPOILED = {
+    "a list": [],
+    "no digest of the head": ("sha256", {"encoder.onnx": "0" * 64}),
+    "a file elsewhere": ("sha256", {"../encoder.onnx": "0" * 64}),
+    "a digest that is none": ("sha256", {"encoder.onnx": 1, "head.onnx": 2}),
+    "digests as a list": ("sha256", ["encoder.onnx", "head.onnx"]),
+    "no pixel size": ("pixel_sizes", []),
+    "a negative pixel size": ("pixel_sizes", [-1.0]),
+    "a pixel size that is none": ("pixel_sizes", ["small"]),
+    "a number as calibration": ("calibration", 1),
+    "no calibration of other phrases": ("calibration", {"road": {"scale": 1, "bias": 0}}),
+    "an endless scale": ("calibration", {"other": {"scale": float("inf"), "bias": 0}}),
+    "no phrases": ("phrases", []),
+    "phrases that are none": ("phrases", [1]),
+    "a revision that is none": ("revision", None),
+    "a residual that is none": ("colour_residual", [1, 2]),
+}
+
+
+@pytest.mark.parametrize("spoiled", SPOILED.values(), ids=SPOILED)
+def test_a_manifest_of_another_shape_is_damaged(spoiled, tmp_path):
+    content = json.loads((MODELS / "manifest.json").read_text(encoding="utf-8"))
+    if isinstance(spoiled, tuple):
+        content[spoiled[0]] = spoiled[1]
+    else:
+        content = spoiled
+    (tmp_path / "manifest.json").write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(WeightsError, match="bundled model is missing or damaged"):
+        BundledSystem(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"[" * 100_000, b"null", b"1", b'"x"'])
+def test_a_manifest_that_is_none_is_damaged(content, tmp_path):
+    (tmp_path / "manifest.json").write_bytes(content)
+    with pytest.raises(WeightsError, match="bundled model is missing or damaged"):
+        BundledSystem(tmp_path)
+    shutil.copy(MODELS / "manifest.json", tmp_path)
+    (tmp_path / "captioner.json").write_bytes(content)
+    with pytest.raises(WeightsError, match="captioner is damaged"):
+        BundledSystem(tmp_path)

@@ -122,6 +122,17 @@ def test_an_unasked_range_is_not_taken_for_the_file(job: Download, server: Serve
     assert not job.target.exists()
 
 
+def test_a_file_without_an_end_stops_at_the_known_size(job: Download, server: Server) -> None:
+    job.url = server.url("endless")
+    job.size = len(CONTENT)
+    steps: list[Step] = []
+    job.watch = Watch(steps.append)
+    with pytest.raises(WeightsError, match=f"does not end after {len(CONTENT)} bytes"):
+        fetch(job)
+    assert names(job) == []
+    assert max(step.done for step in steps) <= len(CONTENT)
+
+
 def test_wrong_bytes_fail_closed(job: Download, server: Server) -> None:
     job.url = server.url("wrong")
     with pytest.raises(WeightsError, match="not the expected one; it was deleted") as caught:

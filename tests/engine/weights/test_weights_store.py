@@ -250,6 +250,57 @@ def test_a_folder_of_transformers(server: Server, tmp_path: Path) -> None:
     assert store.path("small-model") == path
 
 
+def a_folder_entry(server: Server) -> Entry:
+    return make_entry(
+        server, id="model", file="model", sha256=None, size=None, format=TRANSFORMERS_FOLDER
+    )
+
+
+def test_links_out_of_the_folder_are_not_imported(
+    server: Server, tmp_path: Path, stick: Path
+) -> None:
+    private = tmp_path / "private.json"
+    private.write_text("secret")
+    model = tmp_path / "usb" / "model"
+    model.mkdir(parents=True)
+    (model / "config.json").write_text("{}")
+    (model / "notes.json").symlink_to(private)
+    store = a_store(tmp_path, a_folder_entry(server), make_entry(server))
+    with pytest.raises(WeightsError, match="link to a file outside the folder"):
+        store.import_from(tmp_path / "usb", ["model"])
+    assert state_of(store, "model") == "absent"
+    (tmp_path / "usb" / "weights.pt").symlink_to(stick / "weights.pt")
+    with pytest.raises(WeightsError, match="link to a file outside the folder"):
+        store.import_from(tmp_path / "usb", ["small-clip"])
+    # A link that the user names is the user's choice.
+    store.import_from(tmp_path / "usb" / "weights.pt", ["small-clip"])
+
+
+def test_the_links_of_a_hub_cache_are_followed(server: Server, tmp_path: Path) -> None:
+    cache = tmp_path / "models--a--b"
+    snapshot, blobs = cache / "snapshots" / "0123", cache / "blobs"
+    snapshot.mkdir(parents=True)
+    blobs.mkdir()
+    (blobs / "aa").write_text("{}")
+    (snapshot / "config.json").symlink_to(Path("../../blobs/aa"))
+    store = a_store(tmp_path, a_folder_entry(server))
+    store.import_from(snapshot, ["model"])
+    assert not (store.path("model") / "config.json").is_symlink()
+
+
+@pytest.mark.parametrize("shard", ["../../private.safetensors", "/etc/passwd", "missing.bin", 7])
+def test_an_index_of_files_elsewhere_is_refused(
+    shard: object, server: Server, tmp_path: Path
+) -> None:
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "config.json").write_text("{}")
+    index = {"weight_map": {"a": shard}}
+    (model / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(WeightsError, match="names files that are not in its folder"):
+        a_store(tmp_path, a_folder_entry(server)).import_from(model, ["model"])
+
+
 # --- remove, lock, folder --------------------------------------------------------------------
 
 
