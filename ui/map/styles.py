@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Optional
 
 from qgis.core import (
     QgsCategorizedSymbolRenderer,
+    QgsExpression,
     QgsFillSymbol,
     QgsPalettedRasterRenderer,
     QgsPalLayerSettings,
@@ -81,35 +82,46 @@ def _escaped(expression: str) -> str:
     return text
 
 
+def _filled(text: str, field: str, expression: str) -> str:
+    """Return an expression that puts a value into the field of a text."""
+    return f"replace({QgsExpression.quotedString(text)}, '{{{field}}}', {expression})"
+
+
 def map_tip() -> str:
     """Return the HTML map tip of a region.
 
     It is saved with the results. Without the plugin it has no pictures.
     """
-    caption = 'coalesce("caption", "object" || \' \' || "direction")'
+    what = "CASE {cases} END".format(
+        cases=" ".join(
+            f"""WHEN "direction" = '{direction}' THEN """
+            + _filled(change_text("{object}", direction), "object", '"object"')
+            for direction in (APPEARED, REMOVED, CHANGED)
+        )
+    )
+    pixels = _filled(tr("{count} pixels"), "count", 'format_number("area_px", 0)')
     cover = "coalesce({from_class}, '?') || ' &rarr; ' || coalesce({to_class}, '?')".format(
         from_class=_escaped('"from_class"'), to_class=_escaped('"to_class"')
     )
-    what = '"object" || \', \' || "direction"'
     before, after = _escaped('"date_before"'), _escaped('"date_after"')
     return f"""
 <div style="font-family: sans-serif; width: 260px">
-<b>[% {_escaped(caption)} %]</b>
+<b>[% {_escaped(f'coalesce("caption", {what})')} %]</b>
 <table style="margin-top: 4px">
-<tr><td>score</td><td>
+<tr><td>{tr("score")}</td><td>
 <div style="background: #d8dde1; width: 90px; height: 8px">
 <div style="background: [% CASE WHEN "direction" = 'appeared' THEN '{colour_of(APPEARED)}'
  WHEN "direction" = 'removed' THEN '{colour_of(REMOVED)}' ELSE '{colour_of(CHANGED)}' END %];
  width: [% round(90 * coalesce("score", 0)) %]px; height: 8px"></div></div></td>
 <td>[% format_number(coalesce("score", 0), 2) %]</td></tr>
-<tr><td>area</td><td colspan="2">[% CASE WHEN "area_m2" IS NULL
- THEN format_number("area_px", 0) || ' pixels'
+<tr><td>{tr("area")}</td><td colspan="2">[% CASE WHEN "area_m2" IS NULL
+ THEN {pixels}
  WHEN "area_m2" >= 10000 THEN format_number("area_m2" / 10000, 2) || ' ha'
  ELSE format_number("area_m2", 0) || ' m&sup2;' END %]</td></tr>
-<tr><td>what</td><td colspan="2">[% {_escaped(what)} %]</td></tr>
-<tr><td>cover</td><td colspan="2">[% CASE WHEN "from_class" IS NULL AND "to_class" IS NULL
- THEN 'not known' ELSE {cover} END %]</td></tr>
-<tr><td>dates</td><td colspan="2">[% coalesce({before}, '?') %] &rarr;
+<tr><td>{tr("what")}</td><td colspan="2">[% {_escaped(what)} %]</td></tr>
+<tr><td>{tr("cover")}</td><td colspan="2">[% CASE WHEN "from_class" IS NULL AND "to_class" IS NULL
+ THEN {QgsExpression.quotedString(tr("not known"))} ELSE {cover} END %]</td></tr>
+<tr><td>{tr("dates")}</td><td colspan="2">[% coalesce({before}, '?') %] &rarr;
  [% coalesce({after}, '?') %]</td></tr>
 </table>[% coalesce(eval('{PICTURES}()'), '') %]</div>
 """

@@ -223,6 +223,31 @@ def test_map_tip_without_values(desk):
     assert "not known" in html
 
 
+def test_map_tip_in_another_language(desk, monkeypatch):
+    """Translations may have quotes, and other orders of words."""
+    french = {
+        "score": "note d'essai",
+        "{object} appeared": "apparition d'un objet ({object})",
+        "{count} pixels": "nombre d'unités : {count}",
+        "not known": "on n'en sait rien",
+    }
+    layer = desk.run().layer("changes")
+    monkeypatch.setattr(styles, "tr", lambda text: french.get(text, f"[{text}]"))
+    monkeypatch.setattr("changescribe.ui.translation.tr", styles.tr)
+    context = QgsExpressionContext(QgsExpressionContextUtils.globalProjectLayerScopes(layer))
+    feature = next(layer.getFeatures())
+    for name in ("caption", "area_m2", "from_class", "to_class"):
+        feature[name] = None
+    context.setFeature(feature)
+    html = QgsExpression.replaceExpressionText(styles.map_tip(), context)
+    assert "[%" not in html
+    assert "<b>apparition d'un objet (buildings)</b>" in html
+    assert "nombre d'unités : " in html
+    assert "on n'en sait rien" in html
+    labels = re.findall(r"<tr><td>(.+?)</td>", html)
+    assert labels == ["note d'essai", "[area]", "[what]", "[cover]", "[dates]"]
+
+
 def test_map_tip_shows_both_dates(desk):
     layer = desk.run().layer("changes")
     context = QgsExpressionContext(QgsExpressionContextUtils.globalProjectLayerScopes(layer))
