@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Optional, Union
 
@@ -240,21 +240,20 @@ class Components:
         with contextlib.suppress(OSError):  # it flushes again what could not be written
             self._file.close()
 
-    def __len__(self) -> int:
-        return len(self._places)
-
-    def __iter__(self) -> Iterator[Strip]:
-        return (self[index] for index in range(len(self)))
-
-    def __getitem__(self, index: int) -> Strip:
+    def load(self, index: int) -> Strip:
+        """Read a strip from the file; they are numbered from the top."""
         self._file.seek(self._places[index])
         arrays = [np.load(self._file) for _ in range(_STORED_ARRAYS)]
         row, x0, x1, value, label, values, box, node, table, classes = arrays
         runs, sums = Runs(row, x0, x1, value), Sums(table, int(classes))
         return Strip(runs, label, values, box, node, sums)
 
-    def __setitem__(self, index: int, strip: Strip) -> None:
-        """Replace a strip by one with fewer components."""
+    def store(self, index: int, strip: Strip) -> None:
+        """Write a strip, also to replace one by one with fewer components.
+
+        Raises:
+            OutputError: the disk is full.
+        """
         runs, sums = strip.runs, strip.sums
         try:
             self._places[index] = self._file.seek(0, os.SEEK_END)
@@ -286,10 +285,10 @@ class Components:
         upper, lower = touching(above, runs.take(top))
         self._edges.append(np.column_stack([node_above[upper], node[label[top]][lower]]))
         self._above = runs.take(bottom), node[label[bottom]]
-        self._strip_of_node.append(np.full(int(crosses.sum()), len(self)))
+        self._strip_of_node.append(np.full(int(crosses.sum()), len(self._places)))
         self._nodes += int(crosses.sum())
         self._places.append(0)
-        self[len(self) - 1] = strip
+        self.store(len(self._places) - 1, strip)
         return strip
 
     def join(self) -> int:

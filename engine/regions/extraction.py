@@ -145,10 +145,11 @@ def build_mask(
             report(0.5 * (index + 1) / len(strips))
         sieve.decide(components)
         for index, (y, height) in enumerate(strips):
-            strip = components[index]
+            strip = components.load(index)
             stays, fits = sieve.judge(strip)
             unfit = strip.take(~fits).runs.pixels(y, grid.width)
-            strip = components[index] = strip.take(stays)
+            strip = strip.take(stays)
+            components.store(index, strip)
             mask = lut[_values(strip.runs, y, height, grid.width)]
             changed += int(np.count_nonzero(mask))
             _, valid = scores.read(y, height)
@@ -202,12 +203,12 @@ def extract(
         shown = np.zeros((bottom - top, grid.width), dtype=np.uint8)
         for other, (start, rows) in enumerate(strips):
             if start < bottom and start + rows > top:
-                shown |= _values(components[other].runs, top, bottom - top, grid.width)
+                shown |= _values(components.load(other).runs, top, bottom - top, grid.width)
         return strip.near(companion.near(shown)[y - top : y - top + height], y)
 
     held: Optional[Held] = None
     for index, (y, height) in enumerate(strips):
-        strip = components[index]
+        strip = components.load(index)
         pixels = [near(companion, strip, y, height) for companion in companions]
         if pixels:
             strip = replace(strip, sums=strip.sums.with_near(np.column_stack(pixels)))

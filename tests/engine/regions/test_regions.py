@@ -272,8 +272,8 @@ def test_centroid_by_hand(tmp_path: Path) -> None:
     plane[7, 1:4] = plane[8, 1] = 200
     case = Case(tmp_path, [plane], [HOUSES])
     case.build()
-    _, held = case.components.complete(0, case.components[0])
-    complete, _ = case.components.complete(1, case.components[1], held)
+    _, held = case.components.complete(0, case.components.load(0))
+    complete, _ = case.components.complete(1, case.components.load(1), held)
     assert complete.sums.centroid.tolist() == [[2.25, 7.75]]
 
 
