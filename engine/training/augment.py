@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Augmentation of training pairs: what may differ between two dates without being change."""
+"""Augmentation of training pairs: differences between two dates that are not change."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from PIL import Image, ImageFilter
 
 
 def photometric(image: np.ndarray, rng: np.random.Generator, strength: float = 1.0) -> np.ndarray:
-    """Change how an image looks, not what it shows; ``strength`` 1 is the full range.
+    """Vary the appearance of an image, not its content; ``strength`` 1 is the full range.
 
-    Brightness, contrast, gamma and colour cast by a table; saturation and hue by mixing channels;
-    sometimes haze or shadow in parts of the image; then sometimes blur, noise, or JPEG compression.
+    Brightness, contrast, gamma and colour cast; saturation and hue; sometimes haze or shadow in
+    parts of the image; sometimes blur, noise or JPEG compression.
     """
     image = _mix_channels(image, rng, strength)
     image = _tone(image, rng, strength)
@@ -47,7 +47,7 @@ def tint(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _tone(image: np.ndarray, rng: np.random.Generator, strength: float) -> np.ndarray:
-    """Brightness, contrast, gamma and colour cast through one table per channel."""
+    """Vary brightness, contrast, gamma and colour cast with one lookup table per channel."""
     grey = np.arange(256, dtype=np.float32) / 255
     gamma = np.exp(rng.uniform(-0.35, 0.35) * strength)
     contrast = np.exp(rng.uniform(-0.35, 0.35) * strength)
@@ -62,11 +62,11 @@ def _tone(image: np.ndarray, rng: np.random.Generator, strength: float) -> np.nd
 
 
 def _mix_channels(image: np.ndarray, rng: np.random.Generator, strength: float) -> np.ndarray:
-    """Saturation and a slight hue rotation, as one 3x3 matrix; sometimes grey."""
+    """Vary saturation and hue with one 3x3 matrix; sometimes turn to grey."""
     if rng.random() < 0.3:
         return image
     saturation = rng.uniform(1 - 0.6 * strength, 1 + 0.4 * strength)
-    if rng.random() < 0.1 * strength:  # aerial photographs of the last century
+    if rng.random() < 0.1 * strength:  # like old aerial photographs
         saturation = 0.0
     angle = rng.normal(0, 0.12) * strength
     luma = np.full((3, 3), 1 / 3, np.float32)
@@ -80,14 +80,14 @@ def _mix_channels(image: np.ndarray, rng: np.random.Generator, strength: float) 
 
 
 def _haze_or_shadow(image: np.ndarray, rng: np.random.Generator, strength: float) -> np.ndarray:
-    """Blend parts of an image towards white, or darken them: old roads must not look new."""
+    """Lighten or darken parts of an image, so that old roads do not pass for new."""
     coarse = Image.fromarray(rng.integers(0, 256, (5, 5)).astype(np.uint8))
     size = (image.shape[1], image.shape[0])
     field = np.asarray(coarse.resize(size, Image.Resampling.BICUBIC), np.float32) / 255
     if rng.random() < 0.5:
         weight, colour = field * rng.uniform(0.2, 0.6) * strength, 235.0
     else:
-        # A steeper field: shadows of clouds have an edge.
+        # A steeper field, because cloud shadows have an edge.
         weight = np.clip((field - 0.5) * 6, 0, 1) * rng.uniform(0.2, 0.6) * strength
         colour = 10.0
     mixed = image + (colour - image) * weight[..., None]
@@ -95,17 +95,14 @@ def _haze_or_shadow(image: np.ndarray, rng: np.random.Generator, strength: float
 
 
 def symmetry(arrays: list[np.ndarray], rng: np.random.Generator) -> list[np.ndarray]:
-    """The same flip and quarter turn for all arrays, whose first two axes are H and W."""
+    """Apply the same flip and quarter turn to all arrays (H, W, ...)."""
     turns, flip = int(rng.integers(4)), rng.random() < 0.5
     turned = [np.rot90(array, turns) for array in arrays]
     return [np.ascontiguousarray(array[:, ::-1] if flip else array) for array in turned]
 
 
 def shift(arrays: list[np.ndarray], rng: np.random.Generator, most: int = 2) -> list[np.ndarray]:
-    """Move arrays, whose first two axes are H and W, by up to ``most`` whole pixels.
-
-    The border is repeated.
-    """
+    """Shift arrays (H, W, ...) by up to ``most`` whole pixels; the border is repeated."""
     down, right = (int(v) for v in rng.integers(-most, most + 1, 2))
     height, width = arrays[0].shape[:2]
     rows = np.clip(np.arange(height) + down, 0, height - 1)

@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 
-#: Of KCFI's paper. Liu et al. have 2.0, and so has KCFI's released program.
+#: Value of KCFI's paper. Liu et al. and KCFI's released code use 2.0.
 TEMPERATURE = 0.2
-#: A loss of nothing at all would make the next one infinitely worse.
+#: Lower bound of a mean loss, which avoids a division by zero.
 _MIN_LOSS = 1e-12
 
 
@@ -34,12 +34,11 @@ def weights_of(
 
 
 class DynamicWeights:
-    """Keeps the mean losses of the epochs, and weighs by those of the last two.
+    """Weighs tasks by the mean losses of the last two epochs.
 
     Args:
         tasks: K.
-        epoch: steps that count as one t. The loop has steps only; of one batch each the losses
-            would jump too much to tell anything.
+        epoch: steps that count as one t, since the losses of single batches are too noisy.
         temperature: T.
     """
 
@@ -62,14 +61,14 @@ class DynamicWeights:
         return weights_of(self._means[-1], self._means[-2], self._temperature)
 
     def add(self, losses: Sequence[float | None]) -> None:
-        """Count the losses of a batch; None where a task had nothing to learn."""
+        """Count the losses of a batch; None for a task without labels in it."""
         for task, loss in enumerate(losses):
             if loss is not None:
                 self._sums[task] += loss
                 self._counts[task] += 1
 
     def _close(self) -> None:
-        """Keep the means of the epoch that is over, over all training processes."""
+        """Store the means of the finished epoch, over all training processes."""
         totals = torch.tensor([self._sums, self._counts], dtype=torch.float64)
         if torch.distributed.is_initialized():
             torch.distributed.all_reduce(totals)
@@ -80,7 +79,7 @@ class DynamicWeights:
         self._sums, self._counts = [0.0] * self._tasks, [0] * self._tasks
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what a resumed run needs."""
+        """Return the state for a resumed run."""
         return {
             "number": self._number,
             "sums": self._sums,

@@ -18,7 +18,7 @@ from .scenes.phrases import ABSENT, build_bank
 OPSET = 17
 #: Names of the parts of :class:`Encoded`, as inputs and outputs.
 PARTS = Encoded._fields
-#: Weights smaller than this many numbers stay fp32: they save nothing.
+#: Weights with fewer elements stay fp32, since halving them saves little.
 MIN_HALF = 256
 
 
@@ -53,7 +53,7 @@ def export(model: ChangeModel, folder: Path, *, half: bool = True) -> dict[str, 
     Args:
         model: trained; it is put into evaluation mode.
         folder: for the files.
-        half: store the weights as fp16. They are computed with in fp32 all the same.
+        half: store the weights as fp16; computation stays in fp32.
     """
     model = model.eval().to(memory_format=torch.contiguous_format)
     folder.mkdir(parents=True, exist_ok=True)
@@ -108,10 +108,10 @@ def _write(
 
 
 def halve_weights(path: Path) -> None:
-    """Store the large weights of an ONNX file as fp16, each with a cast to fp32 behind it.
+    """Store the large weights of an ONNX file as fp16, each followed by a cast to fp32.
 
-    The runtime folds the casts when it opens the file: half the size on disk, the
-    speed and arithmetic of fp32.
+    The runtime folds the casts on loading: half the size on disk, the speed and arithmetic of
+    fp32.
     """
     import onnx
     from onnx import helper, numpy_helper

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Logs of a run: a progress bar, CSV files, and TensorBoard events."""
+"""Logs of a run: progress bar, CSV files and TensorBoard events."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from tqdm import tqdm
 
 
 class TrainingLog:
-    """Writes figures of steps and validations to files, and shows how far the run is.
+    """Writes the figures of steps and validations to files, and shows the progress.
 
-    ``log.csv`` has a row a step, ``validation.csv`` one a validation; both and the events in
-    ``tensorboard`` are cut to where a resumed run goes on.
+    ``log.csv`` has a row per step, ``validation.csv`` one per validation. A resumed run truncates
+    both and the events in ``tensorboard`` to its first step.
     """
 
     def __init__(self, out: Path, start: int, steps: int) -> None:
@@ -65,7 +65,7 @@ class Table:
         self._file: TextIO | None = None
 
     def write(self, step: int, figures: dict[str, float]) -> None:
-        """Write one row; the first one's names are the header."""
+        """Write one row; the keys of the first row are the header."""
         if self._file is None:
             self._file = self._path.open("w", newline="", encoding="utf-8")
             csv.writer(self._file).writerows(self._rows or [["step", *figures]])

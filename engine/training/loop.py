@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one training loop: from a recipe to averaged weights.
+"""The training loop: from a recipe to averaged weights.
 
-Several processes of one thread each share a step, and their gradients are
-averaged: on a shared CPU that loses far less to its neighbours than one
-process with several threads, which wait for each other at every layer.
+On a CPU, several single-threaded processes share a step and average their gradients. On a shared
+machine this is faster than one process whose threads wait for each other at every layer.
 """
 
 from __future__ import annotations
@@ -42,34 +41,33 @@ def train(
     steps: Optional[int] = None,
     task: Optional[Task] = None,
 ) -> Path:
-    """Train by a recipe, and go on where an earlier run of it stopped.
+    """Train a recipe, resuming an earlier run of it.
 
     Into ``out`` go ``model.safetensors`` (averaged weights), ``best.safetensors`` (those with the
     best F1 on the validation pairs), ``checkpoint.pt``, ``recipe.yaml`` with all defaults,
     ``log.csv``, ``validation.csv`` and ``tensorboard``.
 
-    A resumed run computes what an uninterrupted one would, bit by bit on a CPU; on a GPU up to
-    the order in which its kernels add.
+    A resumed run gives the result of an uninterrupted one: bit by bit on a CPU, up to the order
+    of summation on a GPU.
 
     Args:
         recipe: YAML file, or the name of a shipped recipe, see :mod:`.recipe`.
         out: folder of the run.
-        data: folder that the recipe's data folders count from.
-        device: ``"auto"``, ``"cpu"`` or ``"cuda"``; a GPU gets one process, whatever the recipe
-            says: its processes are for the cores of a CPU.
-        resume: go on from ``checkpoint.pt`` if there is one; otherwise it and the weights of the
-            earlier run are deleted, once all that the new one needs is open.
-        steps: stop after this step of the recipe (its schedule stays as it is).
-        task: what is trained; None makes that of the recipe. It must be picklable where the
-            recipe has several processes.
+        data: folder that the recipe's data folders are relative to.
+        device: ``"auto"``, ``"cpu"`` or ``"cuda"``; a GPU gets one process, since those of the
+            recipe are for CPU cores.
+        resume: continue from ``checkpoint.pt`` if it exists; otherwise delete it and the weights
+            of the earlier run as soon as all inputs of the new one are open.
+        steps: stop after this step of the recipe; the schedule is unchanged.
+        task: None is that of the recipe. It must be picklable if the recipe has several
+            processes.
 
     Returns:
         Path of the averaged weights.
 
     Raises:
-        InputError: the recipe or the data cannot be read, the recipe has a setting that its task
-            ignores, it is not the one that the run in ``out`` was begun with, or the run that it
-            builds on is missing.
+        InputError: the recipe or the data cannot be read, its task ignores a setting, the recipe
+            differs from that of the run in ``out``, or the run that it builds on is missing.
         WeightsError: weights of a frozen part are missing.
         DependencyError: a package is not installed.
     """
@@ -99,7 +97,7 @@ class Job:
     """Arguments of every process of a run, named as in :func:`train`.
 
     Attributes:
-        written: the recipe as given; a GPU gets fewer processes than it states.
+        written: the recipe as given; a GPU uses fewer processes.
     """
 
     recipe: Recipe
@@ -113,12 +111,12 @@ class Job:
 
 
 def _result_of(run: str, out: Path) -> Path:
-    """Return the weights of another run, whose folder lies beside that of this one."""
+    """Return the weights of another run, in a folder beside that of this one."""
     return out.parent / run / WEIGHTS
 
 
 def _run_several(job: Job) -> None:
-    """Run in several processes; raise what went wrong in one of them."""
+    """Run in several processes; re-raise the error of any of them."""
     meeting = job.out / f"meeting_{os.getpid()}"
     meeting.unlink(missing_ok=True)
     errors = torch.multiprocessing.get_context("spawn").SimpleQueue()
@@ -135,7 +133,7 @@ def _run_several(job: Job) -> None:
 
 
 def _run_process(rank: int, job: Job, meeting: str, errors: Any) -> None:
-    """Join the group of training processes, and run."""
+    """Join the process group and run."""
     torch.distributed.init_process_group(
         "gloo", init_method=f"file://{meeting}", rank=rank, world_size=job.recipe.processes
     )
@@ -148,7 +146,7 @@ def _run_process(rank: int, job: Job, meeting: str, errors: Any) -> None:
 
 
 def _run(rank: int, job: Job) -> None:
-    """One process's share of the run."""
+    """Run the share of one process."""
     recipe = job.recipe
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
@@ -180,10 +178,10 @@ def _run(rank: int, job: Job) -> None:
 
 
 def _sign(job: Job) -> None:
-    """Make the folder that of this run: nothing that it needs can be missing any more."""
+    """Claim the folder for this run, once nothing it needs can be missing."""
     if not job.resume:
-        # Were this run interrupted before its first checkpoint, the next would go on from the
-        # old one, and old weights would lie beside a recipe that they are not of.
+        # Otherwise, after an interruption before the first checkpoint, the next run would resume
+        # the old one, and old weights would lie beside another recipe.
         for name in (CHECKPOINT, WEIGHTS, BEST):
             (job.out / name).unlink(missing_ok=True)
     save_recipe(job.written, job.out / "recipe.yaml")
@@ -192,14 +190,14 @@ def _sign(job: Job) -> None:
 def _finish_step(
     job: Job, trainer: Trainer, log: TrainingLog, tiles: Optional[Tiles], done: int
 ) -> None:
-    """Measure and write after a step, where it is time."""
+    """Validate and save after a step, when due."""
     recipe = job.recipe
     last = done == job.last
     due = last or (recipe.validate_every > 0 and done % recipe.validate_every == 0)
     if tiles is not None and due:
         figures = validate(trainer, tiles)
         log.validation(done, figures)
-        if figures["f1"] >= trainer.best:  # of equals the later
+        if figures["f1"] >= trainer.best:  # the later of equal ones
             trainer.best = figures["f1"]
             trainer.save_weights(job.out / BEST, done, figures)
     if last or done % recipe.checkpoint_every == 0:
@@ -207,7 +205,7 @@ def _finish_step(
 
 
 def _batches(job: Job, task: Task, rank: int, start: int) -> Iterator[Batch]:
-    """Open the data; this process's part of every batch is then drawn ahead by readers."""
+    """Open the data; readers then prefetch this process's part of every batch."""
     recipe = job.recipe
     share = recipe.batch_size // recipe.processes
     size = share // recipe.accumulate
@@ -228,18 +226,18 @@ def _batches(job: Job, task: Task, rank: int, start: int) -> Iterator[Batch]:
 
 
 def _drawn(loader: DataLoader) -> Iterator[Batch]:
-    """Start the readers when the first batch is asked for."""
+    """Start the readers with the first batch."""
     for batch in loader:
         yield _checked(batch)
 
 
 def _how_to_start() -> Optional[str]:
-    """Forked where the system can, so that the images in memory are shared and not copied."""
+    """Return "fork" where available, which shares the images in memory."""
     return "fork" if "fork" in multiprocessing.get_all_start_methods() else None
 
 
 def _checked(batch: object) -> Batch:
-    """Return a batch; raise what went wrong in a reader."""
+    """Return a batch; re-raise the error of a reader."""
     if isinstance(batch, ChangeScribeError):
         raise batch
     return batch
@@ -254,7 +252,7 @@ def _validation_tiles(job: Job, task: Task) -> Optional[Tiles]:
 
 @torch.no_grad()
 def validate(trainer: Trainer, tiles: Tiles) -> dict[str, float]:
-    """Measure the averaged weights: change, tile by tile, at threshold 0.5.
+    """Measure the averaged weights tile by tile: change at threshold 0.5.
 
     Returns:
         Precision, recall, F1 and IoU of the change class, summed over the set.

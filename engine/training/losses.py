@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Losses of the bundled model: of the change maps, and of the per-date class scores."""
+"""Losses of the bundled model, for the change maps and the per-date class scores."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from torch import Tensor
 
 from .scenes.labels import SOME, UNKNOWN
 
-#: Weight of Dice beside the cross-entropy of a land-cover class.
+#: Weight of Dice relative to the cross-entropy of a land-cover class.
 SCENE_DICE_WEIGHT = 0.5
-#: Share of a crop's pixels that change for its sentences to speak of it, at least.
+#: Minimum share of changed pixels in a crop whose sentences report the change.
 SENTENCE_SHARE = 0.02
 
 
 def change_loss(logits: Tensor, target: Tensor, counted: Tensor) -> Tensor:
     """Cross-entropy + Dice of (B, Q, h, w) per query; ``target`` is the changed share of a cell.
 
-    Dice is taken per query over the whole batch: of a scene without that change
-    it asks quiet, as F1 summed over a data set does, and wide roads do not
-    drown small houses, as they would if the queries were summed.
+    Dice is computed per query over the whole batch. Like F1 summed over a data set, it penalises
+    false alarms in scenes without the change, and wide roads do not outweigh small houses, as
+    they would in a sum over queries.
 
     Returns:
-        A scalar: the mean over the queries of which anything is known.
+        A scalar: the mean over the queries with known pixels.
     """
     return _per_map(logits, target, counted, 1.0)
 
 
 def _per_map(logits: Tensor, truth: Tensor, known: Tensor, dice_weight: float) -> Tensor:
-    """Mean over the channels of mean cross-entropy and soft Dice, where known."""
+    """Return the mean over channels of cross-entropy plus soft Dice, over known pixels."""
     logits, known = logits.float(), known.float()
     entropy = F.binary_cross_entropy_with_logits(logits, truth, known, reduction="none")
     counts = known.sum((0, 2, 3))
@@ -36,7 +36,7 @@ def _per_map(logits: Tensor, truth: Tensor, known: Tensor, dice_weight: float) -
     score, truth = logits.sigmoid() * known, truth * known
     overlap, total = (score * truth).sum((0, 2, 3)), (score + truth).sum((0, 2, 3))
     dice = 1 - (2 * overlap + 1) / (total + 1)
-    # Without any change to find, Dice would be 1 for every prediction.
+    # Without any change, Dice would be 1 for every prediction.
     dice = dice * (truth.sum((0, 2, 3)) > 0)
     seen = (counts > 0).float()
     return ((entropy + dice_weight * dice) * seen).sum() / seen.sum().clamp(min=1)
@@ -45,11 +45,11 @@ def _per_map(logits: Tensor, truth: Tensor, known: Tensor, dice_weight: float) -
 def some_loss(logits: Tensor, targets: Tensor) -> Tensor:
     """Cross-entropy + Dice of "one of these changed", where labels do not specify which.
 
-    The questions that have the code :data:`.labels.SOME` anywhere in a pair are one question
-    there, whose answer is the highest of theirs.
+    The queries of a pair with the code :data:`.labels.SOME` anywhere count as one query there,
+    with the highest of their logits.
 
     Args:
-        logits: (B, Q, h, w) of all questions about a pair, whatever the direction.
+        logits: (B, Q, h, w) of all queries of a pair, in both directions.
         targets: the same shape, uint8, with counts of changed pixels, UNKNOWN, or SOME.
 
     Returns:
@@ -70,8 +70,8 @@ def some_loss(logits: Tensor, targets: Tensor) -> Tensor:
 def sentence_loss(logits: Tensor, reported: Tensor) -> Tensor:
     """Cross-entropy of "somewhere in this crop": the mean of a crop's highest logits.
 
-    If sentences report that a class appeared, some unknown pixels of it must be found; if none
-    does, hardly any (multiple-instance learning with a crop as the bag).
+    If sentences report that a class appeared, some pixels must be found, wherever they are; if
+    none does, hardly any (multiple-instance learning with a crop as the bag).
 
     Args:
         logits: (B, Q, h, w).
@@ -89,10 +89,9 @@ def sentence_loss(logits: Tensor, reported: Tensor) -> Tensor:
 
 
 def steady_loss(before: Tensor, after: Tensor, steady: Tensor) -> Tensor:
-    """Mean squared difference of the class scores where a class did not change.
+    """Mean squared difference of the class scores where a class is unchanged.
 
-    It teaches the class branch that season, light and haze are no change, on pairs without class
-    labels.
+    It makes the class branch invariant to season, light and haze, on pairs without class labels.
 
     Args:
         before: (B, 6, h, w) logits.
@@ -104,7 +103,7 @@ def steady_loss(before: Tensor, after: Tensor, steady: Tensor) -> Tensor:
 
 
 def class_loss(logits: Tensor, state: Tensor) -> Tensor:
-    """Binary cross-entropy + Dice per land-cover class, where the class is known.
+    """Binary cross-entropy + Dice per land-cover class, over known pixels.
 
     Args:
         logits: (B, 6, H/4, W/4).

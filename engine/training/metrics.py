@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Precision, recall, F1 and IoU of the change class, from counts summed over a whole data set.
+"""Precision, recall, F1 and IoU of the change class, from counts summed over a data set.
 
-All figures of training and evaluation are computed here. torchmetrics gives the same ones (a test
-compares them), but takes 40 times as long to count a pair, and a minute per megapixel for the 640
-thresholds of the calibration.
+All figures of training and evaluation are computed here. torchmetrics gives the same results (a
+test compares them), but counts a pair 40 times slower, and takes a minute per megapixel for the
+640 thresholds of the calibration.
 """
 
 from __future__ import annotations
@@ -15,29 +15,29 @@ import numpy as np
 
 
 def precision(tp: Any, fp: Any) -> Any:
-    """Return TP / (TP + FP) of numbers or arrays; 0 where nothing was found."""
+    """Return TP / (TP + FP) of numbers or arrays; 0 without detections."""
     return tp / np.maximum(1, tp + fp)
 
 
 def recall(tp: Any, fn: Any) -> Any:
-    """Return TP / (TP + FN) of numbers or arrays; 0 where there is no change."""
+    """Return TP / (TP + FN) of numbers or arrays; 0 without changes."""
     return tp / np.maximum(1, tp + fn)
 
 
 def f1(tp: Any, fp: Any, fn: Any) -> Any:
-    """Return 2 TP / (2 TP + FP + FN) of numbers or arrays; 0 where there is nothing."""
+    """Return 2 TP / (2 TP + FP + FN) of numbers or arrays; 0 without either."""
     return 2 * tp / np.maximum(1, 2 * tp + fp + fn)
 
 
 def f1_by_threshold(right: np.ndarray, wrong: np.ndarray) -> np.ndarray:
-    """Return F1 for a threshold at the lower border of each bin of two histograms of scores."""
+    """Return F1 for thresholds at the lower edges of the bins of two score histograms."""
     tp, fp = (np.cumsum(counts[::-1])[::-1] for counts in (right, wrong))
     return f1(tp, fp, right.sum() - tp)
 
 
 @dataclass
 class BinaryCounts:
-    """Counts of pixels; add pair after pair."""
+    """Pixel counts, accumulated pair by pair."""
 
     tp: int = 0
     fp: int = 0
@@ -70,17 +70,17 @@ class BinaryCounts:
 
     @property
     def iou(self) -> float:
-        """TP / (TP + FP + FN)."""
+        """Return TP / (TP + FP + FN)."""
         return self.tp / max(1, self.tp + self.fp + self.fn)
 
     @property
     def accuracy(self) -> float:
-        """Overall accuracy: (TP + TN) / all."""
+        """Return the overall accuracy, (TP + TN) / all."""
         return (self.tp + self.tn) / max(1, self.tp + self.fp + self.fn + self.tn)
 
     @property
     def found_share(self) -> float:
-        """Share of pixels that were called change."""
+        """Return the share of pixels detected as change."""
         return (self.tp + self.fp) / max(1, self.tp + self.fp + self.fn + self.tn)
 
     def figures(self) -> dict[str, float]:

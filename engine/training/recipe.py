@@ -19,9 +19,9 @@ TERMS = ("open", "restricted")
 OPTIMISERS = ("adamw", "adam", "sgd")
 SCHEDULES = ("cosine", "poly", "constant")
 PRECISIONS = ("auto", "bf16", "fp16", "fp32")
-#: Files there that are no recipes of the training loop: a module of its own reads them.
+#: YAML files in the folder that are not recipes of the training loop.
 _OTHERS = ("text_tower",)
-#: What a run may change where it goes on: how long, how fast and how often, not what it learns.
+#: Settings that a resumed run may change; they do not affect what it learns.
 _MAY_CHANGE = (
     "description steps stop_at checkpoint_every validate_every processes threads workers"
 ).split()
@@ -32,19 +32,19 @@ class DataSpec:
     """A set of labelled pairs.
 
     Attributes:
-        layout: how its folder is laid out, see :mod:`.pairs`; for the bundled model one of the
-            sources in :mod:`.datasets`.
+        layout: layout of its folder, see :mod:`.pairs`; for the bundled model a source of
+            :mod:`.scenes.datasets`.
         folder: of the set; relative to the data folder.
-        split: part of the set, such as ``"train"``; empty where the folder has no parts.
-        names: text file in ``folder`` with the names of the images to use, one a line (a suffix
-            does not matter); empty: all.
-        folds: number of parts that the names, in alphabetical order, are dealt into one by one;
-            0 does not divide the set.
-        fold: parts to use, from 0.
-        changed: share of the training crops that should hold some change.
+        split: part of the set, such as ``"train"``; empty if there are none.
+        names: text file in ``folder`` with the names of the images to use, one per line, with
+            or without suffix; empty: all.
+        folds: number of folds that the names, in alphabetical order, are dealt into in turn;
+            0 does not split the set.
+        fold: folds to use, from 0.
+        changed: share of the training crops that should contain change.
         terms: of use, ``"open"`` or ``"restricted"``.
         weight: share of the training pairs.
-        options: what only this layout has.
+        options: specific to this layout.
     """
 
     layout: str = MISSING
@@ -67,7 +67,7 @@ class OptimiserSpec:
         name: ``"adamw"``, ``"adam"`` or ``"sgd"``.
         lr: peak learning rate.
         encoder_lr: peak learning rate of a pretrained encoder that is trained; None: ``lr``.
-        weight_decay: of torch's optimiser of that name.
+        weight_decay: see torch's optimiser.
         betas: of Adam and AdamW.
         momentum: of SGD.
     """
@@ -82,7 +82,7 @@ class OptimiserSpec:
 
 @dataclass
 class ScheduleSpec:
-    """The learning rate over the run: a linear warm-up, then a fall to zero.
+    """The learning rate over the run: linear warm-up, then decay to zero.
 
     Attributes:
         name: ``"cosine"``, ``"poly"``: (1 - t)^power, or ``"constant"``.
@@ -97,16 +97,15 @@ class ScheduleSpec:
 
 @dataclass
 class AugmentSpec:
-    """What is done to training crops; labels, directions and captions follow.
+    """Augmentation of training crops, with their labels, directions and captions.
 
     Attributes:
-        flip: mirror, at random.
-        rotate: turn by a quarter, at random.
-        exchange: probability of exchanging the dates.
-        colour: strength of the differences in light, colour and register between the dates; of
-            the bundled model's training alone.
-        tint: probability of a strong colour cast and haze over a whole date, as of another sensor
-            or sky; of the bundled model's training alone.
+        flip: random flips.
+        rotate: random quarter turns.
+        exchange: probability of swapping the dates.
+        colour: strength of the differences in light, colour and registration between the dates;
+            bundled model only.
+        tint: probability of a strong colour cast and haze over a whole date; bundled model only.
     """
 
     flip: bool = True
@@ -123,34 +122,33 @@ class Recipe:
     Attributes:
         name: of the run.
         description: one line.
-        task: system that is trained, see :mod:`.tasks`.
-        model: sizes and parts of the model; which there are is the task's business.
-        loss: weights of the parts of its loss; the same.
+        task: system to train, see :mod:`.tasks`.
+        model: sizes and parts of the model, defined by the task.
+        loss: weights of the parts of the loss, defined by the task.
         data: training pairs.
-        validation: pairs on which the best weights are chosen; None keeps the last ones only.
+        validation: pairs for choosing the best weights; None keeps only the last ones.
         crop: side of training crops and validation tiles, in pixels.
         augment: of the crops.
         seed: of initial weights, crops and dropout.
         steps: optimiser steps.
-        stop_at: stop after this step, before the end of the schedule; 0 does not.
+        stop_at: stop after this step, before the end of the schedule; 0: never.
         batch_size: pairs per optimiser step, over all processes and parts.
-        accumulate: parts in which a step's batch is computed, for little memory.
-        optimiser: see there.
-        schedule: of the learning rate.
-        ema: decay of the averaged weights, which are the result; 0 takes the last ones.
-        clip: largest norm of the gradients; 0 does not clip.
+        accumulate: parts into which a batch is split to save memory.
+        optimiser: see :class:`OptimiserSpec`.
+        schedule: see :class:`ScheduleSpec`.
+        ema: decay of the averaged weights, which are the result; 0 uses the last weights.
+        clip: maximum norm of the gradients; 0 does not clip.
         precision: ``"auto"``, ``"bf16"``, ``"fp16"`` (with a scaled loss, GPU only) or ``"fp32"``.
         processes: training processes, on a CPU; gradients are averaged. A GPU has one.
-        threads: of each process on a CPU; 0 leaves it to torch.
-        workers: processes per training process that read ahead.
-        checkpoint_every: steps.
-        validate_every: steps; 0: at the end.
-        start_from: name of the recipe whose result the run starts from; its run must be in
-            the folder ``start_from`` beside this one's. Empty: from scratch, or the pretrained
-            parts that the model names.
-        blend_with: name of a recipe whose result is blended with that of the run (weights
-            interpolated, WiSE-FT, Wortsman et al. 2022, equation 1); its run must be in the folder
-            of that name beside this one's. Empty: the run's result is what it has learnt.
+        threads: per process on a CPU; 0 leaves it to torch.
+        workers: prefetching processes per training process.
+        checkpoint_every: in steps.
+        validate_every: in steps; 0: at the end.
+        start_from: name of the recipe whose result the run starts from, in the folder of that
+            name beside this run's. Empty: from scratch, or from the model's pretrained parts.
+        blend_with: name of the recipe whose result is blended with that of the run (weights
+            interpolated, WiSE-FT, Wortsman et al. 2022, equation 1), in the folder of that name
+            beside this run's. Empty: no blend.
         blend: share of the run in the blend.
     """
 
@@ -184,9 +182,9 @@ class Recipe:
 
     @property
     def stages(self) -> list[Recipe]:
-        """The recipe, and those whose results it builds on as far as they ship: last to first."""
+        """Return the recipe and the shipped ones that it builds on, last to first."""
         stages, known = [self], set(shipped_names())
-        for stage in stages:  # which grows meanwhile
+        for stage in stages:  # grows meanwhile
             for name in stage.built_on:
                 if name in known:
                     known.remove(name)
@@ -195,14 +193,14 @@ class Recipe:
 
     @property
     def built_on(self) -> tuple[str, ...]:
-        """The runs whose results this one needs: what it starts from, and is blended with."""
+        """Return the runs that this one starts from or is blended with."""
         return tuple(filter(None, (self.start_from, self.blend_with)))
 
     @property
     def terms(self) -> str:
-        """``"open"`` if every source is, those of the stages before included.
+        """Return ``"open"`` if every source of this and all earlier stages is open.
 
-        Nothing is known of a stage that does not ship, so it counts as restricted.
+        Stages that do not ship count as restricted.
         """
         stages = self.stages
         known = set(shipped_names()).issuperset(n for stage in stages for n in stage.built_on)
@@ -211,7 +209,7 @@ class Recipe:
 
     @property
     def last_step(self) -> int:
-        """The step at which the run ends."""
+        """Return the last step of the run."""
         return min(self.stop_at or self.steps, self.steps)
 
 
@@ -224,8 +222,8 @@ def load_recipe(path: str | Path) -> Recipe:
     """Read a recipe.
 
     Raises:
-        InputError: not a recipe: unreadable, unknown or missing key, a value of the wrong type
-            or out of its range.
+        InputError: unreadable, an unknown or missing key, or a value of the wrong type or out of
+            range.
     """
     path = given = Path(path)
     if not path.suffix and len(path.parts) == 1:
@@ -246,13 +244,13 @@ def load_recipe(path: str | Path) -> Recipe:
 
 
 def save_recipe(recipe: Recipe, path: Path) -> None:
-    """Write a recipe with all its defaults."""
+    """Write a recipe with all defaults."""
     text = OmegaConf.to_yaml(OmegaConf.create(asdict(recipe)))
     path.write_text(text, encoding="utf-8")
 
 
 def check_unchanged(recipe: Recipe, path: Path) -> None:
-    """Refuse a recipe that differs from the one that a run was begun with."""
+    """Raise InputError if a recipe differs from the one that the run was started with."""
     if not path.exists():
         return
     begun, now = asdict(load_recipe(path)), asdict(recipe)
@@ -263,7 +261,7 @@ def check_unchanged(recipe: Recipe, path: Path) -> None:
 
 
 def _first_difference(one: Any, other: Any) -> Optional[str]:
-    """Return the path of the first value that differs, ("data.0.weight"); None: there is none."""
+    """Return the path of the first value that differs ("data.0.weight"), or None."""
     if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
         one, other = dict(enumerate(one)), dict(enumerate(other))
     if not (isinstance(one, dict) and isinstance(other, dict)):
@@ -278,7 +276,7 @@ def _first_difference(one: Any, other: Any) -> Optional[str]:
 
 
 def _check(recipe: Recipe, name: str) -> None:
-    """Refuse values out of their range."""
+    """Raise InputError for values out of range."""
     specs = [*recipe.data, *([recipe.validation] if recipe.validation else [])]
     choices = [
         ("optimiser.name", recipe.optimiser.name, OPTIMISERS),

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Trainable weights of a bundled model, read back from its ONNX files.
 
-The export folds batch normalisation into the convolutions. Here every folded convolution gets its
-batch normalisation back: the mean and variance are measured on sample images, and scale and shift
-cancel them. The model computes what the files compute, and can be trained further.
+The export folds batch normalisation into the convolutions. Here every folded convolution gets a
+batch normalisation again: its mean and variance are measured on sample images, and its scale and
+shift cancel them. The model computes the same as the files, and can be trained further.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from .scenes.sources import read_rgb
 from .texts import TrainingTexts
 from .trainer import WEIGHTS
 
-#: Sizes of the model that ships.
+#: Sizes of the shipped model.
 SHIPPED = {"backbone": "mobilenet_v2", "width": 64, "detail": 32, "pretrained": False, "frozen": 0}
-#: Side in pixels of the part of a sample image that is read.
+#: Side in pixels of the window read from each sample image.
 _SIDE = 512
 _LAYERS = (nn.Conv2d, nn.Linear, nn.BatchNorm2d)
 
@@ -33,14 +33,14 @@ def write_run(models: Path, pairs: Path, out: Path) -> Path:
     """Write the weights of a model folder as the result of a training run.
 
     Args:
-        models: folder with ``encoder.onnx`` and ``head.onnx``, of the sizes of the shipped model.
-        pairs: folder with ``before/`` and ``after/``, rasters of the same names in both: imagery
-            like that of the training to come.
-        out: folder of the run; a recipe names it in ``start_from``.
+        models: folder with ``encoder.onnx`` and ``head.onnx`` of the shipped sizes.
+        pairs: folder with ``before/`` and ``after/``, rasters of the same names in both, similar
+            to the imagery to train on.
+        out: folder of the run, for ``start_from`` of a recipe.
 
     Raises:
         InputError: there are no pairs.
-        WeightsError: the files are missing, or those of another model.
+        WeightsError: the files are missing or belong to another model.
     """
     model = load_onnx(models, sample_pairs(pairs), ModelConfig(**SHIPPED))
     out.mkdir(parents=True, exist_ok=True)
@@ -50,7 +50,7 @@ def write_run(models: Path, pairs: Path, out: Path) -> Path:
 
 
 def sample_pairs(folder: Path, count: int = 8) -> list[np.ndarray]:
-    """Return the upper left corners of evenly spaced pairs, each (2, H, W, 3) uint8."""
+    """Return the upper left corners of evenly spaced pairs as (2, H, W, 3) uint8 each."""
     names = sorted(p.name for p in (folder / "before").glob("*") if p.suffix != ".xml")
     pairs = []
     for name in names[:: max(1, len(names) // count)][:count]:
@@ -68,12 +68,12 @@ def load_onnx(folder: Path, pairs: Sequence[np.ndarray], config: ModelConfig) ->
 
     Args:
         folder: of the files.
-        pairs: images to measure the statistics of batch normalisation on, each (2, H, W, 3) uint8,
-            H and W multiples of 32.
+        pairs: images for the batch-norm statistics, each (2, H, W, 3) uint8, H and W multiples
+            of 32.
         config: sizes of the model.
 
     Raises:
-        WeightsError: the files are missing, or those of a model of other sizes.
+        WeightsError: the files are missing or belong to a model of other sizes.
     """
     model = ChangeModel(config).eval()
     images = [torch.from_numpy(pair).permute(0, 3, 1, 2).float() for pair in pairs]
@@ -87,7 +87,7 @@ def load_onnx(folder: Path, pairs: Sequence[np.ndarray], config: ModelConfig) ->
 
 
 def _call_order(model: ChangeModel, pair: Tensor, sentence: Tensor) -> list[str]:
-    """Return the names of the layers with weights, in the order in which they are called."""
+    """Return the names of the layers with weights, in call order."""
     names = {module: name for name, module in model.named_modules()}
     order: dict[str, None] = {}  # the encoder is called twice
     hooks = [
@@ -102,7 +102,7 @@ def _call_order(model: ChangeModel, pair: Tensor, sentence: Tensor) -> list[str]
 
 
 def _fill(model: ChangeModel, names: Sequence[str], path: Path) -> None:
-    """Copy the weights of a file into layers that come in the file's order."""
+    """Copy the weights of a file into layers given in the same order."""
     nodes, values = _read(path)
     layers = [model.get_submodule(name) for name in names]
     for position, layer in enumerate(layers):
@@ -117,7 +117,7 @@ def _fill(model: ChangeModel, names: Sequence[str], path: Path) -> None:
         shift = torch.from_numpy(bias.astype(np.float32))
         if layer.bias is not None:
             layer.bias.copy_(shift)
-        else:  # folded: the batch normalisation that follows passes its input on, shifted
+        else:  # folded: the following batch normalisation only shifts its input
             norm = layers[position + 1]
             norm.bias.copy_(shift)
             norm.weight.fill_(1.0)
@@ -137,7 +137,7 @@ def _read(
 
     try:
         graph = onnx.load(str(path)).graph
-    except Exception as error:  # of onnx, protobuf, the file system
+    except Exception as error:  # from onnx, protobuf or the file system
         raise WeightsError(TrainingTexts.onnx_unreadable(path=path), details=str(error)) from error
     values = {i.name: numpy_helper.to_array(i) for i in graph.initializer}
     # Large weights are stored as fp16 and cast back.
@@ -152,7 +152,7 @@ def _read(
 
 
 def _restore_statistics(model: ChangeModel, images: Sequence[Tensor], sentence: Tensor) -> None:
-    """Give every batch normalisation the statistics of its input, and cancel them."""
+    """Set every batch normalisation to the statistics of its input, and cancel them."""
     moments: dict[nn.BatchNorm2d, list[Tensor]] = {}
 
     def measure(norm: nn.BatchNorm2d, inputs: tuple[Tensor, ...], _: Tensor) -> None:

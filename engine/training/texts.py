@@ -60,7 +60,7 @@ class TrainingTexts:
         "Check that the option where is a condition on its fields.",
     )
     no_polygon = Message(
-        '"{path}" contains no polygons.', "Draw what changed, or change the option where."
+        '"{path}" contains no polygons.', "Draw the changes, or adjust the option where."
     )
     raster_unpaired = Message(
         '"{name}" is in only one of the folders before and after of "{base}".',
@@ -100,7 +100,7 @@ class TrainingTexts:
         "Use another --out folder, or --fresh to start again in this one.",
     )
     no_recipe = Message('There is no recipe "{name}".', "Give a YAML file, or one of: {known}.")
-    no_series = Message("There is no series of imagery naip.", _CHECK_DATA)
+    no_series = Message("The image series naip is missing.", _CHECK_DATA)
     no_data_folder = Message(
         "The folder of the training data is not known.",
         "Set the environment variable CHANGESCRIBE_DATA to it.",
@@ -118,8 +118,8 @@ class TrainingTexts:
     file_unreadable = Message("Cannot read {file}.", _CHECK_DATA)
     file_damaged = Message("Cannot read {file}.", "The file is damaged.")
     no_sentences = Message("No crop of LEVIR has sentences.", _CHECK_DATA)
-    no_images = Message("There are no images of {name}.", _CHECK_DATA)
-    no_tree_places = Message("There are no places of naip_trees.", _CHECK_DATA)
+    no_images = Message("{name} contains no images.", _CHECK_DATA)
+    no_tree_places = Message("naip_trees contains no places.", _CHECK_DATA)
     no_scenes = Message(
         "There are no generated scenes yet.", 'Write them: changescribe build scenes "{folder}"'
     )
@@ -128,7 +128,7 @@ class TrainingTexts:
         "{folder} contains no pairs of images.",
         "Put rasters with the same names in before/ and after/.",
     )
-    other_sizes = Message("{file} belongs to a model of other sizes.")
+    other_sizes = Message("{file} belongs to a model with other sizes.")
     onnx_unreadable = Message("{path} cannot be read.")
     no_task = Message(
         'There is no system named "{name}" that can be trained.', "Choose one of: {known}."

@@ -24,13 +24,13 @@ from .recipe import OptimiserSpec, Recipe
 from .tasks import Task
 from .texts import TrainingTexts
 
-#: Name of the file with everything that a run needs to go on.
+#: File with everything that a resumed run needs.
 CHECKPOINT = "checkpoint.pt"
-#: Name of the file with the result: averaged weights, as systems load them.
+#: File with the result: averaged weights, as systems load them.
 WEIGHTS = "model.safetensors"
 #: The same at the step with the best F1 on the validation pairs.
 BEST = "best.safetensors"
-#: torch's names of the types of a recipe's ``precision``.
+#: torch's type names for a recipe's ``precision``.
 _TYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
 
 Batch = dict[str, Tensor]
@@ -39,14 +39,14 @@ Batch = dict[str, Tensor]
 class Trainer:
     """Model, averaged weights, optimiser and schedule.
 
-    Torch is seeded before every step, so that what a step draws does not depend on how the run
-    came to it.
+    Torch is seeded before every step, so the random numbers of a step do not depend on the run's
+    history.
 
     Attributes:
         model: in training mode, on the device.
-        device: where and in which precision it computes.
+        device: device and precision.
         best: highest F1 on the validation pairs so far, -1 before the first validation.
-        origin: SHA-256 of the weights that the run started from; "" where there are none.
+        origin: SHA-256 of the weights that the run started from; "" for none.
     """
 
     def __init__(self, recipe: Recipe, task: Task, device: str = "cpu", rank: int = 0) -> None:
@@ -54,7 +54,7 @@ class Trainer:
         self.device = choose_device(recipe, device)
         torch.manual_seed(recipe.seed)
         model = task.build(dict(recipe.model))
-        # Convolutions on a CPU, and those of half precision on a GPU, are faster in this layout.
+        # Faster for convolutions on a CPU, and in half precision on a GPU.
         self.model = model.to(self.device.name, memory_format=torch.channels_last).train()
         self.average = self._current() if recipe.ema else {}
         groups = task.parameter_groups(self.model, recipe)
@@ -68,7 +68,7 @@ class Trainer:
         self.partner = ""
 
     def _rate(self, step: int) -> float:
-        """Factor of the learning rate at a step."""
+        """Return the factor of the learning rate at a step."""
         schedule = self.recipe.schedule
         if step < schedule.warmup:
             return (step + 1) / schedule.warmup
@@ -83,7 +83,7 @@ class Trainer:
         """Take one optimiser step; return the loss and its parts.
 
         Raises:
-            InputError: the loss is no longer a number.
+            InputError: the loss is not finite.
         """
         seed = np.random.SeedSequence((self.recipe.seed, step, self.rank)).generate_state(1)
         torch.manual_seed(int(seed[0]))
@@ -95,7 +95,7 @@ class Trainer:
         return mean
 
     def _learn(self, step: int, parts: Sequence[Batch]) -> dict[str, float]:
-        """Compute the gradients and change the weights; return the loss and its parts."""
+        """Compute gradients and update the weights; return the loss and its parts."""
         figures: list[dict[str, float]] = []
         for part in parts:
             with self.device.autocast():
@@ -115,7 +115,7 @@ class Trainer:
 
     @contextmanager
     def _learning(self, step: int) -> Iterator[None]:
-        """Freeze the parameters that do not learn at a step, as the task says."""
+        """Freeze the parameters that the task does not train at a step."""
         chosen = self.task.learning(self.model, step)
         known = {id(p) for p in chosen or ()}
         frozen = (
@@ -125,7 +125,7 @@ class Trainer:
         )
         for parameter in frozen:
             parameter.requires_grad_(False)
-            parameter.grad = None  # a gradient of zero would still move what has momentum
+            parameter.grad = None  # with zero gradients, momentum would still move them
         try:
             yield
         finally:
@@ -133,7 +133,7 @@ class Trainer:
                 parameter.requires_grad_(True)
 
     def moved(self, batch: Batch) -> Batch:
-        """Return a batch on the device."""
+        """Return a batch moved to the device."""
         device = self.device.name
         return {name: value.to(device, non_blocking=True) for name, value in batch.items()}
 
@@ -156,7 +156,7 @@ class Trainer:
 
     @torch.no_grad()
     def _update_average(self, step: int) -> None:
-        """Exponential moving average of weights and of the statistics of batch norm."""
+        """Update the moving average of weights and batch-norm statistics."""
         if not self.recipe.ema:
             return
         decay = min(self.recipe.ema, (1 + step) / (10 + step))
@@ -168,21 +168,21 @@ class Trainer:
                 value.copy_(current[name])
 
     def _current(self) -> dict[str, Tensor]:
-        """Copy of what is trained, as it is now."""
+        """Return a copy of the current trained weights."""
         return {name: v.detach().clone() for name, v in self.task.weights(self.model).items()}
 
     def _result(self) -> dict[str, Tensor]:
-        """Copy of the averaged weights, blended with those of another run where there are any."""
+        """Return a copy of the averaged weights, blended with those of another run if any."""
         state = {k: v.clone() for k, v in (self.average or self._current()).items()}
         for name, other in self.blended_with.items():
             if state[name].dtype.is_floating_point:
-                # In this form a share of 1 gives the run's own weights, bit by bit.
+                # In this form, a share of 1 gives exactly the run's own weights.
                 state[name] += (1 - self.recipe.blend) * (other - state[name])
         return state
 
     @contextmanager
     def averaged(self) -> Iterator[nn.Module]:
-        """The model with the averaged weights, in evaluation mode; put back afterwards."""
+        """Use the averaged weights, in evaluation mode; restore the model afterwards."""
         kept = self._current()
         self.model.load_state_dict(self._result(), strict=False)
         self.model.eval()
@@ -193,7 +193,7 @@ class Trainer:
             self.model.train()
 
     def save(self, out: Path, step: int) -> None:
-        """Write the checkpoint and the weights, each complete or not at all."""
+        """Write the checkpoint and the weights, each atomically."""
         state = {
             "step": step,
             "model": self._current(),
@@ -225,7 +225,7 @@ class Trainer:
         save_head(self._result(), path, metadata)
 
     def start_from(self, path: Path) -> None:
-        """Take the averaged weights of another run.
+        """Start from the averaged weights of another run.
 
         Raises:
             InputError: there is no such run.
@@ -238,10 +238,10 @@ class Trainer:
         self.average = self._current() if self.recipe.ema else {}
 
     def blend_with(self, path: Path) -> None:
-        """Let the result be a blend with that of another run, see :attr:`.recipe.Recipe.blend`.
+        """Blend the result with that of another run, see :attr:`.recipe.Recipe.blend`.
 
         Raises:
-            InputError: there is no such run, or it is one of another model.
+            InputError: there is no such run, or it has another model.
             WeightsError: its weights are damaged.
         """
         check_origin(path)
@@ -254,12 +254,12 @@ class Trainer:
         """Load a checkpoint if there is one; return the number of steps done.
 
         Raises:
-            InputError: it is that of another model, or the run started from other weights.
+            InputError: it belongs to another model, or the run started from other weights.
         """
         if not path.exists():
             return 0
         state = torch.load(path, map_location=self.device.name, weights_only=True)
-        self.origin = state.get("origin", "")  # checkpoints of earlier versions have none
+        self.origin = state.get("origin", "")  # missing in checkpoints of earlier versions
         if self.origin and origin and origin.exists() and sha256_of(origin) != self.origin:
             raise InputError(TrainingTexts.origin_changed(run=origin.parent.name))
         if state.get("partner", self.partner) != self.partner:
@@ -290,10 +290,10 @@ def check_origin(path: Path) -> None:
 
 
 def choose_device(recipe: Recipe, name: str) -> Device:
-    """Choose where a recipe is trained, and in which precision.
+    """Choose device and precision for a recipe.
 
     Raises:
-        InputError: the recipe's precision does not go with the device.
+        InputError: the device does not support the recipe's precision.
     """
     device = choose(name)
     if recipe.precision == "auto":
@@ -305,7 +305,7 @@ def choose_device(recipe: Recipe, name: str) -> Device:
 
 
 def make_optimiser(spec: OptimiserSpec, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-    """Return torch's optimiser of a recipe."""
+    """Return torch's optimiser for a recipe."""
     if spec.name == "sgd":
         return torch.optim.SGD(
             groups, lr=spec.lr, momentum=spec.momentum, weight_decay=spec.weight_decay
@@ -315,6 +315,6 @@ def make_optimiser(spec: OptimiserSpec, groups: list[dict[str, Any]]) -> torch.o
 
 
 def _has_bfloat16() -> bool:
-    """Whether the processor multiplies bfloat16 itself: otherwise it is slower, not faster."""
+    """Whether the processor has native bfloat16; without it, bfloat16 is slower."""
     supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
     return bool(supported and supported())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Training data of the captioner: features of captioned crops from the bundled model."""
+"""Training data of the captioner: bundled-model features of captioned crops."""
 
 from __future__ import annotations
 
@@ -18,11 +18,10 @@ from ...systems.bundled.features import QUERIES
 from ..augment import photometric
 from ..scenes.sources import magnified, read_captions, read_rgb
 
-#: Tiles that are trained on; the others validate.
+#: Training tiles; the others are for validation.
 TRAINING_TILES = range(1, 31)
 _SEED = 7
-#: Side of a tile in pixels, and what makes its pixels of 0.55 m those of 0.44 m that the product
-#: works at, as a multiple of 32.
+#: Side of a tile in pixels, at 0.55 m and resampled to the 0.44 m of the plugin (a multiple of 32).
 _SIDE, _MAGNIFIED = 1024, 1280
 
 _Features = tuple[np.ndarray, np.ndarray]
@@ -33,10 +32,10 @@ class Crops:
     """The captioned crops.
 
     Attributes:
-        tiles: (N,) number of the tile that each is from.
+        tiles: (N,) tile numbers.
         boxes: (N, 4) x0, y0, x1, y1 in the tile.
-        captions: five sentences of each.
-        changed: (N,) bool, as people say.
+        captions: five sentences per crop.
+        changed: (N,) bool, according to the annotators.
         grid: (views, N, C, 8, 8) float16, see :func:`..change_features.features`.
         summary: (views, N, S) float32.
     """
@@ -50,7 +49,7 @@ class Crops:
 
     @property
     def training(self) -> np.ndarray:
-        """(N,) bool: of a tile that is trained on."""
+        """(N,) bool: crops of training tiles."""
         return np.isin(self.tiles, list(TRAINING_TILES))
 
 
@@ -61,13 +60,13 @@ def read_crops(
     views: Sequence[str] = ("tile",),
     log: Callable[[str], None] = lambda _: None,
 ) -> Crops:
-    """Read crops and features; what was computed once with the same files is kept.
+    """Read crops and features; features are cached per set of model files.
 
     Args:
         data: the folder of real data.
         cache: folder for the features.
-        models: with the bundled model's files; None is the shipped model.
-        views: names from :data:`VIEWS`, each another view of the same crops.
+        models: folder of the bundled model's files; None is the shipped model.
+        views: names from :data:`VIEWS`.
         log: called with a line of progress.
     """
     rows = read_captions(data / "levir")
@@ -101,7 +100,7 @@ def read_crops(
 
 
 def _digest(models: Path) -> str:
-    """Return what changes with the model's files, its calibration, or the way it is pooled."""
+    """Return a digest of the model's files, its calibration and the pooling code."""
     manifest = json.loads((models / MANIFEST).read_text(encoding="utf-8"))
     known = repr((manifest["sha256"], manifest["calibration"])).encode()
     return hashlib.sha256(known + Path(features.__file__).read_bytes()).hexdigest()[:12]
@@ -114,14 +113,14 @@ def _dates(folder: Path, number: int) -> list[np.ndarray]:
 def _in_tile(
     system: BundledSystem, folder: Path, number: int, boxes: np.ndarray
 ) -> list[_Features]:
-    """Look at each crop in its tile, as the product does."""
+    """Encode each crop within its tile, as the plugin does."""
     return _within(system, _dates(folder, number), boxes)
 
 
 def _mirrored(
     system: BundledSystem, folder: Path, number: int, boxes: np.ndarray
 ) -> list[_Features]:
-    """Look at the mirrored tile, both dates in another light; the grids are mirrored back."""
+    """Encode the mirrored tile in different light; the grids are mirrored back."""
     rng = np.random.default_rng((_SEED, number))
     dates = [
         photometric(np.ascontiguousarray(date[:, ::-1]), rng, 0.6)
@@ -133,7 +132,7 @@ def _mirrored(
 
 
 def _within(system: BundledSystem, dates: list[np.ndarray], boxes: np.ndarray) -> list[_Features]:
-    """Look at the magnified tile once, and at each crop in it."""
+    """Encode the magnified tile once and pool each crop of it."""
     dates = [magnified(date, _MAGNIFIED / _SIDE) for date in dates]
     seen = system.look(*dates, QUERIES)
     found = []
@@ -152,7 +151,7 @@ def _write(path: Path, found: list[_Features]) -> None:
     part.replace(path)
 
 
-#: Views of the crops of a tile, with the ground around each.
+#: Views of the crops of a tile, with their surroundings.
 VIEWS: dict[str, Callable[[BundledSystem, Path, int, np.ndarray], list[_Features]]] = {
     "tile": _in_tile,
     "mirrored": _mirrored,

@@ -14,14 +14,14 @@ from ...modules.bundled.captioner import END, PAD, SPECIAL, START, UNKNOWN
 from ...wording.reading import says_no_change, words
 from ..texts import TrainingTexts
 
-#: Sentences that people wrote about one scene, in LEVIR-CC.
+#: Sentences per scene in LEVIR-CC.
 GROUP = 5
-#: A word is in the vocabulary from so many occurrences on.
+#: Minimum number of occurrences of a word of the vocabulary.
 MIN_COUNT = 5
-#: A word is a concept if so large a share of the sentences about changed scenes has it.
+#: Minimum share of the sentences about changed scenes that contain a concept.
 MIN_SHARE = 0.008
 
-#: Words that change places when an image is mirrored, left to right or top to bottom.
+#: Words to swap when an image is mirrored, left to right or top to bottom.
 _MIRRORED = (
     {"left": "right", "right": "left"},
     {"top": "bottom", "bottom": "top", "upper": "lower", "lower": "upper"},
@@ -31,10 +31,10 @@ Group = tuple[tuple[str, ...], ...]
 
 
 def read_groups(path: Path) -> list[Group]:
-    """Read the groups of sentences about changed scenes, as words.
+    """Read the groups of tokenised sentences about changed scenes.
 
     Raises:
-        InputError: the lines are no groups of five.
+        InputError: the lines do not form groups of five.
     """
     lines = path.read_text(encoding="utf-8").splitlines()
     groups = [lines[at : at + GROUP] for at in range(0, len(lines), GROUP)]
@@ -59,7 +59,7 @@ class Language:
 
     @classmethod
     def of(cls, groups: Sequence[Group]) -> Language:
-        """Choose words and concepts by how often they occur."""
+        """Choose words and concepts by frequency."""
         counts = Counter(word for group in groups for sentence in group for word in sentence)
         known = sorted(word for word, count in counts.items() if count >= MIN_COUNT)
         has = Counter(word for group in groups for sentence in group for word in set(sentence))
@@ -87,7 +87,7 @@ class Language:
         return tuple(found)
 
     def shares(self, group: Group) -> np.ndarray:
-        """Return (K,) float32: the share of a group's sentences that have each concept."""
+        """Return (K,) float32: share of a group's sentences that contain each concept."""
         shares = np.zeros(len(self.concepts), np.float32)
         for sentence in group:
             for word in set(sentence):
@@ -97,6 +97,6 @@ class Language:
 
 
 def mirrored(sentence: Sequence[str], axis: int) -> tuple[str, ...]:
-    """Return what a sentence says of the mirrored image."""
+    """Return the sentence for the mirrored image."""
     table = _MIRRORED[axis]
     return tuple("-".join(table.get(part, part) for part in word.split("-")) for word in sentence)

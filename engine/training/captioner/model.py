@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A small causal language model of captions, for computers too small for a large one.
 
-It has a word for every token and learns from sentences alone: each is to be written
-from some of its own words, which stand where an image's embeddings will, in any
-order, with others among them and some left out. So it learns to be led by what
-stands there, and stays as it is when a captioning system is trained.
+Its tokens are whole words, and it learns from sentences alone. Each sentence is reconstructed
+from some of its own words, shuffled, with distractors and gaps, in the positions that hold image
+embeddings later. The model thus learns to follow these positions, and stays frozen while a
+captioning system is trained.
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ from ...modules.kcfi.network import INSTRUCTIONS as KCFI
 from ...modules.semantic_cc.config import INSTRUCTIONS as SEMANTIC_CC
 from ...weights.store import WeightsStore
 
-#: Entry of the catalogue of weights.
+#: Entry in the catalogue of weights.
 ENTRY = "caption-words"
-#: In the data folder: the sentences of LEVIR-CC's training set.
+#: Sentences of LEVIR-CC's training set, in the data folder.
 SENTENCES = "levir/caption_sentences_train.txt"
-#: A word occurs so often; rarer ones are unknown.
+#: Minimum number of occurrences of a word; rarer ones are unknown.
 _MIN = 3
-#: No sentence counts for more than so many: half of them say in five ways that nothing changed.
+#: Maximum weight of a repeated sentence: half of them are five ways to report no change.
 _MAX = 600
 _END, _EMPTY, _UNKNOWN = "<end>", "<empty>", "<unknown>"
-#: Words that say nothing of what changed.
+#: Words without information about the change.
 _PLAIN = frozenset(
     "a an the is are was were be been has have had of in on at to by with and or its it there "
     "that this as for from some which".split()
 )
-#: Shares of the places that hold nothing, or a word that does not belong there.
+#: Shares of the positions that are empty, or hold a distractor.
 _NOTHING, _WRONG = 0.3, 0.1
-#: Share of the sentences that are asked for by one of the systems' instructions.
+#: Share of the sentences that follow one of the systems' instructions.
 _ASKED = 0.25
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """Of the model and its training."""
+    """Sizes of the model and its training."""
 
     width: int = 192
     layers: int = 3
@@ -59,10 +59,10 @@ class Sizes:
 
 
 def train(sentences: Sequence[str], sizes: Sizes, seed: int = 17) -> tuple[Any, Any]:
-    """Train a model, the same one each time on one computer.
+    """Train a model, deterministic on a given computer.
 
     Returns:
-        Model and tokenizer of transformers.
+        The transformers model and tokenizer.
     """
     counts = Counter(" ".join(words(text)) for text in sentences)
     known = Counter(word for text, count in counts.items() for word in text.split() * count)
@@ -99,7 +99,7 @@ def words(text: str) -> list[str]:
 
 
 def hints(text: str, usual: Sequence[str], places: int, rng: np.random.Generator) -> list[str]:
-    """Return what stands for an image: words of the sentence, others, or nothing, in any order."""
+    """Return stand-ins for an image: words of the sentence, distractors and gaps, shuffled."""
     telling = [word for word in text.split() if word not in _PLAIN]
     telling = list(rng.permutation(telling or text.split()))
     found = []
@@ -116,7 +116,7 @@ def hints(text: str, usual: Sequence[str], places: int, rng: np.random.Generator
 def _loss(
     language: LanguageModel, texts: Sequence[str], usual: Sequence[str], rng: np.random.Generator
 ) -> torch.Tensor:
-    """Return the loss of writing sentences from words of theirs."""
+    """Return the loss of reconstructing sentences from some of their words."""
     places = int(rng.integers(6, 17))
     ids = language.tokenizer(
         [" ".join(hints(text, usual, places, rng)) for text in texts], return_tensors="pt"
@@ -127,7 +127,7 @@ def _loss(
 
 
 def _new(usual: Sequence[str], sizes: Sizes) -> tuple[Any, Any]:
-    """Return a model with random weights, and a tokenizer of whole words."""
+    """Return a model with random weights and a whole-word tokenizer."""
     from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 

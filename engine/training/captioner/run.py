@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Training of the bundled captioner, in one command that takes minutes.
+"""Training of the bundled captioner, in minutes.
 
-``changescribe build captioner`` reads the captioned crops of tiles 1-30
-through the bundled model's files, and the sentences without images, and writes the captioner
-beside the model. It must be run again when the bundled model's files are others: they are what
-it sees with. For the steps see :mod:`.captioner_steps`.
+``changescribe build captioner`` encodes the captioned crops of tiles 1-30 with the bundled model,
+reads the sentences without images, and writes the captioner beside the model. Run it again
+whenever the bundled model changes, since the captioner uses its features. The steps are in
+:mod:`.steps`.
 """
 
 from __future__ import annotations
@@ -45,16 +45,16 @@ from .steps import (
 )
 
 Log = Callable[[str], None]
-#: Sizes that are chosen here; the others follow from words and features.
+#: Sizes chosen here; the others follow from words and features.
 WIDTH = 96
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A captioner and what belongs to it.
+    """A trained captioner.
 
     Attributes:
-        changed_from: probability of change from which it writes about change.
+        changed_from: minimum probability of change to write about a change.
         no_change: sentence written below that probability.
         accuracy: fraction of the training crops whose change is detected correctly by an eye that
             was not trained on their tile.
@@ -79,10 +79,10 @@ def train(
     """Train a captioner.
 
     Args:
-        crops: with features; those of the training tiles are learnt from.
+        crops: with features; only those of training tiles are used.
         groups: of sentences about changed scenes without images.
-        schedule: how long.
-        cache: folder where the writer is kept after the first step, which no features change.
+        schedule: lengths and rates.
+        cache: folder for the writer after the first step, which is independent of the features.
         width: channels of the decoder.
         log: called with a line of progress.
     """
@@ -121,7 +121,7 @@ def _pretrain(
     cache: Path | None,
     log: Log,
 ) -> None:
-    """First step, or what was kept of it: it depends on sentences and settings alone."""
+    """Run the first step or load its cached result; it depends on sentences and settings alone."""
     state = asdict(schedule) | {"width": model.config.width}
     steps = ("epochs", "rate", "batch", "temperature", "seed", "width")
     settings = {name: state[name] for name in steps}
@@ -133,20 +133,20 @@ def _pretrain(
         return
     train_writer(model.writer, text, language, schedule, log)
     if path is not None:
-        # The layers that see cells have not learnt yet, and their size may change.
+        # The layers for cells are still untrained, and their size may differ.
         learnt = {n: v for n, v in model.writer.state_dict().items() if not n.startswith("cell.")}
         torch.save(learnt, path)
 
 
 def _measure_scales(model: Captioner, crops: Crops, known: np.ndarray) -> None:
-    """Set mean and spread of every channel to those of the training crops."""
+    """Normalise every channel with the mean and spread of the training crops."""
     grid = crops.grid[:, known].astype(np.float32)
     for scale, values in (
         (model.grid_scale, grid.transpose(0, 1, 3, 4, 2).reshape(-1, grid.shape[2])),
         (model.summary_scale, crops.summary[:, known].reshape(-1, crops.summary.shape[2])),
     ):
         scale[0] = torch.from_numpy(values.mean(0))
-        # A channel that never moves must not become noise.
+        # A constant channel must not be amplified to noise.
         scale[1] = torch.from_numpy(values.std(0)).clamp_min(1e-3)
 
 
@@ -158,7 +158,7 @@ def _unseen(
     schedule: Schedule,
     log: Log,
 ) -> tuple[Tensor, Tensor]:
-    """Return concepts and probabilities of change, each by an eye that has not seen the tile."""
+    """Return concepts and probabilities of change from eyes that were not trained on the tile."""
     tiles = samples.crops.tiles
     concepts, flags = torch.zeros(0), torch.zeros(0)
     for fold in range(schedule.folds):
@@ -174,10 +174,10 @@ def _unseen(
 
 
 def best_threshold(probability: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
-    """Return the threshold (0.05 to 0.95) that is right most often, and how often it is."""
+    """Return the threshold (0.05 to 0.95) with the highest accuracy, and that accuracy."""
     thresholds = np.linspace(0.05, 0.95, 19)
     right = np.array([((probability >= t) == truth).mean() for t in thresholds])
-    # The middle of the best ones.
+    # The middle of the best thresholds.
     best = np.flatnonzero(right == right.max())
     return float(thresholds[best[len(best) // 2]]), float(right.max())
 
@@ -232,13 +232,13 @@ def build(
         data: the folder of real data.
         model: folder of the bundled model's files.
         out: folder for the captioner's files.
-        cache: folder of the crops' features, written where they are missing.
-        views: views of each crop, of :data:`VIEWS`.
-        schedule: of training; None is the default.
+        cache: folder of the crops' features; missing ones are written.
+        views: names of :data:`VIEWS`.
+        schedule: lengths and rates; None is the default.
         threads: of PyTorch.
 
     Raises:
-        InputError: there is no such view, or the sentences are missing.
+        InputError: unknown view, or the sentences are missing.
     """
     if not set(views) <= set(VIEWS):
         raise InputError(TrainingTexts.no_such_views(names=",".join(views), known=", ".join(VIEWS)))

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The three training steps of the bundled captioner; see :mod:`.run`.
 
-1. The writer learns from groups of sentences about one scene, whose own words are the
-   concepts, made vague by those of similar groups: what an image tells is vague too.
-2. The eye learns from the crops which words a sentence about them has. Eyes that have not seen
-   a fold of the tiles read the concepts of that fold for the third step.
-3. The writer learns from both together, rewarded for sentences that are like those of
-   people (CIDEr-D, self-critical with several samples: Rennie et al. 2017).
+1. The writer learns from groups of sentences about one scene. The concepts are the group's own
+   words, blurred with those of similar groups, since images are ambiguous too.
+2. The eye learns from the crops which words occur in sentences about them. For the third step,
+   eyes that were not trained on a fold of the tiles predict the concepts of that fold.
+3. The writer learns from both, rewarded for similarity to human sentences (CIDEr-D,
+   self-critical with several samples: Rennie et al. 2017).
 """
 
 from __future__ import annotations
@@ -25,29 +25,29 @@ from ..scenes.consensus import Consensus
 from .features import Crops
 from .language import Group, Language, mirrored
 
-#: Groups that resemble a group most, of which some make its concepts vague.
+#: Number of the most similar groups, some of which blur the concepts of a group.
 _SIMILAR = 40
-#: Mirror images of a crop: as it is, left to right, top to bottom, both.
+#: Flips of a crop: none, left to right, top to bottom, both.
 _MIRRORS = ((), (0,), (1,), (0, 1))
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast.
+    """Lengths and learning rates of the three steps.
 
     Attributes:
-        epochs: over the groups of sentences.
-        rate: of AdamW there.
-        eye_steps: of 64 crops.
-        eye_rate: of AdamW there.
-        folds: of the tiles.
+        epochs: of the first step, over the groups of sentences.
+        rate: learning rate of the first step (AdamW).
+        eye_steps: steps of 64 crops for the eye.
+        eye_rate: learning rate of the eye.
+        folds: number of folds of the tiles.
         reward_steps: of the third step.
-        reward_rate: of AdamW there.
-        groups: of sentences in a batch of the third step.
-        crops: in a batch of the third step.
-        samples: sentences that are drawn for each.
-        batch: sentences in a batch of the first step.
-        temperature: CIDEr-D by which a sentence is worth more than another of its group.
+        reward_rate: learning rate of the third step.
+        groups: groups of sentences per batch of the third step.
+        crops: crops per batch of the third step.
+        samples: sentences drawn for each of them.
+        batch: sentences per batch of the first step.
+        temperature: of the softmax over CIDEr-D that weighs the sentences of a group.
         seed: of everything.
     """
 
@@ -67,7 +67,7 @@ class Schedule:
 
 
 class TextGroups:
-    """Groups of sentences without images, and the vague concepts of each."""
+    """Groups of sentences without images, and their blurred concepts."""
 
     def __init__(self, groups: Sequence[Group], language: Language) -> None:
         self.groups = list(groups)
@@ -81,7 +81,7 @@ class TextGroups:
         self.similar = torch.cat(parts)
 
     def concepts(self, numbers: Tensor, generator: torch.Generator) -> Tensor:
-        """Return (B, K) concepts of groups: their own, blended with some of similar groups."""
+        """Return (B, K) concepts of groups, blended with those of some similar groups."""
         rows = len(numbers)
         similar = self.similar[numbers]
         reach = 1 + torch.randint(similar.shape[1], (rows, 1), generator=generator)
@@ -94,7 +94,7 @@ class TextGroups:
 
 
 class CropSamples:
-    """Training crops, looked at in several ways and mirrored."""
+    """Training crops in several views and flips."""
 
     def __init__(self, crops: Crops, language: Language, groups: Sequence[Group]) -> None:
         self.crops = crops
@@ -109,29 +109,29 @@ class CropSamples:
         self.order_grid, self.order_summary = exchange_order(crops.grid.shape[2])
 
     def number(self, mirror: int, crop: Tensor | int) -> Tensor | int:
-        """Return the number in :attr:`groups` of a mirrored crop."""
+        """Return the index in :attr:`groups` of a flipped crop."""
         return mirror * self.crops.grid.shape[1] + crop
 
     def draw(self, which: Tensor, mirror: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Return grid (B, C, 8, 8) and summary (B, S) of crops, each by a view drawn at random."""
+        """Return grid (B, C, 8, 8) and summary (B, S) of crops, each in a random view."""
         view = torch.randint(len(self.grid), which.shape, generator=generator)
         return self.mirror(self.grid[view, which].float(), mirror), self.summary[view, which]
 
     @staticmethod
     def mirror(grid: Tensor, mirror: int) -> Tensor:
-        """Mirror a grid as :data:`_MIRRORS` says."""
+        """Flip a grid as listed in :data:`_MIRRORS`."""
         return grid.flip([3 - axis for axis in _MIRRORS[mirror]]) if mirror else grid
 
 
 def mirror_group(group: Group, axes: Sequence[int]) -> Group:
-    """Return what the sentences say of the mirrored image."""
+    """Return the sentences for the flipped image."""
     for axis in axes:
         group = tuple(mirrored(sentence, axis) for sentence in group)
     return group
 
 
 def exchange_order(cells: int) -> tuple[Tensor, Tensor]:
-    """Return the order of the channels of grid and summary when the dates are exchanged."""
+    """Return the order of the channels of grid and summary for swapped dates."""
     classes = len(CLASSES)
     ways = 2 * classes
     date = (cells - 2 * ways) // 2
@@ -151,7 +151,7 @@ def train_writer(
     schedule: Schedule,
     log: Callable[[str], None] = lambda _: None,
 ) -> list[float]:
-    """First step: sentences from the words of their group. Returns the loss by batch."""
+    """First step: reconstruct sentences from the words of their group; return the batch losses."""
     generator = torch.Generator().manual_seed(schedule.seed)
     reward = Consensus(text.groups)
     rows, weights = [], []
@@ -188,7 +188,7 @@ def train_eye(
     scales: Captioner,
     schedule: Schedule,
 ) -> Eye:
-    """Second step: an eye that learns from crops."""
+    """Second step: train an eye on crops."""
     generator = torch.Generator().manual_seed(schedule.seed)
     torch.manual_seed(schedule.seed)
     eye = Eye(config)
@@ -202,7 +202,7 @@ def train_eye(
         chosen = pool[torch.randint(len(pool), (64,), generator=generator)]
         mirror = int(torch.randint(len(_MIRRORS), (1,), generator=generator))
         grid, summary = samples.draw(chosen, mirror, generator)
-        # The sentences say nothing of the other order, but whether anything changed is the same.
+        # Swapped dates have no sentences, but the same change flag.
         exchanged = torch.rand(1, generator=generator) < 0.2
         if exchanged:
             grid, summary = grid[:, samples.order_grid], summary[:, samples.order_summary]
@@ -241,16 +241,16 @@ def train_on_reward(
     schedule: Schedule,
     log: Callable[[str], None] = lambda _: None,
 ) -> list[float]:
-    """Third step: the writer is rewarded for sentences that are like those of people.
+    """Third step: reward the writer for similarity to human sentences.
 
     Args:
-        model: whose writer learns.
+        model: its writer is trained.
         samples: the crops.
-        which: numbers of the changed ones that it may see.
-        concepts: (views, mirrors, N, K) read by eyes that have not seen the crop.
+        which: indices of the changed crops to use.
+        concepts: (views, mirrors, N, K) from eyes that were not trained on the crop.
         text: groups without images.
         language: vocabulary and concepts.
-        schedule: how long.
+        schedule: lengths and rates.
         log: called with a line of progress.
 
     Returns:
@@ -263,7 +263,7 @@ def train_on_reward(
     optimiser, rates = _optimiser(writer, schedule.reward_rate, schedule.reward_steps)
     pool = torch.from_numpy(which)
     rewards: list[float] = []
-    writer.eval()  # what is judged is what it will write, without dropout
+    writer.eval()  # as at inference, without dropout
     for step in range(schedule.reward_steps):
         mirror = int(torch.randint(len(_MIRRORS), (1,), generator=generator))
         place = torch.randint(len(pool), (schedule.crops,), generator=generator)
@@ -299,7 +299,7 @@ def _reward_loss(
     language: Language,
     schedule: Schedule,
 ) -> tuple[float, Tensor]:
-    """Return the mean reward of sampled sentences, and the loss that makes better ones likelier."""
+    """Return the mean reward of sampled sentences and the self-critical loss."""
     count = schedule.samples
     concepts = concepts.repeat_interleave(count, 0)
     groups = groups.repeat_interleave(count)
@@ -311,7 +311,7 @@ def _reward_loss(
             for row, group in zip(tokens.tolist(), groups, strict=True)
         ]
     ).view(-1, count)
-    # Each sample is judged by the mean of the others about the same scene.
+    # The baseline of a sample is the mean of the others of its scene.
     others = (scores.sum(1, keepdim=True) - scores) / (count - 1)
     advantage = (scores - others).flatten()
     logits = writer(tokens[:, :-1], concepts, writer.memory(grid, len(groups)))
@@ -322,7 +322,7 @@ def _reward_loss(
 
 
 def _sentence_loss(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Return the cross-entropy of sentences, each with its weight; labels smoothed by a tenth."""
+    """Return the weighted cross-entropy of sentences; label smoothing 0.1."""
     losses = F.cross_entropy(
         logits.transpose(1, 2), target, ignore_index=PAD, label_smoothing=0.1, reduction="none"
     )
@@ -330,7 +330,7 @@ def _sentence_loss(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
 
 
 def _by_length(length: Tensor, batch: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Yield batches of rows of like length, in random order."""
+    """Yield batches of rows of similar length, in random order."""
     order = (length + 2 * torch.rand(len(length), generator=generator)).argsort()
     parts = order.split(batch)
     for number in torch.randperm(len(parts), generator=generator):

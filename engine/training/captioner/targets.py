@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sentences in training: which of several is learned, and how it travels in a batch."""
+"""Target sentences: the choice among several, and their encoding in a batch."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from itertools import pairwise
 import numpy as np
 from torch import Tensor
 
-#: Bytes of a sentence in a batch, UTF-8, filled up with zeros; the longest of LEVIR-CC has 230.
+#: Bytes of a sentence in a batch, UTF-8, zero-padded; the longest of LEVIR-CC has 230.
 _BYTES = 384
 
 
 def drawn(captions: Sequence[str], rng: np.random.Generator, agreed: float = 0.0) -> str:
-    """Return a sentence about a pair, or ""; with probability ``agreed`` the :func:`consensus`."""
+    """Return a random sentence, with probability ``agreed`` the :func:`consensus`; or ""."""
     if not captions:
         return ""
     one = str(rng.choice(captions))
@@ -24,7 +24,7 @@ def drawn(captions: Sequence[str], rng: np.random.Generator, agreed: float = 0.0
 
 @lru_cache(maxsize=4096)
 def consensus(captions: tuple[str, ...]) -> str:
-    """Return the sentence that shares most words and word pairs with the others."""
+    """Return the sentence that shares the most words and word pairs with the others."""
     parts = [_parts(text) for text in captions]
 
     def shared(row: int) -> float:
@@ -43,7 +43,7 @@ def _parts(text: str) -> set[tuple[str, ...]]:
 
 
 def encoded(sentence: str, size: int = _BYTES) -> np.ndarray:
-    """Return a text as it is stacked in batches, (size,) uint8: UTF-8, filled up with zeros."""
+    """Return a text as zero-padded UTF-8, (size,) uint8."""
     text = np.zeros(size, np.uint8)
     cut = sentence.encode()[:size]
     text[: len(cut)] = np.frombuffer(cut, np.uint8)

@@ -13,7 +13,7 @@ from .base import PairSet, Window
 
 __all__ = ["PairSet", "Window", "layouts", "open_pairs"]
 
-#: name -> (module in this package, class or function that opens it).
+#: name -> (module in this package, class or function).
 _LAYOUTS: dict[str, tuple[str, str]] = {
     "levir_cd": ("binary", "LevirCd"),
     "whu_cd": ("whu", "whu_cd"),
@@ -33,10 +33,10 @@ def layouts() -> tuple[str, ...]:
 
 
 def open_pairs(spec: DataSpec, root: Path) -> PairSet:
-    """Open a set of pairs; images are read when they are asked for.
+    """Open a set of pairs; images are read lazily.
 
     Raises:
-        InputError: unknown layout or option, or the folder is not laid out so.
+        InputError: unknown layout or option, or the folder has another layout.
     """
     if spec.layout not in _LAYOUTS:
         raise InputError(TrainingTexts.no_layout(layout=spec.layout, known=", ".join(_LAYOUTS)))

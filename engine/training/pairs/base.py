@@ -19,7 +19,7 @@ SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
 
 
 class Window(NamedTuple):
-    """A rectangle of pixels; it lies in the image."""
+    """A rectangle of pixels inside the image."""
 
     y: int
     x: int
@@ -28,7 +28,7 @@ class Window(NamedTuple):
 
     @property
     def slices(self) -> tuple[slice, slice]:
-        """Index of its pixels."""
+        """Return the index of its pixels."""
         return np.s_[self.y : self.y + self.height, self.x : self.x + self.width]
 
 
@@ -36,14 +36,14 @@ class PairSet(ABC):
     """A set of labelled pairs of images.
 
     Attributes:
-        names: of its pairs, in alphabetical order.
+        names: names of the pairs, in alphabetical order.
         classes: names of the classes of the semantic labels.
         prompt: prompt for systems evaluated on this data set.
     """
 
     classes: tuple[str, ...] = ()
     prompt: str = "anything changed"
-    #: Options that the layout knows.
+    #: Options of the layout.
     options: tuple[str, ...] = ()
 
     def __init__(self, spec: DataSpec, folder: Path) -> None:
@@ -75,7 +75,7 @@ class PairSet(ABC):
 
         Raises:
             InputError: a file is damaged, its size differs from that of the others, or a label
-                has a value that means nothing.
+                has an undefined value.
         """
 
     def draw(self, rng: np.random.Generator) -> int:
@@ -83,7 +83,7 @@ class PairSet(ABC):
         return int(rng.integers(len(self)))
 
     def _keep(self, names: list[str]) -> None:
-        """Keep those of the names that the recipe's ``names`` and ``folds`` ask for, in order."""
+        """Select names by the recipe's ``names`` and ``folds``, in order."""
         names = sorted(names)
         if self.spec.names:
             path = self.folder / self.spec.names
@@ -109,14 +109,14 @@ class PairSet(ABC):
 
 
 class ImagePairs(PairSet):
-    """Pairs in image files that lie in parallel folders under the same names.
+    """Pairs of image files with equal names in parallel folders.
 
     Subclasses set :attr:`parts` and read the labels.
 
     Attributes:
         parts: folders of the two dates and of the labels.
-        base: folder that they are in.
-        keeps: number of files of a date that stay decoded, since their windows follow.
+        base: their parent folder.
+        keeps: number of decoded files to cache per date, for windows read in sequence.
     """
 
     parts: tuple[str, ...] = ()
@@ -161,7 +161,7 @@ class ImagePairs(PairSet):
         return pair
 
     def _arrays(self, index: int) -> list[np.ndarray]:
-        """Decode the files of a pair, unless they are."""
+        """Return the decoded files of a pair, cached."""
         paths = self.paths(index)
         if paths[0] not in self._decoded:
             arrays = [read_image(path) for path in paths[:2]]
@@ -179,7 +179,7 @@ class ImagePairs(PairSet):
         return self._decoded[paths[0]]
 
     def _read_label(self, path: Path) -> np.ndarray:
-        """Return a label image as (H, W) uint8, or as the layout has it."""
+        """Return a label image as (H, W) uint8, or in the layout's own form."""
         return read_binary(path)
 
     @abstractmethod
@@ -214,13 +214,13 @@ def read_image(path: Path, mode: str = "RGB") -> np.ndarray:
 
 
 def read_binary(path: Path) -> np.ndarray:
-    """Read a mask of change as (H, W) uint8 of 0 and 1, whether it is stored as 0/1 or 0/255."""
+    """Read a change mask, stored as 0/1 or 0/255, as (H, W) uint8 of 0 and 1."""
     values = read_image(path, "L")
     return (values >= (128 if values.max(initial=0) > 1 else 1)).astype(np.uint8)
 
 
 def both_directions(pair: LabelledPair, phrase: str, appeared: np.ndarray) -> None:
-    """Add the masks of an object to a pair: it appeared, and was removed nowhere."""
+    """Add the masks of an object that appeared and was removed nowhere to a pair."""
     pair.directions[phrase, "appeared"] = appeared
     pair.directions[phrase, "removed"] = np.zeros_like(appeared)
 

@@ -22,8 +22,8 @@ class LevirCd(ImagePairs):
     (justchenhao/BIT_CD) are read as well: ``A, B, label`` and ``list/train.txt``, where ``split``
     chooses the list.
 
-    The label does not tell the direction. In its pairs nearly all buildings are new, so all
-    count as appeared.
+    The labels have no direction. Nearly all changed buildings are new, so all count as
+    appeared.
     """
 
     parts = ("A", "B", "label")
@@ -47,8 +47,8 @@ class SysuCd(ImagePairs):
     """SYSU-CD: 20000 pairs of 256 x 256 pixels, 0.5 m, Hong Kong; any change.
 
     ``train | val | test / time1, time2, label / NAME.png``, labels 0 and 255 (Shi et al., TGRS
-    2021; github.com/liumency/SYSU-CD). What changed, and in which direction, is not labelled:
-    buildings, groundwork, vegetation, roads, reclaimed land.
+    2021; github.com/liumency/SYSU-CD). Neither the object (buildings, groundwork,
+    vegetation, roads, reclaimed land) nor the direction is labelled.
     """
 
     parts = ("time1", "time2", "label")

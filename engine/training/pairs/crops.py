@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Pairs for the loop: random augmented crops to train on, tiles in order to measure on."""
+"""Pairs for the loop: random augmented crops for training, tiles in order for validation."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ class TrainingCrops(Dataset):
         self.shares = weights / weights.sum()
 
     def __getitem__(self, index: int) -> Item | ChangeScribeError:
-        """Return what crop number ``index`` contributes to a batch."""
+        """Return the sample of crop number ``index``."""
         rng = np.random.default_rng((self.recipe.seed, index))
         try:
             pairs = self.sets[rng.choice(len(self.sets), p=self.shares)]
             pair = self._crop(pairs, rng)
             return self.sample(augmented(pair, self.recipe.augment, rng), rng)
         except ChangeScribeError as error:
-            return error  # raised by the loop: torch would wrap it in the reader's traceback
+            return error  # the loop raises it: torch would wrap it in the reader's traceback
 
     def _crop(self, pairs: PairSet, rng: np.random.Generator) -> LabelledPair:
         with_change = rng.random() < pairs.spec.changed
@@ -83,7 +83,7 @@ class Tiles(Dataset):
         return len(self.places)
 
     def __getitem__(self, number: int) -> tuple[Item, Item] | ChangeScribeError:
-        """Return the question about a tile, and its labels (unknown past the image)."""
+        """Return the query sample of a tile, and its labels (unknown outside the image)."""
         try:
             pair = tile_of(self.pairs, *self.places[number], self.size)
             labels = {"change": pair.change}
@@ -96,7 +96,7 @@ class Tiles(Dataset):
 
 
 def collate(items: Sequence[Any]) -> Any:
-    """Stack samples to tensors, or hand on the first error among them."""
+    """Stack samples to tensors, or return the first error among them."""
     for item in items:
         if isinstance(item, ChangeScribeError):
             return item
@@ -107,7 +107,7 @@ def collate(items: Sequence[Any]) -> Any:
 
 def _stacked(items: Sequence[Item]) -> dict[str, Tensor]:
     columns = {name: np.stack([item[name] for item in items]) for name in items[0]}
-    # torch takes no array that runs backwards, as mirrored ones do.
+    # torch does not accept the negative strides of mirrored arrays.
     return {name: torch.from_numpy(np.ascontiguousarray(c)) for name, c in columns.items()}
 
 
@@ -130,7 +130,7 @@ def random_window(pairs: PairSet, index: int, crop: int, rng: np.random.Generato
 
 
 def tile_of(pairs: PairSet, index: int, y: int, x: int, size: int) -> LabelledPair:
-    """Return a square tile of a pair; past the image it is mirrored, with unknown labels."""
+    """Return a square tile of a pair, padded by reflection, with unknown labels there."""
     height, width = pairs.size(index)
     window = Window(y, x, min(size, height - y), min(size, width - x))
     pair = pairs.read(index, window)
@@ -148,7 +148,7 @@ def tile_of(pairs: PairSet, index: int, y: int, x: int, size: int) -> LabelledPa
 
 
 def augmented(pair: LabelledPair, settings: AugmentSpec, rng: np.random.Generator) -> LabelledPair:
-    """Mirror and turn a crop and exchange its dates, at random."""
+    """Flip and rotate a crop and swap its dates, at random."""
     mirrored = settings.flip and rng.random() < 0.5
     upside_down = settings.flip and rng.random() < 0.5
     turns = int(rng.integers(4)) if settings.rotate else 0
@@ -167,7 +167,7 @@ def on_arrays(
     image: Callable[[np.ndarray], np.ndarray],
     label: Callable[[np.ndarray], np.ndarray],
 ) -> LabelledPair:
-    """Return a pair whose images and labels went through a function each."""
+    """Return a pair with one function applied to its images and another to its labels."""
 
     def labelled(array: np.ndarray | None) -> np.ndarray | None:
         return None if array is None else label(array)
@@ -185,9 +185,9 @@ def on_arrays(
 
 
 def exchanged(pair: LabelledPair) -> LabelledPair:
-    """Return a pair with its dates exchanged: what appeared was removed.
+    """Return a pair with its dates and directions swapped.
 
-    Its sentences describe the original order, so they are kept only if nothing changed.
+    Sentences describe the original order, so they are kept only if nothing changed.
     """
     unchanged = pair.change is not None and not (pair.change == 1).any()
     return LabelledPair(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The user's own data: pairs of GeoTIFFs, and a polygon layer of changes."""
+"""The user's own data: pairs of GeoTIFFs and a polygon layer of changes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Polygons = dict[tuple[str, str], Area]
 
 @dataclass
 class _Site:
-    """One pair: where it is and how it is brought to 8 bits."""
+    """One pair: its files, grid and stretch to 8 bits."""
 
     paths: tuple[Path, Path]
     grid: Grid
@@ -41,16 +41,16 @@ class _Site:
 class GeoTiffPairs(PairSet):
     """Pairs of GeoTIFFs and a polygon layer.
 
-    ``before / NAME.tif``, ``after / NAME.tif`` and one file of polygons for all pairs. A pair is
-    read as the pipeline reads it: on the grid of the earlier raster where both overlap, any data
-    type stretched to 8 bits. The polygons may have another CRS; a pixel belongs to a polygon that
-    holds its centre. All that changed must be drawn, for every class in the layer: a pixel
-    without a polygon counts as unchanged.
+    ``before / NAME.tif``, ``after / NAME.tif`` and one file of polygons for all pairs. Pairs are
+    read as in the pipeline: on the grid of the earlier raster where both overlap, stretched to 8
+    bits. The polygons may have another CRS; a pixel belongs to the polygon that contains its
+    centre. Every change of every class in the layer must be drawn: pixels without a polygon count
+    as unchanged.
 
     Options: ``polygons`` (file, ``changes.gpkg``), ``layer`` (name in it; the first),
     ``class_field`` (``object``), ``direction_field`` (``direction``; its values are appeared,
-    removed or changed) and ``where`` (a condition in GDAL's SQL, such as ``status = 'accepted'``).
-    The names are those of ChangeScribe's own results, so a reviewed result is training data.
+    removed or changed) and ``where`` (an OGR SQL condition, such as ``status = 'accepted'``).
+    The defaults match ChangeScribe's own results, so a reviewed result is training data.
     """
 
     options = ("polygons", "layer", "class_field", "direction_field", "where")
@@ -75,7 +75,7 @@ class GeoTiffPairs(PairSet):
         return grid.height, grid.width
 
     def draw(self, rng: np.random.Generator) -> int:
-        """Return the index of a random pair, a large one more often."""
+        """Return the index of a random pair, weighted by its size."""
         return int(rng.choice(len(self), p=self._shares))
 
     def read(self, index: int, window: Window | None = None) -> LabelledPair:
@@ -83,7 +83,7 @@ class GeoTiffPairs(PairSet):
         site = self._sites[index]
         window = window or Window(0, 0, *self.size(index))
         grid = site.grid.window(window.x, window.y, window.width, window.height)
-        # Opened each time: a data set of GDAL may not be shared with forked readers.
+        # Opened each time: GDAL data sets must not be shared with forked readers.
         with (
             RasterSource.open(str(site.paths[0])) as one,
             RasterSource.open(str(site.paths[1])) as two,
@@ -98,7 +98,7 @@ class GeoTiffPairs(PairSet):
         pair.change = np.where(valid, anything, UNKNOWN).astype(np.uint8)
         nothing = np.zeros(valid.shape, bool)
         for name in self.objects:
-            # Where it is only known that something changed, the direction is not.
+            # A plain "changed" has no direction.
             unclear = ~valid | drawn.get((name, CHANGED), nothing)
             for direction in (APPEARED, REMOVED):
                 mask = np.where(unclear, UNKNOWN, drawn.get((name, direction), nothing))
@@ -107,7 +107,7 @@ class GeoTiffPairs(PairSet):
 
 
 def _open_site(before: Path, after: Path, polygons: Polygons) -> _Site:
-    """Find the common grid of a pair, its stretch, and its polygons in the grid's CRS."""
+    """Find the common grid of a pair, its stretch and its polygons in the grid's CRS."""
     with RasterSource.open(str(before)) as one, RasterSource.open(str(after)) as two:
         grid = common_grid(one, two, None, ()).output
         stretches = joint_stretch(one, two, grid)
@@ -162,7 +162,7 @@ def _read_polygons(path: Path, spec: DataSpec) -> Polygons:
 def _rows(
     layer: ogr.Layer, fields: list[str], where: str | None
 ) -> list[tuple[tuple[str, ...], ogr.Geometry]]:
-    """Return (object, direction) and geometry of the polygons for which the condition holds."""
+    """Return (object, direction) and geometry of the polygons that fulfil the condition."""
     layer.SetAttributeFilter(where)
     rows = []
     for feature in layer:

@@ -34,7 +34,7 @@ class LevirCc(ImagePairs):
     """LEVIR-CC: 10077 pairs of 256 x 256 pixels, 0.5 m, with five captions each.
 
     ``images / SPLIT / A, B / NAME.png`` and ``LevirCCcaptions.json`` (Liu et al., TGRS 2022;
-    github.com/Chen-Yang-Liu/RSICC). Nothing else is labelled.
+    github.com/Chen-Yang-Liu/RSICC). There are no other labels.
     """
 
     parts: tuple[str, ...] = ("A", "B")
@@ -65,8 +65,8 @@ class LevirMci(LevirCc):
 
     ``images / SPLIT / A, B, label / NAME.png`` and ``LevirCCcaptions.json``; a label is 0, 128
     for roads or 255 for buildings that changed (Liu et al., TGRS 2024;
-    github.com/Chen-Yang-Liu/Change-Agent). The labels do not tell the direction; nearly all
-    change is new, so all counts as appeared.
+    github.com/Chen-Yang-Liu/Change-Agent). The labels have no direction; nearly all
+    changed objects are new, so all count as appeared.
     """
 
     parts = ("A", "B", "label")
@@ -89,8 +89,8 @@ class LevirTiles(ImagePairs):
     """The project's LEVIR-CD tiles: 1024 x 1024 pixels; buildings that changed.
 
     ``before, after, label / test_N.tif``. ``split`` is ``train`` (tiles 1 to 30), ``val``
-    (31 to 36) or empty (all); tiles are never divided between them. They are part of the
-    official test set: figures are not those of the papers.
+    (31 to 36) or empty (all); tiles are never split. They are part of the
+    official test set, so figures are not comparable with the papers.
     """
 
     parts = ("before", "after", "label")
@@ -134,7 +134,7 @@ class LevirCrops(LevirTiles):
         self.names = [f"{row['tile']}_{row['box'][0]}_{row['box'][1]}" for row in rows]
 
     def paths(self, index: int) -> list[Path]:
-        """Return the files of the tile that a crop is from."""
+        """Return the files of a crop's tile."""
         name = self._tile_names[self._tiles[index]]
         return [files[name] for files in self._files]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-#: Value of unknown labels, which count neither in a loss nor in an evaluation.
+#: Value of unknown labels, ignored by losses and evaluations.
 UNKNOWN = 255
 
 
@@ -22,12 +22,10 @@ class LabelledPair:
         semantic_before: (H, W) uint8 index of the class on the earlier date,
             :data:`UNKNOWN` where it is not known (SECOND: where nothing changed); or None.
         semantic_after: the same for the later date.
-        captions: sentences about the change; none where the dates were exchanged.
+        captions: sentences about the change; none if the dates were swapped.
         directions: (object phrase, ``"appeared"`` or ``"removed"``) to (H, W) uint8 mask with the
-            values of ``change``. An empty mask says that the object surely did not change so; a
-            missing key says nothing.
-        images: paths of the two whole image files, what is cached of an image is kept under
-            them; exchanged with the dates.
+            values of ``change``. An empty mask means no such change, a missing key means unknown.
+        images: paths of the two whole image files, used as cache keys; swapped with the dates.
     """
 
     before: np.ndarray

@@ -12,8 +12,7 @@ from ..texts import TrainingTexts
 from .base import ImagePairs, read_image
 from .pair import UNKNOWN, LabelledPair
 
-#: Names of the classes, as prompts, and their published colours (red, green, blue); a class's
-#: index is its place here.
+#: Class names, as prompts, and their published colours (red, green, blue), in index order.
 CLASSES: dict[str, tuple[int, int, int]] = {
     "water": (0, 0, 255),
     "bare ground": (128, 128, 128),
@@ -26,7 +25,7 @@ UNCHANGED = (255, 255, 255)
 
 
 def _code(colour: np.ndarray) -> np.ndarray:
-    """Return (..., 3) uint8 colours as one number each."""
+    """Return (..., 3) uint8 colours as single numbers."""
     wide = colour.astype(np.int32)
     return (wide[..., 0] << 16) + (wide[..., 1] << 8) + wide[..., 2]
 
@@ -41,10 +40,10 @@ class Second(ImagePairs):
     ``SPLIT / im1, im2, label1, label2 / NAME.png``; the labels are coloured, white where nothing
     changed (Yang et al., TGRS 2021; captain-whu.github.io/SCD, colours as in
     github.com/ggsDing/SCanNet). 2968 pairs are public for training and 1694 for the test; "4:1"
-    splits are splits of the former (``folds: 5``). Scores on the two are not interchangeable.
+    splits are splits of the former (``folds: 5``). Scores on the two are not comparable.
 
     "bare ground" is the set's "non-vegetated ground surface", roads included. Change within a
-    class (a building replaced by another) is change without appeared or removed.
+    class (a building replaced by another) has no direction.
     """
 
     parts = ("im1", "im2", "label1", "label2")

@@ -18,7 +18,7 @@ from .pair import LabelledPair
 
 
 def whu_cd(spec: DataSpec, folder: Path) -> PairSet:
-    """Open WHU-CD as released, or cut into tiles that are laid out like :class:`LevirCd`."""
+    """Open WHU-CD as released, or cut into tiles in the layout of :class:`LevirCd`."""
     released = (folder / "change_label").is_dir()
     return (WhuScenes if released else LevirCd)(spec, folder)
 
@@ -33,8 +33,8 @@ class WhuScenes(PairSet):
         2016/whole_image/SPLIT/image/2016_SPLIT.tif
         change_label/SPLIT/change_label.tif
 
-    There is no ``val``. The city was rebuilt after an earthquake: all change counts as appeared,
-    the label does not tell.
+    There is no ``val``. The labels have no direction; since the city was rebuilt after an
+    earthquake, all change counts as appeared.
     """
 
     prompt = BUILDINGS

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the bundled model is trained on: sources, labels, composites, samples."""
+"""Training data of the bundled model: sources, labels, composites, samples."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Pairs composed of other pairs: objects laid on other ground, and colours of other years."""
+"""Pairs made from other pairs: objects pasted on other ground, colours of other years."""
 
 from __future__ import annotations
 
@@ -14,31 +14,30 @@ from .labels import BUILDING, UNKNOWN, appeared
 from .sample import APPEARED, REMOVED, PairSample
 from .sources import SameImage, Source, read_rgb
 
-#: An object of fewer pixels is not worth cutting out.
+#: Minimum pixels of an object to paste.
 _MIN = 40
-#: Pairs of the donor that are looked at for a changed object.
+#: Maximum number of donor pairs to search for a changed object.
 _TRIES = 4
-#: Side of the window whose years are compared, in pixels of the series.
+#: Side of the window for comparing years, in pixels of the series.
 _WINDOW = 160
 _QUANTILES = np.linspace(0.02, 0.98, 17)
 
 
 class Pasted:
-    """Objects cut out of one source, laid on the pairs of another (Ghiasi et al. 2021, copy-paste).
+    """Objects of one source pasted on the pairs of another (copy-paste, Ghiasi et al. 2021).
 
-    An object that changed in the pair it comes from is laid on the later date, where it then
-    appeared; one time in four on both dates, where nothing changed. With a rim, so that its shadow
-    comes along.
+    A changed object of the donor is pasted on the later date, so that it appears there; one time
+    in four on both dates, so that nothing changes. A rim around it includes its shadow.
     """
 
     def __init__(self, ground: Source, donor: Source) -> None:
         self.ground, self.donor = ground, donor
 
     def draw(self, rng: np.random.Generator) -> PairSample:
-        """Return a pair of the ground, with objects where the donor's pairs have any.
+        """Return a pair of the ground, with objects if the donor has any.
 
-        Of other classes than buildings, only what lies on ground of which it is known whether they
-        were there: laid on both dates as well, they would else be taught as unchanged alone.
+        Classes other than buildings are pasted only where the ground is labelled for them.
+        Elsewhere the pasted class would only ever be labelled as unchanged.
         """
         pair = self.ground.draw(rng)
         known = pair.state_before != UNKNOWN
@@ -60,15 +59,15 @@ class Pasted:
 def paste(
     pair: PairSample, donor: PairSample, index: int, objects: np.ndarray, rng: np.random.Generator
 ) -> PairSample:
-    """Lay objects of the donor's later date on a pair.
+    """Paste objects of the donor's later date on a pair.
 
     Change labels follow from the labels of both dates. Only buildings count as new on unlabelled
-    ground: LEVIR-CD labels a house that replaces another one as a change. A lawn on ground that may
-    have been one stays unknown.
+    ground, since LEVIR-CD labels a house that replaces another one as a change. A lawn on ground
+    that may have been lawn stays unknown.
     """
     both = rng.random() < 0.25
     cut = ndimage.maximum_filter(objects, size=2 * int(rng.integers(1, 7)) + 1)
-    # A hard edge would tell what is pasted from what is built.
+    # A hard edge would reveal pasted objects.
     alpha = ndimage.gaussian_filter(cut.astype(np.float32), 0.7)[..., None]
     colours = float(rng.random())
     after = _laid(pair.after, _recoloured(donor.after, pair.after, colours), alpha)
@@ -88,7 +87,7 @@ def paste(
 
 
 def _some(objects: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return a random part of the connected objects, one at least."""
+    """Return a random subset of the connected objects, at least one."""
     labels, count = ndimage.label(objects)
     kept = rng.random(count + 1) < rng.uniform(0.2, 1.0)
     kept[1 + int(rng.integers(count))] = True
@@ -97,7 +96,7 @@ def _some(objects: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _recoloured(image: np.ndarray, ground: np.ndarray, strength: float) -> np.ndarray:
-    """Bring an image's mean and contrast towards those of the ground, channel by channel."""
+    """Shift an image's mean and contrast towards the ground's, per channel."""
     pixels, like = image.astype(np.float32), ground.astype(np.float32)
     mean, spread = pixels.mean((0, 1)), pixels.std((0, 1)) + 1
     gain = ((like.std((0, 1)) + 1) / spread).clip(0.5, 2)
@@ -110,18 +109,17 @@ def _laid(ground: np.ndarray, objects: np.ndarray, alpha: np.ndarray) -> np.ndar
 
 
 class OtherYear:
-    """The same image twice, one with the colours of another year: no query finds anything.
+    """The same image twice, once in the colours of another year: every answer is empty.
 
-    How much the colours of a place differ from one year to another is taken from a random window
-    of an unlabelled series: per channel, the grey levels of one year that stand where those of the
-    other one stood among all of the window.
+    The difference in colour comes from a random window of an unlabelled series: per channel, the
+    histogram of one year is matched to that of the other.
 
     Args:
-        source: whose images are used.
-        root: the data folder; its series is the folder ``naip``. (``landsat`` has no true colours.)
+        source: source of the images.
+        root: the data folder, with the series ``naip``. (``landsat`` has no true colours.)
 
     Raises:
-        InputError: there is no series of two years.
+        InputError: there is no series of at least two years.
     """
 
     def __init__(self, source: Source, root: Path) -> None:
@@ -147,6 +145,6 @@ class OtherYear:
 
 
 def _years_apart(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return a table (256,) of grey levels that turns one year's histogram into the other's."""
+    """Return a lookup table (256,) that maps one year's histogram to the other's."""
     levels, wanted = ([0, *np.quantile(year, _QUANTILES), 255] for year in (first, second))
     return np.interp(np.arange(256), levels, wanted)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """CIDEr-D as a reward: similarity of a sentence to human ones (Vedantam et al. 2015).
 
-The figures that are reported come from pycocoevalcap; this is the same measure, kept
-ready for many answers to the same groups. The end of a sentence counts as a word: without
-that, a decoder that is rewarded learns to end in the middle.
+Reported figures come from pycocoevalcap. This is the same measure, precomputed for many answers
+to the same groups. The end of a sentence counts as a word; otherwise a rewarded decoder learns
+to stop early.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from math import exp, log, sqrt
 Words = Sequence[str]
 _END = "<end>"
 _LONGEST = 4
-#: Spread in words of the penalty on another length.
+#: Standard deviation of the length penalty, in words.
 _SIGMA = 6.0
 
 
 def grams(sentence: Words) -> Counter:
-    """Count the n-grams of one to four words, the sentence's end among them."""
+    """Count the n-grams of one to four words, including the sentence's end."""
     marked = (*sentence, _END)
     return Counter(
         marked[at : at + n] for n in range(1, _LONGEST + 1) for at in range(len(marked) - n + 1)
@@ -39,7 +39,7 @@ class Consensus:
         self._references = [[self._vector(one) for one in group] for group in counted]
 
     def _vector(self, counts: Counter) -> tuple[dict, list[float], int]:
-        """Return tf-idf by n-gram, its length for each n, and the number of words."""
+        """Return tf-idf by n-gram, its norm for each n, and the number of words."""
         vector, squares = {}, [0.0] * _LONGEST
         for gram, count in counts.items():
             value = count * (self._total - log(max(1, self._frequency.get(gram, 0))))
@@ -53,8 +53,8 @@ class Consensus:
 
         Args:
             answer: words.
-            group: number of the references.
-            leave_out: number of a reference that does not count, such as the answer itself.
+            group: index of the references.
+            leave_out: index of a reference to ignore, such as the answer itself.
         """
         vector, norms, length = self._vector(grams(answer))
         references = [
@@ -78,5 +78,5 @@ class Consensus:
         return 10 * total / _LONGEST / len(references)
 
     def siblings(self, group: int, sentences: Sequence[Words]) -> list[float]:
-        """Return how much each sentence of a group is like the others of it."""
+        """Return the similarity of each sentence of a group to the others."""
         return [self.score(sentence, group, number) for number, sentence in enumerate(sentences)]

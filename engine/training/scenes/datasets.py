@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The mix of sources as a torch data set whose item ``i`` depends on the seed and ``i`` alone."""
+"""The mix of sources as a torch data set; item ``i`` depends only on the seed and ``i``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .composites import OtherYear, Pasted
 from .labels import BARE, BUILDING, ROAD, TREE, WATER
 from .weak_pairs import WEAK_SETS, WeakPairs
 
-#: Sets of ``segmentation``: their labelled classes and usual magnification.
+#: Sets of ``segmentation``: labelled classes and default magnification.
 _LABELLED = {
     "dubai": ((BUILDING, ROAD, WATER, BARE), (0.9, 2.0)),
     "epfl_roads": ((ROAD,), (0.7, 1.3)),
@@ -30,13 +30,13 @@ _LABELLED = {
     "campo_grande_trees": ((TREE,), (0.9, 1.5)),
     "sichuan_landslides": ((BARE,), (0.8, 1.6)),
 }
-#: Those of small images with pixels of 0.1 m: 5 x 5 of them, reduced, make a scene.
+#: Sets of small images at 0.1 m: 5 x 5 of them, reduced, form a scene.
 _MOSAICS = {"dronedeploy": 5, "campo_grande_trees": 5}
-#: Sources with a name of their own.
+#: Sources with their own names.
 NAMES = ("levir", "levir_captions", *WEAK_SETS, "naip_trees", "generated", *_LABELLED)
-#: Those whose crops are never scaled.
+#: Sources whose crops are never scaled.
 UNSCALED = ("levir_captions", "naip_trees")
-#: What is made of other sources, and of how many.
+#: Sources made from others, with the number of those.
 _KINDS = {"same": 1, "year": 1, "paste": 2}
 
 
@@ -53,9 +53,9 @@ def data_root() -> Path:
 
 
 def parts_of(layout: str) -> list[tuple[str, list[str]]]:
-    """Return the sources that a layout is made of, and which places each leaves out.
+    """Return the sources of a layout, with the places that each leaves out.
 
-    ``paste:levir:oscd-bercy+nantes`` is made of ``levir`` and ``oscd`` without two places.
+    ``paste:levir:oscd-bercy+nantes`` consists of ``levir`` and ``oscd`` without two places.
     """
     first, *others = layout.split(":")
     parts = [part.partition("-") for part in others or [first]]
@@ -63,7 +63,7 @@ def parts_of(layout: str) -> list[tuple[str, list[str]]]:
 
 
 def check_layout(layout: str) -> None:
-    """Refuse the name of a source that :func:`open_source` does not know, without opening any."""
+    """Raise InputError for a source unknown to :func:`open_source`, without opening any."""
     kind, colon, _ = layout.partition(":")
     parts = parts_of(layout)
     if (colon and _KINDS.get(kind) != len(parts)) or any(
@@ -86,19 +86,18 @@ def open_source(
     """Load a source into memory.
 
     Args:
-        name: ``levir``, ``levir_captions`` (its crops that have sentences), ``oscd``,
-            ``airchange``, ``naip_trees``, ``generated``, a set of ``segmentation``, or one of these
-            after ``same:`` (the same image twice) or ``year:`` (the same with the colours of
-            another year). ``paste:levir:generated``: objects of generated scenes on the ground of
-            LEVIR. After ``-`` may come places that are left out: ``oscd-bercy+nantes``,
-            ``airchange-Szada``.
+        name: ``levir``, ``levir_captions`` (its crops with sentences), ``oscd``, ``airchange``,
+            ``naip_trees``, ``generated``, a set of ``segmentation``, or one of these after
+            ``same:`` (the same image twice) or ``year:`` (the same in the colours of another
+            year). ``paste:levir:generated``: objects of generated scenes on LEVIR's ground.
+            Places after ``-`` are left out: ``oscd-bercy+nantes``, ``airchange-Szada``.
         root: the data folder.
         generated: folder of the cache of generated scenes.
-        scales: smallest and largest magnification; None are those of the source. Those of
-            ``levir_captions`` and ``naip_trees`` are fixed.
+        scales: smallest and largest magnification; None is the source's default. Fixed for
+            ``levir_captions`` and ``naip_trees``.
 
     Raises:
-        InputError: unknown name, no data, or a place that is left out is none of the set.
+        InputError: unknown name or place, or no data.
     """
     check_layout(name)
     kind, _, rest = name.partition(":")
@@ -124,7 +123,7 @@ def open_source(
 
 
 def check_places(layout: str, root: Path) -> None:
-    """Refuse to leave out places that do not exist: a misspelt one would be trained on.
+    """Raise InputError for unknown places to leave out: a misspelt one would be trained on.
 
     Only folder names are read; a missing data set is an error when it is opened.
     """
@@ -142,7 +141,7 @@ def _check_left_out(folder: Path, left_out: Sequence[str]) -> None:
 
 
 class PairDataset(Dataset):
-    """Pairs of all sources by their weights."""
+    """Pairs of all sources, drawn by weight."""
 
     def __init__(
         self,
@@ -163,9 +162,9 @@ class PairDataset(Dataset):
 
         Returns:
             ``before``, ``after``: (3, H, W) uint8. ``state_before``, ``state_after``:
-            (6, H/4, W/4) uint8. ``steady``: (6, H/4, W/4) bool: surely no change of that class,
-            whether it is there or not. ``targets``: (2, 6, H/2, W/2) uint8, see
-            :meth:`.sample.PairSample.targets`. ``sentences``: (2, 6) uint8, by direction and class.
+            (6, H/4, W/4) uint8. ``steady``: (6, H/4, W/4) bool: certainly no change of that class.
+            ``targets``: (2, 6, H/2, W/2) uint8, see :meth:`.sample.PairSample.targets`.
+            ``sentences``: (2, 6) uint8, by direction and class.
         """
         rng = np.random.default_rng((self.seed, index))
         part = self.parts[rng.choice(len(self.parts), p=self.shares)]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The phrase bank: object phrases that the vision model is trained with.
+"""The phrase bank: object phrases for training the vision model.
 
-Each phrase names one of the land-cover classes, or a thing that the training
-pairs do not contain. The latter teach the model to stay quiet.
+Each phrase names a land-cover class, or an object that the training pairs do not contain. The
+latter teach the model to answer with an empty mask.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 
 from ...classes import CLASSES
 
-#: Class index of a phrase that names none of the classes.
+#: Class index of phrases for absent objects.
 ABSENT = -1
 
 _ADJECTIVES: dict[str, tuple[str, ...]] = {
@@ -25,8 +25,7 @@ _ADJECTIVES: dict[str, tuple[str, ...]] = {
     "bare ground": (),
 }
 
-#: Things seen from above that no training label calls changed. Held-out nouns
-#: (for the evaluation) are in :data:`HELD_OUT_NOUNS`, never here.
+#: Objects that no training label calls changed; none is in :data:`HELD_OUT_NOUNS`.
 ABSENT_NOUNS = tuple(
     (
         "swimming pools, swimming pool, pools, solar panels, solar panel, solar farm, "
@@ -43,7 +42,7 @@ ABSENT_NOUNS = tuple(
     ).split(", ")
 )
 
-#: Absent nouns used by the evaluation only.
+#: Absent nouns for evaluation only.
 HELD_OUT_NOUNS = tuple(
     (
         "ferries, oil rigs, water towers, race tracks, satellite dishes, elephants, cable "
@@ -54,7 +53,7 @@ HELD_OUT_NOUNS = tuple(
 
 @dataclass(frozen=True)
 class PhraseBank:
-    """Phrases and what they name.
+    """Phrases and their classes.
 
     Attributes:
         phrases: distinct object phrases, lower case.
@@ -69,15 +68,15 @@ class PhraseBank:
         return np.flatnonzero(self.classes == index)
 
     def sample(self, index: int, rng: np.random.Generator) -> int:
-        """Return the row of a random phrase of a class; at least 0.4 of the time its own name."""
+        """Return the row of a random phrase of a class, with probability 0.4 its name."""
         rows = self.of_class(index)
         if index != ABSENT and rng.random() < 0.4:
-            return int(rows[rng.integers(0, 2)])  # the class's own name comes first
+            return int(rows[rng.integers(0, 2)])  # the class name comes first
         return int(rows[rng.integers(len(rows))])
 
 
 def build_bank() -> PhraseBank:
-    """Return every phrase of training: synonyms, with and without adjectives, absent nouns."""
+    """Return all training phrases: synonyms, with and without adjectives, and absent nouns."""
     phrases: list[str] = []
     classes: list[int] = []
     for index, land_cover in enumerate(CLASSES):

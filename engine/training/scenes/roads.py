@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Centre lines of new roads on LEVIR tiles, drawn by eye for this project.
 
-LEVIR-CD labels buildings alone. ``levir_new_roads.geojson`` has, for each of the 36 tiles, the
-centre lines of roads that are in *after* and were not in *before* (``kind`` "road"), and what an
-honest second person might judge otherwise (``kind`` "doubt"), which neither teaches nor scores.
+LEVIR-CD labels buildings only. ``levir_new_roads.geojson`` contains, for each of the 36 tiles,
+the centre lines of roads that are in *after* but not in *before* (``kind`` "road"), and debatable
+cases (``kind`` "doubt"), which are ignored in training and evaluation.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .labels import UNKNOWN
 Line = list[tuple[float, float]]
 
 LINES = Path(__file__).resolve().parent / "levir_new_roads.geojson"
-#: Up to this far from a centre line, in pixels, is surely road; further than the second surely not.
+#: Within the first distance of a centre line, in pixels, is road; beyond the second is none.
 SURELY_ROAD, SURELY_NONE = 5, 14
 
 
@@ -55,11 +55,11 @@ def distance_to(lines: list[Line], shape: tuple[int, int]) -> np.ndarray:
 
 
 def new_roads(tile: int, shape: tuple[int, int], geotransform: Sequence[float]) -> np.ndarray:
-    """Return where a tile has new roads.
+    """Return the new roads of a tile.
 
     Returns:
-        (H, W) uint8: 1 new road, 0 none, 255 unknown: between the two distances, near
-        what is in doubt.
+        (H, W) uint8: 1 new road, 0 none, 255 unknown (between the two distances, or near a
+        doubtful line).
     """
     distance = distance_to(lines_of(tile, "road", geotransform), shape)
     state = np.where(distance <= SURELY_ROAD, 1, UNKNOWN).astype(np.uint8)

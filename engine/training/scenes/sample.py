@@ -10,9 +10,9 @@ import numpy as np
 from .. import augment
 from .labels import NUM_CLASSES, SOME, UNKNOWN, appeared
 
-#: Indices of a direction: the order in which the head is given the dates.
+#: Indices of the directions, by the order of the dates given to the head.
 APPEARED, REMOVED = 0, 1
-#: Pixels of a cell of the change targets, see :meth:`PairSample.targets`.
+#: Pixels per cell of the change targets, see :meth:`PairSample.targets`.
 CELL = 2
 
 
@@ -29,11 +29,11 @@ class PairSample:
         before: (H, W, 3) uint8.
         after: (H, W, 3) uint8.
         state_before: (H, W, 6) uint8, see :mod:`.labels`.
-        state_after: the same of the later date.
+        state_after: the same for the later date.
         changes: (H, W, 6, 2) uint8: per class, appeared and removed (0, 1, unknown, or
-            :data:`.labels.SOME`: one or more of those with this code).
-        sentences: (6, 2) uint8: whether sentences about the whole crop report that a class appeared
-            or was removed somewhere in it (0, 1, unknown).
+            :data:`.labels.SOME`: at least one of those with this code).
+        sentences: (6, 2) uint8: whether sentences about the crop report that a class appeared or
+            was removed (0, 1, unknown).
     """
 
     before: np.ndarray
@@ -47,12 +47,12 @@ class PairSample:
     def from_states(
         cls, before: np.ndarray, after: np.ndarray, was: np.ndarray, is_now: np.ndarray
     ) -> PairSample:
-        """Build a pair whose change follows from the labels of its dates."""
+        """Build a pair; its changes follow from the labels of both dates."""
         changes = np.stack([appeared(was, is_now), appeared(is_now, was)], -1)
         return cls(before, after, was, is_now, changes)
 
     def swapped(self) -> PairSample:
-        """The same pair with its dates exchanged: appeared is removed and vice versa."""
+        """Return the pair with its dates and directions swapped."""
         return PairSample(
             self.after,
             self.before,
@@ -63,9 +63,9 @@ class PairSample:
         )
 
     def with_parts_of(self, other: PairSample, where: np.ndarray) -> PairSample:
-        """Return this pair with another one where the mask (H, W) says so, on both dates.
+        """Return this pair with another one pasted under the mask (H, W), on both dates.
 
-        Sentences about either pair as a whole need not hold for the mixture.
+        Sentences about the whole pairs are dropped, since they need not hold for the mixture.
         """
         mine = (self.before, self.after, self.state_before, self.state_after, self.changes)
         theirs = (other.before, other.after, other.state_before, other.state_after, other.changes)
@@ -79,7 +79,7 @@ class PairSample:
     def augmented(
         self, rng: np.random.Generator, strength: float = 1.0, tint: float = 0.0
     ) -> PairSample:
-        """Flip, turn, misregister, recolour each date by itself, exchange the dates.
+        """Flip, rotate, misregister, recolour each date independently, swap the dates.
 
         Args:
             rng: source of randomness.
@@ -101,10 +101,10 @@ class PairSample:
         return pair.swapped() if rng.random() < 0.5 else pair
 
     def misregistered(self, rng: np.random.Generator) -> PairSample:
-        """Shift the earlier date, and with it what was drawn on it: what is no longer there.
+        """Shift the earlier date with its labels, those of removed objects.
 
-        What appeared was drawn on the later date, and stays: a label that does not follow its
-        image teaches outlines that are one or two pixels off.
+        Labels of appeared objects belong to the later date and stay: a label that does not follow
+        its image teaches outlines that are one or two pixels off.
         """
         moved = augment.shift([self.before, self.state_before, self.changes[..., REMOVED]], rng)
         before, was, removed = moved
@@ -112,11 +112,11 @@ class PairSample:
         return PairSample(before, self.after, was, self.state_after, changes, self.sentences)
 
     def targets(self) -> np.ndarray:
-        """Return what the change head is compared with, at the resolution of its output.
+        """Return the targets of the change head, at its output resolution.
 
         Returns:
-            (2, 6, H/2, W/2) uint8: by direction and class, how many of a cell's four pixels
-            changed; unknown where that of any of them is, :data:`.labels.SOME` where any says so.
+            (2, 6, H/2, W/2) uint8: by direction and class, the number of changed pixels of a
+            cell's four; unknown or :data:`.labels.SOME` if any of them is.
         """
         height, width = self.changes.shape[:2]
         cells = self.changes.reshape(height // CELL, CELL, width // CELL, CELL, NUM_CLASSES, 2)
@@ -127,5 +127,5 @@ class PairSample:
 
 
 def nothing_known(height: int, width: int) -> np.ndarray:
-    """Return a state (H, W, 6) that says nothing."""
+    """Return an all-unknown state (H, W, 6)."""
     return np.full((height, width, NUM_CLASSES), UNKNOWN, np.uint8)

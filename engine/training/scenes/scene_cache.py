@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Writes generated scenes to disk once, so that training does not wait for the generator.
+"""Caches generated scenes on disk, so that training does not wait for the generator.
 
 ``changescribe build scenes FOLDER``
 """
@@ -19,9 +19,9 @@ from ...synthesis.scenes import synthesise
 from ...weights.files import write_text
 from ..texts import TrainingTexts
 
-#: Larger than a training crop, so that crops differ.
+#: Side of a scene, larger than a training crop, so that crops differ.
 SCENE_SIZE = 320
-#: Scenes of training have seeds from here on; the evaluation takes others.
+#: First seed for training scenes; evaluation uses lower ones.
 FIRST_SEED = 100_000
 #: Modules of the generator that do not affect the pixels of a scene.
 _WITHOUT = {"demo.py", "facts.py", "output.py", "texts.py"}
@@ -32,8 +32,8 @@ MADE_BY = "made_by.json"
 
 
 def write_scenes(folder: Path, count: int = COUNT, first_seed: int = FIRST_SEED) -> None:
-    """Write scenes that are not there yet, with a progress bar."""
-    from tqdm import tqdm  # readers of scenes, who only check them, may lack it
+    """Write missing scenes, with a progress bar."""
+    from tqdm import tqdm  # not needed for checking scenes
 
     folder.mkdir(parents=True, exist_ok=True)
     _check(folder)
@@ -55,7 +55,7 @@ def write_scenes(folder: Path, count: int = COUNT, first_seed: int = FIRST_SEED)
 
 
 def _check(folder: Path) -> None:
-    """See that what is there was made by this generator, and sign a new folder."""
+    """Check that existing scenes are from this generator, and mark a new folder."""
     if any(folder.glob("*.npz")):
         check_scenes(folder, unsigned=False)
         return
@@ -63,14 +63,14 @@ def _check(folder: Path) -> None:
 
 
 def check_scenes(folder: Path, *, unsigned: bool = True) -> None:
-    """Refuse scenes that another generator made.
+    """Raise InputError for scenes of another version of the generator.
 
     Args:
-        folder: with the ``.npz`` files.
-        unsigned: accept a folder that does not say what made it: scenes may be the user's own.
+        folder: folder of the ``.npz`` files.
+        unsigned: accept a folder without a record, such as the user's own scenes.
 
     Raises:
-        InputError: another generator made them, or what says so is damaged.
+        InputError: they are from another version, or the record is damaged.
     """
     note = folder / MADE_BY
     if unsigned and not note.exists():

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Sources of training pairs: one class per data source, held in memory.
 
-Every source is ``draw(rng) -> PairSample`` and knows nothing of augmentation.
+Every source has ``draw(rng) -> PairSample``, without augmentation.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ _SPOKEN = {
     ROAD: re.compile(r"\b(roads?|streets?|paths?|lanes?|driveways?|avenues?|highways?)\b"),
     WATER: re.compile(r"\b(water|ponds?|pools?|lakes?|rivers?)\b"),
 }
-#: Classes with labels from sentences only. Roads have drawn lines, which are more reliable: one in
-#: seven crops whose sentences report a road has no new road, but a path or a rebuilt road.
+#: Classes labelled by sentences only. Drawn lines are more reliable for roads: one in seven crops
+#: whose sentences report a road has only a new path or a rebuilt road.
 _REPORTED = [TREE]
 
 
 class Source(Protocol):
-    """Something that pairs can be drawn from."""
+    """A source of random pairs."""
 
     def draw(self, rng: np.random.Generator) -> PairSample:
         """Return a random pair of :data:`CROP` pixels."""
@@ -57,7 +57,7 @@ def open_raster(path: Path) -> gdal.Dataset:
 
 
 def geotransform(path: Path) -> tuple[float, ...]:
-    """Return the six numbers that place a raster."""
+    """Return the geotransform of a raster."""
     return open_raster(path).GetGeoTransform()
 
 
@@ -78,7 +78,7 @@ def read_labels(path: Path) -> np.ndarray:
 def crop_scaled(
     arrays: list[np.ndarray], rng: np.random.Generator, low: float, high: float
 ) -> list[np.ndarray]:
-    """Cut the same random window of all arrays and scale it to :data:`CROP` pixels.
+    """Cut the same random window from all arrays and scale it to :data:`CROP` pixels.
 
     Args:
         arrays: the first is an image (bilinear), the others labels or images of equal size;
@@ -105,16 +105,16 @@ def _resize(window: np.ndarray) -> np.ndarray:
 
 
 def magnified(image: np.ndarray, factor: float) -> np.ndarray:
-    """Bring an image (H, W, 3) uint8 to another size, bilinearly."""
+    """Resize an image (H, W, 3) uint8, bilinearly."""
     size = [math.ceil(side * factor) for side in image.shape[1::-1]]
     return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
 
 
 class LevirPairs:
-    """LEVIR-CD tiles: labelled building change, drawn new roads, and what captions exclude.
+    """LEVIR-CD tiles: labelled building change, drawn new roads, and negatives from captions.
 
     A crop whose sentences report no change has none of any class; a crop whose sentences do not
-    mention roads or water has no change of those. New roads are labelled near the hand-drawn centre
+    mention roads or water has no change of those. New roads are labelled near the drawn centre
     lines (``roads.py``), and absent elsewhere.
     """
 
@@ -125,14 +125,14 @@ class LevirPairs:
         self.pairs = _read_levir(root / "levir", *tiles)
 
     def draw(self, rng: np.random.Generator) -> PairSample:
-        """Return a random crop, or one in four times parts of two, exchanged in both dates."""
+        """Return a random crop; one time in four, parts of another replace it on both dates."""
         pair = self._crop(rng)
         if rng.random() < 0.25:
             pair = pair.with_parts_of(self._crop(rng), blobs(pair.before.shape[:2], rng))
         return pair
 
     def _crop(self, rng: np.random.Generator) -> PairSample:
-        """Return a random crop, four times in five about some change."""
+        """Return a random crop, four times in five around a change."""
         arrays = self.pairs[rng.integers(len(self.pairs))]
         if rng.random() < 0.8:
             arrays = self._around_change(arrays, rng)
@@ -141,7 +141,7 @@ class LevirPairs:
     def _around_change(
         self, arrays: tuple[np.ndarray, ...], rng: np.random.Generator
     ) -> tuple[np.ndarray, ...]:
-        """Cut a larger window about a random changed pixel, if there is one."""
+        """Cut a larger window around a random changed pixel, if any."""
         label, roads = arrays[2], arrays[4]
         changed = np.argwhere(((roads if rng.random() < 0.3 else label) == 1)[::8, ::8]) * 8
         if not len(changed):
@@ -159,7 +159,7 @@ class LevirPairs:
         quiet: np.ndarray,
         roads: np.ndarray,
     ) -> PairSample:
-        """Return a pair of what was read of a crop, see :func:`_read_levir`."""
+        """Return the pair of a crop read by :func:`_read_levir`."""
         was, is_now = nothing_known(*label.shape), nothing_known(*label.shape)
         new_road = roads == 1
         was[new_road, ROAD], is_now[new_road, ROAD] = 0, 1
@@ -178,9 +178,9 @@ class LevirPairs:
 
 @functools.lru_cache(maxsize=2)
 def _read_levir(folder: Path, first: int, last: int) -> list[tuple[np.ndarray, ...]]:
-    """Return before, after, label, what captions exclude, and new roads, of each tile.
+    """Return before, after, label, negatives from captions, and new roads, of each tile.
 
-    Several sources of a mix read the same tiles: they are kept, and must not be written to.
+    The tiles are cached for several sources of a mix, so they must not be modified.
     """
     captions = read_captions(folder)
     tiles = []
@@ -202,7 +202,7 @@ def read_captions(folder: Path) -> list[dict]:
 
 
 def _read_caption(caption: dict, quiet: np.ndarray) -> None:
-    """Mark the classes that did not change in a captioned crop."""
+    """Mark the unchanged classes of a captioned crop."""
     left, top, right, bottom = caption["box"]
     window = quiet[top:bottom, left:right]
     if not caption["changed"]:
@@ -213,13 +213,13 @@ def _read_caption(caption: dict, quiet: np.ndarray) -> None:
 
 
 class CaptionedPairs:
-    """Whole crops of LEVIR that have sentences, with the changes that these report.
+    """Whole crops of LEVIR with sentences, and the changes that these report.
 
-    If three of five sentences report "trees removed", that change is somewhere in the crop; if none
+    If three of five sentences report "trees removed", the change is somewhere in the crop; if none
     does, there is hardly any.
 
     Raises:
-        InputError: no crop of the tiles has sentences.
+        InputError: no crop has sentences.
     """
 
     def __init__(self, root: Path, tiles: tuple[int, int]) -> None:
@@ -236,7 +236,7 @@ class CaptionedPairs:
         self.groups = [np.flatnonzero(some) for some in (report, ~report) if some.any()]
 
     def draw(self, rng: np.random.Generator) -> PairSample:
-        """Return a crop, half of the time one whose sentences report trees that came or went."""
+        """Return a crop, half of the time one whose sentences report a change of trees."""
         number = rng.choice(self.groups[0 if rng.random() < 0.5 else -1])
         arrays, (left, top, right, bottom), reported = self.crops[number]
         pair = LevirPairs.sample(*(array[top:bottom, left:right] for array in arrays))
@@ -255,13 +255,13 @@ def _reported(sentences: list[str]) -> np.ndarray:
 
 
 class SameImage:
-    """The same image twice: every query is answered with nothing."""
+    """The same image twice: every answer is empty."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
 
     def draw(self, rng: np.random.Generator) -> PairSample:
-        """Return a pair of equal images, whose states are known as far as the source's."""
+        """Return a pair of equal images with the states of the source."""
         pair = self.source.draw(rng)
         dates = ((pair.before, pair.state_before), (pair.after, pair.state_after))
         image, state = dates[int(rng.integers(2))]
@@ -274,8 +274,7 @@ class PseudoPairs:
     """Pairs made from single-date labelled images, as in ChangeStar (Zheng et al. 2021).
 
     Args:
-        mosaic: for sets of small tiles: reduce this many times this many to a third, and lay them
-            together.
+        mosaic: for sets of small tiles, join this many times this many, reduced to a third.
     """
 
     def __init__(
@@ -299,7 +298,7 @@ class PseudoPairs:
             raise InputError(TrainingTexts.no_images(name=name))
 
     def _scene(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Return a random image crop and its label codes."""
+        """Return a random crop and its label codes."""
         if self.mosaic:
             image, label = self._mosaic(rng)
         else:
@@ -309,7 +308,7 @@ class PseudoPairs:
         return image, label
 
     def _mosaic(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Return random tiles, reduced and laid side by side."""
+        """Return a mosaic of random, reduced tiles."""
         rows = []
         side = 100
         for _ in range(self.mosaic**2):
@@ -322,7 +321,7 @@ class PseudoPairs:
         return _lay_out(images, self.mosaic), _lay_out(labels, self.mosaic)
 
     def draw(self, rng: np.random.Generator) -> PairSample:
-        """Return two scenes as two dates, or one scene with parts of another."""
+        """Return two scenes as two dates, or one scene and itself with parts of another."""
         image, label = self._scene(rng)
         other, other_label = self._scene(rng)
         kind = rng.random()
@@ -337,7 +336,7 @@ class PseudoPairs:
         return PairSample.from_states(image, after, self.table[label], self.table[after_label])
 
     def _objects(self, label: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """The objects of one labelled class, with a rim, inside random blobs."""
+        """Return the objects of one labelled class, with a rim, inside random blobs."""
         index = self.labelled[rng.integers(len(self.labelled))]
         rim = int(rng.integers(1, 7))
         objects = ndimage.maximum_filter(label == index + 1, size=2 * rim + 1)
@@ -345,13 +344,13 @@ class PseudoPairs:
 
 
 def _lay_out(tiles: Sequence[np.ndarray], side: int) -> np.ndarray:
-    """Return tiles as a square of ``side`` by ``side``."""
+    """Arrange tiles in a square of ``side`` by ``side``."""
     rows = range(0, side * side, side)
     return np.concatenate([np.concatenate(tiles[i : i + side], 1) for i in rows])
 
 
 def blobs(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """Return a random union of one to four turned rectangles and ellipses, (H, W) bool."""
+    """Return a random union of one to four rotated rectangles and ellipses, (H, W) bool."""
     rows, columns = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
     mask = np.zeros(shape, bool)
     for _ in range(int(rng.integers(1, 5))):
@@ -368,10 +367,10 @@ def blobs(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
 
 
 class NaipTrees:
-    """NAIP places of 2016 and 2020 with weak tree and grass labels of each date.
+    """NAIP places of 2016 and 2020 with weak tree and grass labels for each date.
 
-    Labels near a border wander between the years: what an opening by 5x5 pixels
-    removes from the difference says nothing.
+    Borders of the labels jitter between the years, so differences that an opening of 5 x 5 pixels
+    removes are unknown.
     """
 
     def __init__(self, root: Path) -> None:
@@ -388,7 +387,7 @@ class NaipTrees:
             raise InputError(TrainingTexts.no_tree_places())
 
     def draw(self, rng: np.random.Generator) -> PairSample:
-        """Return a place, or one in three times two different places as two dates."""
+        """Return a place or, one time in three, two places as two dates."""
         before, after, was, is_now = self.pairs[rng.integers(len(self.pairs))]
         if rng.random() < 0.33:
             after, is_now = self.pairs[rng.integers(len(self.pairs))][1::2]
@@ -406,12 +405,12 @@ class GeneratedPairs:
     """Scenes of the project's own generator, from a cache of ``.npz`` files.
 
     Args:
-        folder: with files that hold ``before``, ``after`` (H, W, 3) and their label codes
+        folder: of files with ``before``, ``after`` (H, W, 3) and their label codes
             ``label_before``, ``label_after`` (H, W).
         scales: smallest and largest magnification.
 
     Raises:
-        InputError: there are none, or the folder says that another generator made them.
+        InputError: there are none, or they are from another version of the generator.
     """
 
     def __init__(self, folder: Path, scales: tuple[float, float] = (0.8, 1.25)) -> None:

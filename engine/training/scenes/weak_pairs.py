@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Pairs of OSCD and AirChange: change is labelled, but not what changed."""
+"""Pairs of OSCD and AirChange, which label change without its kind."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from .sources import crop_scaled, read_rgb
 
 @dataclass(frozen=True)
 class Meaning:
-    """What a label says.
+    """Meaning of a label.
 
     Attributes:
-        classes: one or more of them changed where the label is 1, and none where it is 0.
-        directions: in one or more of these.
+        classes: at least one of them changed where the label is 1, and none where it is 0.
+        directions: at least one of them applies.
         scales: smallest and largest magnification.
     """
 
@@ -32,7 +32,7 @@ class Meaning:
     scales: tuple[float, float]
 
 
-#: OSCD labels urban growth on pixels of 10 m, AirChange any change that lasts on those of 1.5 m.
+#: OSCD labels urban growth at 10 m, AirChange any lasting change at 1.5 m.
 WEAK_SETS = {
     "oscd": Meaning((BUILDING, ROAD), (APPEARED,), (0.9, 2.0)),
     "airchange": Meaning(tuple(range(NUM_CLASSES)), (APPEARED, REMOVED), (0.8, 1.6)),
@@ -42,14 +42,13 @@ WEAK_SETS = {
 class WeakPairs:
     """Folders with ``before.tif``, ``after.tif`` and ``label.tif`` on the grid of ``before``.
 
-    The rasters are brought to 8 bits as the product does it.
+    The rasters are stretched to 8 bits as in the plugin.
 
     Args:
         folder: of the data set.
         meaning: of its labels.
-        left_out: beginnings of the names of places that are not used, joined by "+"; "" leaves
-            out none.
-        scales: smallest and largest magnification; None are those of the meaning.
+        left_out: prefixes of the places to leave out, joined by "+"; "" leaves out none.
+        scales: smallest and largest magnification; None is the meaning's default.
     """
 
     def __init__(
@@ -68,7 +67,7 @@ class WeakPairs:
             raise InputError(TrainingTexts.no_weak_pairs(name=folder.name))
 
     def draw(self, rng: np.random.Generator) -> PairSample:
-        """Return a random crop, half of the time about a changed pixel."""
+        """Return a random crop, half of the time around a changed pixel."""
         arrays = self.pairs[rng.integers(len(self.pairs))]
         if rng.random() < 0.5:
             arrays = _around(arrays, arrays[2] == 1, rng)
@@ -99,7 +98,7 @@ def _read(folder: Path) -> list[np.ndarray]:
 def _around(
     arrays: list[np.ndarray], changed: np.ndarray, rng: np.random.Generator
 ) -> list[np.ndarray]:
-    """Cut a larger window about a random changed pixel."""
+    """Cut a larger window around a random changed pixel."""
     places = np.argwhere(changed[::4, ::4]) * 4
     if not len(places):
         return arrays

@@ -22,34 +22,33 @@ if TYPE_CHECKING:
 
 
 class Task(ABC):
-    """What a system brings to the one training loop.
+    """The part of a system in the training loop.
 
-    The loop owns device, precision, optimiser, schedule, averaged weights and files; the crop and
-    the augmentation are those of the recipe. Before every step the loop seeds torch from the
-    recipe's seed and the step's number, so that a resumed run draws what an uninterrupted one
-    would: a task keeps no random state, and what else it must remember goes into
-    :meth:`state_dict`.
+    The loop owns device, precision, optimiser, schedule, averaged weights and files; the recipe
+    sets crop and augmentation. Before every step, the loop seeds torch from the recipe's seed and
+    the step number, so that a resumed run draws the same as an uninterrupted one: a task keeps no
+    random state, and any other state goes into :meth:`state_dict`.
 
     Attributes:
         name: of the system.
         classes: names of the classes of ``semantic_before`` and ``semantic_after``, in the order
-            of their indices; empty where the system has none. Written into the weights' header.
+            of their indices; empty if the system has none. Written into the weights' header.
     """
 
     name: str
     classes: tuple[str, ...] = ()
 
     def check(self, recipe: Recipe, data: Path) -> None:  # noqa: B027 - most use every setting
-        """Refuse what the task does not know or would ignore.
+        """Raise InputError for settings that the task would ignore.
 
         Called once, before a run writes or loads anything.
 
         Raises:
-            InputError: a setting has no effect here, or names data that is not there.
+            InputError: a setting has no effect here, or names missing data.
         """
 
     def prepare(self, recipe: Recipe, rank: int) -> None:  # noqa: B027 - most need nothing
-        """Take what else of the recipe matters; called once in each process, before the rest."""
+        """Read the other settings of the recipe; called first, once per process."""
 
     @abstractmethod
     def build(self, settings: dict[str, Any]) -> nn.Module:
@@ -69,10 +68,10 @@ class Task(ABC):
 
     @abstractmethod
     def sample(self, pair: LabelledPair, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """Return what one pair contributes to a batch, images and labels.
+        """Return the sample of one pair, images and labels.
 
-        The arrays of one name must have one shape and type for all pairs: they are stacked to
-        tensors. Runs in a worker of the data loader, without the model.
+        Arrays of one name are stacked to tensors, so they need the same shape and type for all
+        pairs. Runs in a data-loader worker, without the model.
 
         Args:
             pair: cropped and augmented.
@@ -80,10 +79,9 @@ class Task(ABC):
         """
 
     def question(self, pair: LabelledPair) -> dict[str, np.ndarray]:
-        """Return the same for an evaluation: ask for ``pair.change``, whatever its direction.
+        """Return the sample for evaluation, which queries ``pair.change`` in any direction.
 
-        Nothing may be drawn at random. Where a system gives no answer of its own, the sample of
-        a fixed random state is taken.
+        It must be deterministic. The default is :meth:`sample` with a fixed random state.
         """
         return self.sample(pair, np.random.default_rng(0))
 
@@ -93,7 +91,7 @@ class Task(ABC):
     ) -> tuple[Tensor, dict[str, float]]:
         """Return the loss of a batch, and its parts for the log (the same names at each step).
 
-        Called inside the loop's autocast; what needs single precision leaves it, or casts.
+        Called inside the loop's autocast; leave it or cast for single precision.
 
         Args:
             model: as built, in training mode.
@@ -103,7 +101,7 @@ class Task(ABC):
 
     @abstractmethod
     def predict(self, model: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Return what the model says of a batch of :meth:`question`, in evaluation mode.
+        """Return the predictions for a batch of :meth:`question`, in evaluation mode.
 
         Returns:
             ``"change"``: (B, H, W) score in [0, 1], change from 0.5. A semantic system adds
@@ -112,13 +110,13 @@ class Task(ABC):
         """
 
     def pretrained(self, model: nn.Module) -> Iterable[nn.Parameter]:
-        """Return the parameters that learn at the encoder's rate; none unless overridden."""
+        """Return the parameters with the encoder's learning rate; none by default."""
         return ()
 
     def parameter_groups(self, model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
-        """Return torch's parameter groups, frozen parts left out: :meth:`pretrained`, and the rest.
+        """Return torch's parameter groups without frozen parts: :meth:`pretrained`, and the rest.
 
-        A group's ``lr`` is its peak rate; without one it is that of the recipe.
+        A group's ``lr`` is its peak rate; the default is the recipe's.
         """
         slow = list(self.pretrained(model))
         known = {id(p) for p in slow}
@@ -129,14 +127,14 @@ class Task(ABC):
         return [{"params": [p for p in slow if p.requires_grad], "lr": rate}, {"params": rest}]
 
     def learning(self, model: nn.Module, step: int) -> list[nn.Parameter] | None:
-        """Return the parameters that learn at a step; None is all that require a gradient.
+        """Return the parameters trained at a step; None is all that require a gradient.
 
-        The others keep their values and their optimiser's state.
+        The others keep their values and optimiser state.
         """
         return None
 
     def weights(self, model: nn.Module) -> dict[str, Tensor]:
-        """Return what is averaged, kept in checkpoints and written as the result.
+        """Return the weights to average, checkpoint and write as the result.
 
         Everything but frozen parts: parameters without gradient, and the buffers of modules that
         have parameters but none with one.
@@ -154,7 +152,7 @@ class Task(ABC):
         return TrainingCrops(recipe, root, self.sample)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what the task remembers between steps (tensors and plain values)."""
+        """Return the task's state between steps (tensors and plain values)."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: B027 - most have no state

@@ -35,11 +35,11 @@ from ..text.bank import EncodeTexts, embed, shipped_encoder
 from ..texts import TrainingTexts
 from .base import Task
 
-#: Weight of the loss of reading a phrase as a class; its part of the model is one linear layer.
+#: Weight of the loss for classifying phrases, which trains one linear layer.
 READING_WEIGHT = 0.1
-#: Weights of the parts of the loss where a recipe gives none.
+#: Default weights of the parts of the loss.
 _WEIGHTS = {"change": 2.0, "some": 1.0, "sentences": 0.3, "classes": 1.0, "steady": 2.0}
-#: Phrases of absent things among the queries of a step.
+#: Number of absent objects among the queries of a step.
 ABSENT_QUERIES = 2
 
 
@@ -48,7 +48,7 @@ class BundledTask(Task):
 
     Its recipe's section ``loss`` has ``change`` (change maps), ``some`` (changes of unknown class),
     ``sentences`` (reports about a whole crop), ``classes`` (classes per date) and ``steady`` (class
-    scores that differ where nothing changed);
+    scores that differ without a change);
     ``augment.colour`` scales the augmentation, ``augment.tint`` adds casts and haze.
     """
 
@@ -58,7 +58,7 @@ class BundledTask(Task):
         self._encode = encode
 
     def check(self, recipe: Recipe, data: Path) -> None:
-        """Refuse unknown sources and places, and settings of other tasks."""
+        """Raise InputError for unknown sources and places, and settings of other tasks."""
         for spec in recipe.data:
             check_layout(spec.layout)
             check_places(spec.layout, data)
@@ -78,7 +78,7 @@ class BundledTask(Task):
         return ChangeModel(_config(settings))
 
     def weights(self, model: nn.Module) -> dict[str, Tensor]:
-        """Return all weights: the ONNX files are made of them."""
+        """Return all weights, since the ONNX files need them."""
         return model.state_dict()
 
     def dataset(self, recipe: Recipe, root: Path, runs: Path) -> Dataset:
@@ -101,7 +101,7 @@ class BundledTask(Task):
     ) -> tuple[Tensor, dict[str, float]]:
         """Return the loss of a batch and its parts.
 
-        Every pair is queried for every class, and for absent things, in both directions.
+        Every pair is queried for every class and for absent objects, in both directions.
         """
         count = batch["before"].shape[0]
         images = torch.cat([batch["before"], batch["after"]]).float()
@@ -123,19 +123,19 @@ class BundledTask(Task):
     def _losses(
         self, logits: Tensor, encoded: Encoded, batch: dict[str, Tensor]
     ) -> dict[str, Tensor]:
-        """Losses of the change maps and of the classes per date."""
+        """Return the losses of the change maps and of the classes per date."""
         count = batch["before"].shape[0]
         targets = torch.cat([batch["targets"][:, 0], batch["targets"][:, 1]])
         absent = torch.zeros_like(targets[:, :ABSENT_QUERIES])
-        # In the layout of the logits: convolutions are several times slower where the gradients
-        # come back in another one.
+        # In the layout of the logits: gradients in another one make convolutions several times
+        # slower.
         targets = torch.cat([targets, absent], 1).contiguous(memory_format=torch.channels_last)
         covered = targets.float().clamp(max=CELL**2) / CELL**2
         states = torch.cat([batch["state_before"], batch["state_after"]])
         before, after = encoded.classes[:count], encoded.classes[count:]
         return {
             "change": change_loss(logits, covered, targets < SOME),
-            # Both directions of a pair side by side: what changed may have gone or come.
+            # Both directions of a pair side by side, since the direction is unknown.
             "some": some_loss(
                 torch.cat([logits[:count], logits[count:]], 1),
                 torch.cat([targets[:count], targets[count:]], 1),
@@ -149,24 +149,24 @@ class BundledTask(Task):
         }
 
     def phrases(self, step: int) -> Tensor:
-        """Return rows of the phrase bank: one phrase for each class, then absent things."""
+        """Return rows of the phrase bank: one phrase per class, then absent objects."""
         rng = np.random.default_rng((self.recipe.seed, step, self.rank))
         classes = [*range(NUM_CLASSES), *[ABSENT] * ABSENT_QUERIES]
         return torch.tensor([self.bank.sample(index, rng) for index in classes])
 
     def _reading_loss(self, model: nn.Module, phrases: Tensor, sentences: Tensor) -> Tensor:
-        """Cross-entropy of which class, or none, a phrase names."""
+        """Return the cross-entropy of classifying phrases, absent ones included."""
         named = torch.from_numpy(self.bank.classes)[phrases]
         target = torch.where(named == ABSENT, torch.full_like(named, NUM_CLASSES), named)
         return F.cross_entropy(model.head.prior.reading(sentences), target.to(sentences.device))
 
     def sample(self, pair: LabelledPair, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """Return the images alone, to ask about; labels come from :meth:`dataset`."""
+        """Return the images only; labels come from :meth:`dataset`."""
         images = {"before": pair.before, "after": pair.after}
         return {name: image.transpose(2, 0, 1) for name, image in images.items()}
 
     def predict(self, model: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Return the score of buildings that appeared or were removed, not calibrated."""
+        """Return the uncalibrated score of buildings that appeared or were removed."""
         before, after = batch["before"].float(), batch["after"].float()
         sentence = self.text.sentences[self.bank.of_class(BUILDING)[:1]].to(before.device)
         ways = [model(*dates, sentence)[:, 0] for dates in ((before, after), (after, before))]
@@ -174,8 +174,8 @@ class BundledTask(Task):
 
 
 def _ignored(recipe: Recipe) -> Iterator[str]:
-    """Yield the names of settings that are set and would do nothing."""
-    if recipe.validation is None and recipe.crop != Recipe.crop:  # validation tiles have its size
+    """Yield the names of settings that have no effect."""
+    if recipe.validation is None and recipe.crop != Recipe.crop:  # the size of validation tiles
         yield "crop"
     for key in ("flip", "rotate", "exchange"):
         if getattr(recipe.augment, key) != getattr(AugmentSpec, key):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Common parts of the tasks that learn a mask and a sentence."""
+"""Common parts of the tasks for a mask and a sentence."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 
 def language_model(config: KcfiConfig | SemanticCcConfig, title: str) -> LanguageModel:
-    """Load the frozen language model, once the encoder's weights are known to be here as well.
+    """Load the frozen language model, after checking for the encoder's weights.
 
     Raises:
         InputError: the language model does not fit.
-        WeightsError: weights of the encoder or the language model are missing; names all.
+        WeightsError: weights of the encoder or the language model are missing; lists all.
         DependencyError: a package is missing.
     """
     names = (config.encoder, config.language) if config.pretrained else (config.language,)
@@ -40,7 +40,7 @@ def language_model(config: KcfiConfig | SemanticCcConfig, title: str) -> Languag
 
 
 class CaptionedTask(Task):
-    """A task of a system with a mask, logits (B, 2, H, W), and sentences.
+    """Task for a system with mask logits (B, 2, H, W) and sentences.
 
     Attributes:
         instructions: of the system; one is drawn for each pair.
@@ -52,11 +52,11 @@ class CaptionedTask(Task):
         self._settings: dict[str, float] = {}
 
     def sample(self, pair: LabelledPair, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """Return images, the change, one of the sentences and one of the instructions.
+        """Return images, the change, one sentence and one instruction.
 
         Returns:
             ``before`` and ``after`` (3, H, W) uint8; ``change`` (H, W) uint8, 255 for unknown;
-            ``caption`` (384,) uint8, empty where there is none; ``instruction`` () int64.
+            ``caption`` (384,) uint8, empty if there is none; ``instruction`` () int64.
         """
         change = pair.change
         if change is None:
@@ -88,7 +88,7 @@ def answer_loss(
     """Return the mean cross-entropy over the tokens of the sentences; None without any.
 
     Args:
-        model: that writes them.
+        model: the captioning model.
         embed: returns the embeddings (K, N, W) for K rows of the batch.
         batch: with ``caption`` and ``instruction``.
         instructions: of the system.

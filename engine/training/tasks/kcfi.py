@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Training of KCFI: captions and change, weighted by their rates of learning (eq. 10).
+"""Training of KCFI: captions and change, weighted dynamically (eq. 10).
 
 The language model is frozen; its loss reaches the projector, the perceivers and the encoder through
-the embeddings in the place of ``<image>``. Sentences tell places ("in the top left corner") and an
-order of the dates: a recipe for captions neither mirrors, turns nor exchanges.
+the embeddings that replace ``<image>``. Sentences name places ("in the top left corner") and depend
+on the order of the dates, so a recipe for captions neither flips, rotates nor swaps.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from . import captioned
 if TYPE_CHECKING:
     from ..recipe import Recipe
 
-#: Steps that are an epoch for the weights, where the size of the data set does not say.
+#: Steps per epoch for the weights if the size of the data set is unknown.
 _EPOCH = 100
 
 
 class KcfiTask(captioned.CaptionedTask):
-    """What KCFI brings to the training loop.
+    """Training task of KCFI.
 
-    Of the recipe's section ``loss`` it reads ``temperature`` and ``epoch``, see
-    :class:`..dynamic_weights.DynamicWeights`; an epoch is one pass over the data unless given.
-    ``consensus`` is the share of the samples that have :func:`..caption_targets.consensus` for a
-    sentence and not any of them; 0 unless given.
+    In the recipe's section ``loss``, ``temperature`` and ``epoch`` belong to
+    :class:`..dynamic_weights.DynamicWeights`; the default epoch is one pass over the data.
+    ``consensus`` is the share of the samples whose sentence is the
+    :func:`..captioner.targets.consensus` instead of a random one; 0 by default.
     """
 
     name = "kcfi"
@@ -44,7 +44,7 @@ class KcfiTask(captioned.CaptionedTask):
         self._weights = DynamicWeights(2, _EPOCH)
 
     def prepare(self, recipe: Recipe, rank: int) -> None:
-        """Take the settings of the weights."""
+        """Read the settings of the weights."""
         self._settings = dict(recipe.loss)
         self._weights = self._dynamic(_EPOCH)
 
@@ -59,7 +59,7 @@ class KcfiTask(captioned.CaptionedTask):
         return build(config, captioned.language_model(config, "KCFI"))
 
     def dataset(self, recipe: Recipe, root: Path, runs: Path) -> Dataset:
-        """Return the training samples, and learn how many steps are an epoch."""
+        """Return the training samples; set the number of steps per epoch."""
         crops = super().dataset(recipe, root, runs)
         pairs = sum(len(part) for part in crops.sets)
         state = self._weights.state_dict()
@@ -77,7 +77,7 @@ class KcfiTask(captioned.CaptionedTask):
         weights = self._weights.at(step)
         parts = [None if part is None else float(part.detach()) for part in (caption, change)]
         self._weights.add(parts)
-        total = features.change.sum() * 0.0  # of a batch that teaches nothing
+        total = features.change.sum() * 0.0  # for a batch without labels
         for weight, part in zip(weights, (caption, change), strict=True):
             total = total if part is None else total + weight * part
         figures = {"caption": parts[0] or 0.0, "change": parts[1] or 0.0}
@@ -88,7 +88,7 @@ class KcfiTask(captioned.CaptionedTask):
         return [*model.encoder.parameters(), *model.projector.parameters()]
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the losses that the weights come from."""
+        """Return the losses behind the weights."""
         return self._weights.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Training of LG-CD: several queries per pair, six maps, three losses (eq. 9).
 
-Of a constant prompt nothing can be learned, so the questions differ: about an object that changed,
-about one that did not, about the other direction, and about things that no label calls changed, to
-which the answer is an empty mask. The text is the object phrase alone; a query for "removed" gives
-the model the later date first, see :mod:`...modules.lgcd`.
+Nothing can be learned from a constant prompt, so the queries vary: an object that changed, one that
+did not, the opposite direction, and objects that no label calls changed, with an empty mask as
+target. The text is the object phrase alone; a query for "removed" swaps the dates, see
+:mod:`...modules.lgcd`.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ from .base import Task, images
 
 #: Default weights of the losses (eq. 9 with alpha 0.2 and beta 0.1).
 WEIGHTS = {"ce": 0.7, "iou": 0.2, "dice": 0.1}
-#: Asked where a data set labels change, but neither what nor in which direction.
+#: Query for data sets that label change without object or direction.
 ANYTHING = "anything"
-#: Questions about each pair of a training batch; the encoder runs once for all of them.
+#: Queries per pair of a training batch; the encoder runs once for all of them.
 QUESTIONS = 2
-#: Maximum number of objects of a pair in an evaluation.
+#: Maximum number of objects per pair in an evaluation.
 MAX_OBJECTS = 6
-#: Share of the questions, after the first one, about things that no label calls changed.
+#: Share of the queries after the first that are for absent objects.
 ABSENT_SHARE = 0.5
-#: Share of the phrases that are another word for the object.
+#: Share of the phrases that are a synonym of the object.
 SYNONYM_SHARE = 0.5
-#: Bytes of a phrase in a batch, UTF-8, filled up with zeros.
+#: Bytes of a phrase in a batch, UTF-8, zero-padded.
 _PHRASE_BYTES = 96
 
 
 class LgcdTask(Task):
-    """What LG-CD brings to the training loop."""
+    """Training task of LG-CD."""
 
     name = "lgcd"
 
@@ -56,7 +56,7 @@ class LgcdTask(Task):
         self._weights = WEIGHTS
 
     def prepare(self, recipe: Recipe, rank: int) -> None:
-        """Take the weights of the losses."""
+        """Read the weights of the losses."""
         unknown = set(recipe.loss) - set(WEIGHTS)
         if unknown:
             raise InputError(
@@ -73,10 +73,10 @@ class LgcdTask(Task):
         return Lgcd(encoder, LgcdHead(encoder.channels, *widths, config))
 
     def sample(self, pair: LabelledPair, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """Draw questions about a pair.
+        """Draw queries for a pair.
 
         Returns:
-            ``before`` and ``after`` (3, H, W) uint8; for K questions ``phrases`` (K, 96) uint8,
+            ``before`` and ``after`` (3, H, W) uint8; for K queries ``phrases`` (K, 96) uint8,
             ``exchanged`` (K,) bool and ``targets`` (K, H, W) uint8: 0, 1 or 255 for unknown.
         """
         answers = _answers(pair)
@@ -89,7 +89,7 @@ class LgcdTask(Task):
         return {**_arrays(pair, questions), "targets": np.stack(targets)}
 
     def question(self, pair: LabelledPair) -> dict[str, np.ndarray]:
-        """Ask for every object that the pair's labels name, in both directions."""
+        """Return queries for every labelled object of the pair, in both directions."""
         objects = list(dict.fromkeys(phrase for phrase, _ in _answers(pair)))
         # One length for all pairs; repeated phrases are embedded once.
         objects = (objects * MAX_OBJECTS)[:MAX_OBJECTS]
@@ -111,7 +111,7 @@ class LgcdTask(Task):
         return total, dict(zip(self._weights, parts.tolist(), strict=True))
 
     def predict(self, model: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Return the largest score of the objects and of both directions."""
+        """Return the maximum score over objects and directions."""
         before = batch["before"]
         pairs, _, height, width = before.shape
         queries = [
@@ -139,9 +139,9 @@ class LgcdTask(Task):
 def map_losses(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return L_CE, L_IoU and L_Dice of one output map (eq. 9).
 
-    IoU and Dice are those of all questions of the batch together, as the metrics are those of the
-    whole data set: the question about something absent then counts by its false alarms, where alone
-    it would cost the most that these losses can whatever the model says.
+    IoU and Dice are computed over all queries of the batch, as the metrics are over the whole data
+    set. A query for an absent object thus counts by its false alarms; on its own it would always
+    have the maximum loss.
 
     Args:
         logits: (R, 1, h, w); enlarged bilinearly to the size of the targets.
@@ -159,7 +159,7 @@ def map_losses(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]
 
 
 def _answers(pair: LabelledPair) -> dict[tuple[str, str], np.ndarray]:
-    """Return the masks that a pair's labels give, by object phrase and direction."""
+    """Return the masks of a pair's labels by object phrase and direction."""
     if pair.directions:
         return pair.directions
     change = pair.change
@@ -173,8 +173,8 @@ def _one_of(keys: Sequence[tuple[str, str]], rng: np.random.Generator) -> tuple[
 
 
 def _another(keys: Sequence[tuple[str, str]], rng: np.random.Generator) -> tuple[str, str]:
-    """Draw a labelled object and direction, or something that no label calls changed."""
-    # Where only change itself is labelled, nothing is known to be absent.
+    """Draw a labelled object and direction, or an absent object."""
+    # If only change itself is labelled, no object is known to be absent.
     if keys[0][0] == ANYTHING or rng.random() >= ABSENT_SHARE:
         return _one_of(keys, rng)
     absent = [noun for noun in ABSENT_NOUNS if noun not in {phrase for phrase, _ in keys}]
@@ -182,7 +182,7 @@ def _another(keys: Sequence[tuple[str, str]], rng: np.random.Generator) -> tuple
 
 
 def _reworded(phrase: str, rng: np.random.Generator) -> str:
-    """Return the phrase, or another word for what it names."""
+    """Return the phrase or a synonym of it."""
     land_cover = class_of(phrase)
     if land_cover is None or rng.random() >= SYNONYM_SHARE:
         return phrase
@@ -190,7 +190,7 @@ def _reworded(phrase: str, rng: np.random.Generator) -> str:
 
 
 def _arrays(pair: LabelledPair, queries: Sequence[tuple[str, str]]) -> dict[str, np.ndarray]:
-    """Return images and questions as arrays of one shape for all pairs."""
+    """Return images and queries as arrays of the same shape for all pairs."""
     return {
         **images(pair),
         "phrases": np.stack([encoded(phrase, _PHRASE_BYTES) for phrase, _ in queries]),

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Training of MMChange: four masks, each with cross-entropy and Dice.
 
-The descriptions are of whole images of the data set: they are remembered by the images' content,
-which a random crop never has twice. Cut large images into patches, as the paper does, for finer
-ones. They belong to the images, so that they are exchanged with the dates.
+Descriptions are of whole images of the data set, since they are cached by image content and random
+crops rarely repeat. For finer descriptions, cut large images into patches, as in the paper. They
+belong to the images and are swapped with the dates.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from .base import Task, images
 
 
 class MmchangeTask(Task):
-    """What MMChange brings to the training loop."""
+    """Training task of MMChange."""
 
     name = "mmchange"
 
@@ -40,7 +40,7 @@ class MmchangeTask(Task):
         self._embeddings: dict[str, np.ndarray] = {}
 
     def build(self, settings: dict[str, Any]) -> nn.Module:
-        """Return the network; the text tower, which is frozen, stays with the task."""
+        """Return the network; the frozen text tower stays with the task."""
         config = self._config = MMChangeConfig.from_settings(settings)
         if config.text:
             self._texts = Descriptions(
@@ -68,14 +68,14 @@ class MmchangeTask(Task):
         }
 
     def _target(self, pair: LabelledPair) -> np.ndarray:
-        """Return where the object appeared, or else where there is change."""
+        """Return where the object appeared, or the change if there is no such label."""
         target = pair.change
         if self._config.direction:
             target = pair.directions.get((self._config.object, APPEARED))
         return np.full(pair.before.shape[:2], UNKNOWN, np.uint8) if target is None else target
 
     def _embedding(self, path: str, crop: np.ndarray) -> np.ndarray:
-        """Return the embedded description of the image file that a crop is from, else of it."""
+        """Return the embedded description of a crop's image file, or of the crop itself."""
         if self._texts is None:
             return np.zeros(self._config.text_width, np.float32)
         if not path:
@@ -98,7 +98,7 @@ class MmchangeTask(Task):
         return total, {name: float(value.detach()) for name, value in figures.items()}
 
     def predict(self, model: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Return the score of the change; of a directed network that of either direction."""
+        """Return the change score; for a directed network the maximum of both directions."""
         dates = batch["before"].float(), batch["after"].float()
         texts = batch["text_before"], batch["text_after"]
         scores = score_pair(model.encoder, model.head, dates, texts)

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Training of Semantic-CC: three stages in every epoch (section III-F).
 
-1. Change detection, on the pairs with a mask: encoder, neck and detection decoder learn.
-2. Captioning, on the pairs with sentences: neck and caption decoder learn, the encoder is
+1. Change detection, on pairs with a mask: encoder, neck and detection decoder are trained.
+2. Captioning, on pairs with sentences: neck and caption decoder are trained, the encoder is
    frozen.
-3. Both, on the pairs with mask and sentences: the neck alone learns, L = L_cc + 0.5 L_cd.
+3. Both, on pairs with mask and sentences: only the neck is trained, L = L_cc + 0.5 L_cd.
 
-A part that does not learn keeps its values and its optimiser's state.
+Frozen parts keep their values and optimiser state.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 DETECT, CAPTION, BOTH = range(3)
 #: lambda of eq. 9.
 BALANCE = 0.5
-#: Names of the settings of a stage's length in the recipe's section ``loss``.
+#: Settings for the lengths of the stages in the recipe's section ``loss``.
 _LENGTHS = ("detect_steps", "caption_steps", "both_steps")
 
 
 def stage_of(step: int, lengths: Sequence[int]) -> int:
-    """Return the stage that a step is in."""
+    """Return the stage of a step."""
     place = step % sum(lengths)
     for stage, length in enumerate(lengths):
         if place < length:
@@ -47,12 +47,12 @@ def stage_of(step: int, lengths: Sequence[int]) -> int:
 
 
 class SemanticCcTask(captioned.CaptionedTask):
-    """What Semantic-CC brings to the training loop.
+    """Training task of Semantic-CC.
 
-    Of the recipe's section ``loss`` it reads ``balance`` (lambda of eq. 9); ``detect_steps``,
-    ``caption_steps`` and ``both_steps``, the lengths of the stages, one pass over their pairs
-    unless given; and ``consensus``, the share of the samples that have
-    :func:`..caption_targets.consensus` for a sentence and not any of them.
+    The recipe's section ``loss`` sets ``balance`` (lambda of eq. 9); ``detect_steps``,
+    ``caption_steps`` and ``both_steps``, the lengths of the stages, by default one pass over their
+    pairs; and ``consensus``, the share of the samples whose sentence is the
+    :func:`..captioner.targets.consensus` instead of a random one.
     """
 
     name = "semantic_cc"
@@ -63,7 +63,7 @@ class SemanticCcTask(captioned.CaptionedTask):
         self._lengths = (1, 1, 1)
 
     def prepare(self, recipe: Recipe, rank: int) -> None:
-        """Take the settings of the stages."""
+        """Read the settings of the stages."""
         self._settings = dict(recipe.loss)
         lengths = [int(self._settings.get(name, 1)) for name in _LENGTHS]
         self._lengths = lengths[0], lengths[1], lengths[2]
@@ -74,10 +74,10 @@ class SemanticCcTask(captioned.CaptionedTask):
         return build(config, captioned.language_model(config, "Semantic-CC"))
 
     def dataset(self, recipe: Recipe, root: Path, runs: Path) -> Dataset:
-        """Return the training samples, each of a pair with the labels of its step's stage.
+        """Return the training samples, from pairs with the labels of the step's stage.
 
         Raises:
-            InputError: the data cannot be read, or no set has masks, or none sentences.
+            InputError: the data cannot be read, or there are no masks or no sentences.
         """
         stages = _specs_of_stages(recipe.data, root)
         parts = [
@@ -94,7 +94,7 @@ class SemanticCcTask(captioned.CaptionedTask):
         return _StagedCrops(parts, self._lengths, recipe.batch_size)
 
     def learning(self, model: nn.Module, step: int) -> list[nn.Parameter]:
-        """Return what learns in the stage of a step."""
+        """Return the parameters trained in the stage of a step."""
         parts = {
             DETECT: (model.encoder, model.norm, model.neck, model.detector),
             CAPTION: (model.neck, model.captioner, model.network),
@@ -113,7 +113,7 @@ class SemanticCcTask(captioned.CaptionedTask):
         if stage != CAPTION:
             change = captioned.change_loss(features.change, batch["change"])
         balance = self._settings.get("balance", BALANCE) if stage == BOTH else 1.0
-        # With every part of the neck, also where a batch teaches nothing.
+        # Includes every part of the neck, even for a batch without labels.
         total = 0.0 * (features.change.sum() + features.caption.sum())
         total = total if caption is None else total + caption
         total = total if change is None else total + balance * change
@@ -149,7 +149,7 @@ def _specs_of_stages(specs: Sequence[DataSpec], root: Path) -> list[list[DataSpe
 
 
 class _StagedCrops(Dataset):
-    """Crops of the sets of the stage that a sample's step is in."""
+    """Crops of the sets for the stage of the sample's step."""
 
     def __init__(
         self, parts: Sequence[TrainingCrops | None], lengths: Sequence[int], batch: int

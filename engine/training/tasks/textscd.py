@@ -25,12 +25,12 @@ from ..pairs.pair import UNKNOWN, LabelledPair
 from ..texts import TrainingTexts
 from .base import Task, images
 
-#: Bytes of a caption in a batch, UTF-8, filled up with zeros: more than the 50 words read.
+#: Bytes of a caption in a batch, UTF-8, zero-padded; enough for the 50 words read.
 _CAPTION_BYTES = 512
 
 
 class TextscdTask(Task):
-    """What TextSCD brings to the training loop."""
+    """Training task of TextSCD."""
 
     name = "textscd"
 
@@ -42,7 +42,7 @@ class TextscdTask(Task):
         self._captions: dict[tuple[str, str], str] = {}
 
     def build(self, settings: dict[str, Any]) -> nn.Module:
-        """Return the network; the text tower, which is frozen, stays with the task."""
+        """Return the network; the frozen text tower stays with the task."""
         config = self._config = TextSCDConfig.from_settings(settings)
         self.classes = config.classes
         source = text_sources.create(config.text_source, text_sources.PAIR_QUESTION)
@@ -52,7 +52,7 @@ class TextscdTask(Task):
         return TextSCD(config, imagenet_weights(config.backbone) if config.pretrained else None)
 
     def sample(self, pair: LabelledPair, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """Return images, labels and a caption, which is left out at random.
+        """Return images, labels and a caption, which is dropped at random.
 
         Returns:
             ``before`` and ``after`` (3, H, W) uint8; ``semantic_before``, ``semantic_after`` and
@@ -65,9 +65,9 @@ class TextscdTask(Task):
         return self._arrays(pair, caption)
 
     def question(self, pair: LabelledPair) -> dict[str, np.ndarray]:
-        """Return the same with the caption that the text source has, as in use.
+        """Return the sample with the caption of the text source, as at inference.
 
-        Captions of the data set were written by people who knew what changed.
+        The data set's captions were written by people who knew what changed.
         """
         return self._arrays(pair, self._described(pair) if self._config.text else "")
 
@@ -136,11 +136,11 @@ class TextscdTask(Task):
 
 
 def semantic_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """Cross-entropy and Dice (eq. 9) of the classes, where they are known.
+    """Cross-entropy and Dice (eq. 9) of the classes, over known pixels.
 
     Args:
         logits: (B, K, H, W).
-        target: (B, H, W) uint8, :data:`UNKNOWN` where nothing changed or nothing is known.
+        target: (B, H, W) uint8, :data:`UNKNOWN` where unchanged or unknown.
     """
     known = target != UNKNOWN
     index = torch.where(known, target, 0).long()
@@ -165,7 +165,7 @@ def change_loss(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def similarity_loss(before: Tensor, after: Tensor, change: Tensor) -> Tensor:
-    """L_sim (eq. 11): alike classes where nothing changed, unlike ones where something did.
+    """L_sim (eq. 11): similar classes where unchanged, dissimilar ones where changed.
 
     Args:
         before: P_1 (B, K, H, W) probabilities of the classes.
@@ -174,7 +174,7 @@ def similarity_loss(before: Tensor, after: Tensor, change: Tensor) -> Tensor:
 
     Returns:
         The mean over the known pixels of 1 - cos where unchanged, of cos where changed.
-        Probabilities are not negative, so that cos is between 0 and 1.
+        Probabilities are not negative, so cos is between 0 and 1.
     """
     alike = F.cosine_similarity(before, after, dim=1)
     loss = torch.where(change == 1, alike, 1 - alike)
@@ -183,7 +183,7 @@ def similarity_loss(before: Tensor, after: Tensor, change: Tensor) -> Tensor:
 
 
 def dice_loss(probability: Tensor, truth: Tensor, known: Tensor) -> Tensor:
-    """L_dice (eq. 9): 1 - 2 sum(p g) / (sum(p^2) + sum(g^2)), mean over the classes that occur.
+    """L_dice (eq. 9): 1 - 2 sum(p g) / (sum(p^2) + sum(g^2)), mean over occurring classes.
 
     Args:
         probability: p (B, K, H, W).
@@ -194,7 +194,7 @@ def dice_loss(probability: Tensor, truth: Tensor, known: Tensor) -> Tensor:
     probability, truth = probability * counted, truth * counted
     overlap = (probability * truth).sum((0, 2, 3))
     squares = probability.square().sum((0, 2, 3)) + truth.square().sum((0, 2, 3))
-    # A class that no pixel of the batch has would cost 1 whatever is predicted.
+    # A class absent from the batch would cost 1 for any prediction.
     present = truth.sum((0, 2, 3)) > 0
     loss = (1 - 2 * overlap / squares.clamp(min=1e-6)) * present
     return loss.sum() / present.sum().clamp(min=1)

@@ -16,7 +16,7 @@ EncodeTexts = Callable[[list[str]], tuple[np.ndarray, np.ndarray, np.ndarray]]
 
 @dataclass(frozen=True)
 class TextBank:
-    """Embedded phrases, as constants: nothing here can be trained.
+    """Embedded phrases, as constants.
 
     Attributes:
         words: (N, T, C) f_w.
@@ -34,7 +34,7 @@ class TextBank:
 
 
 def embed(phrases: tuple[str, ...], encode: EncodeTexts) -> TextBank:
-    """Embed phrases with a frozen encoder; padding that no phrase needs is cut off."""
+    """Embed phrases with a frozen encoder, without common padding."""
     words, mask, sentences = encode(list(phrases))
     mask = np.asarray(mask, np.float32)
     length = int(mask.sum(1).max())
@@ -46,7 +46,7 @@ def embed(phrases: tuple[str, ...], encode: EncodeTexts) -> TextBank:
 
 
 def shipped_encoder() -> EncodeTexts:
-    """Return the text tower that ships with the bundled model (ONNX, frozen)."""
+    """Return the shipped text tower (ONNX, frozen)."""
     from ...text.encoder import TextEncoder
 
     return TextEncoder().encode

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Distils a sentence encoder into the small text tower.
 
-The tower's sentence vector, mapped linearly to the teacher's width, is drawn towards the teacher's
-(cosine loss), and the similarities between all phrases of a batch towards those of the teacher
-(relational loss, Park et al., Relational Knowledge Distillation, 2019), so that distances survive
-in the narrower space that the vision side uses.
+The tower's sentence vector, mapped linearly to the teacher's width, is fitted to the teacher's
+(cosine loss), and the similarities between all phrases of a batch to those of the teacher
+(relational loss, Park et al., Relational Knowledge Distillation, 2019), which preserves distances
+in the narrower space of the vision side.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class DistillationOptions:
-    """How to train.
+    """Options of the training.
 
     Attributes:
-        epochs: passes over the phrases, at most.
-        minutes: wall time, at most; the learning rate reaches its end by then.
+        epochs: maximum number of passes over the phrases.
+        minutes: maximum wall time; the learning rate decays to its end by then.
         batch: phrases per step.
-        learning_rate: peak, of everything but the embedding table.
-        embedding_learning_rate: peak, of the embedding table.
-        relational_weight: of the relational loss; the cosine loss has weight 1.
+        learning_rate: peak rate, except for the embedding table.
+        embedding_learning_rate: peak rate of the embedding table.
+        relational_weight: weight of the relational loss; the cosine loss has weight 1.
         seed: of the order of phrases.
     """
 
@@ -74,11 +74,11 @@ class Phrases:
     targets: Tensor
 
     def __len__(self) -> int:
-        """Number of phrases."""
+        """Return the number of phrases."""
         return len(self.ids)
 
     def take(self, index: Tensor) -> Phrases:
-        """A selection, cut to the length of its longest phrase."""
+        """Return a selection, cut to the length of its longest phrase."""
         mask = self.mask[index]
         length = int(mask.sum(dim=1).max())
         return Phrases(self.ids[index, :length], mask[:, :length], self.targets[index])
@@ -93,12 +93,12 @@ class Distiller(nn.Module):
         self.to_teacher = nn.Linear(tower.config.width, teacher_width)
 
     def forward(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Return ``f_g`` (B, C) and its image in the teacher's space (B, T)."""
+        """Return ``f_g`` (B, C) and its map to the teacher's space (B, T)."""
         _, sentence = self.tower(ids, mask)
         return sentence, self.to_teacher(sentence)
 
     def loss(self, batch: Phrases, relational_weight: float) -> Tensor:
-        """Cosine loss plus the weighted mean squared error of all similarities."""
+        """Return the cosine loss plus the weighted mean squared error of all similarities."""
         sentence, mapped = self(batch.ids, batch.mask)
         cosine = functional.cosine_similarity(mapped, batch.targets, dim=-1)
         relation = sentence @ sentence.T - batch.targets @ batch.targets.T
@@ -109,7 +109,7 @@ class MiniLMTeacher:
     """all-MiniLM-L6-v2: a BERT with a masked mean over its last layer.
 
     Args:
-        folder: of the model's files; None takes those of the installed package.
+        folder: of the model's files; None is that of the installed package.
         package: name of a package with ``MODEL_DIR``.
 
     Raises:
@@ -131,14 +131,14 @@ class MiniLMTeacher:
 
     @torch.inference_mode()
     def __call__(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """Unit sentence vectors (B, 384) of token numbers (B, L)."""
+        """Return unit sentence vectors (B, 384) of token ids (B, L)."""
         states = self._bert(input_ids=ids, attention_mask=mask).last_hidden_state
         weights = mask[:, :, None].to(states.dtype)
         return functional.normalize((states * weights).sum(1) / weights.sum(1), dim=-1)
 
 
 def principal_components(table: Tensor, width: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The ``width`` directions in which the rows of a table vary most.
+    """Return the first ``width`` principal components of a table's rows.
 
     Returns:
         Projected rows (V, C), components (T, C) and mean (T,), such that
@@ -153,12 +153,11 @@ def principal_components(table: Tensor, width: int) -> tuple[Tensor, Tensor, Ten
 
 @torch.no_grad()
 def initialise(distiller: Distiller, tokenizer: WordPieceTokenizer, teacher: Encoder) -> None:
-    """Start as a bag of words in the teacher's own space, reduced to the tower's width.
+    """Initialise as a bag of words in the teacher's space, reduced to the tower's width.
 
-    A token starts at the principal components of the vector that the teacher gives
-    to it alone, which carries the meaning better than the teacher's word embeddings
-    do; the transformer layers start as the identity and learn what is more than the
-    mean of the words. Scale: unit variance, as the first normalisation expects.
+    A token starts as the principal components of the teacher's vector for the token alone, which
+    is more meaningful than the teacher's word embedding. The transformer layers start as the
+    identity. The scale is unit variance, as the first normalisation expects.
     """
     tower = distiller.tower
     tokens = torch.arange(tower.config.vocabulary)
@@ -177,7 +176,7 @@ def initialise(distiller: Distiller, tokenizer: WordPieceTokenizer, teacher: Enc
 def prepare(
     texts: Sequence[str], tokenizer: WordPieceTokenizer, teacher: Encoder, length: int = 16
 ) -> Phrases:
-    """Tokenise texts and ask the teacher for their vectors, similar lengths together."""
+    """Tokenise texts and compute the teacher's vectors, batched by length."""
     rows, masks = tokenizer.encode_batch(texts, max_tokens=length, pad_to=length)
     ids, mask = torch.tensor(rows), torch.tensor(masks)
     lengths = mask.sum(dim=1)
@@ -194,7 +193,7 @@ def prepare(
 
 
 def batches(phrases: Phrases, size: int, generator: torch.Generator) -> Iterator[Phrases]:
-    """One pass in random order; phrases of similar length share a batch to save padding."""
+    """Yield batches in random order; phrases of similar length share one to save padding."""
     order = torch.randperm(len(phrases), generator=generator)
     lengths = phrases.mask.sum(dim=1)
     for chunk in order.split(size * 8):
@@ -213,7 +212,7 @@ def train(distiller: Distiller, phrases: Phrases, options: DistillationOptions) 
             {"params": table, "lr": options.embedding_learning_rate, "weight_decay": 0.0},
             {"params": others, "lr": options.learning_rate, "weight_decay": 0.01},
         ],
-        fused=True,  # the embedding table is large: three times faster than one by one
+        fused=True,  # three times faster for the large embedding table
     )
     peaks = [group["lr"] for group in optimiser.param_groups]
     steps = options.epochs * math.ceil(len(phrases) / options.batch)
@@ -223,7 +222,7 @@ def train(distiller: Distiller, phrases: Phrases, options: DistillationOptions) 
     for epoch in range(options.epochs):
         losses = []
         for batch in batches(phrases, options.batch, generator):
-            # By steps or by the clock, whichever is further on.
+            # By steps or by time, whichever is further on.
             minutes = (time.monotonic() - started) / 60
             done = min(1.0, max(step / steps, minutes / options.minutes))
             decay = 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done))
@@ -251,12 +250,12 @@ def train(distiller: Distiller, phrases: Phrases, options: DistillationOptions) 
 def evaluate(
     distiller: Distiller, held_out: Phrases, tokenizer: WordPieceTokenizer, teacher: Encoder
 ) -> dict[str, Any]:
-    """Agreement with the teacher on held-out phrases, and synonyms nearest to their class.
+    """Return the agreement with the teacher on held-out phrases and synonyms.
 
     Returns:
         ``cosine`` and ``similarity_correlation`` on the phrases; ``synonyms`` and
         ``synonyms_teacher``, shares of synonyms nearest to the right class in the
-        tower's own space and in the teacher's; ``wrong``, the synonyms that are not.
+        tower's space and in the teacher's; ``wrong``, the synonyms that are not.
     """
     sentence, mapped = distiller(held_out.ids, held_out.mask)
     cosine = functional.cosine_similarity(mapped, held_out.targets, dim=-1).mean()
@@ -285,7 +284,7 @@ def evaluate(
 
 
 def run(recipe: dict[str, Any], output: str | Path) -> dict[str, Any]:
-    """Carry out a recipe: train, evaluate, save and export."""
+    """Run a recipe: train, evaluate, save and export."""
     from .export import export_text_tower
 
     options = DistillationOptions(seed=recipe["seed"], **recipe["training"])
@@ -326,7 +325,7 @@ def run(recipe: dict[str, Any], output: str | Path) -> dict[str, Any]:
 
 
 def run_file(recipe: Path, output: Path) -> dict[str, Any]:
-    """Carry out the recipe of a YAML file, with its progress on standard error; see :func:`run`."""
+    """Run the recipe of a YAML file, with its progress on standard error; see :func:`run`."""
     import yaml
 
     logger.addHandler(logging.StreamHandler())

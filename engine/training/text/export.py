@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Writes the text tower as ONNX, small enough to ship inside the plugin.
 
-The file holds the embedding table as int8 with one scale per row and the other
-large weights as half floats; the arithmetic stays in single precision, so it
-runs on any CPU with onnxruntime's basic operators (opset 17, IR 8).
+The embedding table is int8 with one scale per row, the other large weights are fp16; computation
+is in fp32, so it runs on any CPU with onnxruntime's basic operators (opset 17, IR 8).
 """
 
 from __future__ import annotations
@@ -26,15 +25,15 @@ if TYPE_CHECKING:
 OPSET = 17
 IR_VERSION = 8
 
-#: Smaller weights stay in single precision: they would save nothing.
+#: Smaller weights stay fp32, since halving them saves little.
 SMALLEST_HALVED = 4096
 
 
 def export_float(tower: TextTower, path: str | Path) -> None:
-    """Export in single precision.
+    """Export in fp32.
 
     Inputs ``ids`` and ``mask`` (B, L) int64, outputs ``words`` (B, L, C) and ``sentence``
-    (B, C) float32; B and L are free, L up to the tower's length.
+    (B, C) float32; B and L are dynamic, L up to the tower's length.
     """
     try:
         import onnx
@@ -77,7 +76,7 @@ def quantise_rows(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def shrink(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Store the embedding table as int8 and other large weights as half floats, in place."""
+    """Store the embedding table as int8 and other large weights as fp16, in place."""
     from onnx import TensorProto, helper, numpy_helper
 
     graph = model.graph

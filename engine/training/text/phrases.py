@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Phrases for the text tower: what can be seen from above, as users would type it.
+"""Phrases for the text tower: objects seen from above, as users would type them.
 
-All of it is written here or generated from these lists and the words of the
-vocabulary: no corpus, so its terms are those of this repository ("open").
+All are written here, or generated from these lists and the vocabulary. There is no corpus, so the
+terms are those of this repository ("open").
 """
 
 from __future__ import annotations
@@ -145,8 +145,8 @@ _PLACES = (
     "north, south, east, west, centre, north-east, south-west, city, village, countryside, suburb"
 )
 
-#: Synonyms and the class that they must be nearest to. Where a recipe holds them
-#: out, no phrase with one of their words is used for training.
+#: Synonyms and the class they must be nearest to. If a recipe holds them out, no training phrase
+#: contains one of their words.
 HELD_OUT_SYNONYMS: dict[str, str] = {
     word: name
     for name, words in (
@@ -164,7 +164,7 @@ HELD_OUT_SYNONYMS: dict[str, str] = {
     for word in words.split()
 }
 
-#: The classes that :data:`HELD_OUT_SYNONYMS` name.
+#: The classes of :data:`HELD_OUT_SYNONYMS`.
 SYNONYM_CLASSES: tuple[str, ...] = tuple(dict.fromkeys(HELD_OUT_SYNONYMS.values()))
 
 _SAME_IN_PLURAL_TEXT = (
@@ -180,7 +180,7 @@ _SAME_IN_PLURAL = frozenset(_SAME_IN_PLURAL_TEXT.split(", "))
 
 
 def plural(noun: str) -> str:
-    """English plural of a noun phrase by rule ("car park" -> "car parks")."""
+    """Return the English plural of a noun phrase ("car park" -> "car parks")."""
     if noun in _SAME_IN_PLURAL:
         return noun
     if re.search(r"(s|x|z|ch|sh)$", noun):
@@ -191,13 +191,13 @@ def plural(noun: str) -> str:
 
 
 def nouns() -> list[str]:
-    """All nouns, singular and plural, without repetition, in a fixed order."""
+    """Return all distinct nouns, singular and plural, in a fixed order."""
     singular = [noun for text in _NOUNS.values() for noun in text.split(", ")]
     return list(dict.fromkeys(form for noun in singular for form in (noun, plural(noun))))
 
 
 def composed(count: int, rng: random.Random) -> list[str]:
-    """``count`` phrases of nouns, adjectives and templates."""
+    """Return ``count`` phrases of nouns, adjectives and templates."""
     names, adjectives, places = nouns(), _ADJECTIVES.split(", "), _PLACES.split(", ")
     return [
         rng.choice(_TEMPLATES).format(
@@ -212,12 +212,12 @@ def composed(count: int, rng: random.Random) -> list[str]:
 
 
 def whole_words(vocabulary: Iterable[str]) -> list[str]:
-    """The Latin words of three letters and more in a WordPiece vocabulary."""
+    """Return the Latin words of at least three letters in a WordPiece vocabulary."""
     return [piece for piece in vocabulary if re.fullmatch(r"[a-z]{3,}", piece)]
 
 
 def glued(count: int, vocabulary: Sequence[str], rng: random.Random) -> list[str]:
-    """``count`` invented words of a word and an inner piece: the pieces are trained too."""
+    """Return ``count`` invented words of a word and an inner piece, to train the pieces."""
     words = whole_words(vocabulary)
     inner = [piece[2:] for piece in vocabulary if re.fullmatch(r"##[a-z]{2,}", piece)]
     return [rng.choice(words) + inner[i % len(inner)] for i in range(count)]
@@ -226,7 +226,7 @@ def glued(count: int, vocabulary: Sequence[str], rng: random.Random) -> list[str
 def training_phrases(
     vocabulary: Sequence[str], compositions: int, inventions: int, hold_out: bool, seed: int
 ) -> list[str]:
-    """All training phrases, without repetition.
+    """Return all distinct training phrases.
 
     Args:
         vocabulary: the pieces of the tokenizer.
