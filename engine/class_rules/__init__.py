@@ -6,8 +6,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Optional
 
 from ..classes import class_of, is_line
-from .base import ClassRules, Companion
+from .base import ClassRules
 from .building import BuildingRules
+from .companion import Companion
 from .ground import BareGroundRules, WaterRules
 from .plants import GrassRules, TreeRules
 from .road import LineRules, RoadRules

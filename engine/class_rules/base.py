@@ -3,32 +3,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Optional, Protocol
+from typing import TYPE_CHECKING, Optional
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
-
     from ..request import Query
-
-
-class Companion(Protocol):
-    """What regions of a class may lie along, such as a new road.
-
-    Attributes:
-        name: as the prompt names it ("roads").
-        halo: rows above and below a strip that have to be known.
-        queries: indices of the queries whose regions may lie along it.
-    """
-
-    name: str
-    halo: int
-    queries: frozenset[int]
-
-    def near(self, values: np.ndarray) -> np.ndarray:
-        """Mark the ground near it: (H, W) bool from the (H, W) number of the query, from 1."""
-        ...
+    from .companion import Companion
 
 
 class ClassRules:
