@@ -100,8 +100,8 @@ class CheckedWriter:
         whole = self.facts(area)
 
         def may_stay(sentence: str, place: Area) -> bool:
-            problem = self._guard.passes(sentence, self.facts(place, within=area))
-            return problem is None and check(sentence, whole) is None
+            passes = self._guard.passes(sentence, self.facts(place, within=area))
+            return passes and check(sentence, whole) is None
 
         return self._writer.describe(area, may_stay)
 
@@ -116,7 +116,7 @@ class CheckedWriter:
         """
         return self._writer.describe(
             area,
-            lambda sentence, place: not self._guard.passes(sentence, self.facts(place, own)),
+            lambda sentence, place: self._guard.passes(sentence, self.facts(place, own)),
             most=_MAX_VIEWS,
         )
 

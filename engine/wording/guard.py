@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Optional
 
 from ..class_rules import rules_of
-from ..classes import CLASSES, class_of
+from ..classes import class_of
 from ..lexicon.nouns import OTHER_NOUNS, SENTENCE_NOUNS, SENTENCE_PHRASES
 from ..lexicon.small_words import AND, DENIALS, MANY, NUMBERS, ONE, SENTENCE_PLACE, SOME
 from ..messages import Message
@@ -23,7 +23,7 @@ from ..request import APPEARED, CHANGED, REMOVED
 from .reading import Claim, Event, read_sentence
 from .texts import WordingTexts
 
-#: Kinds of problems, each with a text for the user.
+#: Why a sentence is replaced, each with a text for the user.
 REASONS: dict[str, Message] = {
     kind: getattr(WordingTexts, kind)
     for kind in ("empty unknown length repetition presence direction object region count".split())
@@ -92,12 +92,13 @@ class Facts:
             Classes known only from an exchange ("replacing trees") count with 0 regions and no
             area, regions that lie mostly outside with 0 regions and the area inside.
         own: event of the region that the sentence must be about; None for tiles and scenes.
-        queried: classes or nouns whose absence would be known too.
+        queried: classes and nouns of the prompt; the nouns are read in sentences even if nothing
+            was found.
     """
 
     found: Mapping[Event, Found] = field(default_factory=dict)
     own: Optional[Event] = None
-    queried: frozenset[str] = frozenset(land_cover.name for land_cover in CLASSES)
+    queried: frozenset[str] = frozenset()
 
     @property
     def anything(self) -> bool:
@@ -110,24 +111,16 @@ class Facts:
         return self.found.get((name, way)) or self.found.get((name, CHANGED))
 
 
-@dataclass(frozen=True)
-class Problem:
-    """Why a sentence is replaced: a key of :data:`REASONS`, and what follows "The sentence"."""
-
-    kind: str
-    text: str
-
-
 def without_frame(sentence: str) -> str:
     """Return a sentence without places such as "in the top left corner", with a full stop."""
     text = " ".join(_FRAME.sub("", sentence).split()).rstrip(" .,;")
     return f"{text[:1].upper()}{text[1:]}." if text else ""
 
 
-def check(sentence: str, facts: Optional[Facts] = None) -> Optional[Problem]:
-    """Return the first problem of one or more written English sentences, or None.
+def check(sentence: str, facts: Optional[Facts] = None) -> Optional[str]:
+    """Return why one or more written English sentences are replaced, or None to keep them.
 
-    Without facts of the same place, the form alone is checked.
+    The reason is a key of :data:`REASONS`. Without facts of the place, only the form is checked.
     """
     problem = _form(sentence)
     if problem is not None or facts is None:
@@ -136,7 +129,6 @@ def check(sentence: str, facts: Optional[Facts] = None) -> Optional[Problem]:
     for pattern, instead in SENTENCE_PHRASES:
         text = pattern.sub(instead, text)
     nouns = {**_NOUNS, **_nouns_of(facts)}
-    problem = None
     claims: list[Claim] = []
     hints: set[Event] = set()
     unchanged = False
@@ -148,48 +140,39 @@ def check(sentence: str, facts: Optional[Facts] = None) -> Optional[Problem]:
     if unchanged:
         problem = _absence(facts, bool(claims or hints))
     elif _DENIAL.search(text) or not (claims or hints):
-        problem = Problem("empty", "says nothing that can be checked")
+        problem = "empty"
     return problem or _compare(claims, hints, facts)
 
 
-def _form(sentence: str) -> Optional[Problem]:
+def _form(sentence: str) -> Optional[str]:
     """Check characters, length and repetitions."""
     words = _WORD.findall(sentence.lower())
-    wrong = _NOT_ENGLISH.search(sentence)
-    if wrong is not None:
-        return Problem("unknown", f'contains "{wrong.group()[:20]}"')
+    if _NOT_ENGLISH.search(sentence):
+        return "unknown"
     if not words:
-        return Problem("empty", "is empty")
+        return "empty"
     if not _MIN_WORDS <= len(words) <= _MAX_WORDS or len(sentence) > _MAX_LETTERS:
-        return Problem("length", f"has {len(words)} words")
+        return "length"
     if words[-1] in _LOOSE_ENDS:
-        return Problem("length", f'breaks off after "{words[-1]}"')
-    loop = _loop(words) or _chain(sentence)
-    return Problem("repetition", f'repeats "{loop}"') if loop else None
+        return "length"
+    return "repetition" if _loops(words) or _chains(sentence) else None
 
 
-def _loop(words: list[str]) -> str:
-    """Return a repetition: a word twice in a row, or 2, 3 or 4 words 4, 3 or 2 times; or ""."""
-    for first, second in zip(words, words[1:]):
-        if first == second:
-            return first
+def _loops(words: list[str]) -> bool:
+    """Whether a word occurs twice in a row, or 2, 3 or 4 words 4, 3 or 2 times."""
+    if any(first == second for first, second in zip(words, words[1:])):
+        return True
     for length, most in ((2, 3), (3, 2), (4, 1)):
         grams = Counter(zip(*(words[start:] for start in range(length))))
-        for gram, times in grams.items():
-            if times > most:
-                return " ".join(gram)
-    return ""
+        if any(times > most for times in grams.values()):
+            return True
+    return False
 
 
-def _chain(text: str) -> str:
-    """Return a noun that prepositions or conjunctions join to itself, with them; or ""."""
-    for part in re.split(r"[.;]\s", text.lower()):
-        phrase = " ".join(_WORD.findall(part))
-        for pattern in _CHAINS:
-            found = pattern.search(phrase)
-            if found is not None:
-                return found.group()
-    return ""
+def _chains(text: str) -> bool:
+    """Whether prepositions or conjunctions join a noun to itself."""
+    phrases = (" ".join(_WORD.findall(part)) for part in re.split(r"[.;]\s", text.lower()))
+    return any(pattern.search(phrase) for phrase in phrases for pattern in _CHAINS)
 
 
 def _nouns_of(facts: Facts) -> dict[str, str]:
@@ -203,43 +186,29 @@ def _nouns_of(facts: Facts) -> dict[str, str]:
     return nouns
 
 
-def _absence(facts: Facts, claims_more: bool) -> Optional[Problem]:
-    if facts.anything:
-        return Problem("presence", "says that nothing changed, though changes were found")
-    if claims_more:
-        return Problem("presence", "says that nothing changed, but also what changed")
-    return None
+def _absence(facts: Facts, claims_more: bool) -> Optional[str]:
+    """Check a sentence that says that nothing changed."""
+    return "presence" if facts.anything or claims_more else None
 
 
-def _compare(claims: list[Claim], hints: set[Event], facts: Facts) -> Optional[Problem]:
+def _compare(claims: list[Claim], hints: set[Event], facts: Facts) -> Optional[str]:
     """Compare claims with what was found."""
     for event in [claim.event for claim in claims] + sorted(hints):
         if facts.of(event) is None:
             return _unfounded(event, facts)
     events = {claim.event for claim in claims} | hints
     if facts.own is not None and events and not _about(facts.own, events):
-        name, way = facts.own
-        return Problem("region", f"does not say that {_many(name)} {_VERB[way]}")
-    for claim in claims:
-        problem = _number(claim, facts)
-        if problem is not None:
-            return problem
-    return None
+        return "region"
+    return None if all(_number_fits(claim, facts) for claim in claims) else "count"
 
 
-_VERB = {APPEARED: "appeared", REMOVED: "were removed", CHANGED: "changed"}
-
-
-def _unfounded(event: Event, facts: Facts) -> Problem:
+def _unfounded(event: Event, facts: Facts) -> str:
+    """Return what is wrong about an event that was not found."""
     name, way = event
     other = REMOVED if way == APPEARED else APPEARED
-    text = f"says that {_many(name)} {_VERB[way]}"
     if facts.of((name, other)) is not None:
-        return Problem("direction", f"{text}, but the opposite was found")
-    if not facts.anything:
-        return Problem("presence", f"{text}, but nothing was found")
-    known = name in facts.queried
-    return Problem("object", f"{text}, which was not {'found' if known else 'looked for'}")
+        return "direction"
+    return "object" if facts.anything else "presence"
 
 
 def _about(own: Event, events: set[Event]) -> bool:
@@ -247,23 +216,20 @@ def _about(own: Event, events: set[Event]) -> bool:
     return own in events or (own[1] == CHANGED and own[0] in {name for name, _ in events})
 
 
-def _number(claim: Claim, facts: Facts) -> Optional[Problem]:
-    """Compare "a", "two" or "many" with the number of regions, roughly."""
+def _number_fits(claim: Claim, facts: Facts) -> bool:
+    """Whether "a", "two" or "many" fits the number of regions, roughly."""
     name, found = claim.event[0], facts.of(claim.event)
     regions_of_one = rules_of(name).max_regions_of_one
     if found is None or not regions_of_one or not (found.count or found.area_m2):
-        return None
+        return True
     least, most = found.count, found.max_objects
     if regions_of_one > 1:
         least, most = 1, max(found.count, regions_of_one)
     quantity = _quantity(claim)
     if quantity is None:
-        return None
+        return True
     low, high = quantity
-    if low <= most and (high is None or least <= high):
-        return None
-    before = " ".join((*claim.before, claim.noun))
-    return Problem("count", f'says "{before}", but {found.count:,} regions were found')
+    return low <= most and (high is None or least <= high)
 
 
 def _quantity(claim: Claim) -> Optional[tuple[int, Optional[int]]]:
@@ -282,11 +248,6 @@ def _quantity(claim: Claim) -> Optional[tuple[int, Optional[int]]]:
     return None
 
 
-def _many(name: str) -> str:
-    land_cover = class_of(name)
-    return name.replace("-", " ") if land_cover is None else land_cover.plural
-
-
 class Guard:
     """Checks written sentences and counts those that are replaced."""
 
@@ -294,13 +255,13 @@ class Guard:
         self.checked = 0
         self.replaced: Counter[str] = Counter()
 
-    def passes(self, sentence: str, facts: Optional[Facts]) -> Optional[Problem]:
+    def passes(self, sentence: str, facts: Optional[Facts]) -> bool:
         """Check a sentence and count it."""
         self.checked += 1
-        problem = check(sentence, facts)
-        if problem is not None:
-            self.replaced[problem.kind] += 1
-        return problem
+        reason = check(sentence, facts)
+        if reason is not None:
+            self.replaced[reason] += 1
+        return reason is None
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -308,7 +269,9 @@ class Guard:
         total = sum(self.replaced.values())
         if not total:
             return ()
-        reasons = ", ".join(f"{REASONS[kind]()} ({n})" for kind, n in self.replaced.most_common())
+        reasons = ", ".join(
+            f"{REASONS[reason]()} ({n})" for reason, n in self.replaced.most_common()
+        )
         return (
             WordingTexts.one_replaced(checked=self.checked)
             if total == 1
