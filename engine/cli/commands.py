@@ -64,7 +64,7 @@ def read_boxes(path: str) -> list[tuple[int, int, int, int]]:
     """
     try:
         rows = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(CliTexts.boxes_unreadable(path=path), details=str(error)) from error
     boxes = []
     for row in rows if isinstance(rows, list) else [None]:

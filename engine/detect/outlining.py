@@ -154,7 +154,7 @@ def _run_info(run: Run, parsed: ParsedPrompt) -> RunInfo:
     request, pixel_size = run.request, run.grid.output.pixel_size
     return RunInfo(
         run_id=uuid.uuid4().hex,
-        prompt=request.prompt,
+        prompt=parsed.text,
         parsed=parsed,
         before=full_path(request.before),
         after=full_path(request.after),

@@ -48,15 +48,20 @@ __all__ = ["compose", "explain", "notes", "parse", "resolve"]
 _EXCEPTION = re.compile(
     r"^(.*?)[\s,]*\b(?:except(?:\s+for)?|excluding|excl|without|ignoring|ignore|not)\s+(.+)$"
 )
+#: Control characters, halves of UTF-16 pairs, and what changes the direction of writing.
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]+")
 _BARE_EXCHANGE = re.compile(r"^(?:from\s+)?(.+?)\s+(?:in)?to\s+(.+)$")
 
 
 def parse(text: str) -> ParsedPrompt:
     """Read a prompt in English or in the usual words of another language.
 
+    Control characters become spaces.
+
     Raises:
         InputError: the prompt is empty or names no object.
     """
+    text = _CONTROLS.sub(" ", text)
     english = in_english(text)
     clean = _normalise(english or text)
     if not WORD.search(clean):

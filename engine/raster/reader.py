@@ -70,7 +70,7 @@ class RasterSource:
         self._dataset: Optional[gdal.Dataset] = (
             assigned(self.name, on_ground, crs) if crs else on_ground
         )
-        self.grid = grid_of(self._dataset)
+        self.grid = grid_of(self.name, self._dataset)
         self._unique = sorted(set(self.bands))
         self._order = [self._unique.index(band) for band in self.bands]
         self._palette = None

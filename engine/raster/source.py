@@ -23,6 +23,8 @@ _ONLINE = re.compile(
     re.IGNORECASE,
 )
 _ONLINE_DRIVERS = {"WMS", "WMTS", "WCS", "OGCAPI", "PLMOSAIC"}
+#: No CRS has larger coordinates; the distance of the Moon is 4e8 m.
+_FARTHEST = 1e11
 #: "NETCDF:file.nc:layer", "<VRTDataset>", "/vsizip/..."; not "C:\file.tif".
 _NOT_A_PLAIN_PATH = re.compile(r"^[A-Za-z][A-Za-z0-9_]+:|^<|^/vsi")
 
@@ -151,8 +153,12 @@ def assigned(name: str, dataset: gdal.Dataset, crs: str) -> gdal.Dataset:
     return view
 
 
-def grid_of(dataset: gdal.Dataset) -> Grid:
-    """Return the grid of a raster; without georeference, that of QGIS (x = column, y = -row)."""
+def grid_of(name: str, dataset: gdal.Dataset) -> Grid:
+    """Return the grid of a raster; without georeference, that of QGIS (x = column, y = -row).
+
+    Raises:
+        InputError: the georeference is impossible.
+    """
     size = (dataset.RasterXSize, dataset.RasterYSize)
     transform = dataset.GetGeoTransform(can_return_null=True)
     srs = dataset.GetSpatialRef()
@@ -160,10 +166,20 @@ def grid_of(dataset: gdal.Dataset) -> Grid:
     if transform is None:
         return Grid(*size, PIXEL_GEOTRANSFORM, "")
     transform = tuple(float(value) for value in transform)
+    if not _possible(transform, size):
+        raise InputError(RasterTexts.broken_georeference(name=name), details=repr(transform))
     pixels_only = transform[:5] == PIXEL_GEOTRANSFORM[:5] and abs(transform[5]) == 1.0
     if pixels_only and not crs_wkt:
         return Grid(*size, PIXEL_GEOTRANSFORM, "")
     return Grid(*size, transform, crs_wkt)
+
+
+def _possible(transform: tuple[float, ...], size: tuple[int, int]) -> bool:
+    """Return whether the pixels have an area, and their corners differ in float64."""
+    x0, a, b, y0, d, e = transform
+    far = max(abs(x0), abs(y0)) + (abs(a) + abs(d)) * size[0] + (abs(b) + abs(e)) * size[1]
+    # NaN compares false.
+    return far < _FARTHEST and (abs(a * e - b * d)) ** 0.5 > far * 1e-12
 
 
 def palette_of(band: gdal.Band) -> Optional[np.ndarray]:

@@ -63,6 +63,11 @@ class RasterTexts:
         '"{name}" cannot be read in the coordinate reference system assigned to it.',
         "Check it in Layer Properties > Source.",
     )
+    broken_georeference = Message(
+        'The georeference of "{name}" is impossible: its pixels have no size, or its coordinates '
+        "are not numbers.",
+        "Assign the right extent with Raster > Conversion > Translate, or georeference it again.",
+    )
     earlier_has_no_crs = Message(
         'The coordinate reference system of the earlier raster "{name}" is not known.',
         "Assign it with Raster > Projections > Assign Projection, then run again.",

@@ -234,9 +234,18 @@ def load_recipe(path: str | Path) -> Recipe:
     except OSError as error:
         names = ", ".join(shipped_names())
         raise InputError(TrainingTexts.no_recipe(name=given, known=names)) from error
-    except (OmegaConfBaseException, yaml.YAMLError, UnicodeDecodeError) as error:
+    # OmegaConf asserts that YAML is a mapping or a list.
+    except (
+        OmegaConfBaseException,
+        yaml.YAMLError,
+        ValueError,
+        AssertionError,
+        RecursionError,
+    ) as error:
         where = getattr(error, "full_key", None)
-        problem = str(error).splitlines()[0] + (f" ({where})" if where else "")
+        problem = (str(error).splitlines() or [TrainingTexts.no_mapping()])[0] + (
+            f" ({where})" if where else ""
+        )
         text = TrainingTexts.not_a_recipe(file=path.name, problem=problem)
         raise InputError(text, details=str(error)) from error
     _check(recipe, path.name)

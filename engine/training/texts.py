@@ -184,6 +184,7 @@ class TrainingTexts:
         "{file} is not a training recipe: {problem}.",
         "engine/training/recipe.py describes every key; bundled.yaml beside it is an example.",
     )
+    no_mapping = Message("it has no keys")
     bad_choice = Message('{recipe}: {key} is "{value}".', "Choose one of: {known}.")
     needs_data = Message("{recipe}: data must list at least one set of pairs.", _SEE_RECIPE)
     positive_sizes = Message(
