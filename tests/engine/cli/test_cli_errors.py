@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
+from changescribe.engine import cli
 from changescribe.engine.console import exit_code_of
 from changescribe.engine.errors import CancelledError, ExistsError, InputError, OutputError
 
@@ -59,3 +62,14 @@ def test_a_missing_file_is_named(tmp_path, capsys):
     assert "Traceback" in printed
     # Without a file name it is a bug.
     assert exit_code_of(_raising(FileNotFoundError("gone"))) == 1
+
+
+def test_an_interrupt_while_the_commands_are_imported(monkeypatch, capsys):
+    class Interrupted:
+        @property
+        def main(self):
+            raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "changescribe.engine.cli.app", Interrupted())
+    assert cli.main([]) == 130
+    assert capsys.readouterr().err == "Cancelled.\n"
