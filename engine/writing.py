@@ -34,7 +34,8 @@ class WritingTexts:
         "The disk is full: free some space, or choose a folder on another disk.",
     )
     in_use = Message(
-        '"{path}" is in use.', "Remove its layer from the project, or choose another name."
+        '"{path}" is in use.',
+        "Remove its layer from the project and close it in other programs, or choose another name.",
     )
     not_written = Message(
         '"{path}" could not be written.', "Choose another name or another folder."
@@ -64,10 +65,15 @@ def could_not_write(
     if isinstance(problem, OSError) and problem.errno in _IN_USE_ERRNO:
         names = [name for name in (problem.filename, problem.filename2) if name is not None]
         if any(os.path.isfile(name) for name in names):
-            return OutputError(WritingTexts.in_use(path=path), details=details)
+            return in_use(path, details)
         # On Windows os.access ignores the folder's permissions: only the attempt shows them.
         return InputError(WritingTexts.not_writable(folder=folder), details=details)
     return OutputError(WritingTexts.not_written(path=path), details=details)
+
+
+def in_use(path: Union[str, os.PathLike], details: str = "") -> OutputError:
+    """Return the error for a file that another program has open."""
+    return OutputError(WritingTexts.in_use(path=path), details=details)
 
 
 def _is_full(folder: str, problem: Union[str, OSError]) -> bool:

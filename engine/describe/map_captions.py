@@ -25,6 +25,7 @@ from ..raster.support import gdal_call, spatial_reference, thread_options
 from ..request import Progress, Stage
 from ..results.changes_layer import undefined_crs
 from ..results.detected import Detected
+from ..results.journal import Claim, commit
 from ..wording.guard import Facts, Guard, check
 from ..writing import could_not_write
 from .checked import CheckedWriter, detect_everything, with_facts
@@ -213,16 +214,13 @@ def _cells(grid: Grid, info: SystemInfo) -> Iterator[Area]:
 def _write(request: MapCaptionRequest, captions: list[MapCaption]) -> str:
     """Write the captions beside the results, in the CRS of the first; return the path."""
     final = captions_path(request.detection.output)
-    try:
-        with tempfile.TemporaryDirectory(prefix=".changescribe-", dir=Path(final).parent) as folder:
-            part = os.path.join(folder, "captions.gpkg")
-            with thread_options(GDAL_PAM_ENABLED="NO"):
-                written, problem = gdal_call(lambda: _fill(part, captions, request.run_id))
-            if not written:
-                raise could_not_write(final, problem)
-            os.replace(part, final)
-    except OSError as error:
-        raise could_not_write(final, error) from error
+    with Claim(Path(final), overwrite=True) as claim:
+        part = str(claim.new / claim.final.name)
+        with thread_options(GDAL_PAM_ENABLED="NO"):
+            written, problem = gdal_call(lambda: _fill(part, captions, request.run_id))
+        if not written:
+            raise could_not_write(final, problem)
+        commit(claim)
     return final
 
 

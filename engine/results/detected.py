@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
 from osgeo import ogr
@@ -17,6 +18,7 @@ from ..request import APPEARED, CHANGED, REMOVED, Area, ParsedPrompt, Query
 from ..wording.facts import Tally, scene_caption
 from ..wording.guard import Facts, Found
 from .changes_layer import CHANGES, RUNS, known_crs
+from .journal import recover
 from .texts import ResultsTexts
 
 if TYPE_CHECKING:
@@ -50,6 +52,7 @@ class Detected:
 
     def __init__(self, gpkg: str) -> None:
         check_offline(gpkg)
+        recover(Path(gpkg))
         file, problem = gdal_call(ogr.Open, gpkg)
         # A copy in memory, since QGIS may write into the file in the meantime.
         memory = ogr.GetDriverByName("Memory")

@@ -4,19 +4,19 @@
 from __future__ import annotations
 
 import csv
-import shutil
-import tempfile
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Callable, Optional
 
 from osgeo import gdal, ogr
 
-from ..errors import ExistsError, InputError, OutputError
+from ..errors import InputError, OutputError
 from ..raster.offline import open_file
 from ..raster.support import gdal_call, thread_options
 from ..writing import could_not_write
 from .changes_layer import CHANGES, RUNS, known_crs, undefined_crs
+from .journal import Claim, commit, recover
 from .texts import ResultsTexts
 
 #: Names of at most ten characters, the limit of a shapefile. A test checks that they are unique
@@ -97,7 +97,7 @@ def export(
             not writable.
         OutputError: the result could not be written; nothing is left behind.
     """
-    target = Path(out).absolute()
+    target = Path(os.path.abspath(out))
     # OGR gives its own parts lower-case endings.
     target = target.with_suffix(target.suffix.lower()) if target.suffix else target
     driver = _DRIVERS.get(target.suffix)
@@ -106,28 +106,22 @@ def export(
     source = _open(gpkg)
     if target.exists() and target.samefile(gpkg):
         raise InputError(ResultsTexts.replaces_source())
-    existing = [part for part in _parts(target) if part.exists()]
-    if existing and not overwrite:
-        raise ExistsError(existing[0])
     layer = source.GetLayerByName(CHANGES)
     layer.SetAttributeFilter(_filter(min_score, statuses))
-    try:
-        folder = Path(tempfile.mkdtemp(prefix=".changescribe-", dir=target.parent))
-    except OSError as error:
-        raise could_not_write(target, error) from error
-    try:
-        write = {"ESRI Shapefile": _shapefile, "GeoJSON": _geojson, "GPKG": _geopackage}[driver]
-        warnings = write(source, layer, folder / target.name)
-        _publish(folder, target)
-    except OSError as error:
-        raise could_not_write(target, error) from error
-    finally:
-        layer.SetAttributeFilter(None)
-        shutil.rmtree(folder, ignore_errors=True)
+    write = {"ESRI Shapefile": _shapefile, "GeoJSON": _geojson, "GPKG": _geopackage}[driver]
+    with Claim(target, overwrite, _parts(target)) as claim:
+        try:
+            warnings = write(source, layer, claim.new / target.name)
+        except OSError as error:
+            raise could_not_write(target, error) from error
+        finally:
+            layer.SetAttributeFilter(None)
+        commit(claim)
     return warnings
 
 
 def _open(path: str) -> gdal.Dataset:
+    recover(Path(path))
     source, problem = open_file(path, gdal.OF_VECTOR | gdal.OF_READONLY)
     if source is None:
         raise InputError(ResultsTexts.cannot_open(path=path), details=problem)
@@ -147,21 +141,11 @@ def _filter(min_score: Optional[float], statuses: Sequence[str]) -> Optional[str
     return " AND ".join(terms) or None
 
 
-def _parts(target: Path) -> list[Path]:
-    """Return all files that an export to ``target`` replaces."""
-    if target.suffix.lower() != ".shp":
-        return [target]
-    return [target, *(Path(f"{target.with_suffix('')}{ending}") for ending in _SHAPEFILE_PARTS)]
-
-
-def _publish(folder: Path, target: Path) -> None:
-    """Remove the parts of an old shapefile, and move all new parts to their place."""
-    if target.suffix.lower() == ".shp":
-        for part in _parts(target):
-            part.unlink(missing_ok=True)
-    # The file that programs open comes last, so that it is never there without its parts.
-    for part in sorted(folder.iterdir(), key=lambda path: path.name == target.name):
-        part.replace(target.parent / part.name)
+def _parts(target: Path) -> list[str]:
+    """Return the names of all files that an export to ``target`` replaces."""
+    if target.suffix != ".shp":
+        return [target.name]
+    return [target.stem + ending for ending in _SHAPEFILE_PARTS]
 
 
 def _write(fill: Callable[[], bool]) -> None:

@@ -21,6 +21,11 @@ class ResultsTexts:
         'The output "{name}" is one of the rasters to compare.', "Choose another name."
     )
 
+    is_a_folder = Message('"{path}" is a folder.', "Choose another name.")
+    being_written = Message(
+        'Another run is writing "{path}".', "Wait until it ends, or choose another name."
+    )
+
     no_export_format = Message(
         '"{name}" does not have a supported file extension.',
         "Choose a name that ends in .shp, .geojson or .gpkg.",
