@@ -99,11 +99,10 @@ class OpenedSystem(ABC):
     A host opens one, see :meth:`~..hosts.base.Host.open`.
     """
 
-    if TYPE_CHECKING:  # at run time a plain attribute will do
-
-        @property
-        def info(self) -> SystemInfo:
-            """Description of the system."""
+    @property
+    @abstractmethod
+    def info(self) -> SystemInfo:
+        """Description of the system; a subclass may have it as a class attribute."""
 
     @property
     @abstractmethod

@@ -40,7 +40,6 @@ class ZeroShotSystem(ChangeSystem):
     title = SystemsTexts.zero_shot_title
     description = SystemsTexts.zero_shot_description
     clip = "clip-vit-b-16-openai"
-    info: SystemInfo
 
     def __init__(self, store: Optional[WeightsStore] = None) -> None:
         self._store = store
@@ -48,10 +47,14 @@ class ZeroShotSystem(ChangeSystem):
         self._torch_device = "cpu"
         self._requested_device = ""
         self._device: str = SystemsTexts.not_loaded()
+
+    @property
+    def info(self) -> SystemInfo:
+        """Describe the system."""
         needed = (_SAM2, self.clip)
         # Loading reports what the catalogue lacks; the description always works.
         known = [entry for entry in map(catalogue.entries().get, needed) if entry is not None]
-        self.info = SystemInfo(
+        return SystemInfo(
             name=self.name,
             title=self.title(),
             description=self.description(),

@@ -41,14 +41,21 @@ class Plain(ChangeSystem):
 
     name = "plain"
     tier = "full"
+    writes = False
+    classes = ("building", "grass")
 
     def __init__(self) -> None:
-        self.info = SystemInfo(
+        self.loads = 0
+
+    @property
+    def info(self) -> SystemInfo:
+        return SystemInfo(
             name=self.name,
             title="For tests",
             description="",
             pixel_sizes=(0.5,),
-            classes=("building", "grass"),
+            classes=self.classes,
+            writes=self.writes,
             tile_size=64,
             overlap=16,
             batch_size=2,
@@ -56,7 +63,6 @@ class Plain(ChangeSystem):
             terms="",
             tier=self.tier,
         )
-        self.loads = 0
 
     def load(self, device: str = "auto") -> None:
         self.loads += 1
@@ -87,10 +93,8 @@ class Writes(Plain):
     """Says "buildings" of what became brighter, more often than is true: see ``describe``."""
 
     name = "writes"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.info = replace(self.info, writes=True, classes=("building",))
+    writes = True
+    classes = ("building",)
 
     def describe(self, before, after, queries, regions, hints=NO_HINTS):
         answer = self.predict(before, after, [Query(q.object, APPEARED) for q in queries])

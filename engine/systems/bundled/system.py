@@ -55,8 +55,6 @@ MIN_AMOUNT = 1e-3
 class BundledSystem(ChangeSystem):
     """The model that ships with the plugin, or one in another folder."""
 
-    info: SystemInfo
-
     def __init__(self, folder: Optional[Path] = None) -> None:
         self._folder = Path(folder) if folder is not None else MODELS
         self._manifest = read_manifest(self._folder)
@@ -70,7 +68,11 @@ class BundledSystem(ChangeSystem):
         self.residual_map: Optional[ScoreMap] = self._manifest.colour_residual
         self._requested_device = ""
         self._device: str = SystemsTexts.not_loaded()
-        self.info = SystemInfo(
+
+    @property
+    def info(self) -> SystemInfo:
+        """Describe the system."""
+        return SystemInfo(
             name="bundled",
             title=SystemsTexts.bundled_title(),
             description=SystemsTexts.bundled_description(),

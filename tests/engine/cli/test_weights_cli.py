@@ -18,7 +18,7 @@ from weights_server import CONTENT, SHA256, Server, make_entry, running
 from changescribe.engine import systems
 from changescribe.engine.cli import main
 from changescribe.engine.hosts import routing
-from changescribe.engine.systems.base import ChangeSystem
+from changescribe.engine.systems.bundled import BundledSystem
 from changescribe.engine.weights import catalogue
 from changescribe.engine.weights import fetch as fetching
 
@@ -142,14 +142,8 @@ def test_a_run_without_weights_names_every_file_its_size_and_how_to_get_it(
 def test_a_system_name_stands_for_all_its_weights(
     server: Server, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    create = systems.create
-
-    def with_weights(name: str) -> ChangeSystem:
-        system = create(name)
-        system.info = replace(system.info, weights=("small-clip",))
-        return system
-
-    monkeypatch.setattr(systems, "create", with_weights)
+    info = replace(BundledSystem().info, weights=("small-clip",))
+    monkeypatch.setattr(BundledSystem, "info", info)
     monkeypatch.setattr(systems, "names", lambda: ("bundled",))
     assert main(["models"]) == 0
     assert "needs: small-clip (288 kB), absent" in capsys.readouterr().out
