@@ -16,7 +16,7 @@ from ..raster.area import AreaMask
 from ..raster.common_grid import common_grid
 from ..raster.radiometry import joint_stretch
 from ..request import CHANGED, Area, Progress, Query, Stage
-from ..wording.guard import without_frame
+from ..wording.guard import tidied
 from .request import Callbacks
 from .texts import DescribeTexts
 
@@ -193,7 +193,7 @@ class CaptionWriter:
         for note in answer.notes:
             self._callbacks.warned(note)
         changed = (answer.scores[0] >= _CHANGED_FROM).any(0) & inside
-        text = without_frame(" ".join(answer.captions))
+        text = tidied(" ".join(answer.captions))
         return Sentence(text, int(changed.sum()), view.place)
 
     def _report(self, stage: Stage, fraction: float, tile: int = 0, tiles: int = 0) -> None:

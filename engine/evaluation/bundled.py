@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``changescribe evaluate``: everything that the bundled model's card reports, in one run."""
+"""``changescribe evaluate``: all figures of the bundled model's card, in one run."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ BUILT, ROADS, FELLED = (
     Query("roads", APPEARED),
     Query("trees", REMOVED),
 )
-#: A drawn line is this wide in pictures, to either side, in pixels.
+#: Half width of drawn lines in pictures, in pixels.
 _DRAWN = 3
 
 
@@ -61,22 +61,22 @@ def evaluate(
     quick: bool = False,
     folds: Path | None = None,
 ) -> dict[str, Any]:
-    """Measure on real and generated pairs; write ``figures.json``, ``report.md`` and pictures.
+    """Measure real and generated pairs; write ``figures.json``, ``report.md`` and pictures.
 
     Args:
         data: the folder of real data.
-        out: for the results.
-        folder: with the model files; None is the shipped model.
-        quick: leave out robustness, which is half of the time.
-        folds: models that :mod:`.folds` wrote. A model that was trained on OSCD and AirChange is
-            not measured on them without.
+        out: folder for the results.
+        folder: folder of the model files; None is the shipped model.
+        quick: skip robustness, which takes half of the time.
+        folds: folder written by :mod:`.places.folds`. Without it, a model trained on OSCD and
+            AirChange is not measured on them.
 
     Returns:
-        What was measured, as in ``figures.json``.
+        The figures, as in ``figures.json``.
 
     Raises:
         InputError: the data cannot be read.
-        WeightsError: the model cannot.
+        WeightsError: the model cannot be read.
     """
     start = time.monotonic()
 
@@ -93,7 +93,7 @@ def evaluate(
     log("speed")
     pair = (tiles[0].before, tiles[0].after)
     figures["speed"] = measure_speed(system, *pair)
-    # What the product makes of a tile of LEVIR.
+    # The size of a LEVIR tile in the plugin.
     factor = PIXEL_SIZE / system.info.pixel_sizes[0]
     figures["speed_magnified"] = measure_speed(system, *(magnified(i, factor) for i in pair))
     figures["megabytes"] = measure_size(folder)
@@ -116,7 +116,7 @@ def evaluate(
         if rows:
             write_sheet(rows, out / f"{what.folder}.jpg")
     report = _write_results(out, figures)
-    if not quick:  # the longer half: whoever stops it has the other one
+    if not quick:  # the longer half, last: interrupting it leaves the other figures
         figures["robustness"] = measure_robustness(system, tiles, log)
         report = _write_results(out, figures)
     log("done")
@@ -139,7 +139,7 @@ def read_calibration(folder: Path) -> Calibration:
 
 
 class LevirFigures:
-    """All that is measured on scored LEVIR tiles, tile after tile."""
+    """The figures on scored LEVIR tiles, accumulated tile by tile."""
 
     def __init__(self, data: Path, calibration: Calibration) -> None:
         self.raw = {name: RawCounts() for name in ("building", "road")}

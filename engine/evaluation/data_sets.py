@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """``changescribe evaluate`` on a labelled data set: any system, or a run of ``changescribe train``.
 
-Two protocols, always named in the result, since they differ by up to a point of
-F1. *Tiles*: images are cut into squares that do not overlap, each is answered
-alone, as in most papers. *Images*: whole images through overlapping tiles that
-are blended, as the product works. Counts are summed over the set in both.
+There are two protocols, named in the result, since F1 differs by up to a point. *Tiles*: images
+are cut into squares without overlap, each predicted alone, as in most papers. *Images*: whole
+images through overlapping, blended tiles, as in the plugin. Both sum counts over the set.
 """
 
 from __future__ import annotations
@@ -38,17 +37,17 @@ from .masks.metrics import SemanticCounts
 from .texts import EvaluationTexts
 
 PROTOCOLS = ("tile", "image")
-#: Pixels that the tiles of a training run share in whole images.
+#: Overlap of a training run's tiles in whole images, in pixels.
 RUN_OVERLAP = 64
 
 
 @dataclass(frozen=True)
 class Answer:
-    """Scores and classes of one tile.
+    """Prediction for one tile.
 
     Attributes:
-        scores: (Q, H, W) float32 per query; change is the largest of them from the threshold on.
-        before: (H, W) index of the class on the earlier date among those of the data set, or None.
+        scores: (Q, H, W) float32 per query; change is where their maximum reaches the threshold.
+        before: (H, W) index of the data set's class on the earlier date, or None.
         after: the same for the later date.
     """
 
@@ -59,13 +58,13 @@ class Answer:
 
 @dataclass(frozen=True)
 class Candidate:
-    """What is measured.
+    """A system or run to measure.
 
     Attributes:
-        queries: those of the planes of its scores; empty where it has one plane for any change.
-        tile_size: that it works on in whole images, in pixels.
-        overlap: pixels that its tiles share there.
-        answer: called with a tile.
+        queries: one per plane of its scores; empty for a single plane of any change.
+        tile_size: side of its tiles in whole images, in pixels.
+        overlap: of these tiles, in pixels.
+        answer: predicts a tile.
     """
 
     name: str
@@ -94,18 +93,18 @@ def evaluate(
 
     Args:
         spec: the data set.
-        data: folder that its folder counts from.
+        data: folder that the data set's folder is relative to.
         out: folder for the results.
         system: name of a system with its weights in place; or
-        run: folder of a training run, whose best weights are taken, or the last ones.
-        protocols: see the top of this module.
+        run: folder of a training run; its best weights are used, or else the last ones.
+        protocols: see the module's docstring.
         tile: side of the tiles of the tile protocol in pixels, a multiple of 32.
-        text: prompt for a system; empty: that of the data set.
+        text: prompt for a system; empty: the data set's.
         device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
-        threshold: scores from here on are change.
+        threshold: minimum score of a change.
 
     Returns:
-        What was measured, as in ``figures.json``.
+        The figures, as in ``figures.json``.
 
     Raises:
         InputError: the data or the run cannot be read, or the prompt is not understood.
@@ -139,8 +138,8 @@ def measure(
     """Measure by one protocol.
 
     Returns:
-        ``protocol`` in words, ``change`` (binary figures), ``queries`` (the same for each object
-        and direction that is labelled), ``semantic`` for a set with classes, ``seconds``.
+        ``protocol`` in words, ``change`` (binary figures), ``queries`` (the same for each labelled
+        object and direction), ``semantic`` for a set with classes, ``seconds``.
     """
     figures = _Figures(candidate.queries, pairs, threshold)
     start = time.monotonic()
@@ -169,7 +168,7 @@ def measure(
 def _over_image(
     candidate: Candidate, pairs: PairSet, index: int
 ) -> Iterator[tuple[Window, Answer]]:
-    """Blend the answers to a whole image; yield windows that cover it once."""
+    """Blend the predictions of a whole image; yield windows that cover it once."""
     height, width = pairs.size(index)
     tiles = plan(width, height, candidate.tile_size, candidate.overlap)
     blender = Blender(tiles, max(1, len(candidate.queries)))
@@ -199,7 +198,7 @@ class _Figures:
         self.semantic = SemanticCounts(len(pairs.classes)) if pairs.classes else None
 
     def add(self, answer: Answer, pair: LabelledPair) -> None:
-        """Count a part of a pair where its labels are known."""
+        """Count a part of a pair, where labelled."""
         if pair.change is None:
             raise InputError(EvaluationTexts.no_change_labels())
         known = pair.change != UNKNOWN
@@ -228,7 +227,7 @@ class _Figures:
 
 
 def _of_system(name: str, device: str, text: str, pairs: PairSet) -> Candidate:
-    """Load a system that answers a prompt."""
+    """Load a system for a prompt."""
     system = systems.create(name)
     system.load(device)
     info = system.info
@@ -249,9 +248,9 @@ def _of_system(name: str, device: str, text: str, pairs: PairSet) -> Candidate:
 
 
 def _class_table(own: Sequence[str], wanted: Sequence[str]) -> np.ndarray | None:
-    """Return the index among the data set's classes for each of a system's.
+    """Return the index of the data set's class for each class of a system.
 
-    None where the system lacks one of them: its classes are then not comparable.
+    None if the system lacks one of them, since its classes are then not comparable.
     """
 
     def same(one: str, other: str) -> bool:

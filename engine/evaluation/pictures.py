@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-#: Colours of hits, false alarms and misses, which colour-blind readers can tell apart.
+#: Colours of hits, false alarms and misses, distinct for colour-blind readers.
 HIT, FALSE_ALARM, MISS = (255, 255, 255), (255, 90, 40), (40, 130, 255)
 COLUMNS = ("before", "after", "truth", "score", "white: found, orange: too much, blue: missed")
 #: Side of a picture and height of a line of text, in pixels.
@@ -32,12 +32,10 @@ def row_of_pictures(
         before: (H, W, 3) uint8.
         after: (H, W, 3) uint8.
         score: (H, W) in [0, 1].
-        truth: (H, W), > 0 is change; None where it is not known: what was found is laid over
-            the later date then.
-        title: written above.
-        found: (H, W) bool; None is where the score is at least 0.5.
-        reach: pixels within which of the truth a detection is right, and within which of a
-            detection the truth is found.
+        truth: (H, W), > 0 is change; None if unknown: detections then overlay the later date.
+        title: text above the row.
+        found: (H, W) bool; None is a score of at least 0.5.
+        reach: tolerance in pixels between detection and truth.
     """
     if found is None:
         found = score >= 0.5
@@ -59,7 +57,7 @@ def row_of_pictures(
 
 
 def write_sheet(rows: Sequence[np.ndarray], path: Path) -> None:
-    """Write rows below each other, under the names of the columns, as a JPEG."""
+    """Write rows under the names of the columns, as a JPEG."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.stem}.part.jpg")
     Image.fromarray(np.concatenate([_text_line(COLUMNS), *rows])).save(part, quality=88)
@@ -74,7 +72,7 @@ def _near(mask: np.ndarray, reach: int) -> np.ndarray:
 
 
 def _text_line(texts: Sequence[str]) -> np.ndarray:
-    """Return a line with a text at the left of each column."""
+    """Return a line of text, one text per column."""
     picture = Image.new("RGB", (SIDE * len(COLUMNS), LINE), (30, 30, 30))
     pen = ImageDraw.Draw(picture)
     for column, text in enumerate(texts):

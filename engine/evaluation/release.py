@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From a finished run to the files that ship: export, calibration, manifest.
+"""From a finished run to the shipped files: export, calibration, manifest.
 
 ``changescribe build release RUN_FOLDER RECIPE MODEL_FOLDER``
 """
@@ -36,7 +36,7 @@ from .places.generated import CALIBRATION_SEEDS, GeneratedFigures, scored_scenes
 from .places.levir import PIXEL_SIZE, VALIDATION_TILES, read_tile
 from .places.whole_image import score_pair
 
-#: Metres: pixels of 0.3 to 1 m were magnified or reduced to about this in the last stages.
+#: Pixel size in metres, to which the last stages resample 0.3 to 1 m.
 PIXEL_SIZES = (0.44,)
 IDENTITY = {"scale": 1.0, "bias": 0.0}
 
@@ -50,17 +50,16 @@ TERMS = {
 
 
 def release(run: Path, recipe_name: str, folder: Path) -> dict[str, Any]:
-    """Write the model files of a run, with a calibration and the manifest.
+    """Write the model files of a run, with calibration and manifest.
 
     Args:
         run: folder of the training run.
         recipe_name: its recipe.
-        folder: for the files; ``text.onnx`` and ``vocab.txt`` are copied there from the shipped
-            ones, whatever was there.
+        folder: for the files; the shipped ``text.onnx`` and ``vocab.txt`` replace those there.
 
     Raises:
         InputError: there is no such recipe or run, or ``CHANGESCRIBE_DATA`` is not a folder.
-        WeightsError: the run has no weights that can be read.
+        WeightsError: the run has no readable weights.
     """
     data = _data()
     recipe = load_recipe(recipe_name)
@@ -68,7 +67,7 @@ def release(run: Path, recipe_name: str, folder: Path) -> dict[str, Any]:
     model = load_model(run / WEIGHTS)
     folder.mkdir(parents=True, exist_ok=True)
     if folder.resolve() != MODELS.resolve():
-        # The text tower is the shipped one: an older copy would be listed as part of the model.
+        # Always the shipped text tower: an older copy would be listed as part of the model.
         for name in ("text.onnx", "vocab.txt"):
             shutil.copyfile(MODELS / name, folder / name)
     steps = read_head(run / WEIGHTS)[1]["step"]
@@ -86,7 +85,7 @@ def release(run: Path, recipe_name: str, folder: Path) -> dict[str, Any]:
     export.export(model, folder)
     export.write_manifest(folder, facts)
     facts["calibration"] = calibrate(folder, data)
-    # The colour residual is assigned to the best query, so it needs the calibration that ships.
+    # The colour residual goes to the best query, so it needs the final calibration.
     export.write_manifest(folder, facts)
     if data:
         facts[KEY] = fit_colour_residual(folder, data)
@@ -95,7 +94,7 @@ def release(run: Path, recipe_name: str, folder: Path) -> dict[str, Any]:
 
 
 def _data() -> Path | None:
-    """Return the folder of real data; without one, say what that means."""
+    """Return the folder of real data; without one, log the consequences."""
     if os.environ.get("CHANGESCRIBE_DATA"):
         return data_root()
     _tell(
@@ -106,14 +105,14 @@ def _data() -> Path | None:
 
 
 def calibrate(folder: Path, data: Path | None) -> dict[str, dict[str, float]]:
-    """Find scale and bias per class, see :func:`.calibration.fit_map`.
+    """Fit scale and bias per class, see :func:`.calibration.fit_map`.
 
-    With real data, buildings are measured on the labels of LEVIR tiles
-    31-36, which training does not see, and roads on their centre lines drawn by eye: the F
-    of lines says which threshold is best, the pixels near and far from lines how steep the
-    map is. Everything else is measured on generated scenes of seeds that neither training
-    nor evaluation use; of trees the threshold also has to suit the sentences of those tiles, see
-    :class:`.ranking.CropsFound`: the woods of generated scenes alone ask for a stricter one.
+    With real data, buildings are fitted on the labels of LEVIR tiles 31-36, which training does
+    not see, and roads on their centre lines: the F of the lines determines the threshold, the
+    pixels near and far from lines the scale. Other classes are fitted on generated scenes of
+    seeds that neither training nor evaluation use. The threshold for trees also depends on the
+    sentences of those tiles (:class:`.ranking.CropsFound`), since generated woods alone would
+    give a stricter one.
 
     Returns:
         ``{"building": {"scale": s, "bias": b}, ..., "other": ...}``; the calibrated
@@ -168,5 +167,5 @@ def _calibrate_on_levir(
 
 
 def _tell(what: str) -> None:
-    """Say on standard error what is being done."""
+    """Print progress on standard error."""
     sys.stderr.write(f"calibration: {what}\n")

@@ -56,6 +56,10 @@ _FRAME = re.compile(
     r"(?: of the (?:scene|image|picture|photo|area))?(?=$|[.,;]| and\b| while\b| but\b)",
     re.IGNORECASE,
 )
+#: "on the bareland on the bareland": rewarded captioners write this.
+_PLACE_TWICE = re.compile(
+    rf"\b((?:{'|'.join(sorted(SENTENCE_PLACE))}) (?:the |an? )?\w+)(?: \1)+\b", re.IGNORECASE
+)
 #: Denials, which the reader does not understand: "the house has not been removed".
 _DENIAL = re.compile(rf"\b(?:{'|'.join(sorted(DENIALS))}|\w+n't)\b")
 #: Word -> its class, or itself if it has none.
@@ -111,9 +115,9 @@ class Facts:
         return self.found.get((name, way)) or self.found.get((name, CHANGED))
 
 
-def without_frame(sentence: str) -> str:
-    """Return a sentence without places such as "in the top left corner", with a full stop."""
-    text = " ".join(_FRAME.sub("", sentence).split()).rstrip(" .,;")
+def tidied(sentence: str) -> str:
+    """Return a sentence without places in the image or repeated places, with a full stop."""
+    text = _PLACE_TWICE.sub(r"\1", " ".join(_FRAME.sub("", sentence).split())).rstrip(" .,;")
     return f"{text[:1].upper()}{text[1:]}." if text else ""
 
 

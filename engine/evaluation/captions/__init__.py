@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How good captions are: metrics, tables, facts checked against the truth."""
+"""Evaluation of captions: metrics, tables, correctness of facts."""

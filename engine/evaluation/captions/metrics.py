@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Caption metrics: BLEU, METEOR, ROUGE-L, CIDEr-D and S*m, in the two conventions of the field.
 
-Of the same sentences two variants are reported. *Words* are the sentences as they are, lower-case
-and without punctuation. *Ids* are strings of the numbers of their words, as most programs for
-remote sensing score them: METEOR then knows no stems and no synonyms, and is lower; the other
-measures differ only by words that a vocabulary lacks. All pairs, the changed ones and the unchanged
-ones are measured each by themselves, also for the document frequencies of CIDEr-D, which is why the
-unchanged ones, whose references are all the same, have none.
+Two variants are reported. *Words* are the sentences in lower case, without punctuation. *Ids*
+replace words by their numbers, as most remote-sensing programs do: METEOR then knows no stems or
+synonyms and is lower; the other metrics differ only for words outside the vocabulary. All, changed
+and unchanged pairs are measured separately, including the document frequencies of CIDEr-D. The
+unchanged pairs have no CIDEr-D, because all their references are the same.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ from ...weights.files import write_text
 from ...wording.reading import says_no_change, words
 from ..texts import EvaluationTexts
 
-#: A word of a vocabulary occurs so often, as in the programs that score ids.
+#: Minimum number of occurrences of a word of the vocabulary, as in programs that score ids.
 MIN_COUNT = 5
 NEEDS_JAVA = "METEOR and S*m are left out: they need Java (java on the path) and 2 GB of memory."
 
@@ -43,7 +42,7 @@ Writer = Callable[[LabelledPair], str]
 
 @dataclass(frozen=True)
 class Answered:
-    """A sentence about a pair, and what people wrote."""
+    """A sentence about a pair, and its references."""
 
     name: str
     answer: str
@@ -51,19 +50,19 @@ class Answered:
 
     @property
     def changed(self) -> bool:
-        """Whether people say that anything changed: LEVIR-CC's own flag says the same."""
+        """Whether the references report a change; equals LEVIR-CC's own flag."""
         return not all(says_no_change(text) for text in self.references)
 
 
 def vocabulary(sentences: Iterable[str], least: int = MIN_COUNT) -> dict[str, int]:
-    """Number the words that occur at least ``least`` times from 1; 0 is for the others."""
+    """Number the words with at least ``least`` occurrences from 1; 0 is for the others."""
     counts = Counter(word for sentence in sentences for word in words(sentence))
     known = sorted(word for word, count in counts.items() if count >= least)
     return {word: number for number, word in enumerate(known, 1)}
 
 
 def measure(rows: Sequence[Answered], ids: Vocabulary | None = None) -> dict[str, float | None]:
-    """Measure answers, in per cent as published.
+    """Measure answers in per cent, as in publications.
 
     Returns:
         ``bleu_1`` to ``bleu_4``, ``rouge_l``, ``cider_d``, ``meteor`` and ``s_m``, the mean of
@@ -88,7 +87,7 @@ def measure(rows: Sequence[Answered], ids: Vocabulary | None = None) -> dict[str
 
 
 def cider_of_each(rows: Sequence[Answered]) -> np.ndarray:
-    """Return CIDEr-D of each answer in per cent, (N,); their mean is that of :func:`measure`."""
+    """Return CIDEr-D of each answer in per cent, (N,); its mean is that of :func:`measure`."""
     return 100 * np.asarray(_scorer("Cider").compute_score(*_tokenised(rows, None))[1])
 
 
@@ -101,16 +100,16 @@ def interval(values: np.ndarray, rounds: int = 1000, seed: int = 0) -> tuple[flo
 
 
 def report(rows: Sequence[Answered], ids: Vocabulary | None = None) -> dict[str, Any]:
-    """Measure answers in all ways.
+    """Measure answers in both variants, by part.
 
     Returns:
         ``all``, ``changed`` and ``unchanged``, each with ``pairs``, ``words``, ``ids`` and
-        ``cider_d_95`` (left out where no pair is); ``no_change_accuracy``: share of the unchanged
+        ``cider_d_95`` (missing without such pairs); ``no_change_accuracy``: share of the unchanged
         pairs whose caption reports no change, ``change_accuracy``: share of the changed pairs whose
         caption reports one, in per cent or None; ``notes``.
 
     Raises:
-        InputError: there is no answer.
+        InputError: there are no answers.
     """
     if not rows:
         raise InputError(EvaluationTexts.no_captions())
@@ -140,7 +139,7 @@ def report(rows: Sequence[Answered], ids: Vocabulary | None = None) -> dict[str,
 
 
 def ask(pairs: PairSet, write: Writer) -> list[Answered]:
-    """Have a sentence written about every pair that people have described."""
+    """Write a sentence about every pair with references."""
     rows = []
     for index in tqdm(range(len(pairs)), desc="captions", disable=None):
         pair = pairs.read(index)
@@ -150,7 +149,7 @@ def ask(pairs: PairSet, write: Writer) -> list[Answered]:
 
 
 def writer_of(system: ChangeSystem) -> Writer:
-    """Return a writer that asks a loaded system about whole pairs."""
+    """Return a writer that captions whole pairs with a loaded system."""
 
     def write(pair: LabelledPair) -> str:
         inside = np.ones((1, *pair.before.shape[:2]), np.uint8)
@@ -160,7 +159,7 @@ def writer_of(system: ChangeSystem) -> Writer:
 
 
 def _tokenised(rows: Sequence[Answered], ids: Vocabulary | None) -> tuple[Any, Any]:
-    """Return references and answers as pycocoevalcap takes them, by number."""
+    """Return references and answers by number, as pycocoevalcap expects them."""
 
     def tokens(sentence: str) -> str:
         found = words(sentence)
@@ -177,12 +176,12 @@ def _scorer(name: str) -> Any:
         from pycocoevalcap.rouge.rouge import Rouge
     except ImportError as error:
         raise missing_package(EvaluationTexts.needs_pycocoevalcap(), error) from error
-    # What is called Cider there is CIDEr-D: clipped counts, and a penalty on other lengths.
+    # "Cider" there is CIDEr-D: clipped counts and a length penalty.
     return {"Bleu": Bleu, "Cider": Cider, "Rouge": Rouge}[name]()
 
 
 def _meteor(references: Any, answers: Any) -> float | None:
-    """Return METEOR in per cent; None without Java, or where it ends early (lack of memory)."""
+    """Return METEOR in per cent; None without Java, or if Java fails (lack of memory)."""
     if shutil.which("java") is None:
         return None
     from pycocoevalcap.meteor.meteor import Meteor
@@ -190,10 +189,10 @@ def _meteor(references: Any, answers: Any) -> float | None:
     scorer = Meteor()
     try:
         return 100 * float(scorer.compute_score(references, answers)[0])
-    except (OSError, ValueError):  # the program ended, or did not print numbers
+    except (OSError, ValueError):  # the program ended or printed no numbers
         return None
     finally:
-        # After an error the scorer still holds its lock, for which its own end would wait for ever.
+        # After an error the scorer still holds its lock, and its destructor would wait for ever.
         if scorer.lock.locked():
             scorer.lock.release()
 
@@ -210,7 +209,7 @@ def measure_system(
     """Measure the captions of a system on a data set.
 
     Args:
-        name: of the system.
+        name: name of the system.
         spec: the captioned data set.
         data: the folder of real data.
         device: ``"auto"``, ``"cpu"`` or ``"cuda"``.

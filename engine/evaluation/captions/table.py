@@ -4,8 +4,8 @@
 ``changescribe evaluate caption-table --out FOLDER --answers KCFI=FILE.json``. The baselines are:
 
 - the most frequent training sentence, and the most frequent one about a change for changed crops;
-- the captions of the nearest training crop by the bundled model's features; of these, the one most
-  similar to the others is chosen, which favours the baseline;
+- a caption of the nearest training crop by the bundled model's features, namely the one most
+  similar to the others, which favours the baseline;
 - the factual captions from the detection of "anything changed".
 """
 
@@ -37,7 +37,7 @@ FREQUENT_CHANGE = "most frequent sentence about a change"
 NEAREST = "nearest training crop"
 FACTUAL = "factual captions"
 BUNDLED = "bundled captioner"
-#: What the bar is: CIDEr-D above each of these, on all crops and on the changed ones.
+#: Target: CIDEr-D above each of these, on all crops and on the changed ones.
 BASELINES = (FREQUENT, NEAREST, FACTUAL)
 PARTS = ("all", "changed")
 _COLUMNS = ("bleu_1", "bleu_2", "bleu_3", "bleu_4", "meteor", "rouge_l", "cider_d", "s_m")
@@ -47,7 +47,7 @@ Sentences = Sequence[str]
 
 
 def most_frequent(sentences: Sentences, *, change: bool = False) -> str:
-    """Return the most frequent sentence, the first of several, or of those about a change."""
+    """Return the most frequent sentence, optionally among those about a change."""
     counts = Counter(
         " ".join(words(text)) for text in sentences if not (change and says_no_change(text))
     )
@@ -111,8 +111,8 @@ def compare(
     """Measure systems and baselines on the same crops.
 
     Returns:
-        By name what :func:`.captions.report` returns, with ``above``: by baseline and part the
-        difference of CIDEr-D and its 95 % interval (bootstrap over crops, both on the same).
+        By name the result of :func:`.metrics.report`, with ``above``: by baseline and part the
+        difference of CIDEr-D and its 95 % interval (paired bootstrap over crops).
     """
     figures = {name: report(rows, ids) for name, rows in answers.items()}
     for part in PARTS:
@@ -133,7 +133,7 @@ def compare(
 
 
 def markdown(figures: Mapping[str, Any]) -> str:
-    """Return tables of what :func:`compare` found."""
+    """Return the figures of :func:`compare` as tables."""
     lines = []
     for part in ("all", "changed", "unchanged"):
         lines += _part_table(part, {name: row for name, row in figures.items() if part in row})
@@ -159,7 +159,7 @@ def markdown(figures: Mapping[str, Any]) -> str:
 
 
 def _part_table(part: str, rows: Mapping[str, Any]) -> list[str]:
-    """Return the lines of a table of some of the crops."""
+    """Return the lines of the table for a part of the crops."""
     if not rows:
         return []
     names = [_TITLES.get(column, column.replace("bleu_", "B-")) for column in _COLUMNS]
@@ -198,7 +198,7 @@ def baseline_answers(
 
 
 def bundled_answers(crops: Crops, test: np.ndarray, system: BundledSystem) -> list[str]:
-    """Return the captions of the bundled captioner, from features as in the product."""
+    """Return the captions of the bundled captioner, from the same features as in the plugin."""
     captioner = system.captioner()
     return [captioner.write(crops.grid[0, n].astype(np.float32), crops.summary[0, n]) for n in test]
 
@@ -216,10 +216,9 @@ def write_table(
     Args:
         data: the folder of real data.
         out: folder for the table (``captions.md``), figures and answers (``captions.json``).
-        cache: folder of the crops' features, written where they are missing.
+        cache: folder of the crops' features; missing ones are written.
         model: folder of the bundled model's files; None is the shipped model.
-        answers_of: by the name of a trained system, the file that
-            :func:`.metrics.measure_system` wrote.
+        answers_of: files written by :func:`.metrics.measure_system`, by name of the system.
 
     Returns:
         The table, in Markdown.

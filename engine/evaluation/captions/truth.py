@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Correctness of factual captions on generated scenes, whose changes are known.
 
-It is measured in two ways. *From true masks*, a system with the true labels replaces the model, so
-that any error comes from the code between mask and sentence. *From detections* of the bundled
-model, the errors of the model are included. Captions are judged by their words, not by the facts
-that they were made from:
+*From true masks*, a system with the true labels replaces the model, so that all errors come from
+the code between mask and sentence. *From detections* of the bundled model, its errors are
+included. Captions are judged by their words, not by the underlying facts:
 
 - the caption of a region is right if most of its pixels changed as stated (object and direction)
   and the class stated as replaced is the most frequent one there;
@@ -44,7 +43,7 @@ from ..texts import EvaluationTexts
 
 PROMPT = "new and demolished buildings, new roads, trees cleared, water appeared"
 SIDE = 512
-#: The least area of a region, in m2, in the truth as in the run.
+#: Minimum area of a region in m2, in the truth and in the run.
 MIN_AREA = 20.0
 _CODES = {land_cover.name: code for code, land_cover in enumerate(CLASSES, 1)}
 _GONE = ("demolished", "removed", "cleared", "disappeared")
@@ -57,7 +56,7 @@ _COUNT = re.compile(
 
 
 class Truth(ChangeSystem):
-    """Finds exactly what changed in the scene that it is given: of one tile, for the evaluation."""
+    """Answers with the true changes of a scene of one tile."""
 
     scene: ScenePair | None = None
 
@@ -78,7 +77,7 @@ class Truth(ChangeSystem):
         )
 
     def load(self, device: str = "auto") -> None:
-        """It has no weights."""
+        """Do nothing: there are no weights."""
 
     @property
     def device(self) -> str:
@@ -92,7 +91,7 @@ class Truth(ChangeSystem):
         queries: Sequence[Query],
         hints: Hints = NO_HINTS,
     ) -> TilePrediction:
-        """Return the truth of the scene."""
+        """Return the true changes of the scene."""
         scene = self.scene
         if scene is None:
             raise RuntimeError("there is no scene")
@@ -105,7 +104,7 @@ class Truth(ChangeSystem):
 
 
 def changed_so(scene: ScenePair, query: Query) -> np.ndarray:
-    """Return (H, W) bool: where a class appeared or went."""
+    """Return (H, W) bool: where a class appeared or was removed."""
     code = _CODES[class_of(query.object).name]  # type: ignore[union-attr]
     was, is_now = scene.labels_before == code, scene.labels_after == code
     return (is_now & ~was) if query.direction == APPEARED else (was & ~is_now)
@@ -113,21 +112,21 @@ def changed_so(scene: ScenePair, query: Query) -> np.ndarray:
 
 @dataclass
 class Tally:
-    """Captions that were looked at, and those that are right, by what was looked at."""
+    """Numbers of checked and correct captions, by kind of check."""
 
     looked: Counter[str] = field(default_factory=Counter)
     right: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
 
     def add(self, kind: str, right: bool, example: str) -> None:
-        """Count a caption; the first wrong ones are kept."""
+        """Count a caption; keep the first wrong ones as examples."""
         self.looked[kind] += 1
         self.right[kind] += right
         if not right and len(self.wrong) < 40:
             self.wrong.append(f"{kind}: {example}")
 
     def figures(self) -> dict[str, object]:
-        """Return shares, numbers and examples."""
+        """Return shares, counts and examples."""
         shares = {
             kind: {"share": round(self.right[kind] / count, 4), "captions": count}
             for kind, count in sorted(self.looked.items())
@@ -142,7 +141,7 @@ class Tally:
 
 
 def measure(system: str, seeds: Sequence[int], side: int = SIDE) -> Tally:
-    """Detect in generated scenes and look at every caption; "truth" stands for true masks."""
+    """Detect in generated scenes and check every caption; "truth" stands for true masks."""
     tally = Tally()
     systems.register("truth", f"{__name__}:{Truth.__name__}")
     host = InProcessHost()
@@ -209,7 +208,7 @@ def _scene(scene: ScenePair, caption: str, queries: Sequence[Query], tally: Tall
 
 
 def _counts(caption: str) -> Iterator[tuple[tuple[str, str], int]]:
-    """Yield the counts stated by the caption of a scene: (class, direction), number."""
+    """Yield the counts in the caption of a scene: (class, direction), number."""
     for clause in re.sub(r"\([^)]*\)", "", caption).lower().split(";"):
         found = _COUNT.search(clause)
         noun = found and class_of((found["noun"] or found["stuff"]).strip())
@@ -226,7 +225,7 @@ def _counts(caption: str) -> Iterator[tuple[tuple[str, str], int]]:
 
 
 def true_count(scene: ScenePair, query: Query) -> int:
-    """Return how many buildings changed so, or connected places of another class."""
+    """Return the number of changed buildings, or of connected areas of another class."""
     if class_of(query.object).name == "building":  # type: ignore[union-attr]
         return scene.changed_buildings[query.direction]
     parts, count = ndimage.label(changed_so(scene, query), np.ones((3, 3), int))
@@ -235,7 +234,7 @@ def true_count(scene: ScenePair, query: Query) -> int:
 
 
 def _written(path: Path, pixels: np.ndarray) -> str:
-    """Write a picture as a GeoTIFF in a metric CRS."""
+    """Write an image as a GeoTIFF in a metric CRS."""
     height, width = pixels.shape[:2]
     raster = gdal.GetDriverByName("GTiff").Create(str(path), width, height, 3, gdal.GDT_Byte)
     raster.SetGeoTransform((500000.0, PIXEL_SIZE, 0.0, 5000000.0, 0.0, -PIXEL_SIZE))
@@ -252,7 +251,7 @@ def measure_systems(names: Sequence[str], scenes: int) -> dict[str, dict[str, ob
     """Measure the captions of systems ("truth": true masks) on the evaluation's first scenes.
 
     Raises:
-        InputError: there are not so many scenes.
+        InputError: there are fewer scenes.
     """
     if not 0 < scenes <= len(EVALUATION_SEEDS):
         raise InputError(

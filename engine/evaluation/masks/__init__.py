@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How good masks and scores are: metrics, baselines, rankings, road lines."""
+"""Evaluation of masks and scores: metrics, baselines, rankings, road lines."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-#: Bins of the histogram that Otsu's threshold is found in.
+#: Bins of the histogram for Otsu's threshold.
 OTSU_BINS = 256
 
 
@@ -15,7 +15,7 @@ def change_magnitude(
     """Return the change vector's length per pixel of (H, W, C); 0 where not ``valid``.
 
     Each band of each date is standardised (mean 0, standard deviation 1) over the valid
-    pixels, which takes out a different sun or sensor.
+    pixels, which removes differences of sun and sensor.
     """
     if valid is None:
         valid = np.ones(before.shape[:2], bool)
@@ -28,10 +28,10 @@ def change_magnitude(
 
 
 def otsu_threshold(values: np.ndarray) -> float:
-    """Return the value that parts a sample best into two (Otsu 1979).
+    """Return Otsu's threshold of a sample (Otsu 1979).
 
-    It has the largest variance between the two classes, w0 w1 (m0 - m1)^2, over the borders
-    of a histogram of :data:`OTSU_BINS` bins; the middle of them where several are equal.
+    It maximises the variance between the two classes, w0 w1 (m0 - m1)^2, over the edges of a
+    histogram of :data:`OTSU_BINS` bins; the middle one of equal maxima.
     """
     counts, edges = np.histogram(values, OTSU_BINS)
     centres = (edges[:-1] + edges[1:]) / 2
@@ -46,7 +46,7 @@ def otsu_threshold(values: np.ndarray) -> float:
 
 
 def cva_otsu(before: np.ndarray, after: np.ndarray, valid: np.ndarray | None = None) -> np.ndarray:
-    """Return where change vector analysis with Otsu's threshold finds change, (H, W) bool."""
+    """Return the change found by change vector analysis with Otsu's threshold, (H, W) bool."""
     magnitude = change_magnitude(before, after, valid)
     inside = magnitude if valid is None else magnitude[valid]
     return magnitude > otsu_threshold(inside)

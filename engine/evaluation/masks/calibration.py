@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Calibration: reliability of scores, and the map from raw to calibrated scores.
 
-Two wishes meet in one number. 0.5 is to be every class's best threshold, and a
-score of 0.7 is to be right seven times in ten. The map is ``sigmoid(s raw + b)``:
-among the thresholds whose F1 is as good as the best, and for each the scale of
-highest likelihood, the pair of highest likelihood is taken.
+0.5 should be the best threshold of every class, and a score of 0.7 should be right seven times in
+ten. The map is ``sigmoid(s raw + b)``, with the scale and threshold of the highest likelihood
+among the thresholds whose F1 is practically the best.
 """
 
 from __future__ import annotations
@@ -18,12 +17,12 @@ from ...training.metrics import f1_by_threshold
 
 #: Bins of the reliability curve.
 BINS = 10
-#: Raw scores are counted in bins of this width, from minus to plus the limit.
+#: Bin width for raw scores, and their limit to either side.
 WIDTH, LIMIT = 0.05, 16.0
-#: An F1 this much below the best is as good.
+#: Tolerance below the best F1.
 AS_GOOD = 0.002
-#: Raw scores tried as thresholds. Not further from the network's own 0 than this: the best
-#: threshold of generated water, -3.2, finds water on real imagery where there is none.
+#: Raw scores tried as thresholds. The range around the network's own 0 is limited, because the best
+#: threshold for generated water, -3.2, finds false water on real imagery.
 _THRESHOLDS = np.arange(-1.5, 1.501, WIDTH)
 _SCALES = np.geomspace(0.25, 4.0, 49)
 
@@ -41,11 +40,11 @@ def calibrated(raw: np.ndarray, scale: float, bias: float) -> np.ndarray:
 
 @dataclass
 class RawCounts:
-    """How often each raw score was right; add as many pictures as there are.
+    """Counts of correct and wrong pixels by raw score, accumulated over images.
 
     Attributes:
         right: pixels with the change, by bin of the raw score.
-        wrong: pixels without it.
+        wrong: pixels without the change, by bin.
     """
 
     right: np.ndarray = field(default_factory=lambda: np.zeros(_bins(), np.int64))
@@ -58,18 +57,18 @@ class RawCounts:
         self.wrong += np.bincount(index[~truth], minlength=_bins())
 
     def f1_at(self, thresholds: np.ndarray) -> np.ndarray:
-        """Return F1 at raw thresholds (N,), which are taken to the next bin's border."""
+        """Return F1 at raw thresholds (N,), rounded to bin edges."""
         index = np.clip(np.rint((thresholds + LIMIT) / WIDTH).astype(int), 0, _bins() - 1)
         return f1_by_threshold(self.right, self.wrong)[index]
 
     def reliability(self, scale: float = 1.0, bias: float = 0.0) -> dict[str, object]:
-        """Compare calibrated scores with how often they are right.
+        """Compare calibrated scores with the observed frequency of change.
 
         Returns:
             ``ece``, the expected calibration error: sum over the bins of their share of the
-            pixels times |share that is right - mean score|; ``ece_unsure``, the same over the
-            pixels with scores from 0.1 to 0.9 alone, since on most pixels nothing changed and
-            nothing is scored; and ``bins``: ``[mean score, share right, pixels]`` or None.
+            pixels times |share changed - mean score|; ``ece_unsure``, the same over the
+            pixels with scores from 0.1 to 0.9, since most pixels are unchanged and score near 0;
+            and ``bins``: ``[mean score, share changed, pixels]`` or None.
         """
         scores = calibrated(_centres(), scale, bias)
         index = np.minimum((scores * BINS).astype(int), BINS - 1)
@@ -91,15 +90,15 @@ class RawCounts:
 def fit_map(
     counts: RawCounts, quality: Callable[[np.ndarray], np.ndarray] | None = None
 ) -> dict[str, float]:
-    """Find scale and bias.
+    """Fit scale and bias.
 
     Args:
-        counts: raw scores and truths.
-        quality: F of raw thresholds (N,); None is the F1 of ``counts``.
+        counts: counts by raw score.
+        quality: returns F at raw thresholds (N,); None is the F1 of ``counts``.
 
     Returns:
-        ``{"scale": s, "bias": b}``; a raw score of ``-b / s`` becomes 0.5. Without a single
-        pixel of change, which tells nothing, scale 1 and bias 0.
+        ``{"scale": s, "bias": b}``; a raw score of ``-b / s`` becomes 0.5. Scale 1 and bias 0
+        without any changed pixel.
     """
     if not counts.right.sum():
         return {"scale": 1.0, "bias": 0.0}
@@ -114,10 +113,10 @@ def fit_map(
 
 
 def _bins() -> int:
-    """Number of bins of raw scores."""
+    """Return the number of bins of raw scores."""
     return round(2 * LIMIT / WIDTH)
 
 
 def _centres() -> np.ndarray:
-    """Raw score in the middle of each bin."""
+    """Return the raw score at the centre of each bin."""
     return (np.arange(_bins()) + 0.5) * WIDTH - LIMIT

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Figures of semantic change, as SECOND's papers define them.
+"""Metrics of semantic change, as defined by SECOND's papers.
 
-Those of binary change are in ``engine/training/metrics.py``, since training needs them too.
+Metrics of binary change are in ``engine/training/metrics.py``, since training needs them too.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ import numpy as np
 
 
 class SemanticCounts:
-    """Confusion of semantic change, the classes of both dates pooled; add pair after pair.
+    """Confusion matrix of semantic change, pooled over both dates and accumulated over pairs.
 
-    The figures are those of SECOND as SCanNet computes them (Ding et al., TGRS 2024, section
+    The metrics are those of SECOND as computed by SCanNet (Ding et al., TGRS 2024, section
     IV-B; Yang et al., TGRS 2021, equations 6 to 12).
 
     Args:
         classes: number K of classes.
 
     Attributes:
-        counts: (K + 1, K + 1) int64 pixels: row the true class, column the one found; 0 is
+        counts: (K + 1, K + 1) int64 pixels: rows are true, columns predicted classes; 0 is
             unchanged, class k is k + 1.
     """
 
@@ -32,9 +32,9 @@ class SemanticCounts:
         """Count one date of a pair.
 
         Args:
-            changed: (H, W) bool: change that was found, on whichever date.
-            found: (H, W) index of the class found; it counts where ``changed``, and any other
-                number as unchanged.
+            changed: (H, W) bool: predicted change.
+            found: (H, W) index of the predicted class where ``changed``; any other number is
+                unchanged.
             truth: (H, W) index of the true class; any other number is unchanged.
         """
         size = len(self.counts)
@@ -46,7 +46,7 @@ class SemanticCounts:
 
     @property
     def iou_changed(self) -> float:
-        """IoU_c: changed in both, of whichever class, over all but unchanged in both."""
+        """IoU_c: changed in both, of any class, over all but unchanged in both."""
         counts = self.counts
         return _ratio(counts[1:, 1:].sum(), counts.sum() - counts[0, 0])
 
@@ -78,7 +78,7 @@ class SemanticCounts:
 
     @property
     def fscd(self) -> float:
-        """Fscd: harmonic mean of the shares of right classes in what was found, and in what is."""
+        """Fscd: harmonic mean of the shares of correct classes in predicted and in true change."""
         counts = self.counts
         right = np.trace(counts) - counts[0, 0]
         precision = _ratio(right, counts[:, 1:].sum())
@@ -87,7 +87,7 @@ class SemanticCounts:
 
     @property
     def accuracy(self) -> float:
-        """OA: right pixels, unchanged ones included, over all."""
+        """OA: correct pixels, including unchanged ones, over all."""
         return _ratio(np.trace(self.counts), self.counts.sum())
 
     def figures(self) -> dict[str, float]:
@@ -97,5 +97,5 @@ class SemanticCounts:
 
 
 def _ratio(part: float, whole: float) -> float:
-    """Return a ratio; 0 where there is nothing."""
+    """Return a ratio; 0 for a denominator of 0."""
     return float(part) / float(whole) if whole else 0.0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Ranking of changed crops before unchanged ones by score."""
+"""Ranking of changed and unchanged crops by score."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from ...request import APPEARED, REMOVED, Query
 from ...training.metrics import f1
 from ...wording.reading import crop_truth
 
-#: Share of a crop's pixels whose mean score is the crop's score.
+#: Share of a crop's highest pixels whose mean is the crop's score.
 TOP_SHARE = 0.01
-#: With fewer positive crops than this, the other direction's crops are used, dates swapped.
+#: With fewer positive crops, the opposite direction is used with the dates swapped.
 MIN_POSITIVES = 10
-#: Class names and the words they are asked for with.
+#: Class names and their words in prompts.
 ASKED = {"road": "roads", "building": "buildings", "tree": "trees"}
 _OTHER = {APPEARED: REMOVED, REMOVED: APPEARED}
 
 
 def roc_auc(scores: np.ndarray, truth: np.ndarray) -> float:
-    """Return the chance that a positive scores above a negative (a tie is 1/2), or NaN."""
+    """Return the probability that a positive scores above a negative (ties 1/2), or NaN."""
     truth = np.asarray(truth, bool)
     positives, negatives = int(truth.sum()), int((~truth).sum())
     if not positives or not negatives:
@@ -39,8 +39,7 @@ def bootstrap_auc(
 ) -> tuple[float, float]:
     """Return the 95 % interval of :func:`roc_auc`.
 
-    Positives and negatives are drawn with replacement, each from among themselves, so that no
-    round is without one of them.
+    Positives and negatives are resampled separately, so that every round has both.
     """
     rng = np.random.default_rng(seed)
     kinds = [np.flatnonzero(truth), np.flatnonzero(~np.asarray(truth, bool))]
@@ -64,7 +63,7 @@ def crop_score(score: np.ndarray, share: float = TOP_SHARE) -> float:
 def _captioned_crops(
     captions: list[dict], tile: str, event: tuple[str, str]
 ) -> Iterator[tuple[tuple[slice, slice], bool]]:
-    """Yield window and truth of a tile's crops whose sentences report an event, or leave it out."""
+    """Yield window and truth of a tile's crops, unless their sentences are ambiguous."""
     for caption in captions:
         truth = crop_truth(caption["captions"], event) if caption["tile"] == tile else None
         if truth is not None:
@@ -92,7 +91,7 @@ class ScoredCrop(NamedTuple):
 
 
 class CropsFound:
-    """Whether crops in which something changed are found: those of which enough pixels are."""
+    """Detection of changed crops: a crop is found if enough of its pixels are."""
 
     def __init__(self, event: tuple[str, str], captions: list[dict]) -> None:
         self.event, self.captions = event, captions
@@ -103,7 +102,7 @@ class CropsFound:
         """Take the crops of a tile."""
         for window, truth in _captioned_crops(self.captions, tile, self.event):
             self.truth.append(truth)
-            # TOP_SHARE of the pixels pass this threshold, and so all lower ones.
+            # TOP_SHARE of the pixels pass this threshold and all lower ones.
             self.passed.append(float(np.quantile(score[window], 1 - TOP_SHARE)))
 
     def f1_at(self, thresholds: np.ndarray) -> np.ndarray:
@@ -115,12 +114,12 @@ class CropsFound:
 
 @dataclass
 class CropRanking:
-    """Collects scores and truths of captioned crops, tile after tile.
+    """Scores and truths of captioned crops, accumulated tile by tile.
 
     Attributes:
         captions: rows of ``captions.json``: tile, box, captions.
-        rows: per class and direction, crops with the dates in their order.
-        swapped: the same of the exchanged dates.
+        rows: crops by class and direction.
+        swapped: the same for swapped dates.
     """
 
     captions: list[dict]
@@ -143,9 +142,8 @@ class CropRanking:
     def figures(self) -> dict[str, dict]:
         """Return, per ``object|direction``, AUC, its interval, counts, and whether swapped.
 
-        ``found`` is the mean share of the pixels that are found, in positive and negative crops.
-
-        A change that no crop has, or every crop, is left out.
+        ``found`` is the mean share of detected pixels, in positive and negative crops. Changes
+        without positive or without negative crops are left out.
         """
         result = {}
         for name, word in ASKED.items():

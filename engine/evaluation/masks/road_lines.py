@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Detected roads against centre lines that were drawn by eye.
+"""Detected roads against centre lines drawn by eye.
 
-Recall is the share of the lines, by length, with a detection within 8 pixels;
-precision the share of detected pixels within 16 pixels of a line. A detection
-within 16 pixels of a line in doubt, and of no other, counts neither way.
+Recall is the share of the lines, by length, with a detection within 8 pixels. Precision is the
+share of the detected pixels within 16 pixels of a line. Detections within 16 pixels of doubtful
+lines only are ignored.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ RECALL_REACH, PRECISION_REACH = 8, 16
 
 @dataclass(frozen=True)
 class LineFigures:
-    """Of one or more tiles at one threshold."""
+    """Figures of one or more tiles at one threshold."""
 
     precision: float
     recall: float
@@ -31,7 +31,7 @@ class LineFigures:
     line_px: int
 
     def figures(self) -> dict[str, float]:
-        """Return all of it, rounded to four places."""
+        """Return all figures, rounded to four places."""
         return {
             "line_px": self.line_px,
             "precision": round(self.precision, 4),
@@ -42,12 +42,12 @@ class LineFigures:
 
 @dataclass(frozen=True)
 class LineMatch:
-    """What is needed to tell the figures of a score at any threshold.
+    """Scores for computing the figures at any threshold.
 
     Attributes:
-        on_line: (N,) highest score within the reach of each point of the lines, a pixel apart.
+        on_line: (N,) highest score near each point of the lines, one pixel apart.
         near: (M,) scores of the pixels near a line.
-        far: (K,) scores of the pixels near neither a line nor one in doubt.
+        far: (K,) scores of the pixels far from all lines, doubtful ones included.
     """
 
     on_line: np.ndarray
@@ -65,12 +65,12 @@ class LineMatch:
 
     @classmethod
     def together(cls, matches: Sequence[LineMatch]) -> LineMatch:
-        """Sum tiles up."""
+        """Pool several tiles."""
         parts = ((m.on_line, m.near, m.far) for m in matches)
         return cls(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
     def at(self, threshold: float) -> LineFigures:
-        """Return the figures where scores from ``threshold`` on are detections."""
+        """Return the figures for scores of at least ``threshold``."""
         on_line, near, far = (
             int((scores >= threshold).sum()) for scores in (self.on_line, self.near, self.far)
         )
@@ -81,13 +81,13 @@ class LineMatch:
 
 
 def _disc(radius: int) -> np.ndarray:
-    """Return the pixels within a distance of the central one, (2 r + 1, 2 r + 1) bool."""
+    """Return a disc of radius r, (2 r + 1, 2 r + 1) bool."""
     rows, columns = np.mgrid[-radius : radius + 1, -radius : radius + 1]
     return rows**2 + columns**2 <= radius**2
 
 
 def _points(lines: list[Line], shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Return rows and columns of the pixels on lines, a pixel's length apart, inside ``shape``."""
+    """Return rows and columns of points on lines, one pixel apart, inside ``shape``."""
     points = [np.zeros((0, 2))]
     for line in lines:
         corners = np.array(line, float)

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where a model is measured: LEVIR, generated scenes, places left out."""
+"""Evaluation by place: LEVIR, generated scenes, held-out places."""

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The colour residual, a score of unknown kinds of change: its two parameters, and its evaluation.
+"""Parameters and evaluation of the colour residual, a score for any kind of change.
 
 The score itself is in ``engine/systems/bundled/colour_residual.py``.
 
-Nothing of it is trained, but its threshold is chosen on the labels of OSCD and AirChange. What is
-measured there takes, for every place, the threshold that its site had no part in.
+Nothing of it is trained, but its threshold is fitted on the labels of OSCD and AirChange. For its
+evaluation, every place gets a threshold that was fitted without its site.
 
 ``changescribe build colour-residual MODEL_FOLDER``
 """
@@ -32,13 +32,13 @@ from .folds import fold_models, folds, trained_on_weak_pairs
 
 #: Key of the manifest.
 KEY = "colour_residual"
-#: Makes the score ``amount / (1 + amount)``, whose logit is the logarithm of the amount.
+#: For the score ``amount / (1 + amount)``, whose logit is the logarithm of the amount.
 IDENTITY = {"scale": 1.0, "bias": 0.0}
 Counts = dict[str, dict[str, RawCounts]]
 
 
 def fit_colour_residual(folder: Path, data: Path) -> dict[str, Any]:
-    """Find scale and bias on all places, and for each fold on those that it does not leave out.
+    """Fit scale and bias on all places, and for each fold without its places.
 
     Returns:
         ``{"scale": s, "bias": b, "left_out": [{"places": [...], "scale": s, "bias": b}, ...]}``.
@@ -52,7 +52,7 @@ def fit_colour_residual(folder: Path, data: Path) -> dict[str, Any]:
 
 
 def _count(folder: Path, data: Path) -> Counts:
-    """Run the product on every place; count how often each amount was right."""
+    """Run the pipeline on every place; count changed and unchanged pixels by amount."""
     system = BundledSystem(folder)
     system.residual_map = dict(IDENTITY)
     system.load("cpu")
@@ -72,7 +72,7 @@ def _count(folder: Path, data: Path) -> Counts:
 
 
 def _fit(counts: Counts, left_out: tuple[str, ...]) -> dict[str, float]:
-    """Fit without some places; the threshold has the best mean of the F1 of both data sets."""
+    """Fit without some places, for the best mean F1 of both data sets."""
     sets = []
     for places in counts.values():
         total = RawCounts()
@@ -88,16 +88,16 @@ def _fit(counts: Counts, left_out: tuple[str, ...]) -> dict[str, float]:
 def unbiased_chooser(
     system: ChangeSystem, folder: Path, out: Path | None
 ) -> Callable[[str], Optional[ChangeSystem]]:
-    """Say with which system a place is measured: its training and its threshold left it out.
+    """Choose the system for measuring a place: neither trained nor calibrated on it.
 
     Args:
-        system: the one that ships, loaded.
+        system: the shipped system, loaded.
         folder: its model files.
-        out: model files of the folds, for a model that was trained on these places.
+        out: folder of the folds' model files, for a model that was trained on these places.
 
     Returns:
-        A function from the name of a place to a loaded system: the one that ships for a place that
-        had no part in it; None where there is none that has not seen the place.
+        A function from the name of a place to a loaded system: the shipped one for a place that it
+        has not seen; None if every model has seen it.
     """
     manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     table = manifest.get(KEY)
@@ -111,7 +111,7 @@ def unbiased_chooser(
     def choose(place: str) -> Optional[ChangeSystem]:
         threshold = next((fold for places, fold in thresholds if place.startswith(places)), None)
         if threshold is None and (table or not trained):
-            return system  # it has neither been trained nor fitted on this place
+            return system  # neither trained nor fitted on this place
         for places, path in models:
             if place.startswith(places):
                 if places not in chosen:
@@ -127,10 +127,10 @@ def unbiased_chooser(
 
 
 def fit_into_manifest(folder: Path, data: Path) -> None:
-    """Fit the colour residual of a model again and write it into the model's manifest.
+    """Refit the colour residual of a model and write it into the model's manifest.
 
     Raises:
-        InputError: the folder holds no model.
+        InputError: the folder contains no model.
         WeightsError: the model is damaged.
     """
     if not (folder / MANIFEST).is_file():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""OSCD (Sentinel-2) and AirChange as a user runs them: other sensors, and places not trained on."""
+"""OSCD (Sentinel-2) and AirChange through the pipeline: other sensors, held-out places."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ AIRCHANGE = OtherSet("airchange", "anything changed")
 
 
 class OneSystemHost(InProcessHost):
-    """A host that has one given system."""
+    """A host with one given system."""
 
     def __init__(self, system: ChangeSystem) -> None:
         super().__init__()
@@ -44,11 +44,11 @@ class OneSystemHost(InProcessHost):
 
 @dataclass
 class ThresholdSweep:
-    """F1 of a score at every threshold, summed over pictures.
+    """F1 of a score at every threshold, summed over images.
 
     Attributes:
         right: changed pixels by value of the score raster.
-        wrong: unchanged ones.
+        wrong: unchanged pixels.
     """
 
     right: np.ndarray = field(default_factory=lambda: np.zeros(SCORE_SCALE + 1, np.int64))
@@ -75,15 +75,15 @@ def measure_elsewhere(
     """Detect through the pipeline, and compare any mask value > 0 with the labels.
 
     Args:
-        system_for: gives the loaded system that a place is measured with, by the place's name:
-            one whose training left that place out; None where there is none.
+        system_for: returns the loaded system for a place by name, one that was not trained on it;
+            None if there is none.
         data: the folder of real data.
         what: which data set.
         log: called with a line of progress.
 
     Returns:
-        Figures (``model`` and ``cva_otsu`` summed over the places; ``best_f1``, with the
-        threshold that suits these labels best, and no least area; ``places`` one by one;
+        Figures (``model`` and ``cva_otsu`` summed over the places; ``best_f1`` at the best
+        threshold for these labels, without a minimum area; ``places`` one by one;
         ``not_measured``: names of the others), and rows of pictures.
 
     Raises:
@@ -141,7 +141,7 @@ def run_detection(
 
 
 def _placed(path: str, grid: gdal.Dataset) -> np.ndarray:
-    """Read a raster on pixels of ``grid``, (C, H, W); what it does not cover is no data."""
+    """Read a raster on ``grid``, (C, H, W); nodata outside it."""
     raster = open_raster(Path(path))
     place, origin = raster.GetGeoTransform(), grid.GetGeoTransform()
     left = round((place[0] - origin[0]) / origin[1])
@@ -155,7 +155,7 @@ def _placed(path: str, grid: gdal.Dataset) -> np.ndarray:
 
 
 def _baseline(folder: Path, known: np.ndarray) -> np.ndarray:
-    """Return what CVA and Otsu's threshold find, with all bands, on the grid of BEFORE."""
+    """Return the change by CVA and Otsu's threshold, with all bands, on the grid of BEFORE."""
     before, after = (open_raster(folder / f"{date}.tif") for date in ("before", "after"))
     size = (before.RasterXSize, before.RasterYSize)
     if (after.RasterXSize, after.RasterYSize) != size:
@@ -176,7 +176,7 @@ def _baseline(folder: Path, known: np.ndarray) -> np.ndarray:
 
 
 def _shown(image: np.ndarray) -> np.ndarray:
-    """Bring an image to 8 bits for a picture."""
+    """Stretch an image to 8 bits for a picture."""
     if image.dtype == np.uint8:
         return image
     low, high = np.percentile(image, [2, 98], axis=(0, 1))

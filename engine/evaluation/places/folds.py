@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Models whose last training stage left out half of the places of OSCD and AirChange.
+"""Models whose last training stage leaves out half of the places of OSCD and AirChange.
 
-The model that ships has seen all of them, so each place is measured with a model that has not:
-the same recipe, started from the same earlier stage, without that place and some others.
+The shipped model has seen all of them, so each place is measured with a model that has not: the
+same recipe from the same earlier stage, without that place and some others.
 
 ``changescribe build folds RUNS RECIPE MODEL_FOLDER OUT``
 """
@@ -27,17 +27,17 @@ from ...training.scenes.weak_pairs import WEAK_SETS
 from ...training.tasks.bundled import load_model
 from ..texts import EvaluationTexts
 
-#: Of two models; the other half of the places is what each has seen.
+#: Two models, each trained on half of the places.
 NAMES = ("one", "other")
 LeftOut = dict[str, list[str]]
 
 
 def folds(data: Path) -> Iterator[LeftOut]:
-    """Say what each of two models leaves out: every other place of each data set.
+    """Return the places that each of two models leaves out: every other one of each data set.
 
     Yields:
-        Beginnings of the names of places by data set; of AirChange they are sites, several
-        pictures of which overlap.
+        Prefixes of the names of places, by data set; for AirChange these are sites, since images
+        of a site overlap.
     """
     places = {
         folder: sorted({path.name.split("_")[0] for path in (data / folder).iterdir()})
@@ -48,10 +48,10 @@ def folds(data: Path) -> Iterator[LeftOut]:
 
 
 def without(recipe: Recipe, left_out: LeftOut, name: str) -> Recipe:
-    """Return a recipe whose data leave places out; see :func:`..training.datasets.open_source`.
+    """Return a recipe without some places; see :func:`..training.datasets.open_source`.
 
     Raises:
-        InputError: a stage before it was trained on the data set, with these places.
+        InputError: an earlier stage was trained on these places.
     """
     for stage in recipe.stages[1:]:
         if any(_sources(spec.layout) & set(left_out) for spec in stage.data):
@@ -61,12 +61,12 @@ def without(recipe: Recipe, left_out: LeftOut, name: str) -> Recipe:
 
 
 def _sources(layout: str) -> set[str]:
-    """Return the names of the sources that a layout is made of."""
+    """Return the names of the sources of a layout."""
     return {name for name, _ in parts_of(layout)}
 
 
 def _leaving_out(layout: str, left_out: LeftOut) -> str:
-    """Return a layout without places, beside those that it leaves out already."""
+    """Return a layout that leaves out further places."""
     *kind, _ = layout.split(":", 1)
     parts = []
     for name, places in parts_of(layout):
@@ -76,13 +76,13 @@ def _leaving_out(layout: str, left_out: LeftOut) -> str:
 
 
 def train_folds(runs: Path, recipe: Recipe, shipped: Path, out: Path, data: Path) -> None:
-    """Train and export the models; a run that is there already goes on.
+    """Train and export the models; existing runs are resumed.
 
     Args:
         runs: folder with the run that the recipe starts from; the new runs go there too.
-        recipe: of the last stage of the model that ships.
-        shipped: its model files, whose calibration and texts are taken over.
-        out: for a folder of model files per fold.
+        recipe: of the shipped model's last stage.
+        shipped: its model files, for calibration and texts.
+        out: folder for one folder of model files per fold.
         data: the folder of real data.
     """
     manifest = json.loads((shipped / MANIFEST).read_text(encoding="utf-8"))
@@ -101,13 +101,13 @@ def train_folds(runs: Path, recipe: Recipe, shipped: Path, out: Path, data: Path
 
 
 def trained_on_weak_pairs(manifest: dict[str, Any]) -> bool:
-    """Tell from a manifest whether OSCD or AirChange are among what a model was trained on."""
+    """Return from a manifest whether a model was trained on OSCD or AirChange."""
     layouts = [source.split(" ")[0] for source in manifest.get("sources", ())]
     return any(_sources(layout) & set(WEAK_SETS) for layout in layouts)
 
 
 def fold_models(out: Path) -> list[tuple[tuple[str, ...], Path]]:
-    """Return what each model of :func:`train_folds` left out, and its folder."""
+    """Return the places left out and the folder of each model of :func:`train_folds`."""
     models = []
     for path in sorted(out.glob(f"*/{MANIFEST}")):
         left_out = json.loads(path.read_text(encoding="utf-8"))["left_out"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Generated scenes that are not in training: every class, both directions, exact labels."""
+"""Generated scenes outside the training set: every class, both directions, exact labels."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ...training.metrics import BinaryCounts
 from ..masks.calibration import RawCounts, raw_scores
 from .whole_image import score_pair
 
-#: Seeds of the evaluation and of the calibration; training uses those from 100,000.
+#: Seeds of evaluation and calibration; training uses 100,000 and above.
 EVALUATION_SEEDS = range(900_000, 900_016)
 CALIBRATION_SEEDS = range(800_000, 800_016)
 SIDE, PIXEL_SIZE = 512, 0.5
@@ -40,7 +40,7 @@ class ScoredScene:
 def scored_scenes(
     system: ChangeSystem, seeds: Iterable[int], log: Callable[[str], None]
 ) -> Iterator[ScoredScene]:
-    """Make scenes and score them."""
+    """Generate and score scenes."""
     for seed in seeds:
         log(f"generated scene {seed}")
         scene = synthesise(seed, SIDE, PIXEL_SIZE)
@@ -49,7 +49,7 @@ def scored_scenes(
 
 
 def _truths(scene: ScenePair) -> np.ndarray:
-    """Return, for each query, where its class appeared or went."""
+    """Return, for each query, where its class appeared or was removed."""
     planes = []
     for code in range(1, len(CLASSES) + 1):
         was, is_now = scene.labels_before == code, scene.labels_after == code
@@ -58,7 +58,7 @@ def _truths(scene: ScenePair) -> np.ndarray:
 
 
 class GeneratedFigures:
-    """Counts of generated scenes, by query, and raw scores by class."""
+    """Counts of generated scenes by query, and raw scores by class."""
 
     def __init__(self, calibration: dict[str, dict[str, float]]) -> None:
         self.counts = {str(query): BinaryCounts() for query in QUERIES}

@@ -20,17 +20,17 @@ from ..masks.ranking import ASKED
 from ..masks.road_lines import LineMatch
 from .whole_image import score_pair
 
-#: Metres. The tiles are in degrees: 0.52 m wide and 0.59 m high on the ground.
+#: Pixel size in metres. The tiles are in degrees: 0.52 m wide and 0.59 m high on the ground.
 PIXEL_SIZE = 0.554
-#: Tiles that training never sees; it is tuned on them, so they are no test set.
+#: Validation tiles; not a test set, since choices were made on them.
 VALIDATION_TILES = range(31, 37)
-#: What "buildings built" is asked with, first its plain form.
+#: Wordings of "buildings built", first the plain one.
 BUILT = ("buildings built", "new houses", "homes constructed", "building appeared")
 DEMOLISHED = "buildings demolished"
-#: Things that no caption of these tiles mentions. Nor does training name them: it asks about other
-#: absent things, which the model has therefore learnt not to find.
+#: Objects that neither captions of these tiles nor training mention. Training queries other absent
+#: objects, which the model has therefore learnt not to find.
 ABSENT = tuple(f"new {noun}" for noun in (*HELD_OUT_NOUNS, "pyramids", "coral reefs"))
-#: Every class and direction that captions speak of.
+#: Every class and direction in captions.
 CLASS_QUERIES = tuple(Query(word, way) for word in ASKED.values() for way in (APPEARED, REMOVED))
 
 
@@ -41,7 +41,7 @@ class LevirTile:
     Attributes:
         number: 1 to 36.
         before: (H, W, 3) uint8.
-        after: the same of the later date.
+        after: the same for the later date.
         label: (H, W) uint8, > 0 where a building changed.
         geotransform: of its rasters.
     """
@@ -66,7 +66,7 @@ class ScoredTile:
 
     Attributes:
         forward: score (H, W) by query.
-        backward: score by query, the dates exchanged; :data:`CLASS_QUERIES` alone.
+        backward: score by query with swapped dates; :data:`CLASS_QUERIES` only.
     """
 
     tile: LevirTile
@@ -74,7 +74,7 @@ class ScoredTile:
     backward: dict[Query, np.ndarray]
 
     def of_prompt(self, text: str) -> np.ndarray:
-        """Return the highest score (H, W) of the queries that a prompt is read as."""
+        """Return the maximum score (H, W) over the queries of a prompt."""
         return np.max([self.forward[query] for query in prompt.parse(text).queries], 0)
 
 
@@ -89,7 +89,7 @@ def read_tile(data: Path, number: int) -> LevirTile:
 
 
 def score_tiles(system: ChangeSystem, tiles: Iterable[LevirTile]) -> Iterator[ScoredTile]:
-    """Score tiles one by one; all queries share one pass over the pixels of each order."""
+    """Score tiles one by one; all queries share one pass per order of the dates."""
     texts = (*BUILT, DEMOLISHED, *ABSENT)
     asked = [query for text in texts for query in prompt.parse(text).queries]
     queries = list(dict.fromkeys([*CLASS_QUERIES, *asked]))
@@ -104,7 +104,7 @@ def score_tiles(system: ChangeSystem, tiles: Iterable[LevirTile]) -> Iterator[Sc
 
 
 class PromptFigures:
-    """Buildings by prompt, in both orders of the dates, and prompts for what is not there."""
+    """Buildings by prompt, in both orders of the dates, and prompts for absent objects."""
 
     def __init__(self) -> None:
         self.built = {text: BinaryCounts() for text in BUILT}
@@ -122,7 +122,7 @@ class PromptFigures:
             counts.add(scored.of_prompt(text) >= 0.5, np.zeros_like(label))
 
     def figures(self) -> dict[str, object]:
-        """Return the figures; of what is absent, the share of pixels that was found."""
+        """Return the figures; for absent objects the share of detected pixels."""
         shares = {text: round(c.found_share, 6) for text, c in self.absent.items()}
         absent = [shares[text] for text in ABSENT]
         return {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Scores of whole images through the same tiles and blending as the product."""
+"""Scores of whole images through the same tiles and blending as in the plugin."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def score_pair(
     queries: Sequence[Query],
     pixel_size: float,
 ) -> np.ndarray:
-    """Score whole images (H, W, 3) uint8 at the pixel size that the product would choose.
+    """Score whole images (H, W, 3) uint8 at the pixel size that the plugin would choose.
 
     Returns:
         (Q, H, W) float32 in [0, 1].
@@ -50,7 +50,7 @@ def _score(
     tiles = plan(width, height, info.tile_size, info.overlap, largest=info.largest_tile)
     blender = Blender(tiles, len(queries))
     scores = np.zeros((len(queries), height, width), np.float32)
-    # A tile may reach past a small image; the product reads no data there, which is black.
+    # A tile may extend past a small image; as in the plugin, it is black there.
     beyond = [(0, max(0, tiles.tile_size - side)) for side in (height, width)]
     before, after = (np.pad(image, (*beyond, (0, 0))) for image in (before, after))
     for tile in tiles:

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is left when the pairs are made harder or the text is taken away."""
+"""Evaluation on disturbed pairs, and without the text."""

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Pairs made harder: shifts, other light, noise, other resolution.
+"""Disturbed pairs: shifts, different light, noise, different resolution.
 
-MMChange's table IV ("noise", "light", "noise + light") gives no magnitudes; it says only that noise
-and illumination were "inspired by" Hong et al. (2018), whose model of variability is a factor of
-brightness for what is lit differently, and noise. So: light multiplies each date by a factor of its
-own between 0.75 and 1.25, and noise is white, Gaussian, 25 dB below the signal, on both dates.
+MMChange's table IV ("noise", "light", "noise + light") states no magnitudes, only that noise and
+illumination were "inspired by" Hong et al. (2018), who model variability as a brightness factor and
+noise. Here, light multiplies each date by its own factor between 0.75 and 1.25, and noise is white,
+Gaussian, 25 dB below the signal, on both dates.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ NOISE_DECIBEL = 25.0
 
 
 def shift_before(pixels: int) -> Disturbance:
-    """Move the earlier date to the right; its left edge is repeated. Labels follow the later."""
+    """Shift the earlier date to the right, repeating its left edge; labels follow the later."""
 
     def disturb(before: np.ndarray, after: np.ndarray, _rng: np.random.Generator) -> Pair:
         moved = np.concatenate([before[:, :1].repeat(pixels, 1), before[:, :-pixels]], 1)
@@ -32,12 +32,12 @@ def shift_before(pixels: int) -> Disturbance:
 
 
 def brighter(factor: float) -> Disturbance:
-    """Multiply the later date."""
+    """Multiply the later date by a factor."""
     return lambda before, after, _rng: (before, _to_bytes(after * np.float32(factor)))
 
 
 def contrast(factor: float) -> Disturbance:
-    """Spread the later date about its mean."""
+    """Scale the later date around its mean."""
 
     def disturb(before: np.ndarray, after: np.ndarray, _rng: np.random.Generator) -> Pair:
         mean = after.mean((0, 1), dtype=np.float64).astype(np.float32)
@@ -47,7 +47,7 @@ def contrast(factor: float) -> Disturbance:
 
 
 def hue(degrees: float) -> Disturbance:
-    """Turn the hue of the later date."""
+    """Rotate the hue of the later date."""
 
     def disturb(before: np.ndarray, after: np.ndarray, _rng: np.random.Generator) -> Pair:
         hsv = np.array(Image.fromarray(after).convert("HSV"))
@@ -84,7 +84,7 @@ def salt_and_pepper(share: float) -> Disturbance:
 
 
 def light(before: np.ndarray, after: np.ndarray, rng: np.random.Generator) -> Pair:
-    """Multiply each date by a factor of its own, within :data:`LIGHT`."""
+    """Multiply each date by its own factor within :data:`LIGHT`."""
     return tuple(_to_bytes(image * np.float32(rng.uniform(*LIGHT))) for image in (before, after))
 
 
@@ -98,11 +98,11 @@ def noise(before: np.ndarray, after: np.ndarray, rng: np.random.Generator) -> Pa
 
 
 def noise_and_light(before: np.ndarray, after: np.ndarray, rng: np.random.Generator) -> Pair:
-    """Both: the light falls first, then the sensor adds its noise."""
+    """Apply :func:`light`, then :func:`noise`, as in a sensor."""
     return noise(*light(before, after, rng), rng)
 
 
-#: Shown name -> what is done.
+#: Name in the report -> disturbance.
 DISTURBANCES: dict[str, Disturbance] = {
     **{f"earlier date shifted by {n} px": shift_before(n) for n in (1, 2, 3, 4)},
     "later date 30 % darker": brighter(0.7),
@@ -121,7 +121,7 @@ DISTURBANCES: dict[str, Disturbance] = {
 
 
 def resized(image: np.ndarray, factor: float) -> np.ndarray:
-    """Change the resolution: areas are averaged on the way down, bicubic on the way up."""
+    """Change the resolution: averaged when reduced, bicubic when enlarged."""
     height, width = image.shape[:2]
     how = Image.Resampling.BOX if factor < 1 else Image.Resampling.BICUBIC
     size = (round(width * factor), round(height * factor))

@@ -26,8 +26,7 @@ def measure_robustness(
     """Score "buildings built" on disturbed tiles.
 
     Returns:
-        Figures by the name of the disturbance; scores at another resolution are brought
-        back to that of the labels.
+        Figures by name of the disturbance; scores are resampled to the labels.
     """
     result = {}
     for name, disturb in DISTURBANCES.items():
@@ -51,6 +50,6 @@ def measure_robustness(
 
 
 def _back(score: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Bring a score to another size, bilinearly."""
+    """Resize a score, bilinearly."""
     picture = Image.fromarray(score.astype(np.float32))
     return np.asarray(picture.resize(shape[::-1], Image.Resampling.BILINEAR))

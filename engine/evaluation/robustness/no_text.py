@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The bundled network without its text.
 
-Two things are without text. Asked by a class's own name, the head gets one fixed
-vector per class: it is a class index under another name, and what words can lose
-against it is the gap of the synonyms. And the encoder scores six classes on each
-date before any sentence is read: ``p_after (1 - p_before)`` of its class branch is
-change detection with no sentence and no comparison of the dates at all.
+A class name gives the head one fixed vector per class, so it acts as a class index; the gap to
+synonyms is the cost of free wording. The encoder also scores six classes per date without any text:
+``p_after (1 - p_before)`` of its class branch detects change with neither text nor a comparison of
+the dates.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from ..masks.calibration import RawCounts, raw_scores
 from ..masks.road_lines import LineMatch
 from ..places.levir import LevirTile
 
-#: Thresholds of the plain difference that are tried.
+#: Thresholds tried for the plain difference.
 _THRESHOLDS = np.arange(0.05, 0.96, 0.05)
 
 
@@ -62,7 +61,7 @@ class DifferenceFigures:
         self._roads.append(tile.road_match(self._difference.score(tile, "road")))
 
     def figures(self) -> dict[str, Any]:
-        """Return the figures at 0.5, and the best over thresholds, which flatters it."""
+        """Return the figures at 0.5, and the best over thresholds, which is optimistic."""
         roads = LineMatch.together(self._roads)
         f1 = self._raw.f1_at(raw_scores(_THRESHOLDS))
         f = [roads.at(float(threshold)).f for threshold in _THRESHOLDS]

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How long a pair takes, and what ONNX heads gain."""
+"""Time per pair, and of heads on PyTorch and onnxruntime."""

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Time of the parts of LG-CD, MMChange and TextSCD, and the gain of onnxruntime for their heads.
+"""Time of the parts of LG-CD, MMChange and TextSCD, with their heads also on onnxruntime.
 
 ``changescribe evaluate heads [--system NAME] [--encoder NAME] ...`` prints JSON: seconds of the
-encoder for a pair of tiles, and of the head, on PyTorch and on onnxruntime. The weights are random,
-which does not change the time.
+encoder for a pair of tiles, and of the head on PyTorch and on onnxruntime. The weights are random,
+which does not affect the time.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from ...modules.textscd import onnx as textscd_onnx
 from ...modules.textscd.config import TextSCDConfig
 from ...modules.textscd.network import TextSCD
 
-#: Of CLIP ViT-B/16: channels of a word and of a sentence.
+#: Channels of words and sentences of CLIP ViT-B/16.
 TEXT_WIDTH = 512
-#: Words of a prompt of two nouns, with the signs of beginning and end.
+#: Tokens of a prompt of two nouns, with start and end tokens.
 WORDS = 4
 
 
@@ -42,9 +42,9 @@ class Parts:
     """A system in two parts.
 
     Attributes:
-        encoder: (2, 3, H, W), the two dates, -> maps (2, C_i, h_i, w_i).
-        arguments: of the head, from the maps.
-        result: which of the head's answers the ONNX file has; None: all.
+        encoder: both dates (2, 3, H, W) -> maps (2, C_i, h_i, w_i).
+        arguments: maps -> arguments of the head.
+        result: index of the head's output in the ONNX file; None: all.
     """
 
     encoder: nn.Module
@@ -55,7 +55,7 @@ class Parts:
 
 
 def lgcd(settings: dict[str, Any], questions: int) -> Parts:
-    """Return LG-CD, asked about as many phrases, in turn in both orders of the dates."""
+    """Return LG-CD with a number of phrases, alternating the order of the dates."""
     config = LgcdConfig.from_settings(settings)
     encoder = frozen.build(config.encoder, pretrained=False)
     head = LgcdHead(encoder.channels, TEXT_WIDTH, TEXT_WIDTH, config)
@@ -75,7 +75,7 @@ def lgcd(settings: dict[str, Any], questions: int) -> Parts:
 
 
 def mmchange(settings: dict[str, Any], _questions: int) -> Parts:
-    """Return MMChange, which reads no prompt: both orders of the dates, as the system asks."""
+    """Return MMChange without a prompt, for both orders of the dates, as in the system."""
     config = MMChangeConfig.from_settings({"pretrained": False, **settings})
     model = MMChange(config)
     texts = torch.nn.functional.normalize(torch.randn(2, config.text_width))
@@ -88,7 +88,7 @@ def mmchange(settings: dict[str, Any], _questions: int) -> Parts:
 
 
 def textscd(settings: dict[str, Any], _questions: int) -> Parts:
-    """Return TextSCD, which reads no prompt: one pass answers all."""
+    """Return TextSCD without a prompt; one pass answers all."""
     config = TextSCDConfig.from_settings({"pretrained": False, **settings})
     model = TextSCD(config)
     words = torch.randn(1, WORDS, config.text_width)
@@ -123,14 +123,14 @@ def measure(
         system: one of :data:`SYSTEMS`.
         settings: the section ``model`` of a recipe.
         tile: side in pixels.
-        questions: answered in one pass, for a system that reads prompts.
-        repeats: medians are taken over so many, after one that does not count.
+        questions: queries per pass, for a system that reads prompts.
+        repeats: runs for the median, after one warm-up.
         device: see :func:`..device.choose`.
-        clock: in seconds; that of the process's own time on a busy machine without a GPU.
+        clock: in seconds; use process time on a busy machine without a GPU.
 
     Returns:
-        Medians in seconds, peak GPU memory in bytes, and the largest difference of the two
-        heads' answers, which are computed in single precision on onnxruntime.
+        Medians in seconds, peak GPU memory in bytes, and the largest difference between the two
+        heads; onnxruntime computes in fp32.
     """
     chosen = choose(device)
     torch.manual_seed(0)
@@ -168,7 +168,7 @@ def measure(
 
 
 def _seconds(call: Callable[[], Any], repeats: int, clock: Callable[[], float]) -> float:
-    """Return the median time of a call, the GPU's work included."""
+    """Return the median time of a call, including the GPU's work."""
     call()
     found = []
     for _ in range(repeats):

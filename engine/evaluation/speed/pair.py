@@ -19,7 +19,7 @@ MEGABYTE = 1_000_000
 
 
 def measure_speed(system: ChangeSystem, before: np.ndarray, after: np.ndarray) -> dict[str, Any]:
-    """Time one query on one pair, in the tiles of the product; a first run is not counted."""
+    """Time one query on one pair, in the plugin's tiles, after a warm-up run."""
     query = [Query("buildings", APPEARED)]
     pixel_size = system.info.pixel_sizes[0]
     score_pair(system, before, after, query, pixel_size)
@@ -37,7 +37,7 @@ def measure_speed(system: ChangeSystem, before: np.ndarray, after: np.ndarray) -
 
 
 def measure_size(folder: Path) -> dict[str, float]:
-    """Return the size of each model file, and of all, in megabytes (10^6 bytes)."""
+    """Return the size of each model file and the total, in megabytes (10^6 bytes)."""
     names = ("encoder.onnx", "head.onnx", "text.onnx", "vocab.txt", "manifest.json")
     sizes = {n: (folder / n).stat().st_size / MEGABYTE for n in names if (folder / n).exists()}
     return {**{n: round(s, 2) for n, s in sizes.items()}, "total": round(sum(sizes.values()), 2)}

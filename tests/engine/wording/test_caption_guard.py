@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from changescribe.engine.wording.guard import Facts, Found, Guard, check, without_frame
+from changescribe.engine.wording.guard import Facts, Found, Guard, check, tidied
 
 _WAYS = {"+": "appeared", "-": "removed", "~": "changed"}
 
@@ -178,10 +178,16 @@ def test_nouns_of_the_prompt_are_understood() -> None:
         ("a house is built at the left of the road", "A house is built at the left of the road."),
         ("houses are built on the left, near the lake", "Houses are built, near the lake."),
         ("it is built in the middle of the forest", "It is built in the middle of the forest."),
+        ("a house appears on the bareland on the bareland", "A house appears on the bareland."),
+        ("houses near the road near the road are built", "Houses near the road are built."),
+        (
+            "houses appear on the road on the left road",
+            "Houses appear on the road on the left road.",
+        ),
     ],
 )
-def test_places_in_the_picture_are_left_out(sentence: str, plain: str) -> None:
-    assert without_frame(sentence) == plain
+def test_places_in_the_image_and_repeated_places_are_left_out(sentence: str, plain: str) -> None:
+    assert tidied(sentence) == plain
 
 
 def test_a_corner_of_a_region_is_not_many() -> None:
