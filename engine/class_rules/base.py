@@ -19,7 +19,7 @@ class ClassRules:
         min_length_m: shorter regions are dropped, unless the user keeps every region.
         has_length: the length is measured where a region is long and narrow.
         gone: verb in the caption of a region that was removed.
-        coarse_kind: what the class cannot be told from in pixels too coarse for shapes:
+        coarse_kind: what the class looks like in pixels too coarse for shapes:
             ``"built"`` or ``"plants"``; "" leaves such pixels to the network alone.
         max_regions_of_one: regions that a sentence may call one object; 0: its numbers of
             objects are not compared with those of regions.

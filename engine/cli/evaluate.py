@@ -94,7 +94,7 @@ def _add_commands(parts: Any) -> None:
     heads.add_argument("--encoder", metavar="NAME", help="or backbone; default: the system's")
     heads.add_argument("--width", type=int, help="of the head; default: the system's")
     heads.add_argument("--tile", type=int, default=512, metavar="PX", help="side of the tiles")
-    heads.add_argument("--questions", type=int, default=2, metavar="N", help="asked of each tile")
+    heads.add_argument("--questions", type=int, default=2, metavar="N", help="per tile")
     heads.add_argument("--repeats", type=int, default=5, metavar="N", help="of each measurement")
     heads.add_argument("--cpu-time", action="store_true", help="for a busy machine without a GPU")
     add_device(heads)

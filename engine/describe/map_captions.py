@@ -83,7 +83,7 @@ def caption_map(
         request: what to describe.
         host: where systems run.
         progress: called with each caption in turn.
-        cancelled: asked between captions, and by the host while it waits; the captions written
+        cancelled: called between captions, and by the host while it waits; the captions written
             so far are kept.
         captioned: called with each caption as soon as it is ready.
 

@@ -143,7 +143,7 @@ def ignore(_: object) -> None:
 class Callbacks:
     """How the caller follows captions in the making.
 
-    ``cancelled`` is asked between tiles, and by the host while it waits; True stops. ``warned``
+    ``cancelled`` is called between tiles, and by the host while it waits; True stops. ``warned``
     gets sentences that the user should know.
     """
 

@@ -53,7 +53,7 @@ def detect(
         request: what to do.
         host: where the system runs; None is the shared host of this process.
         progress: called a few times per second at most.
-        cancelled: asked between tiles; True stops the run, and the finished part becomes a partial
+        cancelled: called between tiles; True stops the run, and the finished part becomes a partial
             result. Once all tiles are done, a run cannot be cancelled.
 
     Raises:

@@ -89,7 +89,7 @@ class Run:
         grid: grids of the results and of the tiles.
         dates: ISO dates of the two rasters, None if unknown.
         outputs: working folder and final paths.
-        cancelled: asked between tiles; True stops the run.
+        cancelled: called between tiles; True stops the run.
     """
 
     request: ChangeRequest

@@ -41,7 +41,7 @@ class Host(ABC):
         Args:
             system: its name.
             device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
-            cancelled: asked while the host waits for the system, in the block as well; True ends
+            cancelled: called while the host waits for the system, in the block as well; True ends
                 the wait with a :class:`CancelledError`, where the host can leave it.
 
         Raises:

@@ -81,15 +81,15 @@ class Worker:
         self._systems[system].load(device)
         return {"device": self._systems[system].device}
 
-    def _notes(self, system: str, asked: dict[str, Any]) -> dict[str, Any]:
-        return {"notes": self._systems[system].notes(*queries_from_message(asked))}
+    def _notes(self, system: str, message: dict[str, Any]) -> dict[str, Any]:
+        return {"notes": self._systems[system].notes(*queries_from_message(message))}
 
     def _predict(
-        self, system: str, asked: dict[str, Any], shape: list[int], describe: bool
+        self, system: str, message: dict[str, Any], shape: list[int], describe: bool
     ) -> dict[str, Any]:
         """Read the tiles from the block, write the answer into it and return the rest."""
         scores, before, after, regions, classes = self._views(shape)
-        queries, hints = queries_from_message(asked)
+        queries, hints = queries_from_message(message)
         loaded = self._systems[system]
         if describe:
             answer = loaded.describe(before, after, queries, regions, hints)

@@ -81,7 +81,7 @@ class _WorkerSystem(OpenedSystem):
         with service.turn(self._cancelled), service.explained(HostsTexts.while_reading()):
             session = self._session()
             answer = self._call(
-                session, "notes", service.limits.load, asked=queries_to_message(queries, hints)
+                session, "notes", service.limits.load, message=queries_to_message(queries, hints)
             )
             return tuple(answer["notes"])
 
@@ -139,7 +139,7 @@ class _WorkerSystem(OpenedSystem):
             "predict",
             self._service.limits.predict,
             describe=len(tiles) == 3,
-            asked=queries_to_message(queries, hints),
+            message=queries_to_message(queries, hints),
             shape=[batch, height, width, len(queries)],
         )
         dates = [part.copy() if known else None for part, known in zip(classes, answer["known"])]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 #: To be raised when a message changes; both sides must have the same.
-PROTOCOL = 4
+PROTOCOL = 5
 
 _KINDS = {
     kind.__name__: kind

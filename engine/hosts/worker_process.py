@@ -151,7 +151,7 @@ class WorkerProcess:
         Args:
             name: of the call.
             seconds: limit, after which the process is ended.
-            cancelled: asked while waiting.
+            cancelled: called while waiting.
             grace: seconds for the current call to finish after it is cancelled.
             arguments: of the call.
 

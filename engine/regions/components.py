@@ -141,7 +141,7 @@ def sums_of(
     areas: PixelAreas,
     score: np.ndarray,
     classes: Sequence[np.ndarray],
-    names: int,
+    class_count: int,
     y: int,
 ) -> Sums:
     """Sum over the ``count`` components of a strip whose top is row y of the raster.
@@ -153,7 +153,7 @@ def sums_of(
         areas: of the pixels.
         score: (H, W) uint8.
         classes: two of (H, W) uint8, the class on both dates; empty where it is not known.
-        names: number of classes; higher numbers are unknown.
+        class_count: number of classes; higher numbers are unknown.
         y: first row.
     """
     pixels = runs.pixels(y, score.shape[1])
@@ -169,16 +169,17 @@ def sums_of(
         total(runs.length * (runs.x0 + runs.x1) / 2),
         total(runs.length * (runs.row + 0.5)),
     ]
-    bins = names + 1
+    bins = class_count + 1
     counted: list[np.ndarray] = [np.zeros((count, bins))] * 2
     if classes:
         counted = [
             np.bincount(
-                owner * bins + np.minimum(raster.ravel()[pixels], names), minlength=count * bins
+                owner * bins + np.minimum(raster.ravel()[pixels], class_count),
+                minlength=count * bins,
             ).reshape(count, bins)
             for raster in classes
         ]
-    return Sums(np.column_stack([*columns, *counted]), names)
+    return Sums(np.column_stack([*columns, *counted]), class_count)
 
 
 def _area(runs: Runs, areas: PixelAreas) -> np.ndarray:
