@@ -10,14 +10,14 @@ rm -rf out/docs-src
 mkdir -p out/docs-src/changescribe
 cp -r __init__.py engine out/docs-src/changescribe/
 
-# The theme's notice about its successor is not a problem of these pages.
+# Hides the theme's notice about its successor.
 # Not --quiet: it keeps --strict from counting warnings.
 if ! log="$(NO_MKDOCS_2_WARNING=1 .venv-docs/bin/python -m mkdocs build --strict --clean -f docs/mkdocs.yml 2>&1)"; then
     printf '%s\n' "$log" >&2
     exit 1
 fi
 
-# The pages must work offline and from a file.
+# The pages must work offline, opened as files.
 if loaded="$(grep -rnoE '(src|href)="(https?:)?//[^"]*\.(js|css|woff2?|svg|png)[^"]*"' out/docs --include='*.html')"; then
     printf 'The pages load from the network:\n%s\n' "$loaded" >&2
     exit 1

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sphinx's roles in docstrings as Markdown: an extension of griffe for docs/mkdocs.yml."""
+"""Converts Sphinx roles in docstrings to Markdown: a griffe extension for docs/mkdocs.yml."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _BLOCK = re.compile(r"::$", re.MULTILINE)
 
 
 class Roles(griffe.Extension):
-    """Writes :class:`Name` as `Name`, and "::" before a block as ":"."""
+    """Converts :class:`Name` to `Name`, and "::" before a block to ":"."""
 
     def on_instance(self, *, obj: griffe.Object, **_: Any) -> None:
         """Rewrite the docstring of a module, class, function or attribute."""

@@ -68,7 +68,7 @@ def pause(seconds: float, what: str = "a moment") -> Wait:
     return Wait(what, lambda: time.monotonic() >= end, seconds + 20)
 
 
-#: Makes the generator of steps for a driver.
+#: Returns the generator of steps for a driver.
 Steps = Callable[["Driver"], "Iterator[Wait]"]
 
 
@@ -138,7 +138,7 @@ class Driver(QObject):
             self._deadline = time.monotonic() + self._wait.seconds
         except StopIteration:
             self._end("")
-        except BaseException as error:  # noqa: BLE001 - whatever it is, QGIS must end with a report
+        except BaseException as error:  # noqa: BLE001 - QGIS must end with a report in any case
             text = str(error) if isinstance(error, DriveError) else traceback.format_exc()
             self._end(text)
         finally:
@@ -243,7 +243,7 @@ def type_text(widget: QWidget, text: str) -> None:
 
 
 def script(driver: Driver) -> Iterator[Wait]:
-    """The whole session, from an empty QGIS to an exported shapefile."""
+    """Yield the whole session, from an empty QGIS to an exported shapefile."""
     dock, layers = yield from open_dock(driver)
     yield from fill(driver, dock, layers)
     yield from detect(driver, dock)
@@ -346,7 +346,7 @@ def detect(
         meanwhile: called repeatedly during the run until it returns a true value.
     """
     button = find(dock, "detectButton", QAbstractButton)
-    # The form is checked with a delay; a reason that stays is a failure.
+    # The form is checked with a delay; a reason that remains is a failure.
     end = time.monotonic() + 10
     yield Wait("the button", lambda: button.isEnabled() or time.monotonic() > end)
     if not button.isEnabled():
@@ -420,7 +420,7 @@ def export(driver: Driver, dock: QDockWidget) -> Iterator[Wait]:
 
 
 def visible_dialog() -> Optional[QDialog]:
-    """Return the dialog that is open, if any."""
+    """Return the open dialog, if any."""
     for widget in QApplication.topLevelWidgets():
         if isinstance(widget, QDialog) and widget.isVisible():
             return widget
@@ -437,6 +437,6 @@ def start(steps: Steps = script) -> None:
     _driver = Driver(json.loads(os.environ["CHANGESCRIBE_DRIVE"]), steps)
 
 
-# QGIS runs the script under another name; a test imports it for its own steps.
+# QGIS runs the script under another module name; a test imports it for its own steps.
 if __name__ != "drive_qgis":
     QTimer.singleShot(500, start)

@@ -95,7 +95,7 @@ def virtual_screen(log: Path) -> Iterator[str]:
 def run_qgis(
     command: list[str], variables: dict[str, str], log: Path, seconds: float
 ) -> int | None:
-    """Run QGIS to its end.
+    """Run QGIS until it ends.
 
     Returns:
         Its exit code, or None on a timeout.
@@ -130,7 +130,7 @@ def picture(variables: dict[str, str], target: Path) -> None:
 
 
 def problems_of(out: Path, code: int | None, report: dict) -> list[str]:
-    """Return what went wrong, one line each."""
+    """Return the problems, one line each."""
     found = []
     if not report:
         found.append("QGIS ended before the driver could report.")
@@ -156,7 +156,7 @@ def problems_of(out: Path, code: int | None, report: dict) -> list[str]:
 
 
 def compare_layers(out: Path, report: dict) -> list[str]:
-    """Check that the GeoPackage and the shapefile have the same number of regions, and some."""
+    """Check that the GeoPackage and the shapefile have the same number of regions, at least one."""
     from osgeo import ogr
 
     counts = {}

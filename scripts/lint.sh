@@ -26,7 +26,7 @@ ln -sfn ../.. out/types/changescribe
 security() {
     .venv/bin/python -m bandit -q -r . -x ./.venv,./.venv-full,./out,./tests || return 1
     .venv/bin/python -m flake8 --select=S --exclude .venv,.venv-full,out,tests . || return 1
-    # SHA-256 digests and commits are no secrets.
+    # SHA-256 digests and commit hashes are not secrets.
     git -c safe.directory='*' ls-files -z \
         | xargs -0 .venv/bin/detect-secrets-hook --exclude-lines '"[0-9a-f]{12,64}"'
 }

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""File rules that ruff does not know: length, licence line, words, paths of a machine.
+"""File rules beyond ruff: length, licence line, words, machine-specific paths.
 
-Looks at every text file that git tracks or would track. Prints one line per
-finding and exits with 1 if there is any.
+Checks every text file that git tracks or would track, prints one line per finding, and exits with
+1 if there is any.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 MAX_LINES = 500
 SPDX = "SPDX-License-Identifier: GPL-3.0-or-later"
-#: Files written by hand, whose length and licence line are checked.
+#: Hand-written files, whose length and licence line are checked.
 SOURCES = {".py", ".sh"}
 TEXT = SOURCES | {".md", ".txt", ".toml", ".yaml", ".yml", ".json", ".cfg", ".ini", ".qml", ".ui"}
 NAMED = {"Makefile", "run"}
-#: Word lists of models, which may hold any word.
+#: Word lists of models, which may contain any word.
 SKIPPED = re.compile(r"^resources/models/.*vocab|^LICENSE$")
 
 # Written in pieces, so that this file passes its own rules.
@@ -70,7 +70,7 @@ def tracked(root: Path = ROOT) -> list[str]:
 
 
 def findings(path: str, text: str) -> list[str]:
-    """Return what is wrong with one file, as lines for the reader.
+    """Return the findings of one file, one line each.
 
     Args:
         path: relative to the root, with forward slashes.
@@ -98,7 +98,7 @@ def findings(path: str, text: str) -> list[str]:
 
 
 def is_text(path: str) -> bool:
-    """Tell whether the rules apply to this file."""
+    """Return whether the rules apply to this file."""
     name = Path(path)
     return (name.suffix in TEXT or name.name in NAMED) and not SKIPPED.search(path)
 

@@ -1,17 +1,17 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# `make model`: the bundled model and captioner, into out/model: every stage of training (one that
-# was interrupted resumes), calibration, the captioner, the table of figures.
-# All parts but two start from scratch: the backbone has ImageNet weights, and the text
-# tower (text.onnx, vocab.txt) is taken as shipped (`changescribe build text-tower` makes it).
-# The shipped files stay untouched: copy the folder to resources/models to ship it.
-# It takes no arguments: every stage must find the data, and the run of the stage before it. Where a
-# recipe or the generator of scenes has changed since, it stops: delete out/model to start again.
+# `make model`: build the bundled model and captioner in out/model: all training stages (interrupted
+# ones resume), calibration, the captioner, the figures.
+# The backbone starts from ImageNet weights, and the text tower (text.onnx, vocab.txt) is the shipped
+# one (built by `changescribe build text-tower`); everything else is trained from scratch.
+# The shipped files are not touched: copy the folder to resources/models to ship it.
+# It takes no arguments. If a recipe or the scene generator has changed since an earlier run, it
+# stops: delete out/model to start again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 if [ $# -gt 0 ]; then
-    echo "make model takes no arguments: name the folder of imagery in CHANGESCRIBE_DATA alone." >&2
+    echo "make model takes no arguments. Set CHANGESCRIBE_DATA to the folder of imagery." >&2
     exit 2
 fi
 if [ ! -d "${CHANGESCRIBE_DATA:-}" ]; then
@@ -20,7 +20,7 @@ if [ ! -d "${CHANGESCRIBE_DATA:-}" ]; then
 fi
 
 scripts/setup.sh full
-# The scenes that are written here are those that training reads.
+# Training must read the scenes written here.
 unset CHANGESCRIBE_SCENES
 runs=out/model/runs
 python=.venv-full/bin/python
@@ -35,7 +35,7 @@ for stage in "${stages[@]}"; do
 done
 "$python" -m changescribe.engine.cli build release "$runs/$last" "$last" out/model
 "$python" -m changescribe.engine.cli build captioner --model out/model --out out/model
-# The last stage trains on OSCD and AirChange: each place is measured with a model not trained on it.
+# The last stage trains on OSCD and AirChange, so each place is measured with a model without it.
 "$python" -m changescribe.engine.cli build folds "$runs" "$last" out/model out/model/folds
 "$python" -m changescribe.engine.cli evaluate --model out/model --folds out/model/folds \
     --out out/model/evaluation

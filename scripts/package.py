@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Build the plugin's zip for QGIS's "Install from ZIP", and apply the publication rules to it.
+"""Build the plugin's zip for QGIS's "Install from ZIP" and check it by the publication rules.
 
 Usage: package.py [--out out/changescribe.zip] [--check-only]
 
-The zip holds what git tracks under the shipped names and nothing else, in one
-folder named as the package. The same sources give the same bytes.
+The zip contains the tracked files under the shipped names, in one folder named as the package. The
+same sources give the same bytes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from package_rules import FOLDER, problems_of
 
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_OUT = ROOT / "out" / f"{FOLDER}.zip"
-#: Files of the root and folders that are shipped.
+#: Shipped files and folders of the root.
 SHIPPED_FILES = (
     "metadata.txt",
     "__init__.py",
@@ -34,14 +34,14 @@ SHIPPED_FILES = (
     "SECURITY.md",
 )
 SHIPPED_FOLDERS = ("engine/", "ui/", "resources/")
-#: Not used by the plugin or its worker process: they make models, they do not run them.
+#: Not shipped: they make models and are not needed to run them.
 LEFT_OUT = ("engine/evaluation/", "engine/synthesis/", "engine/training/")
 #: The zip format's earliest date: the same sources give the same bytes.
 EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def shipped(root: Path = ROOT) -> list[str]:
-    """Return the tracked files that belong into the zip, relative to the root, sorted.
+    """Return the tracked files for the zip, relative to the root, sorted.
 
     Raises:
         RuntimeError: the root is not a git checkout.

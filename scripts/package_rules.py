@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The rules that a plugin's zip must keep to be published, as checks that need no network.
+"""Offline checks of a plugin's zip by the rules for publication.
 
-Errors are what plugins.qgis.org's validator and the critical rules of its
-security scan refuse. Warnings are what the scan reports and a reviewer asks
-about.
+Errors are rejected by plugins.qgis.org's validator or the critical rules of its security scan.
+Warnings are reported by the scan and questioned by reviewers.
 """
 
 from __future__ import annotations
@@ -54,7 +53,7 @@ _SECRET = re.compile(
     \s* [:=] \s* ["'][^"'\s{}%]{6,}["']
     | AKIA[0-9A-Z]{16} | -----BEGIN [A-Z ]*PRIVATE\x20KEY-----"""
 )
-#: Calls by bare name, or by the last part of a dotted one, that the scan refuses.
+#: Calls rejected by the scan, by bare name or the last part of a dotted one.
 _FORBIDDEN_NAMES = {"eval", "exec"}
 _FORBIDDEN_CALLS = {
     "mktemp": "a temporary name that another program can take first",
@@ -70,7 +69,7 @@ _WARNED_IMPORTS = {"subprocess"}
 
 
 def problems_of(path: Path) -> list[str]:
-    """Return all findings on a zip, errors first, each a line for the reader."""
+    """Return all findings on a zip, errors first, one line each."""
     if not path.is_file():
         return [f"error: {path} does not exist"]
     found = []
@@ -124,7 +123,7 @@ def _metadata(text: str, names: list[str]) -> Iterator[str]:
 
 
 def source_problems(name: str, text: str) -> list[str]:
-    """Return what the security scan would say of one Python file.
+    """Return the findings of the security scan for one Python file.
 
     Args:
         name: path shown in the findings.

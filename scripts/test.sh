@@ -3,14 +3,13 @@
 # Run one part of the tests: scripts/test.sh engine|plugin|torch|slow [pytest arguments]
 #
 # engine: without QGIS and without torch     plugin: in a real QGIS, under Xvfb
-# torch:  the full tier                      slow:   what the others leave out
+# torch:  the full tier                      slow:   the slow tests of all three
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 part="${1:?engine, plugin, torch or slow}"
 shift
-# Tests never touch the user's own QGIS profile (pytest-qgis makes .qgis-settings), nor a display
-# that happens to be there.
+# Tests must not touch the user's own QGIS profile (pytest-qgis uses .qgis-settings) or display.
 export LIBGL_ALWAYS_SOFTWARE=1
 unset QT_QPA_PLATFORM QGIS_OPTS
 
@@ -18,14 +17,14 @@ compact=(.venv/bin/python -m pytest)
 full=(.venv-full/bin/python -m pytest -p no:pytest_qgis)
 screen=(xvfb-run -a -s "-screen 0 1600x1000x24")
 
-# Without a folder or file among the arguments, all tests of the part.
+# Without a folder or file in the arguments, run all tests of the part.
 paths=(tests) plugin=(tests/plugin)
 for argument in "$@"; do
     case "$argument" in tests/*) paths=() plugin=() ;; esac
 done
 
 say() { printf '\n== %s\n' "$*"; }
-# In the slow part a tier may have no tests at all: pytest says 5 then.
+# A tier may have no slow tests; pytest then exits with 5.
 allow_none() { "$@" || { [ $? -eq 5 ]; }; }
 
 case "$part" in

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The demo pair of the plugin: the edge of a town in Texas, in 2016 and 2023.
 
-``changescribe build demo FOLDER`` writes it again.
+``changescribe build demo FOLDER`` recreates it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def demo_pair() -> ScenePair:
 
 
 def _edge_of_town(plan: Plan) -> None:
-    """Plan old streets, a new quarter on pasture and a field, a pond and woods that stay."""
+    """Plan old streets, a new quarter on pasture and a field, a pond and permanent woods."""
     size = plan.size
     plan.world.layout = "demo"
     far = size + 60.0
@@ -101,7 +101,7 @@ def _looks() -> Looks:
 
 
 def write_demo(folder: str | Path) -> tuple[Path, Path]:
-    """Write both rasters of the demo pair and its truth into ``folder``; return the rasters' paths.
+    """Write both rasters of the demo pair and its truth; return the paths of the rasters.
 
     Raises:
         OutputError: a file could not be written.
@@ -120,7 +120,7 @@ def write_demo(folder: str | Path) -> tuple[Path, Path]:
 
 
 def _write_truth(folder: Path, pair: ScenePair, place: Place) -> None:
-    """Write labels of both dates as one raster, before + 8 * after, and what changed as numbers."""
+    """Write the labels of both dates as one raster, before + 8 * after, and figures of change."""
     packed = pair.labels_before + 8 * pair.labels_after
     write_raster(folder / "demo_truth.tif", packed, place, ("COMPRESS=DEFLATE", "TILED=YES"))
     totals: dict[str, float] = {}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What changed in a generated pair, read off its labels, and sentences that say it."""
+"""Changes of a generated pair, derived from its labels, and sentences about them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from ..classes import CLASSES
 from ..request import APPEARED, REMOVED
 
 OTHER_NAME = "other"
-#: Changes smaller than this, in m2, are no facts.
+#: Minimum area of a change, in m2.
 MIN_AREA = 8.0
-#: A building counts as such where it shows at least this much, in m2.
+#: Minimum visible area of a building, in m2.
 MIN_BUILDING = 20.0
 
 
@@ -66,8 +66,8 @@ def changed_objects(
     """Return the connected changes of every class and direction, largest first.
 
     Returns:
-        The changes, and for each direction a raster (h, w) of their numbers, which
-        count from 1 in the order of the changes; 0 elsewhere.
+        The changes, and for each direction a raster (h, w) of their numbers, from 1 in order of
+        the changes; 0 elsewhere.
     """
     found: list[tuple[ChangedObject, tuple[slice, slice], NDArray[np.bool_]]] = []
     for code in range(1, len(CLASSES) + 1):
@@ -123,7 +123,7 @@ def _count(numbers: NDArray[np.int32], pixel_size: float) -> int:
 
 
 def changed_buildings(before: Dating, after: Dating, pixel_size: float) -> dict[str, int]:
-    """Return how many buildings of at least 20 m2 appeared and were removed."""
+    """Return the numbers of buildings of at least 20 m2 that appeared and were removed."""
     changed = (before.labels == 1) != (after.labels == 1)
     return {
         direction: _count(date.buildings[changed & (date.labels == 1)], pixel_size)
@@ -150,7 +150,7 @@ _VERBS = {
     ("bare ground", APPEARED): ("appeared",),
     ("bare ground", REMOVED): ("was covered", "disappeared"),
 }
-#: An object smaller than this share of the scene is not worth a sentence.
+#: Minimum share of the scene for an object in a sentence.
 MIN_SHARE = 0.004
 
 

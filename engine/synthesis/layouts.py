@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Layouts: how roads, houses, fields, trees and water lie in a scene, and what changes.
+"""Layouts: roads, houses, fields, trees and water of a scene, and their changes.
 
-Each layout fills a :class:`~.world.World`. What happens between the dates is
-planned with the place: new streets stand in a development area that was
-something else before. The reverse of every event comes from swapping the dates.
+Each layout fills a :class:`~.world.World`. Changes are planned with the place: new streets are in a
+development area with another use before. Swapping the dates gives the reverse of every change.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ Layout = Callable[[Plan], None]
 
 
 def suburb(plan: Plan) -> None:
-    """Curved residential streets; a part of them is new."""
+    """Plan curved residential streets, some of them new."""
     plan.worn(int(plan.rng.integers(0, 8)))
     wild = plan.front(plan.rng.uniform(0.15, 0.4)) if plan.rng.random() < 0.4 else None
     settlement.streets(plan, plan.front(plan.rng.uniform(0.25, 1.0)), wild=wild)
@@ -33,19 +32,19 @@ def suburb(plan: Plan) -> None:
 
 
 def construction(plan: Plan) -> None:
-    """Bare ground with streets laid out, on which houses then stand."""
+    """Plan bare ground with streets, where houses are built."""
     settlement.streets(plan, plan.front(plan.rng.uniform(0.5, 1.0)), before="soil")
     plan.scatter(plan.rng.uniform(10, 80), 0.7)
 
 
 def established(plan: Plan) -> None:
-    """Old streets where nothing, or a single house, changes."""
+    """Plan old streets where at most a single house changes."""
     settlement.streets(plan, None, single=float(plan.rng.choice([0.0, 0.0, 0.12])))
     plan.scatter(plan.rng.uniform(60, 220), 0.5)
 
 
 def rural(plan: Plan) -> None:
-    """A winding road through fields with farmsteads, tree rows and ponds."""
+    """Plan a winding road through fields with farmsteads, tree rows and ponds."""
     rng = plan.rng
     plan.world.base = ("meadow", "meadow")
     fields(plan, rng.uniform(60, 150))
@@ -61,7 +60,7 @@ def rural(plan: Plan) -> None:
 
 
 def forest(plan: Plan) -> None:
-    """Woods with an edge or a clearing, a track, and trees cut or houses built in them."""
+    """Plan woods with an edge or a clearing, a track, and trees cut or houses built in them."""
     rng = plan.rng
     plan.world.base = (str(rng.choice(["dry_grass", "meadow", "litter", "litter", "rock"])),) * 2
     plan.worn(int(rng.integers(0, 6)))
@@ -83,7 +82,7 @@ def forest(plan: Plan) -> None:
 
 
 def open_fields(plan: Plan) -> None:
-    """A mosaic of fields whose crops differ between the dates, which is no change."""
+    """Plan a mosaic of fields whose crops differ between the dates, which is no change."""
     rng = plan.rng
     fields(plan, rng.uniform(50, 140))
     if rng.random() < 0.6:
@@ -96,7 +95,7 @@ def open_fields(plan: Plan) -> None:
 
 
 def pond(plan: Plan) -> None:
-    """A park or pasture with ponds, paths and groups of trees."""
+    """Plan a park or pasture with ponds, paths and groups of trees."""
     rng = plan.rng
     plan.world.base = (str(rng.choice(["lawn", "meadow", "dry_grass"])),) * 2
     for line in country_road(plan, BOTH):
@@ -113,7 +112,7 @@ def pond(plan: Plan) -> None:
 
 
 def industrial(plan: Plan) -> None:
-    """Large halls with car parks and wide roads."""
+    """Plan large halls with car parks and wide roads."""
     plan.worn(int(plan.rng.integers(0, 8)))
     settlement.halls(plan)
     plan.scatter(plan.rng.uniform(10, 70), 0.8)
@@ -121,7 +120,7 @@ def industrial(plan: Plan) -> None:
 
 
 def scrub(plan: Plan) -> None:
-    """Dry savanna with tracks, where trees are cleared or a road is cut."""
+    """Plan dry savanna with tracks, where trees are cleared or a road is cut."""
     rng = plan.rng
     plan.world.base = (str(rng.choice(["dry_grass", "dry_grass", "meadow", "litter", "rock"])),) * 2
     plan.worn(int(rng.integers(0, 12)))
@@ -153,10 +152,10 @@ _WEIGHTS = (0.27, 0.13, 0.1, 0.12, 0.1, 0.06, 0.07, 0.07, 0.08)
 
 
 def build_world(rng: np.random.Generator, size: float, pad: float, layout: Optional[str]) -> World:
-    """Plan a scene of a layout, or of a random one; ``pad`` metres around it are planned too.
+    """Plan a scene of a given or random layout, and ``pad`` metres around it.
 
     Returns:
-        The world, with dates swapped in half of the cases.
+        The world, with dates swapped half of the time.
     """
     name = layout or str(rng.choice(list(LAYOUTS), p=_WEIGHTS))
     plan = Plan(rng, size, pad)
@@ -190,7 +189,7 @@ def path(plan: Plan, dates: Dates) -> None:
 
 
 def fields(plan: Plan, side: float) -> None:
-    """Cover the scene with fields about ``side`` metres wide, of crops of their own."""
+    """Cover the scene with fields about ``side`` metres wide, each with its own crop."""
     rng = plan.rng
     turn = rng.uniform(0, np.pi)
     c, s = np.cos(turn), np.sin(turn)
@@ -205,7 +204,7 @@ def fields(plan: Plan, side: float) -> None:
             a, b, c_, d = u0 + gap, u1 - gap, v0 + gap, v1 - gap
             corners = np.array([[a, c_], [b, c_], [b, d], [a, d]])
             shape = corners @ np.array([[c, s], [-s, c]]) + plan.size / 2
-            # A field keeps its kind, and with it its label; only its look differs by date.
+            # A field keeps its kind and thus its label; only its appearance differs by date.
             material = str(rng.choice(["crop", "crop", "plough", "dry_grass", "meadow"]))
             angle = turn + (np.pi / 2 if rng.random() < 0.3 else 0.0)
             for dates in (ONLY_BEFORE, ONLY_AFTER):
@@ -215,7 +214,7 @@ def fields(plan: Plan, side: float) -> None:
 
 
 def _extras(plan: Plan, probability: float) -> None:
-    """Let some more things happen on free ground."""
+    """Add further changes on free ground."""
     rng = plan.rng
     if rng.random() < probability * 0.5:
         plan.pond(

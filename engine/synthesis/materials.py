@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Materials of the ground: their colours by season, their texture, and their label."""
+"""Materials of the ground: colours by season, texture and label."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Material:
-    """How a kind of ground looks.
+    """Appearance of a kind of ground.
 
     Attributes:
-        first: colour in its one extreme, as displayed, 0 to 1.
-        second: colour in the other; noise mixes them.
-        patchy: how far the mix varies from place to place.
-        grain: deviation of the brightness from pixel to pixel.
+        first: one extreme of the colour, as displayed, 0 to 1.
+        second: the other extreme; noise mixes them.
+        patchy: variation of the mix between places.
+        grain: standard deviation of the brightness between pixels.
         label: label code.
-        green: how far the colour follows the season (0 not at all).
-        soft: ragged edge, in metres; 0 is a sharp one.
+        green: how strongly the colour follows the season (0: not at all).
+        soft: width of a ragged edge in metres; 0 is sharp.
     """
 
     first: Colour
@@ -78,7 +78,7 @@ class Season:
 
     @staticmethod
     def draw(rng: np.random.Generator) -> Season:
-        """Return a season, drawn at random."""
+        """Return a random season."""
         green = float(np.clip(rng.normal(-0.1, 0.55), -1, 1))
         deep = rng.uniform(0, 1)
         tree = (
@@ -108,28 +108,28 @@ class Ground:
             + np.float32(0.7) * shared["grain"]
             + np.float32(0.35) * own["white"]
         )
-        # Tufts and stones on rough ground, and where it is rough and where smooth.
+        # Tufts and stones, and the distribution of rough and smooth ground.
         self._tufts = np.clip(shared["fine"] * np.float32(0.25) - np.float32(0.3), 0, 0.32)
         self._rough = np.clip(np.float32(0.85) + np.float32(0.4) * shared["cloud"], 0.35, 1.5)
 
     @property
     def edge(self) -> Array:
-        """Noise from pixel to pixel that both dates share, (size, size), deviation 1."""
+        """Pixel noise shared by both dates, (size, size), standard deviation 1."""
         return self._shared["fine"]
 
     @property
     def blend(self) -> Array:
-        """Noise of wide patches that both dates share, (size, size), deviation about 1."""
+        """Noise of wide patches shared by both dates, (size, size), standard deviation about 1."""
         return self._shared["blend"]
 
     @property
     def grain(self) -> Array:
-        """Noise from pixel to pixel, half of it of this date, (size, size), deviation 1."""
+        """Pixel noise, half of it of this date, (size, size), standard deviation 1."""
         return np.float32(0.8) * self._shared["grain"] + np.float32(0.6) * self._own["white"]
 
     @staticmethod
     def lie(noise: Noise) -> dict[str, Array]:
-        """Return the noise fields that both dates share."""
+        """Return the noise fields shared by both dates."""
         names = ("patch", "cloud", "fine", "grain")
         fields = {name: noise.field(name) for name in names}
         fields["blend"] = 0.7 * fields["patch"] + 0.9 * fields["cloud"]
@@ -138,7 +138,7 @@ class Ground:
 
     @staticmethod
     def weather(noise: Noise) -> dict[str, Array]:
-        """Return the noise fields that one date has for itself."""
+        """Return the noise fields of one date."""
         return {name: noise.field(name) for name in ("patch", "white", STREAK)}
 
     def colour(self, name: str, where: Window, tone: float = 1.0, tint: float = 0.0) -> Array:
@@ -148,7 +148,7 @@ class Ground:
             name: key of :data:`MATERIALS`.
             where: rows and columns.
             tone: factor for the brightness.
-            tint: -1 to 1, moves the mix towards the first or second colour.
+            tint: -1 to 1, shifts the mix towards the first or second colour.
         """
         material = MATERIALS[name]
         first, second = self._seasoned(name, material, tint)
@@ -171,7 +171,7 @@ class Ground:
         return colour
 
     def _seasoned(self, name: str, material: Material, tint: float) -> tuple[Array, Array]:
-        """Return the two colours of a material, greener or drier as the season is."""
+        """Return the two colours of a material, adjusted to the season."""
         first, second = (np.array(c, np.float32) for c in (material.first, material.second))
         if material.green:
             turn = np.float32(material.green * (0.65 * self.season.green + 0.5 * tint))
@@ -190,7 +190,7 @@ class Ground:
         return np.clip(first, 0.02, 1), np.clip(second, 0.02, 1)
 
     def _tracks(self, where: Window) -> Array:
-        """Return the traces of wheels on a building site: pale and dark lines that wind."""
+        """Return wheel tracks on a building site: winding pale and dark lines."""
         wave = self._shared["wave"][where] * 1.7 + 0.16 * self._shared["cloud"][where]
         near = np.abs(wave - np.round(wave))
         return 0.05 * np.exp(-((near / 0.022) ** 2)) - 0.06 * np.exp(-(((near - 0.06) / 0.02) ** 2))

@@ -35,7 +35,7 @@ LABEL_COLOURS = (
     (190, 150, 100),
 )
 LABEL_NAMES = ("other", *CLASS_NAMES)
-#: Called with the number of pairs written and the number wanted.
+#: Called with the number of pairs written and the total.
 ProgressCallback = Callable[[int, int], None]
 
 _DEFLATE = ("COMPRESS=DEFLATE", "PREDICTOR=2", "TILED=YES", "BLOCKXSIZE=256", "BLOCKYSIZE=256")
@@ -61,7 +61,7 @@ class Place:
     Attributes:
         crs_wkt: of a projected CRS in metres.
         left: x of the upper left corner.
-        top: y of it.
+        top: y of the upper left corner.
         pixel_size: metres.
     """
 
@@ -72,7 +72,7 @@ class Place:
 
     @property
     def geotransform(self) -> tuple[float, float, float, float, float, float]:
-        """The six numbers of GDAL."""
+        """Return GDAL's geotransform."""
         return (self.left, self.pixel_size, 0.0, self.top, 0.0, -self.pixel_size)
 
 
@@ -80,7 +80,7 @@ def metric_crs(text: str) -> str:
     """Return the WKT of a projected CRS in metres.
 
     Raises:
-        InputError: ``text`` is no CRS, or one in degrees or feet.
+        InputError: ``text`` is not a CRS, or its unit is not metres.
     """
     srs = spatial_reference(text)
     if not srs.IsProjected() or abs(srs.GetLinearUnits() - 1.0) > 1e-6:
@@ -90,7 +90,7 @@ def metric_crs(text: str) -> str:
 
 @contextlib.contextmanager
 def written_beside(path: Path) -> Iterator[Path]:
-    """Give a temporary name in the folder of ``path``, renamed to it at the end.
+    """Provide a temporary name in the folder of ``path``, renamed to it at the end.
 
     Raises:
         OutputError: the folder cannot be written to.
@@ -110,7 +110,7 @@ def written_beside(path: Path) -> Iterator[Path]:
 def write_raster(
     path: Path, pixels: NDArray[np.uint8], place: Place, options: Sequence[str], date: str = ""
 ) -> None:
-    """Write a picture (h, w, 3), or labels (h, w) with their colours, as a GeoTIFF.
+    """Write an image (h, w, 3), or labels (h, w) with their colours, as a GeoTIFF.
 
     Raises:
         OutputError: it could not be written.
@@ -154,7 +154,7 @@ def write_json(path: Path, content: object) -> None:
 
 
 def fact_features(pair: ScenePair, place: Place) -> dict[str, Any]:
-    """Return a GeoJSON feature collection of what changed, in the CRS of ``place``.
+    """Return a GeoJSON feature collection of the changes, in the CRS of ``place``.
 
     Each feature has ``object, direction, from_class, to_class, area_px, area_m2, count``.
     """
@@ -220,7 +220,7 @@ def write_pair(
     place: Place,
     dates: tuple[str, str],
 ) -> dict[str, Any]:
-    """Write one pair into sub-folders of ``folder`` and return its entry for the list of scenes."""
+    """Write one pair into subfolders of ``folder``; return its entry for the list of scenes."""
     pictures, labels = (pair.before, pair.after), (pair.labels_before, pair.labels_after)
     for side, picture, label, date in zip(
         ("before", "after"), pictures, labels, dates, strict=True
@@ -253,22 +253,22 @@ def write_pairs(
     layout: str | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> Path:
-    """Write ``n`` generated pairs: pictures, labels, facts and captions.
+    """Write ``n`` generated pairs: images, labels, facts and captions.
 
-    The folder holds ``before/NAME.tif``, ``after/NAME.tif`` (RGB), ``labels_before/NAME.tif``,
+    The folder contains ``before/NAME.tif``, ``after/NAME.tif`` (RGB), ``labels_before/NAME.tif``,
     ``labels_after/NAME.tif`` (codes with colours), ``facts/NAME.geojson`` and ``scenes.json``,
     a list with seed, dates, captions and counts of each pair.
 
     Args:
-        out_dir: folder, made if missing; files of the same names are replaced.
+        out_dir: folder, created if missing; existing files are replaced.
         n: number of pairs.
-        seed: of the first pair, at least 0; the others follow.
+        seed: of the first pair, at least 0, then counting up.
         size: pixels along each side.
-        pixel_size: metres; None draws one for each pair.
-        crs: of the files; projected, in metres.
+        pixel_size: in metres; None draws one for each pair.
+        crs: projected CRS of the files, in metres.
         progress: called after each pair.
-        layout: a name of the layouts, or None for a mix.
-        cancelled: asked between pairs; True stops.
+        layout: name of a layout, or None for a mix.
+        cancelled: called between pairs; True stops.
 
     Returns:
         Path of ``scenes.json``.
@@ -276,7 +276,7 @@ def write_pairs(
     Raises:
         InputError: an argument is out of range, or the CRS is not projected in metres.
         OutputError: a file could not be written.
-        CancelledError: stopped; what was written stays, without ``scenes.json``.
+        CancelledError: stopped; finished pairs are kept, without ``scenes.json``.
     """
     _check(n, seed, size, pixel_size, layout)
     wkt = metric_crs(crs)
@@ -310,7 +310,7 @@ def _check(n: int, seed: int, size: int, pixel_size: float | None, layout: str |
 
 
 def _somewhere(seed: int, wkt: str, pixel_size: float) -> tuple[Place, tuple[str, str]]:
-    """Return a place and two dates for a seed: a spot near the middle of a UTM zone's north."""
+    """Return a place and two dates for a seed, near the middle of a northern UTM zone."""
     rng = np.random.default_rng([seed, 4051])
     left = 560_000.0 + 100.0 * int(rng.integers(0, 1000))
     top = 3_300_000.0 + 100.0 * int(rng.integers(0, 2000))

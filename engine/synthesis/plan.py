@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A scene under planning: helpers that place trees, ponds and ground without collisions."""
+"""A scene being planned: places trees, ponds and ground without collisions."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from .world import (
     smooth_line,
 )
 
-#: More trees than this are drawn as fewer, larger clumps.
+#: Maximum number of trees; more are drawn as fewer, larger clumps.
 MAX_TREES = 2600
 
 
 def in_polygon(points: Points, polygon: Points) -> NDArray[np.bool_]:
-    """Return for points (n, 2) whether they lie inside ``polygon`` (m, 2), by ray casting."""
+    """Return which points (n, 2) lie inside ``polygon`` (m, 2), by ray casting."""
     x, y = points[:, 0][:, None], points[:, 1][:, None]
     ax, ay = polygon[:, 0][None, :], polygon[:, 1][None, :]
     bx, by = np.roll(ax, -1, 1), np.roll(ay, -1, 1)
@@ -38,7 +38,7 @@ def in_polygon(points: Points, polygon: Points) -> NDArray[np.bool_]:
 
 
 class Plan:
-    """A world with the ground that is taken in it."""
+    """A world and its occupied ground."""
 
     def __init__(self, rng: np.random.Generator, size: float, pad: float) -> None:
         self.rng = rng
@@ -46,7 +46,7 @@ class Plan:
         self.pad = pad
         self.world = World(size)
         self.occupancy = Occupancy(size, pad)
-        #: Ground that is wooded or not before it is built over, with what stands there.
+        #: Ground that may be wooded before it is built over.
         self.development: Optional[Points] = None
         self.development_wooded = True
         self.keep_trees = float(rng.uniform(0.05, 0.5))
@@ -55,7 +55,7 @@ class Plan:
         self._cleared: list[tuple[Points, Dates]] = []
 
     def spot(self) -> Points:
-        """Return a point (2,) in the inner part of the scene, on free ground if there is some."""
+        """Return a point (2,) in the inner part of the scene, on free ground if possible."""
         candidates = self.rng.uniform(0.12, 0.88, (12, 2)) * self.size
         free = candidates[self.occupancy.free(candidates)]
         return free[0] if len(free) else candidates[0]
@@ -75,7 +75,7 @@ class Plan:
         return on(side), on(other)
 
     def front(self, share: float) -> Points:
-        """Return a polygon with a winding edge that holds about ``share`` of the scene."""
+        """Return a polygon with a winding edge that covers about ``share`` of the scene."""
         middle = np.array([self.size / 2, self.size / 2])
         turn = self.rng.uniform(0, 2 * np.pi)
         normal = np.array([np.cos(turn), np.sin(turn)])
@@ -87,7 +87,7 @@ class Plan:
         return np.concatenate([line, far])
 
     def scatter(self, per_hectare: float, clumping: float, within: Optional[Points] = None) -> None:
-        """Scatter natural trees on free ground; those in the way of new things are cut."""
+        """Scatter natural trees on free ground; those in the way of new objects are cut."""
         rng = self.rng
         hectares = (self.size + 2 * self.pad) ** 2 / 1e4
         wanted = per_hectare * hectares * (1 + clumping)
@@ -101,7 +101,7 @@ class Plan:
         self._bushes(per_hectare, clumping)
 
     def _bushes(self, per_hectare: float, clumping: float) -> None:
-        """Scatter low bushes, which are too small to count as trees, on free ground."""
+        """Scatter bushes, too small to count as trees, on free ground."""
         hectares = (self.size + 2 * self.pad) ** 2 / 1e4
         count = int(min(self.rng.uniform(0.4, 4.0) * (per_hectare + 40) * hectares, MAX_TREES))
         rows = natural_trees(
@@ -111,7 +111,7 @@ class Plan:
         self.stand(rows)
 
     def stand(self, rows: NDArray[np.float64], dates: Dates = BOTH) -> None:
-        """Add trees, (n, 6), on the dates on which there is room for them."""
+        """Add trees, (n, 6), on the dates with room for them."""
         if not len(rows):
             return
         xy, r = rows[:, :2], rows[:, 2]
@@ -169,19 +169,19 @@ class Plan:
         self.world.patches.append(Patch(material, dates, (shape,), tone=tone, angle=angle))
 
     def worn(self, count: int) -> None:
-        """Add places where the ground is bare on both dates, which is no change."""
+        """Add ground that is bare on both dates, which is no change."""
         for _ in range(count):
             middle = self.rng.uniform(0, self.size, 2)
             shape = blob(self.rng, middle, self.rng.uniform(2, 14), 0.35)
             self.ground(str(self.rng.choice(["soil", "rock", "plough"])), shape, BOTH)
 
     def clear_trees(self, shape: Points, material: str) -> None:
-        """Let the trees scattered later stand in ``shape`` on the first date only."""
+        """Keep trees scattered later in ``shape`` on the first date only."""
         self._cleared.append((shape, ONLY_BEFORE))
         self.ground(material, shape, ONLY_AFTER)
 
     def plant_trees(self, shape: Points, per_hectare: float, dates: Dates) -> None:
-        """Plant a grove inside ``shape`` that stands on ``dates``."""
+        """Plant a grove inside ``shape`` on ``dates``."""
         rng = self.rng
         low, high = shape.min(0), shape.max(0)
         count = int(min(900, per_hectare * float(np.prod(high - low)) / 1e4))
@@ -198,11 +198,11 @@ class Plan:
         self.stand(rows[in_polygon(xy, shape)], dates)
 
     def keep_clear(self, shape: Points) -> None:
-        """Let no tree scattered later stand in ``shape``."""
+        """Keep trees scattered later out of ``shape``."""
         self._cleared.append((shape, (False, False)))
 
     def pond(self, dates: Dates, radius: float, at: Optional[Points] = None) -> None:
-        """Dig a pond on free ground; where it is not yet or no longer there is soil or grass."""
+        """Add a pond on free ground, with soil or grass on the date without it."""
         rng = self.rng
         shape = None
         for _ in range(8):

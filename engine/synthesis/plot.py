@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The ground of a scene under planning: what is taken, and houses with all that belongs to them."""
+"""Occupied ground of a scene being planned, and houses with their lots."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .world import (
     resample,
 )
 
-#: Roof colours as albedo, 0 to 1: a subdivision takes one of these families.
+#: Roof colours as albedo, 0 to 1; a subdivision uses one of these families.
 ROOFS: dict[str, tuple[Colour, ...]] = {
     "grey": ((0.36, 0.35, 0.34), (0.30, 0.29, 0.29), (0.42, 0.40, 0.38), (0.26, 0.26, 0.27)),
     "brown": ((0.40, 0.33, 0.28), (0.34, 0.28, 0.24), (0.46, 0.38, 0.31), (0.38, 0.35, 0.31)),
@@ -44,7 +44,7 @@ HALL_ROOFS: tuple[Colour, ...] = (
 
 
 class Occupancy:
-    """Which square metres are taken already; objects are placed where they are not."""
+    """Map of occupied square metres, for placing objects on free ones."""
 
     def __init__(self, size: float, pad: float) -> None:
         self.pad = pad
@@ -60,21 +60,21 @@ class Occupancy:
         return cells[:, 1], cells[:, 0], inside
 
     def free(self, points: Points) -> NDArray[np.bool_]:
-        """Return for points (n, 2) in metres whether they are free; outside counts as free."""
+        """Return which points (n, 2) in metres are free; outside counts as free."""
         rows, columns, inside = self._cells(points)
         result = np.ones(len(points), bool)
         result[inside] = ~self.taken[rows[inside], columns[inside]]
         return result
 
     def take(self, points: Points) -> None:
-        """Mark the cells under points (n, 2) in metres as taken."""
+        """Mark the cells under points (n, 2) in metres as occupied."""
         rows, columns, inside = self._cells(points)
         self.taken[rows[inside], columns[inside]] = True
 
     def fill(
         self, x: float, y: float, half_length: float, half_width: float, angle: float
     ) -> Points:
-        """Return points (n, 2) that cover a turned rectangle without gaps."""
+        """Return points (n, 2) that cover a rotated rectangle without gaps."""
         step = self.cell * 0.7
         u = np.arange(-half_length, half_length + step, step)
         v = np.arange(-half_width, half_width + step, step)
@@ -83,7 +83,7 @@ class Occupancy:
         return np.stack([(x + gu * c - gv * s).ravel(), (y + gu * s + gv * c).ravel()], 1)
 
     def take_line(self, points: Points, width: float) -> None:
-        """Mark a line of points (n, 2) with the given width in metres."""
+        """Mark a line of points (n, 2) with the given width in metres as occupied."""
         line = resample(points, self.cell * 0.7)
         tangent = np.gradient(line, axis=0)
         tangent /= np.maximum(np.hypot(tangent[:, 0], tangent[:, 1]), 1e-9)[:, None]
@@ -94,7 +94,7 @@ class Occupancy:
 
 @dataclass(frozen=True)
 class Style:
-    """What the houses of one neighbourhood have in common (lengths in metres)."""
+    """Common properties of the houses of a neighbourhood (lengths in metres)."""
 
     roofs: tuple[Colour, ...]
     texture: str
@@ -110,7 +110,7 @@ class Style:
 
     @staticmethod
     def draw(rng: np.random.Generator) -> Style:
-        """Return the style of a neighbourhood, drawn at random."""
+        """Return a random style."""
         family = str(
             rng.choice(
                 ["grey", "brown", "tan", "terracotta", "light", "dark", "metal"],
@@ -150,19 +150,19 @@ def house_wings(
     """Return the wings of a house, in an I, L, T, U or cross shape.
 
     Args:
-        rng: draws the shape.
+        rng: source of randomness.
         x: centre in metres.
         y: centre in metres.
         facing: direction in radians from the house to its street.
         width: extent along the street in metres.
         depth: extent across it in metres.
-        gable: probability of gable roofs; else hipped.
+        gable: probability of gable roofs; others are hipped.
     """
     roof = "gable" if rng.random() < gable else "hip"
     pitch = rng.uniform(0.4, 0.75)
     eave = rng.uniform(2.7, 3.3) + (2.7 if rng.random() < 0.25 else 0.0)
     side = 1.0 if rng.random() < 0.5 else -1.0
-    # Own frame: a along the street, b towards it.
+    # Local frame: a along the street, b towards it.
     a_axis = np.array([np.cos(facing + np.pi / 2), np.sin(facing + np.pi / 2)])
     b_axis = np.array([np.cos(facing), np.sin(facing)])
 
@@ -199,7 +199,7 @@ def house_wings(
 
 @dataclass(frozen=True)
 class Lot:
-    """A place for a house: a point on the kerb, the way from the street into the lot, and dates."""
+    """A lot: a point on the kerb, the direction from the street into the lot, and dates."""
 
     kerb: Points
     inward: float
@@ -210,10 +210,10 @@ class Lot:
 def build_house(
     rng: np.random.Generator, world: World, occupancy: Occupancy, style: Style, lot: Lot
 ) -> bool:
-    """Place a house with driveway, walk, pool and trees; False where there is no room."""
+    """Place a house with driveway, walk, pool and trees; False without room."""
     direction = np.array([np.cos(lot.inward), np.sin(lot.inward)])
     setback = style.setback + rng.normal(0, 0.8)
-    for shrink in (1.0, 0.85, 0.7):  # where a bend leaves less room, a smaller house
+    for shrink in (1.0, 0.85, 0.7):  # a smaller house where a bend leaves less room
         width = rng.uniform(*style.house_width) * shrink
         depth = rng.uniform(*style.house_depth) * (0.5 + 0.5 * shrink)
         centre = lot.kerb + direction * (setback + depth / 2)
@@ -307,7 +307,7 @@ def _garden(
 def lots_along(
     line: Points, style: Style, street_width: float, rng: np.random.Generator
 ) -> list[tuple[Points, float]]:
-    """Return (point on the kerb, direction into the lot) for both sides of a street's line."""
+    """Return (point on the kerb, direction into the lot) along both sides of a street."""
     dense = resample(line, 1.0)
     tangent = np.gradient(dense, axis=0)
     angle = np.arctan2(tangent[:, 1], tangent[:, 0])
@@ -324,7 +324,7 @@ def lots_along(
 
 
 def add_road(world: World, occupancy: Occupancy, road: Road, clearance: float = 1.0) -> None:
-    """Add a road and mark its ground as taken."""
+    """Add a road and mark its ground as occupied."""
     world.roads.append(road)
     occupancy.take_line(road.points, road.width + 2 * clearance)
     if road.bulb:
@@ -346,13 +346,13 @@ def natural_trees(
     """Return rows of trees (n, 6) scattered in clumps over the scene.
 
     Args:
-        rng: draws them.
+        rng: source of randomness.
         size: side of the scene in metres.
         pad: metres around it.
-        count: how many are drawn before the clumps thin them out.
+        count: number of trees before clumping thins them out.
         clumping: 0 even, 1 strongly clumped.
         radius: smallest and largest crown radius in metres.
-        species: share of trees that lose their leaves.
+        species: share of deciduous trees.
     """
     xy = rng.uniform(-pad, size + pad, (count, 2))
     wave = np.zeros(count)

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Things that stand up: roofs and tree crowns as height fields, and their light and shadow.
+"""Roofs and tree crowns as height fields, with light and shadow.
 
-Buildings and trees are drawn into rasters of height above ground. The sun then
-lights their slopes (Lambert) and a march along its direction finds what lies in
-their shadow, so that lit sides, dark sides and shadows agree in every scene.
+Buildings and trees are drawn into rasters of height above ground. Slopes are lit by the sun
+(Lambert), and ray marching towards it finds the shadows, so that shading and shadows agree.
 """
 
 from __future__ import annotations
@@ -22,16 +21,16 @@ Array = NDArray[np.float32]
 
 @dataclass
 class Relief:
-    """Rasters of what stands on the ground, all (size, size) but for the first axis of some.
+    """Rasters of objects on the ground, (size, size) or (n, size, size).
 
     Attributes:
         height: metres above ground of roofs.
         normal: x and y part of the surface normal of roofs, (2, size, size).
         colour: albedo of roofs, (3, size, size).
-        roof: covered share of each pixel.
+        roof: share of each pixel that is covered by roofs.
         number: number of the building, from 1; 0 for none.
         crown: metres above ground of tree crowns.
-        tint: 0 to 1, how light a crown's leaves are.
+        tint: 0 to 1, lightness of a crown's leaves.
         species: 0 evergreen to 1 leafless in winter.
     """
 
@@ -46,7 +45,7 @@ class Relief:
 
     @staticmethod
     def flat(size: int) -> Relief:
-        """Return the relief of empty ground."""
+        """Return an empty relief."""
 
         def plane(*axis: int) -> Array:
             return np.zeros((*axis, size, size), np.float32)
@@ -60,7 +59,7 @@ class Relief:
 
 
 def draw_building(relief: Relief, canvas: Canvas, building: Building, number: int) -> None:
-    """Add ``building`` to ``relief``; where wings overlap the higher roof shows."""
+    """Add ``building`` to ``relief``; the higher roof of overlapping wings is visible."""
     for wing in building.wings:
         _draw_wing(relief, canvas, wing, building, number)
 
@@ -138,7 +137,7 @@ def _roof_pattern(building: Building, wing: Wing, u: Array, v: Array) -> Array:
 
 @lru_cache(maxsize=1)
 def _crowns() -> tuple[Array, ...]:
-    """Return crown shapes, each (64, 64): height from 0 (outside) to 1, made of lumps."""
+    """Return lumpy crown shapes, each (64, 64): height from 0 (outside) to 1."""
     rng = np.random.default_rng(104729)
     axis = (np.arange(64, dtype=np.float32) - 31.5) / 32.0
     shapes = []
@@ -201,8 +200,8 @@ def sun_vector(azimuth: float, elevation: float) -> tuple[float, float, float]:
 def lit_share(height: Array, gsd: float, sun: tuple[float, float, float]) -> Array:
     """Return the share of sunlight, 0 to 1, that reaches each pixel of a height field.
 
-    Marches from every pixel towards the sun and keeps how far the ray runs below
-    the highest obstacle.
+    Marches from every pixel towards the sun and records how far the ray passes below the highest
+    obstacle.
     """
     right, down, up = sun
     flat = float(np.hypot(right, down))

@@ -41,7 +41,7 @@ CAR_COLOURS = (
     (0.17, 0.22, 0.35),
     (0.65, 0.62, 0.56),
 )
-#: Materials of decks that are lines, with their width in metres.
+#: Materials of linear decks, with their width in metres.
 LINE_DECKS = {
     "fence": ("litter", 0.22),
     "walk": ("slab", 1.4),
@@ -58,7 +58,7 @@ class Light:
     Attributes:
         sun: direction to the sun (right, down, up).
         ambient: share of the light that comes from the sky.
-        lean: pixels by which roofs are displaced (right, down), seen off nadir.
+        lean: displacement of roofs in pixels (right, down), from an off-nadir view.
     """
 
     sun: tuple[float, float, float]
@@ -85,11 +85,11 @@ class Painter:
         self.low = np.zeros((canvas.size, canvas.size), np.float32)
 
     def grain(self) -> Array:
-        """Return noise from pixel to pixel that both dates share, (size, size), deviation 1."""
+        """Return pixel noise shared by both dates, (size, size), standard deviation 1."""
         return self._ground.edge
 
     def leaves(self) -> Array:
-        """Return noise of this date from pixel to pixel, (size, size), deviation 1."""
+        """Return pixel noise of this date, (size, size), standard deviation 1."""
         return self._ground.grain
 
     def paint(self) -> None:
@@ -102,7 +102,7 @@ class Painter:
         self._cars()
 
     def _merged(self, patches: Sequence[Patch]) -> list[Patch]:
-        """Return the patches of this date; neighbours in the list that look alike become one."""
+        """Return the patches of this date; adjacent ones of equal appearance are merged."""
         merged: list[Patch] = []
         groups: dict[tuple[object, ...], int] = {}
         for patch in patches:
@@ -110,7 +110,7 @@ class Painter:
                 continue
             tone = round(patch.tone * 20) / 20
             key = (patch.material, tone, round(patch.angle, 3), patch.tint)
-            # Only small things that cannot lie on one another are gathered out of turn.
+            # Only small, non-overlapping objects may be merged out of order.
             if patch.material in ("lawn", "concrete", "slab", *LINE_DECKS) and key in groups:
                 at = groups[key]
                 both = merged[at].polygons + patch.polygons
@@ -149,7 +149,7 @@ class Painter:
         share, here = self._canvas.polygons(list(patch.polygons))
         soft = MATERIALS[patch.material].soft / self._canvas.gsd
         if soft > 0.4 and share.size:
-            # A ragged edge: the blurred outline, moved to and fro by noise.
+            # A ragged edge: the blurred outline, displaced by noise.
             share = ndimage.uniform_filter(share, max(2, int(2 * soft)), mode="nearest")
             share = share + 0.09 * self._ground.edge[here] + 0.09 * self._ground.blend[here]
             share = np.clip((share - 0.36) * 3.6, 0, 1)
@@ -159,7 +159,7 @@ class Painter:
         self._blend((share, here), patch.material, patch.tone, patch.tint, rows=rows)
 
     def _rows(self, patch: Patch, here: tuple[slice, slice]) -> Array:
-        """Return a factor for the brightness: rows of a crop, furrows, stripes of a mower."""
+        """Return a brightness factor: crop rows, furrows, mowing stripes."""
         x, y = self._canvas.coordinates()
         period = {"crop": 3.2, "plough": 2.4, "lawn": 3.0}[patch.material]
         period = max(period, 3.2 * self._canvas.gsd)
@@ -194,7 +194,7 @@ class Painter:
             self._wear(same)
 
     def _rounded(self, coverage: Coverage) -> Coverage:
-        """Round the corners of junctions: fill what a blur shows to be mostly road."""
+        """Round the corners of junctions, filling pixels that are mostly road after a blur."""
         share, here = coverage
         reach = int(7.0 / self._canvas.gsd)
         if reach < 4 or min(share.shape) < reach:
@@ -235,7 +235,7 @@ class Painter:
         )
 
     def _tint(self, coverage: Coverage, colour: Colour) -> None:
-        """Cover with one even colour."""
+        """Cover with one uniform colour."""
         share, here = coverage
         under = self.colour[:, here[0], here[1]]
         under += (np.array(colour, np.float32)[:, None, None] - under) * share
@@ -248,7 +248,7 @@ class Painter:
                 self._paint_lines(lines, width)
                 return
             share, here = self._canvas.lines(lines, width)
-            if material == "track":  # traces of wheels, which leave the ground what it is
+            if material == "track":  # wheel tracks, which keep the label of the ground
                 self.colour[:, here[0], here[1]] *= 1.0 + np.float32(patch.tone - 1.0) * share
                 return
             if patch.material == "fence":
@@ -305,8 +305,8 @@ def raise_relief(
 def label_relief(label: NDArray[np.uint8], relief: Relief) -> None:
     """Write buildings and trees into ``label`` (size, size), in place.
 
-    The gaps of a closed canopy count as trees. Buildings, roads and water keep their
-    label under a crown: else a tree that is cut beside a road would "build" some of it.
+    The gaps of a closed canopy count as trees. Buildings, roads and water keep their label under a
+    crown, since otherwise cutting a tree beside a road would "build" part of the road.
     """
     crown = relief.crown > 0.8
     dense = ndimage.uniform_filter(crown.astype(np.float32), 5)
@@ -316,11 +316,11 @@ def label_relief(label: NDArray[np.uint8], relief: Relief) -> None:
 
 
 def lit(painter: Painter, relief: Relief, season: Season, light: Light, canvas: Canvas) -> Array:
-    """Return the scene in the sun, (3, size, size), about 0 to 1."""
+    """Return the sunlit scene, (3, size, size), about 0 to 1."""
     colour = painter.colour
     right, down, up = light.sun
     roof, height, normal, roof_colour = _leaned(relief, light.lean)
-    if light.lean != (0, 0):  # the walls that the displaced roof uncovers
+    if light.lean != (0, 0):  # walls uncovered by the displaced roof
         wall = relief.roof * (1.0 - roof)
         colour += (np.float32(0.55) * relief.colour + np.float32(0.22) - colour) * wall
     grain = 1.0 + np.float32(0.028) * painter.grain()
@@ -379,7 +379,7 @@ def _crowns(
     leaf = np.array(season.tree, np.float32)
     twig = np.array([0.43, 0.40, 0.36], np.float32)
     brightness = np.float32(0.78) + 0.44 * relief.tint + 0.17 * painter.leaves()
-    # Under trees and near them lie leaves and scrub.
+    # Leaves and scrub under and near trees.
     below = ndimage.uniform_filter(np.minimum(relief.crown, 1.0), max(3, int(8.0 / canvas.gsd)))
     for channel, darker in enumerate((0.26, 0.30, 0.32)):
         colour[channel] *= 1.0 - np.float32(darker) * below * (1.0 - relief.roof)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Generated scene pairs: two dates of a place with labels of both, by a seed."""
+"""Generated scene pairs: two dates of a place with their labels, from a seed."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ MARGIN = 12
 
 @dataclass(frozen=True)
 class ScenePair:
-    """Two pictures of one place with what is on them.
+    """Two images of one place with their labels.
 
     Attributes:
         before: (size, size, 3) uint8 RGB.
-        after: the same.
+        after: the same for the later date.
         labels_before: (size, size) uint8: 1 building, 2 road, 3 tree, 4 grass, 5 water,
             6 bare ground, 0 other (car parks, driveways, walks, pools).
-        labels_after: the same; without the misregistration that the pictures have.
-        pixel_size: metres.
+        labels_after: the same for the later date; labels are not misregistered.
+        pixel_size: in metres.
         layout: name of the layout.
-        seed: that it was made from.
+        seed: of the generator.
         buildings_before: (size, size) int32 number of the building, 0 for none.
-        buildings_after: the same; a number is one building on both dates.
+        buildings_after: the same; a number means the same building on both dates.
     """
 
     before: Labels
@@ -54,12 +54,12 @@ class ScenePair:
 
     @property
     def changed(self) -> NDArray[np.bool_]:
-        """Where the labels of the two dates differ, (size, size)."""
+        """Return where the labels of the two dates differ, (size, size)."""
         return self.labels_before != self.labels_after
 
     @property
     def datings(self) -> tuple[Dating, Dating]:
-        """Labels and building numbers of both dates."""
+        """Return labels and building numbers of both dates."""
         return (
             Dating(self.labels_before, self.buildings_before),
             Dating(self.labels_after, self.buildings_after),
@@ -71,22 +71,22 @@ class ScenePair:
 
     @property
     def facts(self) -> tuple[ChangedObject, ...]:
-        """What changed, read off the labels: one entry for each connected change of a class."""
+        """Return the connected changes of each class, derived from the labels."""
         return self._objects[0]
 
     @property
     def fact_numbers(self) -> dict[str, NDArray[np.int32]]:
-        """For each direction a raster (size, size) of numbers of ``facts``, from 1."""
+        """Return, by direction, a raster (size, size) of the numbers of ``facts``, from 1."""
         return self._objects[1]
 
     @cached_property
     def changed_buildings(self) -> dict[str, int]:
-        """How many buildings appeared and were removed."""
+        """Return the numbers of buildings that appeared and were removed."""
         return changed_buildings(*self.datings, self.pixel_size)
 
     @cached_property
     def captions(self) -> tuple[str, ...]:
-        """Five sentences about what changed."""
+        """Return five sentences about the changes."""
         height, width = self.labels_before.shape
         return captions(self.facts, self.changed_buildings, (height, width), self.seed)
 
@@ -101,7 +101,7 @@ class Looks:
 
     @staticmethod
     def draw(rng: np.random.Generator, gsd: float) -> Looks:
-        """Return conditions drawn at random; some pairs are of one season or one sensor."""
+        """Return random conditions; some pairs share the season or the sensor."""
         seasons = (Season.draw(rng), Season.draw(rng))
         lights = (draw_light(rng, gsd), draw_light(rng, gsd))
         cameras = (Camera.draw(rng), Camera.draw(rng))
@@ -128,17 +128,17 @@ def synthesise(
     """Generate a pair of scenes.
 
     Args:
-        seed: equal seeds and arguments give equal scenes.
+        seed: the same seed and arguments give the same scene.
         size: height and width in pixels.
-        pixel_size: metres; None draws one between 0.3 and 1.2, most often near 0.5.
+        pixel_size: in metres; None draws one between 0.3 and 1.2, usually near 0.5.
         layout: a name of :data:`~.layouts.LAYOUTS`, or None to draw one.
-        supersampling: pixels drawn for each pixel of the result along each side.
-        registered: leave out the misregistration, of up to 2 pixels, that most pairs have, and
-            their labels have not: training shifts a date together with what is drawn on it.
+        supersampling: drawn pixels per pixel of the result, along each side.
+        registered: omit the misregistration of up to 2 pixels that most pairs have, though not
+            their labels: training shifts a date together with its labels.
 
     Returns:
-        The pair; the later date comes first in half of the cases, so that things
-        disappear as often as they appear.
+        The pair, with the dates swapped half of the time, so that objects disappear as often as
+        they appear.
     """
     rng = np.random.default_rng([seed, size, 20240])
     gsd = pixel_size or float(np.clip(np.exp(rng.normal(np.log(0.5), 0.25)), 0.3, 1.2))
@@ -155,7 +155,7 @@ def synthesise(
 
 
 def swap_dates(world: World) -> None:
-    """Exchange the dates of a world in place."""
+    """Swap the dates of a world in place."""
     world.base = (world.base[1], world.base[0])
     for name in ("patches", "roads", "decks", "buildings", "trees"):
         setattr(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What camera, air and processing do to a scene on one date."""
+"""Effects of camera, atmosphere and processing on a scene."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ class Camera:
     """Radiometry and geometry of one date.
 
     Attributes:
-        low: grey level of the darkest hundredth of the pixels.
-        high: grey level of the brightest hundredth.
-        stretch: how far the picture is stretched to these levels, 0 to 1.
-        gamma: exponent; above 1 darkens the middle tones.
+        low: grey level of the darkest 1 % of the pixels.
+        high: grey level of the brightest 1 %.
+        stretch: strength of the stretch to these levels, 0 to 1.
+        gamma: exponent; above 1 darkens the mid-tones.
         balance: factors for red, green, blue.
-        saturation: 0 grey to 1 as it is, above 1 stronger.
-        haze: share of grey-blue veil.
-        blur: deviation of the blur in pixels.
-        sharpen: strength of the sharpening that follows.
-        noise: deviation of the noise in grey levels.
-        quality: of the JPEG compression; 0 none.
+        saturation: 0 is grey, 1 unchanged, above 1 stronger.
+        haze: share of grey-blue haze.
+        blur: standard deviation of the blur in pixels.
+        sharpen: strength of the sharpening after it.
+        noise: standard deviation of the noise in grey levels.
+        quality: JPEG quality; 0 is no compression.
         shift: misregistration in pixels (right, down).
     """
 
@@ -51,7 +51,7 @@ class Camera:
 
     @staticmethod
     def draw(rng: np.random.Generator) -> Camera:
-        """Return a camera, drawn at random, without misregistration."""
+        """Return a random camera without misregistration."""
         balance = (
             (0.98, 1.01, 1.03)
             + rng.normal(0, 0.03, 3)
@@ -74,7 +74,7 @@ class Camera:
 
 
 def draw_light(rng: np.random.Generator, gsd: float) -> Light:
-    """Return sun and view of one date; the sun stands in the south, seldom elsewhere."""
+    """Return sun and view of one date; the sun is usually in the south."""
     azimuth = rng.normal(np.pi, 0.85) if rng.random() < 0.85 else rng.uniform(0, 2 * np.pi)
     elevation = np.radians(rng.uniform(32, 70))
     lean = rng.normal(0, 0.9, 2) / max(gsd, 0.4) * 0.5
@@ -87,7 +87,7 @@ def draw_light(rng: np.random.Generator, gsd: float) -> Light:
 
 
 def shifted_crop(image: Array, margin: int, size: int, shift: tuple[float, float]) -> Array:
-    """Return the inner (3, size, size) of ``image``, moved by parts of a pixel, bilinear."""
+    """Return the inner (3, size, size) of ``image``, shifted by subpixels, bilinear."""
     x, y = margin + shift[0], margin + shift[1]
     x0, y0 = int(np.floor(x)), int(np.floor(y))
     fx, fy = np.float32(x - x0), np.float32(y - y0)
@@ -103,23 +103,23 @@ def shifted_crop(image: Array, margin: int, size: int, shift: tuple[float, float
 
 
 def _stretched(image: Array, camera: Camera) -> Array:
-    """Return ``image`` with its darkest and brightest hundredths near the levels of ``camera``.
+    """Return ``image`` with its darkest and brightest 1 % near the levels of ``camera``.
 
-    As providers stretch each picture. The stretch is not carried through, so that
-    a picture of nothing but meadow does not become black and white.
+    Providers stretch images in this way. The stretch is partial, so that an image of plain meadow
+    does not become black and white.
     """
     low, high = np.percentile(image[:, ::4, ::4].mean(0), [1.0, 99.0])
     keep = 1.0 - camera.stretch
     low, high = low * camera.stretch + 0.08 * keep, high * camera.stretch + 0.75 * keep
     high = max(high, low + 0.42)
-    # The gamma that follows would pull both levels down.
+    # Compensates for the following gamma, which lowers both levels.
     target = (np.array([camera.low, camera.high]) / 255.0) ** (1.0 / camera.gamma)
     slope = (target[1] - target[0]) / (high - low)
     return image * np.float32(slope) + np.float32(target[0] - low * slope)
 
 
 def expose(scene: Array, camera: Camera, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Return a picture (h, w, 3) uint8 of a lit scene (3, h, w)."""
+    """Return an image (h, w, 3) uint8 of a lit scene (3, h, w)."""
     image = scene
     if camera.blur > 0.3:
         image = ndimage.gaussian_filter(image, (0, camera.blur, camera.blur), truncate=2.5)

@@ -36,12 +36,12 @@ def streets(
     """Lay out streets with houses.
 
     Args:
-        plan: of the scene.
-        new: the streets inside this polygon are built between the dates; None: all are old.
+        plan: the plan of the scene.
+        new: streets inside this polygon are built between the dates; None: all are old.
         before: ground of ``new`` on the first date: ``"soil"``, ``"field"``, ``"nature"`` or
             None to draw one.
         single: probability that a single old house is built or demolished.
-        wild: no streets are laid out inside this polygon.
+        wild: polygon without streets.
     """
     rng = plan.rng
     style = Style.draw(rng)
@@ -53,7 +53,7 @@ def streets(
     plan.world.base = (ground, ground)
     surface = str(rng.choice(["concrete", "asphalt", "asphalt"]))
     width = rng.uniform(7.5, 10.0)
-    # On a building site the streets often lie before the houses stand.
+    # On a building site, streets often precede the houses.
     laid = before == "soil" and rng.random() < 0.65
     if new is not None:
         before = before or str(rng.choice(["nature", "nature", "nature", "field", "soil"]))
@@ -74,7 +74,7 @@ def streets(
 
 
 def _prepare(plan: Plan, new: Points, before: str) -> None:
-    """Lay the ground of the development area on both dates."""
+    """Add the ground of the development area on both dates."""
     rng = plan.rng
     plan.development = new
     plan.development_wooded = before == "nature"
@@ -90,7 +90,7 @@ def _prepare(plan: Plan, new: Points, before: str) -> None:
 
 
 def earthworks(plan: Plan, site: Points, dates: Dates) -> None:
-    """Mark a building site: traces of wheels, graded strips and heaps of other soil."""
+    """Add a building site: wheel tracks, graded strips and heaps of other soil."""
     rng = plan.rng
     for _ in range(int(rng.integers(0, 9))):
         x, y = rng.uniform(0, plan.size, 2)
@@ -114,7 +114,7 @@ def earthworks(plan: Plan, site: Points, dates: Dates) -> None:
 def _street_lines(plan: Plan, style: Style) -> list[tuple[Points, float]]:
     """Return centre lines of streets with the radius of a turning circle at the end, or 0.
 
-    The lines of a grid are bent by two waves and turned as a whole.
+    The lines of a grid are bent by two waves and rotated.
     """
     rng = plan.rng
     block = 2 * style.depth + rng.uniform(9, 14)
@@ -196,7 +196,7 @@ def _lots(
     single: float,
     wild: Optional[Points],
 ) -> list[Lot]:
-    """Return the lots near the scene, with the dates on which each has a house."""
+    """Return the lots near the scene, with the dates of their houses."""
     if not spots:
         return []
     kerbs = np.array([kerb for kerb, _ in spots])
@@ -242,17 +242,17 @@ def _houses(plan: Plan, style: Style, lots: list[Lot]) -> None:
             if rng.random() < bare:
                 plan.world.cover("soil", dates, shape, tone=0.9)
             else:
-                # Gardens in a few shades, so that each shade is drawn once.
+                # A few shades of gardens, so that each shade is drawn at once.
                 shade = float(np.clip(round(tint * 2) / 2, -1, 1))
                 plan.world.cover("lawn", dates, shape, tint=shade)
 
 
 def _fence(plan: Plan, lot: Points, dates: Dates) -> None:
-    # Corners 1 and 2 of the lot lie at its back; the front garden stays open.
+    # Corners 1 and 2 are at the back of the lot; the front garden has no fence.
     front = 0.45
     a, b, c, d = lot
     line = np.stack([a + (b - a) * front, b, c, d + (c - d) * front])
-    if plan.occupancy.free(resample(line, 1.5)).mean() < 0.93:  # it would cross a street
+    if plan.occupancy.free(resample(line, 1.5)).mean() < 0.93:  # would cross a street
         return
     plan.world.deck("fence", dates, line)
 
@@ -260,7 +260,7 @@ def _fence(plan: Plan, lot: Points, dates: Dates) -> None:
 def _verges(
     plan: Plan, lines: list[tuple[Points, float]], width: float, new: Optional[Points]
 ) -> None:
-    """Add walks along both kerbs, as some towns have."""
+    """Add pavements along both kerbs."""
     if plan.rng.random() < 0.5:
         return
     for line, _ in lines:
@@ -322,7 +322,7 @@ def hall(
     dates: Dates,
     roof: str,
 ) -> bool:
-    """Place a hall, shed or barn; False where there is no room."""
+    """Place a hall, shed or barn; False without room."""
     rng = plan.rng
     ground = plan.occupancy.fill(x, y, half_length + 2, half_width + 2, angle)
     if not plan.occupancy.free(ground).all():
@@ -333,7 +333,7 @@ def hall(
     wings = [Wing(x, y, half_length, half_width, angle, roof, height, 0.25)]
     if roof == "flat":
         c, s = np.cos(angle), np.sin(angle)
-        for _ in range(int(half_length * half_width / 60) + 1):  # plant on the roof
+        for _ in range(int(half_length * half_width / 60) + 1):  # equipment on the roof
             u, v = rng.uniform(-0.85, 0.85, 2) * (half_length, half_width)
             size = rng.uniform(0.8, 2.0)
             at_x, at_y, length = x + u * c - v * s, y + u * s + v * c, size * rng.uniform(1, 1.8)

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Noise from which every surface of a generated scene is made.
+"""Noise for all surfaces of a generated scene.
 
-A handful of large tileable noise images with power-law spectra is made once a
-process; each scene reads them at places of its own. Power laws look alike at
-every scale, so the same images serve all pixel sizes.
+Some large tileable noise images with power-law spectra are made once per process, and each scene
+reads them at its own places. Power laws are scale-free, so the images suit all pixel sizes.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ STREAK = "streak"
 
 @cache
 def pool(name: str) -> Array:
-    """Return the noise image ``name``, shape (POOL_SIZE, POOL_SIZE), mean 0, deviation 1."""
+    """Return the noise image ``name``, (POOL_SIZE, POOL_SIZE), mean 0, standard deviation 1."""
     seed = sorted([*SLOPES, STREAK]).index(name)
     rng = np.random.default_rng(7919 + seed)
     spectrum = np.fft.rfft2(rng.standard_normal((POOL_SIZE, POOL_SIZE)))
@@ -71,8 +70,8 @@ class Noise:
     def wave(self, cycles: float) -> Array:
         """Return a smooth field, about ``cycles`` swells across, shape (size, size), deviation 1.
 
-        A few plane waves: unlike the pools it has no detail, so that a threshold
-        on it gives smooth outlines.
+        It consists of a few plane waves. Without the detail of the pools, thresholding gives
+        smooth outlines.
         """
         axis = np.linspace(0.0, 1.0, self.size, dtype=np.float32)
         total = np.zeros((self.size, self.size), np.float32)
@@ -82,7 +81,7 @@ class Noise:
             phase = self._rng.uniform(0, 2 * np.pi)
             along = (axis * (frequency * np.cos(angle)) + phase).astype(np.float32)
             across = (axis * (frequency * np.sin(angle))).astype(np.float32)
-            # sin(a + b) from one-dimensional tables: far cheaper than a 2-D sine.
+            # sin(a + b) from one-dimensional tables is much cheaper than a 2-D sine.
             total += np.sin(across)[:, None] * np.cos(along)[None, :]
             total += np.cos(across)[:, None] * np.sin(along)[None, :]
         return total / np.float32(np.sqrt(2.5))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a generated scene consists of: roads, buildings, trees and ground, on two dates.
+"""Parts of a generated scene: roads, buildings, trees and ground, on two dates.
 
-All coordinates are metres from the upper left corner of the scene, x to the
-right and y down. ``dates`` of an object says on which of the two it stands.
+All coordinates are metres from the upper left corner of the scene, x to the right and y down. An
+object exists on its ``dates``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Points = NDArray[np.float64]
 Colour = tuple[float, float, float]
 Dates = tuple[bool, bool]
 Window = tuple[slice, slice]
-#: Covered share of the pixels in a window of the canvas, and the window (rows, columns).
+#: Covered share of each pixel in a window of the canvas, and the window (rows, columns).
 Coverage = tuple[NDArray[np.float32], Window]
 
 BOTH: Dates = (True, True)
@@ -46,7 +46,7 @@ class Wing:
 
 @dataclass(frozen=True)
 class Building:
-    """A building of one or more wings under one roofing."""
+    """A building of one or more wings with the same roofing."""
 
     wings: tuple[Wing, ...]
     colour: Colour
@@ -102,8 +102,8 @@ class World:
 
     Attributes:
         size: side of the scene in metres.
-        base: material of the ground that nothing else covers, on each date.
-        patches: ground, in the order of painting; roads come above it.
+        base: material of uncovered ground, by date.
+        patches: ground, in painting order, below the roads.
         decks: ground above the roads: driveways, car parks, pools, walks.
     """
 
@@ -129,12 +129,12 @@ class World:
 
 
 class Canvas:
-    """The pixel grid that a scene is drawn on: the scene and a margin around it.
+    """The pixel grid for drawing a scene, with a margin around it.
 
     Args:
         size: pixels of the scene proper.
-        margin: pixels around it, whose objects throw shadows and lean inwards.
-        gsd: metres a pixel.
+        margin: pixels around it, whose objects cast shadows and lean inwards.
+        gsd: pixel size in metres.
     """
 
     def __init__(self, size: int, margin: int, gsd: float) -> None:
@@ -144,7 +144,7 @@ class Canvas:
         self.size = size + 2 * margin
 
     def to_pixels(self, points: Points) -> Points:
-        """Return metres as pixel coordinates of this canvas, same shape."""
+        """Convert metres to pixel coordinates, of the same shape."""
         return np.asarray(points, np.float64) / self.gsd + self.margin
 
     def coordinates(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -153,20 +153,20 @@ class Canvas:
         return axis[None, :], axis[:, None]
 
     def polygons(self, shapes: list[Points]) -> Coverage:
-        """Return the covered share of each pixel of closed shapes in metres."""
+        """Return the share of each pixel covered by closed shapes in metres."""
         pixels = [self.to_pixels(shape) for shape in shapes]
         bounds = np.array([[p.min(0), p.max(0)] for p in pixels])
         return self._draw(pixels, bounds)
 
     def lines(self, lines: list[Points], width: float, bulb: float = 0.0) -> Coverage:
-        """Return the covered share of each pixel of lines ``width`` metres wide.
+        """Return the share of each pixel covered by lines ``width`` metres wide.
 
-        Each line becomes one quadrilateral a segment and a disc a joint: the lines
-        of PIL have whole pixels of width and notches in their joints. ``bulb`` is
-        the radius of a disc at the end of each line.
+        A line becomes a quadrilateral per segment and a disc per joint, because PIL's lines have
+        whole pixels of width and notched joints. ``bulb`` is the radius of a disc at the end of
+        each line.
         """
         wanted = width / self.gsd
-        # Thinner than half a pixel is drawn too wide, and paler instead.
+        # Lines thinner than half a pixel are drawn wider, but paler.
         half = max(wanted, 0.5) / 2.0
         quads, discs = [np.zeros((0, 4, 2))], [np.zeros((0, 3))]
         for line in lines:
@@ -184,7 +184,7 @@ class Canvas:
                 ],
                 1,
             )
-            # Long segments may cross the canvas between two far ends.
+            # Long segments may cross the canvas although both ends are outside.
             quads.append(quad[near[1:] | near[:-1] | (length > 12 / self.gsd)])
             if half > 1.0:
                 joints = pixels[1:-1][near[1:-1]]
@@ -226,7 +226,7 @@ class Canvas:
 
 
 def rectangle(x: float, y: float, half_length: float, half_width: float, angle: float) -> Points:
-    """Return the corners (4, 2) of a turned rectangle."""
+    """Return the corners (4, 2) of a rotated rectangle."""
     c, s = np.cos(angle), np.sin(angle)
     u = np.array([-1, 1, 1, -1]) * half_length
     v = np.array([-1, -1, 1, 1]) * half_width
@@ -242,7 +242,7 @@ def resample(points: Points, step: float) -> Points:
 
 
 def offset_line(points: Points, distance: float) -> Points:
-    """Return a line (n, 2) moved sideways by ``distance`` metres, to the right of its direction."""
+    """Return a line (n, 2) offset by ``distance`` metres to the right of its direction."""
     tangent = np.gradient(points, axis=0)
     tangent /= np.maximum(np.hypot(tangent[:, 0], tangent[:, 1]), 1e-9)[:, None]
     return points + distance * np.stack([-tangent[:, 1], tangent[:, 0]], 1)
@@ -251,7 +251,7 @@ def offset_line(points: Points, distance: float) -> Points:
 def smooth_line(
     rng: np.random.Generator, start: Points, end: Points, bend: float, step: float = 4.0
 ) -> Points:
-    """Return a winding line (n, 2) between two points that strays by about ``bend`` metres."""
+    """Return a winding line (n, 2) between two points that deviates by about ``bend`` metres."""
     length = float(np.hypot(*(end - start)))
     count = max(4, int(length / step) + 1)
     t = np.linspace(0.0, 1.0, count)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Processing algorithms run with a small system, and the rows that they write."""
+"""Run Processing algorithms with a small system, and read the rows they write."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from changescribe.engine.systems.base import ChangeSystem, SystemInfo, TilePredi
 SIZE = 96
 
 
-#: Upper left corner of the rasters of ``make_raster``, and side of a pixel.
+#: Upper left corner and pixel size of the rasters of ``make_raster``.
 LEFT, TOP, PIXEL = 500000.0, 5000000.0, 0.5
 
 
 class BrightnessSystem(ChangeSystem):
-    """Calls what became brighter appeared, what became darker removed."""
+    """Scores brighter pixels as appeared and darker ones as removed."""
 
     info = SystemInfo(
         name="bundled",

@@ -14,7 +14,7 @@ def scene(height: int = 200, width: int = 300, level: int = 60) -> np.ndarray:
 
 
 def run_row(path: str) -> dict:
-    source = ogr.Open(path)  # kept while its layers are used: GDAL crashes otherwise
+    source = ogr.Open(path)  # kept while its layers are in use, otherwise GDAL crashes
     return source.GetLayerByName("runs").GetNextFeature().items()
 
 

@@ -55,7 +55,7 @@ def info(**changes):
 
 
 class FakeEngine:
-    """Stands in for ``pipeline.detect``; ``hold`` keeps it in its tile loop until released."""
+    """Replaces ``pipeline.detect``; ``hold`` keeps it in its tile loop until released."""
 
     def __init__(self, count=3, tiles=4, error=None, hold=False, partial=True):
         self.count, self.tiles, self.error, self.partial = count, tiles, error, partial

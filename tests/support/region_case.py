@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Score planes on a grid, through the mask to regions."""
+"""Score planes on a grid, converted to a mask and regions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def grid_of(width: int, height: int, pixel: float = 5.0) -> Grid:
 
 
 class Case:
-    """Score planes on a grid, through both steps."""
+    """Score planes on a grid, with both conversions."""
 
     def __init__(
         self,

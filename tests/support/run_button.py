@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Why the button is disabled."""
+"""Reads why the button is disabled."""
 
 from __future__ import annotations
 

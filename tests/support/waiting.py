@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Waiting in tests without stopping Qt."""
+"""Waiting in tests while Qt keeps running."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from qgis.PyQt.QtCore import QEventLoop, QTimer
 
 
 def wait_until(condition, timeout=10.0):
-    """Let Qt work until a condition holds."""
+    """Process Qt events until a condition holds."""
     loop, timer = QEventLoop(), QTimer()
     end = QTimer()
     end.setSingleShot(True)

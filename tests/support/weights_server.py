@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A local HTTP server that behaves as servers do: badly, on demand."""
+"""A local HTTP server that misbehaves on demand."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Serves CONTENT; the first part of the URL's path says how."""
+    """Serves CONTENT; the first part of the URL's path selects the behaviour."""
 
     daemon_threads = True
 
@@ -33,7 +33,7 @@ class Server(http.server.ThreadingHTTPServer):
             self.socket = context.wrap_socket(self.socket, server_side=True)
             self.scheme = "https"
         self.requests: list[tuple[str, dict[str, str]]] = []
-        #: For each coming request to /file: after so many bytes the connection ends.
+        #: For each coming request to /file, the number of bytes before the connection ends.
         self.breaks: list[int] = []
         self.etag = '"one"'
         self.release = threading.Event()
@@ -46,17 +46,17 @@ class Server(http.server.ThreadingHTTPServer):
         return [headers.get("Range", "") for _, headers in self.requests]
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing: clients that go away are what is tested."""
+        """Stay silent: the tests disconnect on purpose."""
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
     server: Server
 
     def do_GET(self) -> None:
-        # A client of a proxy sends the whole URL.
+        # Clients of a proxy send the whole URL.
         where = urlsplit(self.path).path.strip("/").split("/")[0]
         self.server.requests.append((where, dict(self.headers)))
-        # A name may follow, as a catalogue's URL ends with the file's name.
+        # A file name may follow, as in the catalogue's URLs.
         getattr(self, f"_{where.replace('-', '_')}")()
 
     def _file(self) -> None:
@@ -141,12 +141,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.server.release.wait(30)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Stay silent."""
 
 
 @contextlib.contextmanager
 def running(certificate: Optional[Path] = None) -> Iterator[Server]:
-    """Run a server for the length of a block; with a certificate and key in a file, https."""
+    """Run a server for a block; with a file of certificate and key, over https."""
     server = Server(certificate)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
@@ -160,7 +160,7 @@ def running(certificate: Optional[Path] = None) -> Iterator[Server]:
 
 
 def make_entry(server: Server, where: str = "file", **changes: object) -> Entry:
-    """Return an entry whose file the server has; not from https, so for tests only."""
+    """Return a catalogue entry for the server's file, over http for tests only."""
     values: dict = {
         "id": "small-clip",
         "title": "Small CLIP",

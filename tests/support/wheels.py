@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Wheels written by hand, for tests that install."""
+"""Hand-made wheels for installation tests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 def make_wheel(
     folder: Path, name: str, version: str, files: dict[str, str], tag: str = "py3-none-any"
 ) -> Path:
-    """Write a wheel by hand: nothing is built, nothing is fetched."""
+    """Write a wheel without building or downloading anything."""
     folder.mkdir(parents=True, exist_ok=True)
     stem = f"{name.replace('-', '_')}-{version}"
     files = {

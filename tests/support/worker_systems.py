@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Small systems for the tests of hosts: a worker process imports them from this file.
+"""Small systems for host tests; a worker process imports them from this file.
 
-Those that misbehave do so once per file named by CHANGESCRIBE_TEST_MARK: that file is how a
-process knows that it is not the first.
+Misbehaving systems do so only in the first process, which creates the file named by
+CHANGESCRIBE_TEST_MARK.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ FOLDER = str(Path(__file__).resolve().parent)
 
 
 def first_time() -> bool:
-    """Tell whether this is the first call since the mark was last removed."""
+    """Return whether this is the first call since the mark was removed."""
     mark = Path(os.environ["CHANGESCRIBE_TEST_MARK"])
     if mark.exists():
         return False
@@ -37,7 +37,7 @@ def first_time() -> bool:
 
 
 class Plain(ChangeSystem):
-    """The score is the rise, or the fall, of the brightness."""
+    """Scores the rise or fall in brightness."""
 
     name = "plain"
     tier = "full"
@@ -90,7 +90,7 @@ class Plain(ChangeSystem):
 
 
 class Writes(Plain):
-    """Says "buildings" of what became brighter, more often than is true: see ``describe``."""
+    """Writes "buildings" about brighter pixels, sometimes falsely: see ``describe``."""
 
     name = "writes"
     writes = True
@@ -103,7 +103,7 @@ class Writes(Plain):
 
     @staticmethod
     def sentence(pixels):
-        """Small ones are wrongly said to be gone."""
+        """Return a sentence; small changes are wrongly reported as removed."""
         if not pixels:
             return "the scene is the same as before"
         verb = "removed" if pixels < 160 else "built"
@@ -137,7 +137,7 @@ class Compact(Plain):
 
 
 class Echoes(Plain):
-    """Repeats what it was given as notes."""
+    """Returns its inputs as notes."""
 
     name = "echoes"
 
@@ -153,7 +153,7 @@ class Echoes(Plain):
 
 
 class Printing(Plain):
-    """Prints as libraries do, by Python and past it."""
+    """Prints as libraries do, through Python and bypassing it."""
 
     name = "printing"
 
@@ -190,7 +190,7 @@ class DiesLoading(Plain):
 
 
 class Hangs(Plain):
-    """Works for a minute on the first batch; says so with the mark."""
+    """Takes a minute for the first batch, after creating the mark."""
 
     name = "hangs"
 
@@ -219,7 +219,7 @@ class Breaks(Plain):
 
 
 class WithTorch(Plain):
-    """The same scores by PyTorch; torchvision is imported for what its import does."""
+    """The same scores by PyTorch; imports torchvision for its side effects."""
 
     name = "with_torch"
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Small models for the tests of the zero-shot system: random ones, and planted ones."""
+"""Small models for tests of the zero-shot system, random or rule-based."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CPU = Device("cpu", "float32", "CPU (test)")
 
 
 def tiny_clip(**vision):
-    """A CLIP of open_clip with random weights: windows of 32 pixels, patches of 8."""
+    """Return an open_clip CLIP with random weights: windows of 32 pixels, patches of 8."""
     from open_clip.model import CLIP, set_model_preprocess_cfg
 
     torch.manual_seed(0)
@@ -36,7 +36,7 @@ def tiny_clip(**vision):
 
 
 def tiny_sam2(size: int = 64):
-    """A SAM 2.1 with random weights and narrow layers, built as its own files say."""
+    """Return a SAM 2.1 with random weights and narrow layers, built from its own configuration."""
     from sam2.modeling.backbones.hieradet import Hiera
     from sam2.modeling.backbones.image_encoder import FpnNeck, ImageEncoder
     from sam2.modeling.position_encoding import PositionEmbeddingSine
@@ -73,7 +73,7 @@ def tiny_sam2(size: int = 64):
 
 
 class PlantedClip:
-    """Sees a building in red, water in blue and something else where it is dark."""
+    """Classifies red as building, blue as water, and dark as another class."""
 
     def __init__(self) -> None:
         self.phrases: list[str] = []
@@ -92,7 +92,7 @@ class PlantedClip:
 
 
 class PlantedSegmenter:
-    """Outlines the given boxes (x0, y0, x1, y1) where a point is in one; features are colours."""
+    """Segments the given boxes (x0, y0, x1, y1) that contain a point; features are colours."""
 
     def __init__(self, *boxes) -> None:
         self.boxes = boxes
