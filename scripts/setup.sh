@@ -140,11 +140,12 @@ unset PYTHONPATH PYTHONHOME
 missing="$(missing_parts | paste -sd, - | sed 's/,/, /g')"
 [ -z "$missing" ] || install_packages "$missing"
 
-# The pinned packages keep numpy on the ABI of QGIS's GDAL bindings.
-[ "$tier" = docs ] || "$python" -c 'import sys, numpy; sys.exit(sys.version_info >= (3, 13) or numpy.__version__ >= "2")' \
-    || fail "QGIS here runs on $("$python" -V) with numpy 2 or on a Python newer than 3.12." \
-        "This set-up pins packages for numpy 1, as in Debian 12 and Ubuntu 24.04." \
-        "The plugin itself runs here: build the zip on such a system and use 'Install from ZIP'."
+# requirements/constraints.txt has a version of every package for these.
+"$python" -c 'import sys; sys.exit(not (3, 9) <= sys.version_info < (3, 15))' \
+    || fail "This set-up knows the packages for Python 3.9 to 3.14; here is $("$python" -V)." \
+        "Please build the zip (make package) on another system and use 'Install from ZIP' in QGIS."
+[ "$tier" = compact ] || "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
+    || fail "This tier needs Python 3.10 or later; here is $("$python" -V)."
 
 mkdir -p out
 exec 9>out/.setup.lock
