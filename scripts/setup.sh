@@ -31,7 +31,7 @@ missing_parts() {
         return
     fi
     command -v qgis >/dev/null || echo "QGIS"
-    command -v Xvfb >/dev/null || echo "Xvfb"
+    command -v Xvfb >/dev/null && command -v xauth >/dev/null || echo "Xvfb"
     command -v git >/dev/null || echo "git"
     [ -x "$python" ] || { echo "Python"; return; }
     "$python" -c 'import qgis.core, osgeo.gdal_array' 2>/dev/null || echo "QGIS's Python modules"

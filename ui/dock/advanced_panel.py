@@ -34,6 +34,16 @@ _BANDS_OF_RGB = 3
 _DEFAULT_THRESHOLD = 0.5
 
 
+class _AreaSpinBox(QgsDoubleSpinBox):
+    """Steps from automatic to 0, which QGIS 3.34 and later skip."""
+
+    def stepBy(self, steps: int) -> None:
+        if steps > 0 and self.value() == AUTOMATIC_AREA:
+            self.setValue(0.0)
+            steps -= 1
+        super().stepBy(steps)
+
+
 class AdvancedPanel(QgsCollapsibleGroupBox):
     """Options with good defaults.
 
@@ -115,7 +125,7 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
         return spin
 
     def _build_min_area(self) -> QgsDoubleSpinBox:
-        spin = QgsDoubleSpinBox()
+        spin = _AreaSpinBox()
         spin.setObjectName("minAreaSpin")
         spin.setRange(AUTOMATIC_AREA, 1e9)
         spin.setDecimals(0)
