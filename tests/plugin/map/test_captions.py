@@ -24,7 +24,9 @@ def test_captions_label_at_large_scales_only(desk):
     assert rule.settings().fieldName == "caption"
     assert 500 <= rule.minimumScale() <= 250_000
     assert rule.maximumScale() == 0
-    assert not styles.caption_labels(None).rootRule().children()[0].minimumScale()
+    # A rule ends with the labeling that owns it.
+    labeling = styles.caption_labels(None)
+    assert not labeling.rootRule().children()[0].minimumScale()
 
 
 def test_what_is_captioned_on_the_map_has_no_label_over_it(desk):
