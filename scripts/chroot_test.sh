@@ -37,12 +37,12 @@ if [ ! -e "$root/.ready" ]; then
     touch "$root/.ready"
 fi
 
-rm -rf "$root/root/changescribe"
-git clone -q --depth 1 "file://$PWD" "$root/root/changescribe"
+rm -rf "$root/srv/changescribe"
+git clone -q --depth 1 "file://$PWD" "$root/srv/changescribe"
 
 # The mounts and whatever the tests start end with this process.
 # shellcheck disable=SC2016 # expanded inside
-exec env -u CHANGESCRIBE_DATA -u DISPLAY -u WAYLAND_DISPLAY -u XDG_RUNTIME_DIR -u TMPDIR -u PIP_CACHE_DIR HOME=/root \
+exec env -u CHANGESCRIBE_DATA -u DISPLAY -u WAYLAND_DISPLAY -u XDG_RUNTIME_DIR -u TMPDIR -u PIP_CACHE_DIR HOME=/srv \
     unshare --mount --pid --fork --kill-child bash -c '
     set -euo pipefail
     root="$1"
@@ -50,4 +50,4 @@ exec env -u CHANGESCRIBE_DATA -u DISPLAY -u WAYLAND_DISPLAY -u XDG_RUNTIME_DIR -
     mount -t proc proc "$root/proc"
     mount --rbind /dev "$root/dev"
     mount -t tmpfs tmpfs "$root/tmp"
-    exec chroot "$root" make -C /root/changescribe "$@"' bash "$root" "$@"
+    exec chroot "$root" make -C /srv/changescribe "$@"' bash "$root" "$@"
