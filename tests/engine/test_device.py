@@ -29,7 +29,7 @@ def test_gpu_where_there_is_one_in_the_precision_that_it_has(card):
     assert device.choose("cuda").precision == "float16"
 
 
-def test_cpu_says_why(card, monkeypatch):
+def test_the_cpu_is_described_with_its_reason(card, monkeypatch):
     assert device.choose("cpu").text.endswith("as chosen")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     chosen = device.choose("cuda")

@@ -125,7 +125,7 @@ def test_clip_gives_words_and_sentence(custom):
 
 
 class CountingTower(clip_text.TextTower):
-    """Remembers what it was asked to compute."""
+    """Records its calls."""
 
     word_width = sentence_width = 4
 
@@ -156,7 +156,7 @@ def test_phrases_are_computed_once_and_forgotten_when_long_unused(monkeypatch):
     assert tower.computed == ["new roads", "roads", "trees", "roads"]
 
 
-def test_shipped_tower_has_the_widths_that_it_says():
+def test_shipped_tower_has_its_declared_widths():
     tower = clip_text.build(clip_text.SHIPPED)
     words, mask, sentence = tower.encode(["houses", "solar panels on roofs"])
     assert words.shape[::2] == (2, tower.word_width)

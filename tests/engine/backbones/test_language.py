@@ -64,7 +64,7 @@ def test_image_takes_its_place_and_prompts_end_together(model):
         model.inputs(given[:1], ["no place for it"])
 
 
-def test_a_chat_model_is_asked_by_its_template(model):
+def test_a_chat_model_uses_its_template(model):
     chat = language.tiny()
     chat.tokenizer.chat_template = (
         "{% for m in messages %}[{{ m['content'] }}]{% endfor %}"
@@ -122,11 +122,11 @@ def test_writing_stops_at_the_end_of_a_line(model):
     newline = model.tokenizer("\n").input_ids[0]
     words = iter([*model.tokenizer("ab").input_ids, newline, *model.tokenizer("c" * 40).input_ids])
     head = model.model.lm_head
-    said = []
+    written = []
 
     def dictated(module, given, logits):
         token = next(words)
-        said.append(token)
+        written.append(token)
         return torch.nn.functional.one_hot(torch.full(logits.shape[:2], token), 258).float()
 
     handle = head.register_forward_hook(dictated)
@@ -134,10 +134,10 @@ def test_writing_stops_at_the_end_of_a_line(model):
         assert model.write(images(1), ["<image>"], longest=30) == ["ab"]
     finally:
         handle.remove()
-    assert said[-1] == newline
+    assert written[-1] == newline
 
 
-def test_a_folder_is_loaded_in_the_precision_asked_for(folder, monkeypatch):
+def test_a_folder_is_loaded_in_the_given_precision(folder, monkeypatch):
     assert language.load(str(folder), CPU).notes == ()  # it is small
     monkeypatch.setattr(language, "_SLOW_S", 0.0)
     loaded = language.load(str(folder), CPU)
@@ -187,7 +187,7 @@ def test_what_does_not_fit_is_refused_with_numbers(folder, monkeypatch):
         ("EMPTY", "auto", WeightsError, "not a model folder of transformers"),
     ],
 )
-def test_what_cannot_be_loaded_is_told(folder, tmp_path, name, precision, error, words):
+def test_unloadable_models_are_errors(folder, tmp_path, name, precision, error, words):
     name = {"FOLDER": str(folder), "EMPTY": str(tmp_path)}.get(name, name)
     with pytest.raises(error, match=words):
         language.load(name, CPU, precision=precision)
@@ -217,9 +217,9 @@ def test_a_gguf_file_becomes_a_model_that_writes(tmp_path):
 
 @pytest.fixture
 def card(monkeypatch):
-    """A graphics card that is not there: what is asked of it, and what is moved to it."""
+    """A fake GPU; returns the options of loaded models and the moves to it."""
     real = language.loading.transformers_part
-    asked: list[dict] = []
+    calls: list[dict] = []
 
     def part(place, kind="AutoModelForCausalLM", **options):
         wanted = dict(options)
@@ -227,13 +227,13 @@ def card(monkeypatch):
             options.pop(name, None)
         found = real(place, kind, **options)
         if kind == "AutoModelForCausalLM":
-            found.to = lambda name: asked.append({"moved": name}) or found
-            asked.append(wanted)
+            found.to = lambda name: calls.append({"moved": name}) or found
+            calls.append(wanted)
         return found
 
     monkeypatch.setattr(language.loading, "transformers_part", part)
     monkeypatch.setattr(language, "free_memory", lambda device: 10**12)
-    return asked
+    return calls
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,7 @@ def test_open_clips_tower_has_its_own_size():
     assert [tuple(part.shape) for part in maps] == [(1, 768, 14, 14)] * 4
 
 
-def test_what_cannot_be_had_is_told(tmp_path):
+def test_unavailable_weights_are_errors(tmp_path):
     with pytest.raises(InputError, match="is not the name of a model"):
         vit.build("vit-b-99")
     with pytest.raises(InputError, match="is not the name of a model"):

@@ -250,7 +250,7 @@ def test_a_region_lies_in_the_middle_of_what_is_shown(host, pair) -> None:
             list(writer.views(place_of(before.grid, 500, 500, 10, 10)))
 
 
-def test_a_system_without_words_says_so(host: InProcessHost) -> None:
+def test_a_system_without_sentences_is_an_error(host: InProcessHost) -> None:
     tiles = np.zeros((1, 64, 64, 3), np.uint8)
     with host.open("plain") as system, pytest.raises(InputError, match="writes no sentences"):
         system.describe(tiles, tiles, [], tiles[..., 0])

@@ -41,7 +41,7 @@ def answered(answer: str, *references: str) -> Answered:
 
 def test_bleu_and_rouge_by_hand(no_java):
     figures = metrics.measure([answered("A road appears.", "a road is built")])
-    short = math.exp(1 - 4 / 3)  # three words where four were wanted
+    short = math.exp(1 - 4 / 3)  # three words instead of four
     assert figures["bleu_1"] == pytest.approx(100 * 2 / 3 * short, abs=1e-3)
     assert figures["bleu_2"] == pytest.approx(100 * math.sqrt(2 / 3 * 1 / 2) * short, abs=1e-3)
     assert figures["bleu_4"] == pytest.approx(0, abs=0.1)
@@ -75,7 +75,7 @@ def test_java_that_ends_at_once_leaves_meteor_out(tmp_path, monkeypatch):
 
 
 @has_java
-def test_meteor_knows_words_but_no_numbers_and_s_m_is_the_mean():
+def test_meteor_uses_stems_of_words_but_not_of_ids_and_s_m_is_the_mean():
     rows = [
         answered("two roads were constructed", "two road is built", "a house is built"),
         answered("there is no difference", "there is no difference"),
@@ -156,15 +156,15 @@ def test_levir_cc_is_read_as_published(tmp_path):
     (tmp_path / "LevirCCcaptions.json").write_text(text)
     pairs = open_pairs(DataSpec("levir_cc", split="test"), tmp_path)
     assert len(pairs) == 2
-    asked = metrics.ask(pairs, lambda pair: f"brighter by {pair.after[0, 0, 0] - 10}")
-    assert asked == [
+    answers = metrics.ask(pairs, lambda pair: f"brighter by {pair.after[0, 0, 0] - 10}")
+    assert answers == [
         Answered("test_000001", "brighter by 10", ("a road is built .", "a house appears"))
     ]
     assert pairs.read(0).change is None
 
 
 @pytest.mark.real_data
-def test_change_in_the_projects_captions_is_what_their_flag_says(data_dir):
+def test_change_in_the_projects_captions_equals_their_flag(data_dir):
     path = Path(data_dir) / "levir" / "captions.json"
     rows = json.loads(path.read_text(encoding="utf-8"))
     assert len(rows) == 555

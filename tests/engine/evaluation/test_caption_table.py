@@ -34,9 +34,9 @@ def _without_java(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_most_frequent_sentence() -> None:
-    said = ["There is no difference.", "there is no difference", "a road appears", "a wood"]
-    assert most_frequent(said) == "there is no difference"
-    assert most_frequent(said, change=True) == "a road appears"
+    sentences = ["There is no difference.", "there is no difference", "a road appears", "a wood"]
+    assert most_frequent(sentences) == "there is no difference"
+    assert most_frequent(sentences, change=True) == "a road appears"
 
 
 def test_the_nearest_crop_gives_its_most_typical_caption() -> None:
@@ -58,7 +58,7 @@ def test_features_are_averaged_to_four_cells() -> None:
 def _rows(*answers: str) -> list[Answered]:
     references = (_ROADS, ("houses appear", "many houses appear"), NO_CHANGE)
     pairs = zip(answers, references, strict=True)
-    return [Answered(str(n), answer, told) for n, (answer, told) in enumerate(pairs)]
+    return [Answered(str(n), answer, references) for n, (answer, references) in enumerate(pairs)]
 
 
 def test_differences_are_of_the_same_crops() -> None:

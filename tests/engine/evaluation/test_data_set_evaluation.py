@@ -234,12 +234,12 @@ def test_a_run_is_measured_on_the_validation_pairs_of_its_recipe(tmp_path, monke
     from changescribe.engine.evaluation import data_sets
     from changescribe.engine.training.recipe import DataSpec, load_recipe, save_recipe
 
-    asked = []
-    monkeypatch.setattr(data_sets, "evaluate", lambda spec, *_, **__: asked.append(spec))
+    specs = []
+    monkeypatch.setattr(data_sets, "evaluate", lambda spec, *_, **__: specs.append(spec))
     recipe = load_recipe("own_data")
     save_recipe(recipe, tmp_path / "recipe.yaml")
     assert main(["evaluate", "--data", str(tmp_path), "--run", str(tmp_path)]) == 0
-    assert asked == [recipe.validation]
+    assert specs == [recipe.validation]
     assert recipe.validation.options["class_field"] == "object"
     recipe.validation = None
     recipe.data = [DataSpec("second")]
@@ -261,7 +261,7 @@ def test_a_run_is_measured_on_the_validation_pairs_of_its_recipe(tmp_path, monke
         (["--run", "anywhere", "--option", "where=1"], "belongs to a layout"),
     ],
 )
-def test_what_is_missing_is_told(second, system, capsys, arguments, message):
+def test_missing_inputs_are_errors(second, system, capsys, arguments, message):
     from changescribe.engine.cli import main
 
     assert main(["evaluate", "--data", str(second), *arguments]) == 2

@@ -74,7 +74,7 @@ def test_whole_image_score_equals_the_score_of_its_pixels():
     assert np.allclose(scores[0], after[..., 0] / 255, atol=1e-5)
 
 
-def test_a_pair_is_scored_at_the_pixel_size_that_the_system_knows():
+def test_a_pair_is_scored_at_the_systems_pixel_size():
     after = np.zeros((100, 120, 3), np.uint8)
     after[20:60, 40:80] = 200
     scores = score_pair(_Redness(), after, after, [Query("roads", "appeared")], 2.0)

@@ -104,10 +104,10 @@ def test_few_positives_take_the_exchanged_dates():
 def test_crops_are_found_where_enough_of_their_pixels_are():
     gone, nothing = ["trees are removed"], ["no change"]
     perhaps = gone + nothing
-    said = [gone * 5, gone * 5, gone * 5, nothing * 5, nothing * 5, perhaps * 2]
+    groups = [gone * 5, gone * 5, gone * 5, nothing * 5, nothing * 5, perhaps * 2]
     captions = [
         {"tile": "t", "box": [20 * i, 0, 20 * i + 20, 20], "captions": texts}
-        for i, texts in enumerate(said)
+        for i, texts in enumerate(groups)
     ]
     score = np.zeros((20, 120))
     score[:, :20], score[:, 80:100], score[:, 100:] = 3, 1, 5
@@ -118,8 +118,8 @@ def test_crops_are_found_where_enough_of_their_pixels_are():
     found.add("another", score)
     # At 2.5 one of three is found, and nothing else: 2 / (1 + 3). At 1.5 two. At 0.5 one of them
     # is none, too: 4 / (3 + 3). At 4 none.
-    wanted = [2 / 4, 4 / 5, 4 / 6, 0]
-    assert found.f1_at(np.array([2.5, 1.5, 0.5, 4])) == pytest.approx(wanted)
+    expected = [2 / 4, 4 / 5, 4 / 6, 0]
+    assert found.f1_at(np.array([2.5, 1.5, 0.5, 4])) == pytest.approx(expected)
 
 
 def test_road_lines_by_hand():

@@ -62,7 +62,7 @@ def test_places_are_left_out_of_every_kind_of_layout(layout, expected):
         ("year:airchange-Szada", True),
     ],
 )
-def test_it_is_told_from_every_kind_of_layout_what_was_seen(source, seen):
+def test_every_kind_of_layout_shows_what_was_trained_on(source, seen):
     manifest = {"sources": ["dubai (open)", f"{source} (restricted)"]}
     assert folds.trained_on_weak_pairs(manifest) is seen
 

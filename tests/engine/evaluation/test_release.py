@@ -50,15 +50,15 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_a_release_without_real_data_loads_and_says_what_it_lacks(run, tmp_path, capsys):
+def test_a_release_without_real_data_loads_and_reports_what_is_missing(run, tmp_path, capsys):
     folder = tmp_path / "model"
     folder.mkdir()
     for name in ("text.onnx", "vocab.txt"):
         (folder / name).write_text("of an older model")
     facts = release.release(run, RECIPE, folder)
-    told = capsys.readouterr().err
-    assert "buildings and roads come from generated scenes" in told
-    assert "the colour residual" in told
+    log = capsys.readouterr().err
+    assert "buildings and roads come from generated scenes" in log
+    assert "the colour residual" in log
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     assert set(manifest["calibration"]) == {*CLASS_NAMES, "other"}
     assert manifest["steps"] == facts["steps"] == 7
@@ -73,7 +73,7 @@ def test_a_release_without_real_data_loads_and_says_what_it_lacks(run, tmp_path,
     assert np.isfinite(scores).all()
 
 
-def test_a_wrong_data_folder_is_told_before_anything_is_written(run, tmp_path, monkeypatch):
+def test_a_wrong_data_folder_is_an_error_before_anything_is_written(run, tmp_path, monkeypatch):
     monkeypatch.setenv("CHANGESCRIBE_DATA", str(tmp_path / "nowhere"))
     with pytest.raises(InputError, match="CHANGESCRIBE_DATA"):
         release.release(run, RECIPE, tmp_path / "model")

@@ -84,7 +84,7 @@ def test_a_place_is_measured_with_a_threshold_that_left_it_out(data):
     assert _threshold(chosen.residual_map) == pytest.approx(4.0, rel=0.08)
     assert _threshold(choose("nantes").residual_map) == pytest.approx(2.0, rel=0.08)
     shipped = _Model(data)
-    # Of a place that nobody had before, the shipped threshold knows nothing either.
+    # The shipped threshold was not fitted on a new place either.
     assert colour_residual.unbiased_chooser(shipped, data, None)("paris") is shipped
 
 

@@ -76,7 +76,7 @@ def worker_pid(host: RoutingHost) -> int:
     return host._worker.service._session.process.pid
 
 
-def test_a_system_runs_where_its_tier_says(host: RoutingHost) -> None:
+def test_a_system_runs_by_its_tier(host: RoutingHost) -> None:
     assert host.info("plain").tier == "full"
     assert host._worker is None
     assert HERE in load(host, "compact")
@@ -251,7 +251,7 @@ def test_a_run_is_the_same_in_both_hosts(
 
 
 @pytest.mark.parametrize("noticed", [False, True], ids=["over a batch", "between two"])
-def test_a_worker_killed_in_mid_run_is_told_and_the_run_goes_on(
+def test_a_worker_killed_in_mid_run_is_reported_and_the_run_continues(
     host: RoutingHost, request_: ChangeRequest, noticed: bool
 ) -> None:
     killed = []
@@ -351,7 +351,7 @@ def test_torch_in_the_worker_and_in_this_process() -> None:
         "from changescribe.engine.request import Query\n"
         "worker_systems.register_all()\n"
         "tiles = np.arange(64 * 64 * 3, dtype=np.uint8).reshape(1, 64, 64, 3)\n"
-        "asked = [Query('roads', 'appeared')]\n"
+        "queries = [Query('roads', 'appeared')]\n"
         "answers = []\n"
         "for mode in ('auto', 'in-process'):\n"
         "    host = RoutingHost(HostOptions(mode))\n"
@@ -359,7 +359,7 @@ def test_torch_in_the_worker_and_in_this_process() -> None:
         "    assert 'torch' not in sys.modules\n"
         "    with host.open('with_torch') as system:\n"
         "        print(system.device)\n"
-        "        answers.append(system.predict(tiles, 255 - tiles, asked).scores)\n"
+        "        answers.append(system.predict(tiles, 255 - tiles, queries).scores)\n"
         "    host.close()\n"
         "assert 'torchvision' in sys.modules and sys.modules['triton'] is None\n"
         "assert np.allclose(*answers) and answers[0].any()\n"

@@ -154,7 +154,7 @@ def test_what_a_library_prints_does_not_disturb(host: WorkerHost) -> None:
     assert "one line" in host.service._session.process.log
 
 
-def test_a_death_is_told_and_the_tile_repeated(host: WorkerHost, mark: Path) -> None:
+def test_a_crash_is_reported_and_the_tile_repeated(host: WorkerHost, mark: Path) -> None:
     load(host, "dies_once")
     pid = pid_of(host)
     answer = predict(host, "dies_once", *batch(count=1), BUILT)
@@ -169,7 +169,7 @@ def test_a_death_is_told_and_the_tile_repeated(host: WorkerHost, mark: Path) -> 
     assert predict(host, "dies_once", *batch(), BUILT).notes == ()
 
 
-def test_a_second_death_over_the_same_tile_says_what_to_do(host: WorkerHost) -> None:
+def test_a_second_crash_on_the_same_tile_is_an_error_with_a_hint(host: WorkerHost) -> None:
     with pytest.raises(ChangeScribeError, match=r"twice .* tile \(exit code 3\)") as info:
         predict(host, "dies", *batch(), BUILT)
     assert "CPU" in info.value.hint
@@ -320,7 +320,7 @@ def test_interrupting_a_terminal_does_not_reach_the_worker(host: WorkerHost) -> 
     assert os.getsid(pid_of(host)) != os.getsid(0)
 
 
-def test_a_program_that_is_no_python_is_told(tmp_path: Path) -> None:
+def test_a_program_that_is_not_python_is_an_error(tmp_path: Path) -> None:
     host = WorkerHost("/bin/false", limits=LIMITS)
     with pytest.raises(ChangeScribeError, match="as soon as it was started"):
         load(host, "plain")
@@ -332,7 +332,7 @@ def test_a_program_that_is_no_python_is_told(tmp_path: Path) -> None:
         load(host, "plain")
 
 
-def test_a_python_without_numpy_is_told_each_time(tmp_path: Path) -> None:
+def test_a_python_without_numpy_is_an_error_each_time(tmp_path: Path) -> None:
     bare = tmp_path / "python"
     bare.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "$@"\n')
     bare.chmod(0o755)
@@ -343,7 +343,7 @@ def test_a_python_without_numpy_is_told_each_time(tmp_path: Path) -> None:
     host.close()
 
 
-def test_another_version_is_told(monkeypatch: pytest.MonkeyPatch, host: WorkerHost) -> None:
+def test_another_version_is_an_error(monkeypatch: pytest.MonkeyPatch, host: WorkerHost) -> None:
     monkeypatch.setattr("changescribe.engine.hosts.worker_service.PROTOCOL", 0)
     with pytest.raises(ChangeScribeError, match="another version"):
         load(host, "plain")

@@ -166,10 +166,10 @@ def test_losses_by_hand_and_of_what_is_labelled_only():
     task, pair = create("kcfi"), square_pair()
     model = task.build({"tiny": True})
     rng = np.random.default_rng(0)
-    told, silent = task.sample(pair, rng), task.sample(replace(pair, captions=()), rng)
+    captioned, silent = task.sample(pair, rng), task.sample(replace(pair, captions=()), rng)
     key = torch.rand(2, 64, 4, 4)
-    alone = caption_loss(model, key[:1], batch_of([told]))
-    assert torch.isclose(caption_loss(model, key, batch_of([told, silent])), alone, atol=1e-5)
+    alone = caption_loss(model, key[:1], batch_of([captioned]))
+    assert torch.isclose(caption_loss(model, key, batch_of([captioned, silent])), alone, atol=1e-5)
     assert caption_loss(model, key[:1], batch_of([silent])) is None
 
 
@@ -265,20 +265,20 @@ def test_system_marks_and_writes_from_one_pass(trained):
     assert system.device == "not loaded"
 
 
-def test_without_weights_it_says_what_it_would_need(tmp_path):
+def test_missing_weights_are_listed(tmp_path):
     store = WeightsStore(tmp_path)
     info = KcfiSystem(store).info
     assert (info.revision, info.tier) == ("not trained", "full")
     assert info.weights == (HEAD, "qwen2-0.5b-instruct")
-    with pytest.raises(WeightsError) as told:
+    with pytest.raises(WeightsError) as error:
         KcfiSystem(store).load("cpu")
     for name in ("kcfi.safetensors", "Qwen2-0.5B-Instruct"):
-        assert name in told.value.message
+        assert name in error.value.message
 
 
-def test_training_says_all_that_it_would_need(monkeypatch, tmp_path):
+def test_training_lists_all_missing_weights(monkeypatch, tmp_path):
     monkeypatch.setenv("CHANGESCRIBE_WEIGHTS", str(tmp_path))
-    with pytest.raises(WeightsError) as told:
+    with pytest.raises(WeightsError) as error:
         create("kcfi").build({})
     for name in ("ViT-B-16.pt", "Qwen2-0.5B-Instruct"):
-        assert name in told.value.message
+        assert name in error.value.message

@@ -114,8 +114,8 @@ def test_language_query_is_one_vector_of_image_and_text():
     features = torch.randn(2, 32, 8, 16)
     language = query(features, *text(2))
     assert language.shape == (2, 32)
-    told = text(1)
-    one = query(features, *(part.expand(2, *part.shape[1:]) for part in told))
+    phrase = text(1)
+    one = query(features, *(part.expand(2, *part.shape[1:]) for part in phrase))
     assert not torch.allclose(one[0], one[1], atol=1e-3)
 
 

@@ -228,33 +228,34 @@ def test_system_answers_its_object_and_exchanges_directions_with_the_dates(tmp_p
     system.load("cpu")
     one = pair()
     before, after = one.before[None], one.after[None]
-    asked = [Query("houses", d) for d in (APPEARED, REMOVED, CHANGED)] + [Query("water", APPEARED)]
-    found = system.predict(before, after, asked).scores
-    back = system.predict(after, before, asked).scores
+    houses = [Query("houses", direction) for direction in (APPEARED, REMOVED, CHANGED)]
+    queries = [*houses, Query("water", APPEARED)]
+    found = system.predict(before, after, queries).scores
+    back = system.predict(after, before, queries).scores
     assert found.shape == (1, 4, 64, 64)
     assert np.allclose(found[:, 0], back[:, 1], atol=1e-5)
     assert not np.allclose(found[:, 0], found[:, 1], atol=1e-4)
     assert np.array_equal(found[:, 2], found[:, :2].max(1))
     assert not found[:, 3].any()
-    (note,) = system.notes(asked)
+    (note,) = system.notes(queries)
     assert '"water"' in note
     location = store.location(store.entry(HEAD))
     mmchange_onnx.export_file(location)
     onnx = MmchangeSystem(store)
     onnx.load("cpu")
     assert "onnxruntime" in onnx.device
-    assert np.abs(onnx.predict(before, after, asked).scores - found).max() < 1e-3
+    assert np.abs(onnx.predict(before, after, queries).scores - found).max() < 1e-3
 
 
-def test_system_without_direction_or_object_says_so(tmp_path):
+def test_a_system_without_direction_or_object_warns(tmp_path):
     system = MmchangeSystem(store_with(tmp_path, direction=False, object="", text=False))
     assert not system.info.directed
     system.load("cpu")
-    asked = [Query("roads", APPEARED), Query("roads", REMOVED)]
+    queries = [Query("roads", APPEARED), Query("roads", REMOVED)]
     one = pair()
-    scores = system.predict(one.before[None], one.after[None], asked).scores
+    scores = system.predict(one.before[None], one.after[None], queries).scores
     assert np.array_equal(scores[:, 0], scores[:, 1])
-    notes = " ".join(system.notes(asked))
+    notes = " ".join(system.notes(queries))
     assert "any change" in notes
     assert "no direction" in notes
 

@@ -167,7 +167,7 @@ def test_sams_vit_is_an_encoder_with_its_own_neck():
     assert all("lora_" in name and ".qkv." in name for name in names)
 
 
-def test_adapters_begin_without_effect_and_are_told_where_none_fit():
+def test_adapters_start_without_effect_and_need_a_matching_layer():
     model = language.tiny().model
     tokens = torch.arange(6)[None]
     before = model(tokens).logits
@@ -317,11 +317,11 @@ def test_the_loss_of_sentences_is_of_those_that_have_one():
     task = create("semantic_cc")
     model = task.build({"tiny": True}).eval()
     rng = np.random.default_rng(0)
-    told = task.sample(square_pair(), rng)
+    captioned = task.sample(square_pair(), rng)
     silent = task.sample(replace(square_pair(), captions=()), rng)
-    batch = batch_of([silent, told])
+    batch = batch_of([silent, captioned])
     features = model(batch["before"].float(), batch["after"].float())
-    alone = batch_of([told])
+    alone = batch_of([captioned])
     seen = model(alone["before"].float(), alone["after"].float())
     expected = caption_loss(model, seen, alone)
     assert torch.isclose(caption_loss(model, features, batch), expected, atol=1e-3)
@@ -393,23 +393,23 @@ def same_weights(taps, model):
     return taps
 
 
-def test_without_weights_it_says_what_it_would_need(tmp_path):
+def test_missing_weights_are_listed(tmp_path):
     store = WeightsStore(tmp_path)
     info = SemanticCcSystem(store).info
     assert (info.revision, info.tier) == ("not trained", "full")
     assert info.weights == (HEAD, "sam-vit-l", "qwen2.5-0.5b-instruct")
-    with pytest.raises(WeightsError) as told:
+    with pytest.raises(WeightsError) as error:
         SemanticCcSystem(store).load("cpu")
     for name in ("semantic-cc.safetensors", "sam_vit_l_0b3195.pth", "Qwen2.5-0.5B-Instruct"):
-        assert name in told.value.message
+        assert name in error.value.message
 
 
-def test_training_says_all_that_it_would_need(monkeypatch, tmp_path):
+def test_training_lists_all_missing_weights(monkeypatch, tmp_path):
     monkeypatch.setenv("CHANGESCRIBE_WEIGHTS", str(tmp_path))
-    with pytest.raises(WeightsError) as told:
+    with pytest.raises(WeightsError) as error:
         create("semantic_cc").build({})
     for name in ("sam_vit_l_0b3195.pth", "Qwen2.5-0.5B-Instruct"):
-        assert name in told.value.message
+        assert name in error.value.message
 
 
 @pytest.mark.parametrize("suffix", ["", "_substitute"])

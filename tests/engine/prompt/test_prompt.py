@@ -121,7 +121,7 @@ CASES = [
     ("roads larger than a football field", "*roads"),
     ("buildings larger than 1,000 m2 demolished", "-buildings"),
     ("in the north roads were built", "+roads"),
-    # what is not wanted is left out
+    # excluded objects are left out
     ("roads built but not sheds", "+roads"),
     ("roads built, no buildings", "+roads"),
     ("buildings demolished except sheds", "-buildings"),

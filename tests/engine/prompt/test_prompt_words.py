@@ -44,7 +44,7 @@ def test_an_ordinary_word_is_not_doubted(noun: str) -> None:
     assert parse(f"{noun} removed").suggestion == ""
 
 
-def test_another_language_is_told() -> None:
+def test_another_language_is_reported() -> None:
     parsed = parse("neue Gebäude")
     assert parsed.explanation == 'looks for: buildings, appeared (read as "new buildings")'
     assert parse("¿qué cambió?").anything

@@ -212,8 +212,8 @@ def test_rotated_by_an_odd_angle(pair):
     before, after = pair((200, 200, UTM_GRID, UTM), (40, 40, rotated, UTM))
     output = common_grid(before, after, None, (0.5,)).output
     xs, ys = zip(*[after.grid.pixel_to_map(x, y) for x in (0, 40) for y in (0, 40)])
-    wanted = (min(xs), min(ys), max(xs), max(ys))
-    assert np.abs(np.subtract(output.bounds, wanted)).max() <= 0.5
+    expected = (min(xs), min(ys), max(xs), max(ys))
+    assert np.abs(np.subtract(output.bounds, expected)).max() <= 0.5
 
 
 def test_edges_are_curves_in_another_crs(pair):

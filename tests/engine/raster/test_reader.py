@@ -136,22 +136,22 @@ def test_marked_bands_come_first(make_raster):
 
 
 @pytest.mark.parametrize(
-    ("wanted", "chosen"), [((4, 3, 2), (4, 3, 2)), ((2,), (2, 2, 2)), ((4, 1), (4, 4, 1))]
+    ("order", "chosen"), [((4, 3, 2), (4, 3, 2)), ((2,), (2, 2, 2)), ((4, 1), (4, 4, 1))]
 )
-def test_wanted_bands(make_raster, wanted, chosen):
+def test_chosen_bands(make_raster, order, chosen):
     array = bands(4, dtype=np.uint16)
     path = make_raster("image.tif", array)
-    with RasterSource.open(path, wanted) as source:
+    with RasterSource.open(path, order) as source:
         assert source.bands == chosen
-    values, _ = read_all(path, wanted)
+    values, _ = read_all(path, order)
     np.testing.assert_array_equal(values[0, 0], array[[b - 1 for b in chosen], 0, 0])
 
 
-@pytest.mark.parametrize("wanted", [(5,), (0, 1, 2), (1, 2, 3, 4)])
-def test_wrong_bands(make_raster, wanted):
+@pytest.mark.parametrize("order", [(5,), (0, 1, 2), (1, 2, 3, 4)])
+def test_wrong_bands(make_raster, order):
     path = make_raster("image.tif", bands(4))
     with pytest.raises(InputError, match="band") as error:
-        RasterSource.open(path, wanted)
+        RasterSource.open(path, order)
     assert error.value.hint
 
 
@@ -190,11 +190,11 @@ def test_a_window_past_the_edges(make_raster):
     with RasterSource.open(path) as source:
         values, valid = source.read(source.grid.window(-2, 4, 5, 4))
         outside, none = source.read(source.grid.window(100, 100, 3, 3))
-    wanted = np.zeros((4, 5), bool)
-    wanted[:2, 2:] = True
-    np.testing.assert_array_equal(valid, wanted)
+    expected = np.zeros((4, 5), bool)
+    expected[:2, 2:] = True
+    np.testing.assert_array_equal(valid, expected)
     np.testing.assert_array_equal(values[0, 2], array[:, 4, 0])
-    assert not values[~wanted].any()
+    assert not values[~expected].any()
     assert not none.any()
     assert not outside.any()
 
@@ -204,9 +204,9 @@ def test_nodata_needs_all_bands(make_raster):
     array[:, 1, 1] = 0
     array[0, 2, 2] = 0  # a dark pixel, not a missing one
     _, valid = read_all(make_raster("image.tif", array, nodata=0))
-    wanted = np.ones((6, 8), bool)
-    wanted[1, 1] = False
-    np.testing.assert_array_equal(valid, wanted)
+    expected = np.ones((6, 8), bool)
+    expected[1, 1] = False
+    np.testing.assert_array_equal(valid, expected)
 
 
 def test_nan_in_any_band_is_invalid(make_raster):

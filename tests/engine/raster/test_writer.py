@@ -194,7 +194,7 @@ def test_disk_full(tmp_path, what, exceptions):
     assert os.listdir(tmp_path) == (["source.tif"] if what == "warp" else [])
 
 
-def test_a_full_disk_is_told_before_the_file_is_removed(tmp_path, monkeypatch):
+def test_a_full_disk_is_an_error_before_the_file_is_removed(tmp_path, monkeypatch):
     parts = []
 
     class Usage:

@@ -64,7 +64,7 @@ def test_an_exchange_keeps_what_belongs_together(
     assert (case.values() == mask).all()
 
 
-def test_what_no_class_tells_is_not_bound() -> None:
+def test_an_exchange_that_classes_cannot_show_is_not_enforced() -> None:
     parsed, warnings = bind(parse("swimming pools replaced by roads"), NAMES)
     assert parsed.partners == (("roads",), ())
     assert "which roads replaced swimming pools" in warnings[0]
@@ -109,7 +109,7 @@ def test_an_exchange_keeps_only_what_replaced_it(
     assert result.warnings == ()
 
 
-def test_an_exchange_without_classes_keeps_all_and_says_so(
+def test_an_exchange_without_classes_keeps_all_and_warns(
     brightness: InProcessHost, exchange: ChangeRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     system = type(brightness._system("brightness"))

@@ -379,8 +379,8 @@ def test_buildings_along_a_new_road(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("gap", "near"), [(40, True), (62, False)])
-def test_along_is_said_only_within_30_m(tmp_path: Path, gap: int, near: bool) -> None:
-    """Pixels of half a metre, so that cells hold many: 20 m is told, 31 m is not."""
+def test_along_is_written_only_within_30_m(tmp_path: Path, gap: int, near: bool) -> None:
+    """Pixels of half a metre, so that cells hold many: 20 m is reported, 31 m is not."""
     buildings, roads = np.zeros((2, 60, 120))
     roads[:, 3:10] = 200
     buildings[10:30, 10 + gap : 30 + gap] = 200
@@ -412,13 +412,13 @@ def test_rasters_must_fit(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("small_strips")
 def test_progress_ends_at_one_and_may_stop(tmp_path: Path) -> None:
     case = Case(tmp_path, [np.full((20, 4), 200)], [ROADS])
-    told: list[float] = []
-    case.build(progress=told.append)
-    assert told == sorted(told)
-    assert told[-1] == 1.0
-    told.clear()
-    case.extract(progress=told.append)
-    assert told[-1] == 1.0
+    fractions: list[float] = []
+    case.build(progress=fractions.append)
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1.0
+    fractions.clear()
+    case.extract(progress=fractions.append)
+    assert fractions[-1] == 1.0
 
     def stop(_: float) -> None:
         raise KeyboardInterrupt

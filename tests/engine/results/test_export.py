@@ -424,7 +424,7 @@ def test_unwritable(gpkg: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.shp", "a.geojson", "a.gpkg"])
-def test_a_failed_write_names_the_file_asked_for(
+def test_a_failed_write_names_the_requested_file(
     gpkg: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setattr(ogr.Layer, "CreateFeature", lambda *_: 6)
@@ -446,7 +446,9 @@ def test_a_full_disk_beside_gdal(
     assert "disk is full" in caught.value.hint
 
 
-def test_a_file_in_use_is_told(gpkg: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_in_use_is_an_error(
+    gpkg: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Windows does not let go of a file that is open in QGIS."""
     export(str(gpkg), str(tmp_path / "a.shp"))
 

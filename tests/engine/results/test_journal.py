@@ -239,7 +239,7 @@ def test_two_runs_at_the_same_moment(request_: ChangeRequest, tmp_path: Path) ->
         assert not hidden(tmp_path)
 
 
-def test_a_second_run_is_refused_while_the_first_one_goes_on(request_: ChangeRequest) -> None:
+def test_a_second_run_is_refused_while_the_first_is_running(request_: ChangeRequest) -> None:
     write(request_, "old")
     with RunOutputs(request_):
         with pytest.raises(InputError, match="Another run is writing"), RunOutputs(request_):

@@ -138,7 +138,7 @@ def test_a_tree_cut_beside_a_road_builds_no_road():
     }
 
 
-def test_misregistration_moves_the_picture_by_the_pixels_it_says():
+def test_misregistration_shifts_the_image_by_its_pixels():
     image = np.random.default_rng(0).random((3, 40, 40), np.float32)
     moved = shifted_crop(image, 8, 20, (2.0, -1.0))
     assert np.array_equal(moved, image[:, 7:27, 10:30])
@@ -257,7 +257,7 @@ def test_facts_of_what_is_written_lie_where_the_labels_changed(written):
         {"n": 1, "crs": "nonsense"},
     ],
 )
-def test_arguments_out_of_range_are_told(tmp_path, arguments):
+def test_arguments_out_of_range_are_errors(tmp_path, arguments):
     with pytest.raises(InputError):
         output.write_pairs(tmp_path, **arguments)
     assert not list(tmp_path.iterdir())
@@ -291,7 +291,7 @@ def _demo_folder() -> Path:
     return Path(demo.__file__).parents[2] / "resources" / "demo"
 
 
-def test_the_demo_pair_is_what_the_readme_says():
+def test_the_demo_pair_matches_its_readme():
     folder = _demo_folder()
     paths = [folder / f"demo_{date}.tif" for date in demo.DATES]
     assert sum(p.stat().st_size for p in paths) < 1_500_000

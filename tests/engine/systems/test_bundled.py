@@ -40,7 +40,7 @@ def test_files_are_small_and_are_the_ones_of_the_manifest():
     assert sum((MODELS / name).stat().st_size for name in SHIPPED) < 20 * MEGABYTE
 
 
-def test_info_says_what_it_is():
+def test_info_describes_the_system():
     info = BundledSystem().info
     assert info.classes == CLASS_NAMES
     assert info.tile_size % 32 == 0
@@ -113,9 +113,7 @@ ANYTHING = [Query(name, way) for name in CLASS_NAMES for way in ("appeared", "re
 COARSE = Hints(coarse=True)
 
 
-def test_in_coarse_pixels_what_was_not_foreseen_is_found_and_belongs_to_one_query(
-    system, coarse_pair
-):
+def test_in_coarse_pixels_a_residual_is_found_and_belongs_to_one_query(system, coarse_pair):
     answer = system.predict(*coarse_pair, ANYTHING, COARSE)
     found = answer.scores[0] >= 0.5
     assert found[:, 104:136, 104:136].any(0).mean() > 0.9
@@ -126,7 +124,7 @@ def test_in_coarse_pixels_what_was_not_foreseen_is_found_and_belongs_to_one_quer
     assert answer.notes == (SystemsTexts.coarse(),)
 
 
-def test_too_few_coarse_pixels_are_told(system, coarse_pair):
+def test_too_few_coarse_pixels_give_a_note(system, coarse_pair):
     before, after = (date.copy() for date in coarse_pair)
     before[:, 60:] = after[:, 60:] = 0
     before[:, :, 60:] = after[:, :, 60:] = 0
@@ -150,13 +148,13 @@ def test_pixels_that_are_not_coarse_are_answered_by_the_network_alone(
     assert np.array_equal(system.predict(*coarse_pair, queries, COARSE).scores, answer.scores)
 
 
-def test_water_is_left_to_the_network_and_no_note_says_otherwise(system, coarse_pair):
-    asked = [Query("water", way) for way in ("appeared", "removed")]
-    answer = system.predict(*coarse_pair, asked, COARSE)
+def test_water_is_left_to_the_network_without_a_note(system, coarse_pair):
+    queries = [Query("water", way) for way in ("appeared", "removed")]
+    answer = system.predict(*coarse_pair, queries, COARSE)
     assert answer.notes == ()
-    alone = system.predict(*coarse_pair, asked)
+    alone = system.predict(*coarse_pair, queries)
     assert np.array_equal(answer.scores, alone.scores)
-    assert system.predict(*coarse_pair, [*asked, ANYTHING[0]], COARSE).notes == (
+    assert system.predict(*coarse_pair, [*queries, ANYTHING[0]], COARSE).notes == (
         SystemsTexts.coarse(),
     )
 
@@ -201,7 +199,7 @@ def test_a_coarse_change_fits_a_query_of_its_direction_and_kind(monkeypatch, nam
     assert found.all() if fits else not found.any()
 
 
-def test_device_says_what_runs_and_why(system):
+def test_device_describes_what_runs_and_why(system):
     assert system.device.startswith("CPU (")
 
 
@@ -211,7 +209,7 @@ def _copy(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_damaged_file_is_told(tmp_path):
+def test_a_damaged_file_is_an_error(tmp_path):
     folder = _copy(tmp_path)
     content = bytearray((folder / "head.onnx").read_bytes())
     content[1000] ^= 1
@@ -220,7 +218,7 @@ def test_a_damaged_file_is_told(tmp_path):
         BundledSystem(folder).load("cpu")
 
 
-def test_a_missing_file_or_manifest_is_told(tmp_path):
+def test_a_missing_file_or_manifest_is_an_error(tmp_path):
     folder = _copy(tmp_path)
     (folder / "encoder.onnx").unlink()
     with pytest.raises(WeightsError, match=r"missing: encoder\.onnx"):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What one date does not foretell of the other, on generated ground, and who is asked for it."""
+"""Residuals between two dates of generated ground, and the queries that receive them."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_another_sensor_is_no_change_and_a_changed_patch_is():
     assert np.median(inside) > 5 * np.quantile(amount[outside], 0.95)
 
 
-def test_a_large_change_does_not_bend_what_is_foretold():
+def test_a_large_change_does_not_distort_the_prediction():
     before = _ground()
     amount = colour_residual(before, _other_sensor(_changed(before, np.s_[:, :40])), NO_FEATURES)
     assert np.median(amount[:, :36]) > 5 * np.median(amount[:, 48:])
@@ -62,8 +62,8 @@ def test_what_the_features_foretell_is_no_change():
     before = _ground()
     turning = np.random.default_rng(1).random((SIDE // 8, SIDE // 8)) < 0.5
     after = np.where(turning.repeat(8, 0).repeat(8, 1)[..., None], (60, 160, 60), before)
-    told = np.stack([turning.repeat(2, 0).repeat(2, 1)] * 2)[:, None].astype(np.float32)
-    known = colour_residual(before, after.astype(np.uint8), told)
+    features = np.stack([turning.repeat(2, 0).repeat(2, 1)] * 2)[:, None].astype(np.float32)
+    known = colour_residual(before, after.astype(np.uint8), features)
     blind = colour_residual(before, after.astype(np.uint8), NO_FEATURES)
     assert known.mean() < 0.8 * blind.mean()
 
@@ -75,11 +75,11 @@ def test_exchanged_dates_change_nothing():
     assert np.allclose(forward, colour_residual(after, before, features[::-1]), atol=1e-4)
 
 
-def test_the_same_image_twice_is_foretold():
+def test_the_same_image_twice_has_no_residual():
     assert colour_residual(_ground(), _ground(), NO_FEATURES).max() < 0.2
 
 
-def test_no_data_is_no_change_and_says_nothing_of_the_rest():
+def test_nodata_is_no_change_and_does_not_affect_the_rest():
     before = _ground()
     after = _other_sensor(_changed(before))
     cut_before, cut_after = before.copy(), after.copy()
@@ -91,7 +91,7 @@ def test_no_data_is_no_change_and_says_nothing_of_the_rest():
 
 
 @pytest.mark.parametrize("kept", [0, 32])
-def test_too_little_ground_says_nothing(kept):
+def test_too_few_pixels_give_no_residual(kept):
     before, after = _ground(1), _ground(2)
     before[kept:] = after[kept:] = 0
     before[:, kept:] = after[:, kept:] = 0

@@ -62,7 +62,7 @@ def tiles(count=2, height=64, width=96):
     return before, after
 
 
-def test_without_a_head_it_says_what_it_would_need(store):
+def test_without_a_head_the_needed_weights_are_listed(store):
     info = LgcdSystem(store).info
     assert (info.name, info.tier, info.revision) == ("lgcd", "full", "not trained")
     assert info.weights == (HEAD, "sam2.1-hiera-tiny", "clip-vit-b-16-openai")
@@ -147,7 +147,7 @@ def test_a_head_that_is_imported_later_is_used_by_the_next_run(trained, tmp_path
 
 
 @pytest.mark.torch
-def test_it_tells_what_it_was_trained_on(trained):
+def test_training_objects_are_reported(trained):
     system = LgcdSystem(trained)
     assert system.info.revision == "small, step 3"
     assert system.info.classes == ("buildings", "roads")

@@ -18,16 +18,16 @@ pytestmark = pytest.mark.torch
 
 
 class Counting(TextSource):
-    """Says how bright the images are, and counts how often it is asked."""
+    """Describes the brightness of images, and counts its calls."""
 
     name = "counting"
     costly = True
 
     def __init__(self):
-        self.asked = 0
+        self.calls = 0
 
     def describe(self, scene):
-        self.asked += 1
+        self.calls += 1
         return " changed to ".join("bright roofs" if i.mean() > 99 else "dark trees" for i in scene)
 
 
@@ -49,14 +49,14 @@ def test_a_description_is_computed_once_and_kept_on_disk(tmp_path):
     source = Counting()
     texts = Descriptions(source, folder=tmp_path)
     assert texts.of([image(200)]).text == texts.of([image(200)]).text == "bright roofs"
-    assert source.asked == 1
+    assert source.calls == 1
     assert Descriptions(source, folder=tmp_path).of([image(200)]).text == "bright roofs"
-    assert source.asked == 1
+    assert source.calls == 1
     (path,) = tmp_path.rglob("*.json")
     assert json.loads(path.read_text())["source"] == "counting"
     path.write_text("{")  # a damaged file is as good as none
     assert Descriptions(source, folder=tmp_path).of([image(200)]).text == "bright roofs"
-    assert source.asked == 2
+    assert source.calls == 2
 
 
 def test_exchanged_dates_exchange_the_texts(tmp_path):
@@ -71,7 +71,7 @@ def test_another_source_does_not_get_the_answers_of_the_first(tmp_path):
     second.name = "another question"
     Descriptions(first, folder=tmp_path).of([image(1)])
     Descriptions(second, folder=tmp_path).of([image(1)])
-    assert second.asked == 1
+    assert second.calls == 1
 
 
 def test_embeddings_are_of_unit_length_zero_for_nothing_and_of_the_width_expected():

@@ -31,8 +31,8 @@ def pair(make_raster: Callable[..., str]) -> tuple[str, str]:
 
 
 @pytest.fixture
-def asked(brightness: InProcessHost, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Hints]]:
-    """What the system is asked; it has a list of competing classes."""
+def received(brightness: InProcessHost, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Hints]]:
+    """Hints received by a system with a list of competing classes."""
     system, seen = brightness._system("brightness"), []
     system.info = replace(system.info, competing=("grass", "water"))
     predict = system.predict
@@ -72,11 +72,11 @@ def runs_row(path: Path) -> dict[str, Any]:
 
 
 def test_the_users_list_reaches_the_system_and_the_runs(
-    pair: tuple[str, str], asked: list[Hints], tmp_path: Path, capsys: pytest.CaptureFixture
+    pair: tuple[str, str], received: list[Hints], tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     out = tmp_path / "out.gpkg"
     assert detect(pair, out, "--competing", "Grass, bare ground") == 0
-    assert {hints.competing for hints in asked} == {("grass", "bare ground")}
+    assert {hints.competing for hints in received} == {("grass", "bare ground")}
     answer = json.loads(capsys.readouterr().out)
     assert answer["parse"]["competing"] == ["grass", "bare ground"]
     assert answer["parse"]["queries"] == [{"object": "buildings", "direction": "appeared"}]
@@ -86,22 +86,22 @@ def test_the_users_list_reaches_the_system_and_the_runs(
 
 
 def test_scripts_give_the_list_as_an_option(
-    pair: tuple[str, str], asked: list[Hints], tmp_path: Path
+    pair: tuple[str, str], received: list[Hints], tmp_path: Path
 ) -> None:
     result = cs.detect(*pair, "buildings built", system="brightness", competing=["grass", "sand"])
-    assert {hints.competing for hints in asked} == {("grass", "sand")}
+    assert {hints.competing for hints in received} == {("grass", "sand")}
     assert result.parse.hints.competing == ("grass", "sand")
 
 
 def test_the_systems_own_list_is_recorded_too(
-    pair: tuple[str, str], asked: list[Hints], tmp_path: Path
+    pair: tuple[str, str], received: list[Hints], tmp_path: Path
 ) -> None:
     assert detect(pair, tmp_path / "out.gpkg") == 0
-    assert {hints.competing for hints in asked} == {("grass", "water")}
+    assert {hints.competing for hints in received} == {("grass", "water")}
     assert runs_row(tmp_path / "out.gpkg")["competing"] == "grass, water"
 
 
-def test_a_system_without_a_list_says_so(
+def test_a_system_without_a_list_warns_and_an_empty_list_is_an_error(
     pair: tuple[str, str], brightness: InProcessHost, tmp_path: Path
 ) -> None:
     request = ChangeRequest(

@@ -88,9 +88,9 @@ def test_remembered_features_are_those_of_the_encoder_and_computed_once():
     seen = []
     encoder.register_forward_hook(lambda module, given, out: seen.append(len(given[0])))
     images = torch.rand(3, 3, 16, 16) * 255
-    asked = FeatureCache(encoder, 10**6)
-    first = asked(images)
-    again = asked(images[[2, 0]])
+    cached = FeatureCache(encoder, 10**6)
+    first = cached(images)
+    again = cached(images[[2, 0]])
     assert seen == [1, 1, 1]
     with torch.no_grad():
         expected = encoder(images)

@@ -133,9 +133,9 @@ def test_groups_of_five_are_read_without_the_unchanged_ones(tmp_path: Path) -> N
 def test_vague_concepts_are_shares() -> None:
     groups = _groups(30)
     text = TextGroups(groups, Language.of(groups))
-    told = text.concepts(torch.arange(30), torch.Generator().manual_seed(0))
-    assert told.shape == text.shares.shape
-    assert 0 <= float(told.min()) <= float(told.max()) <= 1
+    concepts = text.concepts(torch.arange(30), torch.Generator().manual_seed(0))
+    assert concepts.shape == text.shares.shape
+    assert 0 <= float(concepts.min()) <= float(concepts.max()) <= 1
 
 
 def test_the_reward_is_cider_d() -> None:
@@ -188,7 +188,7 @@ def test_training_brings_the_loss_down() -> None:
     assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:5])
 
 
-def test_it_tells_a_road_from_houses_and_from_nothing(trained, tmp_path: Path) -> None:
+def test_it_distinguishes_a_road_from_houses_and_no_change(trained, tmp_path: Path) -> None:
     import onnxruntime
 
     export(trained, tmp_path, {}, "test")
@@ -197,13 +197,13 @@ def test_it_tells_a_road_from_houses_and_from_nothing(trained, tmp_path: Path) -
         tmp_path, facts, lambda path: onnxruntime.InferenceSession(str(path))
     )
     crops = _crops()
-    said = [
+    written = [
         captioner.write(crops.grid[0, crop].astype(np.float32), crops.summary[0, crop])
         for crop in (66, 67, 68)
     ]
-    assert said[0].lower().rstrip(".") in NO_CHANGE
-    assert "road" in said[1]
-    assert "houses" in said[2]
+    assert written[0].lower().rstrip(".") in NO_CHANGE
+    assert "road" in written[1]
+    assert "houses" in written[2]
     assert trained.accuracy > 0.9
 
 

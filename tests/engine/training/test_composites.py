@@ -93,7 +93,7 @@ def test_an_object_laid_on_the_later_date_appeared_there(state):
     assert (pair.state_after[:18] == labels.UNKNOWN).all()
 
 
-def test_where_a_building_was_known_a_laid_one_says_nothing():
+def test_a_building_pasted_on_another_stays_unknown():
     built = laid(ground(1), both=False).changes[..., labels.BUILDING, APPEARED]
     assert (built[HOUSE] == labels.UNKNOWN).all()
     assert (built[:18] == 0).all()

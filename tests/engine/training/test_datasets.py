@@ -113,7 +113,7 @@ def test_targets_count_the_changed_pixels_of_a_cell():
     assert not targets[sample.REMOVED].any()
 
 
-def test_a_cell_with_some_change_says_so():
+def test_a_cell_with_some_change_keeps_the_code():
     pair = _house_built()
     pair.changes[:2, :2] = 0
     pair.changes[0, 0, labels.ROAD, sample.APPEARED] = labels.SOME
@@ -132,11 +132,11 @@ def test_foreign_labels_say_that_something_changed_but_not_what(tmp_path):
     source = weak_pairs.WeakPairs(tmp_path, weak_pairs.WEAK_SETS["oscd"], "a_1+a_2")
     assert len(source.pairs) == 1
     crops = [source.draw(rng) for _ in range(8)]
-    asked = np.concatenate(
+    values = np.concatenate(
         [p.changes[..., [labels.BUILDING, labels.ROAD], sample.APPEARED].ravel() for p in crops]
     )
-    assert set(asked) == {0, labels.SOME}
-    assert 0.05 < (asked == labels.SOME).mean() < 0.5
+    assert set(values) == {0, labels.SOME}
+    assert 0.05 < (values == labels.SOME).mean() < 0.5
     for pair in crops:
         assert pair.before.shape == (256, 256, 3)
         assert (pair.changes[..., sample.REMOVED] == labels.UNKNOWN).all()
@@ -260,7 +260,7 @@ def test_items_depend_on_seed_and_index_alone(tmp_path):
     assert batch["state_after"].shape == (2, 6, sources.CROP // 4, sources.CROP // 4)
 
 
-def test_missing_data_is_told(tmp_path, monkeypatch):
+def test_missing_data_is_an_error(tmp_path, monkeypatch):
     monkeypatch.delenv("CHANGESCRIBE_DATA", raising=False)
     with pytest.raises(InputError, match="training data"):
         datasets.data_root()
@@ -305,7 +305,7 @@ def test_layouts_are_known(layout):
         "",
     ],
 )
-def test_a_misspelt_layout_is_told_before_anything_is_opened(layout, tmp_path, monkeypatch):
+def test_a_misspelt_layout_is_an_error_before_anything_is_opened(layout, tmp_path, monkeypatch):
     def opened(*_):
         raise AssertionError("opened")
 
@@ -389,7 +389,7 @@ def test_crops_whose_sentences_report_trees_are_drawn_as_often_as_all_others(tmp
     assert set(drawn) == set(range(10))  # and never the one without sentences
 
 
-def test_what_is_said_follows_the_dates_and_ends_with_the_crop(tmp_path, monkeypatch):
+def test_sentence_labels_follow_swaps_and_are_dropped_for_mixtures(tmp_path, monkeypatch):
     pair = _house_built()
     pair.sentences[labels.TREE] = 0, 1
     assert pair.swapped().sentences[labels.TREE].tolist() == [1, 0]

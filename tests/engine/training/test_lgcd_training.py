@@ -99,7 +99,7 @@ def test_questions_are_about_what_changed_what_did_not_and_what_is_absent():
     assert min(seen.values()) > 10
 
 
-def test_a_label_without_object_or_direction_is_asked_for_both_ways():
+def test_a_label_without_object_or_direction_is_queried_both_ways():
     task, pair = create("lgcd"), square_pair()
     pair.directions = {}
     row = task.sample(pair, np.random.default_rng(0))

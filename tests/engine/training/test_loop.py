@@ -213,7 +213,7 @@ def test_a_run_does_not_hide_that_its_recipe_was_changed(tmp_path, data):
     with pytest.raises(InputError, match=r"optimiser\.lr differs"):
         loop.train(changed, out, data=data, task=TinyTask())
     assert ((out / "recipe.yaml").read_text(), weights.read_bytes()) == kept
-    # A folder without a recipe tells nothing, and a longer run is the same one.
+    # A folder without a recipe is not checked, and a longer run is the same one.
     (out / "recipe.yaml").unlink()
     loop.train(changed, out, data=data, task=TinyTask())
     longer = _recipe(tmp_path, changed.read_text().replace("steps: 2", "steps: 3"))
@@ -239,7 +239,7 @@ def test_a_fresh_start_leaves_no_checkpoint_to_go_on_from(tmp_path, data, monkey
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "message"),
     [
         ("start_from: none", "build on is missing: none"),
         ("start_from: bad", "model.safetensors"),
@@ -247,7 +247,7 @@ def test_a_fresh_start_leaves_no_checkpoint_to_go_on_from(tmp_path, data, monkey
         ("validation: {layout: levir_cd, split: nowhere}", "nowhere"),
     ],
 )
-def test_a_fresh_start_that_cannot_begin_leaves_the_earlier_run(tmp_path, data, line, told):
+def test_a_fresh_start_that_cannot_begin_leaves_the_earlier_run(tmp_path, data, line, message):
     text = RECIPE.replace("steps: 6", "steps: 1")
     out = tmp_path / "run"
     (tmp_path / "bad").mkdir()
@@ -257,12 +257,12 @@ def test_a_fresh_start_that_cannot_begin_leaves_the_earlier_run(tmp_path, data, 
     assert {"checkpoint.pt", "recipe.yaml", "model.safetensors"} <= {path.name for path in kept}
     name = line.partition(":")[0]
     broken = "\n".join(old for old in text.split("\n") if not old.startswith(f"{name}:")) + line
-    with pytest.raises(ChangeScribeError, match=told):
+    with pytest.raises(ChangeScribeError, match=message):
         loop.train(_recipe(tmp_path, broken), out, data=data, task=TinyTask(), resume=False)
     assert {path: path.read_bytes() for path in out.iterdir() if path.is_file()} == kept
 
 
-def test_a_misspelt_place_or_start_is_told_before_a_folder_is_made(tmp_path, monkeypatch):
+def test_a_misspelt_place_or_start_is_an_error_before_a_folder_is_made(tmp_path, monkeypatch):
     pytest.importorskip("osgeo")
     for place in ("bercy", "saclay_e"):
         (tmp_path / "data" / "oscd" / place).mkdir(parents=True)
@@ -341,7 +341,7 @@ def test_a_result_can_be_blended_with_that_of_another_run(tmp_path, data):
 
 
 @pytest.mark.parametrize(
-    ("wanted", "gpu", "several"),
+    ("device", "gpu", "several"),
     [
         ("cuda", True, False),
         ("auto", True, False),
@@ -350,7 +350,7 @@ def test_a_result_can_be_blended_with_that_of_another_run(tmp_path, data):
         ("cuda", False, True),
     ],
 )
-def test_processes_are_for_cpus(tmp_path, monkeypatch, wanted, gpu, several):
+def test_processes_are_for_cpus(tmp_path, monkeypatch, device, gpu, several):
     def choose(name):
         return Device("cuda" if gpu and name != "cpu" else "cpu", "float32", "")
 
@@ -360,7 +360,7 @@ def test_processes_are_for_cpus(tmp_path, monkeypatch, wanted, gpu, several):
     monkeypatch.setattr(loop, "_run", lambda rank, job: started.append((1, job)))
     monkeypatch.setattr(loop, "_run_several", lambda job: started.append((2, job)))
     recipe = _recipe(tmp_path, RECIPE.replace("accumulate: 2", "processes: 2"))
-    loop.train(recipe, tmp_path / "run", data=tmp_path, device=wanted, task=TinyTask())
+    loop.train(recipe, tmp_path / "run", data=tmp_path, device=device, task=TinyTask())
     ((processes, job),) = started
     assert processes == job.recipe.processes == (2 if several else 1)
     name = trainer.choose_device(job.recipe, job.device).name
@@ -452,7 +452,7 @@ def test_half_precision_on_a_cpu():
 def test_a_scaled_loss_is_scaled_back_and_its_scale_resumed(tmp_path, monkeypatch):
     # The scaler of fp16, which recipes allow on a GPU only, here on the CPU.
     half = Device("cpu", "float16", "CPU")
-    monkeypatch.setattr(trainer, "choose_device", lambda recipe, wanted: half)
+    monkeypatch.setattr(trainer, "choose_device", lambda recipe, device: half)
     run, before = _trainer(), TinyModel()
     assert run.scaler.is_enabled()
     before.load_state_dict(run.model.state_dict())
@@ -465,7 +465,7 @@ def test_a_scaled_loss_is_scaled_back_and_its_scale_resumed(tmp_path, monkeypatc
     assert 0 < (weights[0] - weights[1]).norm() < 0.05 * moved
     run.scaler.update(512.0)
     run.save(tmp_path, 1)
-    monkeypatch.setattr(trainer, "choose_device", lambda recipe, wanted: half)
+    monkeypatch.setattr(trainer, "choose_device", lambda recipe, device: half)
     again = _trainer()
     assert again.resume(tmp_path / "checkpoint.pt") == 1
     assert again.scaler.get_scale() == 512.0

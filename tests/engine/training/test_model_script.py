@@ -25,7 +25,7 @@ def _stages() -> list[str]:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A folder with the script and a Python that only writes down what it is asked to do."""
+    """A folder with the script and a Python that only records its commands."""
     script, python = tmp_path / "scripts" / "model.sh", tmp_path / ".venv-full" / "bin" / "python"
     for path in (script, python):
         path.parent.mkdir(parents=True)

@@ -194,7 +194,7 @@ def test_project_tiles_and_captioned_crops(tmp_path):
 
 
 @pytest.mark.parametrize("layout", [name for name in layouts() if name != "geotiff"])
-def test_missing_folders_are_told(tmp_path, layout):
+def test_missing_folders_are_errors(tmp_path, layout):
     with pytest.raises(InputError, match="does not exist"):
         open_pairs(DataSpec(layout, folder="nowhere"), tmp_path)
     with pytest.raises(InputError, match="is missing") as error:
@@ -202,7 +202,7 @@ def test_missing_folders_are_told(tmp_path, layout):
     assert error.value.hint
 
 
-def test_files_that_do_not_fit_are_told(tmp_path):
+def test_files_that_do_not_match_are_errors(tmp_path):
     _binary_set(tmp_path)
     spec = DataSpec("levir_cd")
     _save(tmp_path / "label" / "a.png", _mask(16))
@@ -279,7 +279,7 @@ def test_augmentation_keeps_labels_on_their_pixels():
     )
 
 
-def test_crops_depend_on_seed_and_index_alone_and_hold_change_where_wanted(tmp_path):
+def test_crops_depend_on_seed_and_index_and_contain_change_if_required(tmp_path):
     _binary_set(tmp_path)
     recipe = Recipe(
         "t", task="t", steps=1, crop=8, seed=3, data=[DataSpec("levir_cd", changed=1.0)]

@@ -122,13 +122,13 @@ def test_only_what_was_reviewed(tmp_path):
         ({"where": "status = 'none'"}, "contains no polygons"),
     ],
 )
-def test_a_layer_that_does_not_fit_is_told(tmp_path, options, message):
+def test_a_layer_that_does_not_match_is_an_error(tmp_path, options, message):
     _site(tmp_path)
     with pytest.raises(InputError, match=message):
         open_pairs(DataSpec("geotiff", options=options), tmp_path)
 
 
-def test_rasters_that_do_not_fit_are_told(tmp_path):
+def test_rasters_that_do_not_match_are_errors(tmp_path):
     _site(tmp_path)
     _raster(tmp_path / "after" / "south.tif", np.zeros((8, 8, 3), np.uint8), LEFT + 9999)
     with pytest.raises(InputError, match="overlap"):

@@ -58,14 +58,14 @@ def test_defaults_types_and_writing(tmp_path):
         ("a: [", "not a training recipe"),
     ],
 )
-def test_what_is_wrong_is_told(tmp_path, text, message):
+def test_invalid_recipes_are_errors(tmp_path, text, message):
     with pytest.raises(InputError) as error:
         _load(tmp_path, text)
     assert message in error.value.message + error.value.hint
     assert error.value.hint
 
 
-def test_an_unknown_recipe_or_task_is_told():
+def test_an_unknown_recipe_or_task_is_an_error():
     with pytest.raises(InputError, match="no recipe") as error:
         load_recipe("nothing")
     assert "bundled" in error.value.hint

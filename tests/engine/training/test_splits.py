@@ -75,9 +75,9 @@ def test_absent_things_are_named_by_no_phrase_of_training():
 def test_absent_things_are_mentioned_by_no_caption_of_the_tiles(data_dir):
     captions = json.loads((data_dir / "levir" / "captions.json").read_text(encoding="utf-8"))
     tiles = {f"test_{number}" for number in VALIDATION_TILES}
-    said = " ".join(
+    text = " ".join(
         text.lower() for row in captions if row["tile"] in tiles for text in row["captions"]
     )
-    assert "swimming pool" in said  # which is why it is not counted as absent
+    assert "swimming pool" in text  # which is why it is not counted as absent
     for noun in _nouns():
-        assert noun.removesuffix("s") not in said, noun
+        assert noun.removesuffix("s") not in text, noun

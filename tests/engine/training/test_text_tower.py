@@ -37,7 +37,7 @@ def encoder() -> TextEncoder:
     return TextEncoder()
 
 
-def test_shipped_file_gives_what_it_says(encoder: TextEncoder) -> None:
+def test_shipped_file_has_its_declared_outputs(encoder: TextEncoder) -> None:
     words, mask, sentence = encoder.encode(["roads", "new swimming pools"])
     assert words.shape == (2, 16, 128)
     assert words.dtype == sentence.dtype == np.float32
@@ -246,7 +246,7 @@ def test_start_is_a_bag_of_words_near_the_teacher() -> None:
 
 
 @pytest.mark.torch
-def test_a_missing_teacher_says_what_to_install() -> None:
+def test_a_missing_teacher_is_an_error_with_a_hint() -> None:
     pytest.importorskip("transformers", reason="needs the full tier")
     from changescribe.engine.training.text.distillation import MiniLMTeacher
 

@@ -123,33 +123,33 @@ def test_unknown_pixels_do_not_count():
     assert float(losses.class_loss(torch.randn(1, 6, 2, 2), state)) == 0
 
 
-def test_one_of_several_changed_and_nobody_said_which():
+def test_some_loss_uses_the_highest_of_several_queries():
     targets = torch.tensor([[[[254, 0, 255]], [[254, 0, 0]], [[0, 0, 0]]]], dtype=torch.uint8)
     logits = torch.tensor([[[[-9.0, -9.0, 5.0]], [[9.0, -9.0, 5.0]], [[9.0, 9.0, 9.0]]]])
-    # The second question found it; the third one was none of those asked about, and where a
-    # member is unknown nothing counts: cross-entropy and Dice are 0.
+    # The second query finds it, the third is not among those with the code, and pixels with an
+    # unknown member do not count: cross-entropy and Dice are 0.
     assert float(losses.some_loss(logits, targets)) == pytest.approx(0, abs=1e-3)
-    # Nobody found it: cross-entropy (9 + 0) / 2, Dice 1 - 1 / (1 + 1).
+    # None finds it: cross-entropy (9 + 0) / 2, Dice 1 - 1 / (1 + 1).
     logits[0, 1, 0, 0] = -9
     assert float(losses.some_loss(logits, targets)) == pytest.approx(4.5 + 0.5, abs=1e-2)
     assert float(losses.some_loss(logits, targets.clamp(max=4))) == 0
 
 
-def test_what_is_said_of_a_crop_asks_for_some_of_its_pixels():
+def test_sentence_loss_uses_the_highest_pixels_of_a_crop():
     # Of 10 x 10 pixels the highest two count: 0.02 of them.
     logits = torch.full((1, 3, 10, 10), -8.0)
     logits[0, :2, 4, 4], logits[0, :2, 7, 1] = 3, 1
-    said = torch.tensor([[1, 0, 255]], dtype=torch.uint8)
-    # Their mean is 2: it was said to be there, and of the second question not to be.
+    reported = torch.tensor([[1, 0, 255]], dtype=torch.uint8)
+    # Their mean is 2: the first query is reported, the second is not.
     expected = (np.log1p(np.exp(-2)) + np.log1p(np.exp(2))) / 2
-    assert float(losses.sentence_loss(logits, said)) == pytest.approx(expected, abs=1e-5)
-    assert float(losses.sentence_loss(logits, torch.full_like(said, 255))) == 0
+    assert float(losses.sentence_loss(logits, reported)) == pytest.approx(expected, abs=1e-5)
+    assert float(losses.sentence_loss(logits, torch.full_like(reported, 255))) == 0
     logits.requires_grad_()
-    losses.sentence_loss(logits, said).backward()
+    losses.sentence_loss(logits, reported).backward()
     assert logits.grad.count_nonzero() == 4
 
 
-def test_what_is_said_is_asked_in_the_direction_it_was_said_of():
+def test_sentence_labels_apply_to_their_direction():
     """A crop whose sentences say "trees removed" raises that score, not "trees appeared"."""
     trainer = _trainer()
     batch = _batch()
@@ -196,13 +196,13 @@ def test_loss_falls_and_the_direction_is_learnt():
     assert appeared[inside].mean() > appeared[~inside].mean() + 1
     assert removed[inside].mean() < appeared[inside].mean() - 1
     pair = LabelledPair(*(batch[date][0].permute(1, 2, 0).numpy() for date in ("before", "after")))
-    asked = {name: torch.from_numpy(a)[None] for name, a in task.question(pair).items()}
+    question = {name: torch.from_numpy(a)[None] for name, a in task.question(pair).items()}
     with torch.no_grad():
-        change = task.predict(model, asked)["change"][0, ::2, ::2]
+        change = task.predict(model, question)["change"][0, ::2, ::2]
     assert change[inside[0]].mean() > change[~inside[0]].mean() + 0.2
 
 
-def test_every_class_and_something_absent_is_asked():
+def test_every_class_and_an_absent_object_are_queried():
     task = _trainer().task
     named = [task.bank.classes[task.phrases(step)].tolist() for step in range(3)]
     assert named == [[0, 1, 2, 3, 4, 5, phrases.ABSENT, phrases.ABSENT]] * 3
@@ -244,7 +244,7 @@ def test_train_writes_weights_that_load(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ("crop: 512", "crop"),
         ("augment: {flip: false}", "augment.flip"),
@@ -264,7 +264,7 @@ def test_train_writes_weights_that_load(tmp_path):
         ("data: [{layout: levir}, {layout: oscd-a+}]", "Unknown data source: oscd-a+."),
     ],
 )
-def test_what_the_bundled_model_would_ignore_is_refused(tmp_path, monkeypatch, change, told):
+def test_what_the_bundled_model_would_ignore_is_refused(tmp_path, monkeypatch, change, message):
     def loaded(*_):
         raise AssertionError("loaded")
 
@@ -275,7 +275,7 @@ def test_what_the_bundled_model_would_ignore_is_refused(tmp_path, monkeypatch, c
     recipe.write_text(f"{text}{change}\n", encoding="utf-8")
     with pytest.raises(InputError) as error:
         train(recipe, tmp_path / "run", data=tmp_path)
-    assert told in error.value.message
+    assert message in error.value.message
     assert not (tmp_path / "run").exists()
 
 

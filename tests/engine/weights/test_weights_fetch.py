@@ -52,7 +52,7 @@ def test_a_file_arrives_with_progress(job: Download) -> None:
 
 
 @pytest.mark.parametrize("size", [len(CONTENT), None])
-def test_what_broke_off_goes_on_where_it_was(job: Download, server: Server, size: int) -> None:
+def test_an_interrupted_download_resumes(job: Download, server: Server, size: int) -> None:
     job.size = size
     server.breaks = [100_000, 50_000]
     fetch(job)
@@ -61,9 +61,7 @@ def test_what_broke_off_goes_on_where_it_was(job: Download, server: Server, size
     assert job.target.read_bytes() == CONTENT
 
 
-def test_a_connection_that_brings_nothing_is_given_up_and_gone_on_with_later(
-    job: Download, server: Server
-) -> None:
+def test_a_stalled_download_is_given_up_and_resumed_later(job: Download, server: Server) -> None:
     server.breaks = [200_000, 0, 0, 0]
     with pytest.raises(WeightsError, match=r"broke off at 200 kB of 288 kB"):
         fetch(job)
@@ -90,7 +88,7 @@ def test_another_version_on_the_server_is_fetched_from_its_beginning(
     assert job.target.read_bytes() == CONTENT
 
 
-def test_the_part_of_another_file_is_not_gone_on_with(job: Download, server: Server) -> None:
+def test_the_part_of_another_file_is_not_resumed(job: Download, server: Server) -> None:
     job.part.write_bytes(b"x" * 1000)
     job.note.write_text('{"url": "elsewhere", "sha256": "0", "validator": ""}')
     fetch(job)
@@ -115,7 +113,7 @@ def test_a_part_longer_than_the_file_is_dropped(job: Download, server: Server) -
     assert job.target.read_bytes() == CONTENT
 
 
-def test_an_unasked_range_is_not_taken_for_the_file(job: Download, server: Server) -> None:
+def test_an_unrequested_range_is_not_taken_for_the_file(job: Download, server: Server) -> None:
     job.url = server.url("unasked-range")
     with pytest.raises(WeightsError, match="broke off"):
         fetch(job)
@@ -203,10 +201,10 @@ def test_no_server(job: Download) -> None:
 @pytest.mark.parametrize("where", ["slow", "silent"])
 def test_a_cancel_is_answered_at_once(job: Download, server: Server, where: str) -> None:
     job.url = server.url(where)
-    asked = threading.Event()
-    timer = threading.Timer(0.5, asked.set)
+    cancelled = threading.Event()
+    timer = threading.Timer(0.5, cancelled.set)
     timer.start()
-    job.watch = Watch(None, asked.is_set)
+    job.watch = Watch(None, cancelled.is_set)
     begin = time.monotonic()
     with pytest.raises(CancelledError, match="What has arrived is kept"):
         fetch(job)
@@ -216,7 +214,7 @@ def test_a_cancel_is_answered_at_once(job: Download, server: Server, where: str)
         assert 0 < job.part.stat().st_size < len(CONTENT)
 
 
-def test_a_full_disk_is_told_before_the_download(
+def test_a_full_disk_is_an_error_before_the_download(
     job: Download, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = SimpleNamespace(free=1_000_000)
@@ -226,11 +224,11 @@ def test_a_full_disk_is_told_before_the_download(
     assert "weights.pt.part" not in names(job)
 
 
-def test_the_proxy_is_asked_but_not_for_excluded_hosts(job: Download, server: Server) -> None:
+def test_the_proxy_is_used_except_for_excluded_hosts(job: Download, server: Server) -> None:
     proxy = {"http": server.url("").rstrip("/")}
     job.url = "http://models.invalid/file"
     job.network = Network(proxy)
-    fetch(job)  # a proxy gets the whole URL; this one looks at its path alone
+    fetch(job)  # a proxy gets the whole URL; this one reads only its path
     assert server.requests[0][1]["Host"] == "models.invalid"
     job.target.unlink()
     for excluded in ("other.example, MODELS.invalid", ".invalid", "models.invalid:80", "*"):

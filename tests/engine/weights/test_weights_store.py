@@ -89,7 +89,7 @@ def test_wrong_bytes_leave_nothing_that_looks_whole(server: Server, tmp_path: Pa
     assert [path.name for path in (store.folder / "small-clip").iterdir()] == ["record.json"]
 
 
-def test_an_interrupted_download_is_absent_and_goes_on(server: Server, tmp_path: Path) -> None:
+def test_an_interrupted_download_is_absent_and_resumes(server: Server, tmp_path: Path) -> None:
     server.breaks = [1000, 0, 0, 0]
     store = a_store(tmp_path, make_entry(server))
     with pytest.raises(WeightsError):
@@ -413,12 +413,12 @@ def test_the_folder_of_a_training_run_is_imported_by_what_its_weights_say(tmp_pa
     store = WeightsStore(tmp_path / "store")
     weights("model.safetensors", "lgcd")
     # What the dock's "Import from folder" asks for: all that the system lacks.
-    wanted = ["sam2.1-hiera-tiny", "lg-cd-head"]
-    (stored,) = store.import_from(tmp_path, wanted)
+    ids = ["sam2.1-hiera-tiny", "lg-cd-head"]
+    (stored,) = store.import_from(tmp_path, ids)
     assert stored.entry.id == "lg-cd-head"
     assert b"model.safetensors" in stored.path.read_bytes()
     weights("best.safetensors", "lgcd")
-    (stored,) = store.import_from(tmp_path, wanted)
+    (stored,) = store.import_from(tmp_path, ids)
     assert b"best.safetensors" in stored.path.read_bytes()
     with pytest.raises(WeightsError, match=r'system "lgcd", not for TextSCD'):
         store.import_from(tmp_path, ["textscd-head"])

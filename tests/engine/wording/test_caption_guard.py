@@ -130,12 +130,12 @@ def test_a_true_sentence_stays(known: str, sentence: str) -> None:
 
 
 @pytest.mark.parametrize(("known", "sentence", "kind"), FALSE)
-def test_a_false_sentence_goes(known: str, sentence: str, kind: str) -> None:
+def test_a_false_sentence_is_replaced(known: str, sentence: str, kind: str) -> None:
     assert check(sentence, facts(known)) == kind
 
 
 @pytest.mark.parametrize(("sentence", "kind"), FORM)
-def test_what_is_no_sentence_goes(sentence: str, kind: str) -> None:
+def test_a_malformed_sentence_is_replaced(sentence: str, kind: str) -> None:
     assert check(sentence) == kind
 
 
@@ -194,11 +194,11 @@ def test_a_corner_of_a_region_is_not_many() -> None:
     corner = Facts({("building", "appeared"): Found(0, 120.0)})
     assert check("A house is built.", corner) is None
     assert check("Many houses are built on both sides of the road.", corner) == "count"
-    # Of a class that is known from what came after it nobody knows how much went.
+    # The area of a class known only from an exchange is unknown.
     assert check("Some houses are removed.", facts("building-0 grass+1")) is None
 
 
-def test_the_user_is_told_how_many_and_why() -> None:
+def test_warnings_count_replaced_sentences_by_reason() -> None:
     guard = Guard()
     for sentence in (
         "Some houses are built.",

@@ -145,7 +145,7 @@ def test_scene_caption_of_the_design() -> None:
     )
 
 
-def test_absence_is_said_only_of_what_was_asked() -> None:
+def test_absence_is_reported_only_for_queried_objects() -> None:
     tallies = [tally("roads", "appeared", 12, 31000.0, north=15500.0, south=15500.0)]
     text = scene_caption(parse("roads built"), tallies, pixel_size=0.5)
     assert text == "12 roads appeared (3.1 ha)."
@@ -215,16 +215,16 @@ def test_nothing_found() -> None:
     text = scene_caption(parse("roads  built"), [tally("roads", "appeared")])
     assert text == 'No change matching "roads built" was found in the area analysed.'
     assert type(text) is str  # Qt would not write a subclass into a layer
-    asked = resolve(parse("anything changed"), [land_cover.plural for land_cover in CLASSES])
-    text = scene_caption(asked, [Tally(query) for query in asked.queries])
+    parsed = resolve(parse("anything changed"), [land_cover.plural for land_cover in CLASSES])
+    text = scene_caption(parsed, [Tally(query) for query in parsed.queries])
     assert text == "No change was found in the area analysed."
 
 
 @pytest.mark.parametrize("prompt", ["everything except water", "anything built", "what is gone?"])
 def test_nothing_found_of_what_was_not_everything(prompt: str) -> None:
-    asked = resolve(parse(prompt), [land_cover.plural for land_cover in CLASSES])
-    assert asked.anything
-    text = scene_caption(asked, [Tally(query) for query in asked.queries])
+    parsed = resolve(parse(prompt), [land_cover.plural for land_cover in CLASSES])
+    assert parsed.anything
+    text = scene_caption(parsed, [Tally(query) for query in parsed.queries])
     assert text == f'No change matching "{prompt}" was found in the area analysed.'
 
 

@@ -66,7 +66,7 @@ def _events(short: str) -> set[tuple[str, str]]:
         ("almost nothing has changed", ""),
     ],
 )
-def test_what_a_sentence_says(sentence: str, says: str):
+def test_events_of_a_sentence(sentence: str, says: str):
     assert read_sentence(sentence).events == _events(says)
 
 

@@ -188,7 +188,7 @@ def test_files_of_the_true_architectures_are_loaded(tmp_path: Path, monkeypatch)
         },
         "remoteclip-vit-b-32": lambda: open_clip.create_model("ViT-B-32").state_dict(),
     }
-    # Of random weights nobody knows the SHA-256.
+    # Random weights have no known SHA-256.
     known = {name: replace(catalogue.entry(name), sha256=None, size=None) for name in models}
     store = WeightsStore(tmp_path / "store", known)
     for name, make in models.items():
@@ -204,7 +204,7 @@ def test_files_of_the_true_architectures_are_loaded(tmp_path: Path, monkeypatch)
     assert system.device == "not loaded"
 
 
-def test_a_list_that_names_only_the_object_is_said() -> None:
+def test_a_list_that_names_only_the_object_is_reported() -> None:
     (note,) = ZeroShotSystem().notes([Query("houses", APPEARED)], Hints(competing=("building",)))
     assert 'name only "houses"' in note
     assert not ZeroShotSystem().notes([Query("houses", APPEARED)], HINTS)

@@ -85,10 +85,10 @@ def test_otsu_parts_two_groups_in_the_gap() -> None:
         (-0.5, -0.5, 90.0, (False, False)),  # on none
         (0.05, 0.5, 90.0, (True, False)),  # not clearly there before
         (-0.5, 0.05, 90.0, (False, False)),  # not clearly there after
-        (-0.5, 0.5, 20.0, (False, False)),  # what is there looks the same
+        (-0.5, 0.5, 20.0, (False, False)),  # the object is unchanged
     ],
 )
-def test_an_object_on_one_date_only_has_come_or_gone(before, after, angle, expected) -> None:
+def test_an_object_on_one_date_only_appeared_or_was_removed(before, after, angle, expected) -> None:
     numbers = (torch.tensor([float(value)]) for value in (before, after, angle))
     scores = decide.decide_masks(*numbers)
     assert (scores.appeared.item() >= 0.5, scores.removed.item() >= 0.5) == expected

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What CLIP is asked, the list of competing classes on its way, and a description without torch."""
+"""Phrases for CLIP, the list of competing classes, and a description without torch."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def test_a_list_is_read_as_it_is_typed() -> None:
 
 
 def test_the_object_does_not_compete_with_itself() -> None:
-    asked = vocabulary.question("houses", ("building", "grass", "parking lot"))
-    assert asked.phrases == ("houses", "building", "house", "roof")
-    assert asked.against == (("grass", "lawn", "meadow"), ("parking lot",))
-    assert not asked.is_stuff
+    question = vocabulary.question("houses", ("building", "grass", "parking lot"))
+    assert question.phrases == ("houses", "building", "house", "roof")
+    assert question.against == (("grass", "lawn", "meadow"), ("parking lot",))
+    assert not question.is_stuff
     assert vocabulary.question("parking lots", ("parking lot", "road")).against == (
         ("road", "street"),
     )
