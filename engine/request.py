@@ -143,6 +143,10 @@ class ChangeRequest:
         pixel_size: pixel size of ``before`` in metres, if the raster has none; areas stay in
             pixels.
         hints: what helps only some systems.
+        nodata: one of :data:`NODATA_MODES`.
+        nodata_before: further values (lowest, highest) of ``before`` that are no data, as QGIS's
+            additional no data values.
+        nodata_after: the same for ``after``.
     """
 
     before: str
@@ -168,6 +172,9 @@ class ChangeRequest:
     simplify: float = 0.7
     pixel_size: Optional[float] = None
     hints: Hints = NO_HINTS
+    nodata: str = "auto"
+    nodata_before: tuple[tuple[float, float], ...] = ()
+    nodata_after: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -343,6 +350,10 @@ class ChangeResult:
 MAX_REGIONS_IN_RESULT = 1000
 #: Values of ``ChangeRequest.device``.
 DEVICES = ("auto", "cpu", "cuda")
+#: How invalid pixels are found: nodata values, mask and alpha band, unless its values are those of
+#: an image; the alpha band whatever its values; without the alpha band; not at all.
+NODATA_AUTO, NODATA_ALPHA, NODATA_MASK, NODATA_NONE = ("auto", "alpha", "mask", "none")
+NODATA_MODES = (NODATA_AUTO, NODATA_ALPHA, NODATA_MASK, NODATA_NONE)
 
 #: Called by the pipeline from its own thread, several times a second at most.
 ProgressCallback = Callable[[Progress], None]

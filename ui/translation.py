@@ -5,7 +5,15 @@ from __future__ import annotations
 
 from qgis.PyQt.QtCore import QCoreApplication
 
-from ..engine.request import APPEARED, REMOVED, Stage
+from ..engine.request import (
+    APPEARED,
+    NODATA_ALPHA,
+    NODATA_AUTO,
+    NODATA_MASK,
+    NODATA_NONE,
+    REMOVED,
+    Stage,
+)
 
 
 def tr(text: str) -> str:
@@ -20,6 +28,16 @@ def change_text(name: str, direction: str) -> str:
     if direction == REMOVED:
         return tr("{object} removed").format(object=name)
     return tr("{object} changed").format(object=name)
+
+
+def nodata_texts() -> dict[str, str]:
+    """Return the label of each way to find invalid pixels."""
+    return {
+        NODATA_AUTO: tr("Automatic"),
+        NODATA_ALPHA: tr("Always use alpha"),
+        NODATA_MASK: tr("Ignore alpha"),
+        NODATA_NONE: tr("All are valid"),
+    }
 
 
 def stage_text(stage: Stage) -> str:

@@ -21,7 +21,7 @@ from ..console import CANCELLED, exit_code_of, say
 from ..errors import InputError
 from ..hosts import doctor, routing
 from ..paths import version
-from ..request import ChangeRequest, Extent, Hints, Progress, Stage
+from ..request import NODATA_AUTO, NODATA_MODES, ChangeRequest, Extent, Hints, Progress, Stage
 from . import build, commands, evaluate, models, train
 from .shared import add_command, add_device, add_overwrite, generator_installed
 from .texts import CliTexts
@@ -96,6 +96,13 @@ def _add_pair(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
             f"--bands-{date}", type=_bands, metavar="R,G,B", help="numbers of the bands to read"
         )
+    parser.add_argument(
+        "--nodata",
+        default=NODATA_AUTO,
+        choices=NODATA_MODES,
+        help="invalid pixels; auto: by nodata values, mask and alpha band, unless the alpha band "
+        "is an image; alpha: by the alpha band in any case; mask: not by it; none: all are valid",
+    )
     parser.add_argument(
         "--pixel-size",
         type=float,
@@ -213,6 +220,7 @@ def _detect(arguments: argparse.Namespace) -> int:
         date_after=arguments.date_after,
         hints=Hints(competing=arguments.competing),
         pixel_size=arguments.pixel_size,
+        nodata=arguments.nodata,
     )
     routing.configure(routing.HostOptions(arguments.host))
     stop = _StopOnInterrupt()
@@ -252,6 +260,7 @@ def _caption(arguments: argparse.Namespace) -> int:
         bands_before=arguments.bands_before,
         bands_after=arguments.bands_after,
         pixel_size=arguments.pixel_size,
+        nodata=arguments.nodata,
     )
     captions = caption(
         request,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Callable, Optional
 
 from ..errors import CancelledError
-from ..request import Area, CancelledCallback, ChangeRequest, Hints, ProgressCallback
+from ..request import NODATA_AUTO, Area, CancelledCallback, ChangeRequest, Hints, ProgressCallback
 
 #: x0, y0, x1, y1 in pixels of BEFORE; x1 and y1 are not part of the box.
 Box = tuple[int, int, int, int]
@@ -48,6 +48,9 @@ class CaptionRequest:
     crs_before: Optional[str] = None
     crs_after: Optional[str] = None
     pixel_size: Optional[float] = None
+    nodata: str = NODATA_AUTO
+    nodata_before: tuple[tuple[float, float], ...] = ()
+    nodata_after: tuple[tuple[float, float], ...] = ()
 
     @property
     def detection(self) -> ChangeRequest:
@@ -64,6 +67,9 @@ class CaptionRequest:
             crs_before=self.crs_before,
             crs_after=self.crs_after,
             pixel_size=self.pixel_size,
+            nodata=self.nodata,
+            nodata_before=self.nodata_before,
+            nodata_after=self.nodata_after,
             hints=Hints(sharp=True),
         )
 

@@ -17,7 +17,7 @@ from ..errors import InputError
 from ..hosts.routing import shared_host
 from ..raster.dates import is_iso_date, reversed_dates
 from ..raster.radiometry import joint_stretch
-from ..request import DEVICES, Stage
+from ..request import DEVICES, NODATA_MODES, Stage
 from ..results.outputs import RunOutputs
 from .outlining import full_path, outline
 from .rasters import Pair, area_on, grid_for, open_rasters
@@ -101,6 +101,9 @@ def _check(request: ChangeRequest) -> None:
     for date in (request.date_before, request.date_after):
         if date and not is_iso_date(date):
             raise InputError(DetectTexts.no_date(date=date))
+    if request.nodata not in NODATA_MODES:
+        modes = ", ".join(NODATA_MODES)
+        raise InputError(DetectTexts.no_nodata_mode(mode=request.nodata, modes=modes))
     if request.device not in DEVICES:
         raise InputError(DetectTexts.no_device(device=request.device, devices=", ".join(DEVICES)))
 
@@ -136,7 +139,7 @@ def _prepare(
     area = None
     if request.area is not None:
         area = area_on(request.area, before.grid, grid.working)
-    monitor.warn(*grid.warnings)
+    monitor.warn(*before.notes, *after.notes, *grid.warnings)
     if full_path(request.before) == full_path(request.after):
         monitor.warn(DetectTexts.same_raster())
     dates = request.date_before or before.date, request.date_after or after.date

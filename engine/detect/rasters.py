@@ -56,8 +56,20 @@ def open_rasters(request: ChangeRequest) -> Iterator[tuple[RasterSource, RasterS
         InputError: a raster cannot be read.
     """
     with (
-        RasterSource.open(request.before, request.bands_before, request.crs_before) as before,
-        RasterSource.open(request.after, request.bands_after, request.crs_after) as after,
+        RasterSource.open(
+            request.before,
+            request.bands_before,
+            request.crs_before,
+            request.nodata,
+            request.nodata_before,
+        ) as before,
+        RasterSource.open(
+            request.after,
+            request.bands_after,
+            request.crs_after,
+            request.nodata,
+            request.nodata_after,
+        ) as after,
     ):
         yield before, after
 

@@ -20,6 +20,9 @@ class DetectTexts:
         "Name at least one class, or leave the list to the system.",
     )
     no_date = Message('"{date}" is not a date.', "Write it as 2019, 2019-06 or 2019-06-12.")
+    no_nodata_mode = Message(
+        '"{mode}" is not a way to find invalid pixels.', "Choose one of: {modes}."
+    )
     no_device = Message('There is no device "{device}".', "Choose one of: {devices}.")
 
     competing = Message("{explanation}; competing classes: {names}")

@@ -3,32 +3,40 @@
 
 from __future__ import annotations
 
+import math
 import os
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Optional, final
 
 import numpy as np
-from osgeo import gdal, gdal_array
+from osgeo import gdal
 
 from ..errors import InputError
+from ..request import NODATA_AUTO
 from .dates import date_of
 from .grid import Grid
-from .memory import memory_dataset
 from .source import (
-    assigned,
     choose_bands,
-    find_validity,
     grid_of,
+    inverted_from,
     open_dataset,
     palette_of,
-    placed,
     raw_type,
+    warped_grid,
 )
-from .support import gdal_call, warp
+from .support import gdal_call
 from .texts import RasterTexts
+from .validity import Box, Validity
+from .windowing import Placement
 
 #: A raster whose pixels are finer than the grid's by more than this factor is averaged instead of
 #: interpolated.
 AVERAGE_FROM = 1.1
+#: Pixels that are warped at once, at most; more are averaged first.
+MAX_PIXELS = 1 << 25
+#: Pixels that are read at once to be averaged.
+_STRIP_PIXELS = 1 << 22
 
 
 @final
@@ -49,6 +57,7 @@ class RasterSource:
         grid: pixels of the raster; if it has ground control points only, those it is warped to.
         bands: three 1-based band numbers, read as red, green and blue.
         dtype: numpy type of the arrays that :meth:`read` returns.
+        notes: what was decided about invalid pixels that a user may not expect.
         date: ISO date (``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD``) of the image, or None.
     """
 
@@ -58,33 +67,41 @@ class RasterSource:
         dataset: gdal.Dataset,
         bands: Optional[tuple[int, ...]],
         crs: Optional[str] = None,
+        nodata: str = NODATA_AUTO,
+        ranges: Sequence[tuple[float, float]] = (),
     ) -> None:
         self.path = path
         self.name = os.path.basename(path.rstrip("/\\")) or path
         self.bands = choose_bands(self.name, dataset, bands)
         self.date = date_of(dataset, self.name)
-        self._original: Optional[gdal.Dataset] = dataset
-        on_ground = placed(self.name, dataset)
-        # Kept open, since the dataset may be a view of it.
-        self._placed: Optional[gdal.Dataset] = on_ground
-        self._dataset: Optional[gdal.Dataset] = (
-            assigned(self.name, on_ground, crs) if crs else on_ground
-        )
-        self.grid = grid_of(self.name, self._dataset)
+        self._dataset: Optional[gdal.Dataset] = dataset
+        self._points: Sequence[gdal.GCP] = ()
+        own = grid_of(self.name, dataset, crs)
+        self.grid = own
+        if dataset.GetGeoTransform(can_return_null=True) is None and dataset.GetGCPCount():
+            self._points = dataset.GetGCPs()
+            self.grid = warped_grid(self.name, dataset, crs)
+            own = replace(own, crs_wkt=self.grid.crs_wkt)
+        self._placement = Placement(own, self._points)
         self._unique = sorted(set(self.bands))
         self._order = [self._unique.index(band) for band in self.bands]
-        self._palette = None
-        if len(self._unique) == 1:
-            self._palette = palette_of(dataset.GetRasterBand(self._unique[0]))
-        self._raw_type = raw_type(self._dataset, self._unique)
+        first = dataset.GetRasterBand(self._unique[0])
+        self._palette = palette_of(first) if len(self._unique) == 1 else None
+        self._black = inverted_from(dataset, first) if self._palette is None else None
+        self._raw_type = raw_type(dataset, self._unique)
         self.dtype = self._raw_type if self._palette is None else np.dtype(np.uint8)
-        self._validity = find_validity(self._dataset, self._unique)
-        self._warpable: dict[int, gdal.Dataset] = {}
+        self._validity = Validity(self.name, dataset, self._unique, nodata, ranges, self._read_band)
+        self.notes = self._validity.notes
         self._reductions: dict[tuple[object, ...], float] = {}
 
     @classmethod
     def open(
-        cls, path: str, bands: Optional[tuple[int, ...]] = None, crs: Optional[str] = None
+        cls,
+        path: str,
+        bands: Optional[tuple[int, ...]] = None,
+        crs: Optional[str] = None,
+        nodata: str = NODATA_AUTO,
+        ranges: Sequence[tuple[float, float]] = (),
     ) -> RasterSource:
         """Open a raster.
 
@@ -94,12 +111,14 @@ class RasterSource:
                 three; of two, the first is used for red and green. None takes the bands marked
                 red, green and blue, or else the first three.
             crs: CRS that overrides the one in the file, as WKT, EPSG code or PROJ string.
+            nodata: how invalid pixels are found, one of :data:`..request.NODATA_MODES`.
+            ranges: further values (lowest, highest) that are no data.
 
         Raises:
             InputError: the file does not exist, is not a raster, is an online map, or lacks
                 the bands; or ``crs`` is not a CRS.
         """
-        return cls(path, open_dataset(path), bands, crs)
+        return cls(path, open_dataset(path), bands, crs, nodata, ranges)
 
     def __enter__(self) -> RasterSource:
         return self
@@ -109,10 +128,7 @@ class RasterSource:
 
     def close(self) -> None:
         """Close the file."""
-        self._warpable = {}
         self._dataset = None
-        self._placed = None
-        self._original = None
 
     def read(self, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
         """Read the part of the raster that a grid covers.
@@ -125,24 +141,20 @@ class RasterSource:
             grid: any CRS and pixel size; it may extend past the raster.
 
         Returns:
-            ``(array, valid)``: (H, W, 3) of :attr:`dtype`, 0 where invalid; and (H, W) bool.
-            A pixel is invalid outside the raster, where all bands read are nodata, where any is
-            NaN, where the mask hides it, and where its alpha is below half of opaque.
+            ``(array, valid)``: (H, W, 3) of :attr:`dtype`, 0 where invalid; and (H, W) bool, see
+            :meth:`.validity.Validity.of`. Pixels outside the raster are invalid.
 
         Raises:
             InputError: the file is damaged.
             ValueError: the source is closed.
         """
-        offset = grid.offset_in(self.grid)
+        offset = None if self._points else grid.offset_in(self.grid)
         if offset is not None:
             planes, valid = self._read_window(grid, *offset)
         else:
             planes, valid = self._read_warped(grid)
-        if planes.dtype.kind == "f":
-            valid &= np.isfinite(planes).all(axis=0)
         if self._palette is not None:
-            index = np.clip(planes[0].astype(np.int64), 0, len(self._palette) - 1)
-            array = self._palette[index]
+            array = self._palette[np.where(valid, planes[0], 0).astype(np.int64)]
         else:
             array = np.stack([planes[plane] for plane in self._order], axis=-1)
         array[~valid] = 0
@@ -150,119 +162,91 @@ class RasterSource:
 
     def _read_window(self, grid: Grid, x: int, y: int) -> tuple[np.ndarray, np.ndarray]:
         """Copy pixels; ``x``, ``y`` is the origin of the grid in the raster."""
-        planes = np.zeros((len(self._unique), grid.height, grid.width), self._raw_type)
-        valid = np.zeros((grid.height, grid.width), dtype=bool)
+        planes, valid = self._nothing(grid)
         x0, y0 = max(x, 0), max(y, 0)
         x1 = min(x + grid.width, self.grid.width)
         y1 = min(y + grid.height, self.grid.height)
-        if x0 >= x1 or y0 >= y1:
-            return planes, valid
-        area = (x0, y0, x1 - x0, y1 - y0)
-        rows, columns = slice(y0 - y, y1 - y), slice(x0 - x, x1 - x)
-        for plane, number in enumerate(self._unique):
-            planes[plane, rows, columns] = self._read_band(self._band(number), area)
-        valid[rows, columns] = self._read_validity(area)
+        if x0 < x1 and y0 < y1:
+            rows, columns = slice(y0 - y, y1 - y), slice(x0 - x, x1 - x)
+            read = self._read_box((x0, y0, x1 - x0, y1 - y0))
+            planes[:, rows, columns], valid[rows, columns] = read
         return planes, valid
 
-    def _band(self, number: int) -> gdal.Band:
+    def _nothing(self, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
+        """Return planes and validity of a grid without any pixel of the raster."""
+        shape = (grid.height, grid.width)
+        return np.zeros((len(self._unique), *shape), self._raw_type), np.zeros(shape, dtype=bool)
+
+    def _read_box(self, box: Box) -> tuple[np.ndarray, np.ndarray]:
+        """Return the pixels of a box of the raster, (C, h, w), and where they are valid."""
         if self._dataset is None:
             raise ValueError(f"{self.path} is closed")
-        return self._dataset.GetRasterBand(number)
+        planes = np.empty((len(self._unique), box[3], box[2]), self._raw_type)
+        for plane, number in zip(planes, self._unique):
+            plane[...] = self._read_band(self._dataset.GetRasterBand(number), box)
+        valid = self._validity.of(planes, box)
+        return planes if self._black is None else self._black - planes, valid
 
-    def _read_band(self, band: gdal.Band, area: tuple[int, int, int, int]) -> np.ndarray:
-        values, problem = gdal_call(band.ReadAsArray, *area)
+    def _read_band(self, band: gdal.Band, box: Box) -> np.ndarray:
+        values, problem = gdal_call(band.ReadAsArray, *box)
         if values is None or problem:
             raise self._damaged(problem)
         return values
 
-    def _read_validity(self, area: tuple[int, int, int, int]) -> np.ndarray:
-        """Return the validity of an area (x, y, width, height) of the raster."""
-        valid = np.ones((area[3], area[2]), dtype=bool)
-        if self._validity.nodata:
-            valid = np.zeros_like(valid)
-            for band in self._unique:
-                valid |= self._read_band(self._band(band).GetMaskBand(), area) > 0
-        elif self._validity.mask:
-            valid &= self._read_band(self._band(self._unique[0]).GetMaskBand(), area) > 127
-        if self._validity.alpha:
-            alpha = self._read_band(self._band(self._validity.alpha), area)
-            valid &= alpha >= self._validity.alpha_max / 2
-        return valid
-
     def _read_warped(self, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
-        """Warp the part of the raster that a grid covers into memory."""
+        """Warp the part of the raster that a grid covers."""
         reduction = self._reduction(grid)
-        # A decimated read averages whole pixels some fifteen times faster than GDAL's warper.
-        step = int(reduction) if self._palette is None else 1
-        source = self._warpable_at(max(1, min(step, self.grid.width, self.grid.height)))
-        count = len(self._unique)
-        code = gdal_array.NumericTypeCodeToGDALTypeCode(self._raw_type.type)
-        target = memory_dataset(grid, count, code)
-        target.AddBand(gdal.GDT_Byte)
-        target.GetRasterBand(count + 1).SetColorInterpretation(gdal.GCI_AlphaBand)
+        step = max(1, int(reduction)) if self._palette is None else 1
+        box = self._placement.under(grid, 2 * step)
+        if box is None:
+            return self._nothing(grid)
+        # Near a pole, the pixels under a tile may be many more than those of the tile.
+        step = max(step, math.ceil((box[2] * box[3] / MAX_PIXELS) ** 0.5))
         method = "bilinear"
         if self._palette is not None:
             method = "near"
         elif step <= 1 and reduction > AVERAGE_FROM:
             method = "average"
-        done, problem = warp(source, target, method, unified_nodata=True)
-        if not done:
-            if "transform" in problem.lower():
-                # The grid lies outside the area in which the CRS of the raster is defined.
-                shape = (grid.height, grid.width)
-                return np.zeros((count, *shape), self._raw_type), np.zeros(shape, dtype=bool)
+        planes, share = self._averaged(box, step)
+        planes, valid, problem = self._placement.warp(planes, share, box, step, grid, method)
+        if "transform" in problem.lower():
+            # The grid lies outside the area in which the CRS of the raster is defined.
+            return self._nothing(grid)
+        if problem:
             raise self._damaged(problem)
-        planes = np.stack([target.GetRasterBand(i + 1).ReadAsArray() for i in range(count)])
-        return planes, target.GetRasterBand(count + 1).ReadAsArray() > 127
+        return planes, valid
 
-    def _warpable_at(self, step: int) -> gdal.Dataset:
-        """Return the raster for warping, averaged over ``step`` x ``step`` pixels."""
-        if 1 not in self._warpable:
-            self._warpable[1] = self._make_warpable()
-        if step not in self._warpable:
-            reduced, problem = gdal_call(
-                gdal.Translate,
-                "",
-                self._warpable[1],
-                format="VRT",
-                width=round(self.grid.width / step),
-                height=round(self.grid.height / step),
-                resampleAlg="average",
-            )
-            if reduced is None:
-                raise self._damaged(problem)
-            self._warpable[step] = reduced
-        return self._warpable[step]
+    def _averaged(self, box: Box, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return means of the valid among ``step`` x ``step`` pixels, and how many are valid.
 
-    def _make_warpable(self) -> gdal.Dataset:
-        """Make a virtual raster of the bands read, with alpha or mask (if any) as its alpha band.
+        GDAL's own decimated read is no faster, and takes overviews for the raster, which may be
+        those of another one. Palettes have no means: they keep one pixel of each block.
 
-        GDAL then leaves invalid pixels out of averages.
+        Returns:
+            (C, h, w), and their share in [0, 1], (h, w) float32.
         """
-        bands: list[object] = list(self._unique)
-        if self._validity.alpha:
-            bands.append(self._validity.alpha)
-        elif self._validity.mask and not self._validity.nodata:
-            bands.append(f"mask,{self._unique[0]}")
-        virtual, problem = gdal_call(
-            gdal.Translate,
-            "",
-            self._dataset,
-            format="VRT",
-            bandList=bands,
-            maskBand="none",
-            nogcp=True,
-        )
-        if virtual is None:
-            raise self._damaged(problem)
-        for number in range(1, virtual.RasterCount + 1):
-            band = virtual.GetRasterBand(number)
-            colour = number <= len(self._unique)
-            band.SetColorInterpretation(gdal.GCI_Undefined if colour else gdal.GCI_AlphaBand)
-            if colour and self._raw_type.kind == "f" and band.GetNoDataValue() is None:
-                band.SetNoDataValue(float("nan"))
-        virtual.SetGeoTransform(self.grid.geotransform)
-        return virtual
+        if step == 1:
+            planes, valid = self._read_box(box)
+            planes[:, ~valid] = 0
+            return planes, valid.astype(np.float32)
+        x, y, width, height = box
+        across = math.ceil(width / step)
+        result = np.zeros((len(self._unique), math.ceil(height / step), across), self._raw_type)
+        share = np.zeros(result.shape[1:], np.float32)
+        rows = max(1, _STRIP_PIXELS // (step * width)) * step
+        for top in range(0, height, rows):
+            planes, valid = self._read_box((x, y + top, width, min(rows, height - top)))
+            lines = slice(top // step, top // step + math.ceil(valid.shape[0] / step))
+            count = _block_sums(valid, step)
+            share[lines] = count / step**2
+            for plane, means in zip(planes, result):
+                if self._palette is not None:
+                    means[lines] = plane[::step, ::step]
+                    continue
+                sums = _block_sums(np.where(valid, plane, 0), step)
+                mean = sums / np.maximum(count, 1)
+                means[lines] = mean if plane.dtype.kind == "f" else np.rint(mean)
+        return result, share
 
     def _reduction(self, grid: Grid) -> float:
         """Return the width of the grid's pixels in pixels of the raster."""
@@ -276,6 +260,12 @@ class RasterSource:
 
     def _damaged(self, problem: str) -> InputError:
         return InputError(RasterTexts.damaged(name=self.name), details=problem)
+
+
+def _block_sums(plane: np.ndarray, step: int) -> np.ndarray:
+    """Return float64 sums of ``step`` x ``step`` pixels of (h, w); the last ones may have fewer."""
+    rows = np.add.reduceat(plane, np.arange(0, plane.shape[0], step), axis=0, dtype=np.float64)
+    return np.add.reduceat(rows, np.arange(0, plane.shape[1], step), axis=1)
 
 
 def _map_size(grid: Grid) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from typing import Optional
 
 import numpy as np
@@ -14,7 +13,7 @@ from osgeo import gdal, gdal_array
 from ..errors import InputError
 from .grid import PIXEL_GEOTRANSFORM, Grid
 from .offline import open_file
-from .support import gdal_call, spatial_reference, warp
+from .support import gdal_call, spatial_reference
 from .texts import RasterTexts
 
 _ONLINE = re.compile(
@@ -27,23 +26,6 @@ _ONLINE_DRIVERS = {"WMS", "WMTS", "WCS", "OGCAPI", "PLMOSAIC"}
 _FARTHEST = 1e11
 #: "NETCDF:file.nc:layer", "<VRTDataset>", "/vsizip/..."; not "C:\file.tif".
 _NOT_A_PLAIN_PATH = re.compile(r"^[A-Za-z][A-Za-z0-9_]+:|^<|^/vsi")
-
-
-@dataclass(frozen=True)
-class Validity:
-    """How a raster marks invalid pixels.
-
-    Attributes:
-        nodata: some of the bands read have a nodata value.
-        mask: the raster has a mask.
-        alpha: 1-based number of the alpha band; 0 if there is none.
-        alpha_max: alpha value of an opaque pixel.
-    """
-
-    nodata: bool
-    mask: bool
-    alpha: int
-    alpha_max: float
 
 
 def open_dataset(path: str) -> gdal.Dataset:
@@ -116,52 +98,33 @@ def _default_bands(dataset: gdal.Dataset) -> list[int]:
     return (colours or list(kinds))[:3]
 
 
-def placed(name: str, dataset: gdal.Dataset) -> gdal.Dataset:
-    """Warp a raster that has ground control points only; return any other raster unchanged.
+def warped_grid(name: str, dataset: gdal.Dataset, crs: Optional[str]) -> Grid:
+    """Return the grid that suits a raster with ground control points only.
 
     Raises:
-        InputError: no transformation fits the ground control points.
+        InputError: no transformation fits the points.
     """
-    if dataset.GetGeoTransform(can_return_null=True) is not None or dataset.GetGCPCount() == 0:
-        return dataset
-    warped, problem = warp(
-        dataset, "", "bilinear", unified_nodata=True, format="VRT", dstAlpha=True
-    )
+    warped, problem = gdal_call(gdal.Warp, "", dataset, format="VRT")
     if warped is None:
         raise InputError(RasterTexts.bad_control_points(name=name), details=problem)
-    return warped
+    return grid_of(name, warped, crs)
 
 
-def assigned(name: str, dataset: gdal.Dataset, crs: str) -> gdal.Dataset:
-    """Return a view of a raster with another CRS (WKT, EPSG code, PROJ string) than its file's.
-
-    A raster without georeference is returned unchanged, since its coordinates are pixels.
-
-    Raises:
-        InputError: ``crs`` is not a CRS.
-    """
-    reference = spatial_reference(crs)
-    if dataset.GetGeoTransform(can_return_null=True) is None:
-        return dataset
-    present = dataset.GetSpatialRef()
-    if present is not None and present.IsSame(reference):
-        return dataset
-    wkt = reference.ExportToWkt()
-    view, problem = gdal_call(gdal.Translate, "", dataset, format="VRT", outputSRS=wkt)
-    if view is None:
-        raise InputError(RasterTexts.assigned_crs_fails(name=name), details=problem)
-    return view
-
-
-def grid_of(name: str, dataset: gdal.Dataset) -> Grid:
+def grid_of(name: str, dataset: gdal.Dataset, crs: Optional[str]) -> Grid:
     """Return the grid of a raster; without georeference, that of QGIS (x = column, y = -row).
 
+    ``crs`` (WKT, EPSG code, PROJ string) replaces that of the file. A raster without georeference
+    has none, since its coordinates are pixels.
+
     Raises:
-        InputError: the georeference is impossible.
+        InputError: the georeference is impossible, or ``crs`` is not a CRS.
     """
+    reference = spatial_reference(crs) if crs else None
     size = (dataset.RasterXSize, dataset.RasterYSize)
     transform = dataset.GetGeoTransform(can_return_null=True)
     srs = dataset.GetSpatialRef()
+    if reference is not None and (srs is None or not srs.IsSame(reference)):
+        srs = reference
     crs_wkt = srs.ExportToWkt() if srs is not None else ""
     if transform is None:
         return Grid(*size, PIXEL_GEOTRANSFORM, "")
@@ -182,6 +145,14 @@ def _possible(transform: tuple[float, ...], size: tuple[int, int]) -> bool:
     return far < _FARTHEST and (abs(a * e - b * d)) ** 0.5 > far * 1e-12
 
 
+def inverted_from(dataset: gdal.Dataset, band: gdal.Band) -> Optional[int]:
+    """Return the value that is black where 0 is white (TIFF's MINISWHITE); None elsewhere."""
+    if dataset.GetMetadataItem("MINISWHITE", "IMAGE_STRUCTURE") != "YES":
+        return None
+    bits = band.GetMetadataItem("NBITS", "IMAGE_STRUCTURE")
+    return 2 ** int(bits or gdal.GetDataTypeSize(band.DataType)) - 1
+
+
 def palette_of(band: gdal.Band) -> Optional[np.ndarray]:
     """Return the colours of a palette, (N, 3) uint8; None if the band has no palette."""
     table = band.GetRasterColorTable()
@@ -195,23 +166,3 @@ def raw_type(dataset: gdal.Dataset, bands: list[int]) -> np.dtype:
     """Return the smallest numpy type that holds the values of all these bands."""
     codes = [dataset.GetRasterBand(band).DataType for band in bands]
     return np.result_type(*(gdal_array.GDALTypeCodeToNumericTypeCode(code) for code in codes))
-
-
-def find_validity(dataset: gdal.Dataset, bands: list[int]) -> Validity:
-    """Find out how a raster marks invalid pixels in its 1-based ``bands``."""
-    flags = [dataset.GetRasterBand(band).GetMaskFlags() for band in bands]
-    shared = bool(flags[0] & gdal.GMF_PER_DATASET)
-    alpha, alpha_max = 0, 255.0
-    for number in range(1, dataset.RasterCount + 1):
-        band = dataset.GetRasterBand(number)
-        if band.GetColorInterpretation() == gdal.GCI_AlphaBand and number not in bands:
-            alpha = number
-            alpha_max = {gdal.GDT_UInt16: 65535.0, gdal.GDT_Int16: 32767.0}.get(
-                band.DataType, 255.0
-            )
-    return Validity(
-        nodata=any(dataset.GetRasterBand(band).GetNoDataValue() is not None for band in bands),
-        mask=shared and not flags[0] & gdal.GMF_ALPHA,
-        alpha=alpha,
-        alpha_max=alpha_max,
-    )

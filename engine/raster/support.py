@@ -72,14 +72,12 @@ def warp(
     source: gdal.Dataset,
     target: Union[gdal.Dataset, str],
     method: str,
-    *,
-    unified_nodata: bool,
     **options: object,
 ) -> tuple[Any, str]:
     """Warp a raster into ``target`` ("" makes a new one); return what :func:`gdal_call` returns.
 
-    ``method`` is GDAL's name of the resampling. With ``unified_nodata`` a pixel is nodata where all
-    of its bands are; else each band by itself. Further ``options`` are those of ``gdal.Warp``.
+    ``method`` is GDAL's name of the resampling. Each band has nodata by itself. Further ``options``
+    are those of ``gdal.Warp``.
     """
     return gdal_call(
         gdal.Warp,
@@ -87,7 +85,7 @@ def warp(
         source,
         resampleAlg=method,
         warpMemoryLimit=_WARP_MEMORY_MB,
-        warpOptions=[f"UNIFIED_SRC_NODATA={'YES' if unified_nodata else 'NO'}"],
+        warpOptions=["UNIFIED_SRC_NODATA=NO"],
         **options,
     )
 

@@ -53,6 +53,11 @@ class RasterTexts:
         "{count} bands are given, but only three are read.", "Give the red, green and blue band."
     )
 
+    alpha_is_image = Message(
+        'Band {band} of "{name}" is marked as alpha, but its values are those of an image: it '
+        "hides no pixels.",
+    )
+
     # CRS and georeference
 
     unknown_crs = Message(

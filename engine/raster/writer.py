@@ -274,9 +274,7 @@ def _warped(source: gdal.Dataset, grid: Grid, method: str) -> np.ndarray:
         for number in range(1, source.RasterCount + 1):
             target.GetRasterBand(number).SetNoDataValue(nodata)
             target.GetRasterBand(number).Fill(nodata)
-    done, problem = warp(
-        source, target, method, unified_nodata=False, srcNodata=nodata, dstNodata=nodata
-    )
+    done, problem = warp(source, target, method, srcNodata=nodata, dstNodata=nodata)
     if not done or problem:
         path, source = source.GetDescription(), None  # see warp_to
         raise InputError(RasterTexts.cannot_read(path=path), details=problem)

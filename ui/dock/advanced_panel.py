@@ -23,7 +23,7 @@ from ...engine.raster.common_grid import MAX_SIZE
 from ...engine.request import DEVICES
 from ..packages import tiers
 from ..settings import AUTOMATIC_AREA, Settings
-from ..translation import tr
+from ..translation import nodata_texts, tr
 from ..widgets import note_label, plain_tip
 from .caption_options import CaptionOptions
 
@@ -64,6 +64,7 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
         self.threshold = self._build_threshold()
         self.min_area = self._build_min_area()
         self.pixel_size = self._build_pixel_size()
+        self.nodata = self._build_nodata()
         self.bands_before = self._build_bands("bandsBefore")
         self.bands_after = self._build_bands("bandsAfter")
         self.device = self._build_device()
@@ -93,6 +94,7 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
                 (tr("Score &threshold"), self.threshold),
                 (tr("&Minimum area"), self.min_area),
                 (tr("Pixel &size"), self.pixel_size),
+                (tr("&Invalid pixels"), self.nodata),
                 (tr("Bands (before)"), self.bands_before),
                 (tr("Bands (after)"), self.bands_after),
                 (tr("De&vice"), self.device),
@@ -144,6 +146,20 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
         )
         spin.valueChanged.connect(self._min_area_changed)
         return spin
+
+    def _build_nodata(self) -> QComboBox:
+        combo = QComboBox()
+        combo.setObjectName("nodataCombo")
+        for mode, text in nodata_texts().items():
+            combo.addItem(text, mode)
+        combo.setToolTip(
+            tr(
+                "Pixels that are invalid in either layer are not analysed. Automatic: by nodata "
+                "values, mask and alpha band, unless the alpha band is an image."
+            )
+        )
+        combo.currentIndexChanged.connect(self.changed)
+        return combo
 
     def _build_pixel_size(self) -> QgsDoubleSpinBox:
         spin = QgsDoubleSpinBox()

@@ -21,6 +21,7 @@ from ..map.layer_source import (
     not_a_file,
     same_source,
     source_path,
+    user_nodata,
 )
 from ..packages import tiers
 from ..packages.panel import DependencyPanel
@@ -153,6 +154,7 @@ class ChangeScribeDock(QgsDockWidget):
             options.threshold,
             options.min_area,
             options.pixel_size,
+            options.nodata,
             options.bands_before,
             options.bands_after,
             options.device,
@@ -336,6 +338,9 @@ class ChangeScribeDock(QgsDockWidget):
             date_after=dates[1] or None,
             hints=Hints(competing=self.competing.names),
             pixel_size=self.advanced.user_pixel_size,
+            nodata=self.advanced.nodata.currentData(),
+            nodata_before=user_nodata(before),
+            nodata_after=user_nodata(after),
         )
 
     def set_running(self, running: bool) -> None:

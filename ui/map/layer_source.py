@@ -57,6 +57,17 @@ def assigned_crs(layer: QgsRasterLayer) -> Optional[str]:
     return crs.toWkt()
 
 
+def user_nodata(layer: QgsRasterLayer) -> tuple[tuple[float, float], ...]:
+    """Return the additional no data values of a layer, (lowest, highest), of all its bands."""
+    provider = layer.dataProvider()
+    ranges = {
+        (span.min(), span.max())
+        for band in range(1, layer.bandCount() + 1)
+        for span in provider.userNoDataValues(band)
+    }
+    return tuple(sorted(ranges))
+
+
 def has_georeference(layer: QgsRasterLayer) -> bool:
     """Whether a layer is georeferenced; QGIS draws others at (column, -row)."""
     return layer.crs().isValid() or not _drawn_by_pixels(layer)

@@ -22,6 +22,7 @@ from qgis.core import (
     QgsProcessingFeedback,
     QgsProcessingLayerPostProcessorInterface,
     QgsProcessingParameterDefinition,
+    QgsProcessingParameterEnum,
     QgsProcessingParameterNumber,
     QgsProcessingParameterRasterLayer,
     QgsRasterLayer,
@@ -31,7 +32,7 @@ from qgis.PyQt.QtGui import QIcon
 from ...engine import systems
 from ...engine.errors import ChangeScribeError
 from ...engine.raster.common_grid import MAX_SIZE, MIN_SIZE
-from ...engine.request import Progress, Stage
+from ...engine.request import NODATA_MODES, Progress, Stage
 from ..map.layer_source import not_a_file, source_path
 from ..packages import tiers
 from ..packages.install import require
@@ -48,6 +49,7 @@ class ChangeScribeAlgorithm(QgsProcessingAlgorithm):
     SYSTEM = "SYSTEM"
     DEVICE = "DEVICE"
     PIXEL_SIZE = "PIXEL_SIZE"
+    NODATA = "NODATA"
     OUTPUT = "OUTPUT"
     CAPTION = "CAPTION"
 
@@ -92,6 +94,10 @@ class ChangeScribeAlgorithm(QgsProcessingAlgorithm):
         )
         size.setMetadata({"widget_wrapper": {"decimals": 3}})
         self.add_advanced(size)
+
+    def add_nodata(self) -> None:
+        """Add the way in which invalid pixels are found."""
+        self.add_advanced(choice(self.NODATA, tr("Invalid pixels"), list(NODATA_MODES)))
 
     def number(
         self, parameters: dict[str, object], name: str, context: QgsProcessingContext
@@ -273,3 +279,10 @@ def load_with(
     details.setPostProcessor(_PostProcessor(style))
     layers[source or path] = details
     context.setLayersToLoadOnCompletion(layers)
+
+
+def choice(name: str, label: str, options: list[str]) -> QgsProcessingParameterEnum:
+    """Return a choice whose values are the texts themselves, for ``qgis_process``."""
+    return QgsProcessingParameterEnum(
+        name, label, options, defaultValue=options[0], usesStaticStrings=True
+    )

@@ -30,10 +30,10 @@ from qgis.core import (
 
 from ...engine import systems
 from ...engine.errors import CancelledError, InputError
-from ...engine.request import DEVICES, Area, Progress
+from ...engine.request import DEVICES, NODATA_AUTO, Area, Progress
 from ..compat import FIELD_INTEGER, FIELD_TEXT
 from ..engine_thread import configured_host
-from ..map.layer_source import assigned_crs, source_path
+from ..map.layer_source import assigned_crs, source_path, user_nodata
 from ..map.polygons import plain, valid
 from ..translation import tr
 from .algorithm import EngineAlgorithm, FeedbackProgress, explained
@@ -108,6 +108,7 @@ class CaptionChanges(EngineAlgorithm):
             )
         )
         self.add_pixel_size()
+        self.add_nodata()
         self.add_advanced(
             QgsProcessingParameterEnum(
                 self.DEVICE,
@@ -128,6 +129,7 @@ class CaptionChanges(EngineAlgorithm):
         self._after = source_path(after) or ""
         self._crs = before.crs()
         self._assigned = assigned_crs(before), assigned_crs(after)
+        self._nodata = user_nodata(before), user_nodata(after)
 
     def processAlgorithm(
         self,
@@ -183,6 +185,9 @@ class CaptionChanges(EngineAlgorithm):
             crs_before=self._assigned[0],
             crs_after=self._assigned[1],
             pixel_size=size,
+            nodata=self.parameterAsString(parameters, self.NODATA, context) or NODATA_AUTO,
+            nodata_before=self._nodata[0],
+            nodata_after=self._nodata[1],
         )
         return pair.caption(
             request,

@@ -17,7 +17,6 @@ from qgis.core import (
     QgsProcessingOutputNumber,
     QgsProcessingOutputString,
     QgsProcessingParameterBand,
-    QgsProcessingParameterEnum,
     QgsProcessingParameterExtent,
     QgsProcessingParameterNumber,
     QgsProcessingParameterRasterDestination,
@@ -29,12 +28,19 @@ from qgis.core import (
 from ...engine import prompt, systems
 from ...engine.classes import listed_names
 from ...engine.errors import CancelledError, InputError
-from ...engine.request import DEVICES, ChangeRequest, ChangeResult, Extent, Hints
+from ...engine.request import DEVICES, NODATA_AUTO, ChangeRequest, ChangeResult, Extent, Hints
 from ..engine_thread import configured_host
 from ..map import styles
-from ..map.layer_source import assigned_crs, date_of, source_path
+from ..map.layer_source import assigned_crs, date_of, source_path, user_nodata
 from ..translation import tr
-from .algorithm import EngineAlgorithm, FeedbackProgress, explained, is_geopackage, load_with
+from .algorithm import (
+    EngineAlgorithm,
+    FeedbackProgress,
+    choice,
+    explained,
+    is_geopackage,
+    load_with,
+)
 
 
 class DetectChanges(EngineAlgorithm):
@@ -84,6 +90,9 @@ class DetectChanges(EngineAlgorithm):
             "4 pixels, whichever is larger.\n"
             "<b>Pixel size</b>: size of a pixel on the ground, for rasters without a CRS. Areas "
             "are still reported in pixels.\n"
+            "<b>Invalid pixels</b>: <i>auto</i>: by nodata values, mask and alpha band, unless the "
+            "alpha band is an image; <i>alpha</i>: by the alpha band in any case; <i>mask</i>: not "
+            "by it; <i>none</i>: all pixels are valid.\n"
             "<b>Competing classes</b>: other classes that the ground may belong to, such as "
             "<i>grass, bare ground, water</i>, for zero-shot systems. A place counts as the "
             "object only where none of them fits better.\n\n"
@@ -99,7 +108,7 @@ class DetectChanges(EngineAlgorithm):
         """Add parameters and outputs; called by QGIS."""
         self.add_pair()
         self.addParameter(QgsProcessingParameterString(self.PROMPT, tr("Prompt (what changed?)")))
-        self.addParameter(_choice(self.SYSTEM, tr("System"), list(systems.names())))
+        self.addParameter(choice(self.SYSTEM, tr("System"), list(systems.names())))
         self.addParameter(
             QgsProcessingParameterExtent(self.EXTENT, tr("Extent to analyse"), optional=True)
         )
@@ -120,7 +129,8 @@ class DetectChanges(EngineAlgorithm):
             parameter.setMetadata({"widget_wrapper": {"decimals": 2}})
             self.addParameter(parameter)
         self.add_pixel_size()
-        self.add_advanced(_choice(self.DEVICE, tr("Device"), list(DEVICES)))
+        self.add_nodata()
+        self.add_advanced(choice(self.DEVICE, tr("Device"), list(DEVICES)))
         for name, parent, label in (
             (self.BANDS_BEFORE, self.BEFORE, tr("Bands of the before layer (red, green, blue)")),
             (self.BANDS_AFTER, self.AFTER, tr("Bands of the after layer (red, green, blue)")),
@@ -169,6 +179,9 @@ class DetectChanges(EngineAlgorithm):
             threshold=self.parameterAsDouble(parameters, self.THRESHOLD, context),
             min_area=self.number(parameters, self.MIN_AREA, context),
             pixel_size=self.number(parameters, self.PIXEL_SIZE, context),
+            nodata=self.parameterAsString(parameters, self.NODATA, context) or NODATA_AUTO,
+            nodata_before=user_nodata(before),
+            nodata_after=user_nodata(after),
             device=self.parameterAsString(parameters, self.DEVICE, context) or DEVICES[0],
             overwrite=True,
             date_before=date_of(before) or None,
@@ -235,13 +248,6 @@ class DetectChanges(EngineAlgorithm):
             {name: path for name, path in ((self.MASK, mask), (self.SCORE, score)) if path}
         )
         return results
-
-
-def _choice(name: str, label: str, options: list[str]) -> QgsProcessingParameterEnum:
-    """Return a choice whose values are the texts themselves, for ``qgis_process``."""
-    return QgsProcessingParameterEnum(
-        name, label, options, defaultValue=options[0], usesStaticStrings=True
-    )
 
 
 def _detect(request: ChangeRequest, feedback: QgsProcessingFeedback) -> ChangeResult:

@@ -413,22 +413,6 @@ def test_a_grid_out_of_reach_is_empty(make_raster):
     assert not valid.any()
 
 
-def test_overviews_are_used(make_raster):
-    array = np.zeros((1, 512, 512), np.uint8)
-    path = make_raster("image.tif", array)
-
-    def build(dataset):
-        dataset.BuildOverviews("NEAREST", [4])
-        overview = dataset.GetRasterBand(1).GetOverview(0)
-        overview.WriteArray(np.full((128, 128), 77, np.uint8))
-
-    edit(path, build)
-    with RasterSource.open(path) as source:
-        grid = Grid(64, 64, (500000.0, 4.0, 0.0, 5000000.0, 0.0, -4.0), source.grid.crs_wkt)
-        values, _ = source.read(grid)
-    assert (values == 77).all()
-
-
 # Georeference ---------------------------------------------------------------------------------
 
 

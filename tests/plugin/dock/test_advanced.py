@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from qgis.core import QgsCoordinateReferenceSystem
+from qgis.core import QgsCoordinateReferenceSystem, QgsRasterRange
 
 from changescribe.ui.dock.estimates import estimate
 
@@ -66,3 +66,14 @@ def test_fields_that_do_not_matter_stay_hidden_when_advanced_opens_and_closes(de
     assert not advanced.pixel_size.isVisible()
     advanced.setCollapsed(False)
     assert advanced.pixel_size.isVisible()
+
+
+def test_invalid_pixels_reach_the_request(desk) -> None:
+    advanced = desk.dock.advanced
+    assert desk.dock.build_request().nodata == "auto"
+    advanced.nodata.setCurrentIndex(advanced.nodata.findData("none"))
+    assert desk.dock.build_request().nodata == "none"
+    layer = desk.dock.layers.before
+    layer.dataProvider().setUserNoDataValue(1, [QgsRasterRange(0.0, 3.0)])
+    assert desk.dock.build_request().nodata_before == ((0.0, 3.0),)
+    assert desk.dock.build_request().nodata_after == ()
