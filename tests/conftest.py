@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What all tests share: generated rasters, and reasons for what cannot run here."""
+"""Shared fixtures: generated rasters, and skips with their reasons."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Callable
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-# `scripts` is no package; the tests of the scripts import them by name.
+# `scripts` is not a package; its tests import the scripts by name.
 
 
 def _has(module: str) -> bool:
@@ -22,7 +22,7 @@ def _has(module: str) -> bool:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip, with the reason, what this environment cannot run."""
+    """Skip tests that this environment cannot run, with the reason."""
     data = os.environ.get("CHANGESCRIBE_DATA", "")
     reasons = {}
     if not _has("torch"):
@@ -36,7 +36,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave the QGIS tests out where the QGIS fixtures are switched off."""
+    """Ignore the QGIS tests if the QGIS fixtures are disabled."""
     if collection_path.name == "plugin" and collection_path.parent.name == "tests":
         return True if not config.pluginmanager.hasplugin("pytest_qgis") else None
     return None

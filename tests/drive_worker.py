@@ -30,7 +30,7 @@ def check(condition, text):
 
 
 def use(dock, system):
-    """Choose a system, as if the plugin came with it."""
+    """Choose a system as if it were part of the plugin."""
     dock.system.reload()
     combo = find(dock, "systemCombo", QComboBox)
     combo.setCurrentIndex(combo.findData(system))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The layout: no circle of imports, no folder that nobody finds anything in, all packages built."""
+"""The layout: no import cycle, no crowded folder, all packages built."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_no_circle_of_imports() -> None:
     graph = grimp.build_graph("changescribe")
     arrows = {name: graph.find_modules_directly_imported_by(name) for name in graph.modules}
     assert "changescribe.engine.request" in arrows["changescribe.engine.cli.commands"]
-    graphlib.TopologicalSorter(arrows).prepare()  # raises CycleError, which names the circle
+    graphlib.TopologicalSorter(arrows).prepare()  # raises CycleError, which names the cycle
 
 
 @pytest.mark.parametrize("folder", _folders(), ids=lambda path: str(path.relative_to(ROOT)))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The file rules find what they are for, and the repository keeps them."""
+"""The file rules have findings where expected, and none in the repository."""
 
 from __future__ import annotations
 

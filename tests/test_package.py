@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The zip keeps the publication rules, the rules find what they are for, and the zip works."""
+"""The publication rules have findings where expected, and the zip passes them and works."""
 
 from __future__ import annotations
 

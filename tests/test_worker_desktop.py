@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""PyTorch in the real QGIS desktop, driven under Xvfb: QGIS survives what kills it otherwise."""
+"""PyTorch in the real QGIS desktop under Xvfb: QGIS survives an import that would crash it."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ SYSTEMS = TESTS / "support"
 
 
 def store_textscd(folder: Path, before: Any, after: Any) -> None:
-    """Keep a tiny TextSCD of random weights, whose last layer tells this pair's dates apart.
+    """Store a tiny TextSCD of random weights, whose last layer distinguishes this pair's dates.
 
-    It calls what is like the block on the earlier date low vegetation, and what is like it on
-    the later one buildings; that anything changed it says everywhere.
+    It classifies the block as low vegetation on the earlier date and as buildings on the later
+    one, and reports change everywhere.
     """
     import torch
 
@@ -81,7 +81,7 @@ def drive(
     python.write_text(f'#!/bin/sh\nPYTHONPATH="{SYSTEMS}" exec "{sys.executable}" "$@"\n')
     python.chmod(0o755)
 
-    # PyTorch as somebody would install it into QGIS's Python, which keeps its own numpy.
+    # PyTorch as a user would install it into QGIS's Python, which keeps its own numpy.
     packages = tmp_path / "packages"
     packages.mkdir()
     for path in Path(sysconfig.get_path("purelib")).iterdir():
@@ -130,7 +130,7 @@ def test_pytorch_runs_in_a_worker_and_in_qgis_and_qgis_survives(drive: Callable)
 
 @pytest.mark.slow
 def test_the_plain_import_is_what_kills_qgis(drive: Callable) -> None:
-    """Shows the reason for all this, where it exists: Mesa's libLLVM against triton's."""
+    """Shows the reason for the worker: Mesa's libLLVM collides with triton's."""
     code, report = drive(plain_import=True)
     if report.get("ok"):
         pytest.skip("this QGIS survives the plain import of torchvision")

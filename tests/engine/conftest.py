@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A system without weights, and a pair of images, for tests of everything around a system."""
+"""A system without weights and a pair of images."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from changescribe.engine.systems.base import CLASS_UNKNOWN, ChangeSystem, System
 
 
 class BrightnessSystem(ChangeSystem):
-    """Bright pixels are buildings, dark ones are grass; the score is the change of brightness."""
+    """Bright pixels are buildings, dark ones grass; the score is the change in brightness."""
 
     info = SystemInfo(
         name="brightness",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The choice of a device for PyTorch, on machines that the test makes up."""
+"""The choice of a device for PyTorch, on simulated machines."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.torch
 
 @pytest.fixture
 def card(monkeypatch):
-    """A GPU whose generation the test chooses."""
+    """A GPU of a generation chosen by the test."""
     properties = SimpleNamespace(name="Test card", total_memory=24e9, major=8, minor=9)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: properties)

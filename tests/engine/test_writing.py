@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Why a file could not be written, found from what was reported."""
+"""Reasons for failed writes, derived from the reported errors."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ SIZES = {
 
 @pytest.fixture(autouse=True)
 def one_thread():
-    """Threads that wait for each other make tiny models slow on a busy machine."""
+    """Use one thread: on a busy machine, several slow tiny models down."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     torch.manual_seed(3)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``changescribe synthesise``: how far it is, where the scenes are, and how it is stopped."""
+"""``changescribe synthesise``: progress, output and cancelling."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from changescribe.engine.synthesis.layouts import LAYOUTS
 
 @pytest.fixture(autouse=True)
 def _signals() -> Iterator[None]:
-    """The command handles signals: the handlers of the tests come back."""
+    """Restore the signal handlers that the command replaces."""
     handlers = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)}
     yield
     for name, handler in handlers.items():

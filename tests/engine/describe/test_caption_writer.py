@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Captions that a system writes itself: about boxes, as they are ready, here and in a worker."""
+"""Captions written by a system: for boxes, streamed, in process and in a worker."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def pair(make_raster: MakeRaster) -> tuple[str, str]:
     return make_raster("before.tif", before), make_raster("after.tif", after)
 
 
-#: In place of the bundled model: "plain" finds as buildings what became brighter.
+#: Replaces the bundled model: "plain" finds brighter pixels as buildings.
 SYSTEMS = {"system": "writes", "checked_by": "plain"}
 
 
@@ -138,7 +138,7 @@ def test_a_warning_of_the_detection_comes_once(host, make_raster, system) -> Non
 def test_pairs_without_georeference_are_described_as_sharp_ones(
     host, make_raster, monkeypatch, system
 ) -> None:
-    """Where nobody knows the size of a pixel, ground of another colour drowns the objects."""
+    """With unknown pixel size, ground of another colour would outweigh the objects."""
     pixels = np.full((3, 128, 192), 60, np.uint8)
     pair = [make_raster(f"{name}.tif", pixels, None) for name in ("before", "after")]
     given: list[Hints] = []
@@ -204,7 +204,7 @@ def test_a_sentence_about_a_tile_must_be_true_of_the_whole_area(
     request = CaptionRequest(*pair, ((0, 0, 64, 64), (0, 0, 192, 128)), **SYSTEMS)
     answers = caption(request, host)
     assert answers[0].caption.startswith("A building of 240 pixels is built. 1 building")
-    # "A building" of six is not what happened.
+    # "A building" is false for six of them.
     assert answers[1].caption.startswith("6 buildings appeared")
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A request whose changes are known."""
+"""A request with known changes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MakeRaster = Callable[..., str]
 
 @pytest.fixture
 def request_(make_raster: MakeRaster, tmp_path: Path) -> ChangeRequest:
-    """One building of 40 x 20 pixels (200 m²) appears, one of 20 x 20 (100 m²) goes."""
+    """One building of 40 x 20 pixels (200 m²) appears, one of 20 x 20 (100 m²) is removed."""
     before, after = scene(), scene()
     after[:, 50:70, 100:140] = 250
     before[:, 150:170, 200:220] = 250

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From two rasters and a prompt to files, with a system whose answers are known."""
+"""From two rasters and a prompt to files, with a system of known answers."""
 
 from __future__ import annotations
 
@@ -203,7 +203,7 @@ def test_without_georeference(brightness: InProcessHost, plain: ChangeRequest) -
 def test_the_pixel_size_that_the_user_set(
     brightness: InProcessHost, plain: ChangeRequest, request_: ChangeRequest
 ) -> None:
-    """It decides on which pixels the system runs; results stay on those of BEFORE."""
+    """It sets the pixels of the system; results stay on those of BEFORE."""
     tiles = []
     for size in (None, 2.0):
         seen: list[Progress] = []
@@ -225,7 +225,7 @@ def test_the_pixel_size_that_the_user_set(
 def test_a_crs_that_the_user_assigned(
     brightness: InProcessHost, request_: ChangeRequest, make_raster: MakeRaster
 ) -> None:
-    """The file of AFTER says zone 34; the user knows that it is zone 33."""
+    """The file of AFTER is in zone 34; the user sets zone 33."""
     after = scene()
     after[:, 50:70, 100:140] = 250
     path = make_raster("wrong_crs.tif", after, crs="EPSG:32634")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Files that are there, in use, or cannot be written."""
+"""Files that exist, are in use, or cannot be written."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_what_lay_beside_an_old_result_goes_with_it(
 def test_a_result_in_use_is_kept_whole(
     brightness: InProcessHost, request_: ChangeRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Windows does not let go of a file that is open in QGIS: then nothing is replaced."""
+    """Windows locks a file that is open in QGIS: then nothing is replaced."""
     result = pipeline.detect(request_, brightness)
     paths = [Path(path) for path in (result.gpkg, result.mask, result.score)]
     old = [path.read_bytes() for path in paths]

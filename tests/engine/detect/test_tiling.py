@@ -128,12 +128,12 @@ def tiled(field, answer, offset, how):
 
 
 def test_scores_hardly_depend_on_where_the_tiles_lie():
-    """A system that does not know what is outside its tile, on two tilings 23 pixels apart."""
+    """A system that sees nothing outside its tile, on two tilings 23 pixels apart."""
     field = np.random.default_rng(2).random((400, 430)).astype(np.float32)
 
     def difference(how):
         one, other = (tiled(field, box_mean, offset, how) for offset in (0, 23))
-        # At the border of the raster there is no tile that knows more.
+        # At the border of the raster, no tile sees more.
         return float(np.abs(one[23:, 23:] - other)[8:-8, 8:-8].max())
 
     # By hand: 2 pixels from a tile's border 2 of 9 rows are missing, where the tile counts

@@ -61,7 +61,7 @@ def test_cider_d_by_hand(no_java):
     each = metrics.cider_of_each(rows)
     assert each == pytest.approx([250 * 0.5 * math.exp(-1 / 72), 250])
     assert metrics.measure(rows)["cider_d"] == pytest.approx(each.mean())
-    # A word that all references have says nothing.
+    # A word of all references has no weight.
     assert metrics.measure([answered("a", "a"), answered("a", "a")])["cider_d"] == 0
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Captions against what they have to beat: baselines, differences, intervals."""
+"""Captions against baselines: differences and intervals."""
 
 from __future__ import annotations
 

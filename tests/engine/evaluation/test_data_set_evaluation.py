@@ -120,7 +120,7 @@ def fixture_system(monkeypatch):
         device = "CPU"
 
         def load(self, device="auto"):
-            """Nothing to load."""
+            """Do nothing."""
 
         def predict(self, before, after, queries, hints=None):
             change = (after[..., 0] > 100) & (before[..., 0] < 100)

@@ -59,7 +59,7 @@ class _Redness(ChangeSystem):
     device = "none"
 
     def load(self, device: str = "auto") -> None:
-        """Nothing to load."""
+        """Do nothing."""
 
     def predict(self, before, after, queries, hints=None):
         """Return red / 255."""

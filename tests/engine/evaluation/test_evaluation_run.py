@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The whole evaluation on tiny pictures, with a system whose answers are known."""
+"""The whole evaluation on tiny images, with a system of known answers."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ SIDE = 128
 
 
 class _Brighter(ChangeSystem):
-    """Buildings are what became brighter; there is nothing else."""
+    """Finds brighter pixels as buildings, and nothing else."""
 
     info = SystemInfo("bright", "", "", (0.5, 1.0), ("building",), 64, 16, 1, "r1", "")
     device = "CPU (test)"
 
     def load(self, device: str = "auto") -> None:
-        """Nothing to load."""
+        """Do nothing."""
 
     def predict(self, before, after, queries, hints=None):
-        """Return the rise of red, for what sounds like a building."""
+        """Return the rise in red for words for buildings."""
         rise = (after[..., 0].astype(np.float32) - before[..., 0]) / 255
         planes = [
             np.clip(rise if query.direction == APPEARED else -rise, 0, 1)
@@ -161,7 +161,7 @@ def test_generated_scenes_are_counted_by_query_and_class():
 
 
 class _Difference:
-    """Stands for the class branch: right about everything."""
+    """Replaces the class branch, always correct."""
 
     def __init__(self, folder: Path) -> None:
         """Read nothing."""

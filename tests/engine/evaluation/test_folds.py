@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a model was trained on, and recipes that leave places out."""
+"""The places in a model's training, and recipes that leave places out."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The threshold of what was not foreseen, and that no place is measured with one fitted on it."""
+"""The threshold of the colour residual: no place is measured with one fitted on it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LEAST = {"bercy": 2.0, "nantes": 4.0, "Szada_1": 2.0, "Tiszadob_1": 4.0}
 
 
 class _Model:
-    """Stands for the bundled model."""
+    """Replaces the bundled model."""
 
     info = type("Info", (), {"name": "model"})
     loaded = False
@@ -112,12 +112,12 @@ def test_a_model_trained_on_the_places_gives_way_to_those_that_were_not(data, tm
     chosen = choose("Tiszadob_2")
     assert chosen.folder == out / "other"
     assert chosen.loaded
-    # The other half of the places has the threshold that this half had no part in.
+    # The threshold of the other half of the places was fitted without this half.
     assert _threshold(chosen.residual_map) == pytest.approx(2.0, rel=0.08)
     assert choose("bercy").folder == out / "one"
     assert choose("paris") is shipped
     without_table = {"sources": ["oscd (restricted)"]}
     (data / "manifest.json").write_text(json.dumps(without_table))
-    # Which places it has seen is not known.
+    # It is unknown which places it has seen.
     assert colour_residual.unbiased_chooser(shipped, data, None)("paris") is None
     assert colour_residual.unbiased_chooser(shipped, data, out)("bercy").residual_map is None

@@ -45,7 +45,7 @@ def mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     worker_systems.register_all()
     monkeypatch.setenv("CHANGESCRIBE_TEST_MARK", str(tmp_path / "mark"))
     monkeypatch.setenv("PYTHONPATH", worker_systems.FOLDER)  # of the worker as well
-    # What a test blocks is blocked for that test alone.
+    # Modules blocked by a test stay blocked for that test only.
     monkeypatch.delitem(sys.modules, "triton", raising=False)
     return tmp_path / "mark"
 
@@ -191,7 +191,7 @@ def test_another_python_does_not_disturb_what_another_thread_runs(
         time.sleep(0.05)
     host.configure(other_python)
     pid = former.service._session.process.pid
-    # All is loaded elsewhere while a call is under way: that one goes on.
+    # Everything is loaded elsewhere during a call, which continues.
     for system in ("hangs", "plain"):
         assert f"process {pid}" not in load(host, system)
     assert former.service._session.process.pid == pid

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The worker process and its host: answers, printing, deaths, hangs, errors, ends."""
+"""The worker process and its host: answers, printing, crashes, hangs, errors, shutdown."""
 
 from __future__ import annotations
 

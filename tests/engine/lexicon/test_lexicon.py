@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one lexicon: prompts and sentences agree wherever they use the same word."""
+"""The lexicon: prompts and sentences agree on the same words."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_small_word_is_of_one_kind() -> None:
     assert list(small_words.NUMBERS.values()) == list(range(1, 13))
 
 
-# Words that only one of the former lists had.
+# Words of only one of the former lists.
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -76,7 +76,7 @@ def test_sentences_know_the_words_of_prompts(text: str, says: str) -> None:
         ("houses among the trees built", "houses", [APPEARED], ("among the trees",)),
         ("more than twelve houses built", "houses", [APPEARED], ("more than twelve",)),
         ("rows of new houses", "rows of houses", [APPEARED], ()),
-        # Only in sentences does a thing that stands somewhere mean a new one.
+        # Only in sentences does an object that stands somewhere mean a new one.
         (
             "houses located near the river",
             "houses located",

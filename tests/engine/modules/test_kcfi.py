@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""KCFI: its parts against values by hand, how it learns, and what the system answers."""
+"""KCFI: its parts against values by hand, training, and answers of the system."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.torch
 
 @pytest.fixture(autouse=True)
 def one_thread():
-    """Threads that wait for each other make tiny models slow on a busy machine."""
+    """Use one thread: on a busy machine, several slow tiny models down."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     torch.manual_seed(3)
@@ -193,7 +193,7 @@ def test_tiny_model_learns_both_tasks_and_frozen_parts_stay(train_encoder):
         total.backward()
         optimiser.step()
         figures.append({"loss": total.item(), **parts})
-    # A random language model can be led to little, but to something.
+    # A random language model can learn little, but something.
     for name, share in (("caption", 0.95), ("change", 0.5), ("loss", 0.9)):
         assert figures[-1][name] < share * figures[0][name]
     assert figures[0]["weight_caption"] == 1
@@ -255,7 +255,7 @@ def test_system_marks_and_writes_from_one_pass(trained):
     written = model.language.write(model.projector(expected.key), network.INSTRUCTIONS[:1] * 2)
     for caption, raw in zip(answer.captions, written, strict=True):
         assert caption.lower().rstrip(".") == raw.lower().strip().rstrip(".").strip()
-    # About another part of the images it says another thing; about nothing, the same of both.
+    # Other parts of the images get other sentences; empty parts get the same.
     nothing = system.describe(before, after, queries, 0 * whole).captions
     assert nothing[0] == nothing[1]
     (object_note, direction_note) = system.notes(queries)

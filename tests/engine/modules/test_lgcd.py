@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""LG-CD block by block, in small: shapes, who listens to what, what is frozen."""
+"""LG-CD block by block, in small: shapes, attention, frozen parts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CHANNELS, WORD, SENTENCE = (8, 12, 16, 24), 16, 20
 
 @pytest.fixture(autouse=True)
 def one_thread():
-    """Threads that wait for each other make tiny models slow on a busy machine."""
+    """Use one thread: on a busy machine, several slow tiny models down."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     torch.manual_seed(7)
@@ -83,13 +83,13 @@ def test_scale_fusion_sees_the_whole_map_and_the_words(window):
     fused = fusion(features, words, mask)
     assert fused.shape == features.shape
     fused[0, :, 0, 0].sum().backward()
-    # The first position hears of the last one, and of every word.
+    # The first position attends to the last one, and to every word.
     assert features.grad[0, :, -1, -1].abs().sum() > 0
     assert (words.grad.abs().sum(2) > 0).all()
 
 
 def test_scale_fusion_adds_sine_positions_to_the_features():
-    # Without what the attentions add, what is left is eq. 4: features + positions. A map of
+    # Without the attentions, eq. 4 remains: features + positions. A map of
     # 8 x 16 has its first row at 8 pi 0.5 / 8 = pi / 2, its first column at 8 pi 0.5 / 16 = pi / 4.
     fusion = ScaleFusion(4, WORD, 2, 1)
     for attention in (fusion.self_attention, fusion.cross_attention):

@@ -59,7 +59,7 @@ def batch_of(task, pairs):
 
 
 def store_with(tmp_path, **settings):
-    """Return a store that holds a tiny network of random weights."""
+    """Return a store with a tiny network of random weights."""
     path = tmp_path / "mmchange.safetensors"
     config = {"tiny": True, **settings}
     metadata = {"config": config, "recipe": {"name": "test", "crop": 64}, "step": 3}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Semantic-CC: its blocks against values by hand, its three stages, what the system answers."""
+"""Semantic-CC: its blocks against values by hand, its three stages, answers of the system."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ pytestmark = pytest.mark.torch
 
 @pytest.fixture(autouse=True)
 def one_thread():
-    """Threads that wait for each other make tiny models slow on a busy machine."""
+    """Use one thread: on a busy machine, several slow tiny models down."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     torch.manual_seed(3)
@@ -83,7 +83,7 @@ def test_the_semantic_filter_begins_without_effect_and_shares_the_spatial_one():
         torch.nn.init.normal_(ffn[2].weight)
     one, two = part(before, after)
     assert one.shape == two.shape == (1, 4, 8)
-    # With the dates exchanged the channel filters are others, and the spatial one is not.
+    # Swapped dates change the channel filters, but not the spatial one.
     assert not torch.allclose(part(after, before)[1], one)
     for ffn in part.channel_ffn:
         torch.nn.init.zeros_(ffn[2].weight)
@@ -375,7 +375,7 @@ def test_system_marks_and_writes_from_one_pass(trained, monkeypatch):
     assert not answer.scores[:, 1].any()
     for caption, raw in zip(answer.captions, written, strict=True):
         assert caption.lower().rstrip(".") == raw.lower().strip().rstrip(".").strip()
-    # Dates that are exchanged are another question.
+    # Swapped dates are another query.
     swapped = system.describe(after, before, queries, whole)
     assert not np.allclose(swapped.scores[:, 0], change, atol=1e-4)
     object_note, direction_note = system.notes(queries)

@@ -62,7 +62,7 @@ def pair(**kwargs):
 
 
 def store_with(tmp_path, **settings):
-    """Return a store that holds a tiny network of random weights."""
+    """Return a store with a tiny network of random weights."""
     path = tmp_path / "textscd.safetensors"
     metadata = {
         "config": {"tiny": True, **settings},
@@ -143,7 +143,7 @@ def test_training_makes_the_loss_fall_and_the_tower_stays_frozen(tmp_path):
     torch.manual_seed(0)
     model = task.build({"tiny": True, "text_dropout": 0})
     assert task.classes == SECOND_CLASSES
-    # The tower is no part of the network: nothing of it is trained, averaged or written.
+    # The tower is not part of the network: it is not trained, averaged or written.
     assert not [name for name, _ in model.named_parameters() if "tower" in name]
     words = caption_words(task._tower, ["grass"], "cpu", model.config)[0].clone()
     one = pair(captions=("low vegetation turned into buildings",))
@@ -222,7 +222,7 @@ def test_class_to_class_queries_follow_the_published_rule(tmp_path):
     for pixel, (was, is_now) in enumerate(((2, 4), (2, 4), (3, 4), (2, 0))):
         logits[0, was, 0, pixel] = logits[1, is_now, 0, pixel] = 4
     change = torch.tensor([3.0, -3, 3, 3]).view(1, 1, 1, 4)
-    # Asked in both orders at once: the second half is of exchanged dates.
+    # Both orders at once: the second half has swapped dates.
     system._head = lambda *_: Maps(logits, logits.flip(0), change.repeat(2, 1, 1, 1))
     tiles = np.zeros((1, 32, 32, 3), np.uint8)
     # The engine binds the two sides of the exchange by the classes of this system.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The files of other languages: each is sound, and a new one needs nothing else."""
+"""The files of other languages: each is valid, and a new one needs nothing else."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The prompt grammar, by examples: what an analyst types, what is looked for."""
+"""The prompt grammar by examples: prompts and their queries."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ CASES = [
     ("trees cut for roads", "-trees +roads"),
     ("trees cut down to build houses", "-trees +houses"),
     ("trees became grass", "-trees +grass"),
-    # one word for what and how, in UK and US spelling
+    # one word for object and verb, in UK and US spelling
     ("deforestation", "-trees"),
     ("clear cutting", "-trees"),
     ("reforestation", "+trees"),
@@ -110,7 +110,7 @@ CASES = [
     ("built-up areas", "*built-up areas"),
     ("new-build houses", "+houses"),
     ("cul-de-sacs built", "+cul-de-sacs"),
-    # where and when something happened is left out
+    # places and times are left out
     ("trees along the river cleared", "-trees"),
     ("houses built on grass", "+houses"),
     ("roads built between 2012 and 2019", "+roads"),
@@ -143,7 +143,7 @@ CASES = [
     ("more than one new house", "+house"),
     ("new 2-lane roads", "+roads"),
     ("no longer existing buildings", "-buildings"),
-    # where something leads, stands and is
+    # places after "leading", "standing" and the like
     ("road to the airport", "*road"),
     ("new road to the airport", "+road"),
     ("path leading to the school", "*path"),
@@ -156,7 +156,7 @@ CASES = [
     ("trees lost to fire", "-trees"),
     ("trees lost because of drought", "-trees"),
     ("damage to buildings", "-buildings"),
-    # what was there before
+    # earlier classes
     ("new buildings on former forest", "+buildings"),
     ("buildings on former farmland", "+buildings"),
     ("new houses on what used to be forest", "+houses"),
@@ -373,7 +373,7 @@ def test_targets_side_by_side_are_not_bound() -> None:
         ("big new buildings", ["big"]),
         ("buildings built in the last 5 years", ["in the last 5 years"]),
         ("Häuser nahe dem Fluss gebaut", ["near river"]),
-        # What is acted upon, or says nothing, is not mentioned.
+        # Words that are used or have no meaning are not listed as ignored.
         ("roads built, no buildings", []),
         ("roads built but not sheds", []),
         ("roads built in this image", []),

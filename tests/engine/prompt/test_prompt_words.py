@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Words that are misspelt or of another language."""
+"""Misspelt words and words of other languages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from changescribe.engine.prompt import notes, parse
         ("airprot built", "airport built"),
         ("new buildins", "new buildings"),
         ("vehicels gone", "vehicles gone"),
-        # right, or not for us to say
+        # correct, or unknown
         ("trucks", ""),
         ("power lines", ""),
         ("tennis courts removed", ""),

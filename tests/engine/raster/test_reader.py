@@ -21,7 +21,7 @@ UTM_GRID = (500000.0, 0.5, 0.0, 5000000.0, 0.0, -0.5)
 
 @pytest.fixture(autouse=True)
 def nothing_beside_the_sources(tmp_path):
-    """Every test here leaves its folder as it was, but for the rasters it made."""
+    """Every test leaves its folder unchanged, except for its own rasters."""
     yield
     assert not list(tmp_path.rglob("*.aux.xml"))
 

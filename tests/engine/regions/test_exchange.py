@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What went and what came in the same place: mask, scores, regions and captions agree."""
+"""Exchanges of one class for another: mask, scores, regions and captions agree."""
 
 from __future__ import annotations
 

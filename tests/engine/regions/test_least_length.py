@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Roads and other lines are left out where they are shorter than 25 m."""
+"""Roads and other lines shorter than 25 m are left out."""
 
 from __future__ import annotations
 

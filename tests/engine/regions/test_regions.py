@@ -175,7 +175,7 @@ def test_against_flood_fill(tmp_path: Path, share: float) -> None:
         polygon = geometry(shape)
         assert polygon.IsValid()
         assert polygon.GetArea() == pytest.approx(25 * shape.region.area_px)
-    # What is drawn from the polygons is the mask itself.
+    # Rasterising the polygons gives the mask.
     assert sum(geometry(shape).GetArea() for shape in found) == 25 * np.count_nonzero(case.values())
 
 
@@ -324,7 +324,7 @@ NAMES = ("building", "road", "tree", "grass")
 @pytest.mark.parametrize(
     ("query", "before", "after", "expected"),
     [
-        # What appeared was not there before, whatever the model says of single pixels.
+        # An object that appeared was absent before, whatever the model predicts for single pixels.
         (ROADS, [1] * 6 + [2] * 10, [1] * 16, ("tree", "road")),
         (ROADS, [2] * 16, [3] * 16, ("tree", "road")),
         (ROADS, [255] * 9 + [2] * 7, [1] * 16, (None, "road")),
@@ -365,7 +365,7 @@ def test_without_classes_only_the_prompt_is_known(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("small_strips")
 def test_buildings_along_a_new_road(tmp_path: Path) -> None:
-    """One 25 m above a new road, in another strip, one farther off; a road gone says nothing."""
+    """One 25 m above a new road, in another strip, one farther off; removed roads do not count."""
     buildings, roads, gone = np.zeros((3, 80, 40))
     buildings[20:25, 4:9] = buildings[4:9, 4:9] = buildings[56:60, 4:9] = 200
     roads[30:32] = 200

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The GeoPackage of a run, and what is exported from it, read back with OGR."""
+"""The GeoPackage of a run and its exports, read back with OGR."""
 
 from __future__ import annotations
 
@@ -449,7 +449,7 @@ def test_a_full_disk_beside_gdal(
 def test_a_file_in_use_is_an_error(
     gpkg: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Windows does not let go of a file that is open in QGIS."""
+    """Windows locks a file that is open in QGIS."""
     export(str(gpkg), str(tmp_path / "a.shp"))
 
     def locked(self: Path, missing_ok: bool = False) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Results appear whole or not at all: killed at every step, failed at every step, two at once."""
+"""Results appear complete or not at all: killed or failing at every step, two at once."""
 
 from __future__ import annotations
 

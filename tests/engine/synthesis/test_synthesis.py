@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The scene generator: same seed same scene, true labels, true facts, true georeference."""
+"""The scene generator: reproducible scenes, correct labels, facts and georeference."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The model that ships: its files, its answers, its errors. No torch."""
+"""The shipped model: files, answers, errors. No torch."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_notes_warn_of_things_it_was_not_trained_on(system):
 
 @pytest.fixture(scope="module")
 def coarse_pair() -> tuple[np.ndarray, np.ndarray]:
-    """Fields in coarse pixels, and later, in other light, with a new estate among them."""
+    """Fields in coarse pixels; later, in different light, with a new estate."""
     rng = np.random.default_rng(5)
     fields = rng.integers(70, 130, (16, 16, 3)).repeat(16, 0).repeat(16, 1)
     before = np.clip(fields + rng.normal(0, 5, (256, 256, 3)), 0, 255).astype(np.uint8)
@@ -141,7 +141,7 @@ def test_pixels_that_are_not_coarse_are_answered_by_the_network_alone(
     assert answer.notes == ()
     by_colour = system.predict(*coarse_pair, queries, COARSE).scores
     assert (by_colour > answer.scores + 0.3).any()
-    # A thing of no class gets none of the change.
+    # An object without a class gets none of the change.
     assert np.allclose(by_colour[:, -1], answer.scores[:, -1], atol=1e-5)
     assert by_colour[0, -1].max() < 0.5
     monkeypatch.setattr(system, "residual_map", None)

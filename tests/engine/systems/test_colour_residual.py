@@ -57,8 +57,8 @@ def test_a_large_change_does_not_distort_the_prediction():
     assert np.median(amount[:, :36]) > 5 * np.median(amount[:, 48:])
 
 
-def test_what_the_features_foretell_is_no_change():
-    """Half of the fields turn green: only who knows which ones can foresee it."""
+def test_a_change_predicted_by_the_features_is_no_residual():
+    """Half of the fields turn green: only features that mark them predict it."""
     before = _ground()
     turning = np.random.default_rng(1).random((SIDE // 8, SIDE // 8)) < 0.5
     after = np.where(turning.repeat(8, 0).repeat(8, 1)[..., None], (60, 160, 60), before)
@@ -105,7 +105,7 @@ INFO = SystemInfo("s", "", "", (0.44,), ("building", "water"), 64, 16, 1, "1", "
     ("text", "pixel_size", "coarse"),
     [
         ("buildings built", 0.5, False),
-        ("buildings built", 2.0, False),  # magnified: the system knows what it sees
+        ("buildings built", 2.0, False),  # magnified: objects are recognisable
         ("buildings built", 10.0, True),
         ("buildings built", None, False),
         ("anything changed", 1.1, False),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""LG-CD as a system: what it says of itself, what it lacks, how it answers, and its ONNX head."""
+"""LG-CD as a system: info, missing weights, answers, and its ONNX head."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def store(tmp_path):
 
 @pytest.fixture
 def one_thread():
-    """Threads that wait for each other make tiny models slow on a busy machine."""
+    """Use one thread: on a busy machine, several slow tiny models down."""
     torch = pytest.importorskip("torch")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -38,7 +38,7 @@ def trained(tmp_path, store, one_thread):
 
     task = create("lgcd")
     model = task.build({"tiny": True})
-    # An untrained head says about the same everywhere, which would hide mistakes.
+    # An untrained head is nearly constant, which would hide mistakes.
     for module in model.head.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.momentum = 1.0
@@ -139,7 +139,7 @@ def test_a_head_that_is_imported_later_is_used_by_the_next_run(trained, tmp_path
     state = {name: -v if "decoder.project.1" in name else v for name, v in state.items()}
     save_head(state, tmp_path / "model.safetensors", {**metadata, "step": 9})
     trained.import_from(tmp_path / "model.safetensors", [HEAD])
-    # A run that is under way goes on with what it began with.
+    # A running detection continues with its initial weights.
     assert np.array_equal(system.predict(before, after, queries).scores, first)
     system.load("cpu")
     assert system.info.revision == "small, step 9"
@@ -175,7 +175,7 @@ def test_onnx_head_equals_the_one_of_torch_at_any_size(trained):
         assert np.abs(answer - scores).max() < 1e-3
     assert "onnxruntime" in exported.device
     assert "onnxruntime" not in system.device
-    # Weights that are trained on are not answered for by an older file.
+    # An ONNX file of older weights is not used for newer ones.
     from changescribe.engine.modules.lgcd.onnx import export, load_head
 
     export(load_head(weights)[0], weights.with_suffix(".onnx"), "of other weights")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Systems from outside the package: how they are found, and what is wrong with them."""
+"""Systems from outside the package: registration and errors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PAIR = [str(DEMO / name) for name in ("demo_2016-05-04.tif", "demo_2023-06-21.ti
 
 
 class Outside(ChangeSystem):
-    """Answers with what a test wants."""
+    """Returns the answer set by a test."""
 
     info = SystemInfo(
         name="outside",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Text sources: what is described, remembered by pixels, and refused."""
+"""Text sources: descriptions, caching by pixels, errors."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_description_is_computed_once_and_kept_on_disk(tmp_path):
     assert source.calls == 1
     (path,) = tmp_path.rglob("*.json")
     assert json.loads(path.read_text())["source"] == "counting"
-    path.write_text("{")  # a damaged file is as good as none
+    path.write_text("{")  # a damaged file counts as missing
     assert Descriptions(source, folder=tmp_path).of([image(200)]).text == "bright roofs"
     assert source.calls == 2
 

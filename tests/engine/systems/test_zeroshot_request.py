@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The list of competing classes on its way: request, system, parse, runs, command line."""
+"""The list of competing classes in request, system, parse, runs and command line."""
 
 from __future__ import annotations
 

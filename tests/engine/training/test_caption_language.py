@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The small language model of captions, the sentences that are learned, remembered features."""
+"""The small language model of captions, target sentences, cached features."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CAPTIONS = (
 
 @pytest.fixture(autouse=True)
 def one_thread():
-    """Threads that wait for each other make tiny models slow on a busy machine."""
+    """Use one thread: on a busy machine, several slow tiny models down."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     torch.manual_seed(3)

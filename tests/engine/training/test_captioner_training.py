@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The bundled captioner learns, is exported, and is compared with baselines."""
+"""Training, export and baselines of the bundled captioner."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _groups(count: int) -> list[tuple[tuple[str, ...], ...]]:
 
 
 def _crops() -> Crops:
-    """Crops of 36 tiles: nothing, a road or houses, which two channels tell."""
+    """Crops of 36 tiles with nothing, a road or houses, encoded in two channels."""
     rng = np.random.default_rng(2)
     kinds = np.arange(72) % 3
     grid = rng.normal(0, 0.1, (2, 72, 2 * _DATE + 24, 8, 8)).astype(np.float16)
@@ -139,7 +139,7 @@ def test_vague_concepts_are_shares() -> None:
 
 
 def test_the_reward_is_cider_d() -> None:
-    """Without the word for the end both are the same measure."""
+    """Without the end token, both are the same measure."""
     scorer = pytest.importorskip("pycocoevalcap.cider.cider").Cider()
     groups = [_ROAD, _HOUSES, NO_CHANGE, ("trees are removed", "a wood is cut down")]
     answers = ("a road appears here", "houses appear", "nothing has changed", "the wood is cut")
@@ -163,7 +163,7 @@ def test_what_is_most_like_the_others_is_worth_most() -> None:
     groups = [[text.split() for text in group] for group in (_ROAD, _HOUSES, NO_CHANGE)]
     judge = Consensus(groups)
     assert int(np.argmax(judge.siblings(1, groups[1]))) in (0, 3, 4)
-    # The sentence itself does not count: without the others it is like nothing.
+    # The sentence itself does not count: without the others, the similarity is 0.
     alone = Consensus([[("a", "b"), ("c", "d")], [("e",), ("f",)]])
     assert alone.siblings(0, [("a", "b"), ("c", "d")])[0] < alone.score(("a", "b"), 0)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Objects laid on other ground, and colours of other years."""
+"""Objects pasted on other ground, and colours of other years."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Given:
 
 
 class Draws:
-    """A generator of numbers that says when objects are laid on both dates."""
+    """A random generator that sets when objects are pasted on both dates."""
 
     def __init__(self, both: bool) -> None:
         self.both = both
@@ -49,7 +49,7 @@ class Draws:
 
 
 def ground(state: int) -> sample.PairSample:
-    """Return a grey pair of which one thing is known: whether there were buildings."""
+    """Return a grey pair that is labelled for buildings only."""
     image = np.full((SIDE, SIDE, 3), 90, np.uint8)
     was = sample.nothing_known(SIDE, SIDE)
     was[..., labels.BUILDING] = state
@@ -88,7 +88,7 @@ def test_an_object_laid_on_the_later_date_appeared_there(state):
     assert (pair.before == 90).all()
     assert (pair.after[24:36, 24:36] == 240).all()
     assert (pair.after[:14] == 90).all()
-    # The rim brings the meadow along, which says that no building is left there.
+    # The rim includes the meadow, where no building remains.
     assert (pair.state_after[18:20, 20:40, labels.GRASS] == 1).all()
     assert (pair.state_after[:18] == labels.UNKNOWN).all()
 
@@ -133,7 +133,7 @@ def test_drawn_pairs_show_what_their_labels_say():
 
 
 def test_what_cannot_be_new_is_not_laid():
-    lost = donor().swapped()  # its house went, and a meadow came
+    lost = donor().swapped()  # a meadow replaced the house
     lost.changes[..., labels.BUILDING, :] = 0
     for state, laid_on in ((labels.UNKNOWN, False), (0, True)):
         pair = ground(labels.UNKNOWN)

@@ -373,9 +373,9 @@ def test_sentences_say_what_changed_somewhere_in_their_crop(tmp_path, monkeypatc
         drawn[int(pair.after[0, 0, 0])] = pair
         assert (pair.after[..., 0] == pair.after[0, 0, 0]).all()
     tree = [drawn[i].sentences[labels.TREE].tolist() for i in range(3)]
-    # Appeared, removed. Two of five sentences neither say it nor leave it unsaid.
+    # Appeared, removed. Two of five sentences leave it unknown.
     assert tree == [[0, 1], [0, 0], [0, labels.UNKNOWN]]
-    # Of these the labels know better.
+    # Masks label these instead.
     assert (drawn[0].sentences[[labels.BUILDING, labels.ROAD]] == labels.UNKNOWN).all()
 
 

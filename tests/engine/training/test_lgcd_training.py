@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""LG-CD learns: questions, losses, what the task tells, and one real crop learned by heart."""
+"""Training of LG-CD: queries, losses, and overfitting one real crop."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.torch
 
 @pytest.fixture(autouse=True)
 def one_thread():
-    """Threads that wait for each other make tiny models slow on a busy machine."""
+    """Use one thread: on a busy machine, several slow tiny models down."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     torch.manual_seed(3)
@@ -32,7 +32,7 @@ def one_thread():
 
 
 def square_pair(size: int = 64) -> LabelledPair:
-    """A white building that appeared on the left and a grey road that went on the right."""
+    """A white building that appeared on the left and a grey road that was removed on the right."""
     rng = np.random.default_rng(0)
     before, after = rng.integers(40, 80, (2, size, size, 3), dtype=np.uint8)
     built, gone, nothing = np.zeros((3, size, size), np.uint8)
@@ -179,7 +179,7 @@ def real_crop(folder, tile: int, y: int, x: int, side: int = 128) -> LabelledPai
 
 
 def answer(task, model, pair: LabelledPair, noun: str) -> np.ndarray:
-    """Return where the model says that a noun appeared."""
+    """Return where the model finds that a noun appeared."""
     images = torch.from_numpy(np.stack([pair.before, pair.after]).transpose(0, 3, 1, 2).copy())
     with torch.no_grad():
         text = task._text.encode([noun])

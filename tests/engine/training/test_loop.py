@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one loop with a tiny task: resuming, accumulation, schedules, frozen parts, validation."""
+"""The loop with a tiny task: resuming, accumulation, schedules, frozen parts, validation."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class TinyTask(Task):
 
 @pytest.fixture(autouse=True)
 def quiet():
-    """One thread, and no chatter from TensorBoard."""
+    """One thread, and no output from TensorBoard."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     logging.getLogger("tensorboard").setLevel(logging.ERROR)
@@ -326,7 +326,7 @@ def test_a_result_can_be_blended_with_that_of_another_run(tmp_path, data):
     for name, value in blended.items():
         own = plain[name]
         if own.is_floating_point():  # and not how many batches were counted
-            # Once, at the end: what a run goes on from is its own.
+            # Once, at the end: a resumed run keeps its own weights.
             own = other[name] + 0.25 * (own - other[name])
         torch.testing.assert_close(value, own)
     again = _recipe(tmp_path, RECIPE.replace("steps: 6", "steps: 1") + "seed: 5\n")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Scenes for training are those of this generator, and their labels lie on their pictures."""
+"""Training scenes are from this generator, and their labels match their images."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is measured on has no part in training: tiles, seeds of scenes, nouns."""
+"""Training and evaluation are disjoint: tiles, seeds of scenes, nouns."""
 
 from __future__ import annotations
 

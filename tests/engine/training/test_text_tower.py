@@ -82,7 +82,7 @@ def test_encoder_remembers_the_latest_texts() -> None:
     encoder = TextEncoder(cache_size=2)
     first = encoder.encode(["roads", "trees", "roads", "water"])
     assert list(encoder._cache) == ["trees", "water"]
-    encoder._session = None  # from memory alone from here on
+    encoder._session = None  # only from the cache from here on
     again = encoder.encode(["water", "trees"])
     np.testing.assert_array_equal(again[2], first[2][[3, 1]])
     assert list(encoder._cache) == ["water", "trees"]

@@ -33,7 +33,7 @@ TINY = ModelConfig(backbone="tiny", width=16, detail=8, text_width=16, pretraine
 
 @pytest.fixture(autouse=True)
 def one_thread():
-    """Threads that wait for each other make tiny models slow on a busy machine."""
+    """Use one thread: on a busy machine, several slow tiny models down."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -65,7 +65,7 @@ def _trainer() -> Trainer:
 
 
 def _batch() -> dict[str, torch.Tensor]:
-    """White squares appear: buildings. Of the other classes nothing is known."""
+    """White squares appear as buildings; the other classes are unlabelled."""
     before = torch.full((2, 3, 64, 64), 60, dtype=torch.uint8)
     after = before.clone()
     truth = torch.zeros(2, 64, 64, dtype=torch.uint8)

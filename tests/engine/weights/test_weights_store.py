@@ -106,7 +106,7 @@ def test_damage_is_noticed_and_mended(server: Server, tmp_path: Path) -> None:
     store.path("small-clip")
     path.write_bytes(b"x" + CONTENT[1:])
     os.utime(path, (1, 1))
-    assert state_of(store) == "present"  # a look at the size cannot tell
+    assert state_of(store) == "present"  # the size alone does not show it
     assert store.verify("small-clip").state == "damaged"
     with pytest.raises(WeightsError, match="is damaged: the SHA-256"):
         store.path("small-clip")
@@ -137,7 +137,7 @@ def test_a_file_is_read_once_a_process(
 
 @pytest.fixture
 def stick(tmp_path: Path) -> Path:
-    """What came on a USB stick."""
+    """Files on a USB stick."""
     folder = tmp_path / "stick"
     folder.mkdir()
     (folder / "weights.pt").write_bytes(CONTENT)
@@ -335,7 +335,7 @@ def test_two_processes_do_not_fetch_the_same_file(server: Server, tmp_path: Path
         for action in (store.fetch, store.remove):
             with pytest.raises(WeightsError, match="by another ChangeScribe"):
                 action("small-clip")
-        other.kill()  # the system lets go of a dead process's lock
+        other.kill()  # the operating system releases a dead process's lock
         other.wait()
     assert store.fetch("small-clip").state == "present"
 
@@ -424,7 +424,7 @@ def test_the_folder_of_a_training_run_is_imported_by_what_its_weights_say(tmp_pa
         store.import_from(tmp_path, ["textscd-head"])
     with pytest.raises(WeightsError, match="There are no weights"):
         store.import_from(tmp_path, ["textscd-head", "clip-vit-b-32-openai"])
-    # Weights of something else are not even copied.
+    # Other weights are not copied.
     for name in ("best.safetensors", "model.safetensors"):
         (tmp_path / name).write_bytes((2).to_bytes(8, "little") + b"{}")
     with pytest.raises(WeightsError, match="There are no weights"):

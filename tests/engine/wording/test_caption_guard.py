@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""True and false sentences about places of which the facts are known."""
+"""True and false sentences about places with known facts."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ TRUE = [
     ("road+1", "The road has been widened."),
 ]
 FALSE = [
-    ("grass-2", "No change has occurred.", "presence"),  # the facts behind it would say otherwise
+    ("grass-2", "No change has occurred.", "presence"),  # contradicts the facts
     (SUBURB, "No change has occurred.", "presence"),
     ("building+1", "The two scenes seem identical.", "presence"),
     ("", "Some houses are built.", "presence"),

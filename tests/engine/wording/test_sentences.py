@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sentences of the kind that LEVIR-CC has, and what they say."""
+"""Sentences in the style of LEVIR-CC and their events."""
 
 from __future__ import annotations
 

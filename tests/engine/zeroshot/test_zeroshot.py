@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The zero-shot system as a whole: words, planted objects, small random models, weights."""
+"""The whole zero-shot system: words, synthetic objects, small random models, weights."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_planted_objects_are_found_with_their_direction() -> None:
 def test_nothing_is_found_where_nothing_has_changed_or_nothing_is() -> None:
     same = scene(CAME, STAYED)
     assert not (ask(planted(), same, same, *both("buildings")).scores >= 0.5).any()
-    # A change into something else is not the object's.
+    # A change to another class does not count for the object.
     assert not (ask(planted(), scene(), scene(pond=True), *both("buildings")).scores >= 0.5).any()
     assert not ask(planted(), scene(), scene(CAME), *both("elephants")).scores.any()
 

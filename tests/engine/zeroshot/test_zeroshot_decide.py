@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The zero-shot system's decisions, on arrays made by hand."""
+"""The zero-shot system's decisions, on hand-made arrays."""
 
 from __future__ import annotations
 
@@ -118,8 +118,8 @@ def test_the_best_mask_paints_a_pixel() -> None:
 
 def test_stuff_by_the_signed_difference() -> None:
     before, after = torch.full((2, 40, 40), 0.1)
-    after[5:20, 5:20] = 0.9  # came
-    before[25:38, 25:38] = 0.8  # went
+    after[5:20, 5:20] = 0.9  # appeared
+    before[25:38, 25:38] = 0.8  # removed
     after[30, 2:20] = 0.9  # a line one pixel wide
     scores = decide.decide_stuff(before, after)
     came = torch.zeros(40, 40, dtype=torch.bool)
@@ -134,7 +134,7 @@ def test_slivers_along_what_stayed_are_misregistration() -> None:
     before[20:50, 10:40] = 0.9
     after[20:50, 15:45] = 0.9  # the same wood, five pixels off
     after[55:60, 5:75] = 0.9  # a band of the same width, away from it
-    after[22:30, 45:70] = 0.9  # a wood that has grown by far more
+    after[22:30, 45:70] = 0.9  # a wood that grew much more
     scores = decide.decide_stuff(before, after)
     came = scores.appeared >= 0.5
     assert not came[32:50, 40:45].any()
