@@ -7,7 +7,13 @@ import sys
 import traceback
 from typing import TYPE_CHECKING, Optional
 
-from .errors import CancelledError, ChangeScribeError, ExistsError
+from .errors import (
+    CancelledError,
+    ChangeScribeError,
+    ExistsError,
+    OutOfMemoryError,
+    is_out_of_memory,
+)
 from .messages import Message
 
 if TYPE_CHECKING:
@@ -59,7 +65,12 @@ def exit_code_of(command: Callable[[], Optional[int]], *, verbose: bool = False)
         if verbose:
             say(traceback.format_exc())
         return 2
-    except Exception:  # noqa: BLE001 - the last resort of the command line
+    except Exception as error:  # noqa: BLE001 - the last resort of the command line
+        if is_out_of_memory(error):
+            problem = OutOfMemoryError(details=str(error))
+            say(ConsoleTexts.error(message=problem.message))
+            say(problem.hint)
+            return problem.exit_code
         return _unexpected()
 
 

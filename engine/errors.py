@@ -26,6 +26,14 @@ class ErrorTexts:
         "geopandas is not installed.",
         "Install it with pip install geopandas, or open the GeoPackage with another program.",
     )
+    memory = Message(
+        "There is not enough memory for this run.",
+        "Close other programs, or choose a smaller area to analyse.",
+    )
+    gpu_memory = Message(
+        "There is not enough memory on the graphics card for this run.",
+        "Close other programs that use it, or run on the CPU.",
+    )
     cancelled = Message("Cancelled before any result was complete.")
 
 
@@ -81,6 +89,40 @@ class WeightsError(ChangeScribeError):
     """Model weights are missing, or do not match their catalogue entry."""
 
     exit_code = 2
+
+
+#: How PyTorch, onnxruntime, GDAL, C++ and the C library report that memory is used up.
+_MEMORY_WORDS = (
+    "out of memory", "allocate memory", "unable to allocate", "cannot allocate", "bad_alloc",
+    "could not allocate", "bad allocation", "alloc_failed",
+)  # fmt: skip
+
+
+class OutOfMemoryError(ChangeScribeError):
+    """The memory of the computer or of its graphics card is used up."""
+
+    def __init__(self, message: str = "", hint: str = "", details: str = "") -> None:
+        card = any(word in details.lower() for word in ("cuda", "cublas", "cudnn"))
+        text = ErrorTexts.gpu_memory if card else ErrorTexts.memory
+        super().__init__(message or text(), hint, details)
+
+
+def is_out_of_memory(error: object) -> bool:
+    """Return whether an error, or the text of one, says that memory is used up."""
+    if isinstance(error, (MemoryError, OutOfMemoryError)):
+        return True
+    words = str(error).lower()
+    return not isinstance(error, ChangeScribeError) and any(w in words for w in _MEMORY_WORDS)
+
+
+def raise_out_of_memory(error: object) -> None:
+    """Raise OutOfMemoryError if an error, or the text of one, says that memory is used up.
+
+    To be called before a failure is blamed on a file.
+    """
+    if is_out_of_memory(error):
+        details = error.details if isinstance(error, OutOfMemoryError) else str(error)
+        raise OutOfMemoryError(details=details)
 
 
 class OutputError(ChangeScribeError):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Optional
 
 from .. import prompt
 from ..classes import class_of
-from ..errors import InputError
+from ..errors import InputError, raise_out_of_memory
 from ..hosts.routing import shared_host
 from ..raster.dates import is_iso_date, reversed_dates
 from ..raster.radiometry import joint_stretch
@@ -21,11 +21,14 @@ from ..request import DEVICES, NODATA_MODES, Stage
 from ..results.outputs import RunOutputs
 from .outlining import full_path, outline
 from .rasters import Pair, area_on, grid_for, open_rasters
+from .resources import check_resources
 from .run import Monitor, Run
 from .scoring import hints_for, score_tiles
 from .texts import DetectTexts
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ..hosts.base import Host
     from ..raster.common_grid import CommonGrid
     from ..raster.reader import RasterSource
@@ -61,6 +64,7 @@ def detect(
         DependencyError: a package is missing.
         WeightsError: weights are missing or damaged.
         OutputError: a result could not be written; nothing is left behind.
+        OutOfMemoryError: memory does not suffice for a single tile.
         CancelledError: cancelled before anything was finished.
     """
     host = host or shared_host()
@@ -70,9 +74,15 @@ def detect(
     info = host.info(request.system)
     parsed = _parse(request, info, monitor)
     outputs = RunOutputs(request)
-    with open_rasters(request) as (before, after), outputs, contextlib.ExitStack() as stack:
+    with (
+        _memory_errors(),
+        open_rasters(request) as (before, after),
+        outputs,
+        contextlib.ExitStack() as stack,
+    ):
         with monitor.stage(Stage.READING):
             grid, pair, dates = _prepare(request, before, after, info, monitor)
+        check_resources(grid, len(parsed.queries), outputs.folder)
         parsed = replace(parsed, hints=hints_for(parsed, grid.pixel_size, info))
         with monitor.stage(Stage.LOADING):
             system = stack.enter_context(host.open(info.name, request.device, cancelled))
@@ -89,6 +99,16 @@ def detect(
             outputs.commit()
     monitor.report(Stage.DONE)
     return replace(result, timings_s={**monitor.timings_s, "total": monitor.seconds})
+
+
+@contextlib.contextmanager
+def _memory_errors() -> Iterator[None]:
+    """Turn errors of other packages about memory into ChangeScribe's."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        raise_out_of_memory(error)
+        raise
 
 
 def _check(request: ChangeRequest) -> None:

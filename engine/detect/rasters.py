@@ -47,6 +47,11 @@ class Pair:
             valid,
         )
 
+    def free_cache(self) -> None:
+        """Free what GDAL has cached of both rasters."""
+        self.before.free_cache()
+        self.after.free_cache()
+
 
 @contextlib.contextmanager
 def open_rasters(request: ChangeRequest) -> Iterator[tuple[RasterSource, RasterSource]]:

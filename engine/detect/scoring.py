@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Optional
 
 import numpy as np
 
-from ..errors import CancelledError, ChangeScribeError
+from ..errors import CancelledError
 from ..raster.common_grid import much_larger, too_coarse
 from ..raster.writer import RasterWriter, warp_to
 from ..regions import ClassMaps
 from ..request import MASK_NODATA, SCORE_SCALE, Stage
 from ..systems.base import CLASS_UNKNOWN
+from .resources import Predictor
 from .run import Run, ScoreRasters
-from .texts import DetectTexts
 from .tiling import Blender, plan
 
 if TYPE_CHECKING:
@@ -148,6 +148,11 @@ def _read_ahead(
     """Yield batches of tiles, each while the next one is being read."""
 
     def read(batch: list[Tile]) -> _Batch:
+        nonlocal row
+        if batch and (batch[0].panel, batch[0].row) != row:
+            # The tiles of a row share blocks. Without this, memory grows with the raster.
+            row = batch[0].panel, batch[0].row
+            pair.free_cache()
         side = tiles.tile_size
         before = np.zeros((len(batch), side, side, 3), np.uint8)
         after = np.zeros_like(before)
@@ -157,6 +162,7 @@ def _read_ahead(
             before[i], after[i], valid[i] = pair.read(window)
         return _Batch(batch, before, after, valid)
 
+    row = 0, 0
     left = iter(tiles)
     ahead = reader.submit(read, list(islice(left, size)))
     while (batch := ahead.result()).tiles:
@@ -164,26 +170,11 @@ def _read_ahead(
         yield batch
 
 
-def _check_answer(run: Run, prediction: object, size: tuple[int, ...]) -> None:
-    """Refuse what is no score: systems from outside the package may return anything."""
-    expected = (size[0], len(run.parsed.queries), *size[1:])
-    scores = getattr(prediction, "scores", None)
-    if not isinstance(scores, np.ndarray):
-        found = type(scores).__name__
-    elif scores.shape != expected:
-        found = f"the shape {scores.shape}"
-    elif not np.isfinite(scores).all():
-        found = "values that are not numbers"
-    else:
-        return
-    name = run.system.name
-    raise ChangeScribeError(DetectTexts.wrong_scores(name=name, found=found, expected=expected))
-
-
 def _answers(
     run: Run, system: OpenedSystem, tiles: TilePlan, batches: Iterator[_Batch]
 ) -> Iterator[_Answer]:
     """Yield the system's answers, tile by tile, until the run is cancelled."""
+    predictor = Predictor(run, system)
     done, total, start = 0, len(tiles), time.monotonic()
     run.monitor.report(Stage.DETECTING, 0.0, 1, total)
     for batch in batches:
@@ -193,12 +184,9 @@ def _answers(
         prediction = None
         if some.any():
             try:
-                prediction = system.predict(
-                    batch.before[some], batch.after[some], run.parsed.queries, run.parsed.hints
-                )
+                prediction = predictor.predict(batch.before[some], batch.after[some])
             except CancelledError:  # the host stopped waiting for the batch
                 return
-            _check_answer(run, prediction, (int(some.sum()), *batch.valid.shape[1:]))
             run.monitor.warn(*prediction.notes)
         for tile, valid, known, row in zip(batch.tiles, batch.valid, some, some.cumsum() - 1):
             if prediction is None or not known:

@@ -31,6 +31,20 @@ class DetectTexts:
         'The system "{name}" returned {found}, not scores of the shape {expected}.',
         "This is a fault of that system, not of the rasters or the prompt.",
     )
+    too_little_disk = Message(
+        "{width:,} x {height:,} pixels need about {needed:,.1f} GB of disk space, but only "
+        "{free:,.1f} GB are free.",
+        "Choose a smaller area to analyse, or a folder on a larger disk.",
+    )
+    too_little_memory = Message(
+        "{width:,} x {height:,} pixels need about {needed:,.1f} GB of memory, but only "
+        "{free:,.1f} GB are free.",
+        "Close other programs, or choose a smaller area to analyse.",
+    )
+    less_memory = Message(
+        "Memory was short, so fewer or smaller tiles were computed at a time: at the edges of "
+        "tiles, changes may be cut off or missed."
+    )
     no_cuda = Message("The graphics card was not used: {device}.")
     same_raster = Message("Both dates use the same raster.")
     reversed_dates = Message("The dates seem to be reversed: before is {before}, after is {after}.")

@@ -74,7 +74,6 @@ class HostsTexts:
     )
     no_python_nor_weights = Message("{no_python} {no_weights}", "{get_python}\n{get_weights}")
 
-    out_of_memory = Message("There is not enough memory for this run.", MEMORY_HINT)
     no_memory_for_tiles = Message(
         "There is not enough memory for a batch of tiles ({megabytes:.0f} MB).", MEMORY_HINT
     )

@@ -16,7 +16,15 @@ import traceback
 from dataclasses import asdict, dataclass
 from typing import IO, TYPE_CHECKING, Any, Optional
 
-from ..errors import ChangeScribeError, DependencyError, InputError, OutputError, WeightsError
+from ..errors import (
+    ChangeScribeError,
+    DependencyError,
+    InputError,
+    OutOfMemoryError,
+    OutputError,
+    WeightsError,
+    is_out_of_memory,
+)
 from ..request import Hints, Query
 from .texts import HostsTexts
 
@@ -30,10 +38,11 @@ PROTOCOL = 5
 
 _KINDS = {
     kind.__name__: kind
-    for kind in (ChangeScribeError, InputError, DependencyError, WeightsError, OutputError)
+    for kind in (
+        *(ChangeScribeError, InputError, DependencyError, WeightsError, OutputError),
+        OutOfMemoryError,
+    )
 }
-#: Words of PyTorch's out-of-memory errors that have no class of their own.
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory")
 #: Files in it, with unique names, are in memory on Linux; other systems use the folder for
 #: temporary files.
 _MEMORY_FOLDER = "/dev/shm"  # noqa: S108  # nosec B108
@@ -44,9 +53,8 @@ def error_to_message(error: BaseException) -> dict[str, str]:
     """Return the message for an error; call it while the error is being handled."""
     trace = traceback.format_exc()
     if not isinstance(error, ChangeScribeError):
-        text = str(error).lower()
-        if isinstance(error, MemoryError) or any(words in text for words in _OUT_OF_MEMORY):
-            error = ChangeScribeError(HostsTexts.out_of_memory())
+        if is_out_of_memory(error):
+            error = OutOfMemoryError(details=f"{error}\n{trace}")
         else:
             error = ChangeScribeError(HostsTexts.unexpected(kind=type(error).__name__))
     return {

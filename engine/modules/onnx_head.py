@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import WeightsError
+from ..errors import WeightsError, raise_out_of_memory
 from .texts import ModulesTexts
 
 OPSET = 17
@@ -103,6 +103,7 @@ class Session:
             )
             recorded = self._session.get_modelmeta().custom_metadata_map.get(MADE_FROM)
         except Exception as error:  # onnxruntime's own exceptions share no public base class
+            raise_out_of_memory(error)
             text = ModulesTexts.onnx_unreadable(file=path.name)
             raise WeightsError(text, details=str(error)) from error
         if recorded != made_from:

@@ -50,6 +50,8 @@ _EXCEPTION = re.compile(
 )
 #: Control characters, halves of UTF-16 pairs, and what changes the direction of writing.
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]+")
+#: Characters of a prompt; the time to read one grows with the square.
+MAX_LENGTH = 1000
 _BARE_EXCHANGE = re.compile(r"^(?:from\s+)?(.+?)\s+(?:in)?to\s+(.+)$")
 
 
@@ -59,8 +61,10 @@ def parse(text: str) -> ParsedPrompt:
     Control characters become spaces.
 
     Raises:
-        InputError: the prompt is empty or names no object.
+        InputError: the prompt is empty, too long, or names no object.
     """
+    if len(text) > MAX_LENGTH:
+        raise InputError(PromptTexts.too_long(count=len(text), limit=MAX_LENGTH))
     text = _CONTROLS.sub(" ", text)
     english = in_english(text)
     clean = _normalise(english or text)

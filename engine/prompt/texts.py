@@ -15,6 +15,9 @@ class PromptTexts:
     """Errors, warnings and the line that shows how a prompt was understood."""
 
     empty = Message("The prompt is empty.", _HINT)
+    too_long = Message(
+        "The prompt has {count} characters, more than {limit}.", f"Shorten it. {_HINT}"
+    )
     no_object = Message('The prompt "{prompt}" does not say what to look for.', _HINT)
     no_classes = Message(
         "This system has no classes of its own, so it cannot look for any change.", _HINT

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Iterator
 from typing import Any, Optional
 
@@ -47,8 +48,9 @@ def open_file(path: str, flags: int) -> tuple[Optional[gdal.Dataset], str]:
     """Open a raster or vector file; return it, or None, and GDAL's error message.
 
     Raises:
-        InputError: see :func:`check_offline`.
+        InputError: it is a device or a pipe; or see :func:`check_offline`.
     """
+    _check_kind(path)
     check_offline(path)
     with thread_options(**({} if _REMOTE.search(path) else _OFFLINE)):
         return gdal_call(gdal.OpenEx, path, flags)
@@ -63,6 +65,28 @@ def check_offline(path: str) -> None:
     source = "" if _REMOTE.search(path) else _remote_source(path, set())
     if source:
         raise InputError(RasterTexts.remote_source(path=path), details=source)
+
+
+def _check_kind(path: str) -> None:
+    """Raise InputError for a device or a pipe, which would be waited for without end.
+
+    It may be part of a path of GDAL's: ``/vsigzip//folder/pipe``, ``NETCDF:/dev/stdin:layer``.
+    """
+    parts = [path, *re.findall(r"[/:,{?\"](/[^{}\":,?]*)", path)[:9]]
+    if path.startswith("/vsistdin") or any(map(_special, parts)):
+        raise InputError(RasterTexts.not_a_file(path=path))
+
+
+def _special(path: str) -> bool:
+    for _ in range(9):
+        try:
+            mode = os.stat(path).st_mode
+        except (OSError, ValueError):
+            # A pipe has no files in it, but GDAL would look for them.
+            path = path.rpartition("/")[0]
+        else:
+            return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+    return False
 
 
 def _remote_source(path: str, seen: set[str]) -> str:
@@ -92,6 +116,7 @@ def _xml(path: str) -> str:
     """Return the text of a file, or of a path that is one, if it is XML; else ""."""
     if path.lstrip().startswith("<"):
         return path
+    _check_kind(path)
     file, _ = gdal_call(gdal.VSIFOpenL, path, "rb")
     if file is None:
         return ""

@@ -130,6 +130,14 @@ class RasterSource:
         """Close the file."""
         self._dataset = None
 
+    def free_cache(self) -> None:
+        """Free the blocks of the raster in GDAL's cache, whose size is that of the process."""
+        views = (*self._warpable.values(), self._dataset, self._placed, self._original)
+        for dataset in filter(None, views):
+            for number in range(1, dataset.RasterCount + 1):
+                gdal_call(dataset.GetRasterBand(number).GetMaskBand().FlushCache)
+            gdal_call(dataset.FlushCache)
+
     def read(self, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
         """Read the part of the raster that a grid covers.
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, Union, cast
 import numpy as np
 from osgeo import gdal, osr
 
-from ..errors import InputError
+from ..errors import InputError, raise_out_of_memory
 from .texts import RasterTexts
 
 if TYPE_CHECKING:
@@ -54,16 +54,21 @@ def gdal_call(
 
     The message is "" without an error. The value is None if the function raised; check the message
     before using it. Warnings of GDAL are dropped.
+
+    Raises:
+        OutOfMemoryError: GDAL found too little memory.
     """
     gdal.ErrorReset()
     gdal.PushErrorHandler("CPLQuietErrorHandler")
     try:
         value = function(*arguments, **options)
     except RuntimeError as error:
+        raise_out_of_memory(error)
         return cast("Result", None), str(error) or "GDAL error"
     finally:
         gdal.PopErrorHandler()
     if gdal.GetLastErrorType() >= gdal.CE_Failure:
+        raise_out_of_memory(gdal.GetLastErrorMsg())
         return value, gdal.GetLastErrorMsg() or "GDAL error"
     return value, ""
 

@@ -15,6 +15,7 @@ class RasterTexts:
     missing_file = Message(
         'The raster "{path}" does not exist.', "Check the path, and that the drive is connected."
     )
+    not_a_file = Message('"{path}" is a device or a pipe, not a file.', "Use a raster file.")
     not_a_raster = Message(
         '"{path}" is not a raster that can be read.',
         "Use a raster file such as GeoTIFF. An incomplete copy of a file cannot be read either.",

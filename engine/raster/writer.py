@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 #: Rasters are warped in blocks of whole tiles of the GeoTIFF.
 _BLOCK_WIDTH = 2048
 _BLOCK_HEIGHT = 512
+#: Bytes written before they leave GDAL's cache for the disk.
+_CACHED_BYTES = 1 << 24
 _OPTIONS = [
     "TILED=YES",
     "BLOCKXSIZE=256",
@@ -84,6 +86,7 @@ class RasterWriter:
         self.path = path
         self.grid = grid
         self._shown_as = shown_as or path
+        self._cached = 0
         self._temporary = f"{os.path.abspath(path)}.{uuid.uuid4().hex[:8]}.part"
         code = gdal_array.NumericTypeCodeToGDALTypeCode(np.dtype(dtype).type)
         options = _OPTIONS if colours else _OPTIONS + _NOT_A_PICTURE
@@ -130,6 +133,9 @@ class RasterWriter:
         done, problem = gdal_call(write_bands)
         if not done or problem:
             raise self._abandon(problem)
+        self._cached += array.nbytes
+        if self._cached >= _CACHED_BYTES:
+            self.flush()
 
     def flush(self) -> None:
         """Write cached blocks to disk, so that the temporary file can be read.
@@ -137,6 +143,7 @@ class RasterWriter:
         Raises:
             OutputError: the disk is full; the temporary file is removed.
         """
+        self._cached = 0
         _, problem = gdal_call(self._dataset.FlushCache)
         if problem:
             raise self._abandon(problem)
@@ -257,6 +264,7 @@ def warp_to(
                     if nodata is not None:
                         values[missing] = nodata
                 writer.write(block[0], block[1], values)
+                gdal_call(source.FlushCache)  # else GDAL caches all of it
                 if progress is not None and not progress((done + 1) / len(blocks)):
                     raise CancelledError
             writer.commit()

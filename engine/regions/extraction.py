@@ -258,6 +258,7 @@ class _Band:
         array, problem = gdal_call(source.ReadAsArray, 0, y, self._width, height)
         if array is None or problem:
             raise InputError(RegionsTexts.damaged(path=self._path), details=problem)
+        gdal_call(self._dataset.FlushCache)  # else GDAL caches all of it
         return array
 
 

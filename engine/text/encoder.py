@@ -8,7 +8,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, Union
 
-from ..errors import DependencyError, WeightsError
+from ..errors import DependencyError, WeightsError, raise_out_of_memory
 from ..paths import MODELS
 from .texts import TextTexts
 from .tokenizer import MAX_TOKENS, WordPieceTokenizer
@@ -101,4 +101,5 @@ def _open_session(path: Path) -> Any:
             str(path), sess_options=options, providers=["CPUExecutionProvider"]
         )
     except Exception as error:  # onnxruntime's own exceptions share no public base class
+        raise_out_of_memory(error)
         raise WeightsError(TextTexts.unreadable(path=path), details=str(error)) from error

@@ -16,7 +16,7 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, Union
 
-from ..errors import WeightsError, missing_package
+from ..errors import WeightsError, missing_package, raise_out_of_memory
 from . import files
 from .texts import WeightsTexts
 
@@ -68,6 +68,7 @@ def read(path: Union[str, Path], pinned_sha256: Optional[str] = None) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch's readers raise whatever their parts do
+        raise_out_of_memory(error)
         text = WeightsTexts.unsafe_file(file=path.name)
         raise WeightsError(text, details=f"{path}\n{error}") from error
 
@@ -85,6 +86,7 @@ def read_safetensors(path: Union[str, Path]) -> tuple[State, dict[str, str]]:
             tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
             return tensors, stream.metadata() or {}
     except Exception as error:  # its errors share no public base class
+        raise_out_of_memory(error)
         text = WeightsTexts.not_safetensors(file=Path(path).name)
         raise WeightsError(text, details=f"{path}\n{error}") from error
 
@@ -269,6 +271,7 @@ def transformers_part(
             **options,
         )
     except Exception as error:  # transformers raises what its many parts do
+        raise_out_of_memory(error)
         text = WeightsTexts.model_fails(folder=folder.name)
         raise WeightsError(text, details=f"{folder}\n{error!r}") from error
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ...errors import WeightsError
+from ...errors import WeightsError, raise_out_of_memory
 from ..texts import ModulesTexts
 
 
@@ -133,6 +133,7 @@ def load_text_tower(path: str | Path) -> TextTower:
         tower = TextTower(TextTowerConfig(**content["config"]))
         tower.load_state_dict(content["state_dict"])
     except Exception as error:  # a damaged file may raise anything
+        raise_out_of_memory(error)
         text = ModulesTexts.text_tower_unreadable(path=path)
         raise WeightsError(text, details=str(error)) from error
     return tower.eval()

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from ...class_rules import rules_of
 from ...classes import CLASS_NAMES, class_of, index_among
-from ...errors import DependencyError, WeightsError
+from ...errors import DependencyError, WeightsError, raise_out_of_memory
 from ...paths import MODELS
 from ...request import APPEARED, CHANGED, NO_HINTS, REMOVED
 from ...weights.files import sha256_of
@@ -133,6 +133,7 @@ class BundledSystem(ChangeSystem):
                 str(self._folder / name), sess_options=options, providers=providers
             )
         except Exception as error:  # onnxruntime's own exceptions share no public base class
+            raise_out_of_memory(error)
             raise WeightsError(
                 SystemsTexts.model_unreadable(file=name), details=str(error)
             ) from error

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from changescribe.engine.errors import InputError
@@ -468,3 +470,12 @@ def test_everything_except_all_is_nothing() -> None:
 
 def test_an_exception_that_cannot_be_excluded_is_reported() -> None:
     assert parse("everything except cars").unused == ("except cars",)
+
+
+def test_long_prompts_are_refused_at_once() -> None:
+    assert parse("houses built" + " " * 980).queries
+    start = time.monotonic()
+    for text in ("a" * 1001, "houses built " * 1300, "x, " * 100_000):
+        with pytest.raises(InputError, match=f"{len(text)} characters, more than 1000"):
+            parse(text)
+    assert time.monotonic() - start < 0.1

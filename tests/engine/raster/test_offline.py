@@ -4,7 +4,11 @@
 from __future__ import annotations
 
 import http.server
+import os
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +18,7 @@ from osgeo import gdal
 
 from changescribe.engine.errors import InputError
 from changescribe.engine.raster.area import read_area
-from changescribe.engine.raster.offline import open_file
+from changescribe.engine.raster.offline import _check_kind, open_file
 from changescribe.engine.raster.source import open_dataset
 from changescribe.engine.results.detected import Detected
 from changescribe.engine.results.export import export
@@ -140,3 +144,54 @@ def test_a_mosaic_of_itself_is_no_endless_search(tmp_path: Path) -> None:
     path = tmp_path / "loop.vrt"
     path.write_text(vrt("loop.vrt", 1))
     open_file(str(path), gdal.OF_RASTER)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+@pytest.mark.parametrize(
+    "path",
+    [
+        "{pipe}",
+        "{folder}/mosaic.vrt",
+        "/vsigzip/{pipe}",
+        "/vsizip/{pipe}/inside.tif",
+        "/vsizip/{{{pipe}}}/inside.tif",
+        "/vsisubfile/0_100,{pipe}",
+        "NETCDF:{pipe}:layer",
+        "/dev/zero",
+        "/dev/stdin",
+        "/vsistdin/",
+        "/vsitar//dev/zero",
+    ],
+)
+def test_devices_and_pipes_are_no_rasters(path: str, tmp_path: Path) -> None:
+    """In a process of its own: it would wait for a writer of the pipe for ever."""
+    pipe = tmp_path / "pipe.tif"
+    os.mkfifo(pipe)
+    vrt = VRT.replace("{relative}", "1").replace("{source}", pipe.name)
+    (tmp_path / "mosaic.vrt").write_text(vrt, encoding="utf-8")
+    code = (
+        "import sys\n"
+        "from changescribe.engine.raster.reader import RasterSource\n"
+        "from changescribe.engine.raster.area import read_area\n"
+        "from changescribe.engine.errors import InputError\n"
+        "for read in (RasterSource.open, read_area):\n"
+        "    try: read(sys.argv[1])\n"
+        "    except InputError as error: print(error)\n"
+    )
+    path = path.format(pipe=pipe, folder=tmp_path)
+    run = subprocess.run(
+        [sys.executable, "-c", code, path],
+        stdin=subprocess.PIPE,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert run.stdout.count("is a device or a pipe, not a file.") == 2
+
+
+def test_looking_for_devices_takes_no_time() -> None:
+    start = time.monotonic()
+    for path in ("/" * 5000, "/a" * 5000, "<VRTDataset>" + "/a" * 20000, "a:/" * 5000):
+        _check_kind(path)
+    assert time.monotonic() - start < 1

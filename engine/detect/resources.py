@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Memory and disk space: estimated before a run, and batches halved where memory is short."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import sys
+from typing import TYPE_CHECKING, Optional
+
+import numpy as np
+
+from ..errors import ChangeScribeError, InputError, OutOfMemoryError, is_out_of_memory
+from ..systems.base import CLASS_UNKNOWN, TilePrediction
+from .texts import DetectTexts
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ..raster.common_grid import CommonGrid
+    from ..systems.base import OpenedSystem
+    from .run import Run
+
+#: Bytes on disk per pixel, compressed: measured 0.15 for a band of scores, 0.02 for class maps.
+_SCORE_BYTES, _CLASS_BYTES = 0.15, 0.02
+#: Bytes of memory per pixel of a strip of 256 rows, in which regions are found; and for the rest.
+_STRIP_ROWS, _STRIP_BYTES = 256, 12
+_BASE_BYTES = 300e6
+#: Smallest side of a tile in pixels: with less around them, objects are not recognised.
+_MIN_SIDE = 128
+
+
+def check_resources(grid: CommonGrid, queries: int, folder: Path) -> None:
+    """Refuse a run for which memory or disk space certainly do not suffice.
+
+    Raises:
+        InputError: with the figures.
+    """
+    sides = {"width": grid.output.width, "height": grid.output.height}
+    pixels = float(grid.output.width) * grid.output.height
+    working = float(grid.working.width) * grid.working.height
+    disk = (pixels + (working if grid.working != grid.output else 0)) * (
+        queries * _SCORE_BYTES + 2 * _CLASS_BYTES
+    )
+    free = shutil.disk_usage(folder).free
+    if disk > free:
+        figures = {"needed": disk / 1e9, "free": free / 1e9}
+        raise InputError(DetectTexts.too_little_disk(**sides, **figures))
+    memory = _BASE_BYTES + float(grid.output.width) * _STRIP_ROWS * _STRIP_BYTES
+    free = _free_memory()
+    if free is not None and memory > free:
+        figures = {"needed": memory / 1e9, "free": free / 1e9}
+        raise InputError(DetectTexts.too_little_memory(**sides, **figures))
+
+
+def _free_memory() -> Optional[int]:
+    """Return the free memory of the computer in bytes; all of it, or None, if that is unknown."""
+    if sys.platform == "win32":
+        import ctypes
+
+        status = (ctypes.c_ulonglong * 8)(64)  # MEMORYSTATUSEX: length, load, total, free, ...
+        return status[2] if ctypes.windll.kernel32.GlobalMemoryStatusEx(status) else None
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:
+            kilobytes = dict(line.split(":") for line in file)["MemAvailable"]
+        return int(kilobytes.split()[0]) * 1024
+    except (OSError, KeyError, ValueError):
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+class Predictor:
+    """Runs a system on batches of tiles, on fewer and smaller ones once memory is short."""
+
+    def __init__(self, run: Run, system: OpenedSystem) -> None:
+        self._run, self._system = run, system
+        self._batch = self._side = sys.maxsize
+
+    def predict(self, before: np.ndarray, after: np.ndarray) -> TilePrediction:
+        """Score a batch of tile pairs, (B, H, W, 3) uint8.
+
+        Raises:
+            OutOfMemoryError: memory does not suffice for a single small tile.
+            ChangeScribeError: the system returned something else than scores.
+        """
+        while True:
+            try:
+                return self._in_parts(before, after)
+            except Exception as error:  # systems raise what their libraries do
+                if not is_out_of_memory(error):
+                    raise
+                details = getattr(error, "details", "") or str(error)
+            batch, side = min(len(before), self._batch), min(before.shape[1], self._side)
+            if batch > 1:
+                self._batch = batch // 2
+            elif side // 2 >= _MIN_SIDE:
+                self._side = -(-side // 64) * 32
+            else:
+                raise OutOfMemoryError(details=details)
+            self._run.monitor.warn(DetectTexts.less_memory())
+
+    def _in_parts(self, before: np.ndarray, after: np.ndarray) -> TilePrediction:
+        count, *size = before.shape[:3]
+        batch, side = min(self._batch, count), min(self._side, *size)
+        scores = np.zeros((count, len(self._run.parsed.queries), *size), np.float32)
+        classes = np.full((2, count, *size), CLASS_UNKNOWN, np.uint8)
+        has_classes = False
+        notes: dict[str, None] = {}
+        rows, columns = ([*range(0, length - side, side), length - side] for length in size)
+        for n, y, x in itertools.product(range(0, count, batch), rows, columns):
+            part = slice(n, n + batch), slice(y, y + side), slice(x, x + side)
+            found = self._answer(before[part], after[part])
+            scores[part[0], :, part[1], part[2]] = found.scores
+            for target, plane in zip(classes, (found.classes_before, found.classes_after)):
+                if plane is not None:
+                    target[part] = plane
+                    has_classes = True
+            notes.update(dict.fromkeys(found.notes))
+        return TilePrediction(scores, *(classes if has_classes else (None, None)), tuple(notes))
+
+    def _answer(self, before: np.ndarray, after: np.ndarray) -> TilePrediction:
+        """Refuse what is no score: systems from outside the package may return anything."""
+        parsed = self._run.parsed
+        prediction = self._system.predict(before, after, parsed.queries, parsed.hints)
+        expected = (len(before), len(parsed.queries), *before.shape[1:3])
+        scores = getattr(prediction, "scores", None)
+        if not isinstance(scores, np.ndarray):
+            found = type(scores).__name__
+        elif scores.shape != expected:
+            found = f"the shape {scores.shape}"
+        elif not np.isfinite(scores).all():
+            found = "values that are not numbers"
+        else:
+            return prediction
+        name = self._run.system.name
+        raise ChangeScribeError(DetectTexts.wrong_scores(name=name, found=found, expected=expected))
