@@ -37,21 +37,18 @@ def check_resources(grid: CommonGrid, queries: int, folder: Path) -> None:
     Raises:
         InputError: with the figures.
     """
-    sides = {"width": grid.output.width, "height": grid.output.height}
-    pixels = float(grid.output.width) * grid.output.height
-    working = float(grid.working.width) * grid.working.height
-    disk = (pixels + (working if grid.working != grid.output else 0)) * (
-        queries * _SCORE_BYTES + 2 * _CLASS_BYTES
-    )
-    free = shutil.disk_usage(folder).free
-    if disk > free:
-        figures = {"needed": disk / 1e9, "free": free / 1e9}
-        raise InputError(DetectTexts.too_little_disk(**sides, **figures))
-    memory = _BASE_BYTES + float(grid.output.width) * _STRIP_ROWS * _STRIP_BYTES
-    free = _free_memory()
-    if free is not None and memory > free:
-        figures = {"needed": memory / 1e9, "free": free / 1e9}
-        raise InputError(DetectTexts.too_little_memory(**sides, **figures))
+    width, height = grid.output.width, grid.output.height
+    pixels = float(width) * height
+    if grid.working != grid.output:
+        pixels += float(grid.working.width) * grid.working.height
+    disk = pixels * (queries * _SCORE_BYTES + 2 * _CLASS_BYTES)
+    memory = _BASE_BYTES + float(width) * _STRIP_ROWS * _STRIP_BYTES
+    for text, needed, free in (
+        (DetectTexts.too_little_disk, disk, shutil.disk_usage(folder).free),
+        (DetectTexts.too_little_memory, memory, _free_memory()),
+    ):
+        if free is not None and needed > free:
+            raise InputError(text(width=width, height=height, needed=needed / 1e9, free=free / 1e9))
 
 
 def _free_memory() -> Optional[int]:
@@ -116,7 +113,8 @@ class Predictor:
                     target[part] = plane
                     has_classes = True
             notes.update(dict.fromkeys(found.notes))
-        return TilePrediction(scores, *(classes if has_classes else (None, None)), tuple(notes))
+        maps = classes if has_classes else (None, None)
+        return TilePrediction(scores, maps[0], maps[1], tuple(notes))
 
     def _answer(self, before: np.ndarray, after: np.ndarray) -> TilePrediction:
         """Refuse what is no score: systems from outside the package may return anything."""

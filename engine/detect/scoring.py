@@ -146,6 +146,7 @@ def _read_ahead(
     reader: ThreadPoolExecutor, pair: Pair, grid: Grid, tiles: TilePlan, size: int
 ) -> Iterator[_Batch]:
     """Yield batches of tiles, each while the next one is being read."""
+    row: Optional[tuple[int, int]] = None
 
     def read(batch: list[Tile]) -> _Batch:
         nonlocal row
@@ -162,7 +163,6 @@ def _read_ahead(
             before[i], after[i], valid[i] = pair.read(window)
         return _Batch(batch, before, after, valid)
 
-    row = 0, 0
     left = iter(tiles)
     ahead = reader.submit(read, list(islice(left, size)))
     while (batch := ahead.result()).tiles:

@@ -132,11 +132,10 @@ class RasterSource:
 
     def free_cache(self) -> None:
         """Free the blocks of the raster in GDAL's cache, whose size is that of the process."""
-        views = (*self._warpable.values(), self._dataset, self._placed, self._original)
-        for dataset in filter(None, views):
-            for number in range(1, dataset.RasterCount + 1):
-                gdal_call(dataset.GetRasterBand(number).GetMaskBand().FlushCache)
-            gdal_call(dataset.FlushCache)
+        if self._dataset is not None:
+            for number in range(1, self._dataset.RasterCount + 1):
+                gdal_call(self._dataset.GetRasterBand(number).GetMaskBand().FlushCache)
+            gdal_call(self._dataset.FlushCache)
 
     def read(self, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
         """Read the part of the raster that a grid covers.

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _BLOCK_WIDTH = 2048
 _BLOCK_HEIGHT = 512
 #: Bytes written before they leave GDAL's cache for the disk.
-_CACHED_BYTES = 1 << 24
+_CACHED_BYTES = 1 << 23
 _OPTIONS = [
     "TILED=YES",
     "BLOCKXSIZE=256",

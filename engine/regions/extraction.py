@@ -35,7 +35,7 @@ from .texts import RegionsTexts
 
 _SCORE_NODATA = 255
 #: Pixels that a strip may hold, but it has 256 rows (the height of a tile) at least.
-_STRIP_PIXELS = 1 << 24
+_STRIP_PIXELS = 1 << 22
 _STRIP_STEP = 256
 
 #: Given the fraction done, in [0, 1]; may raise to stop.
