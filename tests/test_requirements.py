@@ -10,7 +10,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 REQUIREMENTS = Path(__file__).parents[1] / "requirements"
-# Of full.txt; the packages that need these decide.
+# The packages that need these decide.
 UNPINNED = {"pillow", "pyyaml", "scipy"}
 
 
