@@ -23,7 +23,7 @@ PYTEST_ARGS ?=
 RECIPE ?= bundled
 ARGS ?=
 
-.PHONY: help run test test-compact test-engine test-plugin test-torch test-slow lint format \
+.PHONY: help run test test-compact test-engine test-plugin test-qt6 test-torch test-slow lint format \
 	package docs train model evaluate setup setup-full clean distclean
 
 help: ## list the targets
@@ -35,9 +35,9 @@ run: setup ## set up, then QGIS with the plugin and the demo pair (HEADLESS=1: d
 	@HEADLESS="$(HEADLESS)" scripts/run.sh
 
 test: test-compact test-torch ## set up both tiers (about 5 GB), lint and all tests but the slow ones
-	@echo "All checks passed: lint, engine, plugin in QGIS, full tier."
+	@echo "All checks passed: lint, engine, plugin in QGIS, user interface under Qt 6, full tier."
 
-test-compact: lint test-engine test-plugin ## the same without the full tier (small download)
+test-compact: lint test-engine test-plugin test-qt6 ## the same without the full tier (small download)
 
 test-engine: setup ## engine tests: PYTEST_ARGS="tests/engine/prompt -k word"
 	@scripts/test.sh engine $(PYTEST_ARGS)
@@ -45,13 +45,16 @@ test-engine: setup ## engine tests: PYTEST_ARGS="tests/engine/prompt -k word"
 test-plugin: setup ## tests in a real QGIS, under Xvfb
 	@scripts/test.sh plugin $(PYTEST_ARGS)
 
+test-qt6: setup ## the user interface under PyQt6, with stand-ins for QGIS
+	@scripts/test.sh qt6 $(PYTEST_ARGS)
+
 test-torch: setup-full ## tests of the full tier
 	@scripts/test.sh torch $(PYTEST_ARGS)
 
 test-slow: setup setup-full ## the tests that take longer: large rasters, the demo made again, a real installation
 	@scripts/test.sh slow $(PYTEST_ARGS)
 
-lint: setup ## ruff, format, import contracts, types, file rules
+lint: setup ## ruff, format, import contracts, types, Qt 6, file rules
 	@scripts/lint.sh
 
 format: setup ## sort imports and format the sources

@@ -32,5 +32,6 @@ security() {
 }
 check "security" security
 check "types" env MYPYPATH=out/types .venv/bin/python -m mypy
+check "Qt 6" .venv/bin/python scripts/lint_qt6.py
 check "file rules" .venv/bin/python scripts/lint_files.py
 exit "$failed"

@@ -117,7 +117,7 @@ make_environment() {
 
 install__venv() {
     pip .venv -r requirements/build.txt
-    pip .venv -r requirements/compact.txt -r requirements/dev.txt
+    pip .venv -r requirements/compact.txt -r requirements/dev.txt -r requirements/qt6.txt
 }
 
 install__venv_full() {
@@ -155,7 +155,7 @@ if [ "$tier" = docs ]; then
     make_environment .venv-docs "30 MB" requirements/docs.txt
     exit
 fi
-make_environment .venv "60 MB" requirements/compact.txt requirements/dev.txt
+make_environment .venv "160 MB" requirements/compact.txt requirements/dev.txt requirements/qt6.txt
 if [ "$tier" = full ]; then
     make_environment .venv-full "5 GB" \
         requirements/full.txt requirements/dev.txt requirements/sam2.txt requirements/pretrained.txt

@@ -30,5 +30,5 @@ def names(file: str, python: str) -> list[str]:
 def test_every_package_is_pinned_once(python):
     pinned = names("constraints.txt", python)
     assert len(pinned) == len(set(pinned))
-    for file in ("compact.txt", "dev.txt", "full.txt"):
+    for file in ("compact.txt", "dev.txt", "full.txt", "qt6.txt"):
         assert set(names(file, python)) - UNPINNED <= set(pinned)

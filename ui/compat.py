@@ -19,7 +19,7 @@ from qgis.core import (
     QgsVectorLayer,
     QgsWkbTypes,
 )
-from qgis.PyQt.QtCore import QVariant
+from qgis.PyQt.QtCore import QMetaType, QVariant
 
 try:
     from qgis.PyQt.QtGui import QAction
@@ -61,9 +61,9 @@ def _first(*spellings: Callable[[], Any]) -> Any:
     return spellings[-1]()
 
 
-# PyQt 6 has no QVariant.Type; QGIS puts the old names on its QVariant.
-FIELD_INTEGER = QVariant.Int
-FIELD_TEXT = QVariant.String
+# PyQt 6 has no QVariant.Type.
+FIELD_INTEGER = _first(lambda: QVariant.Int, lambda: QMetaType.Type.Int)
+FIELD_TEXT = _first(lambda: QVariant.String, lambda: QMetaType.Type.QString)
 FILTER_RASTER = _first(
     lambda: Qgis.LayerFilter.RasterLayer, lambda: QgsMapLayerProxyModel.Filter.RasterLayer
 )

@@ -162,4 +162,4 @@ def _base64(image: QImage) -> str:
     buffer = QBuffer(data)
     buffer.open(QIODevice.OpenModeFlag.WriteOnly)
     image.save(buffer, "PNG")
-    return bytes(data.toBase64()).decode("ascii")
+    return data.toBase64().data().decode("ascii")

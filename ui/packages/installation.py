@@ -255,7 +255,7 @@ class Installation:
             ended = process.state() == QProcess.ProcessState.NotRunning
             if not ended:
                 process.waitForReadyRead(_POLL_MS)
-            buffer += bytes(process.readAllStandardOutput())
+            buffer += process.readAllStandardOutput().data()
             *lines, buffer = buffer.split(b"\n")
             for raw in lines + ([buffer] if ended and buffer else []):
                 text = raw.decode("utf-8", "replace").rstrip()

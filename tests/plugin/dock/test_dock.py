@@ -14,7 +14,7 @@ from qgis.core import (
     QgsRasterLayer,
 )
 from qgis.PyQt.QtCore import QDateTime, Qt
-from qgis.PyQt.QtWidgets import QAbstractButton, QLabel, QWidget
+from qgis.PyQt.QtWidgets import QAbstractButton, QLabel, QMainWindow, QWidget
 from run_button import reason
 from waiting import wait_until
 
@@ -371,6 +371,22 @@ def test_the_dock_is_not_narrower_than_its_content(desk):
     wait_until(lambda: not desk.dock.layers.warning.isHidden())
     assert content.width() >= content.minimumSizeHint().width()
     assert desk.dock.minimumSizeHint().width() < 420
+
+
+def test_the_dock_widens_with_its_content(desk):
+    window = QMainWindow()
+    window.setCentralWidget(QWidget())
+    window.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, desk.dock)
+    window.resize(1200, 500)
+    window.show()
+    desk.dock.show()
+    content = desk.dock.findChild(QWidget, "ChangeScribeContent")
+    wait_until(lambda: content.width() < 400)
+    desk.dock.advanced.threshold.setMinimumWidth(400)
+    desk.dock.advanced.setCollapsed(False)
+    view = desk.dock.widget().viewport()
+    wait_until(lambda: view.width() >= content.minimumSizeHint().width() > 400)
+    desk.dock.setParent(None)
 
 
 def test_system_info_is_shown(desk):
