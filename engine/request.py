@@ -147,6 +147,8 @@ class ChangeRequest:
         nodata_before: further values (lowest, highest) of ``before`` that are no data, as QGIS's
             additional no data values.
         nodata_after: the same for ``after``.
+        align: what to do about a shift between the rasters: ``"report"`` measures it, ``"auto"``
+            also moves AFTER, ``"off"`` does neither.
     """
 
     before: str
@@ -175,6 +177,39 @@ class ChangeRequest:
     nodata: str = "auto"
     nodata_before: tuple[tuple[float, float], ...] = ()
     nodata_after: tuple[tuple[float, float], ...] = ()
+    align: str = "report"
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """How far AFTER is shifted against BEFORE, in pixels of BEFORE, and what was done about it.
+
+    Attributes:
+        state: ``"aligned"``, ``"shifted"``, ``"moved"`` (shifted, and made up for) or
+            ``"unknown"``.
+        text: the same for the user.
+        dx_px: to the right at the centre.
+        dy_px: downwards at the centre.
+        shift_px: root mean square length over the area.
+        shift_m: the same in metres; None without georeference.
+        rotation_deg: clockwise.
+        spread_px: root mean square distance of the blocks that agree from the fit.
+        blocks: blocks measured.
+        usable: those of them whose images match.
+        agreeing: those of them that agree with the fit.
+    """
+
+    state: str
+    text: str = ""
+    dx_px: float = 0.0
+    dy_px: float = 0.0
+    shift_px: float = 0.0
+    shift_m: Optional[float] = None
+    rotation_deg: float = 0.0
+    spread_px: float = 0.0
+    blocks: int = 0
+    usable: int = 0
+    agreeing: int = 0
 
 
 @dataclass(frozen=True)
@@ -281,6 +316,7 @@ class ChangeResult:
         timings_s: seconds per stage, and ``"total"``.
         warnings: sentences for the user.
         partial: the run was cancelled; the finished part is in the files.
+        alignment: the shift between the rasters; None if it was not measured.
     """
 
     run_id: str
@@ -301,6 +337,7 @@ class ChangeResult:
     timings_s: dict[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     partial: bool = False
+    alignment: Optional[Alignment] = None
 
     @property
     def paths(self) -> dict[str, Path]:
@@ -354,6 +391,8 @@ DEVICES = ("auto", "cpu", "cuda")
 #: an image; the alpha band whatever its values; without the alpha band; not at all.
 NODATA_AUTO, NODATA_ALPHA, NODATA_MASK, NODATA_NONE = ("auto", "alpha", "mask", "none")
 NODATA_MODES = (NODATA_AUTO, NODATA_ALPHA, NODATA_MASK, NODATA_NONE)
+#: Values of ``ChangeRequest.align``.
+ALIGN_MODES = ("report", "auto", "off")
 
 #: Called by the pipeline from its own thread, several times a second at most.
 ProgressCallback = Callable[[Progress], None]

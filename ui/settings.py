@@ -62,6 +62,8 @@ class Settings:
     system = _Setting("system", "")
     #: ``"auto"``, ``"cpu"`` or ``"cuda"``.
     device = _Setting("device", "auto")
+    #: A value of ``ALIGN_MODES`` in :mod:`..engine.request`.
+    align = _Setting("align", "report")
     #: Where PyTorch systems run: a mode of :mod:`..engine.hosts.routing`.
     host = _Setting("host", AUTO)
     #: Python executable of the worker process; empty to search for one.

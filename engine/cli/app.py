@@ -21,7 +21,16 @@ from ..console import CANCELLED, exit_code_of, say
 from ..errors import InputError
 from ..hosts import doctor, routing
 from ..paths import version
-from ..request import NODATA_AUTO, NODATA_MODES, ChangeRequest, Extent, Hints, Progress, Stage
+from ..request import (
+    ALIGN_MODES,
+    NODATA_AUTO,
+    NODATA_MODES,
+    ChangeRequest,
+    Extent,
+    Hints,
+    Progress,
+    Stage,
+)
 from . import build, commands, evaluate, models, train
 from .shared import add_command, add_device, add_overwrite, generator_installed
 from .texts import CliTexts
@@ -135,6 +144,12 @@ def _add_detect(parsers: Any) -> None:
         type=listed_names,
         help='what else the ground may be, for systems that ask: "grass, bare ground, ..."',
     )
+    detect.add_argument(
+        "--align",
+        default=ALIGN_MODES[0],
+        choices=ALIGN_MODES,
+        help="report: measure the shift between the dates; auto: also move AFTER; off: neither",
+    )
     detect.add_argument("--crs", help="CRS of the polygons; default: that of BEFORE")
     for date in ("before", "after"):
         detect.add_argument(f"--date-{date}", metavar="DATE", help="date for the results")
@@ -221,12 +236,15 @@ def _detect(arguments: argparse.Namespace) -> int:
         hints=Hints(competing=arguments.competing),
         pixel_size=arguments.pixel_size,
         nodata=arguments.nodata,
+        align=arguments.align,
     )
     routing.configure(routing.HostOptions(arguments.host))
     stop = _StopOnInterrupt()
     result = pipeline.detect(request, progress=_show_progress, cancelled=stop)
     for warning in result.warnings:
         say(CliTexts.note(warning=warning))
+    if result.alignment and result.alignment.text not in result.warnings:
+        say(result.alignment.text)
     seconds = result.timings_s["total"]
     say(CliTexts.run(explanation=result.parse.explanation, device=result.device, seconds=seconds))
     if arguments.json:

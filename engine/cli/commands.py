@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +52,7 @@ def result_as_json(result: ChangeResult) -> dict[str, Any]:
         "revision": result.revision,
         "run_id": result.run_id,
         "partial": result.partial,
+        "alignment": asdict(result.alignment) if result.alignment else None,
         "warnings": list(result.warnings),
         "outputs": {"gpkg": result.gpkg, "mask": result.mask, "score": result.score},
     }

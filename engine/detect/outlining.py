@@ -70,6 +70,7 @@ def outline(run: Run, scores: ScoreRasters) -> ChangeResult:
         device=run.device,
         warnings=tuple(run.monitor.warnings),
         partial=not scores.complete,
+        alignment=run.alignment,
     )
 
 
@@ -166,6 +167,7 @@ def _run_info(run: Run, parsed: ParsedPrompt) -> RunInfo:
         user_pixel_size=None if pixel_size else request.pixel_size,
         threshold=request.threshold,
         min_area=min_area_used(request.min_area, pixel_size),
+        alignment=run.alignment,
     )
 
 

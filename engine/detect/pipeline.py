@@ -15,9 +15,10 @@ from .. import prompt
 from ..classes import class_of
 from ..errors import InputError, raise_out_of_memory
 from ..hosts.routing import shared_host
+from ..raster.alignment import align
 from ..raster.dates import is_iso_date, reversed_dates
 from ..raster.radiometry import joint_stretch
-from ..request import DEVICES, NODATA_MODES, Stage
+from ..request import ALIGN_MODES, DEVICES, NODATA_MODES, Stage
 from ..results.outputs import RunOutputs
 from .outlining import full_path, outline
 from .rasters import Pair, area_on, grid_for, open_rasters
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from ..raster.common_grid import CommonGrid
     from ..raster.reader import RasterSource
     from ..request import (
+        Alignment,
         CancelledCallback,
         ChangeRequest,
         ChangeResult,
@@ -82,6 +84,7 @@ def detect(
     ):
         with monitor.stage(Stage.READING):
             grid, pair, dates = _prepare(request, before, after, info, monitor)
+            alignment, pair = _aligned(request, grid, pair, monitor)
         check_resources(grid, len(parsed.queries), outputs.folder)
         parsed = replace(parsed, hints=hints_for(parsed, grid.pixel_size, info))
         with monitor.stage(Stage.LOADING):
@@ -90,7 +93,9 @@ def detect(
             monitor.warn(*system.notes(parsed.queries, parsed.hints))
             if request.device == "cuda" and not device.upper().startswith("CUDA"):
                 monitor.warn(DetectTexts.no_cuda(device=device))
-        run = Run(request, info, device, parsed, grid, dates, outputs, monitor, cancelled)
+        run = Run(
+            request, info, device, parsed, grid, dates, outputs, monitor, cancelled, alignment
+        )
         with monitor.stage(Stage.DETECTING):
             scores = score_tiles(run, pair, system)
         with monitor.stage(Stage.OUTLINING):
@@ -126,6 +131,9 @@ def _check(request: ChangeRequest) -> None:
         raise InputError(DetectTexts.no_nodata_mode(mode=request.nodata, modes=modes))
     if request.device not in DEVICES:
         raise InputError(DetectTexts.no_device(device=request.device, devices=", ".join(DEVICES)))
+    if request.align not in ALIGN_MODES:
+        modes = ", ".join(ALIGN_MODES)
+        raise InputError(DetectTexts.no_align_mode(align=request.align, modes=modes))
 
 
 def _parse(request: ChangeRequest, system: SystemInfo, monitor: Monitor) -> ParsedPrompt:
@@ -168,3 +176,16 @@ def _prepare(
     if request.min_area is not None and grid.output.pixel_size is None:
         monitor.warn(DetectTexts.min_area_ignored())
     return grid, Pair(before, after, *joint_stretch(before, after, grid.working), area), dates
+
+
+def _aligned(
+    request: ChangeRequest, grid: CommonGrid, pair: Pair, monitor: Monitor
+) -> tuple[Optional[Alignment], Pair]:
+    """Measure the shift between the rasters, and make up for it where the request says so."""
+    if request.align == "off":
+        return None, pair
+    auto = request.align == "auto"
+    alignment, move = align(pair.before, pair.after, grid.output, grid.working, auto=auto)
+    if alignment.state == "shifted" or (auto and alignment.state != "aligned"):
+        monitor.warn(alignment.text)
+    return alignment, replace(pair, move=move)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from ..raster.alignment import Move
     from ..raster.grid import Grid
     from ..raster.radiometry import Stretch
     from ..request import Area, ChangeRequest
@@ -24,18 +25,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two rasters, and what turns their pixels into 8-bit colours."""
+    """Two rasters, and what turns their pixels into 8-bit colours.
+
+    ``move`` makes up for the shift of AFTER, for grids in the CRS of the working grid.
+    """
 
     before: RasterSource
     after: RasterSource
     stretch_before: Stretch
     stretch_after: Stretch
     area: Optional[AreaMask] = None
+    move: Optional[Move] = None
 
     def read(self, grid: Grid) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return before and after, (H, W, 3) uint8, and where both are valid, (H, W) bool."""
         before, valid_before = self.before.read(grid)
-        after, valid_after = self.after.read(grid)
+        after, valid_after = self.after.read(self.move.moved(grid) if self.move else grid)
         valid = valid_before & valid_after
         if self.area is not None:
             valid &= self.area.on(grid)

@@ -16,7 +16,13 @@ if TYPE_CHECKING:
     from ..raster.common_grid import CommonGrid
     from ..raster.grid import Grid
     from ..regions import ClassMaps
-    from ..request import CancelledCallback, ChangeRequest, ParsedPrompt, ProgressCallback
+    from ..request import (
+        Alignment,
+        CancelledCallback,
+        ChangeRequest,
+        ParsedPrompt,
+        ProgressCallback,
+    )
     from ..results.outputs import RunOutputs
     from ..systems.base import SystemInfo
 
@@ -90,6 +96,7 @@ class Run:
         dates: ISO dates of the two rasters, None if unknown.
         outputs: working folder and final paths.
         cancelled: called between tiles; True stops the run.
+        alignment: the shift between the rasters; None if it was not measured.
     """
 
     request: ChangeRequest
@@ -101,6 +108,7 @@ class Run:
     outputs: RunOutputs
     monitor: Monitor
     cancelled: CancelledCallback = lambda: False
+    alignment: Optional[Alignment] = None
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ class DetectTexts:
         '"{mode}" is not a way to find invalid pixels.', "Choose one of: {modes}."
     )
     no_device = Message('There is no device "{device}".', "Choose one of: {devices}.")
+    no_align_mode = Message('There is no alignment "{align}".', "Choose one of: {modes}.")
 
     competing = Message("{explanation}; competing classes: {names}")
     competing_ignored = Message('The system "{system}" ignores competing classes.')

@@ -127,6 +127,34 @@ class RasterTexts:
         "The area of interest could not be rasterized.", "Check its polygons."
     )
 
+    # Alignment
+
+    pixels = Message("{pixels:.1f} pixels")
+    pixels_and_metres = Message("{pixels:.1f} pixels ({metres:.2f} m)")
+    aligned = Message(
+        "The rasters are aligned: the later one is shifted by {shift}; {agreeing} of {usable} "
+        "blocks agree."
+    )
+    shifted = Message(
+        "The later raster is shifted by {shift} against the earlier one, which can look like "
+        "change; {agreeing} of {usable} blocks agree. Set the alignment to auto to move it."
+    )
+    moved = Message(
+        "The later raster was moved by {shift} to match the earlier one; {agreeing} of {usable} "
+        "blocks agree."
+    )
+    too_small_to_align = Message(
+        "The shift between the rasters was not measured: the area is too small."
+    )
+    cannot_be_aligned = Message(
+        "The shift between the rasters cannot be measured: only {usable} of {blocks} blocks show "
+        "the same features on both dates (water, plain ground, clouds, or everything changed)."
+    )
+    blocks_disagree = Message(
+        "The shift between the rasters cannot be measured: only {agreeing} of {usable} blocks "
+        "agree on {shift}."
+    )
+
     # Pixel size
 
     impossible_pixel_size = Message(

@@ -21,7 +21,7 @@ from osgeo import ogr, osr
 
 from ..errors import ExistsError
 from ..raster.support import gdal_call, spatial_reference, thread_options
-from ..request import MAX_REGIONS_IN_RESULT, ParsedPrompt, QueryCount, Region
+from ..request import MAX_REGIONS_IN_RESULT, Alignment, ParsedPrompt, QueryCount, Region
 from ..wording.facts import Tally, region_caption, scene_caption
 from ..writing import could_not_write
 
@@ -81,6 +81,7 @@ RUN_FIELDS: tuple[tuple[str, int], ...] = (
     ("told_pixel_size", ogr.OFTReal),
     ("device", ogr.OFTString),
     ("seconds", ogr.OFTReal),
+    ("alignment", ogr.OFTString),
     ("warnings", ogr.OFTString),
     ("partial", ogr.OFTInteger),
 )
@@ -100,6 +101,7 @@ class RunInfo:
         created: ISO time; "" is now.
         threshold: of the mask.
         min_area: of the mask in m2; None without georeference.
+        alignment: the shift between the rasters; None if it was not measured.
     """
 
     run_id: str
@@ -116,6 +118,7 @@ class RunInfo:
     created: str = ""
     threshold: float = 0.5
     min_area: Optional[float] = None
+    alignment: Optional[Alignment] = None
 
 
 @dataclass(frozen=True)
@@ -302,6 +305,8 @@ class ChangesWriter:
         )
         row: dict[str, object] = {name: getattr(info, name) for name in names}
         row["told_pixel_size"] = info.user_pixel_size
+        if info.alignment:
+            row["alignment"] = json.dumps(asdict(info.alignment))
         row["parse"] = json.dumps(parse, ensure_ascii=False)
         row["competing"] = ", ".join(info.parsed.hints.competing or ()) or None
         return row

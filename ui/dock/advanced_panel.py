@@ -20,7 +20,7 @@ from qgis.PyQt.QtWidgets import (
 
 from ...engine.hosts.routing import AUTO, IN_PROCESS
 from ...engine.raster.common_grid import MAX_SIZE
-from ...engine.request import DEVICES
+from ...engine.request import ALIGN_MODES, DEVICES
 from ..packages import tiers
 from ..settings import AUTOMATIC_AREA, Settings
 from ..translation import nodata_texts, tr
@@ -67,6 +67,7 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
         self.nodata = self._build_nodata()
         self.bands_before = self._build_bands("bandsBefore")
         self.bands_after = self._build_bands("bandsAfter")
+        self.align = self._build_align()
         self.device = self._build_device()
         self.host = self._build_host()
         self.python = self._build_python()
@@ -97,6 +98,7 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
                 (tr("&Invalid pixels"), self.nodata),
                 (tr("Bands (before)"), self.bands_before),
                 (tr("Bands (after)"), self.bands_after),
+                (tr("Shift &between dates"), self.align),
                 (tr("De&vice"), self.device),
                 (tr("Captions"), self.captions),
                 (tr("Run PyTorch in"), self.host),
@@ -189,6 +191,26 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
         )
         edit.textChanged.connect(self.changed)
         return edit
+
+    def _build_align(self) -> QComboBox:
+        combo = QComboBox()
+        combo.setObjectName("alignCombo")
+        titles = {
+            "report": tr("Measure"),
+            "auto": tr("Measure and correct"),
+            "off": tr("Ignore"),
+        }
+        for name in ALIGN_MODES:
+            combo.addItem(titles[name], name)
+        combo.setCurrentIndex(max(combo.findData(self._settings.align), 0))
+        combo.setToolTip(
+            tr(
+                "A shift between the layers looks like change. It is measured on blocks of the "
+                "images and, if you wish, corrected while the after layer is read."
+            )
+        )
+        combo.currentIndexChanged.connect(self._align_changed)
+        return combo
 
     def _build_device(self) -> QComboBox:
         combo = QComboBox()
@@ -325,6 +347,10 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
 
     def _min_area_changed(self, value: float) -> None:
         self._settings.min_area = value
+        self.changed.emit()
+
+    def _align_changed(self) -> None:
+        self._settings.align = self.align.currentData()
         self.changed.emit()
 
     def _device_changed(self) -> None:

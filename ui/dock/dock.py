@@ -163,6 +163,7 @@ class ChangeScribeDock(QgsDockWidget):
             options.nodata,
             options.bands_before,
             options.bands_after,
+            options.align,
             options.device,
             options.captions.system,
             *options.captions.boxes.values(),
@@ -347,6 +348,7 @@ class ChangeScribeDock(QgsDockWidget):
             nodata=self.advanced.nodata.currentData(),
             nodata_before=user_nodata(before),
             nodata_after=user_nodata(after),
+            align=self._settings.align,
         )
 
     def set_running(self, running: bool) -> None:

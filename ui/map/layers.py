@@ -269,6 +269,7 @@ def _describe(layer: QgsMapLayer, request: ChangeRequest, result: ChangeResult) 
         tr("System: {name} {revision}, on {device}").format(
             name=result.system, revision=result.revision, device=result.device
         ),
+        *([result.alignment.text] if result.alignment else []),
         *result.warnings,
     ]
     metadata = QgsLayerMetadata(layer.metadata())

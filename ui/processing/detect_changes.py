@@ -28,7 +28,15 @@ from qgis.core import (
 from ...engine import prompt, systems
 from ...engine.classes import listed_names
 from ...engine.errors import CancelledError, InputError
-from ...engine.request import DEVICES, NODATA_AUTO, ChangeRequest, ChangeResult, Extent, Hints
+from ...engine.request import (
+    ALIGN_MODES,
+    DEVICES,
+    NODATA_AUTO,
+    ChangeRequest,
+    ChangeResult,
+    Extent,
+    Hints,
+)
 from ..engine_thread import configured_host
 from ..map import styles
 from ..map.layer_source import assigned_crs, date_of, source_path, user_nodata
@@ -50,6 +58,7 @@ class DetectChanges(EngineAlgorithm):
     EXTENT = "EXTENT"
     THRESHOLD = "THRESHOLD"
     MIN_AREA = "MIN_AREA"
+    ALIGN = "ALIGN"
     BANDS_BEFORE = "BANDS_BEFORE"
     BANDS_AFTER = "BANDS_AFTER"
     COMPETING = "COMPETING"
@@ -131,6 +140,7 @@ class DetectChanges(EngineAlgorithm):
         self.add_pixel_size()
         self.add_nodata()
         self.add_advanced(choice(self.DEVICE, tr("Device"), list(DEVICES)))
+        self.add_advanced(choice(self.ALIGN, tr("Shift between the layers"), list(ALIGN_MODES)))
         for name, parent, label in (
             (self.BANDS_BEFORE, self.BEFORE, tr("Bands of the before layer (red, green, blue)")),
             (self.BANDS_AFTER, self.AFTER, tr("Bands of the after layer (red, green, blue)")),
@@ -183,6 +193,7 @@ class DetectChanges(EngineAlgorithm):
             nodata_before=user_nodata(before),
             nodata_after=user_nodata(after),
             device=self.parameterAsString(parameters, self.DEVICE, context) or DEVICES[0],
+            align=self.parameterAsString(parameters, self.ALIGN, context) or ALIGN_MODES[0],
             overwrite=True,
             date_before=date_of(before) or None,
             date_after=date_of(after) or None,
@@ -266,6 +277,8 @@ def _report(result: ChangeResult, feedback: QgsProcessingFeedback) -> None:
     feedback.pushInfo(tr("Device: {device}").format(device=result.device))
     for warning in result.warnings:
         feedback.pushWarning(warning)
+    if result.alignment and result.alignment.text not in result.warnings:
+        feedback.pushInfo(result.alignment.text)
     if result.partial:
         feedback.pushWarning(tr("Cancelled. The finished part is kept and marked as partial."))
     feedback.pushInfo(result.caption)

@@ -7,6 +7,7 @@ import pytest
 from qgis.core import QgsCoordinateReferenceSystem, QgsRasterRange
 
 from changescribe.ui.dock.estimates import estimate
+from changescribe.ui.settings import Settings
 
 
 def test_the_size_of_pixels_is_asked_for_where_layers_do_not_tell_it(desk, raster_layer):
@@ -77,3 +78,11 @@ def test_invalid_pixels_reach_the_request(desk) -> None:
     layer.dataProvider().setUserNoDataValue(1, [QgsRasterRange(0.0, 3.0)])
     assert desk.dock.build_request().nodata_before == ((0.0, 3.0),)
     assert desk.dock.build_request().nodata_after == ()
+
+
+def test_the_alignment_reaches_the_request_and_is_remembered(desk):
+    combo = desk.dock.advanced.align
+    assert desk.dock.build_request().align == "report"
+    combo.setCurrentIndex(combo.findData("auto"))
+    assert desk.dock.build_request().align == "auto"
+    assert Settings().align == "auto"
