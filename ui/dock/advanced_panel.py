@@ -98,7 +98,7 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
                 (tr("&Invalid pixels"), self.nodata),
                 (tr("Bands (before)"), self.bands_before),
                 (tr("Bands (after)"), self.bands_after),
-                (tr("Shift &between dates"), self.align),
+                (tr("Shift between dates"), self.align),
                 (tr("De&vice"), self.device),
                 (tr("Captions"), self.captions),
                 (tr("Run PyTorch in"), self.host),

@@ -73,6 +73,7 @@ def test_parameters_are_those_of_the_output_contract(provider) -> None:
         "THRESHOLD",
         "MIN_AREA",
         "PIXEL_SIZE",
+        "ALIGN",
         "DEVICE",
         "OUTPUT",
         "MASK",
