@@ -252,5 +252,6 @@ def test_proxies():
 
     proxy = QNetworkProxy(QNetworkProxy.ProxyType.Socks5Proxy, "proxy.test", 1080, "me", "a b")
     variables = proxy_environment(proxy, ["https://other.test/x"])
-    assert variables["HTTPS_PROXY"] == "socks5h://me:a%20b@proxy.test:1080"
+    expected = "socks5h://me:a%20b@proxy.test:1080"  # pragma: allowlist secret
+    assert variables["HTTPS_PROXY"] == expected
     assert variables["NO_PROXY"] == "other.test"
