@@ -20,7 +20,7 @@ from ..raster.dates import is_iso_date, reversed_dates
 from ..raster.radiometry import joint_stretch
 from ..request import ALIGN_MODES, DEVICES, NODATA_MODES, Stage
 from ..results.outputs import RunOutputs
-from .outlining import full_path, outline
+from .outlining import outline
 from .rasters import Pair, area_on, grid_for, open_rasters
 from .resources import check_resources
 from .run import Monitor, Run
@@ -98,6 +98,8 @@ def detect(
         )
         with monitor.stage(Stage.DETECTING):
             scores = score_tiles(run, pair, system)
+        changed = [source for source in (before, after) if source.changed]
+        monitor.warn(*(DetectTexts.raster_changed(name=source.name) for source in changed))
         with monitor.stage(Stage.OUTLINING):
             result = outline(run, scores)
         with monitor.stage(Stage.WRITING):
@@ -168,8 +170,6 @@ def _prepare(
     if request.area is not None:
         area = area_on(request.area, before.grid, grid.working)
     monitor.warn(*before.notes, *after.notes, *grid.warnings)
-    if full_path(request.before) == full_path(request.after):
-        monitor.warn(DetectTexts.same_raster())
     dates = request.date_before or before.date, request.date_after or after.date
     if reversed_dates(*dates):
         monitor.warn(DetectTexts.reversed_dates(before=dates[0], after=dates[1]))

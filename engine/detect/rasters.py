@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Optional
 
 from ..raster.area import AreaMask
 from ..raster.common_grid import CommonGrid, common_grid
+from ..raster.files import check_distinct
 from ..raster.reader import RasterSource
 from ..request import Extent
 
@@ -63,7 +64,7 @@ def open_rasters(request: ChangeRequest) -> Iterator[tuple[RasterSource, RasterS
     """Open the rasters of a request, with the bands and CRSs that it sets.
 
     Raises:
-        InputError: a raster cannot be read.
+        InputError: a raster cannot be read, or both are the same.
     """
     with (
         RasterSource.open(
@@ -81,6 +82,7 @@ def open_rasters(request: ChangeRequest) -> Iterator[tuple[RasterSource, RasterS
             request.nodata_after,
         ) as after,
     ):
+        check_distinct(before.path, after.path, before.bands, after.bands)
         yield before, after
 
 

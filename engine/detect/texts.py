@@ -47,7 +47,10 @@ class DetectTexts:
         "tiles, changes may be cut off or missed."
     )
     no_cuda = Message("The graphics card was not used: {device}.")
-    same_raster = Message("Both dates use the same raster.")
+    raster_changed = Message(
+        '"{name}" changed while it was being read: the results may mix its old and new pixels. '
+        "Run again."
+    )
     reversed_dates = Message("The dates seem to be reversed: before is {before}, after is {after}.")
     min_area_ignored = Message(
         "The minimum area in square metres is ignored: without a coordinate reference system, "

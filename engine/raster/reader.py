@@ -15,6 +15,7 @@ from osgeo import gdal
 from ..errors import InputError
 from ..request import NODATA_AUTO
 from .dates import date_of
+from .files import file_states
 from .grid import Grid
 from .source import (
     choose_bands,
@@ -74,6 +75,8 @@ class RasterSource:
         self.name = os.path.basename(path.rstrip("/\\")) or path
         self.bands = choose_bands(self.name, dataset, bands)
         self.date = date_of(dataset, self.name)
+        self._files: Sequence[str] = dataset.GetFileList() or ()
+        self._states = file_states(self._files)
         self._dataset: Optional[gdal.Dataset] = dataset
         self._points: Sequence[gdal.GCP] = ()
         own = grid_of(self.name, dataset, crs)
@@ -129,6 +132,11 @@ class RasterSource:
     def close(self) -> None:
         """Close the file."""
         self._dataset = None
+
+    @property
+    def changed(self) -> bool:
+        """Whether a file was replaced, written or removed since the raster was opened."""
+        return file_states(self._files) != self._states
 
     def free_cache(self) -> None:
         """Free the blocks of the raster in GDAL's cache, whose size is that of the process."""

@@ -11,6 +11,7 @@ import numpy as np
 from osgeo import gdal, gdal_array
 
 from ..errors import InputError
+from .files import check_complete
 from .grid import PIXEL_GEOTRANSFORM, Grid
 from .offline import open_file
 from .support import gdal_call, spatial_reference
@@ -47,6 +48,7 @@ def open_dataset(path: str) -> gdal.Dataset:
         raise InputError(RasterTexts.not_a_raster(path=path), details=problem)
     if dataset.GetDriver().ShortName.upper() in _ONLINE_DRIVERS:
         raise InputError(RasterTexts.online_map(), details=path)
+    check_complete(path, dataset)
     return dataset
 
 

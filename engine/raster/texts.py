@@ -33,6 +33,14 @@ class RasterTexts:
         '"{name}" could not be read.', "The file seems to be damaged or copied incompletely."
     )
     cannot_read = Message('"{path}" could not be read.')
+    too_short = Message(
+        '"{path}" is incomplete: it has {size:,} bytes, but its header declares {length:,}.',
+        "Copy or export it again.",
+    )
+    same_raster = Message(
+        'Both dates use the same raster, "{path}".',
+        "Choose two rasters, or different bands of one that contains both dates.",
+    )
     bad_control_points = Message(
         'The ground control points of "{name}" are inconsistent.',
         "Georeference the raster again (Layer > Georeferencer) and save the warped raster.",

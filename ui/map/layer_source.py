@@ -18,6 +18,7 @@ from qgis.core import (
 
 from ...engine.errors import InputError
 from ...engine.raster.dates import date_in_name
+from ...engine.raster.files import same_raster
 from ..compat import FIXED_TEMPORAL_RANGE
 from ..translation import tr
 
@@ -100,8 +101,10 @@ def date_of(layer: QgsRasterLayer) -> str:
 
 
 def same_source(first: QgsRasterLayer, second: QgsRasterLayer) -> bool:
-    """Whether two layers show the same file."""
-    return first.id() == second.id() or first.source() == second.source()
+    """Whether two layers show the same raster."""
+    return first.id() == second.id() or same_raster(
+        source_path(first) or first.source(), source_path(second) or second.source()
+    )
 
 
 def to_crs(

@@ -30,6 +30,7 @@ from qgis.core import (
 
 from ...engine import systems
 from ...engine.errors import CancelledError, InputError
+from ...engine.raster.files import check_distinct
 from ...engine.request import DEVICES, NODATA_AUTO, Area, Progress
 from ..compat import FIELD_INTEGER, FIELD_TEXT
 from ..engine_thread import configured_host
@@ -127,6 +128,7 @@ class CaptionChanges(EngineAlgorithm):
         self._before = source_path(before) or ""
         after = self.raster(parameters, self.AFTER, context)
         self._after = source_path(after) or ""
+        check_distinct(self._before, self._after)
         self._crs = before.crs()
         self._assigned = assigned_crs(before), assigned_crs(after)
         self._nodata = user_nodata(before), user_nodata(after)

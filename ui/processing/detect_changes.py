@@ -28,6 +28,7 @@ from qgis.core import (
 from ...engine import prompt, systems
 from ...engine.classes import listed_names
 from ...engine.errors import CancelledError, InputError
+from ...engine.raster.files import check_distinct
 from ...engine.request import (
     ALIGN_MODES,
     DEVICES,
@@ -199,6 +200,8 @@ class DetectChanges(EngineAlgorithm):
             date_after=date_of(after) or None,
             hints=Hints(competing=listed_names(competing) or None),
         )
+        request = self._request
+        check_distinct(request.before, request.after, request.bands_before, request.bands_after)
 
     def _extent(
         self, parameters: dict[str, object], context: QgsProcessingContext, before: QgsMapLayer

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -99,13 +100,16 @@ def test_without_a_detection_the_form_alone_is_checked(host, pair) -> None:
     assert warned == [DescribeTexts.not_checked()]
 
 
-def test_a_large_area_is_described_by_what_changed_most(host: InProcessHost, pair) -> None:
+def test_a_large_area_is_described_by_what_changed_most(
+    host: InProcessHost, pair, tmp_path
+) -> None:
     (answer,) = caption(CaptionRequest(*pair, **SYSTEMS), host)
     assert answer.caption == (
         "A building of 600 pixels is built. A building of 200 pixels is built. "
         "2 buildings appeared (200 m²)."
     )
-    unchanged = caption(CaptionRequest(pair[0], pair[0], **SYSTEMS), host)
+    copy = shutil.copy(pair[0], tmp_path / "copy.tif")
+    unchanged = caption(CaptionRequest(pair[0], str(copy), **SYSTEMS), host)
     assert unchanged[0].caption == "The scene is the same as before."
 
 

@@ -21,7 +21,7 @@ from changescribe.engine.errors import CancelledError, ChangeScribeError, InputE
 from changescribe.engine.hosts.base import InProcessHost
 from changescribe.engine.raster.area import read_area
 from changescribe.engine.regions import extraction
-from changescribe.engine.request import Area, ChangeRequest, Extent, Progress
+from changescribe.engine.request import Area, ChangeRequest, Extent, Progress, Stage
 from changescribe.engine.results.changes_layer import counts_by_key
 
 MakeRaster = Callable[..., str]
@@ -107,12 +107,39 @@ def test_ignored_parts_of_the_prompt_are_reported(
     assert warning in run_row(result.gpkg)["warnings"]
 
 
-def test_the_same_raster_twice_gets_a_warning(
+def test_the_same_raster_twice_is_refused(
+    brightness: InProcessHost, request_: ChangeRequest, tmp_path: Path
+) -> None:
+    link = tmp_path / "link.tif"
+    link.symlink_to(request_.before)
+    for after in (request_.before, str(link), f"{tmp_path}/./{Path(request_.before).name}"):
+        with pytest.raises(InputError, match="same raster"):
+            pipeline.detect(replace(request_, after=after), brightness)
+
+
+def test_both_dates_in_one_raster(
+    brightness: InProcessHost, request_: ChangeRequest, make_raster: MakeRaster
+) -> None:
+    roofs = scene()
+    roofs[:, 50:70, 100:140] = 250
+    both = make_raster("both.tif", np.concatenate([scene(), roofs]))
+    request = replace(request_, before=both, after=both, bands_before=(1, 2, 3))
+    assert pipeline.detect(replace(request, bands_after=(4, 5, 6)), brightness).count
+    with pytest.raises(InputError, match="same raster"):
+        pipeline.detect(replace(request, overwrite=True), brightness)
+
+
+def test_a_raster_that_changes_during_the_run_is_reported(
     brightness: InProcessHost, request_: ChangeRequest
 ) -> None:
-    result = pipeline.detect(replace(request_, after=request_.before), brightness)
-    assert result.count == 0
-    assert any("same" in warning for warning in result.warnings)
+    def touch(progress: Progress) -> None:
+        if progress.stage is Stage.DETECTING:
+            os.utime(request_.after, (1, 1))
+
+    result = pipeline.detect(request_, brightness, progress=touch)
+    (warning,) = (text for text in result.warnings if "changed while" in text)
+    assert Path(request_.after).name in warning
+    assert "changed while" in run_row(result.gpkg)["warnings"]
 
 
 def test_extent_and_area_of_interest(brightness: InProcessHost, request_: ChangeRequest) -> None:
