@@ -81,7 +81,11 @@ def missing_package(message: str, error: object = "") -> DependencyError:
     """Return the error for a missing package of the PyTorch systems, with ways to install it.
 
     ``message`` names the package and what needs it; ``error`` is what its import raised.
+
+    Raises:
+        OutOfMemoryError: the package is there, but memory does not suffice to load it.
     """
+    raise_out_of_memory(error)
     return DependencyError(message, ErrorTexts.missing_package.hint, str(error))
 
 

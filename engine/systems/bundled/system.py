@@ -102,6 +102,7 @@ class BundledSystem(ChangeSystem):
         try:
             import onnxruntime
         except ImportError as error:
+            raise_out_of_memory(error)
             raise DependencyError(SystemsTexts.no_onnxruntime(), details=str(error)) from error
         from ...text.encoder import TextEncoder
 
