@@ -106,7 +106,8 @@ class OutOfMemoryError(ChangeScribeError):
     """The memory of the computer or of its graphics card is used up."""
 
     def __init__(self, message: str = "", hint: str = "", details: str = "") -> None:
-        card = any(word in details.lower() for word in ("cuda", "cublas", "cudnn"))
+        first = details.lower().partition("\n")[0]  # a traceback may follow
+        card = any(word in first for word in ("cuda", "cublas", "cudnn"))
         text = ErrorTexts.gpu_memory if card else ErrorTexts.memory
         super().__init__(message or text(), hint, details)
 

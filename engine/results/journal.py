@@ -165,8 +165,11 @@ def recover(final: Path) -> None:
 
 def sweep(parent: Path) -> None:
     """Finish interrupted commits in a folder, and remove what else killed processes left there."""
-    with contextlib.suppress(OSError, ValueError):
-        for folder in [path for path in parent.iterdir() if _HIDDEN.fullmatch(path.name)]:
+    folders: list[Path] = []
+    with contextlib.suppress(OSError):
+        folders = [path for path in parent.iterdir() if _HIDDEN.fullmatch(path.name)]
+    for folder in folders:
+        with contextlib.suppress(OSError, ValueError):  # such as those of another user
             _recover(folder)
             lock = _hold(folder) if folder.exists() else None
             if lock is not None:

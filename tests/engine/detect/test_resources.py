@@ -244,6 +244,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_peak_memory_of_the_bundled_model(tmp_path: Path) -> None:
     """At 64 megapixels at most a tenth more than at 16."""
     demo = Path(__file__).parents[3] / "resources" / "demo"

@@ -109,6 +109,7 @@ def old_result(request: ChangeRequest, text: Optional[str]) -> None:
 
 
 @needs_fork
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("every", [5, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("old", ["old", None])
 def test_killed_at_every_step(
