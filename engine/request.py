@@ -147,6 +147,9 @@ class ChangeRequest:
         nodata_before: further values (lowest, highest) of ``before`` that are no data, as QGIS's
             additional no data values.
         nodata_after: the same for ``after``.
+        mask_before: quality raster of ``before`` as ``FILE[:values]``, see
+            :class:`.raster.quality.QualityMask`; where it hides the ground is no data.
+        mask_after: the same for ``after``.
         align: what to do about a shift between the rasters: ``"report"`` measures it, ``"auto"``
             also moves AFTER, ``"off"`` does neither.
     """
@@ -177,6 +180,8 @@ class ChangeRequest:
     nodata: str = "auto"
     nodata_before: tuple[tuple[float, float], ...] = ()
     nodata_after: tuple[tuple[float, float], ...] = ()
+    mask_before: Optional[str] = None
+    mask_after: Optional[str] = None
     align: str = "report"
 
 
@@ -317,6 +322,8 @@ class ChangeResult:
         warnings: sentences for the user.
         partial: the run was cancelled; the finished part is in the files.
         alignment: the shift between the rasters; None if it was not measured.
+        hidden: share of the area that is left out, in [0, 1], by what hides it: ``"mask_before"``,
+            ``"mask_after"``.
     """
 
     run_id: str
@@ -338,6 +345,7 @@ class ChangeResult:
     warnings: tuple[str, ...] = ()
     partial: bool = False
     alignment: Optional[Alignment] = None
+    hidden: dict[str, float] = field(default_factory=dict)
 
     @property
     def paths(self) -> dict[str, Path]:

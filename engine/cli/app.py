@@ -144,6 +144,12 @@ def _add_detect(parsers: Any) -> None:
         type=listed_names,
         help='what else the ground may be, for systems that ask: "grass, bare ground, ..."',
     )
+    for date in ("before", "after"):
+        detect.add_argument(
+            f"--mask-{date}",
+            metavar="FILE[:values]",
+            help="raster of what hides the ground: SCL, QA_PIXEL, or values such as 3,8-10 or bit3",
+        )
     detect.add_argument(
         "--align",
         default=ALIGN_MODES[0],
@@ -236,6 +242,8 @@ def _detect(arguments: argparse.Namespace) -> int:
         hints=Hints(competing=arguments.competing),
         pixel_size=arguments.pixel_size,
         nodata=arguments.nodata,
+        mask_before=arguments.mask_before,
+        mask_after=arguments.mask_after,
         align=arguments.align,
     )
     routing.configure(routing.HostOptions(arguments.host))

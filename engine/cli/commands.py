@@ -53,6 +53,7 @@ def result_as_json(result: ChangeResult) -> dict[str, Any]:
         "run_id": result.run_id,
         "partial": result.partial,
         "alignment": asdict(result.alignment) if result.alignment else None,
+        "hidden": result.hidden,
         "warnings": list(result.warnings),
         "outputs": {"gpkg": result.gpkg, "mask": result.mask, "score": result.score},
     }

@@ -138,6 +138,11 @@ def _add_commands(parts: Any) -> None:
     )
     add_data(table)
 
+    shifts = add_command(
+        parts, "shifts", _shifts, "plant shifts into LEVIR 31-36: are they measured and corrected?"
+    )
+    add_data(shifts)
+
     truth = add_command(
         parts, "caption-truth", _caption_truth, "measure how many factual captions are true"
     )
@@ -261,3 +266,10 @@ def _caption_truth(arguments: argparse.Namespace) -> None:
 
     figures = measure_systems(arguments.system, arguments.scenes)
     print(json.dumps(figures, indent=1, ensure_ascii=False))
+
+
+def _shifts(arguments: argparse.Namespace) -> None:
+    need_torch()
+    from ..evaluation.robustness.shifts import measure
+
+    print(json.dumps(measure(data_folder(arguments.data)), indent=1))

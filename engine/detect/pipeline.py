@@ -17,6 +17,7 @@ from ..errors import InputError, raise_out_of_memory
 from ..hosts.routing import shared_host
 from ..raster.alignment import align
 from ..raster.dates import is_iso_date, reversed_dates
+from ..raster.quality import hidden_share
 from ..raster.radiometry import joint_stretch
 from ..request import ALIGN_MODES, DEVICES, NODATA_MODES, Stage
 from ..results.outputs import RunOutputs
@@ -84,6 +85,7 @@ def detect(
     ):
         with monitor.stage(Stage.READING):
             grid, pair, dates = _prepare(request, before, after, info, monitor)
+            hidden = _hidden(before, after, grid, monitor)
             alignment, pair = _aligned(request, grid, pair, monitor)
         check_resources(grid, len(parsed.queries), outputs.folder)
         parsed = replace(parsed, hints=hints_for(parsed, grid.pixel_size, info))
@@ -105,7 +107,8 @@ def detect(
         with monitor.stage(Stage.WRITING):
             outputs.commit()
     monitor.report(Stage.DONE)
-    return replace(result, timings_s={**monitor.timings_s, "total": monitor.seconds})
+    timings = {**monitor.timings_s, "total": monitor.seconds}
+    return replace(result, timings_s=timings, hidden=hidden)
 
 
 @contextlib.contextmanager
@@ -176,6 +179,21 @@ def _prepare(
     if request.min_area is not None and grid.output.pixel_size is None:
         monitor.warn(DetectTexts.min_area_ignored())
     return grid, Pair(before, after, *joint_stretch(before, after, grid.working), area), dates
+
+
+def _hidden(
+    before: RasterSource, after: RasterSource, grid: CommonGrid, monitor: Monitor
+) -> dict[str, float]:
+    """Return and report the share of each raster that is left out."""
+    hidden = {}
+    for date, source, message in (
+        ("before", before, DetectTexts.hidden_before),
+        ("after", after, DetectTexts.hidden_after),
+    ):
+        if source.excluded:
+            share = hidden[f"mask_{date}"] = hidden_share(source, grid.output)
+            monitor.warn(message(share=share))
+    return hidden
 
 
 def _aligned(

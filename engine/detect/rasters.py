@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Optional
 from ..raster.area import AreaMask
 from ..raster.common_grid import CommonGrid, common_grid
 from ..raster.files import check_distinct
+from ..raster.quality import QualityMask
 from ..raster.reader import RasterSource
 from ..request import Extent
 
@@ -81,8 +82,14 @@ def open_rasters(request: ChangeRequest) -> Iterator[tuple[RasterSource, RasterS
             request.nodata,
             request.nodata_after,
         ) as after,
+        contextlib.ExitStack() as stack,
     ):
         check_distinct(before.path, after.path, before.bands, after.bands)
+        for source, text in ((before, request.mask_before), (after, request.mask_after)):
+            if text:
+                mask = stack.enter_context(QualityMask(text))
+                mask.check(source.grid)
+                source.excluded.append(mask.hidden)
         yield before, after
 
 

@@ -26,6 +26,8 @@ class DetectTexts:
     no_device = Message('There is no device "{device}".', "Choose one of: {devices}.")
     no_align_mode = Message('There is no alignment "{align}".', "Choose one of: {modes}.")
 
+    hidden_before = Message("{share:.1%} of the earlier raster is left out: hidden by its mask.")
+    hidden_after = Message("{share:.1%} of the later raster is left out: hidden by its mask.")
     competing = Message("{explanation}; competing classes: {names}")
     competing_ignored = Message('The system "{system}" ignores competing classes.')
     wrong_scores = Message(

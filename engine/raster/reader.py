@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Optional, final
 
@@ -60,6 +60,8 @@ class RasterSource:
         dtype: numpy type of the arrays that :meth:`read` returns.
         notes: what was decided about invalid pixels that a user may not expect.
         date: ISO date (``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD``) of the image, or None.
+        excluded: functions that return where the pixels of a grid are invalid for other reasons,
+            (H, W) bool.
     """
 
     def __init__(
@@ -70,6 +72,8 @@ class RasterSource:
         crs: Optional[str] = None,
         nodata: str = NODATA_AUTO,
         ranges: Sequence[tuple[float, float]] = (),
+        *,
+        classes: bool = False,
     ) -> None:
         self.path = path
         self.name = os.path.basename(path.rstrip("/\\")) or path
@@ -89,12 +93,14 @@ class RasterSource:
         self._unique = sorted(set(self.bands))
         self._order = [self._unique.index(band) for band in self.bands]
         first = dataset.GetRasterBand(self._unique[0])
-        self._palette = palette_of(first) if len(self._unique) == 1 else None
-        self._black = inverted_from(dataset, first) if self._palette is None else None
+        self._palette = None if classes or len(self._unique) > 1 else palette_of(first)
+        self._nearest = classes or self._palette is not None
+        self._black = None if self._nearest else inverted_from(dataset, first)
         self._raw_type = raw_type(dataset, self._unique)
         self.dtype = self._raw_type if self._palette is None else np.dtype(np.uint8)
         self._validity = Validity(self.name, dataset, self._unique, nodata, ranges, self._read_band)
         self.notes = self._validity.notes
+        self.excluded: list[Callable[[Grid], np.ndarray]] = []
         self._reductions: dict[tuple[object, ...], float] = {}
 
     @classmethod
@@ -105,6 +111,8 @@ class RasterSource:
         crs: Optional[str] = None,
         nodata: str = NODATA_AUTO,
         ranges: Sequence[tuple[float, float]] = (),
+        *,
+        classes: bool = False,
     ) -> RasterSource:
         """Open a raster.
 
@@ -116,12 +124,14 @@ class RasterSource:
             crs: CRS that overrides the one in the file, as WKT, EPSG code or PROJ string.
             nodata: how invalid pixels are found, one of :data:`..request.NODATA_MODES`.
             ranges: further values (lowest, highest) that are no data.
+            classes: the values are numbers of classes, which are neither averaged nor looked up
+                in a palette.
 
         Raises:
             InputError: the file does not exist, is not a raster, is an online map, or lacks
                 the bands; or ``crs`` is not a CRS.
         """
-        return cls(path, open_dataset(path), bands, crs, nodata, ranges)
+        return cls(path, open_dataset(path), bands, crs, nodata, ranges, classes=classes)
 
     def __enter__(self) -> RasterSource:
         return self
@@ -168,6 +178,8 @@ class RasterSource:
             planes, valid = self._read_window(grid, *offset)
         else:
             planes, valid = self._read_warped(grid)
+        for excluded in self.excluded:
+            valid &= ~excluded(grid)
         if self._palette is not None:
             array = self._palette[np.where(valid, planes[0], 0).astype(np.int64)]
         else:
@@ -211,14 +223,14 @@ class RasterSource:
     def _read_warped(self, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
         """Warp the part of the raster that a grid covers."""
         reduction = self._reduction(grid)
-        step = max(1, int(reduction)) if self._palette is None else 1
+        step = 1 if self._nearest else max(1, int(reduction))
         box = self._placement.under(grid, 2 * step)
         if box is None:
             return self._nothing(grid)
         # Near a pole, the pixels under a tile may be many more than those of the tile.
         step = max(step, math.ceil((box[2] * box[3] / MAX_PIXELS) ** 0.5))
         method = "bilinear"
-        if self._palette is not None:
+        if self._nearest:
             method = "near"
         elif step <= 1 and reduction > AVERAGE_FROM:
             method = "average"
@@ -255,7 +267,7 @@ class RasterSource:
             count = _block_sums(valid, step)
             share[lines] = count / step**2
             for plane, means in zip(planes, result):
-                if self._palette is not None:
+                if self._nearest:
                     means[lines] = plane[::step, ::step]
                     continue
                 sums = _block_sums(np.where(valid, plane, 0), step)

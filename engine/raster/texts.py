@@ -135,6 +135,21 @@ class RasterTexts:
         "The area of interest could not be rasterized.", "Check its polygons."
     )
 
+    # Pixels that must not be compared
+
+    mask_not_integer = Message(
+        'The quality mask "{name}" does not contain whole numbers.',
+        "Choose a raster of classes or bits, such as SCL or QA_PIXEL.",
+    )
+    mask_without_place = Message(
+        'The quality mask "{name}" cannot be placed on its raster.',
+        "Both need a georeference, or the same size in pixels.",
+    )
+    bad_mask_values = Message(
+        'The values of a quality mask cannot be read: "{values}".',
+        "Give the values that hide the ground, such as 3,8-10 or bit3, or scl or qa_pixel.",
+    )
+
     # Alignment
 
     pixels = Message("{pixels:.1f} pixels")

@@ -67,6 +67,9 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
         self.nodata = self._build_nodata()
         self.bands_before = self._build_bands("bandsBefore")
         self.bands_after = self._build_bands("bandsAfter")
+        self.mask_before = self._build_mask("maskBefore")
+        self.mask_after = self._build_mask("maskAfter")
+        self.mask_values = self._build_mask_values()
         self.align = self._build_align()
         self.device = self._build_device()
         self.host = self._build_host()
@@ -98,6 +101,9 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
                 (tr("&Invalid pixels"), self.nodata),
                 (tr("Bands (before)"), self.bands_before),
                 (tr("Bands (after)"), self.bands_after),
+                (tr("Mask (before)"), self.mask_before),
+                (tr("Mask (after)"), self.mask_after),
+                (tr("Masked values"), self.mask_values),
                 (tr("Shift between dates"), self.align),
                 (tr("De&vice"), self.device),
                 (tr("Captions"), self.captions),
@@ -188,6 +194,30 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
         edit.setClearButtonEnabled(True)
         edit.setToolTip(
             tr("Numbers of the red, green and blue bands, such as 3, 2, 1, or a single band")
+        )
+        edit.textChanged.connect(self.changed)
+        return edit
+
+    def _build_mask(self, name: str) -> QgsFileWidget:
+        mask = QgsFileWidget()
+        mask.setObjectName(name)
+        mask.setDialogTitle(tr("Select a raster of clouds and other hidden ground"))
+        mask.lineEdit().setPlaceholderText(tr("None"))
+        mask.setToolTip(
+            tr("Quality raster of that date: SCL of Sentinel-2, QA_PIXEL of Landsat, or another")
+        )
+        mask.fileChanged.connect(self.changed)
+        return mask
+
+    def _build_mask_values(self) -> QLineEdit:
+        edit = QLineEdit()
+        edit.setObjectName("maskValues")
+        edit.setPlaceholderText(tr("Automatic"))
+        edit.setToolTip(
+            tr(
+                "Values that hide the ground, such as 3,8-10 or bit3. Automatic: those of clouds "
+                "and their shadows in SCL and QA_PIXEL, and 0 in other masks"
+            )
         )
         edit.textChanged.connect(self.changed)
         return edit
@@ -313,6 +343,14 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
         edit = self.folder.lineEdit()
         edit.setPlaceholderText(path or tr("Folder of the before layer"))
         edit.setToolTip(plain_tip(self.output_folder or path))
+
+    @property
+    def masks(self) -> tuple[Optional[str], Optional[str]]:
+        """Quality masks of both dates with their values; None if none is chosen."""
+        values = self.mask_values.text().strip()
+        paths = (widget.filePath().strip() for widget in (self.mask_before, self.mask_after))
+        before, after = (f"{path}:{values}" if path and values else path or None for path in paths)
+        return before, after
 
     @property
     def minimum_area(self) -> Optional[float]:

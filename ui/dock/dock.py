@@ -163,6 +163,9 @@ class ChangeScribeDock(QgsDockWidget):
             options.nodata,
             options.bands_before,
             options.bands_after,
+            options.mask_before,
+            options.mask_after,
+            options.mask_values,
             options.align,
             options.device,
             options.captions.system,
@@ -324,7 +327,7 @@ class ChangeScribeDock(QgsDockWidget):
         where = self.extent.where(before, after)
         source = source_path(before) or ""
         bands_before, bands_after = self.advanced.bands
-        dates = self.layers.dates
+        dates, masks = self.layers.dates, self.advanced.masks
         folder = self.advanced.output_folder or automatic_folder(before)
         return ChangeRequest(
             before=source,
@@ -348,6 +351,8 @@ class ChangeScribeDock(QgsDockWidget):
             nodata=self.advanced.nodata.currentData(),
             nodata_before=user_nodata(before),
             nodata_after=user_nodata(after),
+            mask_before=masks[0],
+            mask_after=masks[1],
             align=self._settings.align,
         )
 

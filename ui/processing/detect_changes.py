@@ -20,6 +20,7 @@ from qgis.core import (
     QgsProcessingParameterExtent,
     QgsProcessingParameterNumber,
     QgsProcessingParameterRasterDestination,
+    QgsProcessingParameterRasterLayer,
     QgsProcessingParameterString,
     QgsProcessingParameterVectorDestination,
     QgsProcessingUtils,
@@ -60,6 +61,9 @@ class DetectChanges(EngineAlgorithm):
     THRESHOLD = "THRESHOLD"
     MIN_AREA = "MIN_AREA"
     ALIGN = "ALIGN"
+    MASK_BEFORE = "MASK_BEFORE"
+    MASK_AFTER = "MASK_AFTER"
+    MASK_VALUES = "MASK_VALUES"
     BANDS_BEFORE = "BANDS_BEFORE"
     BANDS_AFTER = "BANDS_AFTER"
     COMPETING = "COMPETING"
@@ -141,6 +145,16 @@ class DetectChanges(EngineAlgorithm):
         self.add_pixel_size()
         self.add_nodata()
         self.add_advanced(choice(self.DEVICE, tr("Device"), list(DEVICES)))
+        for name, label in (
+            (self.MASK_BEFORE, tr("Quality mask of the before layer (SCL, QA_PIXEL, ...)")),
+            (self.MASK_AFTER, tr("Quality mask of the after layer")),
+        ):
+            self.add_advanced(QgsProcessingParameterRasterLayer(name, label, optional=True))
+        self.add_advanced(
+            QgsProcessingParameterString(
+                self.MASK_VALUES, tr("Hidden values of the masks, such as 3,8-10"), optional=True
+            )
+        )
         self.add_advanced(choice(self.ALIGN, tr("Shift between the layers"), list(ALIGN_MODES)))
         for name, parent, label in (
             (self.BANDS_BEFORE, self.BEFORE, tr("Bands of the before layer (red, green, blue)")),
@@ -194,6 +208,8 @@ class DetectChanges(EngineAlgorithm):
             nodata_before=user_nodata(before),
             nodata_after=user_nodata(after),
             device=self.parameterAsString(parameters, self.DEVICE, context) or DEVICES[0],
+            mask_before=self._mask(parameters, self.MASK_BEFORE, context),
+            mask_after=self._mask(parameters, self.MASK_AFTER, context),
             align=self.parameterAsString(parameters, self.ALIGN, context) or ALIGN_MODES[0],
             overwrite=True,
             date_before=date_of(before) or None,
@@ -217,6 +233,15 @@ class DetectChanges(EngineAlgorithm):
         return Extent(
             rectangle.xMinimum(), rectangle.yMinimum(), rectangle.xMaximum(), rectangle.yMaximum()
         )
+
+    def _mask(
+        self, parameters: dict[str, object], name: str, context: QgsProcessingContext
+    ) -> Optional[str]:
+        if parameters.get(name) in (None, ""):
+            return None
+        path = source_path(self.raster(parameters, name, context)) or ""
+        values = self.parameterAsString(parameters, self.MASK_VALUES, context).strip()
+        return f"{path}:{values}" if values else path
 
     def _bands(
         self, parameters: dict[str, object], name: str, context: QgsProcessingContext

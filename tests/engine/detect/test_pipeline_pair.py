@@ -19,6 +19,7 @@ from changescribe.engine.detect import pipeline
 from changescribe.engine.errors import InputError
 from changescribe.engine.hosts.base import InProcessHost
 from changescribe.engine.request import ChangeRequest
+from changescribe.engine.results.changes_layer import counts_by_key
 
 MakeRaster = Callable[..., str]
 
@@ -76,3 +77,19 @@ def test_alignment_can_be_switched_off(brightness: InProcessHost, shifted: Chang
 def test_an_unknown_alignment_is_refused(brightness: InProcessHost, shifted: ChangeRequest) -> None:
     with pytest.raises(InputError, match='no alignment "maybe"'):
         pipeline.detect(replace(shifted, align="maybe"), brightness)
+
+
+def test_hidden_ground_is_not_compared(
+    brightness: InProcessHost, request_: ChangeRequest, make_raster: MakeRaster
+) -> None:
+    """The cloud over the new building of AFTER hides it; the one removed is still found."""
+    values = np.full((200, 300), 4, np.uint8)
+    values[40:80, 90:150] = 9
+    mask = make_raster("SCL.tif", values)
+    result = pipeline.detect(replace(request_, mask_after=mask), brightness)
+    assert counts_by_key(result.counts) == {"buildings|appeared": 0, "buildings|removed": 1}
+    found = gdal.Open(result.mask).ReadAsArray()
+    assert (found == 255).sum() == 40 * 60
+    assert result.hidden == {"mask_after": pytest.approx(0.04)}
+    assert result_as_json(result)["hidden"] == result.hidden
+    assert "4.0% of the later raster is left out: hidden by its mask." in result.warnings

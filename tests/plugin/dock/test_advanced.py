@@ -86,3 +86,14 @@ def test_the_alignment_reaches_the_request_and_is_remembered(desk):
     combo.setCurrentIndex(combo.findData("auto"))
     assert desk.dock.build_request().align == "auto"
     assert Settings().align == "auto"
+
+
+def test_masks_reach_the_request_with_their_values(desk):
+    advanced = desk.dock.advanced
+    request = desk.dock.build_request()
+    assert (request.mask_before, request.mask_after) == (None, None)
+    advanced.mask_after.setFilePath("/data/SCL.tif")
+    assert desk.dock.build_request().mask_after == "/data/SCL.tif"
+    advanced.mask_values.setText(" 3,8-10 ")
+    request = desk.dock.build_request()
+    assert (request.mask_before, request.mask_after) == (None, "/data/SCL.tif:3,8-10")
