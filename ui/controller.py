@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import textwrap
+from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
 from qgis.core import QgsProject
@@ -11,6 +12,7 @@ from qgis.PyQt.QtCore import QObject, pyqtSignal
 from qgis.PyQt.QtWidgets import QPushButton
 
 from ..engine.errors import ChangeScribeError
+from ..engine.results.journal import recover
 from .compat import LEVEL_INFO, LEVEL_SUCCESS
 from .dock.export_dialog import ExportDialog, open_folder
 from .engine_thread import EngineThread
@@ -249,6 +251,9 @@ class RunController(QObject):
         """List the runs of the project."""
         self._dock.results.clear()
         for run in layers.runs_in_project():
+            if recover(Path(run.gpkg)):
+                for layer in filter(None, (run.layer("changes"), run.layer("mask"))):
+                    layer.reload()
             self._dock.results.add(run)
 
     def open_export(self, run: Run) -> ExportDialog:

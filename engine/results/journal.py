@@ -158,9 +158,9 @@ def commit(*claims: Claim) -> None:
         raise problem from error
 
 
-def recover(final: Path) -> None:
-    """Finish or undo the commit of a file that a killed process left, if there is one."""
-    _recover(_folder_of(Path(os.path.abspath(final))))
+def recover(final: Path) -> bool:
+    """Finish or undo the commit of a file that a killed process left; return if there was one."""
+    return _recover(_folder_of(Path(os.path.abspath(final))))
 
 
 def sweep(parent: Path) -> None:
@@ -176,18 +176,20 @@ def sweep(parent: Path) -> None:
                 _let_go(folder, lock)
 
 
-def _recover(folder: Path) -> None:
+def _recover(folder: Path) -> bool:
     journal = _decisive(folder)
     with contextlib.ExitStack() as stack, contextlib.suppress(OSError, ValueError):
         for file in _read(journal).get("files", []):
             other = _folder_of(_final_of(journal, file))
             lock = _hold(other) if _decisive(other) == journal else None
             if lock is None:
-                return  # its process is alive
+                return False  # its process is alive
             stack.callback(_let_go, other, lock)
         found = _read(journal)
         if "files" in found:
             (_undo if found["phase"] == _UNDO else _finish)(journal)
+            return True
+    return False
 
 
 def _finish(journal: Path) -> None:

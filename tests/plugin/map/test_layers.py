@@ -7,6 +7,9 @@ import base64
 import dataclasses
 import os
 import re
+import shutil
+import sqlite3
+from pathlib import Path
 
 import fake_engine
 import numpy as np
@@ -23,6 +26,7 @@ from qgis.core import (
 from qgis.PyQt.QtGui import QImage, qGray
 from waiting import wait_until
 
+from changescribe.engine.results import journal
 from changescribe.ui.map import layers, styles, tip_pictures
 
 
@@ -309,6 +313,45 @@ def test_project_brings_runs_and_captions_back(desk, tmp_path):
     assert len(restored.layer("captions").items()) == before
     assert restored.captions_shown()
     assert desk.dock.results.captions_button.isChecked()
+
+
+def test_a_run_killed_in_its_last_moment_is_finished_when_the_project_opens(
+    desk, tmp_path, monkeypatch
+):
+    run = desk.run()
+    path = str(tmp_path / "project.qgz")
+    assert QgsProject.instance().write(path)
+    QgsProject.instance().clear()
+
+    def killed(_: Path) -> None:
+        raise KeyError
+
+    def commit_newer_results() -> None:
+        new = Path(shutil.copy(run.gpkg, tmp_path / "new.gpkg"))
+        database = sqlite3.connect(new)
+        triggers = "SELECT name FROM sqlite_master WHERE type = 'trigger'"
+        for (name,) in database.execute(triggers).fetchall():
+            database.execute(f'DROP TRIGGER "{name}"')
+        database.execute("UPDATE changes SET status = 'newer'")
+        database.commit()
+        database.close()
+        with (
+            journal.Claim(Path(run.mask), overwrite=True) as mask,
+            journal.Claim(Path(run.gpkg), overwrite=True) as changes,
+        ):
+            mask.stage(Path(shutil.copy(run.mask, tmp_path / "new.tif")))
+            changes.stage(new)
+            journal.commit(mask, changes)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(journal, "_finish", killed)
+        with pytest.raises(KeyError):
+            commit_newer_results()
+    assert QgsProject.instance().read(path)
+    layer = desk.dock.results.current.layer("changes")
+    assert {feature["status"] for feature in layer.getFeatures()} == {"newer"}
+    folder = Path(run.gpkg).parent
+    assert not [name for name in os.listdir(folder) if name.startswith(".changescribe-")]
 
 
 def test_zoom(desk):
