@@ -98,7 +98,7 @@ class WeightsError(ChangeScribeError):
 #: How PyTorch, onnxruntime, GDAL, C++ and the C library report that memory is used up.
 _MEMORY_WORDS = (
     "out of memory", "allocate memory", "unable to allocate", "cannot allocate", "bad_alloc",
-    "could not allocate", "bad allocation", "alloc_failed",
+    "could not allocate", "bad allocation", "alloc_failed", "failed to map segment",
 )  # fmt: skip
 
 

@@ -233,6 +233,36 @@ def test_gdal_caches_no_more_of_a_taller_raster(
     assert used[8192] < 1.5 * used[2048]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("megabytes", [600, 700, 800, 900, 1000, 1100, 1300])
+def test_the_computer_is_short_of_memory(tmp_path: Path, megabytes: int) -> None:
+    """A limited process finishes, or says what it lacks, and blames no file."""
+    pytest.importorskip("resource")
+    demo = sorted((Path(__file__).parents[3] / "resources" / "demo").glob("demo_2*.tif"))
+    code = (
+        "import resource, sys\n"
+        "limit = int(sys.argv.pop(1))\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (limit, limit))\n"
+        "from changescribe.engine.cli import main\n"
+        "sys.exit(main())\n"
+    )
+    command = [sys.executable, "-c", code, str(megabytes * 1_000_000), "detect"]
+    options = ["--prompt", "buildings built", "--out", str(tmp_path / "out.gpkg")]
+    run = subprocess.run(
+        [*command, *map(str, demo), *options],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    if run.returncode:
+        assert "Error: There is not enough memory for this run." in run.stderr
+        assert run.returncode == 1
+        assert list(tmp_path.iterdir()) == []
+    assert "Traceback" not in run.stderr
+    assert run.returncode == (0 if (tmp_path / "out.gpkg").exists() else 1)
+
+
 CHILD = """
 import resource, sys
 from changescribe.engine.detect import pipeline
