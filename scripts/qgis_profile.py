@@ -17,11 +17,16 @@ from typing import Optional
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = "changescribe"
-#: Enables the plugin and disables the dialogs of a first start.
+#: Enables the plugin, disables the dialogs of a first start, and keeps QGIS off the network: QGIS
+#: 3.40.6 may crash when it closes after a request (qgis/QGIS#62429).
 SETTINGS: dict[str, dict[str, str]] = {
     "PythonPlugins": {FOLDER: "true", "processing": "true"},
     "app": {r"projections\defaultBehavior": "UseProjectCrs"},
-    "core": {r"NewsFeed\httpsfeedqgisorg\disabled": "true"},
+    "core": {
+        r"NewsFeed\httpsfeedqgisorg\disabled": "true",
+        r"httpsfeedqgisorg\disabled": "true",  # newer QGIS
+    },
+    "fonts": {"downloadMissingFonts": "false"},
     "locale": {"overrideFlag": "true", "userLocale": "en_US"},
     "migration": {"fileVersion": "2", "settings": "true"},
     "qgis": {"checkVersion": "false", **{f"showTips{n}": "false" for n in range(322, 345, 2)}},
