@@ -160,7 +160,8 @@ def commit(*claims: Claim) -> None:
 
 def recover(final: Path) -> bool:
     """Finish or undo the commit of a file that a killed process left; return if there was one."""
-    return _recover(_folder_of(Path(os.path.abspath(final))))
+    final = Path(os.path.abspath(final))
+    return bool(final.name) and _recover(_folder_of(final))
 
 
 def sweep(parent: Path) -> None:

@@ -460,3 +460,24 @@ def test_a_file_in_use_is_an_error(
         export(str(gpkg), str(tmp_path / "a.shp"), overwrite=True)
     assert "layer" in caught.value.hint
     assert len(rows(tmp_path / "a.shp")) == 3
+
+
+def test_results_locked_by_another_program(gpkg: Path, tmp_path: Path) -> None:
+    connection = sqlite3.connect(gpkg, isolation_level=None)
+    connection.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(OutputError, match="is in use"):
+        export(str(gpkg), str(tmp_path / "a.shp"))
+    connection.close()
+
+
+def test_a_folder_in_the_way_of_an_export(gpkg: Path, tmp_path: Path) -> None:
+    for name in ("a.shp", "a.dbf"):
+        (tmp_path / name).mkdir()
+        with pytest.raises(InputError, match="is a folder"):
+            export(str(gpkg), str(tmp_path / "a.shp"), overwrite=True)
+        (tmp_path / name).rmdir()
+
+
+def test_a_path_without_a_name() -> None:
+    with pytest.raises(InputError):
+        export("/", "/a.shp")
