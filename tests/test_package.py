@@ -194,6 +194,9 @@ def test_profile_keeps_other_settings_and_enables_the_plugin(tmp_path: Path):
     assert "state=@ByteArray(a:b%=)" in lines
     assert "checkVersion=false" in lines
     assert "changescribe=true" in lines
+    # A request to the network, which QGIS 3.40.6 may pay for with a crash on closing.
+    assert r"httpsfeedqgisorg\disabled=true" in lines
+    assert "downloadMissingFonts=false" in lines
 
 
 def test_profile_with_a_zip_holds_copies_and_refuses_escapes(built: Path, tmp_path: Path):
