@@ -314,6 +314,8 @@ class ChangeResult:
         counts: number and area of the regions of each query, including queries without any.
         caption: the scene in one or two sentences.
         area_analysed_m2: None without georeference.
+        share_analysed: share of the requested area (or else of the overlap) that was analysed, in
+            [0, 1]; None if it is unknown.
         revision: of the system's weights.
         device: the device used, and why ("CPU (2 threads): no CUDA provider").
         date_before: ISO date of the earlier raster, if known.
@@ -341,6 +343,7 @@ class ChangeResult:
     device: str
     date_before: Optional[str] = None
     date_after: Optional[str] = None
+    share_analysed: Optional[float] = None
     timings_s: dict[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     partial: bool = False

@@ -42,6 +42,7 @@ def result_as_json(result: ChangeResult) -> dict[str, Any]:
         "counts": {"total": result.count, **counts_by_key(result.counts)},
         "areas_m2": areas_by_key(result.counts),
         "area_analysed_m2": result.area_analysed_m2,
+        "share_analysed": result.share_analysed,
         "caption": result.caption,
         "captions": [
             {"change_id": region.change_id, "caption": region.caption} for region in result.regions

@@ -10,13 +10,15 @@ from __future__ import annotations
 import contextlib
 import os
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Optional
 
 from ..class_rules.road import MIN_LENGTH_M
+from ..errors import InputError
 from ..raster.writer import RasterWriter
 from ..regions import Components, bind, build_mask, extract, min_area_used
 from ..request import MASK_NODATA, ChangeResult, Stage
 from ..results.changes_layer import ChangesWriter, RunInfo, layer_crs
+from ..wording.facts import MOST_OF_AREA, format_share
 from .scoring import score_writer
 from .texts import DetectTexts
 
@@ -51,7 +53,8 @@ def outline(run: Run, scores: ScoreRasters) -> ChangeResult:
     info = _run_info(run, parsed)
     with Components(str(run.outputs.folder), str(run.outputs.mask)) as components:
         summary = _write_mask(run, scores, parsed, components)
-        written = _write_regions(run, scores, summary, info, components)
+        share = _share(run, scores, summary)
+        written = _write_regions(run, scores, summary, share, info, components)
     return ChangeResult(
         run_id=info.run_id,
         gpkg=str(run.outputs.gpkg),
@@ -63,6 +66,7 @@ def outline(run: Run, scores: ScoreRasters) -> ChangeResult:
         counts=written.counts,
         caption=written.caption,
         area_analysed_m2=summary.area_analysed_m2,
+        share_analysed=share,
         date_before=info.date_before,
         date_after=info.date_after,
         system=info.system,
@@ -117,8 +121,30 @@ def _write_mask(
     return summary
 
 
+def _share(run: Run, scores: ScoreRasters, summary: MaskSummary) -> Optional[float]:
+    """Return the share of the requested area that was analysed; warn if it is small.
+
+    Raises:
+        InputError: nothing was analysed.
+    """
+    if not summary.valid_px and scores.complete:
+        raise InputError(DetectTexts.nothing_valid())
+    requested = run.grid.requested_px
+    if not requested:
+        return None
+    share = min(1.0, summary.valid_px / requested)
+    if share < MOST_OF_AREA and scores.complete:
+        run.monitor.warn(DetectTexts.part_analysed(share=format_share(share)))
+    return share
+
+
 def _write_regions(
-    run: Run, scores: ScoreRasters, summary: MaskSummary, info: RunInfo, components: Components
+    run: Run,
+    scores: ScoreRasters,
+    summary: MaskSummary,
+    share: Optional[float],
+    info: RunInfo,
+    components: Components,
 ) -> WrittenChanges:
     """Write the GeoPackage: regions with captions, and the row of the run."""
     crs = layer_crs(scores.grid.crs_wkt, run.request.crs)
@@ -146,6 +172,7 @@ def _write_regions(
             device=run.device,
             seconds=run.monitor.seconds,
             area_analysed_m2=summary.area_analysed_m2,
+            share_analysed=share,
             warnings=tuple(run.monitor.warnings),
             partial=not scores.complete,
         )

@@ -7,22 +7,23 @@ import contextlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Optional
 
+from ..errors import InputError
 from ..raster.area import AreaMask
 from ..raster.common_grid import CommonGrid, common_grid
 from ..raster.files import check_distinct
 from ..raster.quality import QualityMask
 from ..raster.reader import RasterSource
-from ..request import Extent
+from ..request import Area, Extent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import numpy as np
 
     from ..raster.alignment import Move
     from ..raster.grid import Grid
     from ..raster.radiometry import Stretch
-    from ..request import Area, ChangeRequest
+    from ..request import ChangeRequest
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,46 @@ def grid_for(
     extent = request.extent
     if request.area is not None and extent is None:
         extent = Extent(*AreaMask(request.area, before.grid).envelope)
-    return common_grid(before, after, extent, pixel_sizes, request.pixel_size)
+    grid = common_grid(before, after, extent, pixel_sizes, request.pixel_size)
+    return replace(grid, requested_px=_requested_px(request, before.grid, after.grid))
+
+
+def _requested_px(request: ChangeRequest, before: Grid, after: Grid) -> Optional[float]:
+    """Return how many pixels of BEFORE a request covers; None if its CRS does not reach there.
+
+    It covers its area and its extent, also outside the rasters, or else their overlap.
+    """
+    places = [place for place in (request.area, _rectangle(request.extent)) if place]
+    if not places:
+        places = [_outline(before), _outline(after)]
+    try:
+        shapes = [area_on(place, before, before).geometry for place in places]
+    except InputError:
+        return None
+    if len(shapes) > 1:
+        shapes[0] = shapes[0].Intersection(shapes[1])
+    elif not shapes[0].IsValid():  # overlapping polygons count once
+        shapes[0] = shapes[0].Buffer(0)
+    _, a, b, _, d, e = before.geotransform
+    return float(shapes[0].GetArea() / abs(a * e - b * d)) if shapes[0] is not None else None
+
+
+def _rectangle(extent: Optional[Extent]) -> Optional[Area]:
+    if extent is None:
+        return None
+    left, bottom, right, top = extent.xmin, extent.ymin, extent.xmax, extent.ymax
+    corners = ((left, bottom), (right, bottom), (right, top), (left, top))
+    return _polygon(corners, extent.crs)
+
+
+def _outline(grid: Grid) -> Area:
+    corners = ((0, 0), (grid.width, 0), (grid.width, grid.height), (0, grid.height))
+    return _polygon([grid.pixel_to_map(x, y) for x, y in corners], grid.crs_wkt or None)
+
+
+def _polygon(corners: Sequence[tuple[float, float]], crs: Optional[str]) -> Area:
+    ring = ", ".join(f"{x!r} {y!r}" for x, y in (*corners, corners[0]))
+    return Area(f"POLYGON (({ring}))", crs)
 
 
 def area_on(area: Area, before: Grid, grid: Grid) -> AreaMask:

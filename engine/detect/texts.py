@@ -53,6 +53,14 @@ class DetectTexts:
         '"{name}" changed while it was being read: the results may mix its old and new pixels. '
         "Run again."
     )
+    nothing_valid = Message(
+        "No pixel in the area to analyse is valid on both dates.",
+        "Check that the rasters have data there. If valid pixels are taken for invalid ones, "
+        'choose another way to find these: --nodata, or "Invalid pixels".',
+    )
+    part_analysed = Message(
+        "Only {share} of the area to analyse was analysed: elsewhere, a raster has no valid pixels."
+    )
     reversed_dates = Message("The dates seem to be reversed: before is {before}, after is {after}.")
     min_area_ignored = Message(
         "The minimum area in square metres is ignored: without a coordinate reference system, "

@@ -53,12 +53,15 @@ class CommonGrid:
         warnings: sentences for the user.
         pixel_size: ground size of the pixels of ``output`` in metres, from the raster or else
             from the user; None if unknown.
+        requested_px: pixels of ``output`` that the request covers, also where the rasters have
+            none; None if unknown.
     """
 
     output: Grid
     working: Grid
     warnings: tuple[str, ...] = ()
     pixel_size: Optional[float] = None
+    requested_px: Optional[float] = None
 
 
 def format_size(metres: float) -> str:

@@ -69,6 +69,7 @@ RUN_FIELDS: tuple[tuple[str, int], ...] = (
     ("counts", ogr.OFTString),
     ("areas_m2", ogr.OFTString),
     ("area_analysed_m2", ogr.OFTReal),
+    ("share_analysed", ogr.OFTReal),
     ("before", ogr.OFTString),
     ("after", ogr.OFTString),
     ("date_before", ogr.OFTString),
@@ -240,6 +241,7 @@ class ChangesWriter:
         device: str = "",
         seconds: float = 0.0,
         area_analysed_m2: Optional[float] = None,
+        share_analysed: Optional[float] = None,
         warnings: tuple[str, ...] = (),
         partial: bool = False,
     ) -> WrittenChanges:
@@ -251,7 +253,11 @@ class ChangesWriter:
         self._flush()
         tallies = self._tally()
         caption = scene_caption(
-            self._info.parsed, tallies, pixel_size=self._info.pixel_size, partial=partial
+            self._info.parsed,
+            tallies,
+            pixel_size=self._info.pixel_size,
+            share=share_analysed,
+            partial=partial,
         )
         counts = tuple(
             QueryCount(t.query.object, t.query.direction, t.count, t.area_m2) for t in tallies
@@ -265,6 +271,7 @@ class ChangesWriter:
             "counts": json.dumps(counts_by_key(counts), ensure_ascii=False),
             "areas_m2": json.dumps(areas, ensure_ascii=False) if areas else None,
             "area_analysed_m2": area_analysed_m2,
+            "share_analysed": share_analysed,
             "device": device,
             "seconds": seconds,
             "warnings": json.dumps(list(warnings), ensure_ascii=False),

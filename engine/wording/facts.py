@@ -21,6 +21,8 @@ _VERB = {APPEARED: "appeared", REMOVED: "disappeared"}
 _PLURALS = {land_cover.name: land_cover.plural for land_cover in CLASSES}
 #: Maximum number of clauses in a scene caption.
 _MAX_CLAUSES = 5
+#: If less than this share of the requested area was analysed, the user is warned.
+MOST_OF_AREA = 0.9
 _SQUARE_METRES_PER_HA = 1e4
 _SQUARE_METRES_PER_KM2 = 1e6
 
@@ -76,17 +78,20 @@ def scene_caption(
     tallies: Sequence[Tally],
     *,
     pixel_size: Optional[float] = None,
+    share: Optional[float] = None,
     partial: bool = False,
 ) -> str:
     """Describe the whole area analysed in one or two sentences.
 
     Such as "12 roads appeared (3.1 ha), most in the north-east; no road disappeared." There is a
     tally per query, including queries without regions. In a ``partial`` run, which was stopped
-    early, absent objects are not mentioned.
+    early, absent objects are not mentioned. ``share``, that of the requested area that was
+    analysed, is mentioned below :data:`MOST_OF_AREA`.
     """
     found = [tally for tally in tallies if tally.count]
+    small = "" if partial or share is None or share >= MOST_OF_AREA else format_share(share)
     if not found:
-        text: str = _nothing(parsed, partial=partial)
+        text: str = _nothing(parsed, small, partial=partial)
     else:
         if parsed.anything:
             found.sort(key=lambda tally: -sum(tally.positions.values()))
@@ -105,15 +110,27 @@ def scene_caption(
                 if not tally.count and not tally.partners
             ]
         text = _capital("; ".join(clauses)) + "."
+        if small:
+            text = T.part(caption=text, share=small)
     # A plain str, since Qt does not write a subclass of str into a layer.
     return str(T.stopped(caption=text) if partial else text)
 
 
-def _nothing(parsed: ParsedPrompt, *, partial: bool) -> str:
+def _nothing(parsed: ParsedPrompt, share: str, *, partial: bool) -> str:
+    prompt = " ".join(parsed.text.split())
     if _is_exhaustive(parsed.queries):
+        if share:
+            return T.nothing_in_part(share=share)
         return T.nothing_so_far() if partial else T.nothing()
+    if share:
+        return T.nothing_matching_in_part(prompt=prompt, share=share)
     message = T.nothing_matching_so_far if partial else T.nothing_matching
-    return message(prompt=" ".join(parsed.text.split()))
+    return message(prompt=prompt)
+
+
+def format_share(share: float) -> str:
+    """Format a share as a percentage, such as "37%", rounded down: 89.9% is less than 90%."""
+    return T.percent(percent=math.floor(100 * share)) if share >= 0.01 else T.one_percent()
 
 
 def _is_exhaustive(queries: Sequence[Query]) -> bool:

@@ -129,6 +129,44 @@ def test_both_dates_in_one_raster(
         pipeline.detect(replace(request, overwrite=True), brightness)
 
 
+def test_the_share_of_the_area_is_reported_if_it_is_small(
+    brightness: InProcessHost, request_: ChangeRequest, make_raster: MakeRaster
+) -> None:
+    assert pipeline.detect(request_, brightness).share_analysed == 1.0
+    holed = scene()
+    holed[:, :, :225] = 0
+    after = make_raster("holed.tif", holed, nodata=0)
+    request = replace(request_, after=after, prompt="buildings built", overwrite=True)
+    result = pipeline.detect(request, brightness)
+    assert result.share_analysed == pytest.approx(0.25)
+    assert any("Only 25% of the area" in warning for warning in result.warnings)
+    assert result.caption == (
+        'No change matching "buildings built" was found in the 25% of the area that was analysed.'
+    )
+    row = run_row(result.gpkg)
+    assert row["share_analysed"] == pytest.approx(0.25)
+    assert "25%" in row["warnings"]
+    # Of what was asked for, not of what the rasters cover.
+    outside = replace(request_, extent=Extent(500000, 4999800, 500150, 5000000), overwrite=True)
+    assert pipeline.detect(outside, brightness).share_analysed == pytest.approx(0.5)
+    half = Area("POLYGON((500100 4999900, 500200 4999900, 500200 5000000, 500100 4999900))")
+    result = pipeline.detect(replace(outside, extent=None, area=half), brightness)
+    # The triangle's part west of 500150 is a quarter of it.
+    assert result.share_analysed == pytest.approx(0.25, rel=0.02)
+    inside = replace(request, extent=Extent(500120, 4999900, 500150, 5000000))
+    result = pipeline.detect(inside, brightness)
+    assert (result.share_analysed, result.warnings) == (1.0, ())
+
+
+def test_a_pair_without_valid_pixels_is_refused(
+    brightness: InProcessHost, request_: ChangeRequest, make_raster: MakeRaster
+) -> None:
+    empty = make_raster("empty.tif", scene(level=0), nodata=0)
+    with pytest.raises(InputError, match="No pixel in the area to analyse is valid"):
+        pipeline.detect(replace(request_, after=empty), brightness)
+    assert not Path(request_.output).exists()
+
+
 def test_a_raster_that_changes_during_the_run_is_reported(
     brightness: InProcessHost, request_: ChangeRequest
 ) -> None:
