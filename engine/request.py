@@ -399,7 +399,8 @@ MAX_REGIONS_IN_RESULT = 1000
 #: Values of ``ChangeRequest.device``.
 DEVICES = ("auto", "cpu", "cuda")
 #: How invalid pixels are found: nodata values, mask and alpha band, unless its values are those of
-#: an image; the alpha band whatever its values; without the alpha band; not at all.
+#: an image, and black or white collars and gaps of files that mark nothing; the alpha band whatever
+#: its values; without the alpha band; not at all.
 NODATA_AUTO, NODATA_ALPHA, NODATA_MASK, NODATA_NONE = ("auto", "alpha", "mask", "none")
 NODATA_MODES = (NODATA_AUTO, NODATA_ALPHA, NODATA_MASK, NODATA_NONE)
 #: Values of ``ChangeRequest.align``.

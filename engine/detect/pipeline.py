@@ -19,8 +19,9 @@ from ..raster.alignment import align
 from ..raster.dates import is_iso_date, reversed_dates
 from ..raster.quality import hidden_share
 from ..raster.radiometry import joint_stretch
-from ..request import ALIGN_MODES, DEVICES, NODATA_MODES, Stage
+from ..request import ALIGN_MODES, DEVICES, NODATA_AUTO, NODATA_MODES, Stage
 from ..results.outputs import RunOutputs
+from .collars import hide_collars
 from .outlining import outline
 from .rasters import Pair, area_on, grid_for, open_rasters
 from .resources import check_resources
@@ -172,6 +173,8 @@ def _prepare(
     area = None
     if request.area is not None:
         area = area_on(request.area, before.grid, grid.working)
+    if request.nodata == NODATA_AUTO:
+        monitor.warn(*hide_collars(before, grid.working), *hide_collars(after, grid.working))
     monitor.warn(*before.notes, *after.notes, *grid.warnings)
     dates = request.date_before or before.date, request.date_after or after.date
     if reversed_dates(*dates):

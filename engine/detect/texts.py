@@ -53,6 +53,11 @@ class DetectTexts:
         '"{name}" changed while it was being read: the results may mix its old and new pixels. '
         "Run again."
     )
+    collar = Message(
+        '{share} of "{name}" is black or white without a nodata value, at its edge or in a gap of '
+        'straight sides, and is left out. To keep it, set the invalid pixels (--nodata) to "mask".'
+    )
+    one_value = Message('"{name}" has the same value everywhere in the area to analyse.')
     nothing_valid = Message(
         "No pixel in the area to analyse is valid on both dates.",
         "Check that the rasters have data there. If valid pixels are taken for invalid ones, "

@@ -9,7 +9,7 @@ from osgeo import gdal, ogr, osr
 
 from ..errors import InputError
 from ..request import Area
-from .memory import memory_dataset
+from .grid import memory_dataset
 from .offline import open_file
 from .support import gdal_call, spatial_reference
 from .texts import RasterTexts

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Optional, TypeVar
 
 import numpy as np
+from osgeo import gdal
 
 from .support import ecef, same_crs, spatial_reference
 
@@ -144,3 +145,12 @@ class Grid:
             unit = srs.GetLinearUnits()
             space = np.column_stack([points * unit, np.zeros(4)])
         return (space[1] - space[0]) / span_x, (space[3] - space[2]) / span_y
+
+
+def memory_dataset(grid: Grid, bands: int, data_type: int) -> gdal.Dataset:
+    """Make a raster in memory; ``data_type`` is GDAL's code, such as ``gdal.GDT_Byte``."""
+    dataset = gdal.GetDriverByName("MEM").Create("", grid.width, grid.height, bands, data_type)
+    dataset.SetGeoTransform(grid.geotransform)
+    if grid.crs_wkt:
+        dataset.SetProjection(grid.crs_wkt)
+    return dataset

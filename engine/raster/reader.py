@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Optional, final
 
@@ -147,6 +147,28 @@ class RasterSource:
     def changed(self) -> bool:
         """Whether a file was replaced, written or removed since the raster was opened."""
         return file_states(self._files) != self._states
+
+    @property
+    def declares_nodata(self) -> bool:
+        """Whether the file marks invalid pixels, or its colours are those of a palette."""
+        return self._validity.declared or self._palette is not None
+
+    def hide(self, hidden: Callable[[Box], np.ndarray]) -> None:
+        """Make more pixels invalid: where a function of a box returns True, (h, w) bool."""
+        self._validity.hidden.append(hidden)
+
+    def strips(self, grid: Grid) -> Iterator[tuple[Box, np.ndarray]]:
+        """Yield the pixels under a grid, (C, h, w), as they are in the file, strip by strip."""
+        box = self._placement.under(grid, 2)
+        if box is None or self._dataset is None:
+            return
+        x, y, width, height = box
+        block = self._dataset.GetRasterBand(self._unique[0]).GetBlockSize()[1]
+        rows = max(1, min(_STRIP_PIXELS // width, max(block, _STRIP_PIXELS // 4 // width)))
+        for top in range(y, y + height, rows):
+            part = (x, top, width, min(rows, y + height - top))
+            yield part, self._read_box(part)[0]
+            self.free_cache()
 
     def free_cache(self) -> None:
         """Free the blocks of the raster in GDAL's cache, whose size is that of the process."""

@@ -39,6 +39,8 @@ class Validity:
 
     Attributes:
         notes: what was decided that a user may not expect.
+        declared: the file marks invalid pixels, if only by a value that none can have.
+        hidden: functions that return where the pixels of a box are invalid for other reasons.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class Validity:
         read: ReadBand,
     ) -> None:
         self.notes: tuple[Text, ...] = ()
+        self.hidden: list[Callable[[Box], np.ndarray]] = []
         self._read = read
         self._values: list[Optional[np.generic]] = [None] * len(bands)
         self._ranges = tuple(ranges)
@@ -58,6 +61,7 @@ class Validity:
         self._alpha: Optional[gdal.Band] = None
         self._opaque = 0.0
         self._colours: Optional[np.ndarray] = None
+        self.declared = bool(ranges)
         if mode == NODATA_NONE:
             return
         chosen = [dataset.GetRasterBand(number) for number in bands]
@@ -72,6 +76,8 @@ class Validity:
                 self._alpha = alpha
             else:
                 self.notes = (RasterTexts.alpha_is_image(name=name, band=alpha.GetBand()),)
+        self.declared |= bool(self._masks) or self._alpha is not None
+        self.declared |= any(band.GetNoDataValue() is not None for band in chosen)
 
     def of(self, planes: np.ndarray, box: Box) -> np.ndarray:
         """Return where pixels are valid, (h, w) bool.
@@ -94,6 +100,8 @@ class Validity:
             index = planes[0].astype(np.int64)
             known = (index >= 0) & (index < len(self._colours))
             valid &= known & self._colours[np.where(known, index, 0)]
+        for hidden in self.hidden:
+            valid &= ~hidden(box)
         return valid
 
     def _is_nodata(self, planes: np.ndarray) -> np.ndarray:

@@ -11,8 +11,7 @@ from typing import Optional
 import numpy as np
 from osgeo import gdal, gdal_array
 
-from .grid import Grid
-from .memory import memory_dataset
+from .grid import Grid, memory_dataset
 from .support import gdal_call, warp
 from .validity import Box
 

@@ -13,7 +13,7 @@ from osgeo import gdal, gdal_array
 
 from ..errors import CancelledError, InputError
 from ..writing import could_not_write
-from .memory import memory_dataset
+from .grid import memory_dataset
 from .support import gdal_call, warp
 from .texts import RasterTexts
 

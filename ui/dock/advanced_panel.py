@@ -163,7 +163,8 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
         combo.setToolTip(
             tr(
                 "Pixels that are invalid in either layer are not analysed. Automatic: by nodata "
-                "values, mask and alpha band, unless the alpha band is an image."
+                "values, mask and alpha band, unless the alpha band is an image; without any of "
+                "these, black or white edges and gaps are left out too."
             )
         )
         combo.currentIndexChanged.connect(self.changed)
