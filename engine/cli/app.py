@@ -110,7 +110,8 @@ def _add_pair(parser: argparse.ArgumentParser) -> None:
         default=NODATA_AUTO,
         choices=NODATA_MODES,
         help="invalid pixels; auto: by nodata values, mask and alpha band, unless the alpha band "
-        "is an image, without any also black or white edges and gaps; alpha: by the alpha band in any case; mask: not by it; none: all are valid",
+        "is an image, and without any by black or white edges and gaps; alpha: by the alpha band "
+        "in any case; mask: not by it; none: all are valid",
     )
     parser.add_argument(
         "--pixel-size",

@@ -28,6 +28,8 @@ _SHORTEST = 8
 _MOST_RUNS = 2_000_000
 #: Pixels of a collar at a corner, at least.
 _SMALLEST = 64
+#: Pixels by which a collar is wide, at least, on the average along its longer side.
+_NARROWEST = 3
 #: A collar away from the corners touches the edge along this share of the shorter side.
 _ALONG_EDGE = 0.05
 #: Sides of a gap in pixels, at least.
@@ -113,10 +115,12 @@ def _collars(runs: Runs, box: Box) -> np.ndarray:
     area, length = total(runs.length), np.where(outer, runs.length, ends)
     along = total(length) >= _ALONG_EDGE * min(width, height)
     corner = total(outer & (ends > 0)) > 0
-    edge = (area >= _SMALLEST) & (corner | along)
+    number, widest = np.bincount(label, minlength=count), np.zeros(count, np.int64)
+    np.maximum.at(widest, label, runs.length)
+    thick = area >= _NARROWEST * np.maximum(number, widest)
+    edge = (area >= _SMALLEST) & thick & (corner | along)
     # Rows whose ends lie right below those of the row above.
     same = (runs.x0[upper] == runs.x0[lower]) & (runs.x1[upper] == runs.x1[lower])
-    number = np.bincount(label, minlength=count)
     straight = np.bincount(label[lower[same]], minlength=count) >= _STRAIGHT * number
     gap = straight & (number >= _GAP_SIDE) & (area >= _GAP_SIDE * number)
     return np.asarray((edge | gap)[label])
