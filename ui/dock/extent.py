@@ -7,11 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Optional
 
 from qgis.core import (
-    QgsCoordinateTransform,
-    QgsCsException,
     QgsFeatureRequest,
     QgsGeometry,
-    QgsProject,
     QgsRectangle,
     QgsVectorLayer,
 )
@@ -30,6 +27,8 @@ from qgis.PyQt.QtWidgets import (
 )
 
 from ...engine.errors import InputError
+from ...engine.raster.area import AreaMask
+from ...engine.raster.grid import Grid
 from ...engine.request import Area, Extent
 from ..compat import FILTER_POLYGON, GEOMETRY_POLYGON
 from ..map.layer_source import overlap_of, to_crs
@@ -164,8 +163,7 @@ class ExtentPanel(QWidget):
             layer = self.layer_combo.currentLayer()
             if layer is None:
                 return Where(QgsRectangle(), reason=tr("Choose a polygon layer"))
-            bounds = layer.boundingBoxOfSelected() if _selected(layer) else layer.extent()
-            chosen = to_crs(bounds, layer.crs(), before.crs())
+            chosen = self._touched(layer, overlap, before)
             missed = tr("The polygons lie outside the overlap of the layers")
         rectangle = overlap.intersect(chosen)
         if rectangle.isEmpty():
@@ -184,28 +182,44 @@ class ExtentPanel(QWidget):
         if self.choice != LAYER:
             return None
         layer = self.layer_combo.currentLayer()
-        polygons = self._polygons(layer, to_crs(rectangle, before.crs(), layer.crs()))
+        there = _around(rectangle, before, layer)
         # Not dissolved, which takes minutes for a large layer; the engine accepts overlaps.
-        together = QgsGeometry.collectGeometry(polygons)
-        if together.isEmpty():
-            raise InputError(
-                tr("No polygon lies in the overlap of the layers."),
-                tr("Select other polygons, or choose another area."),
-            )
-        transform = QgsCoordinateTransform(layer.crs(), before.crs(), QgsProject.instance())
-        try:
-            together.transform(transform)
-        except QgsCsException as error:
-            raise InputError(
-                tr("The polygons cannot be transformed to the CRS of the before layer."),
-                tr("Check the CRS of the polygon layer."),
-                str(error),
-            ) from error
-        return Area(together.asWkt())
+        together = QgsGeometry.collectGeometry(self._polygons(layer, there))
+        if not together.isEmpty():
+            crs = before.crs().toWkt() if before.crs().isValid() else ""
+            left, top = rectangle.xMinimum(), rectangle.yMaximum()
+            shape = (left, rectangle.width(), 0.0, top, 0.0, -rectangle.height())
+            grid = Grid(1, 1, shape, crs)
+            source = layer.crs().toWkt() if layer.crs().isValid() else None
+            mask = AreaMask(Area(together.asWkt(), source), grid)
+            if not mask.geometry.IsEmpty():
+                return Area(mask.geometry.ExportToWkt())
+        raise InputError(
+            tr("No polygon lies in the overlap of the layers."),
+            tr("Select other polygons, or choose another area."),
+        )
+
+    def _touched(
+        self, layer: QgsVectorLayer, overlap: QgsRectangle, before: QgsRasterLayer
+    ) -> QgsRectangle:
+        """Return the part of the overlap near the (selected) polygons of a layer.
+
+        Clipped in the CRS of the layer: the world has no outline in UTM.
+        """
+        bounds = layer.boundingBoxOfSelected() if _selected(layer) else _extent(layer)
+        there = _around(overlap, before, layer)
+        if there.isEmpty():  # the engine finds the polygons
+            return QgsRectangle(overlap)
+        shared = bounds.intersect(there)
+        if shared.isEmpty():
+            return shared
+        return to_crs(shared, layer.crs(), before.crs())
 
     def _polygons(self, layer: QgsVectorLayer, bounds: QgsRectangle) -> list[QgsGeometry]:
         """Return the (selected) polygons of a layer that intersect a rectangle."""
-        request = QgsFeatureRequest().setFilterRect(bounds).setNoAttributes()
+        request = QgsFeatureRequest().setNoAttributes()
+        if not bounds.isEmpty():
+            request.setFilterRect(bounds)
         get = layer.getSelectedFeatures if _selected(layer) else layer.getFeatures
         polygons, vertices = [], 0
         for feature in get(request):
@@ -280,10 +294,12 @@ class ExtentPanel(QWidget):
     def _layer_changed(self, layer: Optional[QgsVectorLayer]) -> None:
         if self._watched is not None:
             self._watched.selectionChanged.disconnect(self._selection_changed)
+            self._watched.layerModified.disconnect(self._selection_changed)
             self._watched.willBeDeleted.disconnect(self._forget_layer)
         self._watched = layer
         if layer is not None:
             layer.selectionChanged.connect(self._selection_changed)
+            layer.layerModified.connect(self._selection_changed)
             layer.willBeDeleted.connect(self._forget_layer)
         self.changed.emit()
 
@@ -311,6 +327,27 @@ class ExtentPanel(QWidget):
             self._band = None
         if self._watched is not None:
             self._layer_changed(None)
+
+
+def _around(rectangle: QgsRectangle, before: QgsRasterLayer, layer: QgsVectorLayer) -> QgsRectangle:
+    """Return a rectangle of ``before`` in the CRS of ``layer``; empty if it is not defined.
+
+    Empty also at the antimeridian, where a bounding box goes around the world.
+    """
+    there = to_crs(rectangle, before.crs(), layer.crs())
+    wraps = layer.crs().isGeographic() and (there.xMaximum() > 180 or there.width() > 180)
+    return QgsRectangle() if wraps else there
+
+
+def _extent(layer: QgsVectorLayer) -> QgsRectangle:
+    """Return the extent of a layer with its unsaved edits, which layer.extent() misses."""
+    bounds, edits = QgsRectangle(layer.extent()), layer.editBuffer()
+    if edits is not None:
+        for geometry in edits.changedGeometries().values():
+            bounds.combineExtentWith(geometry.boundingBox())
+        for feature in edits.addedFeatures().values():
+            bounds.combineExtentWith(feature.geometry().boundingBox())
+    return bounds
 
 
 def _selected(layer: QgsVectorLayer) -> bool:

@@ -169,3 +169,46 @@ def test_where_no_polygon_in_the_overlap(desk):
     assert "No polygon" in str(desk.controller.last_error)
     QgsProject.instance().removeMapLayer(layer)
     assert reason(desk) == "Choose a polygon layer"
+
+
+@pytest.mark.parametrize("half_width", [0.5, 3.5])
+def test_where_a_polygon_with_long_sides_in_degrees(desk, half_width):
+    """Its border runs along the parallel through the middle of the overlap."""
+    box = desk.before.extent()
+    middle = to_crs(QgsRectangle(box.center(), box.center()), desk.before.crs(), WGS84).center()
+    west, south = middle.x() - half_width, middle.y()
+    layer = polygon_layer(
+        [QgsRectangle(west, south, west + 2 * half_width, south + 4)], "EPSG:4326"
+    )
+    desk.dock.extent.set_choice(where.LAYER)
+    desk.dock.extent.layer_combo.setLayer(layer)
+    area = QgsGeometry.fromWkt(desk.dock.build_request().area.wkt)
+    inside = area.intersection(QgsGeometry.fromRect(box))
+    assert inside.area() == pytest.approx(box.width() * box.height() / 2, rel=0.03)
+
+
+def test_where_polygons_cover_the_world(desk):
+    layer = polygon_layer([QgsRectangle(-180, -90, 180, 90)], "EPSG:4326")
+    desk.dock.extent.set_choice(where.LAYER)
+    desk.dock.extent.layer_combo.setLayer(layer)
+    assert not reason(desk)
+    box = desk.before.extent()
+    area = QgsGeometry.fromWkt(desk.dock.build_request().area.wkt)
+    inside = area.intersection(QgsGeometry.fromRect(box))
+    assert inside.area() == pytest.approx(box.width() * box.height())
+
+
+def test_where_unsaved_edits_count(desk):
+    box = desk.before.extent()
+    x, y = box.xMinimum(), box.yMinimum()
+    layer = polygon_layer([])
+    desk.dock.extent.set_choice(where.LAYER)
+    desk.dock.extent.layer_combo.setLayer(layer)
+    layer.startEditing()
+    feature = QgsFeature()
+    feature.setGeometry(QgsGeometry.fromRect(QgsRectangle(x + 5, y + 5, x + 15, y + 15)))
+    layer.addFeature(feature)
+    assert not reason(desk)
+    area = QgsGeometry.fromWkt(desk.dock.build_request().area.wkt)
+    assert area.area() == pytest.approx(100)
+    layer.rollBack()
