@@ -180,7 +180,7 @@ def _answers(
     for batch in batches:
         if run.cancelled():
             return
-        some = batch.valid.any(axis=(1, 2))
+        some = np.any(batch.valid, axis=(1, 2))
         prediction = None
         if some.any():
             try:

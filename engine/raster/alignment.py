@@ -225,8 +225,8 @@ def block_shift(before: np.ndarray, after: np.ndarray) -> tuple[float, float, fl
     peak = float(correlation.max() - correlation.mean()) / spread if spread > 0 else 0.0
     steps = np.arange(-1.5 * _UPSAMPLING, 1.5 * _UPSAMPLING + 1) / _UPSAMPLING
     rows, columns = y - reach + steps, x - reach + steps
-    fine = np.exp(2j * np.pi * np.outer(rows, frequencies)) @ cross
-    fine = (fine @ np.exp(2j * np.pi * np.outer(frequencies, columns))).real
+    partial = np.exp(2j * np.pi * np.outer(rows, frequencies)) @ cross
+    fine = (partial @ np.exp(2j * np.pi * np.outer(frequencies, columns))).real
     row, column = np.unravel_index(int(fine.argmax()), fine.shape)
     return float(columns[column]), float(rows[row]), peak
 

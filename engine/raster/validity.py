@@ -112,7 +112,7 @@ class Validity:
                 nodata[number] |= plane == value
             for low, high in self._ranges:
                 nodata[number] |= (plane >= low) & (plane <= high)
-        return nodata.all(axis=0)
+        return np.all(nodata, axis=0)
 
 
 def _nodata_value(band: gdal.Band) -> Optional[np.generic]:

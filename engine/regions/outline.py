@@ -66,10 +66,10 @@ def _rings(runs: Runs, part: np.ndarray) -> Iterator[tuple[int, np.ndarray, bool
     number[nodes] = np.arange(len(nodes))
     order, starts = _cycles(number[jump[following[nodes]]].tolist())
     edges = nodes[order]
-    corners = np.empty((len(edges), 2, 2), dtype=np.int64)
-    corners[:, 0, 0], corners[:, 1, 0] = x[edges], x[following[edges]]
-    corners[:, :, 1] = y_out[edges][:, None]
-    corners = corners.reshape(-1, 2)
+    sides = np.empty((len(edges), 2, 2), dtype=np.int64)
+    sides[:, 0, 0], sides[:, 1, 0] = x[edges], x[following[edges]]
+    sides[:, :, 1] = y_out[edges][:, None]
+    corners = sides.reshape(-1, 2)
     begins = 2 * np.array(starts, dtype=np.int64)
     ring_of = np.repeat(np.arange(len(begins)), np.diff(np.append(begins, len(corners))))
     is_hole = _twice_areas(corners, begins) > 0

@@ -193,4 +193,6 @@ class Ground:
         """Return wheel tracks on a building site: winding pale and dark lines."""
         wave = self._shared["wave"][where] * 1.7 + 0.16 * self._shared["cloud"][where]
         near = np.abs(wave - np.round(wave))
-        return 0.05 * np.exp(-((near / 0.022) ** 2)) - 0.06 * np.exp(-(((near - 0.06) / 0.02) ** 2))
+        tracks = 0.05 * np.exp(-((near / 0.022) ** 2))
+        tracks -= 0.06 * np.exp(-(((near - 0.06) / 0.02) ** 2))
+        return tracks.astype(np.float32, copy=False)

@@ -56,7 +56,7 @@ class Occupancy:
         self, points: Points
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
         cells = np.floor((points + self.pad) / self.cell).astype(np.int64)
-        inside = ((cells >= 0) & (cells < self.taken.shape[0])).all(1)
+        inside = np.all((cells >= 0) & (cells < self.taken.shape[0]), axis=1)
         return cells[:, 1], cells[:, 0], inside
 
     def free(self, points: Points) -> NDArray[np.bool_]:
