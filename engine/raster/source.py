@@ -40,7 +40,7 @@ def open_dataset(path: str) -> gdal.Dataset:
         raise InputError(RasterTexts.no_path())
     if _ONLINE.search(path):
         raise InputError(RasterTexts.online_map(), details=path)
-    if not _NOT_A_PLAIN_PATH.search(path) and not os.path.exists(path):
+    if "\0" in path or not (_NOT_A_PLAIN_PATH.search(path) or os.path.exists(path)):
         raise InputError(RasterTexts.missing_file(path=path))
     flags = gdal.OF_RASTER | gdal.OF_READONLY | gdal.OF_VERBOSE_ERROR
     dataset, problem = open_file(path, flags)
@@ -142,7 +142,7 @@ def grid_of(name: str, dataset: gdal.Dataset, crs: Optional[str]) -> Grid:
 def _possible(transform: tuple[float, ...], size: tuple[int, int]) -> bool:
     """Return whether the pixels have an area, and their corners differ in float64."""
     x0, a, b, y0, d, e = transform
-    far = max(abs(x0), abs(y0)) + (abs(a) + abs(d)) * size[0] + (abs(b) + abs(e)) * size[1]
+    far = abs(x0) + abs(y0) + (abs(a) + abs(d)) * size[0] + (abs(b) + abs(e)) * size[1]
     # NaN compares false.
     return far < _FARTHEST and (abs(a * e - b * d)) ** 0.5 > far * 1e-12
 

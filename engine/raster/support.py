@@ -65,6 +65,11 @@ def gdal_call(
     except RuntimeError as error:
         raise_out_of_memory(error)
         return cast("Result", None), str(error) or "GDAL error"
+    except (TypeError, UnicodeError) as error:
+        # A text with NUL or half a character cannot be handed to GDAL.
+        if isinstance(error, TypeError) and "not a string" not in str(error):
+            raise
+        return cast("Result", None), str(error)
     finally:
         gdal.PopErrorHandler()
     if gdal.GetLastErrorType() >= gdal.CE_Failure:

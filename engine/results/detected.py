@@ -67,11 +67,15 @@ class Detected:
         self._layer = layer
         self._crs = known_crs(layer)
         self.crs_wkt = self._crs.ExportToWkt() if self._crs is not None else ""
-        parse = json.loads(run["parse"])
-        queries = tuple(Query(q["object"], q["direction"]) for q in parse["queries"])
-        self._parsed = ParsedPrompt(run["prompt"], queries, bool(parse["anything"]))
-        self._pixel_size: Optional[float] = run["pixel_size"]
-        self.caption: str = run["caption"] or ""
+        try:
+            parse = json.loads(run["parse"])
+            queries = tuple(Query(q["object"], q["direction"]) for q in parse["queries"])
+            self._parsed = ParsedPrompt(run["prompt"] or "", queries, bool(parse["anything"]))
+            self._pixel_size: Optional[float] = run["pixel_size"]
+            self.caption: str = run["caption"] or ""
+            _check_rows(layer)
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+            raise InputError(ResultsTexts.no_results(path=gpkg), details=repr(error)) from error
 
     @property
     def extent(self) -> tuple[float, float, float, float]:
@@ -182,6 +186,15 @@ def together(facts: Sequence[Facts]) -> Facts:
         for event, row in known.found.items():
             found.setdefault(event, row)
     return Facts(found, facts[0].own, frozenset().union(*(known.queried for known in facts)))
+
+
+def _check_rows(layer: ogr.Layer) -> None:
+    """Raise KeyError or ValueError if what is read of each change is missing."""
+    for feature in layer:
+        needed = (feature[name] for name in ("change_id", "object", "area_px"))
+        if None in needed or feature.GetGeometryRef() is None:
+            raise ValueError(f"incomplete change {feature.GetFID()}")
+        _ = [feature[n] for n in ("direction", "caption", "area_m2", "from_class", "to_class")]
 
 
 def _event(feature: ogr.Feature) -> Event:

@@ -290,8 +290,18 @@ def test_result_files(folder: Path, results: Path, **case: Any) -> None:
         path.write_bytes(content[: case["place"]] + case["noise"] + kept)
     else:
         spoil(path, **case)
-    for use in (Detected, lambda name: export(name, unused(folder, ".geojson"))):
+    for use in (read_all, lambda name: export(name, unused(folder, ".geojson"))):
         outcome(use, str(path))
+
+
+def read_all(path: str) -> None:
+    detected = Detected(path)
+    place = Area("POLYGON ((0 0, 1e6 0, 1e6 1e7, 0 1e7, 0 0))", None)
+    assert detected.extent
+    assert detected.facts(place) is not None
+    detected.describe(place)
+    for _ in detected.regions(5):
+        pass
 
 
 def spoil(path: Path, table: str, what: str, column: int, value: str, **_: Any) -> None:
