@@ -150,6 +150,8 @@ class ChangeRequest:
         mask_before: quality raster of ``before`` as ``FILE[:values]``, see
             :class:`.raster.quality.QualityMask`; where it hides the ground is no data.
         mask_after: the same for ``after``.
+        clouds: ``"auto"`` leaves out clouds and their shadows in 16-bit rasters, see
+            :mod:`.raster.clouds`; ``"off"`` does not.
         align: what to do about a shift between the rasters: ``"report"`` measures it, ``"auto"``
             also moves AFTER, ``"off"`` does neither.
     """
@@ -182,6 +184,7 @@ class ChangeRequest:
     nodata_after: tuple[tuple[float, float], ...] = ()
     mask_before: Optional[str] = None
     mask_after: Optional[str] = None
+    clouds: str = "auto"
     align: str = "report"
 
 
@@ -325,7 +328,8 @@ class ChangeResult:
         partial: the run was cancelled; the finished part is in the files.
         alignment: the shift between the rasters; None if it was not measured.
         hidden: share of the area that is left out, in [0, 1], by what hides it: ``"mask_before"``,
-            ``"mask_after"``.
+            ``"clouds_before"``, ``"shadows_before"``, the same for ``after``. ``"dark_before"`` and
+            ``"dark_after"`` are deep shadow, which is not left out.
     """
 
     run_id: str
@@ -403,6 +407,8 @@ DEVICES = ("auto", "cpu", "cuda")
 #: its values; without the alpha band; not at all.
 NODATA_AUTO, NODATA_ALPHA, NODATA_MASK, NODATA_NONE = ("auto", "alpha", "mask", "none")
 NODATA_MODES = (NODATA_AUTO, NODATA_ALPHA, NODATA_MASK, NODATA_NONE)
+#: Values of ``ChangeRequest.clouds``.
+CLOUD_MODES = ("auto", "off")
 #: Values of ``ChangeRequest.align``.
 ALIGN_MODES = ("report", "auto", "off")
 

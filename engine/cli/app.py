@@ -23,6 +23,7 @@ from ..hosts import doctor, routing
 from ..paths import version
 from ..request import (
     ALIGN_MODES,
+    CLOUD_MODES,
     NODATA_AUTO,
     NODATA_MODES,
     ChangeRequest,
@@ -152,6 +153,12 @@ def _add_detect(parsers: Any) -> None:
             help="raster of what hides the ground: SCL, QA_PIXEL, or values such as 3,8-10 or bit3",
         )
     detect.add_argument(
+        "--clouds",
+        default=CLOUD_MODES[0],
+        choices=CLOUD_MODES,
+        help="auto: leave out clouds and their shadows in 16-bit rasters",
+    )
+    detect.add_argument(
         "--align",
         default=ALIGN_MODES[0],
         choices=ALIGN_MODES,
@@ -245,6 +252,7 @@ def _detect(arguments: argparse.Namespace) -> int:
         nodata=arguments.nodata,
         mask_before=arguments.mask_before,
         mask_after=arguments.mask_after,
+        clouds=arguments.clouds,
         align=arguments.align,
     )
     routing.configure(routing.HostOptions(arguments.host))

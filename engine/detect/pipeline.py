@@ -15,13 +15,12 @@ from .. import prompt
 from ..classes import class_of
 from ..errors import InputError, raise_out_of_memory
 from ..hosts.routing import shared_host
-from ..raster.alignment import align
 from ..raster.dates import is_iso_date, reversed_dates
-from ..raster.quality import hidden_share
 from ..raster.radiometry import joint_stretch
-from ..request import ALIGN_MODES, DEVICES, NODATA_AUTO, NODATA_MODES, Stage
+from ..request import ALIGN_MODES, CLOUD_MODES, DEVICES, NODATA_AUTO, NODATA_MODES, Stage
 from ..results.outputs import RunOutputs
 from .collars import hide_collars
+from .comparable import aligned, deep_shadow, leave_out
 from .outlining import outline
 from .rasters import Pair, area_on, grid_for, open_rasters
 from .resources import check_resources
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
     from ..raster.common_grid import CommonGrid
     from ..raster.reader import RasterSource
     from ..request import (
-        Alignment,
         CancelledCallback,
         ChangeRequest,
         ChangeResult,
@@ -85,9 +83,9 @@ def detect(
         contextlib.ExitStack() as stack,
     ):
         with monitor.stage(Stage.READING):
-            grid, pair, dates = _prepare(request, before, after, info, monitor)
-            hidden = _hidden(before, after, grid, monitor)
-            alignment, pair = _aligned(request, grid, pair, monitor)
+            grid, pair, dates, hidden = _prepare(request, before, after, info, monitor)
+            alignment, pair = aligned(request, grid, pair, monitor)
+            hidden.update(deep_shadow(pair, grid.working, monitor))
         check_resources(grid, len(parsed.queries), outputs.folder)
         parsed = replace(parsed, hints=hints_for(parsed, grid.pixel_size, info))
         with monitor.stage(Stage.LOADING):
@@ -137,6 +135,9 @@ def _check(request: ChangeRequest) -> None:
         raise InputError(DetectTexts.no_nodata_mode(mode=request.nodata, modes=modes))
     if request.device not in DEVICES:
         raise InputError(DetectTexts.no_device(device=request.device, devices=", ".join(DEVICES)))
+    if request.clouds not in CLOUD_MODES:
+        modes = ", ".join(CLOUD_MODES)
+        raise InputError(DetectTexts.no_cloud_mode(clouds=request.clouds, modes=modes))
     if request.align not in ALIGN_MODES:
         modes = ", ".join(ALIGN_MODES)
         raise InputError(DetectTexts.no_align_mode(align=request.align, modes=modes))
@@ -167,7 +168,7 @@ def _prepare(
     after: RasterSource,
     system: SystemInfo,
     monitor: Monitor,
-) -> tuple[CommonGrid, Pair, Dates]:
+) -> tuple[CommonGrid, Pair, Dates, dict[str, float]]:
     """Choose the common grid of both rasters, and how their pixels become 8-bit colours."""
     grid = grid_for(request, before, after, system.pixel_sizes)
     area = None
@@ -181,32 +182,6 @@ def _prepare(
         monitor.warn(DetectTexts.reversed_dates(before=dates[0], after=dates[1]))
     if request.min_area is not None and grid.output.pixel_size is None:
         monitor.warn(DetectTexts.min_area_ignored())
-    return grid, Pair(before, after, *joint_stretch(before, after, grid.working), area), dates
-
-
-def _hidden(
-    before: RasterSource, after: RasterSource, grid: CommonGrid, monitor: Monitor
-) -> dict[str, float]:
-    """Return and report the share of each raster that is left out."""
-    hidden = {}
-    for date, source, message in (
-        ("before", before, DetectTexts.hidden_before),
-        ("after", after, DetectTexts.hidden_after),
-    ):
-        if source.excluded:
-            share = hidden[f"mask_{date}"] = hidden_share(source, grid.output)
-            monitor.warn(message(share=share))
-    return hidden
-
-
-def _aligned(
-    request: ChangeRequest, grid: CommonGrid, pair: Pair, monitor: Monitor
-) -> tuple[Optional[Alignment], Pair]:
-    """Measure the shift between the rasters, and make up for it where the request says so."""
-    if request.align == "off":
-        return None, pair
-    auto = request.align == "auto"
-    alignment, move = align(pair.before, pair.after, grid.output, grid.working, auto=auto)
-    if alignment.state == "shifted" or (auto and alignment.state != "aligned"):
-        monitor.warn(alignment.text)
-    return alignment, replace(pair, move=move)
+    hidden = leave_out(request, before, after, grid, monitor)
+    pair = Pair(before, after, *joint_stretch(before, after, grid.working), area)
+    return grid, pair, dates, hidden

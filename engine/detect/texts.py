@@ -24,10 +24,25 @@ class DetectTexts:
         '"{mode}" is not a way to find invalid pixels.', "Choose one of: {modes}."
     )
     no_device = Message('There is no device "{device}".', "Choose one of: {devices}.")
+    no_cloud_mode = Message('There is no cloud mode "{clouds}".', "Choose one of: {modes}.")
     no_align_mode = Message('There is no alignment "{align}".', "Choose one of: {modes}.")
 
     hidden_before = Message("{share:.1%} of the earlier raster is left out: hidden by its mask.")
     hidden_after = Message("{share:.1%} of the later raster is left out: hidden by its mask.")
+    clouds_before = Message(
+        "Left out of the earlier raster: clouds ({clouds:.1%}) and their shadows ({shadows:.1%})."
+    )
+    clouds_after = Message(
+        "Left out of the later raster: clouds ({clouds:.1%}) and their shadows ({shadows:.1%})."
+    )
+    dark_before = Message(
+        "{share:.0%} of the earlier raster is in deep shadow and bright in the later one. It can "
+        "look like change."
+    )
+    dark_after = Message(
+        "{share:.0%} of the later raster is in deep shadow and bright in the earlier one. It can "
+        "look like change."
+    )
     competing = Message("{explanation}; competing classes: {names}")
     competing_ignored = Message('The system "{system}" ignores competing classes.')
     wrong_scores = Message(

@@ -36,7 +36,7 @@ MIN_VALID = 0.5
 #: LEVIR-CD, blocks below 6 have shifts at random, blocks above 7 hardly ever.
 MIN_PEAK = 6.0
 #: Smallest number of blocks with such a peak, and smallest share of them that agree.
-MIN_BLOCKS, MIN_AGREEING = 4, 0.5
+MIN_BLOCKS, MIN_AGREEING = 4, 0.4
 #: Blocks agree with a fit if they differ from it by at most this many pixels; relief seen from
 #: two sides shifts blocks of flat towns by one or two.
 TOLERANCE = 2.5

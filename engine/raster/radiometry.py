@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Optional
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from .grid import Grid
     from .reader import RasterSource
 
@@ -78,11 +80,17 @@ def joint_stretch(before: RasterSource, after: RasterSource, grid: Grid) -> tupl
 def _sample(source: RasterSource, grid: Grid) -> np.ndarray:
     """Return (N, 3) float64: the valid pixels in windows spread over the grid."""
     parts = []
+    for window in sample_windows(grid):
+        array, valid = source.read(window)
+        parts.append(array[valid])
+    return np.concatenate(parts).astype(np.float64)
+
+
+def sample_windows(grid: Grid) -> Iterator[Grid]:
+    """Yield windows spread over a grid."""
     for y, height in _windows(grid.height):
         for x, width in _windows(grid.width):
-            array, valid = source.read(grid.window(x, y, width, height))
-            parts.append(array[valid])
-    return np.concatenate(parts).astype(np.float64)
+            yield grid.window(x, y, width, height)
 
 
 def _windows(size: int) -> list[tuple[int, int]]:

@@ -7,7 +7,6 @@ The georeference of AFTER is moved in a virtual raster, so that its pixels stay 
 from __future__ import annotations
 
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,8 @@ import numpy as np
 from osgeo import gdal
 
 from ...detect import pipeline
+from ...detect.rasters import grid_for, open_rasters
+from ...hosts.routing import shared_host
 from ...raster.alignment import Move, align
 from ...raster.reader import RasterSource
 from ...request import MASK_NODATA, Alignment, ChangeRequest
@@ -55,11 +56,18 @@ def measure(data: Path) -> dict[str, Any]:
                 ("shifted", SHIFT, "off"),
                 ("shifted, auto", SHIFT, "auto"),
             ):
-                label = gdal.Open(str(data / "levir" / "label" / f"test_{number}.tif"))
-                found, valid = _mask(str(paths[0]), str(paths[1]), shift, mode, folder)
-                counts.setdefault(name, BinaryCounts()).add(
-                    found & valid, (label.ReadAsArray() > 0) & valid
+                label = data / "levir" / "label" / f"test_{number}.tif"
+                request = ChangeRequest(
+                    str(paths[0]),
+                    planted(str(paths[1]), shift, folder),
+                    BUILT[0],
+                    str(Path(folder, "out.gpkg")),
+                    overwrite=True,
+                    align=mode,
                 )
+                found, true = _masks(request, planted(str(label), shift, folder))
+                known = found != MASK_NODATA
+                counts.setdefault(name, BinaryCounts()).add((found > 0) & known, true & known)
     f1 = {name: round(count.f1, 4) for name, count in counts.items()}
     return {"tiles": tiles, "f1": f1}
 
@@ -72,7 +80,7 @@ def planted(path: str, shift: tuple[float, float, float], folder: str) -> str:
     matrix = np.array([[np.cos(turn) - 1, -np.sin(turn)], [np.sin(turn), np.cos(turn) - 1]])
     half = np.array([grid.width, grid.height]) / 2
     move = Move(grid, np.column_stack([shift[:2], matrix * half]))
-    target = str(Path(folder, "planted.vrt"))
+    target = str(Path(folder, f"{Path(path).parent.name}.vrt"))
     view = gdal.Translate(target, path, format="VRT")
     view.SetGeoTransform(move.moved(grid).geotransform)
     view.FlushCache()
@@ -99,20 +107,17 @@ def _aligned(before: str, after: str) -> Alignment:
         return align(first, second, first.grid, first.grid, auto=True)[0]
 
 
-def _mask(
-    before: str, after: str, shift: tuple[float, float, float], mode: str, folder: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return where buildings were built, and where that is known, (H, W) bool."""
-    request = ChangeRequest(
-        before, after, BUILT[0], str(Path(folder, "out.gpkg")), overwrite=True, align=mode
-    )
-    if shift != _NONE:
-        request = replace(request, after=planted(after, shift, folder))
-    mask = gdal.Open(pipeline.detect(request).mask)
-    with RasterSource.open(before) as source, RasterSource.open(mask.GetDescription()) as found:
-        x, y = found.grid.offset_in(source.grid) or (0, 0)
-        shape = (source.grid.height, source.grid.width)
-    whole = np.full(shape, MASK_NODATA, np.uint8)
-    values = mask.ReadAsArray()
-    whole[y : y + values.shape[0], x : x + values.shape[1]] = values
-    return (whole > 0) & (whole != MASK_NODATA), whole != MASK_NODATA
+def _masks(request: ChangeRequest, label: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mask of a run, and where the label says changed, (H, W); both as AFTER was read.
+
+    The labels of LEVIR-CD outline the buildings as AFTER shows them.
+    """
+    found = gdal.Open(pipeline.detect(request).mask).ReadAsArray()
+    sizes = shared_host().info(request.system).pixel_sizes
+    with open_rasters(request) as (before, after):
+        grid = grid_for(request, before, after, sizes)
+        auto = request.align == "auto"
+        move = align(before, after, grid.output, grid.working, auto=auto)[1]
+    with RasterSource.open(label, (1,), classes=True) as source:
+        array, _ = source.read(move.moved(grid.output) if move else grid.output)
+    return found, array[..., 0] > 0

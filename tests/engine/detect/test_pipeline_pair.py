@@ -11,7 +11,7 @@ from typing import Callable
 import numpy as np
 import pytest
 from blobs import ground
-from detect_case import run_row
+from detect_case import run_row, scene
 from osgeo import gdal
 
 from changescribe.engine.cli.commands import result_as_json
@@ -90,6 +90,55 @@ def test_hidden_ground_is_not_compared(
     assert counts_by_key(result.counts) == {"buildings|appeared": 0, "buildings|removed": 1}
     found = gdal.Open(result.mask).ReadAsArray()
     assert (found == 255).sum() == 40 * 60
-    assert result.hidden == {"mask_after": pytest.approx(0.04)}
+    assert result.hidden["mask_after"] == pytest.approx(0.04)
+    assert "clouds_after" not in result.hidden
     assert result_as_json(result)["hidden"] == result.hidden
     assert "4.0% of the later raster is left out: hidden by its mask." in result.warnings
+
+
+def test_deep_shadow_is_reported(
+    brightness: InProcessHost, request_: ChangeRequest, make_raster: MakeRaster
+) -> None:
+    after = scene(level=80)
+    after[:, :, :30] = 5
+    request = replace(
+        request_, before=make_raster("b.tif", scene(level=80)), after=make_raster("a.tif", after)
+    )
+    result = pipeline.detect(request, brightness)
+    assert result.hidden["dark_after"] == pytest.approx(0.1)
+    assert result.hidden["dark_before"] == 0
+    assert "10% of the later raster is in deep shadow" in " ".join(result.warnings)
+
+
+def test_clouds_and_their_shadows_are_left_out(
+    brightness: InProcessHost, tmp_path: Path, make_raster: MakeRaster
+) -> None:
+    """A cloud of 400 m and its shadow, 500 m away, at 10 m; a white roof of 80 m stays."""
+    before = np.stack([700 + ground().astype(np.uint16) * 4] * 3)
+    after = before.copy()
+    after[:, 60:100, 60:100] = np.array([6000, 6200, 6500])[:, None, None]
+    after[:, 110:150, 90:130] //= 2
+    after[:, 200:208, 200:208] = 6000
+    places = {"geotransform": (500000.0, 10, 0.0, 5000000.0, 0.0, -10)}
+    request = ChangeRequest(
+        before=make_raster("b.tif", before, **places),
+        after=make_raster("a.tif", after, **places),
+        prompt="buildings built",
+        output=str(tmp_path / "out.gpkg"),
+        system="brightness",
+    )
+    result = pipeline.detect(request, brightness)
+    mask = gdal.Open(result.mask).ReadAsArray()
+    assert (mask[60:100, 60:100] == 255).all()
+    assert (mask[112:148, 92:128] == 255).all()
+    assert (mask == 255).mean() == pytest.approx(3200 / 256**2, rel=0.5)
+    assert (mask[202:206, 202:206] == 1).all()
+    assert result.count == 1
+    assert result.hidden["clouds_after"] == pytest.approx(1600 / 256**2, rel=0.5)
+    assert "clouds_before" not in result.hidden
+    assert any(
+        text.startswith("Left out of the later raster: clouds (") for text in result.warnings
+    )
+    kept = pipeline.detect(replace(request, clouds="off", overwrite=True), brightness)
+    assert (gdal.Open(kept.mask).ReadAsArray() != 255).all()
+    assert "clouds_after" not in kept.hidden
