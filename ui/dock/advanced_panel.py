@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Optional
 from qgis.gui import QgsCollapsibleGroupBox, QgsDoubleSpinBox, QgsFileWidget
 from qgis.PyQt.QtCore import pyqtSignal
 from qgis.PyQt.QtWidgets import (
+    QCheckBox,
     QComboBox,
     QGridLayout,
     QLabel,
@@ -70,6 +71,13 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
         self.mask_before = self._build_mask("maskBefore")
         self.mask_after = self._build_mask("maskAfter")
         self.mask_values = self._build_mask_values()
+        self.clouds = QCheckBox(tr("Leave out"))
+        self.clouds.setObjectName("cloudsBox")
+        self.clouds.setChecked(True)
+        self.clouds.setToolTip(
+            tr("Wide white clouds of one date, and their shadows, in 16-bit layers of 5 m or more")
+        )
+        self.clouds.toggled.connect(self.changed)
         self.align = self._build_align()
         self.device = self._build_device()
         self.host = self._build_host()
@@ -104,6 +112,7 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
                 (tr("Mask (before)"), self.mask_before),
                 (tr("Mask (after)"), self.mask_after),
                 (tr("Masked values"), self.mask_values),
+                (tr("Clouds"), self.clouds),
                 (tr("Shift between dates"), self.align),
                 (tr("De&vice"), self.device),
                 (tr("Captions"), self.captions),

@@ -32,6 +32,7 @@ from ...engine.errors import CancelledError, InputError
 from ...engine.raster.files import check_distinct
 from ...engine.request import (
     ALIGN_MODES,
+    CLOUD_MODES,
     DEVICES,
     NODATA_AUTO,
     ChangeRequest,
@@ -61,6 +62,7 @@ class DetectChanges(EngineAlgorithm):
     THRESHOLD = "THRESHOLD"
     MIN_AREA = "MIN_AREA"
     ALIGN = "ALIGN"
+    CLOUDS = "CLOUDS"
     MASK_BEFORE = "MASK_BEFORE"
     MASK_AFTER = "MASK_AFTER"
     MASK_VALUES = "MASK_VALUES"
@@ -156,6 +158,7 @@ class DetectChanges(EngineAlgorithm):
                 self.MASK_VALUES, tr("Hidden values of the masks, such as 3,8-10"), optional=True
             )
         )
+        self.add_advanced(choice(self.CLOUDS, tr("Clouds in 16-bit layers"), list(CLOUD_MODES)))
         self.add_advanced(choice(self.ALIGN, tr("Shift between the layers"), list(ALIGN_MODES)))
         for name, parent, label in (
             (self.BANDS_BEFORE, self.BEFORE, tr("Bands of the before layer (red, green, blue)")),
@@ -211,6 +214,7 @@ class DetectChanges(EngineAlgorithm):
             device=self.parameterAsString(parameters, self.DEVICE, context) or DEVICES[0],
             mask_before=self._mask(parameters, self.MASK_BEFORE, context),
             mask_after=self._mask(parameters, self.MASK_AFTER, context),
+            clouds=self.parameterAsString(parameters, self.CLOUDS, context) or CLOUD_MODES[0],
             align=self.parameterAsString(parameters, self.ALIGN, context) or ALIGN_MODES[0],
             overwrite=True,
             date_before=date_of(before) or None,

@@ -90,7 +90,10 @@ def test_the_alignment_reaches_the_request_and_is_remembered(desk):
 
 def test_masks_reach_the_request_with_their_values(desk):
     advanced = desk.dock.advanced
+    assert desk.dock.build_request().clouds == "auto"
+    advanced.clouds.setChecked(False)
     request = desk.dock.build_request()
+    assert request.clouds == "off"
     assert (request.mask_before, request.mask_after) == (None, None)
     advanced.mask_after.setFilePath("/data/SCL.tif")
     assert desk.dock.build_request().mask_after == "/data/SCL.tif"

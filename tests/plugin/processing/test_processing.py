@@ -74,6 +74,7 @@ def test_parameters_are_those_of_the_output_contract(provider) -> None:
         "MIN_AREA",
         "PIXEL_SIZE",
         "ALIGN",
+        "CLOUDS",
         "MASK_BEFORE",
         "MASK_AFTER",
         "MASK_VALUES",
