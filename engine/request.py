@@ -148,10 +148,10 @@ class ChangeRequest:
             additional no data values.
         nodata_after: the same for ``after``.
         mask_before: quality raster of ``before`` as ``FILE[:values]``, see
-            :class:`.raster.quality.QualityMask`; where it hides the ground is no data.
+            :class:`.raster.comparison.quality.QualityMask`; where it hides the ground is no data.
         mask_after: the same for ``after``.
         clouds: ``"auto"`` leaves out clouds and their shadows in 16-bit rasters, see
-            :mod:`.raster.clouds`; ``"off"`` does not.
+            :mod:`.raster.comparison.clouds`; ``"off"`` does not.
         align: what to do about a shift between the rasters: ``"report"`` measures it, ``"auto"``
             also moves AFTER, ``"off"`` does neither.
     """

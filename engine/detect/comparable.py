@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Optional
 
 import numpy as np
 
-from ..raster.alignment import align
-from ..raster.clouds import find_clouds
-from ..raster.quality import hidden_share
+from ..raster.comparison.alignment import align
+from ..raster.comparison.clouds import find_clouds
+from ..raster.comparison.quality import hidden_share
 from ..raster.radiometry import sample_windows
 from .texts import DetectTexts
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Optional
 from ..errors import InputError
 from ..raster.area import AreaMask
 from ..raster.common_grid import CommonGrid, common_grid
+from ..raster.comparison.quality import QualityMask
 from ..raster.files import check_distinct
-from ..raster.quality import QualityMask
 from ..raster.reader import RasterSource
 from ..request import Area, Extent
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from ..raster.alignment import Move
+    from ..raster.comparison.alignment import Move
     from ..raster.grid import Grid
     from ..raster.radiometry import Stretch
     from ..request import ChangeRequest

@@ -16,7 +16,7 @@ from osgeo import gdal
 from ...detect import pipeline
 from ...detect.rasters import grid_for, open_rasters
 from ...hosts.routing import shared_host
-from ...raster.alignment import Move, align
+from ...raster.comparison.alignment import Move, align
 from ...raster.reader import RasterSource
 from ...request import MASK_NODATA, Alignment, ChangeRequest
 from ...training.metrics import BinaryCounts

@@ -8,8 +8,8 @@ import pytest
 from blobs import SIZE, ground
 from osgeo import gdal
 
-from changescribe.engine.raster import alignment
-from changescribe.engine.raster.alignment import Move, align
+from changescribe.engine.raster.comparison import alignment
+from changescribe.engine.raster.comparison.alignment import Move, align
 from changescribe.engine.raster.grid import PIXEL_GEOTRANSFORM, Grid
 from changescribe.engine.raster.reader import RasterSource
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from blobs import ground
 
-from changescribe.engine.raster.clouds import CloudMask, _count, find_clouds
+from changescribe.engine.raster.comparison.clouds import CloudMask, _count, find_clouds
 from changescribe.engine.raster.grid import Grid
 from changescribe.engine.raster.reader import RasterSource
 

@@ -8,8 +8,13 @@ import pytest
 from osgeo import gdal
 
 from changescribe.engine.errors import InputError
+from changescribe.engine.raster.comparison.quality import (
+    QualityMask,
+    hidden_share,
+    parse_values,
+    split,
+)
 from changescribe.engine.raster.grid import Grid
-from changescribe.engine.raster.quality import QualityMask, hidden_share, parse_values, split
 from changescribe.engine.raster.reader import RasterSource
 
 GEOTRANSFORM = (500000.0, 0.5, 0.0, 5000000.0, 0.0, -0.5)

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Optional
 import numpy as np
 
 if TYPE_CHECKING:
-    from .grid import Grid
-    from .reader import RasterSource
+    from ..grid import Grid
+    from ..reader import RasterSource
 
 #: Finest pixels, in metres, that are tested: shadows of clouds lie outside of sharper images.
 MIN_PIXEL = 5.0

@@ -8,10 +8,10 @@ import re
 
 import numpy as np
 
-from ..errors import InputError
-from .grid import Grid
-from .reader import RasterSource
-from .texts import RasterTexts
+from ...errors import InputError
+from ..grid import Grid
+from ..reader import RasterSource
+from ..texts import RasterTexts
 
 #: Classes of Sentinel-2's scene classification that hide the ground: no data, saturated, cloud
 #: shadow, cloud of medium and high probability, thin cirrus.

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Optional
 
 import numpy as np
 
-from ..request import Alignment
-from .grid import Grid
-from .support import same_crs
-from .texts import RasterTexts
+from ...request import Alignment
+from ..grid import Grid
+from ..support import same_crs
+from ..texts import RasterTexts
 
 if TYPE_CHECKING:
-    from .reader import RasterSource
+    from ..reader import RasterSource
 
 #: Sides of the blocks in pixels: the largest of which :data:`SIDE_IN_BLOCKS` fit, or else the last.
 BLOCK_SIZES = (256, 128, 64)
