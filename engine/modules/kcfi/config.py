@@ -10,8 +10,8 @@ from ...errors import InputError
 from ..settings import read_settings
 from ..texts import ModulesTexts
 
-#: Date subtracted from a warped date: the same one, as in eq. 3, or the other one.
-RESIDUALS = ("own", "other")
+#: Date subtracted from a warped date: the other one, or the same one as eq. 3 is printed.
+RESIDUALS = ("other", "own")
 TAPS = 4
 
 
@@ -26,8 +26,8 @@ class KcfiConfig:
         encoder: a ViT, see :func:`..backbones.vit.build`.
         taps: numbers of four blocks, from 1, in ascending order; empty for after each quarter.
         train_encoder: train the ViT too (better, by table III).
-        residual: ``"own"`` for eq. 3, which is zero wherever the flow is, even where the ground
-            changed; ``"other"`` for warped minus the other date, as in the released code.
+        residual: ``"other"`` for warped minus the other date, as in the released code; ``"own"``
+            for eq. 3 as printed, which is zero wherever the flow is, even where the ground changed.
         width: c, channels of the detection branch.
         language: language model, see :func:`..language.load`.
         precision: of the language model, see :data:`..language.PRECISIONS`.
@@ -46,7 +46,7 @@ class KcfiConfig:
     encoder: str = "clip-vit-b-16-openai"
     taps: tuple[int, ...] = ()
     train_encoder: bool = True
-    residual: str = "own"
+    residual: str = "other"
     width: int = 256
     language: str = "qwen2-0.5b-instruct"
     precision: str = "auto"

@@ -108,9 +108,13 @@ class FlowEstimator(nn.Module):
 
 
 class KeyChangePerceiver(nn.Module):
-    """The key change perception module for one tap (eqs. 2 and 3)."""
+    """The key change perception module for one tap (eqs. 2 and 3).
 
-    def __init__(self, channels: int, residual: str = "own") -> None:
+    Eq. 3 as printed subtracts a date's own features from its warped ones (``"own"``), which hides
+    every change that moves nothing. By default the other date's are subtracted.
+    """
+
+    def __init__(self, channels: int, residual: str = "other") -> None:
         super().__init__()
         self.flow = FlowEstimator(channels)
         self.residual = residual
@@ -127,7 +131,7 @@ class KeyChangePerceiver(nn.Module):
 class ChangeFeatureExtractor(nn.Module):
     """One perceiver per tap, in parallel (fig. 3)."""
 
-    def __init__(self, channels: int, taps: int, residual: str = "own") -> None:
+    def __init__(self, channels: int, taps: int, residual: str = "other") -> None:
         super().__init__()
         self.perceivers = nn.ModuleList(KeyChangePerceiver(channels, residual) for _ in range(taps))
 

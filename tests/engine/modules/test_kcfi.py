@@ -57,7 +57,7 @@ def test_the_right_flow_undoes_a_shift():
 
 def test_key_changes_are_those_of_eq_3():
     before, after = torch.randn(2, 1, 4, 6, 6)
-    perceiver = network.KeyChangePerceiver(4)
+    perceiver = network.KeyChangePerceiver(4, "own")
     flows = perceiver.flow(before, after)
     assert flows[0].shape == (1, 2, 6, 6)
     one = network.warp(before, flows[0]) - before
@@ -68,6 +68,21 @@ def test_key_changes_are_those_of_eq_3():
     assert perceiver(before, after).abs().max() < 1e-5  # nothing moved: nothing is left
     perceiver.residual = "other"
     assert torch.allclose(perceiver(before, after), 2 * (before - after).abs(), atol=1e-5)
+
+
+def test_by_default_scenes_that_differ_uniformly_have_key_changes():
+    torch.manual_seed(0)
+    dark, bright = (torch.full((1, 3, 32, 32), value) for value in (40.0, 220.0))
+    found = {}
+    for config in (TINY, replace(TINY, residual="own")):
+        with torch.no_grad():
+            found[config.residual] = network.build(config, language.tiny()).eval()(dark, bright).key
+    assert list(found) == ["other", "own"]
+    # The borders of the tiny encoder's maps differ; the middle is uniform.
+    other, own = (key[..., 1:-1, 1:-1].mean() for key in found.values())
+    assert other > 0.1
+    assert own < 0.1 * other
+    assert KcfiConfig().residual == "other"
 
 
 def test_sizes_are_those_of_the_paper():
