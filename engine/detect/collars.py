@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..errors import CancelledError
 from ..raster.runs import Runs, components, find_runs, touching
 from ..wording.facts import format_share
 from .texts import DetectTexts
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from ..raster.grid import Grid
     from ..raster.reader import RasterSource
     from ..raster.validity import Box
+    from ..request import CancelledCallback
 
 #: Shorter runs of pixels are not collected, unless they touch the left or right edge.
 _SHORTEST = 8
@@ -40,7 +42,9 @@ _STRAIGHT = 0.9
 _ALL = 0.999
 
 
-def hide_collars(source: RasterSource, grid: Grid) -> list[Text]:
+def hide_collars(
+    source: RasterSource, grid: Grid, cancelled: CancelledCallback = lambda: False
+) -> list[Text]:
     """Find the collars and gaps of a raster under a grid and make them invalid.
 
     Does nothing if the file marks invalid pixels itself. The raster is read once, in strips.
@@ -50,10 +54,11 @@ def hide_collars(source: RasterSource, grid: Grid) -> list[Text]:
 
     Raises:
         InputError: the file is damaged.
+        CancelledError: cancelled between two strips.
     """
     if source.declares_nodata:
         return []
-    runs, box = _fill_runs(source, grid)
+    runs, box = _fill_runs(source, grid, cancelled)
     if not len(runs):
         return []
     collar = _collars(runs, box)
@@ -77,11 +82,13 @@ def _values(dtype: np.dtype) -> tuple[float, ...]:
     return 0, limits.min, max(limits.min, -9999)
 
 
-def _fill_runs(source: RasterSource, grid: Grid) -> tuple[Runs, Box]:
+def _fill_runs(source: RasterSource, grid: Grid, cancelled: CancelledCallback) -> tuple[Runs, Box]:
     """Return runs of pixels with the same such value in all bands, and the box they lie in."""
     parts: list[Runs] = []
     left, top, width, bottom, total = 0, 0, 0, 0, 0
     for (x, y, w, h), planes in source.strips(grid):
+        if cancelled():
+            raise CancelledError
         if not width:
             left, top, width = x, y, w
         bottom = y + h

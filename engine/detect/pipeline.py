@@ -83,10 +83,14 @@ def detect(
         contextlib.ExitStack() as stack,
     ):
         with monitor.stage(Stage.READING):
-            grid, pair, dates, hidden = _prepare(request, before, after, info, monitor)
+            grid = grid_for(request, before, after, info.pixel_sizes)
+            check_resources(grid, len(parsed.queries), outputs.folder)
+            if request.nodata == NODATA_AUTO:
+                for source in (before, after):
+                    monitor.warn(*hide_collars(source, grid.working, cancelled))
+            pair, dates, hidden = _prepare(request, before, after, grid, monitor)
             alignment, pair = aligned(request, grid, pair, monitor)
             hidden.update(deep_shadow(pair, grid.working, monitor))
-        check_resources(grid, len(parsed.queries), outputs.folder)
         parsed = replace(parsed, hints=hints_for(parsed, grid.pixel_size, info))
         with monitor.stage(Stage.LOADING):
             system = stack.enter_context(host.open(info.name, request.device, cancelled))
@@ -166,16 +170,13 @@ def _prepare(
     request: ChangeRequest,
     before: RasterSource,
     after: RasterSource,
-    system: SystemInfo,
+    grid: CommonGrid,
     monitor: Monitor,
-) -> tuple[CommonGrid, Pair, Dates, dict[str, float]]:
-    """Choose the common grid of both rasters, and how their pixels become 8-bit colours."""
-    grid = grid_for(request, before, after, system.pixel_sizes)
+) -> tuple[Pair, Dates, dict[str, float]]:
+    """Choose how the pixels of both rasters become 8-bit colours, and which are left out."""
     area = None
     if request.area is not None:
         area = area_on(request.area, before.grid, grid.working)
-    if request.nodata == NODATA_AUTO:
-        monitor.warn(*hide_collars(before, grid.working), *hide_collars(after, grid.working))
     monitor.warn(*before.notes, *after.notes, *grid.warnings)
     dates = request.date_before or before.date, request.date_after or after.date
     if reversed_dates(*dates):
@@ -184,4 +185,4 @@ def _prepare(
         monitor.warn(DetectTexts.min_area_ignored())
     hidden = leave_out(request, before, after, grid, monitor)
     pair = Pair(before, after, *joint_stretch(before, after, grid.working), area)
-    return grid, pair, dates, hidden
+    return pair, dates, hidden
