@@ -7,18 +7,20 @@ import contextlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Optional
 
+import numpy as np
+from osgeo import ogr
+
 from ..errors import InputError
 from ..raster.area import AreaMask
 from ..raster.common_grid import CommonGrid, common_grid
 from ..raster.comparison.quality import QualityMask
 from ..raster.files import check_distinct
 from ..raster.reader import RasterSource
+from ..raster.support import gdal_call, spatial_reference, transform_points
 from ..request import Area, Extent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-    import numpy as np
 
     from ..raster.comparison.alignment import Move
     from ..raster.grid import Grid
@@ -118,21 +120,35 @@ def grid_for(
 def _requested_px(request: ChangeRequest, before: Grid, after: Grid) -> Optional[float]:
     """Return how many pixels of BEFORE a request covers; None if its CRS does not reach there.
 
-    It covers its area and its extent, also outside the rasters, or else their overlap.
+    It covers its area or its extent, also outside the rasters, or else their overlap.
     """
     places = [place for place in (request.area, _rectangle(request.extent)) if place]
-    if not places:
-        places = [_outline(before), _outline(after)]
+    if len(places) == 1:
+        return _pixels(places[0], before)
     try:
-        shapes = [area_on(place, before, before).geometry for place in places]
+        first, second = (
+            area_on(place, before, before).geometry.Buffer(0)
+            for place in places or (_outline(before), _outline(after))
+        )
     except InputError:
         return None
-    if len(shapes) > 1:
-        shapes[0] = shapes[0].Intersection(shapes[1])
-    elif not shapes[0].IsValid():  # overlapping polygons count once
-        shapes[0] = shapes[0].Buffer(0)
     _, a, b, _, d, e = before.geotransform
-    return float(shapes[0].GetArea() / abs(a * e - b * d)) if shapes[0] is not None else None
+    return float(first.Intersection(second).GetArea() / abs(a * e - b * d))
+
+
+def _pixels(place: Area, grid: Grid) -> Optional[float]:
+    """Return the area of polygons in pixels, as large as they are at the centre of a grid."""
+    x, y = grid.width / 2, grid.height / 2
+    corners = np.array([grid.pixel_to_map(*point) for point in ((x, y), (x + 1, y), (x, y + 1))])
+    if place.crs and grid.crs_wkt:
+        own = spatial_reference(place.crs)
+        corners = transform_points(spatial_reference(grid.crs_wkt), own, corners)
+    (a, b), (d, e) = corners[1:] - corners[0]
+    pixel = abs(a * e - b * d)
+    shape, _ = gdal_call(ogr.CreateGeometryFromWkt, place.wkt)
+    if shape is not None and not shape.IsValid():  # overlapping polygons count once
+        shape, _ = gdal_call(shape.MakeValid)
+    return float(shape.GetArea() / pixel) if shape is not None and pixel > 0 else None
 
 
 def _rectangle(extent: Optional[Extent]) -> Optional[Area]:

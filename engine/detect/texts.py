@@ -79,7 +79,7 @@ class DetectTexts:
         'choose another way to find these: --nodata, or "Invalid pixels".',
     )
     part_analysed = Message(
-        "Only {share} of the area to analyse was analysed: elsewhere, a raster has no valid pixels."
+        "Analysed: {share} of the requested area. Elsewhere, a raster has no valid pixels."
     )
     reversed_dates = Message("The dates seem to be reversed: before is {before}, after is {after}.")
     min_area_ignored = Message(

@@ -59,11 +59,14 @@ class CaptionTexts:
     nothing_matching_so_far = Message(
         'No change matching "{prompt}" was found in the part that was analysed.'
     )
-    nothing_in_part = Message("No change was found in the {share} of the area that was analysed.")
-    nothing_matching_in_part = Message(
-        'No change matching "{prompt}" was found in the {share} of the area that was analysed.'
+    nothing_in_part = Message(
+        "No change was found in the part that was analysed ({share} of the area)."
     )
-    part = Message("{caption} Only {share} of the area was analysed.")
+    nothing_matching_in_part = Message(
+        'No change matching "{prompt}" was found in the part that was analysed ({share} of the '
+        "area)."
+    )
+    part = Message("{caption} Analysed: {share} of the area.")
     one_percent = Message("less than 1%")
     percent = Message("{percent:.0f}%")
     stopped = Message("{caption} The run was stopped before it was finished.")

@@ -139,9 +139,10 @@ def test_the_share_of_the_area_is_reported_if_it_is_small(
     request = replace(request_, after=after, prompt="buildings built", overwrite=True)
     result = pipeline.detect(request, brightness)
     assert result.share_analysed == pytest.approx(0.25)
-    assert any("Only 25% of the area" in warning for warning in result.warnings)
+    assert any("Analysed: 25% of the" in warning for warning in result.warnings)
     assert result.caption == (
-        'No change matching "buildings built" was found in the 25% of the area that was analysed.'
+        'No change matching "buildings built" was found in the part that was analysed '
+        "(25% of the area)."
     )
     row = run_row(result.gpkg)
     assert row["share_analysed"] == pytest.approx(0.25)
@@ -153,6 +154,10 @@ def test_the_share_of_the_area_is_reported_if_it_is_small(
     result = pipeline.detect(replace(outside, extent=None, area=half), brightness)
     # The triangle's part west of 500150 is a quarter of it.
     assert result.share_analysed == pytest.approx(0.25, rel=0.02)
+    world = Area("POLYGON((-180 -90, 180 -90, 180 90, -180 90, -180 -90))", "EPSG:4326")
+    result = pipeline.detect(replace(outside, extent=None, area=world), brightness)
+    assert result.share_analysed < 1e-6
+    assert "less than 1%" in result.caption
     inside = replace(request, extent=Extent(500120, 4999900, 500150, 5000000))
     result = pipeline.detect(inside, brightness)
     assert (result.share_analysed, result.warnings) == (1.0, ())
