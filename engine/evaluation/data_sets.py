@@ -12,6 +12,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,7 @@ class Candidate:
         tile_size: side of its tiles in whole images, in pixels.
         overlap: of these tiles, in pixels.
         answer: predicts a tile.
+        truth: returns the change that it should find; None where it is not labelled.
     """
 
     name: str
@@ -74,6 +76,7 @@ class Candidate:
     tile_size: int
     overlap: int
     answer: Callable[[LabelledPair], Answer]
+    truth: Callable[[LabelledPair], np.ndarray | None] = attrgetter("change")
 
 
 def evaluate(
@@ -141,7 +144,7 @@ def measure(
         ``protocol`` in words, ``change`` (binary figures), ``queries`` (the same for each labelled
         object and direction), ``semantic`` for a set with classes, ``seconds``.
     """
-    figures = _Figures(candidate.queries, pairs, threshold)
+    figures = _Figures(candidate, pairs, threshold)
     start = time.monotonic()
     if protocol == "tile":
         words = f"tiles of {tile} pixels, each by itself"
@@ -191,19 +194,20 @@ def _over_image(
 class _Figures:
     """Sums over a data set."""
 
-    def __init__(self, queries: Sequence[Query], pairs: PairSet, threshold: float) -> None:
-        self.queries, self.threshold = queries, threshold
+    def __init__(self, candidate: Candidate, pairs: PairSet, threshold: float) -> None:
+        self.queries, self.truth, self.threshold = candidate.queries, candidate.truth, threshold
         self.change = BinaryCounts()
         self.by_query: dict[str, BinaryCounts] = {}
         self.semantic = SemanticCounts(len(pairs.classes)) if pairs.classes else None
 
     def add(self, answer: Answer, pair: LabelledPair) -> None:
         """Count a part of a pair, where labelled."""
-        if pair.change is None:
+        change = self.truth(pair)
+        if change is None:
             raise InputError(EvaluationTexts.no_change_labels())
-        known = pair.change != UNKNOWN
+        known = change != UNKNOWN
         changed = answer.scores.max(0) >= self.threshold
-        self.change.add(changed[known], pair.change[known])
+        self.change.add(changed[known], change[known])
         for query, scores in zip(self.queries, answer.scores, strict=False):
             truth = pair.directions.get((query.object, query.direction))
             if truth is not None:
@@ -291,9 +295,8 @@ def _of_run(run: Path, device: str) -> Candidate:
 
     size = max(64, recipe.crop // 32 * 32)
     revision = f"{recipe.name}, step {header['step']}"
-    return Candidate(
-        task.name, revision, chosen.text, (), size, min(RUN_OVERLAP, size // 4), answer
-    )
+    overlap = min(RUN_OVERLAP, size // 4)
+    return Candidate(task.name, revision, chosen.text, (), size, overlap, answer, task.truth)
 
 
 def table(figures: dict[str, Any]) -> str:

@@ -247,7 +247,7 @@ def _validation_tiles(job: Job, task: Task) -> Optional[Tiles]:
     recipe = job.recipe
     if recipe.validation is None:
         return None
-    return Tiles(open_pairs(recipe.validation, job.data), recipe.crop, task.question)
+    return Tiles(open_pairs(recipe.validation, job.data), recipe.crop, task.question, task.truth)
 
 
 @torch.no_grad()

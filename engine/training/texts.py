@@ -142,6 +142,12 @@ class TrainingTexts:
         "ModelConfig in engine/modules/bundled/network.py describes the settings.",
     )
     lgcd_loss = Message("LG-CD has no loss named {names}.", "Its losses are: {known}.")
+    no_such_labels = Message(
+        '{recipe}: {layout} has no labels to learn "{object}" from.',
+        "It labels: {known}. Set model.object to one of them. For any change, as in the paper, set "
+        'model.direction to false and model.object to "".',
+    )
+    no_objects = Message("no object, only change")
     semantic_cc_data = Message(
         "Semantic-CC needs pairs with masks and pairs with sentences.",
         "Give a data set of each kind in the recipe, or one with both, such as levir_mci.",

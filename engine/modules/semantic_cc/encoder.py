@@ -108,6 +108,8 @@ class BitemporalEncoder(nn.Module):
         neck = vit.neck
         if neck is None or neck[0].out_channels != config.reduced:
             neck = _neck(vit.channels, config.reduced)
+        else:
+            neck.requires_grad_(False)  # a part of SAM, like the ViT
         self.reduce = neck
 
     def forward(self, before: Tensor, after: Tensor) -> BitemporalFeatures:

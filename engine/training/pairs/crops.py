@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import product
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +72,14 @@ class TrainingCrops(Dataset):
 class Tiles(Dataset):
     """Tiles that cover every pair of a set once, in order; the last ones may extend past it."""
 
-    def __init__(self, pairs: PairSet, size: int, question: Callable[[LabelledPair], Item]) -> None:
-        self.pairs, self.size, self.question = pairs, size, question
+    def __init__(
+        self,
+        pairs: PairSet,
+        size: int,
+        question: Callable[[LabelledPair], Item],
+        truth: Callable[[LabelledPair], np.ndarray | None] = attrgetter("change"),
+    ) -> None:
+        self.pairs, self.size, self.question, self.truth = pairs, size, question, truth
         self.places = []
         for index in range(len(pairs)):
             height, width = pairs.size(index)
@@ -86,7 +93,10 @@ class Tiles(Dataset):
         """Return the query sample of a tile, and its labels (unknown outside the image)."""
         try:
             pair = tile_of(self.pairs, *self.places[number], self.size)
-            labels = {"change": pair.change}
+            change = self.truth(pair)
+            if change is None:
+                change = np.full(pair.before.shape[:2], UNKNOWN, np.uint8)
+            labels = {"change": change}
             for name in ("semantic_before", "semantic_after"):
                 if getattr(pair, name) is not None:
                     labels[name] = getattr(pair, name)

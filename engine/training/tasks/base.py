@@ -11,6 +11,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from ...modules.layers import trained
+from ..pairs.pair import UNKNOWN
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,11 +80,18 @@ class Task(ABC):
         """
 
     def question(self, pair: LabelledPair) -> dict[str, np.ndarray]:
-        """Return the sample for evaluation, which queries ``pair.change`` in any direction.
+        """Return the sample for evaluation, which queries :meth:`truth` in any direction.
 
         It must be deterministic. The default is :meth:`sample` with a fixed random state.
         """
         return self.sample(pair, np.random.default_rng(0))
+
+    def truth(self, pair: LabelledPair) -> np.ndarray | None:
+        """Return the change that :meth:`predict` should find, as ``pair.change``.
+
+        None where it is not labelled.
+        """
+        return pair.change
 
     @abstractmethod
     def loss(
@@ -157,6 +165,24 @@ class Task(ABC):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: B027 - most have no state
         """Restore what :meth:`state_dict` returned."""
+
+
+def change_of(pair: LabelledPair, phrase: str) -> np.ndarray | None:
+    """Return where an object changed in any direction; None if the set does not label it.
+
+    Args:
+        pair: a set without objects (change alone) counts as labelled for the object.
+        phrase: the object; empty for any change.
+    """
+    objects = {name for name, _ in pair.directions}
+    if not phrase or not objects or objects == {phrase}:
+        return pair.change
+    masks = [mask for (name, _), mask in pair.directions.items() if name == phrase]
+    if not masks:
+        return None
+    changed = np.any([mask == 1 for mask in masks], axis=0)
+    unknown = np.any([mask == UNKNOWN for mask in masks], axis=0)
+    return np.where(changed, 1, np.where(unknown, UNKNOWN, 0)).astype(np.uint8)
 
 
 def images(pair: LabelledPair) -> dict[str, np.ndarray]:

@@ -16,7 +16,7 @@ from ...weights import catalogue
 from ...weights.store import WeightsStore
 from ..captioner.targets import decoded, drawn, encoded
 from ..pairs.pair import UNKNOWN, LabelledPair
-from .base import Task, images
+from .base import Task, change_of, images
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,6 +50,7 @@ class CaptionedTask(Task):
 
     def __init__(self) -> None:
         self._settings: dict[str, float] = {}
+        self._object = ""
 
     def sample(self, pair: LabelledPair, rng: np.random.Generator) -> dict[str, np.ndarray]:
         """Return images, the change, one sentence and one instruction.
@@ -58,7 +59,7 @@ class CaptionedTask(Task):
             ``before`` and ``after`` (3, H, W) uint8; ``change`` (H, W) uint8, 255 for unknown;
             ``caption`` (384,) uint8, empty if there is none; ``instruction`` () int64.
         """
-        change = pair.change
+        change = self.truth(pair)
         if change is None:
             change = np.full(pair.before.shape[:2], UNKNOWN, np.uint8)
         agreed = self._settings.get("consensus", 0.0)
@@ -68,6 +69,10 @@ class CaptionedTask(Task):
             "caption": encoded(drawn(pair.captions, rng, agreed)),
             "instruction": np.int64(rng.integers(len(self.instructions))),
         }
+
+    def truth(self, pair: LabelledPair) -> np.ndarray | None:
+        """Return the change of the object in the section ``model``."""
+        return change_of(pair, self._object)
 
     def question(self, pair: LabelledPair) -> dict[str, np.ndarray]:
         """Return the images."""

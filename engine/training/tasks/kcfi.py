@@ -56,6 +56,7 @@ class KcfiTask(captioned.CaptionedTask):
     def build(self, settings: dict[str, Any]) -> nn.Module:
         """Return KCFI with its encoder and its frozen language model."""
         config = KcfiConfig.from_settings(settings)
+        self._object = config.object
         return build(config, captioned.language_model(config, "KCFI"))
 
     def dataset(self, recipe: Recipe, root: Path, runs: Path) -> Dataset:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -18,14 +18,20 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...backbones.resnet import imagenet_weights
+from ...errors import InputError
 from ...modules.mmchange.config import MMChangeConfig
 from ...modules.mmchange.network import MMChange, score_pair
 from ...request import APPEARED
 from ...systems import text_sources
 from ...systems.text_sources import Descriptions
-from ..pairs.base import read_image
+from ..pairs import open_pairs
+from ..pairs.base import Window, read_image
 from ..pairs.pair import UNKNOWN, LabelledPair
-from .base import Task, images
+from ..texts import TrainingTexts
+from .base import Task, change_of, images
+
+if TYPE_CHECKING:
+    from ..recipe import Recipe
 
 
 class MmchangeTask(Task):
@@ -38,6 +44,25 @@ class MmchangeTask(Task):
         self._config = MMChangeConfig()
         self._texts: Descriptions | None = None
         self._embeddings: dict[str, np.ndarray] = {}
+
+    def check(self, recipe: Recipe, data: Path) -> None:
+        """Raise InputError for a set without the labels that would be learned.
+
+        Without them the loss and its gradients are zero.
+        """
+        self._config = MMChangeConfig.from_settings(dict(recipe.model))
+        for spec in recipe.data:
+            pair = open_pairs(spec, data).read(0, Window(0, 0, 1, 1))
+            if self._target(pair) is None:
+                phrases = dict.fromkeys(phrase for phrase, _ in pair.directions)
+                raise InputError(
+                    TrainingTexts.no_such_labels(
+                        recipe=recipe.name,
+                        layout=spec.layout,
+                        object=self._config.object,
+                        known=", ".join(phrases) or TrainingTexts.no_objects(),
+                    )
+                )
 
     def build(self, settings: dict[str, Any]) -> nn.Module:
         """Return the network; the frozen text tower stays with the task."""
@@ -60,19 +85,25 @@ class MmchangeTask(Task):
             unknown; ``text_before`` and ``text_after`` (W,) float32.
         """
         before, after = pair.images
+        target = self._target(pair)
+        if target is None:
+            target = np.full(pair.before.shape[:2], UNKNOWN, np.uint8)
         return {
             **images(pair),
-            "target": self._target(pair),
+            "target": target,
             "text_before": self._embedding(before, pair.before),
             "text_after": self._embedding(after, pair.after),
         }
 
-    def _target(self, pair: LabelledPair) -> np.ndarray:
-        """Return where the object appeared, or the change if there is no such label."""
-        target = pair.change
+    def _target(self, pair: LabelledPair) -> np.ndarray | None:
+        """Return where the object appeared, or without direction the change; None if unlabelled."""
         if self._config.direction:
-            target = pair.directions.get((self._config.object, APPEARED))
-        return np.full(pair.before.shape[:2], UNKNOWN, np.uint8) if target is None else target
+            return pair.directions.get((self._config.object, APPEARED))
+        return self.truth(pair)
+
+    def truth(self, pair: LabelledPair) -> np.ndarray | None:
+        """Return the change of the object in the section ``model``."""
+        return change_of(pair, self._config.object)
 
     def _embedding(self, path: str, crop: np.ndarray) -> np.ndarray:
         """Return the embedded description of a crop's image file, or of the crop itself."""

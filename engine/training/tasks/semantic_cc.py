@@ -22,6 +22,7 @@ from ...errors import InputError
 from ...modules.semantic_cc.config import INSTRUCTIONS, SemanticCcConfig
 from ...modules.semantic_cc.network import SemanticCc, SemanticCcFeatures, build
 from ..pairs import open_pairs
+from ..pairs.base import Window
 from ..pairs.crops import TrainingCrops
 from ..texts import TrainingTexts
 from . import captioned
@@ -71,6 +72,7 @@ class SemanticCcTask(captioned.CaptionedTask):
     def build(self, settings: dict[str, Any]) -> nn.Module:
         """Return Semantic-CC with its encoder and its language model."""
         config = SemanticCcConfig.from_settings(settings)
+        self._object = config.object
         return build(config, captioned.language_model(config, "Semantic-CC"))
 
     def dataset(self, recipe: Recipe, root: Path, runs: Path) -> Dataset:
@@ -79,7 +81,7 @@ class SemanticCcTask(captioned.CaptionedTask):
         Raises:
             InputError: the data cannot be read, or there are no masks or no sentences.
         """
-        stages = _specs_of_stages(recipe.data, root)
+        stages = self._specs_of_stages(recipe.data, root)
         parts = [
             TrainingCrops(recipe, root, self.sample, specs) if specs else None for specs in stages
         ]
@@ -92,6 +94,19 @@ class SemanticCcTask(captioned.CaptionedTask):
         if not sum(self._lengths):
             raise InputError(TrainingTexts.semantic_cc_steps())
         return _StagedCrops(parts, self._lengths, recipe.batch_size)
+
+    def _specs_of_stages(self, specs: Sequence[DataSpec], root: Path) -> list[list[DataSpec]]:
+        """Return the sets with masks, those with sentences, and those with both."""
+        stages: list[list[DataSpec]] = [[], [], []]
+        for spec in specs:
+            pair = open_pairs(spec, root).read(0, Window(0, 0, 1, 1))
+            masks, sentences = self.truth(pair) is not None, bool(pair.captions)
+            for stage, fits in enumerate((masks, sentences, masks and sentences)):
+                if fits:
+                    stages[stage].append(spec)
+        if not stages[DETECT] or not stages[CAPTION]:
+            raise InputError(TrainingTexts.semantic_cc_data())
+        return stages
 
     def learning(self, model: nn.Module, step: int) -> list[nn.Parameter]:
         """Return the parameters trained in the stage of a step."""
@@ -132,20 +147,6 @@ def caption_loss(
         return model.captioner(features.caption[[*rows, *(row + count for row in rows)]])
 
     return captioned.answer_loss(model.language, embed, batch, INSTRUCTIONS)
-
-
-def _specs_of_stages(specs: Sequence[DataSpec], root: Path) -> list[list[DataSpec]]:
-    """Return the sets with masks, those with sentences, and those with both."""
-    stages: list[list[DataSpec]] = [[], [], []]
-    for spec in specs:
-        pair = open_pairs(spec, root).read(0)
-        masks, sentences = pair.change is not None, bool(pair.captions)
-        for stage, fits in enumerate((masks, sentences, masks and sentences)):
-            if fits:
-                stages[stage].append(spec)
-    if not stages[DETECT] or not stages[CAPTION]:
-        raise InputError(TrainingTexts.semantic_cc_data())
-    return stages
 
 
 class _StagedCrops(Dataset):

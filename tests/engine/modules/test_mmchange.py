@@ -281,6 +281,28 @@ def test_what_the_loop_writes_is_what_the_system_loads(tmp_path):
     assert found.scores.shape == (1, 1, 64, 64)
 
 
+def test_a_set_without_the_labels_to_learn_is_refused_before_the_run(tmp_path):
+    one = pair()
+    for name, pixels in (("time1", one.before), ("time2", one.after), ("label", one.change * 255)):
+        folder = tmp_path / "SYSU-CD" / "train" / name
+        folder.mkdir(parents=True)
+        Image.fromarray(pixels).save(folder / "1.png")
+    recipe = tmp_path / "small.yaml"
+    text = (
+        "{name: small, task: mmchange, steps: 2, batch_size: 2, crop: 64, precision: fp32, "
+        "model: {tiny: true, MODEL}, data: [{layout: sysu_cd, folder: SYSU-CD, split: train}]}"
+    )
+    recipe.write_text(text.replace("MODEL", "object: buildings"))
+    with pytest.raises(
+        InputError, match='sysu_cd has no labels to learn "buildings" from'
+    ) as error:
+        train(recipe, tmp_path / "run", data=tmp_path, device="cpu")
+    assert "model.direction to false" in error.value.hint
+    assert not (tmp_path / "run").exists()
+    recipe.write_text(text.replace("MODEL", 'object: "", direction: false'))
+    assert train(recipe, tmp_path / "run", data=tmp_path, device="cpu").exists()
+
+
 @pytest.mark.parametrize("name", ["mmchange", "mmchange_substitute"])
 def test_the_recipes_that_ship_are_read(name):
     recipe = load_recipe(name)

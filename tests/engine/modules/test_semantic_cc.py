@@ -160,6 +160,7 @@ def test_sams_vit_is_an_encoder_with_its_own_neck():
     assert taps.taps == (1, 2, 3, 4)
     encoder = BitemporalEncoder(replace(TINY, size=32), taps)
     assert encoder.reduce is neck
+    assert not any(p.requires_grad for p in neck.parameters())
     wide, narrow = encoder(*torch.rand(2, 1, 3, 40, 40) * 255)
     assert (wide.shape, narrow.shape) == ((2, 16, 16), (2, 16, 8))
     names = {name for name, p in encoder.vit.named_parameters() if p.requires_grad}

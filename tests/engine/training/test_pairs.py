@@ -19,6 +19,8 @@ from changescribe.engine.training.pairs.base import Window
 from changescribe.engine.training.pairs.pair import UNKNOWN, LabelledPair
 from changescribe.engine.training.pairs.second import CLASSES, UNCHANGED
 from changescribe.engine.training.recipe import AugmentSpec, DataSpec, Recipe
+from changescribe.engine.training.tasks import create
+from changescribe.engine.training.tasks.base import change_of
 
 pytestmark = pytest.mark.torch
 
@@ -158,6 +160,14 @@ def test_levir_mci(tmp_path):
     assert pair.change.sum() == 5 * SIZE
     assert pair.directions["roads", "appeared"].sum() == 2 * SIZE
     assert pair.directions["buildings", "appeared"].sum() == 3 * SIZE
+    for name in ("kcfi", "semantic_cc", "mmchange"):
+        task = create(name)
+        assert task.truth(pair).sum() == (3 if name == "mmchange" else 5) * SIZE
+        task._object = "buildings"
+        assert np.array_equal(task.truth(pair), pair.directions["buildings", "appeared"])
+    assert change_of(pair, "trees") is None
+    tiles = crops.Tiles(open_pairs(spec, tmp_path), SIZE, lambda _: {}, task.truth)
+    assert tiles[0][1]["change"].sum() == 3 * SIZE
     label[0, 0] = 7
     _save(base / "label" / "train_000001.png", label)
     with pytest.raises(InputError, match="unknown to LEVIR-MCI: 7"):
