@@ -18,6 +18,8 @@ from ..raster.writer import RasterWriter
 from ..regions import Components, bind, build_mask, extract, min_area_used
 from ..request import MASK_NODATA, ChangeResult, Stage
 from ..results.changes_layer import ChangesWriter, RunInfo, layer_crs
+from ..results.crs import geopackage_crs
+from ..results.texts import ResultsTexts
 from ..wording.facts import MOST_OF_AREA, format_share
 from .scoring import score_writer
 from .texts import DetectTexts
@@ -148,13 +150,16 @@ def _write_regions(
 ) -> WrittenChanges:
     """Write the GeoPackage: regions with captions, and the row of the run."""
     crs = layer_crs(scores.grid.crs_wkt, run.request.crs)
+    crs, replaced = geopackage_crs(crs, scores.grid)
+    if replaced:
+        run.monitor.warn(ResultsTexts.crs_not_storable())
     shapes = extract(
         components,
         scores.grid,
         info.parsed.queries,
         class_names=scores.classes.names if scores.classes else (),
         simplify=run.request.simplify,
-        crs=crs if run.request.crs else None,
+        crs=crs or None,
         progress=lambda fraction: run.monitor.report(Stage.OUTLINING, 0.4 + 0.6 * fraction),
     )
     path = run.outputs.work("changes.gpkg")

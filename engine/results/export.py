@@ -9,13 +9,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Callable, Optional
 
-from osgeo import gdal, ogr
+from osgeo import gdal, ogr, osr
 
 from ..errors import InputError, OutputError
 from ..raster.offline import open_file
 from ..raster.support import gdal_call, thread_options
 from ..writing import could_not_write, in_use
 from .changes_layer import CHANGES, RUNS, known_crs, undefined_crs
+from .crs import storable_crs
 from .journal import Claim, commit, recover
 from .texts import ResultsTexts
 
@@ -185,24 +186,40 @@ def cut_text(text: str, limit: int = TEXT_BYTES) -> str:
     return text.encode("utf-8")[:limit].decode("utf-8", "ignore")
 
 
+def _shapefile_crs(
+    layer: ogr.Layer,
+) -> tuple[Optional[osr.SpatialReference], Optional[osr.CoordinateTransformation]]:
+    """Return a CRS that a .prj file can store, and the transformation to it if it is another."""
+    crs = known_crs(layer)
+    if crs is None:
+        return None, None
+    crs = crs.Clone()
+    crs.SetAxisMappingStrategy(osr.OAMS_TRADITIONAL_GIS_ORDER)
+    xmin, xmax, ymin, ymax = layer.GetExtent()
+    centre = ((xmin + xmax) / 2, (ymin + ymax) / 2)
+    stored, replaced = storable_crs(crs, "ESRI Shapefile", centre)
+    return stored, osr.CoordinateTransformation(crs, stored) if replaced else None
+
+
 def _shapefile(_source: gdal.Dataset, layer: ogr.Layer, path: Path) -> tuple[str, ...]:
     fields = _fields(layer)
     names = shapefile_names([name for name, _ in fields])
     widths = _text_widths(layer, fields)
     cut: set[str] = set()
+    crs, move = _shapefile_crs(layer)
 
     def fill() -> bool:
         driver = ogr.GetDriverByName("ESRI Shapefile")
         target = driver.CreateDataSource(str(path))
-        made = target.CreateLayer(
-            path.stem, known_crs(layer), ogr.wkbPolygon, options=["ENCODING=UTF-8"]
-        )
+        made = target.CreateLayer(path.stem, crs, ogr.wkbPolygon, options=["ENCODING=UTF-8"])
         for name, kind in fields:
             made.CreateField(_shapefile_field(names[name], name, kind, widths.get(name)))
         definition = made.GetLayerDefn()
         for feature in _features(layer):
             copy = ogr.Feature(definition)
             copy.SetGeometry(feature.GetGeometryRef())
+            if move is not None and copy.GetGeometryRef().Transform(move) != 0:
+                return False
             for index, (name, kind) in enumerate(fields):
                 if feature.IsFieldSetAndNotNull(index):
                     copy.SetField(index, _value(feature, index, kind, name, cut))
@@ -215,12 +232,13 @@ def _shapefile(_source: gdal.Dataset, layer: ogr.Layer, path: Path) -> tuple[str
     for part in (path, path.with_suffix(".dbf")):
         if part.stat().st_size > _SHAPEFILE_BYTES:
             raise OutputError(ResultsTexts.too_large())
+    moved = () if move is None else (ResultsTexts.crs_not_storable(),)
     if not cut:
-        return ()
+        return moved
     sidecar = path.with_name(f"{path.stem}_captions.csv")
     _write_captions(layer, sidecar)
     listed = ", ".join(sorted(cut))
-    return (ResultsTexts.cut_texts(bytes=TEXT_BYTES, fields=listed, name=sidecar.name),)
+    return (*moved, ResultsTexts.cut_texts(bytes=TEXT_BYTES, fields=listed, name=sidecar.name))
 
 
 def _text_widths(layer: ogr.Layer, fields: Sequence[tuple[str, int]]) -> dict[str, int]:

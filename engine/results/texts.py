@@ -44,3 +44,6 @@ class ResultsTexts:
     no_degrees = Message(
         "The changes have no CRS: the GeoJSON has columns and rows as coordinates, not degrees."
     )
+    crs_not_storable = Message(
+        "The format cannot store the CRS without moving the polygons: they are in WGS 84."
+    )
