@@ -95,12 +95,17 @@ def _list(arguments: argparse.Namespace) -> int:
 
 def _fetch(arguments: argparse.Namespace) -> int:
     store = WeightsStore()
-    done = []
-    for entry in (store.entry(identifier) for identifier in _expanded(arguments.ids)):
+    done, import_only = [], []
+    for entry in [store.entry(identifier) for identifier in _expanded(arguments.ids)]:
+        if not entry.can_be_fetched:
+            import_only.append(entry.id)
+            continue
         terms = entry.terms or CliTexts.no_terms()
         say(CliTexts.fetching(title=entry.title, size=entry.size_text, terms=terms))
         done.append(store.fetch(entry.id, _Line()))
-    return _report(arguments, done)
+    _report(arguments, [*done, *(s for i in import_only if (s := store.state(i)).state == PRESENT)])
+    store.require(", ".join(arguments.ids), import_only)
+    return 0
 
 
 def _import(arguments: argparse.Namespace) -> int:

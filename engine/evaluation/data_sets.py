@@ -32,9 +32,9 @@ from ..training.pairs import PairSet, Window, open_pairs
 from ..training.pairs.crops import collate, tile_of
 from ..training.pairs.pair import UNKNOWN, LabelledPair
 from ..training.recipe import DataSpec, load_recipe
+from ..training.semantic_metrics import SemanticCounts
 from ..training.trainer import BEST, WEIGHTS
 from ..weights.loading import read_head
-from .masks.metrics import SemanticCounts
 from .texts import EvaluationTexts
 
 PROTOCOLS = ("tile", "image")

@@ -38,12 +38,14 @@ class TrainingLog:
         self._bar.set_postfix(loss=f"{self._mean:.3f}", refresh=False)
         self._bar.update()
 
-    def validation(self, step: int, figures: dict[str, float]) -> None:
-        """Write one validation."""
+    def validation(self, step: int, figures: dict[str, float], figure: str) -> None:
+        """Write one validation; show F1, and the figure that chooses the best weights."""
         self._validations.write(step, figures)
         for name, value in figures.items():
             self._events.add_scalar(f"validation/{name}", value, step)
-        self._bar.write(f"step {step}: F1 {figures['f1']:.3f} on the validation pairs")
+        shown = {"f1": figures["f1"], **({figure: figures[figure]} if figure in figures else {})}
+        text = ", ".join(f"{name} {value:.3f}" for name, value in shown.items())
+        self._bar.write(f"step {step}: {text} on the validation pairs")
 
     def close(self) -> None:
         """Close the files."""

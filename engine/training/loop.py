@@ -21,12 +21,15 @@ from torch.utils.data import DataLoader
 from ..device import choose
 from ..errors import ChangeScribeError
 from . import tasks
+from .captioner.targets import decoded
 from .log import TrainingLog
 from .metrics import BinaryCounts
 from .pairs import open_pairs
 from .pairs.crops import Tiles, collate
 from .pairs.pair import UNKNOWN
 from .recipe import Recipe, check_unchanged, load_recipe, save_recipe
+from .scenes.consensus import cider_d
+from .semantic_metrics import SemanticCounts
 from .tasks.base import Task
 from .trainer import BEST, CHECKPOINT, WEIGHTS, Batch, Trainer, check_origin
 
@@ -44,8 +47,8 @@ def train(
     """Train a recipe, resuming an earlier run of it.
 
     Into ``out`` go ``model.safetensors`` (averaged weights), ``best.safetensors`` (those with the
-    best F1 on the validation pairs), ``checkpoint.pt``, ``recipe.yaml`` with all defaults,
-    ``log.csv``, ``validation.csv`` and ``tensorboard``.
+    best :attr:`Task.figure` on the validation pairs), ``checkpoint.pt``, ``recipe.yaml`` with all
+    defaults, ``log.csv``, ``validation.csv`` and ``tensorboard``.
 
     A resumed run gives the result of an uninterrupted one: bit by bit on a CPU, up to the order
     of summation on a GPU.
@@ -196,9 +199,11 @@ def _finish_step(
     due = last or (recipe.validate_every > 0 and done % recipe.validate_every == 0)
     if tiles is not None and due:
         figures = validate(trainer, tiles)
-        log.validation(done, figures)
-        if figures["f1"] >= trainer.best:  # the later of equal ones
-            trainer.best = figures["f1"]
+        log.validation(done, figures, trainer.task.figure)
+        # A set without sentences or classes has F1 alone.
+        figure = figures.get(trainer.task.figure, figures["f1"])
+        if figure >= trainer.best:  # the later of equal ones
+            trainer.best = figure
             trainer.save_weights(job.out / BEST, done, figures)
     if last or done % recipe.checkpoint_every == 0:
         trainer.save(job.out, done)
@@ -255,7 +260,9 @@ def validate(trainer: Trainer, tiles: Tiles) -> dict[str, float]:
     """Measure the averaged weights tile by tile: change at threshold 0.5.
 
     Returns:
-        Precision, recall, F1 and IoU of the change class, summed over the set.
+        ``precision``, ``recall``, ``f1`` and ``iou`` of the change class, summed over the set; for
+        a set and a system with classes ``miou``, ``sek`` and ``fscd``; with sentences ``cider_d``
+        of those whose tile is a whole pair, in per cent.
     """
     recipe = trainer.recipe
     loader = DataLoader(
@@ -266,13 +273,31 @@ def validate(trainer: Trainer, tiles: Tiles) -> dict[str, float]:
         multiprocessing_context=_how_to_start(),
     )
     counts = BinaryCounts()
+    classes = SemanticCounts(len(trainer.task.classes))
+    references: list[list[str]] = []
+    written: list[str] = []
     with trainer.averaged() as model:
         for batch in loader:
             question, labels = _checked(batch)
             with trainer.device.autocast():
-                answer = trainer.task.predict(model, trainer.moved(question))
+                moved = trainer.moved(question)
+                answer = trainer.task.predict(model, moved)
+                sentences = decoded(labels["captions"])
+                answers = trainer.task.write(model, moved) if any(sentences) else []
             found = (answer["change"].float().cpu() >= 0.5).numpy()
             truth = labels["change"].numpy()
             known = truth != UNKNOWN
             counts.add(found[known], truth[known])
-    return {name: getattr(counts, name) for name in ("precision", "recall", "f1", "iou")}
+            for name in {"semantic_before", "semantic_after"} & set(labels) & set(answer):
+                date = answer[name].cpu().numpy()
+                classes.add(found[known], date[known], labels[name].numpy()[known])
+            for given, text in zip(answers, sentences, strict=False):
+                if text:
+                    written.append(given)
+                    references.append(text.split("\n"))
+    figures = {name: getattr(counts, name) for name in ("precision", "recall", "f1", "iou")}
+    if classes.counts.any():
+        figures |= {name: getattr(classes, name) for name in ("miou", "sek", "fscd")}
+    if written:
+        figures["cider_d"] = cider_d(written, references)
+    return figures

@@ -28,7 +28,7 @@ from .texts import TrainingTexts
 CHECKPOINT = "checkpoint.pt"
 #: File with the result: averaged weights, as systems load them.
 WEIGHTS = "model.safetensors"
-#: The same at the step with the best F1 on the validation pairs.
+#: The same at the step with the best figure of the task on the validation pairs.
 BEST = "best.safetensors"
 #: torch's type names for a recipe's ``precision``.
 _TYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
@@ -45,7 +45,7 @@ class Trainer:
     Attributes:
         model: in training mode, on the device.
         device: device and precision.
-        best: highest F1 on the validation pairs so far, -1 before the first validation.
+        best: highest value of the task's figure on validation pairs so far, -1 before the first.
         origin: SHA-256 of the weights that the run started from; "" for none.
     """
 

@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 
 from ...errors import ChangeScribeError, InputError
 from ...request import APPEARED, REMOVED
+from ..captioner.targets import encoded
 from ..recipe import AugmentSpec, DataSpec, Recipe
 from ..texts import TrainingTexts
 from . import open_pairs
@@ -25,6 +26,8 @@ from .pair import UNKNOWN, LabelledPair
 Item = dict[str, np.ndarray]
 #: Attempts to draw a crop with change.
 TRIES = 8
+#: Bytes of all sentences about a pair in a batch, one per line.
+_CAPTIONS_BYTES = 4096
 _OTHER = {APPEARED: REMOVED, REMOVED: APPEARED}
 
 
@@ -96,7 +99,10 @@ class Tiles(Dataset):
             change = self.truth(pair)
             if change is None:
                 change = np.full(pair.before.shape[:2], UNKNOWN, np.uint8)
-            labels = {"change": change}
+            # Sentences are about whole pairs.
+            whole = self.pairs.size(self.places[number][0]) == change.shape
+            captions = "\n".join(pair.captions if whole else ())
+            labels = {"change": change, "captions": encoded(captions, _CAPTIONS_BYTES)}
             for name in ("semantic_before", "semantic_after"):
                 if getattr(pair, name) is not None:
                     labels[name] = getattr(pair, name)

@@ -12,6 +12,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from math import exp, log, sqrt
 
+from ...wording.reading import words
+
 Words = Sequence[str]
 _END = "<end>"
 _LONGEST = 4
@@ -24,6 +26,19 @@ def grams(sentence: Words) -> Counter:
     marked = (*sentence, _END)
     return Counter(
         marked[at : at + n] for n in range(1, _LONGEST + 1) for at in range(len(marked) - n + 1)
+    )
+
+
+def cider_d(answers: Sequence[str], references: Sequence[Sequence[str]]) -> float:
+    """Return the mean CIDEr-D of answers, in per cent.
+
+    Args:
+        answers: N sentences.
+        references: for each, the sentences of people.
+    """
+    scores = Consensus([[words(text) for text in group] for group in references])
+    return sum(10 * scores.score(words(text), row) for row, text in enumerate(answers)) / len(
+        answers
     )
 
 

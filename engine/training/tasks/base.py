@@ -34,10 +34,12 @@ class Task(ABC):
         name: of the system.
         classes: names of the classes of ``semantic_before`` and ``semantic_after``, in the order
             of their indices; empty if the system has none. Written into the weights' header.
+        figure: validation figure that chooses the best weights, see :func:`..loop.validate`.
     """
 
     name: str
     classes: tuple[str, ...] = ()
+    figure: str = "f1"
 
     def check(self, recipe: Recipe, data: Path) -> None:  # noqa: B027 - most use every setting
         """Raise InputError for settings that the task would ignore.
@@ -116,6 +118,10 @@ class Task(ABC):
             ``"semantic_before"`` and ``"semantic_after"``: (B, H, W) index of the likeliest class
             of each date, whether it changed or not.
         """
+
+    def write(self, model: nn.Module, batch: dict[str, Tensor]) -> list[str]:
+        """Return a sentence about each pair of :meth:`question`; none if the system has none."""
+        return []
 
     def pretrained(self, model: nn.Module) -> Iterable[nn.Parameter]:
         """Return the parameters with the encoder's learning rate; none by default."""

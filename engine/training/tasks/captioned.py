@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch.nn.functional as F
@@ -47,6 +48,7 @@ class CaptionedTask(Task):
     """
 
     instructions: Sequence[str]
+    figure = "cider_d"
 
     def __init__(self) -> None:
         self._settings: dict[str, float] = {}
@@ -82,6 +84,17 @@ class CaptionedTask(Task):
         """Return the probability of change."""
         features = model(batch["before"].float(), batch["after"].float())
         return {"change": features.change.float().softmax(1)[:, 1]}
+
+    @abstractmethod
+    def embeddings(self, model: nn.Module, features: Any) -> Tensor:
+        """Return the embeddings (B, N, W) for the language model."""
+
+    def write(self, model: nn.Module, batch: dict[str, Tensor]) -> list[str]:
+        """Return a sentence about each pair, by the first instruction, as at inference."""
+        features = model(batch["before"].float(), batch["after"].float())
+        instructions = self.instructions[:1] * len(batch["before"])
+        embeddings = self.embeddings(model, features)
+        return model.language.write(embeddings, instructions, beams=model.config.beams)
 
 
 def answer_loss(

@@ -84,6 +84,10 @@ class KcfiTask(captioned.CaptionedTask):
         figures = {"caption": parts[0] or 0.0, "change": parts[1] or 0.0}
         return total, {**figures, "weight_caption": weights[0], "weight_change": weights[1]}
 
+    def embeddings(self, model: nn.Module, features: Any) -> Tensor:
+        """Return the projected key change features."""
+        return model.projector(features.key)
+
     def pretrained(self, model: nn.Module) -> Iterable[nn.Parameter]:
         """Return encoder and projector."""
         return [*model.encoder.parameters(), *model.projector.parameters()]

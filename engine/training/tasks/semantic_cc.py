@@ -108,6 +108,10 @@ class SemanticCcTask(captioned.CaptionedTask):
             raise InputError(TrainingTexts.semantic_cc_data())
         return stages
 
+    def embeddings(self, model: nn.Module, features: Any) -> Tensor:
+        """Return the enhanced queries of both dates."""
+        return model.captioner(features.caption)
+
     def learning(self, model: nn.Module, step: int) -> list[nn.Parameter]:
         """Return the parameters trained in the stage of a step."""
         parts = {

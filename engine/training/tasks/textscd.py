@@ -33,6 +33,7 @@ class TextscdTask(Task):
     """Training task of TextSCD."""
 
     name = "textscd"
+    figure = "sek"
 
     def __init__(self, cache: Path | None = None) -> None:
         self._cache = cache

@@ -153,3 +153,23 @@ def test_a_system_name_stands_for_all_its_weights(
     assert printed_json(capsys)[0]["state"] == "present"
     assert main(["models", "--json", "list"]) == 0
     assert printed_json(capsys)[0]["id"] == "small-clip"
+
+
+def test_what_cannot_be_fetched_does_not_stop_the_rest(
+    server: Server, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    info = replace(BundledSystem().info, weights=("head", "small-clip"))
+    monkeypatch.setattr(BundledSystem, "info", info)
+    monkeypatch.setattr(systems, "names", lambda: ("bundled",))
+    assert main(["models", "fetch", "bundled", "--json"]) == 2
+    printed = capsys.readouterr()
+    assert [(row["id"], row["state"]) for row in json.loads(printed.out)] == [
+        ("small-clip", "present")
+    ]
+    assert "bundled is missing weights" in printed.err
+    assert "head.pt" in printed.err
+    (tmp_path / "head.pt").write_bytes(b"weights")
+    assert main(["models", "import", str(tmp_path / "head.pt"), "--id", "head"]) == 0
+    capsys.readouterr()
+    assert main(["models", "fetch", "bundled", "--json"]) == 0
+    assert {row["id"] for row in printed_json(capsys)} == {"head", "small-clip"}

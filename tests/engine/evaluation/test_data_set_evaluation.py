@@ -9,9 +9,9 @@ import math
 import numpy as np
 import pytest
 
-from changescribe.engine.evaluation.masks.metrics import SemanticCounts
 from changescribe.engine.evaluation.masks.ranking import roc_auc
 from changescribe.engine.training.metrics import BinaryCounts
+from changescribe.engine.training.semantic_metrics import SemanticCounts
 
 
 def _counts() -> SemanticCounts:

@@ -18,10 +18,15 @@ from changescribe.engine.modules.kcfi.config import TINY, KcfiConfig
 from changescribe.engine.request import APPEARED, REMOVED, Query
 from changescribe.engine.systems.kcfi import HEAD, KcfiSystem
 from changescribe.engine.training.dynamic_weights import DynamicWeights, weights_of
+from changescribe.engine.training.loop import validate
+from changescribe.engine.training.pairs.crops import Tiles
 from changescribe.engine.training.pairs.pair import UNKNOWN, LabelledPair
+from changescribe.engine.training.recipe import Recipe
+from changescribe.engine.training.scenes.consensus import cider_d
 from changescribe.engine.training.tasks import create
 from changescribe.engine.training.tasks.captioned import change_loss
 from changescribe.engine.training.tasks.kcfi import caption_loss
+from changescribe.engine.training.trainer import Trainer
 from changescribe.engine.weights.loading import save_head
 from changescribe.engine.weights.store import WeightsStore
 
@@ -223,6 +228,29 @@ def test_tiny_model_learns_both_tasks_and_frozen_parts_stay(train_encoder):
     score = task.predict(model.eval(), batch_of([task.question(pair)]))["change"][0]
     assert score.shape == (32, 32)
     assert score[pair.change == 1].mean() > score[pair.change == 0].mean()
+
+
+def test_sentences_choose_the_best_weights(tmp_path):
+    task, pair = create("kcfi"), square_pair()
+    trainer = Trainer(Recipe("small", task="kcfi", model={"tiny": True}, crop=32), task)
+    trainer.model.language.write = lambda images, texts, beams: ["A house."] * len(images)
+
+    class OnePair:
+        def __len__(self):
+            return 2
+
+        def size(self, index):
+            return 32, 32
+
+        def read(self, index, window=None):
+            captions = ("a house", "one house") if index else ("the trees are gone",)
+            return replace(pair, captions=captions)
+
+    figures = validate(trainer, Tiles(OnePair(), 32, task.question, task.truth))
+    assert 0 < figures["cider_d"] < 1000
+    expected = cider_d(["a house"] * 2, [["the trees are gone"], ["a house", "one house"]])
+    assert figures["cider_d"] == pytest.approx(expected)
+    assert cider_d(["a house", "a tree"], [["a house"], ["a tree"]]) > expected
 
 
 class FakeRecipe:

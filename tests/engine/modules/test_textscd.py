@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import csv
+
 import numpy as np
 import pytest
 
@@ -296,9 +298,12 @@ def test_what_the_loop_writes_is_what_the_system_loads(tmp_path):
     recipe = tmp_path / "small.yaml"
     recipe.write_text(
         "{name: small, task: textscd, steps: 2, batch_size: 2, crop: 64, precision: fp32, "
-        "model: {tiny: true}, data: [{layout: second, folder: data, split: train}]}"
+        "model: {tiny: true}, data: [{layout: second, folder: data, split: train}], "
+        "validation: {layout: second, folder: data, split: train}}"
     )
     weights = train(recipe, tmp_path / "run", data=tmp_path, device="cpu")
+    (row,) = csv.DictReader((tmp_path / "run" / "validation.csv").open(encoding="utf-8"))
+    assert {"f1", "miou", "sek", "fscd"} <= set(row)
     store = WeightsStore(tmp_path / "store")
     store.import_from(weights, [HEAD])
     system = TextscdSystem(store)

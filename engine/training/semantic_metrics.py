@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Metrics of semantic change, as defined by SECOND's papers.
-
-Metrics of binary change are in ``engine/training/metrics.py``, since training needs them too.
-"""
+"""Metrics of semantic change, as defined by SECOND's papers."""
 
 from __future__ import annotations
 
