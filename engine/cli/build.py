@@ -83,6 +83,16 @@ def _add_training(parts: Any) -> None:
     )
     add_data(language)
 
+    texts = add_command(
+        parts, "descriptions", _descriptions, "describe the images of a recipe, into a file"
+    )
+    texts.add_argument("recipe", metavar="RECIPE", help="of mmchange or textscd: name or YAML file")
+    texts.add_argument("out", type=Path, metavar="FILE.json", help="continued if it exists")
+    texts.add_argument(
+        "--texts", type=Path, metavar="JSON", help="texts made elsewhere, by file name"
+    )
+    add_data(texts)
+
     tower = add_command(parts, "text-tower", _text_tower, "distil the bundled model's text tower")
     tower.add_argument(
         "--recipe",
@@ -192,6 +202,16 @@ def _language(arguments: argparse.Namespace) -> None:
     build(
         data_folder(arguments.data), arguments.out, steps=arguments.steps, threads=arguments.threads
     )
+    print(arguments.out)
+
+
+def _descriptions(arguments: argparse.Namespace) -> None:
+    need_torch()
+    from ..training.descriptions import describe
+    from ..training.recipe import load_recipe
+
+    recipe = load_recipe(arguments.recipe)
+    describe(recipe, data_folder(arguments.data), arguments.out, arguments.texts)
     print(arguments.out)
 
 

@@ -169,11 +169,13 @@ def notes_on(
 
 def needed_for_text(config: Any) -> tuple[str, ...]:
     """Return the entries of the catalogue that the text branch needs."""
-    source = config.text_source.get("source", "none")
-    if not config.text or source == "none":
+    settings = config.text_source
+    if not config.text or settings.get("source", "none") == "none":
         return ()
-    default = {"vlm": "tiny-llava-v1", "labels": "clip-vit-b-32-openai"}.get(source, "")
-    needed = (config.text_tower, str(config.text_source.get("model", default)))
+    settings = settings.get("otherwise") or settings
+    default = {"vlm": "tiny-llava-v1", "labels": "clip-vit-b-32-openai"}
+    model = settings.get("model", default.get(settings.get("source", "none"), ""))
+    needed = (config.text_tower, str(model))
     return tuple(dict.fromkeys(name for name in needed if name in catalogue.entries()))
 
 

@@ -22,6 +22,7 @@ from ..classes import CLASSES
 from ..errors import InputError, OutputError
 from ..weights import loading, store
 from ..weights.hub import model_folder
+from .text_file import read_texts
 from .texts import SystemsTexts
 
 if TYPE_CHECKING:
@@ -251,13 +252,49 @@ class VisionLanguageModel(TextSource):
         return " ".join(words.split())
 
     def _load(self) -> None:
+        from torch.utils.data import get_worker_info
+
         from .. import device
 
+        chosen = device.choose(self._requested_device)
+        # CUDA cannot be used in a fork of a process that uses it.
+        if chosen.name == "cuda" and get_worker_info() is not None:
+            raise InputError(SystemsTexts.vlm_in_reader())
         folder = model_folder(self._model_name, self._store)
         self._processor = loading.transformers_part(folder, "AutoProcessor")
         model = loading.transformers_part(folder, "AutoModelForImageTextToText")
-        self._device = device.choose(self._requested_device)
+        self._device = chosen
         self._model = model.to(self._device.name).eval()
+
+
+class FileTexts(TextSource):
+    """Texts of a file, found by the pixels of the images.
+
+    Args:
+        file: JSON file, see :func:`.text_file.read_texts`.
+        otherwise: describes scenes that the file lacks, such as the tiles of another place; None
+            makes them an error.
+    """
+
+    def __init__(self, file: str, otherwise: Optional[TextSource] = None) -> None:
+        self._file, self._otherwise = file, otherwise
+        self._texts = read_texts(Path(file))
+        content = hashlib.sha256(json.dumps(self._texts, sort_keys=True).encode()).hexdigest()
+        self.name = f"file:{content}:{otherwise.name if otherwise else ''}"
+        self.costly = bool(otherwise and otherwise.costly)
+
+    def describe(self, scene: Scene) -> str:
+        """Return the text of a scene.
+
+        Raises:
+            InputError: the file has none, and there is no other source.
+        """
+        text = self._texts.get(content_key(scene))
+        if text is not None:
+            return text
+        if self._otherwise is None:
+            raise InputError(SystemsTexts.no_text(file=self._file))
+        return self._otherwise.describe(scene)
 
 
 @dataclass(frozen=True)
@@ -398,8 +435,9 @@ def create(
     """Create the source described in a recipe's section ``text_source``.
 
     Args:
-        settings: ``source``: ``"none"`` (or nothing), ``"bundled"``, ``"labels"`` or ``"vlm"``;
-            for labels ``model``, ``file`` and ``labels``, for vlm ``model`` and ``question``.
+        settings: ``source``: ``"none"`` (or nothing), ``"bundled"``, ``"labels"``, ``"vlm"`` or
+            ``"file"``; for labels ``model``, ``file`` and ``labels``, for vlm ``model`` and
+            ``question``, for file ``file`` and ``otherwise``, the settings of another source.
         question: for a vision-language model, unless the settings have one.
         weights: folder of the weights; None is the usual place.
 
@@ -413,6 +451,7 @@ def create(
         "bundled": BundledLabels,
         "labels": ClipLabels,
         "vlm": VisionLanguageModel,
+        "file": FileTexts,
     }
     if kind not in sources:
         raise InputError(SystemsTexts.no_source(source=kind))
@@ -423,6 +462,8 @@ def create(
             options["weights" if kind == "labels" else "model"] = model
     if kind == "vlm":
         options.setdefault("question", question)
+    if kind == "file" and "otherwise" in options:
+        options["otherwise"] = create(options["otherwise"], question, weights)
     try:
         return sources[kind](**options)
     except TypeError as error:

@@ -136,7 +136,21 @@ class SystemsTexts:
     folder_not_writable = Message(
         'The descriptions cannot be saved in "{folder}".', "Choose another folder for them."
     )
+    texts_unreadable = Message(
+        'The texts "{file}" cannot be read.',
+        'Write them first: "changescribe build descriptions RECIPE FILE".',
+    )
+    no_text = Message(
+        '"{file}" has no text for one of the images.',
+        'Write it again with "changescribe build descriptions", or name another source for such '
+        "images in the recipe, such as otherwise: {{source: bundled}}.",
+    )
+    vlm_in_reader = Message(
+        "A vision-language model cannot use the GPU while another model is trained on it.",
+        'Describe the images first ("changescribe build descriptions RECIPE FILE") and set '
+        "text_source to {{source: file, file: FILE}}.",
+    )
     no_setting = Message('The text source "{source}" has no such setting.')
     no_source = Message(
-        'There is no text source "{source}".', "Choose one of: none, bundled, labels, vlm."
+        'There is no text source "{source}".', "Choose one of: none, bundled, labels, vlm, file."
     )

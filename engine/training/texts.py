@@ -142,6 +142,14 @@ class TrainingTexts:
         "ModelConfig in engine/modules/bundled/network.py describes the settings.",
     )
     lgcd_loss = Message("LG-CD has no loss named {names}.", "Its losses are: {known}.")
+    reads_no_text = Message(
+        'The system "{system}" reads no descriptions.', "Choose a recipe of: {known}."
+    )
+    texts_by_name = Message(
+        'The texts "{file}" cannot be read.',
+        'The file holds a JSON object of file names and texts: {{"A/1.png": "many roofs"}}.',
+    )
+    no_text_by_name = Message('The given texts have none for "{name}".')
     no_such_labels = Message(
         '{recipe}: {layout} has no labels to learn "{object}" from.',
         "It labels: {known}. Set model.object to one of them. For any change, as in the paper, set "

@@ -52,7 +52,8 @@ class SemanticCcTask(captioned.CaptionedTask):
 
     The recipe's section ``loss`` sets ``balance`` (lambda of eq. 9); ``detect_steps``,
     ``caption_steps`` and ``both_steps``, the lengths of the stages, by default one pass over their
-    pairs; and ``consensus``, the share of the samples whose sentence is the
+    pairs (``both_steps: 0`` is the 2-stage training of table IV, both others 0 the 1-stage one);
+    and ``consensus``, the share of the samples whose sentence is the
     :func:`..captioner.targets.consensus` instead of a random one.
     """
 
@@ -112,8 +113,13 @@ class SemanticCcTask(captioned.CaptionedTask):
         """Return the enhanced queries of both dates."""
         return model.captioner(features.caption)
 
-    def learning(self, model: nn.Module, step: int) -> list[nn.Parameter]:
-        """Return the parameters trained in the stage of a step."""
+    def learning(self, model: nn.Module, step: int) -> list[nn.Parameter] | None:
+        """Return the parameters trained in the stage of a step.
+
+        Without separate stages (table IV, "1-stage"), all are trained jointly.
+        """
+        if not self._lengths[DETECT] and not self._lengths[CAPTION]:
+            return None
         parts = {
             DETECT: (model.encoder, model.norm, model.neck, model.detector),
             CAPTION: (model.neck, model.captioner, model.network),

@@ -17,6 +17,7 @@ BUILDS = (
     "scenes",
     "captioner",
     "caption-language",
+    "descriptions",
     "text-tower",
     "release",
     "folds",

@@ -314,6 +314,20 @@ def test_tiny_model_learns_in_three_stages_and_what_is_frozen_stays():
     assert score[8:24, 8:24].mean() > score[:8].mean()
 
 
+def test_one_stage_trains_everything_jointly():
+    trainer = Trainer(small_recipe(), create("semantic_cc"), "cpu")
+    trainer.task._lengths = (0, 0, 1)
+    before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
+    rng = np.random.default_rng(0)
+    batch = batch_of([trainer.task.sample(square_pair(), rng) for _ in range(2)])
+    figures = trainer.step(0, [batch])
+    assert min(figures["caption"], figures["change"]) > 0
+    state = trainer.model.state_dict()
+    changed = {name for name, value in before.items() if not torch.equal(value, state[name])}
+    parts = {"encoder", "norm", "neck", "detector", "captioner", "network"}
+    assert {name.partition(".")[0] for name in changed} == parts
+
+
 def test_the_loss_of_sentences_is_of_those_that_have_one():
     task = create("semantic_cc")
     model = task.build({"tiny": True}).eval()
