@@ -59,7 +59,7 @@ def overlap(rings: Rings, crs_wkt: str, other: np.ndarray, other_crs: str) -> Ri
     """
     if not crs_wkt or same_crs(crs_wkt, other_crs):
         # Longitudes may run from -180 to 180 or from 0 to 360.
-        return _intersect(rings, [other], turns=_is_geographic(crs_wkt))
+        return _intersect([other], rings, turns=_is_geographic(crs_wkt))
     outward = _transformed(rings, crs_wkt, other_crs)
     if outward is not None and _extent_area(outward) < _extent_area([other]):
         shared = _intersect(outward, [other], turns=_is_geographic(other_crs))

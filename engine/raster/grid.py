@@ -7,7 +7,7 @@ Which grid a pair of rasters is analysed on is decided in :mod:`.common_grid`.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Optional, TypeVar
 
@@ -73,6 +73,22 @@ class Grid:
         determinant = g1 * g5 - g2 * g4
         dx, dy = x - g0, y - g3
         return (dx * g5 - dy * g2) / determinant, (dy * g1 - dx * g4) / determinant
+
+    def turned_to(self, other: Grid) -> Grid:
+        """Return this grid with the longitudes of another one, such as 0 to 360 for -180 to 180.
+
+        Grids that are not in degrees are returned unchanged.
+        """
+        references = [spatial_reference(g.crs_wkt) for g in (self, other) if g.crs_wkt]
+        if len(references) < 2 or not all(crs.IsGeographic() for crs in references):
+            return self
+        turn = 2 * math.pi / references[0].GetAngularUnits()
+        centres = [g.pixel_to_map(g.width / 2, g.height / 2)[0] for g in (self, other)]
+        turns = round((centres[1] - centres[0]) / turn)
+        if not turns:
+            return self
+        g0, *rest = self.geotransform
+        return replace(self, geotransform=(g0 + turns * turn, *rest))
 
     def offset_in(self, other: Grid) -> Optional[tuple[int, int]]:
         """Find the (column, row) of this grid's origin in a grid with coinciding pixels.

@@ -195,11 +195,12 @@ class RasterSource:
             InputError: the file is damaged.
             ValueError: the source is closed.
         """
-        offset = None if self._points else grid.offset_in(self.grid)
+        place = grid.turned_to(self.grid)
+        offset = None if self._points else place.offset_in(self.grid)
         if offset is not None:
-            planes, valid = self._read_window(grid, *offset)
+            planes, valid = self._read_window(place, *offset)
         else:
-            planes, valid = self._read_warped(grid)
+            planes, valid = self._read_warped(place)
         for excluded in self.excluded:
             valid &= ~excluded(grid)
         if self._palette is not None:

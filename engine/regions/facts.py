@@ -19,7 +19,7 @@ from ..raster.runs import Runs
 from ..raster.support import gdal_call, same_crs, spatial_reference
 from ..request import APPEARED, REMOVED, SCORE_SCALE, Query, Region
 from .components import Sums
-from .outline import Polygon, perimeter, simplify, to_wkb, trace
+from .outline import Polygon, enclosed, perimeter, simplify, to_wkb, trace
 
 #: A region is line-like from this ratio of length to width.
 _MIN_ELONGATION = 3.0
@@ -93,6 +93,8 @@ class RegionDescriber:
         column, row = sums.centroid[0].tolist()
         polygons = simplify(outline, self._tolerance)
         geometry = self._on_map(polygons)
+        # Of the polygon that is stored; simplification cuts corners off the pixels.
+        area = ground * enclosed(polygons) / pixels
         xmin, xmax, ymin, ymax = geometry.GetEnvelope()
         before, after = self._change_of_class(query, sums)
         region = Region(
@@ -102,7 +104,7 @@ class RegionDescriber:
             from_class=before,
             to_class=after,
             score=round(float(sums.score[0]) / SCORE_SCALE, 4),
-            area_m2=ground if ground > 0 else None,
+            area_m2=area if area > 0 else None,
             area_px=int(pixels),
             length_m=self._length(polygons, pixels, ground) if self._has_length[query] else None,
             position=self._compass.position(column, row) or "",

@@ -273,6 +273,17 @@ def perimeter(polygons: list[Polygon], across: float, down: float) -> float:
     return total
 
 
+def enclosed(polygons: list[Polygon]) -> float:
+    """Return the area of polygons in pixels: outer rings less their holes."""
+    total = 0.0
+    for polygon in polygons:
+        for number, ring in enumerate(polygon):
+            ahead = _next(ring)
+            area = abs(float((ring[:, 0] * ahead[:, 1] - ahead[:, 0] * ring[:, 1]).sum())) / 2
+            total += -area if number else area
+    return total
+
+
 def to_wkb(polygons: list[Polygon]) -> bytes:
     """Return polygons as WKB of a MultiPolygon; closes the rings."""
     pieces = [struct.pack("<BII", 1, 6, len(polygons))]

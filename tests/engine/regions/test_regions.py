@@ -203,6 +203,20 @@ def test_a_region_over_several_strips_is_one_polygon(tmp_path: Path, small_strip
     assert [len(ring) for ring in from_wkb(found.wkb)[0]] == [4, 4]
 
 
+def test_the_area_is_that_of_the_stored_polygon(tmp_path):
+    rows, columns = np.mgrid[:60, :60]
+    disc = (rows - 30) ** 2 + (columns - 30) ** 2 < 400
+    hole = (rows - 30) ** 2 + (columns - 30) ** 2 < 64
+    case = Case(tmp_path, [np.where(disc & ~hole, 200, 0).astype(np.uint8)], [HOUSES])
+    case.build()
+    (found,) = case.extract(simplify=1.5)
+    area = ogr.CreateGeometryFromWkb(found.wkb).GetArea()
+    pixels = int((disc & ~hole).sum())
+    assert abs(area / 25 - pixels) > 5
+    assert found.region.area_m2 == pytest.approx(area * SCALE, rel=1e-4)
+    assert found.region.area_px == pixels
+
+
 def test_exteriors_turn_left_and_holes_right(tmp_path: Path) -> None:
     plane = np.full((9, 9), 200)
     plane[3:6, 3:6] = 0
