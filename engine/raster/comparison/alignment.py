@@ -264,18 +264,15 @@ def _design(places: np.ndarray, *, affine: bool) -> np.ndarray:
 
 def _robust(design: np.ndarray, shifts: np.ndarray) -> np.ndarray:
     """Fit by random sample consensus, then by least squares with Tukey's weights."""
-    parameters = design.shape[1]
-    generator = np.random.default_rng(0)
-    best, least = np.zeros((parameters, 2)), np.inf
-    for trial in range(300 if parameters > 1 else len(shifts)):
-        drawn = generator.permutation(len(shifts))[:parameters]
-        rows = drawn if parameters > 1 else [trial]
-        if abs(np.linalg.det(design[rows])) < 0.1:
-            continue
-        sample = np.linalg.solve(design[rows], shifts[rows])
-        loss = _loss(design @ sample - shifts)
-        if loss < least:
-            best, least = sample, loss
+    count, parameters = design.shape
+    drawn = np.arange(count)[:, None]
+    if parameters > 1:
+        drawn = np.random.default_rng(0).random((300, count)).argsort(axis=1)[:, :parameters]
+        drawn = drawn[np.abs(np.linalg.det(design[drawn])) >= 0.1]
+    best = np.zeros((parameters, 2))
+    if len(drawn):
+        samples = np.linalg.solve(design[drawn], shifts[drawn])
+        best = samples[int(np.argmin([_loss(design @ sample - shifts) for sample in samples]))]
     for _ in range(20):
         distances = np.linalg.norm(design @ best - shifts, axis=1)
         root = np.clip(1 - (distances / (1.5 * TOLERANCE)) ** 2, 0, None)[:, None]
