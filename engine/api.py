@@ -34,11 +34,11 @@ AnyPath = Union[str, "os.PathLike[str]"]
 class ApiTexts:
     """Texts of the Python front door."""
 
-    prompt = Message("The prompt is no text: {given}.", 'Say what changed, such as "roads built".')
+    prompt = Message("The prompt is not text: {given}.", 'Say what changed, such as "roads built".')
     extent = Message(
         "The extent cannot be read: {given}.", "Give (xmin, ymin, xmax, ymax), and a CRS if needed."
     )
-    number = Message("{name} is no number: {given}.", "Give a number, such as 0.5.")
+    number = Message("{name} is not a number: {given}.", "Give a number, such as 0.5.")
     boxes = Message("The boxes cannot be read: {given}.", "Give a list of (x0, y0, x1, y1).")
 
 

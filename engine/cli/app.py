@@ -110,9 +110,9 @@ def _add_pair(parser: argparse.ArgumentParser) -> None:
         "--nodata",
         default=NODATA_AUTO,
         choices=NODATA_MODES,
-        help="invalid pixels; auto: by nodata values, mask and alpha band, unless the alpha band "
-        "is an image, and without any by black or white edges and gaps; alpha: by the alpha band "
-        "in any case; mask: not by it; none: all are valid",
+        help="how invalid pixels are found. auto: nodata values, mask, alpha band (unless it is an "
+        "image) and, in rasters with none of these, black or white edges and gaps; alpha: trust "
+        "the alpha band; mask: ignore the alpha band; none: all pixels are valid",
     )
     parser.add_argument(
         "--pixel-size",

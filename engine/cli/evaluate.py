@@ -139,7 +139,10 @@ def _add_commands(parts: Any) -> None:
     add_data(table)
 
     shifts = add_command(
-        parts, "shifts", _shifts, "plant shifts into LEVIR 31-36: are they measured and corrected?"
+        parts,
+        "shifts",
+        _shifts,
+        "plant shifts into LEVIR 31-36, and see how well they are measured and corrected",
     )
     add_data(shifts)
 

@@ -42,7 +42,9 @@ def add(commands: Any) -> None:
     verify = _add(parts, "verify", _verify, "compare weights with their SHA-256")
     verify.add_argument("ids", nargs="*", metavar="ID", help="default: all present ones")
     for part in (fetch, remove):
-        part.add_argument("ids", nargs="+", metavar="ID", help="weights, or a system for all its")
+        part.add_argument(
+            "ids", nargs="+", metavar="ID", help="weights, or a system: all that it needs"
+        )
 
 
 def _add(parts: Any, name: str, run: Run, help_: str) -> argparse.ArgumentParser:

@@ -81,7 +81,7 @@ class HostsTexts:
         "ChangeScribe met an unexpected problem ({kind}).", "Include the details in a report."
     )
 
-    none = Message("none: {reason}")
+    none = Message("none ({reason})")
     no_reason = Message("no reason given")
     not_installed = Message("not installed")
     providers = Message("onnxruntime providers")

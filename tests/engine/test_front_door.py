@@ -234,10 +234,10 @@ def test_the_first_steps_run(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"prompt": None}, "prompt is no text"),
+        ({"prompt": None}, "prompt is not text"),
         ({"extent": (1, 2, 3)}, "extent cannot be read"),
         ({"extent": "1,2,3,4"}, "extent cannot be read"),
-        ({"threshold": "high"}, "threshold is no number"),
+        ({"threshold": "high"}, "threshold is not a number"),
         ({"date_before": 1234567}, "1234567"),
     ],
 )

@@ -233,7 +233,7 @@ def test_models_and_doctor(
     python.write_text("#!/bin/sh\necho 'ImportError: no torch' >&2\nexit 1\n")
     assert doctor.doctor_worker()[1] == (
         "PyTorch in the worker process",
-        "none: ImportError: no torch",
+        "none (ImportError: no torch)",
     )
 
 
