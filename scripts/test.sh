@@ -52,8 +52,8 @@ slow)
     say "Slow tests: engine and package"
     allow_none "${compact[@]}" -p no:pytest_qgis -m "slow and not torch" "${engine_only[@]}" "${paths[@]}" "$@"
     if [ ${#paths[@]} -gt 0 ]; then
-        say "Property-based tests: 10,000 cases"
-        HYPOTHESIS_PROFILE=thorough "${compact[@]}" -p no:pytest_qgis --timeout 3600 tests/engine/fuzz
+        say "Property-based tests: 10,000 cases, unless HYPOTHESIS_PROFILE=sample"
+        HYPOTHESIS_PROFILE="${HYPOTHESIS_PROFILE:-thorough}" "${compact[@]}" -p no:pytest_qgis --timeout 3600 tests/engine/fuzz
     fi
     say "Slow tests: plugin, in a real QGIS under Xvfb"
     allow_none "${screen[@]}" "${compact[@]}" -m "slow and not torch" "${plugin[@]}" "$@"

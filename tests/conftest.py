@@ -29,6 +29,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         reasons["torch"] = "needs the full tier: make test, or .venv-full"
     if not data or not Path(data).is_dir():
         reasons["real_data"] = "needs the folder of imagery named by CHANGESCRIBE_DATA"
+    if os.environ.get("SKIP_LONG"):
+        reasons["long"] = "takes minutes: make test-slow without SKIP_LONG"
     for item in items:
         for mark, reason in reasons.items():
             if item.get_closest_marker(mark):

@@ -44,7 +44,7 @@ def shown(result: ChangeResult) -> set[str]:
 
 @needs_fork
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("every", [17, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("every", [17, pytest.param(1, marks=[pytest.mark.slow, pytest.mark.long])])
 def test_a_run_killed_at_every_step(
     brightness: InProcessHost, request_: ChangeRequest, every: int
 ) -> None:
@@ -120,6 +120,7 @@ def test_a_truncated_raster_leaves_nothing(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(3600)
 def test_two_hundred_runs_in_one_process(make_raster: MakeRaster, tmp_path: Path) -> None:
     """With the bundled model; every fifth is cancelled, every seventh fails."""

@@ -234,6 +234,7 @@ def test_gdal_caches_no_more_of_a_taller_raster(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("megabytes", [600, 700, 800, 900, 1000, 1100, 1300])
 def test_the_computer_is_short_of_memory(tmp_path: Path, megabytes: int) -> None:
     """A limited process finishes, or says what it lacks, and blames no file."""
@@ -274,6 +275,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(3600)
 def test_peak_memory_of_the_bundled_model(tmp_path: Path) -> None:
     """At 64 megapixels at most a tenth more than at 16."""
