@@ -20,9 +20,9 @@ from .exchange import ExchangeRule
 #: By default a region is no smaller than either of these.
 _MIN_AREA_M2 = 20.0
 _MIN_AREA_PX = 4
-#: A strip (16 million pixels) with more runs is noise, whose outlines would take gigabytes: the
+#: A strip (4 million pixels) with more runs is noise, whose outlines would take gigabytes: the
 #: shortest runs are dropped. A dense town, or the ragged edge of a forest, has a tenth of that.
-_MAX_RUNS = 1 << 20
+_MAX_RUNS = 1 << 18
 #: With more regions per strip the minimum area is raised: their outlines would take minutes.
 _MAX_REGIONS = 50_000
 #: Regions are counted by size up to this many pixels.
