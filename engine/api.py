@@ -14,6 +14,7 @@ import shutil
 import tempfile
 from dataclasses import dataclass, replace
 from functools import cache
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, Union
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from .request import CancelledCallback, ProgressCallback
 
 AnyPath = Union[str, "os.PathLike[str]"]
+#: Rows of a list that are printed.
+_SHOWN = 4
 
 
 class ApiTexts:
@@ -59,6 +62,26 @@ class SystemState:
     usable: bool
     lacks: tuple[str, ...]
     terms: str
+
+
+class Listing(list):
+    """A list that a notebook shows in at most five lines, or as a table."""
+
+    def __repr__(self) -> str:
+        texts = [": ".join(text for text in _cells(row) if text) for row in self]
+        more = len(texts) - _SHOWN
+        return "\n".join([*texts[:_SHOWN], *([f"... and {more} more"] if more > 0 else ())]) or "[]"
+
+    def _repr_html_(self) -> str:
+        rows = (f"<td>{'</td><td>'.join(map(escape, _cells(row)))}</td>" for row in self)
+        return f"<table><tr>{'</tr><tr>'.join(rows)}</tr></table>"
+
+
+def _cells(row: Union[SystemState, BoxCaption]) -> tuple[str, str, str]:
+    """Return what is shown of a system or a caption."""
+    if isinstance(row, SystemState):
+        return row.name, row.title, "" if row.usable else f"lacks {', '.join(row.lacks)}"
+    return str(row.box), row.caption, ""
 
 
 def detect(
@@ -160,7 +183,7 @@ def describe(
         boxes=None if boxes is None else _boxes(boxes),
         **options,
     )
-    return caption(request, progress=progress, cancelled=cancelled)
+    return Listing(caption(request, progress=progress, cancelled=cancelled))
 
 
 def export(changes: Union[ChangeResult, AnyPath], out: AnyPath, **options: Any) -> tuple[str, ...]:
@@ -209,11 +232,11 @@ def _boxes(given: Any) -> tuple[tuple[int, int, int, int], ...]:
         raise InputError(ApiTexts.boxes(given=given)) from error
 
 
-def systems() -> tuple[SystemState, ...]:
+def systems() -> list[SystemState]:
     """Return the change-detection systems, the default first."""
     from .systems import names
 
-    return tuple(_state(name) for name in names())
+    return Listing(_state(name) for name in names())
 
 
 def _state(name: str) -> SystemState:

@@ -19,6 +19,7 @@ import pytest
 import changescribe.engine as cs
 from changescribe.engine import api, systems
 from changescribe.engine.describe import pair as captioning
+from changescribe.engine.describe.request import BoxCaption
 from changescribe.engine.detect import pipeline
 from changescribe.engine.errors import DependencyError, ExistsError, InputError
 from changescribe.engine.hosts.base import InProcessHost
@@ -251,3 +252,16 @@ def test_what_cannot_be_read_is_an_input_error(options, message):
 def test_boxes_that_are_none_are_an_input_error(boxes):
     with pytest.raises(cs.ChangeScribeError, match="boxes cannot be read"):
         cs.describe("before.tif", "after.tif", boxes=boxes)
+
+
+def test_a_list_is_shown_in_five_lines_and_as_a_table() -> None:
+    rows = [api.SystemState(f"s{n}", "<Title>", n > 0, ("weights",), "") for n in range(6)]
+    lines = repr(api.Listing(rows)).split("\n")
+    assert lines[0] == "s0: <Title>: lacks weights"
+    assert lines[1:] == ["s1: <Title>", "s2: <Title>", "s3: <Title>", "... and 2 more"]
+    assert repr(api.Listing(rows[1:3])) == "s1: <Title>\ns2: <Title>"
+    table = api.Listing(rows)._repr_html_()
+    assert table.count("<tr>") == 6
+    assert "<td>&lt;Title&gt;</td>" in table
+    caption = BoxCaption((0, 0, 4, 4), "Two houses appeared.")
+    assert repr(api.Listing([caption])) == "(0, 0, 4, 4): Two houses appeared."
