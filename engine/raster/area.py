@@ -30,6 +30,8 @@ _NODES = 17
 def _polygons(geometry: ogr.Geometry) -> list[ogr.Geometry]:
     """Return the polygons of a geometry; they may overlap."""
     flat = geometry.GetLinearGeometry()
+    if ogr.GT_Flatten(flat.GetGeometryType()) in (ogr.wkbTIN, ogr.wkbPolyhedralSurface):
+        flat = ogr.ForceToMultiPolygon(flat)
     if ogr.GT_Flatten(flat.GetGeometryType()) == ogr.wkbPolygon:
         return [flat]
     parts = (flat.GetGeometryRef(number).Clone() for number in range(flat.GetGeometryCount()))

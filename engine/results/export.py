@@ -14,7 +14,7 @@ from osgeo import gdal, ogr, osr
 from ..errors import InputError, OutputError
 from ..raster.offline import open_file
 from ..raster.support import gdal_call, thread_options
-from ..writing import could_not_write, in_use
+from ..writing import WritingTexts, could_not_write
 from .changes_layer import CHANGES, RUNS, known_crs, undefined_crs
 from .crs import storable_crs
 from .journal import Claim, commit, recover
@@ -125,7 +125,7 @@ def _open(path: str) -> gdal.Dataset:
     recover(Path(path))
     source, problem = open_file(path, gdal.OF_VECTOR | gdal.OF_READONLY)
     if source is None and "locked" in problem:
-        raise in_use(path, problem)
+        raise InputError(WritingTexts.in_use(path=path), details=problem)
     if source is None:
         raise InputError(ResultsTexts.cannot_open(path=path), details=problem)
     layer, _ = gdal_call(source.GetLayerByName, CHANGES)

@@ -9,6 +9,7 @@ from osgeo import ogr, osr
 from changescribe.engine.errors import InputError
 from changescribe.engine.raster.area import AreaMask, read_area
 from changescribe.engine.raster.grid import Grid
+from changescribe.engine.raster.support import spatial_reference
 from changescribe.engine.request import Area
 
 UTM = osr.SpatialReference()
@@ -123,3 +124,16 @@ def test_layers_in_different_crss(tmp_path):
     ]
     area = read_area(write(tmp_path / "areas.gpkg", "GPKG", layers))
     assert AreaMask(area, SMALL).on(SMALL)[:, :80].all()
+
+
+def test_triangles_are_an_area(tmp_path):
+    path = str(tmp_path / "tin.gpkg")
+    source = ogr.GetDriverByName("GPKG").CreateDataSource(path)
+    layer = source.CreateLayer("a", srs=spatial_reference("EPSG:32633"), geom_type=ogr.wkbTINZ)
+    feature = ogr.Feature(layer.GetLayerDefn())
+    triangles = "((0 0 0,4 0 0,0 4 0,0 0 0)),((4 0 0,4 4 0,0 4 0,4 0 0))"
+    feature.SetGeometry(ogr.CreateGeometryFromWkt(f"TIN Z({triangles})"))
+    layer.CreateFeature(feature)
+    del feature, layer, source
+    area = ogr.CreateGeometryFromWkt(read_area(path).wkt)
+    assert area.UnionCascaded().GetArea() == 16

@@ -465,7 +465,7 @@ def test_a_file_in_use_is_an_error(
 def test_results_locked_by_another_program(gpkg: Path, tmp_path: Path) -> None:
     connection = sqlite3.connect(gpkg, isolation_level=None)
     connection.execute("BEGIN EXCLUSIVE")
-    with pytest.raises(OutputError, match="is in use"):
+    with pytest.raises(InputError, match="is in use"):
         export(str(gpkg), str(tmp_path / "a.shp"))
     connection.close()
 
