@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Longitudes of 0 to 360 and of -180 to 180."""
+"""Twins: longitudes of 0 to 360 and of -180 to 180, local CRSs with the name of known ones."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 
 from changescribe.engine.raster.common_grid import common_grid
 from changescribe.engine.raster.reader import RasterSource
+from changescribe.engine.raster.support import same_crs, spatial_reference
 from changescribe.engine.request import Extent
 
 
@@ -29,3 +30,19 @@ def test_longitudes_of_0_to_360_and_of_180_are_one(make_raster, turn) -> None:
             np.testing.assert_array_equal(before.read(fine)[0], after.read(fine)[0])
             extent = Extent(9.00004, 44.99992, 9.00012, 44.99996, "EPSG:4326")
             assert common_grid(before, after, extent, ()).output.width == 8
+
+
+@pytest.mark.parametrize(
+    ("name", "unit", "known"),
+    [
+        ("WGS 84 / UTM zone 33N", 'UNIT["metre",1]', True),
+        ("WGS 84 / UTM zone 33N", 'UNIT["US survey foot",0.304800609601219]', False),
+        ("site", 'UNIT["metre",1]', False),
+    ],
+)
+def test_a_local_crs_with_the_name_of_a_known_one(make_raster, name, unit, known) -> None:
+    local = f'LOCAL_CS["{name}",{unit},AXIS["Easting",EAST],AXIS["Northing",NORTH]]'
+    path = make_raster("local.tif", np.zeros((3, 4, 4), np.uint8), crs=local)
+    utm = spatial_reference("EPSG:32633").ExportToWkt()
+    with RasterSource.open(path) as source:
+        assert same_crs(source.grid.crs_wkt, utm) == known
