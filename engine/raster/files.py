@@ -25,6 +25,11 @@ def same_raster(first: str, second: str) -> bool:
     return _identity(first) == _identity(second)
 
 
+def file_on_disk(path: str) -> str:
+    """Return the file on disk that a path leads to, such as the archive of a raster in it."""
+    return _split(path)[0]
+
+
 def check_distinct(
     before: str,
     after: str,

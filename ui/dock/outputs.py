@@ -13,6 +13,7 @@ from qgis.core import QgsProject
 from qgis.PyQt.QtCore import QStandardPaths
 
 from ...engine.errors import OutputError
+from ...engine.raster.files import file_on_disk
 from ..map.layer_source import source_path
 from ..translation import tr
 
@@ -36,7 +37,7 @@ def automatic_folder(before: QgsRasterLayer) -> str:
     The folder of the before layer if it is writable, else the project's folder, else
     ``ChangeScribe`` in the user's documents (which need not exist yet).
     """
-    path = source_path(before) or ""
+    path = file_on_disk(source_path(before) or "")
     candidates = [
         os.path.dirname(path) if os.path.isfile(path) else "",
         QgsProject.instance().homePath(),

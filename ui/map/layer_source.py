@@ -34,7 +34,9 @@ def source_path(layer: QgsRasterLayer) -> Optional[str]:
     name = parts.get("layerName")
     if name:  # a subdataset, which only the full source names
         return layer.source().split("|", 1)[0]
-    return parts.get("path") or layer.source()
+    # The three parts of a raster in an archive: "/vsizip/", "a.zip", "/b.tif".
+    whole = (parts.get(key) or "" for key in ("vsiPrefix", "path", "vsiSuffix"))
+    return "".join(whole) or layer.source()
 
 
 def not_a_file(layer: QgsRasterLayer) -> InputError:

@@ -4,7 +4,13 @@
 from __future__ import annotations
 
 import os
+import shutil
+from pathlib import Path
 
+import pytest
+from qgis.core import QgsProject, QgsRasterLayer
+
+from changescribe.engine.detect.rasters import open_rasters
 from changescribe.ui.dock import outputs
 
 
@@ -22,3 +28,24 @@ def test_names_of_outputs(tmp_path):
     assert outputs.new_output(
         str(tmp_path), "/x/Stadt Köln.tif", "Gebäude: neu / abgerissen?"
     ).endswith("_2.gpkg")
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_both_dates_in_one_archive(desk, tmp_path, kind) -> None:
+    archive = tmp_path / f"dates.{kind}"
+    files = [Path(layer.source()) for layer in (desk.before, desk.after)]
+    shutil.make_archive(str(archive.with_suffix("")), kind, files[0].parent)
+    for file, combo in zip(files, ("before_combo", "after_combo"), strict=True):
+        layer = QgsRasterLayer(f"/vsi{kind}/{archive}/{file.name}", f"{file.stem}_{kind}")
+        assert layer.isValid()
+        QgsProject.instance().addMapLayer(layer)
+        getattr(desk.dock.layers, combo).setLayer(layer)
+    assert desk.dock.reason() == ""
+    request = desk.dock.build_request()
+    assert request.before == f"/vsi{kind}/{archive}/{files[0].name}"
+    assert request.after == f"/vsi{kind}/{archive}/{files[1].name}"
+    # Results lie beside the archive.
+    assert Path(request.output).parent == tmp_path
+    with open_rasters(request) as (before, after):
+        assert before.read(before.grid)[1].all()
+        assert after.read(after.grid)[1].all()
