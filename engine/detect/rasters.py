@@ -16,7 +16,9 @@ from ..raster.common_grid import CommonGrid, common_grid
 from ..raster.comparison.quality import QualityMask
 from ..raster.files import check_distinct
 from ..raster.reader import RasterSource
-from ..raster.support import gdal_call, spatial_reference, transform_points
+from ..raster.source import open_dataset
+from ..raster.support import gdal_call, named_crs, spatial_reference, transform_points
+from ..raster.texts import RasterTexts
 from ..request import Area, Extent
 
 if TYPE_CHECKING:
@@ -70,23 +72,23 @@ def open_rasters(request: ChangeRequest) -> Iterator[tuple[RasterSource, RasterS
     Raises:
         InputError: a raster cannot be read, or both are the same.
     """
+    crs_before, crs_after = _crs_of_twins(request)
+    nodata = request.nodata
     with (
         RasterSource.open(
-            request.before,
-            request.bands_before,
-            request.crs_before,
-            request.nodata,
-            request.nodata_before,
+            request.before, request.bands_before, crs_before, nodata, request.nodata_before
         ) as before,
         RasterSource.open(
-            request.after,
-            request.bands_after,
-            request.crs_after,
-            request.nodata,
-            request.nodata_after,
+            request.after, request.bands_after, crs_after, nodata, request.nodata_after
         ) as after,
         contextlib.ExitStack() as stack,
     ):
+        for source, crs, given in (
+            (before, crs_before, request.crs_before),
+            (after, crs_after, request.crs_after),
+        ):
+            if crs != given:
+                source.notes += (RasterTexts.local_crs(name=source.name, crs=crs),)
         check_distinct(before.path, after.path, before.bands, after.bands)
         for source, text in ((before, request.mask_before), (after, request.mask_after)):
             if text:
@@ -94,6 +96,17 @@ def open_rasters(request: ChangeRequest) -> Iterator[tuple[RasterSource, RasterS
                 mask.check(source.grid)
                 source.excluded.append(mask.hidden)
         yield before, after
+
+
+def _crs_of_twins(request: ChangeRequest) -> tuple[Optional[str], Optional[str]]:
+    """Return the CRSs that a request sets; for a local one beside a known one, that of its name."""
+    paths, crss = (request.before, request.after), [request.crs_before, request.crs_after]
+    own = [open_dataset(path).GetSpatialRef() for path in paths]
+    known = [spatial_reference(crs) if crs else reference for crs, reference in zip(crss, own)]
+    for number, (reference, other) in enumerate(zip(known, reversed(known))):
+        if reference and other and reference.IsLocal() and not other.IsLocal():
+            crss[number] = named_crs(reference) or crss[number]
+    return crss[0], crss[1]
 
 
 def grid_for(

@@ -8,7 +8,7 @@ import re
 from typing import Optional
 
 import numpy as np
-from osgeo import gdal, gdal_array, osr
+from osgeo import gdal, gdal_array
 
 from ..errors import InputError
 from .files import check_complete
@@ -127,7 +127,7 @@ def grid_of(name: str, dataset: gdal.Dataset, crs: Optional[str]) -> Grid:
     srs = dataset.GetSpatialRef()
     if reference is not None and (srs is None or not srs.IsSame(reference)):
         srs = reference
-    crs_wkt = _meant(srs).ExportToWkt() if srs is not None else ""
+    crs_wkt = srs.ExportToWkt() if srs is not None else ""
     if transform is None:
         return Grid(*size, PIXEL_GEOTRANSFORM, "")
     transform = tuple(float(value) for value in transform)
@@ -137,17 +137,6 @@ def grid_of(name: str, dataset: gdal.Dataset, crs: Optional[str]) -> Grid:
     if pixels_only and not crs_wkt:
         return Grid(*size, PIXEL_GEOTRANSFORM, "")
     return Grid(*size, transform, crs_wkt)
-
-
-def _meant(srs: osr.SpatialReference) -> osr.SpatialReference:
-    """Return the projected CRS whose name a local one has, as GeoTIFFs without codes do."""
-    if not srs.IsLocal():
-        return srs
-    rows, _ = gdal_call(osr.GetCRSInfoListFromDatabase, "EPSG")
-    code = next((row.code for row in rows or () if row.name == srs.GetName()), None)
-    named = srs if code is None else spatial_reference(f"EPSG:{code}")
-    same = named.IsProjected() and named.GetLinearUnits() == srs.GetLinearUnits()
-    return named if same else srs
 
 
 def _possible(transform: tuple[float, ...], size: tuple[int, int]) -> bool:

@@ -115,6 +115,18 @@ def spatial_reference(text: str) -> osr.SpatialReference:
     return srs
 
 
+def named_crs(local: osr.SpatialReference) -> Optional[str]:
+    """Return the projected CRS ("EPSG:...") whose name a local one has.
+
+    None if there is none in the same unit.
+    """
+    rows, _ = gdal_call(osr.GetCRSInfoListFromDatabase, "EPSG")
+    code = next((row.code for row in rows or () if row.name == local.GetName()), None)
+    found = spatial_reference(f"EPSG:{code}") if code else local
+    same = found.IsProjected() and found.GetLinearUnits() == local.GetLinearUnits()
+    return f"EPSG:{code}" if same else None
+
+
 def same_crs(first: str, second: str) -> bool:
     """Return whether two texts describe the same CRS; "" equals only ""."""
     if first == second:

@@ -82,6 +82,10 @@ class RasterTexts:
         "are not numbers.",
         "Assign the right extent with Raster > Conversion > Translate, or georeference it again.",
     )
+    local_crs = Message(
+        'The coordinate reference system of "{name}" is a local one with the name of {crs}, which '
+        "is used."
+    )
     earlier_has_no_crs = Message(
         'The coordinate reference system of the earlier raster "{name}" is not known.',
         "Assign it with Raster > Projections > Assign Projection, then run again.",

@@ -6,10 +6,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from changescribe.engine.detect.rasters import open_rasters
 from changescribe.engine.raster.common_grid import common_grid
 from changescribe.engine.raster.reader import RasterSource
 from changescribe.engine.raster.support import same_crs, spatial_reference
-from changescribe.engine.request import Extent
+from changescribe.engine.request import ChangeRequest, Extent
 
 
 @pytest.mark.parametrize("turn", [360.0, -360.0])
@@ -42,7 +43,23 @@ def test_longitudes_of_0_to_360_and_of_180_are_one(make_raster, turn) -> None:
 )
 def test_a_local_crs_with_the_name_of_a_known_one(make_raster, name, unit, known) -> None:
     local = f'LOCAL_CS["{name}",{unit},AXIS["Easting",EAST],AXIS["Northing",NORTH]]'
-    path = make_raster("local.tif", np.zeros((3, 4, 4), np.uint8), crs=local)
-    utm = spatial_reference("EPSG:32633").ExportToWkt()
-    with RasterSource.open(path) as source:
-        assert same_crs(source.grid.crs_wkt, utm) == known
+    array = np.zeros((3, 4, 4), np.uint8)
+    paths = make_raster("local.tif", array, crs=local), make_raster("utm.tif", array)
+    for before, after in (paths, paths[::-1]):
+        request = ChangeRequest(before, after, "roads", "out.gpkg")
+        with open_rasters(request) as (one, other):
+            assert same_crs(one.grid.crs_wkt, other.grid.crs_wkt) == known
+            assert bool(one.notes + other.notes) == known
+
+
+def test_two_local_crs_are_left_as_they_are(make_raster) -> None:
+    array = np.zeros((3, 4, 4), np.uint8)
+    names = ("site", "WGS 84 / UTM zone 33N")
+    paths = [
+        make_raster(f"{number}.tif", array, crs=f'LOCAL_CS["{name}",UNIT["metre",1]]')
+        for number, name in enumerate(names)
+    ]
+    with open_rasters(ChangeRequest(*paths, "roads", "out.gpkg")) as (one, other):
+        assert spatial_reference(one.grid.crs_wkt).IsLocal()
+        assert spatial_reference(other.grid.crs_wkt).IsLocal()
+        assert common_grid(one, other, None, ()).output.width == 4
