@@ -13,7 +13,14 @@ from ..errors import InputError
 from ..request import Area
 from .grid import memory_dataset
 from .offline import open_file
-from .support import gdal_call, same_crs, spatial_reference, transform_points
+from .support import (
+    full_turn,
+    gdal_call,
+    same_crs,
+    spatial_reference,
+    transform_points,
+    unwrapped,
+)
 from .texts import RasterTexts
 
 if TYPE_CHECKING:
@@ -63,23 +70,14 @@ def _transformed(
         points = transform_points(source, target, points)
         if not np.isfinite(points).all():
             raise InputError(RasterTexts.area_crs_fails())
-        if target.IsGeographic():  # a ring across the antimeridian would jump from 180 to -180
-            points[:, 0] = _unwrapped(points[:, 0], _turn(target))
+        turn = full_turn(target)
+        if turn is not None:  # a ring across the antimeridian would jump from 180 to -180
+            points[:, 0] = unwrapped(points[:, 0], turn)
         return points
 
     xmin, xmax, ymin, ymax = polygon.GetEnvelope()
     polygon.Segmentize(max(xmax - xmin, ymax - ymin) / _SEGMENTS)
     return _moved(polygon, move)
-
-
-def _turn(crs: osr.SpatialReference) -> float:
-    """Return 360 degrees in the unit of a geographic CRS."""
-    return float(2 * np.pi / crs.GetAngularUnits())
-
-
-def _unwrapped(longitudes: np.ndarray, turn: float, axis: int = 0) -> np.ndarray:
-    radians = 2 * np.pi / turn
-    return np.unwrap(longitudes * radians, axis=axis) / radians
 
 
 def _box(
@@ -97,13 +95,12 @@ def _box(
     if not np.isfinite(points).all():
         return None
     low, high = points.min(axis=0), points.max(axis=0)
-    if target.IsGeographic() and not source.IsSame(target):
-        turn = _turn(target)
+    turn = full_turn(target)
+    if turn is not None and not source.IsSame(target):
         lattice = points[:, 0].reshape(_NODES, _NODES)
-        lattice = _unwrapped(_unwrapped(lattice, turn, 1), turn, 0)
+        lattice = unwrapped(unwrapped(lattice, turn, 1), turn, 0)
         low[0], high[0] = lattice.min(), lattice.max()
-        pole = source.IsProjected() and _covers_pole(grid, source, target)
-        if pole:
+        if source.IsProjected() and _covers_pole(grid, source, target, turn / 4):
             low[0], high[0] = -turn / 2, turn / 2
             low[1], high[1] = (low[1], turn / 4) if high[1] > 0 else (-turn / 4, high[1])
     margin = (high - low) / (_NODES - 1)
@@ -111,8 +108,9 @@ def _box(
     return float(low[0]), float(low[1]), float(high[0]), float(high[1])
 
 
-def _covers_pole(grid: Grid, crs: osr.SpatialReference, geographic: osr.SpatialReference) -> bool:
-    quarter = _turn(geographic) / 4
+def _covers_pole(
+    grid: Grid, crs: osr.SpatialReference, geographic: osr.SpatialReference, quarter: float
+) -> bool:
     for latitude in (quarter, -quarter):
         ((x, y),) = transform_points(geographic, crs, np.array([[0.0, latitude]]))
         column, row = grid.map_to_pixel(x, y)
@@ -150,10 +148,6 @@ def _clipped(
     return [part for part in result if part.GetArea() > 0]
 
 
-def _turns(crs: osr.SpatialReference) -> Optional[float]:
-    return _turn(crs) if crs.IsGeographic() else None
-
-
 def _together(polygons: Iterable[ogr.Geometry]) -> ogr.Geometry:
     result = ogr.Geometry(ogr.wkbMultiPolygon)
     for polygon in polygons:
@@ -178,10 +172,10 @@ class AreaMask:
         parts = _polygons(geometry)
         if self._crs is not None:
             source = spatial_reference(area.crs) if area.crs else self._crs
-            parts = _clipped(parts, _box(grid, self._crs, source), _turns(source))
+            parts = _clipped(parts, _box(grid, self._crs, source), full_turn(source))
             if not source.IsSame(self._crs):
                 moved = [_transformed(part, source, self._crs) for part in parts]
-                parts = _clipped(moved, _box(grid, self._crs, self._crs), _turns(self._crs))
+                parts = _clipped(moved, _box(grid, self._crs, self._crs), full_turn(self._crs))
         self.geometry = _together(parts)
 
     @property

@@ -15,7 +15,14 @@ import numpy as np
 from osgeo import ogr
 
 from ..errors import ChangeScribeError
-from .support import gdal_call, same_crs, spatial_reference, transform_points
+from .support import (
+    full_turn,
+    gdal_call,
+    same_crs,
+    spatial_reference,
+    transform_points,
+    unwrapped,
+)
 from .texts import RasterTexts
 
 #: Points along a ring before a transformation: straight edges are curves in another CRS.
@@ -59,18 +66,18 @@ def overlap(rings: Rings, crs_wkt: str, other: np.ndarray, other_crs: str) -> Ri
     """
     if not crs_wkt or same_crs(crs_wkt, other_crs):
         # Longitudes may run from -180 to 180 or from 0 to 360.
-        return _intersect([other], rings, turns=_is_geographic(crs_wkt))
+        return _intersect([other], rings, turn=_turn(crs_wkt))
     outward = _transformed(rings, crs_wkt, other_crs)
     if outward is not None and _extent_area(outward) < _extent_area([other]):
-        shared = _intersect(outward, [other], turns=_is_geographic(other_crs))
+        shared = _intersect(outward, [other], turn=_turn(other_crs))
         back = _transformed(shared, other_crs, crs_wkt) or []
-        return _intersect(back, rings, turns=_is_geographic(crs_wkt))
+        return _intersect(back, rings, turn=_turn(crs_wkt))
     inward = _transformed([other], other_crs, crs_wkt) or []
-    return _intersect(inward, rings, turns=_is_geographic(crs_wkt))
+    return _intersect(inward, rings, turn=_turn(crs_wkt))
 
 
-def _is_geographic(crs: str) -> bool:
-    return bool(crs) and bool(spatial_reference(crs).IsGeographic())
+def _turn(crs: str) -> Optional[float]:
+    return full_turn(spatial_reference(crs)) if crs else None
 
 
 def _extent_area(rings: Rings) -> float:
@@ -88,19 +95,20 @@ def _transformed(rings: Rings, source: str, target: str) -> Optional[Rings]:
         points = transform_points(source_srs, target_srs, densify(ring))
         if not np.isfinite(points).all():
             return None
-        if target_srs.IsGeographic():
+        turn = full_turn(target_srs)
+        if turn is not None:
             # A ring across the antimeridian would jump from 180 to -180.
-            points[:, 0] = np.degrees(np.unwrap(np.radians(points[:, 0])))
+            points[:, 0] = unwrapped(points[:, 0], turn)
         result.append(points)
     return result
 
 
-def _intersect(first: Rings, second: Rings, *, turns: bool) -> Rings:
+def _intersect(first: Rings, second: Rings, *, turn: Optional[float]) -> Rings:
     """Intersect two footprints in the same CRS; the result has the longitudes of ``second``.
 
-    With ``turns``, x is longitude, so ``first`` may be shifted by 360 degrees.
+    ``turn`` is 360 degrees where x is longitude, by which ``first`` may be shifted.
     """
-    for shift in (0.0, 360.0, -360.0) if turns else (0.0,):
+    for shift in (0.0,) if turn is None else (0.0, turn, -turn):
         moved = [ring + np.array([shift, 0.0]) for ring in first]
         shared, problem = gdal_call(_intersection, moved, second)
         if shared is None:

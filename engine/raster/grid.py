@@ -14,7 +14,7 @@ from typing import Optional, TypeVar
 import numpy as np
 from osgeo import gdal
 
-from .support import ecef, same_crs, spatial_reference
+from .support import ecef, full_turn, same_crs, spatial_reference
 
 #: One coordinate, or an array of coordinates.
 Coordinate = TypeVar("Coordinate", float, np.ndarray)
@@ -79,16 +79,16 @@ class Grid:
 
         Grids that are not in degrees are returned unchanged.
         """
-        references = [spatial_reference(g.crs_wkt) for g in (self, other) if g.crs_wkt]
-        if len(references) < 2 or not all(crs.IsGeographic() for crs in references):
+        both = [full_turn(spatial_reference(g.crs_wkt)) for g in (self, other) if g.crs_wkt]
+        turn = both[0] if len(both) == 2 and both[0] == both[1] else None
+        if turn is None:
             return self
-        turn = 2 * math.pi / references[0].GetAngularUnits()
         centres = [g.pixel_to_map(g.width / 2, g.height / 2)[0] for g in (self, other)]
         turns = round((centres[1] - centres[0]) / turn)
         if not turns:
             return self
-        g0, *rest = self.geotransform
-        return replace(self, geotransform=(g0 + turns * turn, *rest))
+        g0, g1, g2, g3, g4, g5 = self.geotransform
+        return replace(self, geotransform=(g0 + turns * turn, g1, g2, g3, g4, g5))
 
     def offset_in(self, other: Grid) -> Optional[tuple[int, int]]:
         """Find the (column, row) of this grid's origin in a grid with coinciding pixels.

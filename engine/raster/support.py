@@ -115,6 +115,17 @@ def spatial_reference(text: str) -> osr.SpatialReference:
     return srs
 
 
+def full_turn(crs: osr.SpatialReference) -> Optional[float]:
+    """Return 360 degrees in the unit of a geographic CRS; None where x is not longitude."""
+    return float(2 * np.pi / crs.GetAngularUnits()) if crs.IsGeographic() else None
+
+
+def unwrapped(longitudes: np.ndarray, turn: float, axis: int = 0) -> np.ndarray:
+    """Return longitudes without the jump at the antimeridian; ``turn`` is 360 degrees."""
+    radians = 2 * np.pi / turn
+    return np.unwrap(longitudes * radians, axis=axis) / radians
+
+
 def named_crs(local: osr.SpatialReference) -> Optional[str]:
     """Return the projected CRS ("EPSG:...") whose name a local one has.
 
