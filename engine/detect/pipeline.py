@@ -45,6 +45,14 @@ if TYPE_CHECKING:
 
     Dates = tuple[Optional[str], Optional[str]]
 
+#: Fields of a request that are one of a few words.
+_CHOICES = {
+    "nodata": NODATA_MODES,
+    "device": DEVICES,
+    "clouds": CLOUD_MODES,
+    "align": ALIGN_MODES,
+}
+
 
 def detect(
     request: ChangeRequest,
@@ -134,17 +142,11 @@ def _check(request: ChangeRequest) -> None:
     for date in (request.date_before, request.date_after):
         if date and not is_iso_date(date):
             raise InputError(DetectTexts.no_date(date=date))
-    if request.nodata not in NODATA_MODES:
-        modes = ", ".join(NODATA_MODES)
-        raise InputError(DetectTexts.no_nodata_mode(mode=request.nodata, modes=modes))
-    if request.device not in DEVICES:
-        raise InputError(DetectTexts.no_device(device=request.device, devices=", ".join(DEVICES)))
-    if request.clouds not in CLOUD_MODES:
-        modes = ", ".join(CLOUD_MODES)
-        raise InputError(DetectTexts.no_cloud_mode(clouds=request.clouds, modes=modes))
-    if request.align not in ALIGN_MODES:
-        modes = ", ".join(ALIGN_MODES)
-        raise InputError(DetectTexts.no_align_mode(align=request.align, modes=modes))
+    for option, known in _CHOICES.items():
+        value = getattr(request, option)
+        if value not in known:
+            listed = ", ".join(known)
+            raise InputError(DetectTexts.bad_choice(value=value, option=option, known=listed))
 
 
 def _parse(request: ChangeRequest, system: SystemInfo, monitor: Monitor) -> ParsedPrompt:

@@ -20,12 +20,7 @@ class DetectTexts:
         "Name at least one class, or leave the list to the system.",
     )
     no_date = Message('"{date}" is not a date.', "Write it as 2019, 2019-06 or 2019-06-12.")
-    no_nodata_mode = Message(
-        '"{mode}" is not a way to find invalid pixels.', "Choose one of: {modes}."
-    )
-    no_device = Message('There is no device "{device}".', "Choose one of: {devices}.")
-    no_cloud_mode = Message('There is no cloud mode "{clouds}".', "Choose one of: {modes}.")
-    no_align_mode = Message('There is no alignment "{align}".', "Choose one of: {modes}.")
+    bad_choice = Message('"{value}" is not a value of "{option}".', "Choose one of: {known}.")
 
     hidden_before = Message("{share:.1%} of the earlier raster is left out: hidden by its mask.")
     hidden_after = Message("{share:.1%} of the later raster is left out: hidden by its mask.")

@@ -75,7 +75,7 @@ def test_alignment_can_be_switched_off(brightness: InProcessHost, shifted: Chang
 
 
 def test_an_unknown_alignment_is_refused(brightness: InProcessHost, shifted: ChangeRequest) -> None:
-    with pytest.raises(InputError, match='no alignment "maybe"'):
+    with pytest.raises(InputError, match='"maybe" is not a value of "align"'):
         pipeline.detect(replace(shifted, align="maybe"), brightness)
 
 
@@ -142,3 +142,10 @@ def test_clouds_and_their_shadows_are_left_out(
     kept = pipeline.detect(replace(request, clouds="off", overwrite=True), brightness)
     assert (gdal.Open(kept.mask).ReadAsArray() != 255).all()
     assert "clouds_after" not in kept.hidden
+
+
+@pytest.mark.parametrize("option", ["nodata", "device", "clouds", "align"])
+def test_an_option_that_is_none_of_the_known_words(option: str) -> None:
+    request = ChangeRequest("a.tif", "b.tif", "roads", "out.gpkg", **{option: "perhaps"})
+    with pytest.raises(InputError, match=f'"perhaps" is not a value of "{option}"'):
+        pipeline.detect(request)
