@@ -21,6 +21,7 @@ from osgeo import ogr
 
 from ..detect.rasters import grid_for, open_rasters
 from ..errors import CancelledError, ChangeScribeError
+from ..raster.area import place_of
 from ..raster.support import gdal_call, spatial_reference, thread_options
 from ..request import Progress, Stage
 from ..results.changes_layer import undefined_crs
@@ -41,7 +42,7 @@ from .request import (
     ignore,
 )
 from .texts import DescribeTexts
-from .writer import open_writer, place_of
+from .writer import open_writer
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator

@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Callable, Optional
 from ..detect import pipeline
 from ..errors import CancelledError, InputError
 from ..hosts.routing import shared_host
+from ..raster.area import place_of
 from ..raster.reader import RasterSource
 from ..request import Area
 from ..wording.guard import Guard
 from .checked import CheckedWriter, detect_everything, with_facts
 from .request import FACTS, BoxCaption, Callbacks
 from .texts import DescribeTexts
-from .writer import open_writer, place_of
+from .writer import open_writer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

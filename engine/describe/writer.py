@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Optional
 from ..detect.rasters import Pair, open_rasters
 from ..detect.tiling import plan
 from ..errors import InputError
-from ..raster.area import AreaMask
+from ..raster.area import AreaMask, place_of
 from ..raster.common_grid import common_grid
 from ..raster.radiometry import joint_stretch
 from ..request import CHANGED, Area, Progress, Query, Stage
@@ -228,14 +228,6 @@ class CaptionWriter:
                 min(max(y, 0), max(0, self._grid.height - size)),
             )
         ]
-
-
-def place_of(grid: Grid, x: int, y: int, width: int, height: int) -> Area:
-    """Return a window of pixels as a polygon; on a rotated grid its sides are not north-south."""
-    corners = [(x, y), (x + width, y), (x + width, y + height), (x, y + height), (x, y)]
-    points = [grid.pixel_to_map(*corner) for corner in corners]
-    ring = ", ".join(f"{float(x)!r} {float(y)!r}" for x, y in points)
-    return Area(f"POLYGON (({ring}))", grid.crs_wkt or None)
 
 
 def joined(sentences: list[Sentence]) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from osgeo import ogr
 
 from ..errors import InputError
-from ..raster.area import AreaMask
+from ..raster.area import AreaMask, place_of, polygon_of
 from ..raster.common_grid import CommonGrid, common_grid
 from ..raster.comparison.quality import QualityMask
 from ..raster.files import check_distinct
@@ -22,7 +22,7 @@ from ..raster.texts import RasterTexts
 from ..request import Area, Extent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from ..raster.comparison.alignment import Move
     from ..raster.grid import Grid
@@ -141,7 +141,7 @@ def _requested_px(request: ChangeRequest, before: Grid, after: Grid) -> Optional
     try:
         first, second = (
             area_on(place, before, before).geometry.Buffer(0)
-            for place in places or (_outline(before), _outline(after))
+            for place in places or (_whole(before), _whole(after))
         )
     except InputError:
         return None
@@ -169,17 +169,11 @@ def _rectangle(extent: Optional[Extent]) -> Optional[Area]:
         return None
     left, bottom, right, top = extent.xmin, extent.ymin, extent.xmax, extent.ymax
     corners = ((left, bottom), (right, bottom), (right, top), (left, top))
-    return _polygon(corners, extent.crs)
+    return polygon_of(corners, extent.crs)
 
 
-def _outline(grid: Grid) -> Area:
-    corners = ((0, 0), (grid.width, 0), (grid.width, grid.height), (0, grid.height))
-    return _polygon([grid.pixel_to_map(x, y) for x, y in corners], grid.crs_wkt or None)
-
-
-def _polygon(corners: Sequence[tuple[float, float]], crs: Optional[str]) -> Area:
-    ring = ", ".join(f"{x!r} {y!r}" for x, y in (*corners, corners[0]))
-    return Area(f"POLYGON (({ring}))", crs)
+def _whole(grid: Grid) -> Area:
+    return place_of(grid, 0, 0, grid.width, grid.height)
 
 
 def area_on(area: Area, before: Grid, grid: Grid) -> AreaMask:

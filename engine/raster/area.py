@@ -24,7 +24,7 @@ from .support import (
 from .texts import RasterTexts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from .grid import Grid
 
@@ -153,6 +153,18 @@ def _together(polygons: Iterable[ogr.Geometry]) -> ogr.Geometry:
     for polygon in polygons:
         result.AddGeometry(polygon)
     return result
+
+
+def polygon_of(corners: Sequence[tuple[float, float]], crs: Optional[str]) -> Area:
+    """Return a polygon as an area; the first of its corners is not repeated."""
+    ring = ", ".join(f"{float(x)!r} {float(y)!r}" for x, y in (*corners, corners[0]))
+    return Area(f"POLYGON (({ring}))", crs)
+
+
+def place_of(grid: Grid, x: int, y: int, width: int, height: int) -> Area:
+    """Return a window of pixels as a polygon; on a rotated grid its sides are not north-south."""
+    corners = ((x, y), (x + width, y), (x + width, y + height), (x, y + height))
+    return polygon_of([grid.pixel_to_map(*xy) for xy in corners], grid.crs_wkt or None)
 
 
 class AreaMask:

@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 
 from ...describe.checked import ANYTHING, detect_everything
-from ...describe.writer import place_of
 from ...hosts.base import InProcessHost
+from ...raster.area import place_of
 from ...raster.reader import RasterSource
 from ...request import ChangeRequest
 from ...systems.bundled import BundledSystem

@@ -16,10 +16,11 @@ import worker_systems
 from changescribe.engine.describe.pair import caption, tile_boxes
 from changescribe.engine.describe.request import BoxCaption, CaptionRequest
 from changescribe.engine.describe.texts import DescribeTexts
-from changescribe.engine.describe.writer import CaptionWriter, place_of
+from changescribe.engine.describe.writer import CaptionWriter
 from changescribe.engine.errors import InputError
 from changescribe.engine.hosts.base import InProcessHost
 from changescribe.engine.hosts.worker_host import WorkerHost
+from changescribe.engine.raster.area import place_of
 from changescribe.engine.raster.reader import RasterSource
 from changescribe.engine.request import APPEARED, NO_HINTS, Hints, Query, Stage
 
