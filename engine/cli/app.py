@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run the command line and return its exit code."""
     words = _joined(sys.argv[1:] if argv is None else argv)
-    arguments = _parser().parse_args(words)
+    arguments = _parsed(words)
 
     def run() -> Optional[int]:
         evaluate.check_order(words, arguments)
@@ -53,6 +53,18 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         return exit_code_of(run, verbose=arguments.verbose)
     finally:
         routing.close_shared_host()
+
+
+def _parsed(words: Sequence[str]) -> argparse.Namespace:
+    """Parse the words; argparse itself finds no KEY=VALUE that follows an option."""
+    parser = _parser()
+    arguments, rest = parser.parse_known_args(words)
+    overrides = getattr(arguments, "overrides", None)
+    if rest and (overrides is None or any("=" not in w or w.startswith("-") for w in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if overrides is not None:
+        overrides.extend(rest)
+    return arguments
 
 
 def _joined(argv: Sequence[str]) -> list[str]:

@@ -41,6 +41,16 @@ def add_device(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_overrides(parser: argparse.ArgumentParser) -> None:
+    """Add values of a recipe, KEY=VALUE, which may also follow options; see :func:`.app.main`."""
+    parser.add_argument(
+        "overrides",
+        nargs="*",
+        metavar="KEY=VALUE",
+        help="values of the recipe to change, such as optimiser.lr=1e-4",
+    )
+
+
 def add_overwrite(parser: argparse.ArgumentParser) -> None:
     """Add ``--overwrite``."""
     parser.add_argument("--overwrite", action="store_true", help="replace existing outputs")

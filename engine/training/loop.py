@@ -1,33 +1,26 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The training loop: from a recipe to averaged weights.
-
-On a CPU, several single-threaded processes share a step and average their gradients. On a shared
-machine this is faster than one process whose threads wait for each other at every layer.
-"""
+"""The training loop: from a recipe to averaged weights; :mod:`.processes` has several processes."""
 
 from __future__ import annotations
 
 import multiprocessing
-import os
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Optional
+from typing import Optional
 
 import torch
 from torch.utils.data import DataLoader
 
-from ..device import choose
 from ..errors import ChangeScribeError
-from . import tasks
+from . import processes, tasks
 from .captioner.targets import decoded
 from .log import TrainingLog
 from .metrics import BinaryCounts
 from .pairs import open_pairs
 from .pairs.crops import Tiles, collate
 from .pairs.pair import UNKNOWN
-from .recipe import Recipe, check_unchanged, load_recipe, save_recipe
+from .recipe import Recipe, check_parts, check_unchanged, load_recipe, save_recipe
 from .scenes.consensus import cider_d
 from .semantic_metrics import SemanticCounts
 from .tasks.base import Task
@@ -35,7 +28,7 @@ from .trainer import BEST, CHECKPOINT, WEIGHTS, Batch, Trainer, check_origin
 
 
 def train(
-    recipe: str | Path,
+    recipe: str | Path | Recipe,
     out: str | Path,
     *,
     data: Path,
@@ -43,6 +36,7 @@ def train(
     resume: bool = True,
     steps: Optional[int] = None,
     task: Optional[Task] = None,
+    values: Sequence[str] = (),
 ) -> Path:
     """Train a recipe, resuming an earlier run of it.
 
@@ -54,16 +48,18 @@ def train(
     of summation on a GPU.
 
     Args:
-        recipe: YAML file, or the name of a shipped recipe, see :mod:`.recipe`.
+        recipe: YAML file, or the name of a shipped recipe, see :mod:`.recipe`; or one that is
+            loaded.
         out: folder of the run.
         data: folder that the recipe's data folders are relative to.
-        device: ``"auto"``, ``"cpu"`` or ``"cuda"``; a GPU gets one process, since those of the
-            recipe are for CPU cores.
+        device: ``"auto"``, ``"cpu"`` or ``"cuda"``; see :func:`.processes.count` for the number of
+            processes.
         resume: continue from ``checkpoint.pt`` if it exists; otherwise delete it and the weights
             of the earlier run as soon as all inputs of the new one are open.
         steps: stop after this step of the recipe; the schedule is unchanged.
         task: None is that of the recipe. It must be picklable if the recipe has several
             processes.
+        values: ``KEY=VALUE`` that replace those of the recipe, see :mod:`.overrides`.
 
     Returns:
         Path of the averaged weights.
@@ -74,8 +70,10 @@ def train(
         WeightsError: weights of a frozen part are missing.
         DependencyError: a package is not installed.
     """
-    loaded = load_recipe(recipe)
+    loaded = recipe if isinstance(recipe, Recipe) else load_recipe(recipe, values)
     (task or tasks.create(loaded.task)).check(loaded, Path(data))
+    used = replace(loaded, processes=processes.count(loaded, device))
+    check_parts(used)
     folder = Path(out).resolve()
     if resume and (folder / CHECKPOINT).exists():
         check_unchanged(loaded, folder / "recipe.yaml")
@@ -85,13 +83,8 @@ def train(
         check_origin(_result_of(loaded.blend_with, folder))
     folder.mkdir(parents=True, exist_ok=True)
     last = min(steps or loaded.last_step, loaded.last_step)
-    several = loaded.processes > 1 and choose(device).name != "cuda"
-    used = loaded if several else replace(loaded, processes=1)
     job = Job(used, folder, Path(data), device, resume, last, task, loaded)
-    if used.processes == 1:
-        _run(0, job)
-    else:
-        _run_several(job)
+    processes.run(_run, job, used.processes, device, folder)
     return folder / WEIGHTS
 
 
@@ -100,7 +93,7 @@ class Job:
     """Arguments of every process of a run, named as in :func:`train`.
 
     Attributes:
-        written: the recipe as given; a GPU uses fewer processes.
+        written: the recipe as given; there may be more or fewer processes.
     """
 
     recipe: Recipe
@@ -116,36 +109,6 @@ class Job:
 def _result_of(run: str, out: Path) -> Path:
     """Return the weights of another run, in a folder beside that of this one."""
     return out.parent / run / WEIGHTS
-
-
-def _run_several(job: Job) -> None:
-    """Run in several processes; re-raise the error of any of them."""
-    meeting = job.out / f"meeting_{os.getpid()}"
-    meeting.unlink(missing_ok=True)
-    errors = torch.multiprocessing.get_context("spawn").SimpleQueue()
-    try:
-        torch.multiprocessing.spawn(
-            _run_process, (job, str(meeting), errors), nprocs=job.recipe.processes
-        )
-    except torch.multiprocessing.ProcessExitedException:
-        if errors.empty():
-            raise
-        raise errors.get() from None
-    finally:
-        meeting.unlink(missing_ok=True)
-
-
-def _run_process(rank: int, job: Job, meeting: str, errors: Any) -> None:
-    """Join the process group and run."""
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{meeting}", rank=rank, world_size=job.recipe.processes
-    )
-    try:
-        _run(rank, job)
-    except ChangeScribeError as error:
-        errors.put(error)
-        sys.exit(error.exit_code)
-    torch.distributed.destroy_process_group()
 
 
 def _run(rank: int, job: Job) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Optional
@@ -13,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ..errors import InputError
 from ..paths import RECIPES
+from .overrides import set_values
 from .texts import TrainingTexts
 
 TERMS = ("open", "restricted")
@@ -139,7 +141,8 @@ class Recipe:
         ema: decay of the averaged weights, which are the result; 0 uses the last weights.
         clip: maximum norm of the gradients; 0 does not clip.
         precision: ``"auto"``, ``"bf16"``, ``"fp16"`` (with a scaled loss, GPU only) or ``"fp32"``.
-        processes: training processes, on a CPU; gradients are averaged. A GPU has one.
+        processes: training processes, whose gradients are averaged; on GPUs at most one each.
+            ``torchrun`` decides for itself.
         threads: per process on a CPU; 0 leaves it to torch.
         workers: prefetching processes per training process.
         checkpoint_every: in steps.
@@ -218,8 +221,12 @@ def shipped_names() -> tuple[str, ...]:
     return tuple(sorted(p.stem for p in RECIPES.rglob("*.yaml") if p.stem not in _OTHERS))
 
 
-def load_recipe(path: str | Path) -> Recipe:
+def load_recipe(path: str | Path, values: Sequence[str] = ()) -> Recipe:
     """Read a recipe.
+
+    Args:
+        path: YAML file, or the name of a shipped recipe.
+        values: ``KEY=VALUE`` that replace those of the file, see :mod:`.overrides`.
 
     Raises:
         InputError: unreadable, an unknown or missing key, or a value of the wrong type or out of
@@ -230,6 +237,8 @@ def load_recipe(path: str | Path) -> Recipe:
         path = next(RECIPES.rglob(f"{path.name}.yaml"), RECIPES / f"{path.name}.yaml")
     try:
         content = OmegaConf.create(path.read_text(encoding="utf-8"))
+        if values and OmegaConf.is_dict(content):
+            set_values(content, Recipe, values)
         recipe = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Recipe), content))
     except OSError as error:
         names = ", ".join(shipped_names())
@@ -303,7 +312,6 @@ def _check(recipe: Recipe, name: str) -> None:
     rules = {
         TrainingTexts.needs_data: not recipe.data,
         TrainingTexts.positive_sizes: min(*sizes, recipe.workers) < 1,
-        TrainingTexts.batch_parts: parts > 0 and recipe.batch_size % parts,
         TrainingTexts.ema_range: not 0 <= recipe.ema < 1,
         TrainingTexts.blend_range: not 0 <= recipe.blend <= 1,
         TrainingTexts.positive_weights: any(s.weight <= 0 for s in recipe.data),
@@ -313,4 +321,12 @@ def _check(recipe: Recipe, name: str) -> None:
     }
     for text, broken in rules.items():
         if broken:
-            raise InputError(text(recipe=name, parts=parts))
+            raise InputError(text(recipe=name))
+    check_parts(recipe)
+
+
+def check_parts(recipe: Recipe) -> None:
+    """Raise InputError if the batches cannot be shared among the processes and their parts."""
+    parts = recipe.processes * recipe.accumulate
+    if recipe.batch_size % parts:
+        raise InputError(TrainingTexts.batch_parts(recipe=recipe.name, parts=parts))

@@ -199,6 +199,13 @@ class TrainingTexts:
         "engine/training/recipe.py describes every key; bundled.yaml beside it is an example.",
     )
     no_mapping = Message("it has no keys")
+    not_an_override = Message(
+        '"{text}" does not set a value of the recipe.',
+        "Write it as KEY=VALUE, such as optimiser.lr=1e-4 or data.0.folder=LEVIR-CD.",
+    )
+    no_such_key = Message('The recipe has no key "{key}".', "{hint}")
+    near_keys = Message("Did you mean: {keys}?")
+    top_keys = Message("Its keys are: {keys}.")
     bad_choice = Message('{recipe}: {key} is "{value}".', "Choose one of: {known}.")
     needs_data = Message("{recipe}: data must list at least one set of pairs.", _SEE_RECIPE)
     positive_sizes = Message(

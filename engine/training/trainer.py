@@ -105,8 +105,9 @@ class Trainer:
         mean = {name: sum(f[name] for f in figures) / len(figures) for name in figures[0]}
         if not math.isfinite(mean["loss"]):
             raise InputError(TrainingTexts.loss_not_finite(step=step + 1))
-        self.scaler.unscale_(self.optimiser)
+        # Before the scaler looks for overflow, so that all processes skip the same steps.
         self._share_gradients()
+        self.scaler.unscale_(self.optimiser)
         if self.recipe.clip:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
         self.scaler.step(self.optimiser)

@@ -33,10 +33,12 @@ class KcfiTask(captioned.CaptionedTask):
     In the recipe's section ``loss``, ``temperature`` and ``epoch`` belong to
     :class:`..dynamic_weights.DynamicWeights`; the default epoch is one pass over the data.
     ``consensus`` is the share of the samples whose sentence is the
-    :func:`..captioner.targets.consensus` instead of a random one; 0 by default.
+    :func:`..captioner.targets.consensus` instead of a random one; 0 by default. ``detection: 0``
+    leaves the detection branch untrained (table IV); 1 by default.
     """
 
     name = "kcfi"
+    losses = ("temperature", "epoch", "consensus", "detection")
     instructions = INSTRUCTIONS
 
     def __init__(self) -> None:
@@ -74,7 +76,9 @@ class KcfiTask(captioned.CaptionedTask):
         """Return L_tot (eq. 10), L_cap and L_det (eq. 9) and their weights; see the base class."""
         features = model(batch["before"].float(), batch["after"].float())
         caption = caption_loss(model, features.key, batch)
-        change = captioned.change_loss(features.change, batch["change"])
+        change = None
+        if self._settings.get("detection", 1.0):
+            change = captioned.change_loss(features.change, batch["change"])
         weights = self._weights.at(step)
         parts = [None if part is None else float(part.detach()) for part in (caption, change)]
         self._weights.add(parts)

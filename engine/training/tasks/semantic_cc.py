@@ -58,6 +58,7 @@ class SemanticCcTask(captioned.CaptionedTask):
     """
 
     name = "semantic_cc"
+    losses = ("balance", "consensus", *_LENGTHS)
     instructions = INSTRUCTIONS
 
     def __init__(self) -> None:

@@ -15,7 +15,7 @@ from torch import nn
 
 from changescribe.engine.device import Device
 from changescribe.engine.errors import ChangeScribeError, InputError
-from changescribe.engine.training import loop, trainer
+from changescribe.engine.training import loop, processes, trainer
 from changescribe.engine.training.recipe import OptimiserSpec, Recipe, ScheduleSpec, load_recipe
 from changescribe.engine.training.tasks.base import Task
 from changescribe.engine.weights.loading import read_head
@@ -350,19 +350,19 @@ def test_a_result_can_be_blended_with_that_of_another_run(tmp_path, data):
         ("cuda", False, True),
     ],
 )
-def test_processes_are_for_cpus(tmp_path, monkeypatch, device, gpu, several):
+def test_a_gpu_has_one_process(tmp_path, monkeypatch, device, gpu, several):
     def choose(name):
         return Device("cuda" if gpu and name != "cpu" else "cpu", "float32", "")
 
     started = []
-    monkeypatch.setattr(loop, "choose", choose)
+    monkeypatch.setattr(processes, "choose", choose)
     monkeypatch.setattr(trainer, "choose", choose)
-    monkeypatch.setattr(loop, "_run", lambda rank, job: started.append((1, job)))
-    monkeypatch.setattr(loop, "_run_several", lambda job: started.append((2, job)))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: int(gpu))
+    monkeypatch.setattr(processes, "run", lambda work, job, n, *_: started.append((n, job)))
     recipe = _recipe(tmp_path, RECIPE.replace("accumulate: 2", "processes: 2"))
     loop.train(recipe, tmp_path / "run", data=tmp_path, device=device, task=TinyTask())
-    ((processes, job),) = started
-    assert processes == job.recipe.processes == (2 if several else 1)
+    ((number, job),) = started
+    assert number == job.recipe.processes == (2 if several else 1)
     name = trainer.choose_device(job.recipe, job.device).name
     assert name == ("cpu" if several else "cuda")
     assert job.written.processes == 2
