@@ -24,7 +24,7 @@ RECIPE ?= bundled
 ARGS ?=
 
 .PHONY: help run test test-compact test-engine test-plugin test-qt6 test-torch test-slow lint format \
-	package docs train model evaluate setup setup-full clean distclean
+	package docs train model evaluate bench setup setup-full clean distclean
 
 help: ## list the targets
 	@echo "ChangeScribe. The first two need no other step before them:"
@@ -76,6 +76,9 @@ model: ## train and measure the bundled model and captioner (hours), into out/mo
 
 evaluate: setup-full ## measure the bundled model into out/evaluation (minutes): ARGS="--quick --model FOLDER"
 	@$(FULL) -m changescribe.engine.cli evaluate $(ARGS)
+
+bench: setup ## measure speed and memory of the plugin (20 minutes) into out/bench: ARGS="--megapixels 4 noop dock"
+	@$(COMPACT) scripts/bench $(ARGS)
 
 setup: ## QGIS's packages where missing, and .venv (compact tier)
 	@scripts/setup.sh compact
