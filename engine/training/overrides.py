@@ -25,6 +25,13 @@ _MODELS = {
     "kcfi": ("kcfi.config", "KcfiConfig"),
     "semantic_cc": ("semantic_cc.config", "SemanticCcConfig"),
 }
+#: Task -> keys of its section ``loss``.
+_LOSSES = {
+    "bundled": ("change", "some", "sentences", "classes", "steady"),
+    "lgcd": ("ce", "iou", "dice"),
+    "kcfi": ("temperature", "epoch", "consensus", "detection"),
+    "semantic_cc": ("balance", "consensus", "detect_steps", "caption_steps", "both_steps"),
+}
 #: Keys that an error names at most.
 _MAX_NEAR = 4
 
@@ -105,7 +112,7 @@ def _keys(kind: Any, content: Any, task: str, prefix: str = "") -> Iterator[str]
         elif key == "model":
             yield from (f"{key}.{name}" for name in _settings_of(task))
         elif key == "loss":
-            yield from (f"{key}.{name}" for name in _losses_of(task))
+            yield from (f"{key}.{name}" for name in _LOSSES.get(task, ()))
 
 
 def _dataclass_of(hint: Any) -> Any:
@@ -121,9 +128,3 @@ def _settings_of(task: str) -> tuple[str, ...]:
     module, name = _MODELS[task]
     config = getattr(import_module(f"...modules.{module}", __name__), name)
     return ("tiny", *(field.name for field in fields(config)))
-
-
-def _losses_of(task: str) -> tuple[str, ...]:
-    from . import tasks
-
-    return tasks.create(task).losses if task in tasks.names() else ()

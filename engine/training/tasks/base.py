@@ -34,13 +34,11 @@ class Task(ABC):
         name: of the system.
         classes: names of the classes of ``semantic_before`` and ``semantic_after``, in the order
             of their indices; empty if the system has none. Written into the weights' header.
-        losses: keys of the recipe's section ``loss``.
         figure: validation figure that chooses the best weights, see :func:`..loop.validate`.
     """
 
     name: str
     classes: tuple[str, ...] = ()
-    losses: tuple[str, ...] = ()
     figure: str = "f1"
 
     def check(self, recipe: Recipe, data: Path) -> None:  # noqa: B027 - most use every setting

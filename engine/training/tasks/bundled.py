@@ -53,7 +53,6 @@ class BundledTask(Task):
     """
 
     name = "bundled"
-    losses = tuple(_WEIGHTS)
 
     def __init__(self, encode: Optional[EncodeTexts] = None) -> None:
         self._encode = encode

@@ -38,7 +38,6 @@ class KcfiTask(captioned.CaptionedTask):
     """
 
     name = "kcfi"
-    losses = ("temperature", "epoch", "consensus", "detection")
     instructions = INSTRUCTIONS
 
     def __init__(self) -> None:

@@ -50,7 +50,6 @@ class LgcdTask(Task):
     """Training task of LG-CD."""
 
     name = "lgcd"
-    losses = tuple(WEIGHTS)
 
     def __init__(self) -> None:
         self._text: clip_text.TextTower | None = None

@@ -58,7 +58,6 @@ class SemanticCcTask(captioned.CaptionedTask):
     """
 
     name = "semantic_cc"
-    losses = ("balance", "consensus", *_LENGTHS)
     instructions = INSTRUCTIONS
 
     def __init__(self) -> None:

@@ -9,9 +9,9 @@ pytest.importorskip("torch")
 
 from changescribe.engine.cli import app
 from changescribe.engine.errors import InputError
-from changescribe.engine.training.overrides import _MODELS
+from changescribe.engine.training.overrides import _LOSSES, _MODELS
 from changescribe.engine.training.recipe import load_recipe, shipped_names
-from changescribe.engine.training.tasks import names
+from changescribe.engine.training.tasks import bundled, lgcd, names, semantic_cc
 
 pytestmark = pytest.mark.torch
 
@@ -55,6 +55,9 @@ def test_wrong_values_are_refused_with_near_keys(value, message, hint):
 
 def test_every_task_has_its_settings():
     assert set(_MODELS) == set(names())
+    assert _LOSSES["bundled"] == tuple(bundled._WEIGHTS)
+    assert _LOSSES["lgcd"] == tuple(lgcd.WEIGHTS)
+    assert set(semantic_cc._LENGTHS) < set(_LOSSES["semantic_cc"])
     for name in shipped_names():
         recipe = load_recipe(name)
         keys = [f"model.{key}" for key in recipe.model if not isinstance(recipe.model[key], dict)]
