@@ -146,6 +146,16 @@ def _add_commands(parts: Any) -> None:
     )
     add_data(shifts)
 
+    places = add_command(
+        parts,
+        "places",
+        _places,
+        "measure the bundled model between two places of each labelled set, as two dates",
+    )
+    places.add_argument("--model", type=Path, metavar="FOLDER", help="default: the shipped one")
+    places.add_argument("--pairs", type=int, default=40, metavar="N", help="of crops, per set")
+    add_data(places)
+
     truth = add_command(
         parts, "caption-truth", _caption_truth, "measure how many factual captions are true"
     )
@@ -276,3 +286,11 @@ def _shifts(arguments: argparse.Namespace) -> None:
     from ..evaluation.robustness.shifts import measure
 
     print(json.dumps(measure(data_folder(arguments.data)), indent=1))
+
+
+def _places(arguments: argparse.Namespace) -> None:
+    need_torch()
+    from ..evaluation.places.two_places import measure
+
+    figures = measure(data_folder(arguments.data), arguments.model, pairs=arguments.pairs)
+    print(json.dumps(figures, indent=1))

@@ -12,17 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from ..classes import CLASS_NAMES
 from ..paths import MODELS
 from ..request import APPEARED, REMOVED, Query
-from ..systems.bundled import MANIFEST, BundledSystem
+from ..systems.bundled import BundledSystem
 from ..training.metrics import BinaryCounts
 from ..training.scenes.labels import UNKNOWN
 from ..training.scenes.roads import distance_to, lines_of, new_roads
 from ..training.scenes.sources import magnified, read_captions
 from ..weights.files import write_text
 from .masks.baselines import cva_otsu
-from .masks.calibration import RawCounts, raw_scores
+from .masks.calibration import Calibration, RawCounts, raw_scores, read_calibration
 from .masks.ranking import CropRanking
 from .masks.road_lines import PRECISION_REACH, RECALL_REACH, LineMatch
 from .pictures import row_of_pictures, write_sheet
@@ -43,7 +42,6 @@ from .robustness.harder_pairs import measure_robustness
 from .robustness.no_text import ClassDifference, DifferenceFigures
 from .speed.pair import measure_size, measure_speed
 
-Calibration = dict[str, dict[str, float]]
 BUILT, ROADS, FELLED = (
     Query("buildings", APPEARED),
     Query("roads", APPEARED),
@@ -130,12 +128,6 @@ def _write_results(out: Path, figures: dict[str, Any]) -> str:
     write_text(out / "figures.json", json.dumps(figures, indent=1) + "\n")
     write_text(out / "report.md", report)
     return report
-
-
-def read_calibration(folder: Path) -> Calibration:
-    """Return scale and bias by class name, from the manifest of a model."""
-    table = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["calibration"]
-    return {name: table.get(name, table["other"]) for name in CLASS_NAMES}
 
 
 class LevirFigures:

@@ -8,12 +8,19 @@ among the thresholds whose F1 is practically the best.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
+from ...classes import CLASS_NAMES
+from ...systems.bundled import MANIFEST
 from ...training.metrics import f1_by_threshold
+
+#: Scale and bias by class name.
+Calibration = dict[str, dict[str, float]]
 
 #: Bins of the reliability curve.
 BINS = 10
@@ -110,6 +117,12 @@ def fit_map(
     scale_index, good_index = np.unravel_index(int(loss.argmin()), loss.shape)
     scale = float(_SCALES[scale_index])
     return {"scale": round(scale, 4), "bias": round(-scale * float(good[good_index]), 4)}
+
+
+def read_calibration(folder: Path) -> Calibration:
+    """Return scale and bias by class name, from the manifest of a model."""
+    table = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["calibration"]
+    return {name: table.get(name, table["other"]) for name in CLASS_NAMES}
 
 
 def _bins() -> int:

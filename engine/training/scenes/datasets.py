@@ -118,6 +118,17 @@ def open_source(
         return sources.NaipTrees(root)
     if name == "generated":
         return sources.GeneratedPairs(generated, scales or (0.8, 1.25))
+    return open_labelled(name, root, scales)
+
+
+def open_labelled(
+    name: str, root: Path, scales: tuple[float, float] | None = None
+) -> sources.PseudoPairs:
+    """Load a set of ``segmentation`` into memory.
+
+    Raises:
+        InputError: it has no images.
+    """
     classes, usual = _LABELLED[name]
     return sources.PseudoPairs(root, name, classes, scales or usual, _MOSAICS.get(name, 0))
 

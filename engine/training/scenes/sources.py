@@ -320,6 +320,11 @@ class PseudoPairs:
         images, labels = zip(*rows, strict=True)
         return _lay_out(images, self.mosaic), _lay_out(labels, self.mosaic)
 
+    def two_scenes(self, rng: np.random.Generator) -> PairSample:
+        """Return two scenes as two dates."""
+        (before, was), (after, is_now) = self._scene(rng), self._scene(rng)
+        return PairSample.from_states(before, after, self.table[was], self.table[is_now])
+
     def draw(self, rng: np.random.Generator) -> PairSample:
         """Return two scenes as two dates, or one scene and itself with parts of another."""
         image, label = self._scene(rng)
