@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import uuid
+from dataclasses import replace
 from typing import TYPE_CHECKING, Optional
 
 from ..class_rules.road import MIN_LENGTH_M
@@ -19,6 +20,7 @@ from ..regions import Components, bind, build_mask, extract, min_area_used
 from ..request import MASK_NODATA, ChangeResult, Stage
 from ..results.changes_layer import ChangesWriter, RunInfo, layer_crs
 from ..results.crs import geopackage_crs
+from ..results.record import to_json
 from ..results.texts import ResultsTexts
 from ..wording.facts import MOST_OF_AREA, format_share
 from .scoring import score_writer
@@ -200,6 +202,9 @@ def _run_info(run: Run, parsed: ParsedPrompt) -> RunInfo:
         threshold=request.threshold,
         min_area=min_area_used(request.min_area, pixel_size),
         alignment=run.alignment,
+        request=to_json(
+            replace(request, before=full_path(request.before), after=full_path(request.after))
+        ),
     )
 
 

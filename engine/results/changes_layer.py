@@ -85,6 +85,7 @@ RUN_FIELDS: tuple[tuple[str, int], ...] = (
     ("alignment", ogr.OFTString),
     ("warnings", ogr.OFTString),
     ("partial", ogr.OFTInteger),
+    ("request", ogr.OFTString),
 )
 _BATCH = 1000
 
@@ -103,6 +104,7 @@ class RunInfo:
         threshold: of the mask.
         min_area: of the mask in m2; None without georeference.
         alignment: the shift between the rasters; None if it was not measured.
+        request: of :func:`.record.to_json`; "" if it is not known.
     """
 
     run_id: str
@@ -120,6 +122,7 @@ class RunInfo:
     threshold: float = 0.5
     min_area: Optional[float] = None
     alignment: Optional[Alignment] = None
+    request: str = ""
 
 
 @dataclass(frozen=True)
@@ -312,6 +315,7 @@ class ChangesWriter:
         )
         row: dict[str, object] = {name: getattr(info, name) for name in names}
         row["told_pixel_size"] = info.user_pixel_size
+        row["request"] = info.request or None
         if info.alignment:
             row["alignment"] = json.dumps(asdict(info.alignment))
         row["parse"] = json.dumps(parse, ensure_ascii=False)

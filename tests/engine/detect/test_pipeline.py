@@ -23,6 +23,7 @@ from changescribe.engine.raster.area import read_area
 from changescribe.engine.regions import extraction
 from changescribe.engine.request import Area, ChangeRequest, Extent, Progress, Stage
 from changescribe.engine.results.changes_layer import counts_by_key
+from changescribe.engine.results.record import from_json
 
 MakeRaster = Callable[..., str]
 
@@ -288,6 +289,10 @@ def test_the_pixel_size_that_the_user_set(
     assert not any("not known" in warning for warning in result.warnings)
     run = run_row(result.gpkg)
     assert (run["pixel_size"], run["told_pixel_size"]) == (None, 2.0)
+    again = from_json(run["request"], result.gpkg, overwrite=True)
+    assert again == replace(plain, pixel_size=2.0, overwrite=True), (
+        "the table says how to repeat the run"
+    )
     known = pipeline.detect(replace(request_, pixel_size=2.0, overwrite=True), brightness)
     assert run_row(known.gpkg)["told_pixel_size"] is None
 
