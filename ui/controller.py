@@ -19,6 +19,8 @@ from .engine_thread import EngineThread
 from .errors import Messenger, as_change_scribe_error, log
 from .map import layers, run_captions
 from .map.annotations import PlaceCaption, hide_captions, show_captions
+from .map.runs import runs_in_project
+from .run_actions import RunActions
 from .translation import tr
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from ..engine.request import ChangeRequest, ChangeResult
     from .dock.dock import ChangeScribeDock
     from .dock.estimates import Estimate
-    from .map.layers import Run
+    from .map.runs import Run
     from .settings import Settings
 
 #: Shorter runs do not predict the speed of long ones.
@@ -67,6 +69,7 @@ class RunController(QObject):
         self._places: dict[str, list[PlaceCaption]] = {}
         self.last_error: Optional[ChangeScribeError] = None
         self.last_run: Optional[Run] = None
+        self.runs = RunActions(dock.results, self.messenger, self.submit)
         self._connect()
         self.restore_runs()
 
@@ -101,7 +104,13 @@ class RunController(QObject):
         except ChangeScribeError as error:
             self._fail(error)
             return
-        self._request, self._estimate = request, self._dock.estimate
+        self.submit(request, self._dock.estimate)
+
+    def submit(self, request: ChangeRequest, estimate: Optional[Estimate] = None) -> None:
+        """Start a run, unless one is in progress."""
+        if self.busy:
+            return
+        self._request, self._estimate = request, estimate
         self.last_error = self.last_run = None
         self._settings.remember_prompt(request.prompt)
         self._dock.prompt.refresh_history()
@@ -121,6 +130,7 @@ class RunController(QObject):
             return
         self.last_run = run
         self._dock.results.add(run)
+        self.runs.show(run)
         self._announce(run, result)
         if self._settings.captions_shown and run.count:
             self._show_captions(run)
@@ -250,7 +260,7 @@ class RunController(QObject):
     def restore_runs(self) -> None:
         """List the runs of the project."""
         self._dock.results.clear()
-        for run in layers.runs_in_project():
+        for run in runs_in_project():
             if recover(Path(run.gpkg)):
                 for layer in filter(None, (run.layer("changes"), run.layer("mask"))):
                     layer.reload()
@@ -316,6 +326,7 @@ class RunController(QObject):
             (QgsProject.instance().cleared, self._dock.results.clear),
         ):
             signal.disconnect(slot)
+        self.runs.shut_down()
         for dialog in list(self._exports):
             dialog.close()
         self.messenger.close()

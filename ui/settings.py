@@ -78,7 +78,7 @@ class Settings:
     threshold = _Setting("threshold", 0.5)
     #: Minimum area of a region in m2, or :data:`AUTOMATIC_AREA`.
     min_area = _Setting("smallest_area", AUTOMATIC_AREA)
-    #: Folder for results; empty for the folder of the before layer.
+    #: Folder for results; empty for one per project.
     output_folder = _Setting("output_folder", "")
     #: Whether captions of a new run are shown on the map.
     captions_shown = _Setting("captions_shown", True)

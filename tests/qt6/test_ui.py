@@ -33,7 +33,7 @@ def plugin(settings):
 
 @pytest.fixture
 def run(tmp_path):
-    from changescribe.ui.map.layers import Run
+    from changescribe.ui.map.runs import Run
 
     title = "buildings built, 2016 \N{RIGHTWARDS ARROW} 2023"
     caption = "12 buildings appeared, most in the north-east."

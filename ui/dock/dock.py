@@ -187,6 +187,7 @@ class ChangeScribeDock(QgsDockWidget):
             self.results.zoom_button,
             self.results.captions_button,
             self.results.export_button,
+            self.results.more_button,
         ]
         for first, second in zip(order, order[1:]):
             QWidget.setTabOrder(first, second)
@@ -360,7 +361,7 @@ class ChangeScribeDock(QgsDockWidget):
 
     def set_running(self, running: bool) -> None:
         """Show or hide the progress of a run."""
-        self._running = running
+        self._running = self.results.busy = running
         if running:
             self.run.show_running()
         else:

@@ -28,7 +28,7 @@ from ..translation import tr
 from ..widgets import hint_label, warning_label
 
 if TYPE_CHECKING:
-    from ..map.layers import Run
+    from ..map.runs import Run
 
     #: (results, file, whether to replace it) -> warnings
     Export = Callable[[str, str, bool], tuple[str, ...]]

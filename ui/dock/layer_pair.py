@@ -14,7 +14,7 @@ from qgis.PyQt.QtWidgets import QGridLayout, QLabel, QLineEdit, QSizePolicy, QTo
 from ...engine.raster.dates import is_iso_date, reversed_dates
 from ..compat import FILTER_RASTER
 from ..map.layer_source import date_of
-from ..map.layers import RESULT_PROPERTY
+from ..map.runs import RESULT_PROPERTY
 from ..translation import tr
 from ..widgets import icon_path, note_label, warning_label
 

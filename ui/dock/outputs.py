@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Paths of the files of a run: beside the source if it is writable, never overwriting."""
+"""Paths of the files of a run: in one folder per project, never overwriting."""
 
 from __future__ import annotations
 
@@ -32,19 +32,21 @@ def slug(text: str, length: int = _SLUG_LENGTH) -> str:
 
 
 def automatic_folder(before: QgsRasterLayer) -> str:
-    """Return the folder used if none is chosen.
+    """Return the folder used if none is chosen: one for all runs of a project.
 
-    The folder of the before layer if it is writable, else the project's folder, else
-    ``ChangeScribe`` in the user's documents (which need not exist yet).
+    It is named after the project and lies beside it. Before the project is saved, it is
+    ``changescribe`` beside the before layer. If neither place is writable, it is ``ChangeScribe``
+    in the user's documents. The folder need not exist yet.
     """
+    project = QgsProject.instance()
     path = file_on_disk(source_path(before) or "")
     candidates = [
-        os.path.dirname(path) if os.path.isfile(path) else "",
-        QgsProject.instance().homePath(),
+        (project.homePath(), f"{project.baseName()}_changescribe") if project.fileName() else None,
+        (os.path.dirname(path), "changescribe") if os.path.isfile(path) else None,
     ]
-    for folder in candidates:
-        if folder and is_writable(folder):
-            return folder
+    for candidate in candidates:
+        if candidate and candidate[0] and is_writable(candidate[0]):
+            return os.path.join(*candidate)
     documents = QStandardPaths.writableLocation(QStandardPaths.StandardLocation.DocumentsLocation)
     return os.path.join(documents or os.path.expanduser("~"), "ChangeScribe")
 

@@ -15,7 +15,7 @@ from ..translation import tr
 from ..widgets import hint_label, note_label
 
 if TYPE_CHECKING:
-    from ..map.layers import Run
+    from ..map.runs import Run
 
 _SETTLE_MS = 150
 _STEPS = 100

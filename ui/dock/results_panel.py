@@ -1,18 +1,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""List of the runs in the project."""
+"""List of the runs in the project; the chosen one is what the map shows."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Optional
 
-from qgis.PyQt.QtCore import QRect, QSize, Qt, pyqtSignal
+from qgis.PyQt.QtCore import QPoint, QRect, QSize, Qt, pyqtSignal
 from qgis.PyQt.QtWidgets import (
     QAbstractItemView,
+    QApplication,
     QHBoxLayout,
     QListWidget,
     QListWidgetItem,
     QPushButton,
     QSizePolicy,
+    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -21,9 +23,10 @@ from ...engine.wording.facts import format_area
 from ..translation import tr
 from ..widgets import hint_label, plain_tip, section_title
 from .result_filter import ResultFilter
+from .run_menu import TITLE_ROLE, RunMenu, TitleDelegate
 
 if TYPE_CHECKING:
-    from ..map.layers import Run
+    from ..map.runs import Run
 
 _LINES_SHOWN = 4
 _PADDING = 6
@@ -38,6 +41,8 @@ class ResultsPanel(QWidget):
         captions(Run, bool): captions should be shown or hidden.
         details(Run): the entry was double-clicked.
         filtered(Run): its filter changed.
+        shown(Run, bool): the user chose the run, to be shown alone or (True) also.
+        renamed(Run, str): the user gave it another title.
     """
 
     export = pyqtSignal(object)
@@ -45,10 +50,15 @@ class ResultsPanel(QWidget):
     captions = pyqtSignal(object, bool)
     details = pyqtSignal(object)
     filtered = pyqtSignal(object)
+    shown = pyqtSignal(object, bool)
+    renamed = pyqtSignal(object, str)
 
     def __init__(self, parent: Optional[QWidget] = None) -> None:
         super().__init__(parent)
         self._runs: list[Run] = []
+        #: Whether the selection changes without the user.
+        self._filling = False
+        self.busy = False
         self.list = QListWidget()
         self.list.setObjectName("resultsList")
         self.list.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
@@ -57,6 +67,15 @@ class ResultsPanel(QWidget):
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.list.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Expanding)
         self.list.setMinimumHeight(_LINES_SHOWN * (self.list.fontMetrics().height() + _PADDING))
+        self.list.setToolTip(
+            tr("Shows the chosen run alone on the map. With Ctrl, those shown before stay.")
+        )
+        delegate = TitleDelegate(self.list)
+        delegate.renamed.connect(self._title_edited)
+        self.list.setItemDelegate(delegate)
+        self.list.setEditTriggers(QAbstractItemView.EditTrigger.EditKeyPressed)
+        self.list.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        self.menu = RunMenu(self)
         self.empty_label = hint_label(
             tr("Each run adds a layer group to the project and an entry here."), "resultsEmpty"
         )
@@ -67,10 +86,20 @@ class ResultsPanel(QWidget):
             tr("Show the captions of the ten largest changes on the map")
         )
         self.export_button = self._button(tr("E&xport\N{HORIZONTAL ELLIPSIS}"), "exportButton")
+        self.more_button = QToolButton()
+        self.more_button.setObjectName("runMenuButton")
+        self.more_button.setText("\N{HORIZONTAL ELLIPSIS}")
+        self.more_button.setToolTip(tr("Rename, run again, copy as a command, compare, remove"))
+        self.more_button.setAccessibleName(tr("More about this run"))
+        self.more_button.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Expanding)
         self.filter = ResultFilter()
         self.filter.filtered.connect(self.filtered)
         self._lay_out()
-        self.list.currentRowChanged.connect(self._refresh)
+        self.list.currentRowChanged.connect(self._row_changed)
+        self.list.itemClicked.connect(lambda _item: self._choose())
+        self.list.customContextMenuRequested.connect(self._open_menu_at)
+        self.more_button.clicked.connect(self._open_menu)
+        self.menu.chosen.connect(self._menu_chosen)
         self.list.itemDoubleClicked.connect(lambda _item: self._emit(self.details))
         self.zoom_button.clicked.connect(lambda: self._emit(self.zoom))
         self.export_button.clicked.connect(lambda: self._emit(self.export))
@@ -88,6 +117,7 @@ class ResultsPanel(QWidget):
         row.setSpacing(6)
         for button in (self.zoom_button, self.captions_button, self.export_button):
             row.addWidget(button, 1)
+        row.addWidget(self.more_button)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
@@ -112,14 +142,30 @@ class ResultsPanel(QWidget):
 
     def add(self, run: Run) -> None:
         """Add a run on top and select it, replacing one with the same files."""
-        self.remove(run.gpkg)
+        self.remove(run)
+        self._filling = True
         self._runs.insert(0, run)
-        item = QListWidgetItem(line_of(run))
-        item.setToolTip(plain_tip("\n".join(part for part in (run.caption, run.gpkg) if part)))
-        item.setSizeHint(QSize(0, self._height_of(item.text())))
-        self.list.insertItem(0, item)
+        self.list.insertItem(0, QListWidgetItem())
+        self._fill(0)
         self.list.setCurrentRow(0)
+        self._filling = False
         self._refresh()
+
+    def update_run(self, run: Run) -> None:
+        """Show other facts of a listed run."""
+        for row, listed in enumerate(self._runs):
+            if listed.run_id == run.run_id:
+                self._runs[row] = run
+                self._fill(row)
+        self._refresh()
+
+    def _fill(self, row: int) -> None:
+        run, item = self._runs[row], self.list.item(row)
+        item.setFlags(item.flags() | Qt.ItemFlag.ItemIsEditable)
+        item.setText(line_of(run))
+        item.setData(TITLE_ROLE, run.title)
+        item.setToolTip(plain_tip("\n".join(filter(None, (run.caption, *run.warnings, run.gpkg)))))
+        item.setSizeHint(QSize(0, self._height_of(item.text())))
 
     def _height_of(self, text: str) -> int:
         """Return the height of an entry that wraps at the current width of the list."""
@@ -127,20 +173,65 @@ class ResultsPanel(QWidget):
         flags = int(Qt.TextFlag.TextWordWrap)
         return self.list.fontMetrics().boundingRect(room, flags, text).height() + _PADDING
 
-    def remove(self, gpkg: str) -> None:
-        """Remove a run from the list."""
-        for row, run in enumerate(self._runs):
-            if run.gpkg == gpkg:
+    def remove(self, run: Run) -> None:
+        """Remove a run, or one with the same files, from the list."""
+        for row, listed in enumerate(self._runs):
+            if run.run_id == listed.run_id or (run.gpkg and run.gpkg == listed.gpkg):
+                self._filling = True
                 del self._runs[row]
                 self.list.takeItem(row)
+                self._filling = False
                 break
         self._refresh()
 
     def clear(self) -> None:
         """Clear the list when another project is opened."""
+        self._filling = True
         self._runs.clear()
         self.list.clear()
+        self._filling = False
         self._refresh()
+
+    def edit_title(self) -> None:
+        """Open the field that renames the current run."""
+        item = self.list.currentItem()
+        if item is not None:
+            self.list.editItem(item)
+
+    def _title_edited(self, row: int, title: str) -> None:
+        run = self._runs[row]
+        if title.strip() and title.strip() != run.title:
+            self.renamed.emit(run, title)
+
+    def _row_changed(self, _row: int) -> None:
+        self._refresh()
+        self._choose()
+
+    def _choose(self) -> None:
+        """Report the run that the user chose."""
+        if self.current is not None and not self._filling:
+            control = Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier
+            also = bool(QApplication.keyboardModifiers() & control)
+            self.shown.emit(self.current, also)
+            self._refresh()
+
+    def _open_menu_at(self, place: QPoint) -> None:
+        if self.list.itemAt(place) is not None:
+            self._prepare_menu()
+            self.menu.popup(self.list.viewport().mapToGlobal(place))
+
+    def _open_menu(self) -> None:
+        if self.current is not None:
+            self._prepare_menu()
+            self.menu.popup(self.more_button.mapToGlobal(self.more_button.rect().bottomLeft()))
+
+    def _prepare_menu(self) -> None:
+        if self.current is not None:
+            self.menu.prepare(self.current, self.runs, busy=self.busy)
+
+    def _menu_chosen(self, name: str, _run: Run) -> None:
+        if name == "rename":
+            self.edit_title()
 
     def set_captions_shown(self, shown: bool) -> None:
         """Show whether captions of the selected run are shown."""
@@ -154,21 +245,31 @@ class ResultsPanel(QWidget):
         if self.current is not None:
             signal.emit(self.current)
 
-    def _refresh(self, _row: int = 0) -> None:
+    def refresh(self) -> None:
+        """Follow the layers of the current run."""
+        self._refresh()
+
+    def _refresh(self) -> None:
         run = self.current
         self.empty_label.setVisible(not self._runs)
         self.list.setVisible(bool(self._runs))
-        for button in (self.zoom_button, self.captions_button, self.export_button):
+        for button in (
+            self.zoom_button,
+            self.captions_button,
+            self.export_button,
+            self.more_button,
+        ):
             button.setVisible(bool(self._runs))
             button.setEnabled(run is not None)
         if run is not None:
-            self.captions_button.setEnabled(run.count > 0)
+            for button in (self.zoom_button, self.captions_button):
+                button.setEnabled(run.count > 0)
             self.captions_button.setChecked(run.captions_shown())
         self.filter.set_run(run)
 
 
 def line_of(run: Run) -> str:
-    """Return the entry of a run: prompt and dates, then count and area on a second line."""
+    """Return the entry of a run: its title, what it found and how, and its first warning."""
     if not run.count:
         parts = [tr("No changes")]
     elif run.count == 1:
@@ -177,6 +278,16 @@ def line_of(run: Run) -> str:
         parts = [tr("{count} changes").format(count=run.count)]
     if run.area_m2 is not None and run.count:
         parts.append(format_area(run.area_m2))
+    parts.append(
+        tr("score \N{GREATER-THAN OR EQUAL TO} {score}").format(score=f"{run.threshold:g}")
+    )
+    if run.analysed_m2:
+        parts.append(tr("{area} analysed").format(area=format_area(run.analysed_m2)))
     if run.partial:
         parts.append(tr("cancelled, partial"))
-    return run.title + "\n" + " \N{MIDDLE DOT} ".join(parts)
+    lines = [run.title, " \N{MIDDLE DOT} ".join(parts)]
+    if run.warnings:
+        more = len(run.warnings) - 1
+        warning = f"\N{WARNING SIGN} {run.warnings[0]}"
+        lines.append(f"{warning} (+{more})" if more else warning)
+    return "\n".join(lines)

@@ -43,17 +43,16 @@ from ..compat import (
     REVERSE_TRANSFORM,
     UNIT_MILLIMETERS,
 )
-from ..translation import tr
 from . import styles
-from .layers import RESULT_PROPERTY
 from .placement import Box, Item, place
+from .runs import RESULT_PROPERTY, layer_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from qgis.gui import QgsMapCanvas
 
-    from .layers import Run
+    from .runs import Run
 
 LARGEST = 10
 #: Number of regions that captions avoid covering.
@@ -103,7 +102,7 @@ def show_captions(run: Run, canvas: QgsMapCanvas, places: Sequence[PlaceCaption]
         return 0
     layer = run.layer("captions")
     if layer is None:
-        layer = _new_layer(changes)
+        layer = _new_layer(changes, layer_name(run.title, "captions"))
         QgsProject.instance().addMapLayer(layer, False)
         node = group.insertLayer(0, layer)
         node.setCustomProperty(RESULT_PROPERTY, "captions")
@@ -154,9 +153,9 @@ def shorten(caption: str, lines: int = _LINES) -> tuple[str, ...]:
     )
 
 
-def _new_layer(changes: QgsVectorLayer) -> QgsAnnotationLayer:
+def _new_layer(changes: QgsVectorLayer, name: str) -> QgsAnnotationLayer:
     options = QgsAnnotationLayer.LayerOptions(QgsProject.instance().transformContext())
-    layer = QgsAnnotationLayer(tr("captions"), options)
+    layer = QgsAnnotationLayer(name, options)
     layer.setCrs(changes.crs())
     return layer
 

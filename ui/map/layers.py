@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import statistics
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Optional
 
 from qgis.core import (
@@ -20,69 +19,27 @@ from qgis.core import (
 )
 
 from ...engine.errors import OutputError
+from ...engine.results.record import to_json
 from ..compat import save_style_to_database
 from ..errors import log
 from ..translation import tr
 from . import styles
-from .tip_pictures import AFTER_PROPERTY, BEFORE_PROPERTY
+from .runs import (
+    RESULT_PROPERTY,
+    RUN_PROPERTY,
+    Run,
+    free_title,
+    layer_name,
+    remember_sources,
+    store,
+)
 
 if TYPE_CHECKING:
     from ...engine.request import ChangeRequest, ChangeResult
 
 #: Systems that predict the classes of both dates, with which their polygons are labelled.
 _WITH_CLASSES = ("textscd",)
-#: Custom properties that identify a run in a project. They are set on layer tree nodes, since
-#: QGIS 3.22 does not save those of annotation layers.
-RUN_PROPERTY = "changescribe/run_id"
-RESULT_PROPERTY = "changescribe/result"
-_STORED = ("title", "gpkg", "mask", "caption", "count", "area_m2", "partial")
 _ARROW = "\N{RIGHTWARDS ARROW}"
-
-
-@dataclass(frozen=True)
-class Run:
-    """A run whose layers are, or were, in the project.
-
-    Attributes:
-        run_id: id in the GeoPackage.
-        title: prompt and dates; also the name of the group.
-        caption: scene caption.
-        area_m2: changed area in m2; None without georeference.
-        partial: whether the run was cancelled.
-    """
-
-    run_id: str
-    title: str
-    gpkg: str
-    mask: str
-    caption: str
-    count: int
-    area_m2: Optional[float]
-    partial: bool = False
-
-    def group(self) -> Optional[QgsLayerTreeGroup]:
-        """Return the run's group in the layer tree; None if it was removed."""
-        for group in QgsProject.instance().layerTreeRoot().findGroups(True):
-            if group.customProperty(RUN_PROPERTY) == self.run_id:
-                return group
-        return None
-
-    def layer(self, kind: str) -> Optional[QgsMapLayer]:
-        """Return the run's layer "changes", "mask" or "captions"; None if it was removed."""
-        group = self.group()
-        for node in group.findLayers() if group is not None else ():
-            if node.layer() is not None and node.customProperty(RESULT_PROPERTY) == kind:
-                return node.layer()
-        return None
-
-    def captions_shown(self) -> bool:
-        """Whether the captions of the run are shown."""
-        layer = self.layer("captions")
-        group = self.group()
-        if layer is None or group is None:
-            return False
-        node = group.findLayer(layer.id())
-        return node is not None and node.itemVisibilityChecked()
 
 
 def title_of(prompt: str, before: Optional[str], after: Optional[str]) -> str:
@@ -97,6 +54,8 @@ def title_of(prompt: str, before: Optional[str], after: Optional[str]) -> str:
 def add_run(request: ChangeRequest, result: ChangeResult) -> Run:
     """Add the layers of a finished run in a group at the top of the layer tree.
 
+    A run that found nothing adds none: its files are only listed.
+
     Raises:
         OutputError: a file of the run cannot be opened.
     """
@@ -109,18 +68,25 @@ def add_run(request: ChangeRequest, result: ChangeResult) -> Run:
     areas = [query.area_m2 for query in result.counts if query.area_m2 is not None]
     run = Run(
         result.run_id,
-        title_of(request.prompt, result.date_before, result.date_after),
+        free_title(title_of(request.prompt, result.date_before, result.date_after)),
         result.gpkg,
         result.mask,
         result.caption,
         result.count,
         sum(areas) if areas else None,
         result.partial,
+        request.threshold,
+        result.area_analysed_m2,
+        tuple(map(str, result.warnings)),
+        to_json(request),
     )
+    for layer, kind in ((changes, "changes"), (mask, "mask")):
+        layer.setName(layer_name(run.title, kind))
     _style_changes(changes, result)
     _style_mask(mask)
-    changes.setCustomProperty(BEFORE_PROPERTY, request.before)
-    changes.setCustomProperty(AFTER_PROPERTY, request.after)
+    if not run.count:
+        return run
+    remember_sources(changes, request, result.gpkg)
     for layer in (changes, mask):
         _describe(layer, request, result)
     group = _new_group(run)
@@ -135,42 +101,10 @@ def add_run(request: ChangeRequest, result: ChangeResult) -> Run:
     return run
 
 
-def runs_in_project() -> tuple[Run, ...]:
-    """Return the runs of the project, the topmost last."""
-    runs = []
-    for group in QgsProject.instance().layerTreeRoot().findGroups(True):
-        run_id = group.customProperty(RUN_PROPERTY)
-        if run_id:
-            stored = {key: group.customProperty(f"changescribe/{key}") for key in _STORED}
-            runs.append(
-                Run(
-                    str(run_id),
-                    str(stored["title"] or group.name()),
-                    str(stored["gpkg"] or ""),
-                    str(stored["mask"] or ""),
-                    str(stored["caption"] or ""),
-                    int(stored["count"] or 0),
-                    None if stored["area_m2"] in (None, "") else float(stored["area_m2"]),
-                    str(stored["partial"]) == "1",
-                )
-            )
-    return tuple(reversed(runs))
-
-
 def _new_group(run: Run) -> QgsLayerTreeGroup:
     group = QgsProject.instance().layerTreeRoot().insertGroup(0, run.title)
     group.setCustomProperty(RUN_PROPERTY, run.run_id)
-    stored = {
-        "title": run.title,
-        "gpkg": run.gpkg,
-        "mask": run.mask,
-        "caption": str(run.caption),
-        "count": str(run.count),
-        "area_m2": "" if run.area_m2 is None else repr(run.area_m2),
-        "partial": "1" if run.partial else "0",
-    }
-    for key, value in stored.items():
-        group.setCustomProperty(f"changescribe/{key}", value)
+    store(run)
     return group
 
 
@@ -183,13 +117,13 @@ def _append(group: QgsLayerTreeGroup, layer: QgsMapLayer, kind: str) -> QgsLayer
 
 
 def _open_changes(gpkg: str) -> QgsVectorLayer:
-    layer = QgsVectorLayer(f"{gpkg}|layername=changes", tr("changes"), "ogr")
+    layer = QgsVectorLayer(f"{gpkg}|layername=changes", "changes", "ogr")
     _require_valid(layer, gpkg)
     return layer
 
 
 def _open_mask(path: str) -> QgsRasterLayer:
-    layer = QgsRasterLayer(path, tr("mask"), "gdal")
+    layer = QgsRasterLayer(path, "mask", "gdal")
     _require_valid(layer, path)
     return layer
 
@@ -273,8 +207,7 @@ def _describe(layer: QgsMapLayer, request: ChangeRequest, result: ChangeResult) 
         *result.warnings,
     ]
     metadata = QgsLayerMetadata(layer.metadata())
-    title = title_of(request.prompt, result.date_before, result.date_after)
-    metadata.setTitle(f"{title}: {layer.name()}")
+    metadata.setTitle(layer.name())
     metadata.setAbstract("\n".join(lines))
     metadata.setIdentifier(result.run_id)
     metadata.setHistory([line for line in lines[1:] if line])

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ...engine.describe.request import MapCaption
-    from .layers import Run
+    from .runs import Run
 
 _REGIONS = "regions"
 #: Of the file that the engine writes beside the results.

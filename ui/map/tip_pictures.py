@@ -27,15 +27,13 @@ from qgis.PyQt.QtGui import QImage, QPainter
 from ...engine.raster.support import thread_options
 from ..compat import REVERSE_TRANSFORM
 from ..translation import tr
+from .runs import AFTER_PROPERTY, BEFORE_PROPERTY, source_file, source_layer
 
 if TYPE_CHECKING:
-    from qgis.core import QgsMapLayer, QgsVectorLayer
+    from qgis.core import QgsVectorLayer
 
 #: Name of the function, called by the map tips in saved projects and styles.
 FUNCTION = "changescribe_pictures"
-#: Custom properties of a layer of changes: paths of the compared rasters.
-BEFORE_PROPERTY = "changescribe/before"
-AFTER_PROPERTY = "changescribe/after"
 #: Width and height of a picture in pixels.
 SIDE = 124
 #: Size of a picture as a multiple of the larger side of the region, and minimum in raster pixels.
@@ -95,7 +93,7 @@ def _pictures(changes: QgsVectorLayer, region: QgsRectangle) -> str:
     """Draw a region on both dates at the same extent."""
     found = []
     for name in (BEFORE_PROPERTY, AFTER_PROPERTY):
-        raster = _raster(str(changes.customProperty(name) or ""))
+        raster = _raster(changes, name)
         pixel = 0.0 if raster is None else _pixel_size(raster, changes.crs(), region.center())
         if raster is not None and pixel > 0:
             found.append((raster, pixel))
@@ -143,14 +141,12 @@ def _picture(changes: QgsVectorLayer, raster: QgsRasterLayer, extent: QgsRectang
     return f'<img width="{SIDE}" height="{SIDE}" src="data:image/png;base64,{_base64(image)}"/>'
 
 
-def _raster(path: str) -> Optional[QgsRasterLayer]:
-    """Return the project's layer of a raster file, or a new layer."""
-    if not os.path.isfile(path):
-        return None
-    layers: list[QgsMapLayer] = list(QgsProject.instance().mapLayers().values())
-    for layer in layers:
-        if isinstance(layer, QgsRasterLayer) and layer.source() == path and layer.isValid():
-            return layer
+def _raster(changes: QgsVectorLayer, name: str) -> Optional[QgsRasterLayer]:
+    """Return the project's layer of a compared raster, or a new layer of its file."""
+    layer = source_layer(changes, name)
+    path = source_file(changes, name)
+    if layer is not None or not os.path.isfile(path):
+        return layer
     # Keeps QGIS from writing statistics beside the raster.
     with thread_options(GDAL_PAM_ENABLED="NO"):
         layer = QgsRasterLayer(path)

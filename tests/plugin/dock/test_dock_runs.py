@@ -53,7 +53,8 @@ def test_a_second_run_writes_new_files(desk):
     assert first.gpkg != second.gpkg
     assert os.path.exists(first.gpkg)
     assert os.path.exists(second.gpkg)
-    assert os.path.dirname(first.gpkg) == os.path.dirname(desk.before.source())
+    beside = os.path.join(os.path.dirname(desk.before.source()), "changescribe")
+    assert os.path.dirname(first.gpkg) == os.path.dirname(second.gpkg) == beside
     assert desk.dock.results.list.count() == 2
     assert desk.dock.results.current == second
 
@@ -134,7 +135,9 @@ def test_run_without_findings(desk):
     run = desk.run()
     assert "No changes" in desk.dock.results.list.item(0).text()
     assert not desk.dock.results.captions_button.isEnabled()
-    assert run.layer("changes").featureCount() == 0
+    assert not QgsProject.instance().layerTreeRoot().findGroups(), "no empty group"
+    assert not desk.dock.results.zoom_button.isEnabled()
+    assert os.path.exists(run.gpkg)
     text = desk.bar.currentItem().text()
     assert "No change matching" in text
     assert "Lower" in text

@@ -14,11 +14,18 @@ from changescribe.engine.detect.rasters import open_rasters
 from changescribe.ui.dock import outputs
 
 
-def test_output_folder_falls_back(desk, tmp_path, monkeypatch):
+def test_one_folder_per_project(desk, tmp_path, monkeypatch):
+    beside = Path(desk.before.source()).parent
+    assert outputs.automatic_folder(desk.before) == str(beside / "changescribe")
+    (tmp_path / "work").mkdir()
+    assert QgsProject.instance().write(str(tmp_path / "work" / "town.qgz"))
+    expected = str(tmp_path / "work" / "town_changescribe")
+    assert outputs.automatic_folder(desk.before) == expected
+    assert not Path(expected).exists(), "made with the first run"
+    monkeypatch.setattr(outputs, "is_writable", lambda folder: folder == str(beside))
+    assert outputs.automatic_folder(desk.before) == str(beside / "changescribe")
     monkeypatch.setattr(outputs, "is_writable", lambda _folder: False)
     assert outputs.automatic_folder(desk.before).endswith("ChangeScribe")
-    monkeypatch.setattr(outputs, "is_writable", lambda folder: folder == str(tmp_path))
-    assert outputs.automatic_folder(desk.before) == str(tmp_path)
 
 
 def test_names_of_outputs(tmp_path):
@@ -45,7 +52,7 @@ def test_both_dates_in_one_archive(desk, tmp_path, kind) -> None:
     assert request.before == f"/vsi{kind}/{archive}/{files[0].name}"
     assert request.after == f"/vsi{kind}/{archive}/{files[1].name}"
     # Results lie beside the archive.
-    assert Path(request.output).parent == tmp_path
+    assert Path(request.output).parent == tmp_path / "changescribe"
     with open_rasters(request) as (before, after):
         assert before.read(before.grid)[1].all()
         assert after.read(after.grid)[1].all()

@@ -40,7 +40,8 @@ def test_group_on_top_with_files_only(desk):
     root = QgsProject.instance().layerTreeRoot()
     group = root.children()[0]
     assert group.name() == "buildings built, 2016 \N{RIGHTWARDS ARROW} 2023"
-    assert names_in(group) == ["captions", "changes", "mask"]
+    title = group.name()
+    assert names_in(group) == [f"{title} (captions)", title, f"{title} (mask)"]
     assert {layer.providerType() for layer in (run.layer("changes"), run.layer("mask"))} == {
         "ogr",
         "gdal",
