@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Callable, Optional
 
 from qgis.core import QgsProject
 from qgis.PyQt.QtCore import QObject, pyqtSignal
@@ -20,6 +21,7 @@ from .errors import Messenger, as_change_scribe_error, log
 from .map import layers, run_captions
 from .map.annotations import PlaceCaption, hide_captions, show_captions
 from .map.runs import runs_in_project
+from .project_guard import ProjectGuard
 from .run_actions import RunActions
 from .translation import tr
 
@@ -70,6 +72,9 @@ class RunController(QObject):
         self.last_error: Optional[ChangeScribeError] = None
         self.last_run: Optional[Run] = None
         self.runs = RunActions(dock.results, self.messenger, self.submit)
+        self.guard = ProjectGuard(self, iface)
+        #: What to do with the result of the run in progress, unless it goes to the project.
+        self._instead: Optional[Callable[[ChangeResult], None]] = None
         self._connect()
         self.restore_runs()
 
@@ -95,6 +100,30 @@ class RunController(QObject):
         """Whether a run is in progress."""
         return self._request is not None or self._describing is not None
 
+    @property
+    def detecting(self) -> bool:
+        """Whether a detection is in progress."""
+        return self._request is not None
+
+    def discard(self) -> None:
+        """Cancel the run in progress and delete what it has written."""
+        self._instead = delete_files
+        self.thread_.cancel()
+
+    def detach(self) -> None:
+        """Cancel the run in progress and keep its files out of the project."""
+        self._instead = self._offer_files
+        self.thread_.cancel()
+
+    def _offer_files(self, result: ChangeResult) -> None:
+        folder = QPushButton(tr("Open folder"))
+        folder.clicked.connect(lambda: open_folder(result.gpkg))
+        delete = QPushButton(tr("Delete it"))
+        delete.clicked.connect(lambda: delete_files(result))
+        delete.clicked.connect(lambda: delete.setEnabled(False))
+        text = tr("The run of the closed project was stopped. What was finished is in {file}.")
+        self.messenger.info(text.format(file=result.gpkg), seconds=0, buttons=(folder, delete))
+
     def start(self) -> None:
         """Start a run with the current form."""
         if self.busy:
@@ -118,9 +147,13 @@ class RunController(QObject):
         self.thread_.submit(request)
 
     def _finished(self, result: ChangeResult) -> None:
-        request = self._request
+        request, instead = self._request, self._instead
         self._end()
         if request is None:
+            return
+        if instead is not None:
+            instead(result)
+            self.run_ended.emit("cancelled")
             return
         self._learn(request, result)
         try:
@@ -226,7 +259,7 @@ class RunController(QObject):
         self.run_ended.emit("cancelled")
 
     def _end(self) -> None:
-        self._request = None
+        self._request = self._instead = None
         self._dock.set_running(False)
         self._dock.refresh()
 
@@ -326,8 +359,16 @@ class RunController(QObject):
             (QgsProject.instance().cleared, self._dock.results.clear),
         ):
             signal.disconnect(slot)
+        self.guard.shut_down()
         self.runs.shut_down()
         for dialog in list(self._exports):
             dialog.close()
         self.messenger.close()
         return self.thread_.shutdown(timeout_ms)
+
+
+def delete_files(result: ChangeResult) -> None:
+    """Delete the files of a run that is in no project."""
+    for path in result.paths.values():
+        with contextlib.suppress(OSError):
+            path.unlink()

@@ -180,7 +180,7 @@ def test_part_of_the_canvas_only(stage, brighter, scene):
     desk.dock.extent.set_choice(extent.CANVAS)
     run = detect(desk)
     assert run.count == 0
-    assert run.layer("mask").extent().width() < before.extent().width()
+    assert QgsRasterLayer(run.mask).extent().width() < before.extent().width()
 
 
 def test_cancel_takes_effect_within_a_tile(stage, brighter, scene):

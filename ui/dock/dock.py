@@ -27,6 +27,7 @@ from ..packages import tiers
 from ..packages.panel import DependencyPanel
 from ..translation import tr
 from ..widgets import separator
+from . import pair_memory
 from .advanced_panel import AdvancedPanel
 from .competing_panel import CompetingPanel
 from .estimates import Estimate, estimate
@@ -104,6 +105,12 @@ class ChangeScribeDock(QgsDockWidget):
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(_SETTLE_MS)
+        # Layers reach the layer tree after the project.
+        self._arrivals = QTimer(self)
+        self._arrivals.setSingleShot(True)
+        self._arrivals.setInterval(0)
+        #: Name of a chosen layer that was removed.
+        self._lost = ""
         self._lay_out()
         self._order_tabs()
         self._connect()
@@ -213,7 +220,14 @@ class ChangeScribeDock(QgsDockWidget):
         self.advanced.remove_requested.connect(self._remove_packages)
         self.packages.installed.connect(self._packages_installed)
         self.packages.busy_changed.connect(lambda _busy: self.refresh())
-        QgsProject.instance().layersAdded.connect(self._layers_added)
+        self.layers.changed.connect(self._remember_pair)
+        self.layers.lost.connect(self._layer_lost)
+        self._arrivals.timeout.connect(self._layers_arrived)
+        project = QgsProject.instance()
+        project.layersAdded.connect(self._arrivals.start)
+        project.layersWillBeRemoved.connect(self.layers.release)
+        project.cleared.connect(self._project_opened)
+        project.readProject.connect(self._project_opened)
 
     @property
     def estimate(self) -> Optional[Estimate]:
@@ -265,6 +279,8 @@ class ChangeScribeDock(QgsDockWidget):
     def _layers_reason(
         self, before: Optional[QgsRasterLayer], after: Optional[QgsRasterLayer]
     ) -> str:
+        if (before is None or after is None) and self._lost:
+            return tr('"{layer}" was removed: choose another layer').format(layer=self._lost)
         if before is None or after is None:
             return tr("Choose two raster layers")
         if same_source(before, after):
@@ -373,9 +389,23 @@ class ChangeScribeDock(QgsDockWidget):
         if self.run.detect_button.isEnabled():
             self.detect_requested.emit()
 
-    def _layers_added(self) -> None:
+    def _layers_arrived(self) -> None:
+        self.layers.exclude_results()
         if self.isVisible():
             self.layers.offer_layers()
+
+    def _layer_lost(self, name: str) -> None:
+        self._lost = name
+
+    def _remember_pair(self) -> None:
+        if self.layers.before is not None and self.layers.after is not None:
+            self._lost = ""
+            pair_memory.remember(self.layers)
+
+    def _project_opened(self) -> None:
+        self._lost = ""
+        self.layers.exclude_results()
+        pair_memory.restore(self.layers)
 
     def _remove_packages(self) -> None:
         buttons = QMessageBox.StandardButton
@@ -416,5 +446,10 @@ class ChangeScribeDock(QgsDockWidget):
         self._timer.stop()
         self.packages.shut_down()
         self.system.weights.shut_down()
-        QgsProject.instance().layersAdded.disconnect(self._layers_added)
+        self._arrivals.stop()
+        project = QgsProject.instance()
+        project.layersAdded.disconnect(self._arrivals.start)
+        project.layersWillBeRemoved.disconnect(self.layers.release)
+        project.cleared.disconnect(self._project_opened)
+        project.readProject.disconnect(self._project_opened)
         self.extent.shut_down()

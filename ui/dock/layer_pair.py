@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from typing import Optional
 
 from qgis.core import QgsMapLayer, QgsProject, QgsRasterLayer
@@ -24,12 +26,16 @@ class LayerPairPanel(QWidget):
 
     Signals:
         changed(): a layer or a date changed.
+        lost(str): a chosen layer was removed from the project; its name.
     """
 
     changed = pyqtSignal()
+    lost = pyqtSignal(str)
 
     def __init__(self, parent: Optional[QWidget] = None) -> None:
         super().__init__(parent)
+        #: Id and name of the chosen layers.
+        self._chosen: dict[QgsMapLayerComboBox, tuple[str, str]] = {}
         self.before_combo, self.before_date = self._row("beforeLayer", "beforeDate")
         self.after_combo, self.after_date = self._row("afterLayer", "afterDate")
         self.before_combo.setToolTip(tr("Raster layer of the earlier date"))
@@ -46,6 +52,7 @@ class LayerPairPanel(QWidget):
         self._read_date(self.before_combo, self.before_date)
         self._read_date(self.after_combo, self.after_date)
         self._check_dates()
+        self.exclude_results()
 
     def _row(self, combo_name: str, date_name: str) -> tuple[QgsMapLayerComboBox, QLineEdit]:
         combo = QgsMapLayerComboBox()
@@ -114,8 +121,8 @@ class LayerPairPanel(QWidget):
         self.after_date.setText(dates[0])
 
     def offer_layers(self) -> None:
-        """Choose the two source rasters of the project by date, if nothing is chosen yet."""
-        if self.before is not None or self.after is not None:
+        """Fill the empty fields if the project has just the layers for them, in order of date."""
+        if self.before is not None and self.after is not None:
             return
         rasters = [
             layer
@@ -124,11 +131,49 @@ class LayerPairPanel(QWidget):
         ]
         if len(rasters) != 2:
             return
+        if self.before is not None or self.after is not None:
+            chosen = self.before or self.after
+            rest = [layer for layer in rasters if layer != chosen]
+            if len(rest) == 1:
+                (self.after_combo if self.after is None else self.before_combo).setLayer(rest[0])
+            return
         rasters.sort(key=date_of)
         self.before_combo.setLayer(rasters[0])
         self.after_combo.setLayer(rasters[1])
 
+    def exclude_results(self) -> None:
+        """Offer no masks and scores of runs."""
+        results = [
+            layer
+            for layer in QgsProject.instance().mapLayers().values()
+            if isinstance(layer, QgsRasterLayer) and not is_source(layer)
+        ]
+        for combo in (self.before_combo, self.after_combo):
+            combo.setExceptedLayerList(results)
+
+    def release(self, ids: list[str]) -> None:
+        """Empty the fields of layers that are being removed; QGIS would choose others."""
+        for combo, (layer_id, _name) in list(self._chosen.items()):
+            if layer_id in ids:
+                self._lose(combo)
+
+    def _lose(self, combo: QgsMapLayerComboBox) -> None:
+        _id, name = self._chosen.pop(combo)
+        combo.setLayer(None)
+        self.lost.emit(name)
+        self.changed.emit()
+
     def _layer_changed(self, combo: QgsMapLayerComboBox, date: QLineEdit) -> None:
+        offered = [combo.layer(row) for row in range(combo.count())]
+        known = self._chosen.get(combo)
+        if known is not None and known[0] not in [layer.id() for layer in offered if layer]:
+            self._lose(combo)
+            return
+        layer = combo.currentLayer()
+        if layer is not None:
+            self._chosen[combo] = (layer.id(), layer.name())
+        else:
+            self._chosen.pop(combo, None)
         self._read_date(combo, date)
         self._check_dates()
         self.changed.emit()
@@ -160,5 +205,8 @@ class LayerPairPanel(QWidget):
 
 
 def is_source(layer: QgsMapLayer) -> bool:
-    """Whether a layer is a raster, but not a result of a run."""
-    return isinstance(layer, QgsRasterLayer) and not layer.customProperty(RESULT_PROPERTY)
+    """Whether a layer is a raster, but not the mask or the scores of a run."""
+    if not isinstance(layer, QgsRasterLayer) or layer.customProperty(RESULT_PROPERTY):
+        return False
+    stem = re.sub(r"_(mask|score)\.tif$", "", layer.source())
+    return stem == layer.source() or not os.path.isfile(f"{stem}.gpkg")

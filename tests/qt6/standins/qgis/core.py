@@ -177,6 +177,7 @@ class QgsSettings(QSettings):
 
 class QgsProject(QObject):
     layersAdded = pyqtSignal(list)
+    layersWillBeRemoved = pyqtSignal(list)
     readProject = pyqtSignal(object)
     cleared = pyqtSignal()
     _instance = None
@@ -189,6 +190,27 @@ class QgsProject(QObject):
 
     def homePath(self):
         return ""
+
+    def fileName(self):
+        return ""
+
+    def baseName(self):
+        return ""
+
+    def mapLayers(self):
+        return {}
+
+    def mapLayer(self, layer_id):
+        return None
+
+    def readEntry(self, scope, key):
+        return "", True
+
+    def writeEntry(self, scope, key, value):
+        return True
+
+    def removeMapLayers(self, layers):
+        pass
 
     def layerTreeRoot(self):
         return Thing()

@@ -102,6 +102,17 @@ class QgsMapLayerComboBox(QComboBox):
     def setLayer(self, layer):
         pass
 
+    def layer(self, row):
+        return None
+
+    def setExceptedLayerList(self, layers):
+        pass
+
+
+class QgsApplicationExitBlockerInterface:
+    def allowExit(self):
+        return True
+
 
 class QgsMapCanvas(QGraphicsView):
     extentsChanged = pyqtSignal()
@@ -215,4 +226,10 @@ class QgisInterface:
         pass
 
     def removePluginRasterMenu(self, name, action):
+        pass
+
+    def registerApplicationExitBlocker(self, blocker):
+        assert isinstance(blocker, QgsApplicationExitBlockerInterface)
+
+    def unregisterApplicationExitBlocker(self, blocker):
         pass
