@@ -14,6 +14,7 @@ from qgis.PyQt.QtWidgets import QPushButton
 
 from ..engine.errors import ChangeScribeError
 from ..engine.results.journal import recover
+from .compare_dates import CompareDates
 from .compat import LEVEL_INFO, LEVEL_SUCCESS
 from .dock.export_dialog import ExportDialog, open_folder
 from .engine_thread import EngineThread
@@ -73,6 +74,7 @@ class RunController(QObject):
         self.last_run: Optional[Run] = None
         self.runs = RunActions(dock.results, self.messenger, self.submit)
         self.guard = ProjectGuard(self, iface)
+        self.dates = CompareDates(iface, dock, self.messenger)
         #: What to do with the result of the run in progress, unless it goes to the project.
         self._instead: Optional[Callable[[ChangeResult], None]] = None
         self._connect()
@@ -360,6 +362,7 @@ class RunController(QObject):
         ):
             signal.disconnect(slot)
         self.guard.shut_down()
+        self.dates.shut_down()
         self.runs.shut_down()
         for dialog in list(self._exports):
             dialog.close()

@@ -29,6 +29,7 @@ from ..translation import tr
 from ..widgets import separator
 from . import pair_memory
 from .advanced_panel import AdvancedPanel
+from .compare_bar import CompareBar
 from .competing_panel import CompetingPanel
 from .estimates import Estimate, estimate
 from .extent import ExtentPanel, Where
@@ -93,6 +94,7 @@ class ChangeScribeDock(QgsDockWidget):
         self._running = False
         self._estimate: Optional[Estimate] = None
         self.layers = LayerPairPanel()
+        self.compare = CompareBar()
         self.prompt = PromptPanel(settings)
         self.extent = ExtentPanel(canvas)
         self.system = SystemPanel(settings)
@@ -125,6 +127,7 @@ class ChangeScribeDock(QgsDockWidget):
         for widget in (
             self.packages,
             self.layers,
+            self.compare,
             self.prompt,
             self.extent,
             self.system,
@@ -153,6 +156,7 @@ class ChangeScribeDock(QgsDockWidget):
             layers.after_combo,
             layers.after_date,
             layers.swap_button,
+            *self.compare.buttons,
             self.prompt.combo,
             self.prompt.chips,
             *extent.radio_buttons,

@@ -73,7 +73,8 @@ class PicturesFunction(QgsExpressionFunction):
             return ""
         self._drawing = True
         try:
-            return _pictures(layer, geometry.boundingBox())
+            images = pictures_of(layer, geometry.boundingBox(), SIDE)
+            return "&nbsp;".join(map(_html, images.values()))
         finally:
             self._drawing = False
 
@@ -89,22 +90,31 @@ def register() -> PicturesFunction:
     return function
 
 
-def _pictures(changes: QgsVectorLayer, region: QgsRectangle) -> str:
-    """Draw a region on both dates at the same extent."""
+def pictures_of(changes: QgsVectorLayer, region: QgsRectangle, side: int) -> dict[str, QImage]:
+    """Draw a region on both dates at the same extent.
+
+    Args:
+        changes: layer of changes, which is drawn too.
+        region: in the CRS of the layer.
+        side: width and height of a picture in pixels.
+
+    Returns:
+        The pictures by "before" and "after", as far as there are rasters that can be drawn fast.
+    """
     found = []
-    for name in (BEFORE_PROPERTY, AFTER_PROPERTY):
+    for key, name in (("before", BEFORE_PROPERTY), ("after", AFTER_PROPERTY)):
         raster = _raster(changes, name)
         pixel = 0.0 if raster is None else _pixel_size(raster, changes.crs(), region.center())
         if raster is not None and pixel > 0:
-            found.append((raster, pixel))
-    least = _MIN_PIXELS * max((pixel for _, pixel in found), default=0.0)
+            found.append((key, raster, pixel))
+    least = _MIN_PIXELS * max((pixel for *_, pixel in found), default=0.0)
     half = max(_AROUND * max(region.width(), region.height()), least) / 2
     extent = QgsRectangle.fromCenterAndSize(region.center(), 2 * half, 2 * half)
-    return "&nbsp;".join(
-        _picture(changes, raster, extent)
-        for raster, pixel in found
+    return {
+        key: _picture(changes, raster, extent, side)
+        for key, raster, pixel in found
         if 2 * half <= _MAX_PIXELS * pixel or raster.dataProvider().hasPyramids()
-    )
+    }
 
 
 def _pixel_size(
@@ -124,20 +134,26 @@ def _pixel_size(
     return max(box.width(), box.height()) / _MIN_PIXELS
 
 
-def _picture(changes: QgsVectorLayer, raster: QgsRasterLayer, extent: QgsRectangle) -> str:
+def _picture(
+    changes: QgsVectorLayer, raster: QgsRasterLayer, extent: QgsRectangle, side: int
+) -> QImage:
     settings = QgsMapSettings()
     settings.setLayers([changes, raster])
     settings.setDestinationCrs(changes.crs())
     settings.setTransformContext(QgsProject.instance().transformContext())
-    settings.setOutputSize(QSize(SIDE, SIDE))
+    settings.setOutputSize(QSize(side, side))
     settings.setFlag(Qgis.MapSettingsFlag.DrawLabeling, False)
     settings.setExtent(extent)
-    image = QImage(SIDE, SIDE, QImage.Format.Format_RGB32)
+    image = QImage(side, side, QImage.Format.Format_RGB32)
     image.fill(Qt.GlobalColor.white)
     painter = QPainter(image)
     job = QgsMapRendererCustomPainterJob(settings, painter)
     job.renderSynchronously()
     painter.end()
+    return image
+
+
+def _html(image: QImage) -> str:
     return f'<img width="{SIDE}" height="{SIDE}" src="data:image/png;base64,{_base64(image)}"/>'
 
 

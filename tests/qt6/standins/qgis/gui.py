@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import enum
 
-from PyQt6.QtCore import Qt, pyqtSignal
-from PyQt6.QtGui import QBrush, QPainterPath, QPen
+from PyQt6.QtCore import QObject, Qt, pyqtSignal
+from PyQt6.QtGui import QBrush, QColor, QMouseEvent, QPainterPath, QPen
 from PyQt6.QtWidgets import (
     QComboBox,
     QDockWidget,
     QDoubleSpinBox,
     QFrame,
+    QGraphicsItem,
     QGraphicsPathItem,
     QGraphicsScene,
     QGraphicsView,
@@ -117,6 +118,8 @@ class QgsApplicationExitBlockerInterface:
 class QgsMapCanvas(QGraphicsView):
     extentsChanged = pyqtSignal()
     destinationCrsChanged = pyqtSignal()
+    layersChanged = pyqtSignal()
+    mapToolSet = pyqtSignal(object, object)
 
     def __init__(self, parent=None):
         super().__init__(QGraphicsScene(), parent)
@@ -136,6 +139,72 @@ class QgsMapCanvas(QGraphicsView):
 
     def mapSettings(self):
         return Thing()
+
+    def layers(self):
+        return []
+
+    def setLayers(self, layers):
+        pass
+
+    def canvasColor(self):
+        return QColor()
+
+    def setCanvasColor(self, colour):
+        pass
+
+    def setDestinationCrs(self, crs):
+        pass
+
+    def rotation(self):
+        return 0.0
+
+    def setRotation(self, degrees):
+        pass
+
+    def setExtent(self, extent):
+        pass
+
+    def scale(self):
+        return 1000.0
+
+    def zoomScale(self, scale):
+        pass
+
+    def refresh(self):
+        pass
+
+
+class QgsMapCanvasItem(QGraphicsItem):
+    def __init__(self, canvas):
+        super().__init__()
+        canvas.scene().addItem(self)
+
+
+class QgsMapMouseEvent(QMouseEvent):
+    def mapPoint(self):
+        return Thing()
+
+
+class QgsMapTool(QObject):
+    def __init__(self, canvas):
+        super().__init__(canvas)
+        self._canvas = canvas
+
+    def canvas(self):
+        return self._canvas
+
+    def setCursor(self, cursor):
+        pass
+
+    def deactivate(self):
+        pass
+
+    def toLayerCoordinates(self, layer, place):
+        return Thing()
+
+
+class QgsMapToolPan(QgsMapTool):
+    pass
 
 
 class QgsMapToolExtent(Thing):
