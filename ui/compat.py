@@ -35,6 +35,7 @@ __all__ = [
     "FILTER_RASTER",
     "FIXED_TEMPORAL_RANGE",
     "GEOMETRY_POLYGON",
+    "LABEL_HORIZONTAL",
     "LABEL_OUTSIDE_POLYGONS",
     "LEVEL_CRITICAL",
     "LEVEL_INFO",
@@ -80,6 +81,10 @@ GEOMETRY_POLYGON = _first(
 LABEL_OUTSIDE_POLYGONS = _first(
     lambda: Qgis.LabelPlacement.OutsidePolygons,
     lambda: QgsPalLayerSettings.Placement.OutsidePolygons,
+)
+LABEL_HORIZONTAL = _first(
+    lambda: Qgis.LabelPlacement.Horizontal,
+    lambda: QgsPalLayerSettings.Placement.Horizontal,
 )
 LEVEL_INFO = Qgis.MessageLevel.Info
 LEVEL_SUCCESS = Qgis.MessageLevel.Success

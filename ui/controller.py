@@ -20,7 +20,6 @@ from .dock.export_dialog import ExportDialog, open_folder
 from .engine_thread import EngineThread
 from .errors import Messenger, as_change_scribe_error, log
 from .map import layers, run_captions
-from .map.annotations import PlaceCaption, hide_captions, show_captions
 from .map.runs import runs_in_project
 from .project_guard import ProjectGuard
 from .run_actions import RunActions
@@ -68,8 +67,6 @@ class RunController(QObject):
         self._exports: list[ExportDialog] = []
         #: The run being captioned.
         self._describing: Optional[Run] = None
-        #: Captions of tiles and scenes by run id.
-        self._places: dict[str, list[PlaceCaption]] = {}
         self.last_error: Optional[ChangeScribeError] = None
         self.last_run: Optional[Run] = None
         self.runs = RunActions(dock.results, self.messenger, self.submit)
@@ -93,7 +90,6 @@ class RunController(QObject):
         self._dock.results.zoom.connect(self.zoom_to)
         self._dock.results.captions.connect(self.set_captions)
         self._dock.results.details.connect(self.show_details)
-        self._dock.results.filtered.connect(self.refresh_captions)
         QgsProject.instance().readProject.connect(self.restore_runs)
         QgsProject.instance().cleared.connect(self._dock.results.clear)
 
@@ -167,8 +163,7 @@ class RunController(QObject):
         self._dock.results.add(run)
         self.runs.show(run)
         self._announce(run, result)
-        if self._settings.captions_shown and run.count:
-            self._show_captions(run)
+        run_captions.show(run, shown=self._settings.captions_shown)
         choice = self._dock.advanced.captions.choice
         if choice is not None and run.count and not result.partial:
             self._describe(run, request, *choice)
@@ -191,15 +186,13 @@ class RunController(QObject):
         if run is None:
             return
         try:
-            places = run_captions.take(run, captions)
+            run_captions.take(run, captions)
         except Exception as error:  # noqa: BLE001 - the one error path: shown, not lost
             self.messenger.error(as_change_scribe_error(error))
-            return
-        self._places.setdefault(run.run_id, []).extend(places)
-        if self._settings.captions_shown:
-            self._show_captions(run)
 
     def _captions_finished(self, outcome: MapCaptions) -> None:
+        if self._describing is not None:
+            run_captions.add_places(self._describing)
         self._captions_ended()
         if outcome.warnings:
             self.messenger.warning(outcome.warnings[0], "\n".join(outcome.warnings[1:]))
@@ -220,19 +213,6 @@ class RunController(QObject):
         self._describing = None
         self._dock.set_running(False)
         self._dock.refresh()
-
-    def _show_captions(self, run: Run) -> int:
-        """Show captions, or an error; the results of the run are valid without them."""
-        try:
-            places = self._places.get(run.run_id)
-            if places is None:
-                places = self._places[run.run_id] = run_captions.stored(run)
-            shown = show_captions(run, self._iface.mapCanvas(), places)
-        except Exception as error:  # noqa: BLE001 - the one error path: shown, not lost
-            self.messenger.error(as_change_scribe_error(error))
-            shown = 0
-        self._dock.results.set_captions_shown(run.captions_shown())
-        return shown
 
     def _failed(self, error: ChangeScribeError) -> None:
         if self._describing is not None:
@@ -323,21 +303,12 @@ class RunController(QObject):
         bounds.scale(1.1)
         canvas.setExtent(bounds)
         canvas.refresh()
-        self.refresh_captions(run)
-
-    def refresh_captions(self, run: Run) -> None:
-        """Place the captions of a run again if they are shown."""
-        if run.captions_shown():
-            self._show_captions(run)
 
     def set_captions(self, run: Run, shown: bool) -> None:
-        """Show the captions of a run, placed for the current map extent, or hide them."""
+        """Show or hide the captions of a run; QGIS places them for each view."""
         self._settings.captions_shown = shown
-        if not shown:
-            hide_captions(run)
-        elif not self._show_captions(run):
-            self.messenger.info(tr("No caption fits here. Zoom to the changes and try again."))
-        self._dock.results.set_captions_shown(run.captions_shown())
+        run_captions.show(run, shown=shown)
+        self._dock.results.refresh()
 
     def show_details(self, run: Run) -> None:
         """Show the metadata of a run."""

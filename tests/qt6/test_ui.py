@@ -230,16 +230,15 @@ def test_styles_captions_and_pictures():
     from qgis.PyQt.QtGui import QImage
 
     from changescribe.engine.request import APPEARED, REMOVED
-    from changescribe.ui.map import annotations, styles, tip_pictures
+    from changescribe.ui.map import labels, styles, tip_pictures
 
     kinds = [
         (f"object {number}", direction) for number in range(16) for direction in (APPEARED, REMOVED)
     ]
     styles.region_renderer(kinds)
-    styles.mask_renderer(styles.caption_labels(400.0))
+    styles.mask_renderer(labels.caption_labels(400.0))
+    labels.place_labels()
     assert APPEARED in styles.map_tip()
-    annotations._text_format()
-    annotations._leader_symbol(APPEARED)
     image = QImage(4, 4, QImage.Format.Format_RGB32)
     assert tip_pictures._base64(image).startswith("iVBOR")
     tip_pictures.register().unregister()

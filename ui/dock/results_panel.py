@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Optional
 
+from qgis.PyQt import sip
 from qgis.PyQt.QtCore import QPoint, QRect, QSize, Qt, pyqtSignal
 from qgis.PyQt.QtWidgets import (
     QAbstractItemView,
@@ -26,6 +27,8 @@ from .result_filter import ResultFilter
 from .run_menu import TITLE_ROLE, RunMenu, TitleDelegate
 
 if TYPE_CHECKING:
+    from qgis.core import QgsMapLayer
+
     from ..map.runs import Run
 
 _LINES_SHOWN = 4
@@ -59,6 +62,7 @@ class ResultsPanel(QWidget):
         #: Whether the selection changes without the user.
         self._filling = False
         self.busy = False
+        self._watched: Optional[QgsMapLayer] = None
         self.list = QListWidget()
         self.list.setObjectName("resultsList")
         self.list.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
@@ -83,7 +87,7 @@ class ResultsPanel(QWidget):
         self.captions_button = self._button(tr("Ca&ptions"), "captionsButton")
         self.captions_button.setCheckable(True)
         self.captions_button.setToolTip(
-            tr("Show the captions of the ten largest changes on the map")
+            tr("Show captions on the map: of the ten largest changes in view, of all close by")
         )
         self.export_button = self._button(tr("E&xport\N{HORIZONTAL ELLIPSIS}"), "exportButton")
         self.more_button = QToolButton()
@@ -233,9 +237,18 @@ class ResultsPanel(QWidget):
         if name == "rename":
             self.edit_title()
 
-    def set_captions_shown(self, shown: bool) -> None:
-        """Show whether captions of the selected run are shown."""
-        self.captions_button.setChecked(shown)
+    def _watch(self, run: Optional[Run]) -> None:
+        """Follow the style of the current layer, which others may change."""
+        layer = run.layer("changes") if run is not None else None
+        if self._watched is not None and not sip.isdeleted(self._watched):
+            self._watched.styleChanged.disconnect(self._style_changed)
+        self._watched = layer
+        if layer is not None:
+            layer.styleChanged.connect(self._style_changed)
+
+    def _style_changed(self) -> None:
+        if self.current is not None:
+            self.captions_button.setChecked(self.current.captions_shown())
 
     def _captions_clicked(self, checked: bool) -> None:
         if self.current is not None:
@@ -261,6 +274,7 @@ class ResultsPanel(QWidget):
         ):
             button.setVisible(bool(self._runs))
             button.setEnabled(run is not None)
+        self._watch(run)
         if run is not None:
             for button in (self.zoom_button, self.captions_button):
                 button.setEnabled(run.count > 0)

@@ -24,6 +24,7 @@ from ..compat import save_style_to_database
 from ..errors import log
 from ..translation import tr
 from . import styles
+from .labels import caption_labels, draw_largest_first
 from .runs import (
     RESULT_PROPERTY,
     RUN_PROPERTY,
@@ -154,13 +155,13 @@ def _save_style(result: ChangeResult) -> None:
 
 def _style_changes(layer: QgsVectorLayer, result: ChangeResult) -> None:
     """Set symbols, labels, map tip and field aliases of the polygons."""
-    kinds = [(query.object, query.direction) for query in result.counts]
-    known = {(query.object, query.direction) for query in result.parse.queries}
-    kinds += sorted(known - set(kinds))
+    # No empty classes in the legend.
+    kinds = [(query.object, query.direction) for query in result.counts if query.count]
     layer.setRenderer(styles.region_renderer(kinds))
+    draw_largest_first(layer)
     areas = [region.area_m2 for region in result.regions if region.area_m2]
     layer.setLabeling(
-        styles.caption_labels(
+        caption_labels(
             statistics.median(areas) if areas else None, classes=result.system in _WITH_CLASSES
         )
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Captions written after a run: to the attributes of its polygons and to the map."""
+"""Captions of a run: shown or hidden, and those written after it."""
 
 from __future__ import annotations
 
@@ -7,19 +7,17 @@ import os
 from typing import TYPE_CHECKING
 
 from qgis.core import (
-    QgsCoordinateReferenceSystem,
-    QgsCoordinateTransform,
-    QgsCsException,
     QgsFeatureRequest,
-    QgsGeometry,
+    QgsFillSymbol,
     QgsProject,
-    QgsRectangle,
+    QgsSingleSymbolRenderer,
     QgsVectorLayer,
 )
 
 from ...engine.errors import OutputError
 from ..translation import tr
-from .annotations import PlaceCaption
+from .labels import place_labels
+from .runs import RESULT_PROPERTY, layer_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,52 +26,33 @@ if TYPE_CHECKING:
     from .runs import Run
 
 _REGIONS = "regions"
+_KIND = "captions"
 #: Of the file that the engine writes beside the results.
 _SUFFIX = "_captions.gpkg"
 
 
-def take(run: Run, captions: Sequence[MapCaption]) -> list[PlaceCaption]:
-    """Write captions of regions to the layer ``changes``; return those of other places.
+def show(run: Run, *, shown: bool) -> None:
+    """Show or hide the captions of a run."""
+    changes = run.layer("changes")
+    if isinstance(changes, QgsVectorLayer):
+        changes.setLabelsEnabled(shown)
+        changes.emitStyleChanged()
+        changes.triggerRepaint()
+    node = run.node(_KIND)
+    if node is not None:
+        node.setItemVisibilityChecked(shown)
+
+
+def take(run: Run, captions: Sequence[MapCaption]) -> None:
+    """Write captions of regions to the layer ``changes``.
 
     Raises:
         OutputError: the layer cannot be changed.
     """
     layer = run.layer("changes")
-    if not isinstance(layer, QgsVectorLayer):
-        return []
     texts = {c.change_id: c.caption for c in captions if c.level == _REGIONS}
-    if texts:
-        _change(layer, texts)
-    return [
-        PlaceCaption(c.level, c.caption, _bounds(layer, c.place.wkt, c.place.crs))
-        for c in captions
-        if c.level != _REGIONS
-    ]
-
-
-def stored(run: Run) -> list[PlaceCaption]:
-    """Return the captions of tiles and of the scene stored beside the results of a run."""
-    path = os.path.splitext(run.gpkg)[0] + _SUFFIX
-    changes = run.layer("changes")
-    if not os.path.exists(path) or changes is None:
-        return []
-    layer = QgsVectorLayer(f"{path}|layername=captions", "captions", "ogr")
-    if not layer.isValid():
-        return []
-    wkt = layer.crs().toWkt() if layer.crs().isValid() else None
-    return [
-        PlaceCaption(
-            str(feature["level"]),
-            str(feature["caption"]),
-            _bounds(changes, feature.geometry().asWkt(), wkt),
-        )
-        for feature in layer.getFeatures()
-        if feature["level"] != _REGIONS and feature["run_id"] == run.run_id
-    ]
-
-
-def _change(layer: QgsVectorLayer, texts: dict[int, str]) -> None:
-    """Set captions by change id, in one transaction."""
+    if not texts or not isinstance(layer, QgsVectorLayer):
+        return
     index = layer.fields().indexOf("caption")
     numbers = ", ".join(map(str, texts))
     request = QgsFeatureRequest().setFilterExpression(f'"change_id" IN ({numbers})')
@@ -87,14 +66,29 @@ def _change(layer: QgsVectorLayer, texts: dict[int, str]) -> None:
     layer.triggerRepaint()
 
 
-def _bounds(layer: QgsVectorLayer, wkt: str, crs: object) -> QgsRectangle:
-    """Return the bounding box of a geometry in the CRS of a layer."""
-    box = QgsGeometry.fromWkt(wkt).boundingBox()
-    own = QgsCoordinateReferenceSystem.fromWkt(crs) if crs else QgsCoordinateReferenceSystem()
-    if not own.isValid() or not layer.crs().isValid():
-        return box
-    try:
-        to_layer = QgsCoordinateTransform(own, layer.crs(), QgsProject.instance())
-        return to_layer.transformBoundingBox(box)
-    except QgsCsException:
-        return box
+def add_places(run: Run) -> None:
+    """Add the captions of tiles and of the scene, if any were written, to the group of a run."""
+    group = run.group()
+    path = os.path.splitext(run.gpkg)[0] + _SUFFIX
+    if group is None or run.node(_KIND) is not None or not os.path.isfile(path):
+        return
+    layer = QgsVectorLayer(f"{path}|layername=captions", layer_name(run.title, _KIND), "ogr")
+    layer.setSubsetString("\"level\" IN ('tiles', 'scene')")
+    if not layer.isValid() or not layer.featureCount():
+        return
+    symbol = QgsFillSymbol.createSimple(
+        {
+            "style": "no",
+            "outline_color": "22,32,42,200",
+            "outline_width": "0.2",
+            "outline_style": "dash",
+        }
+    )
+    layer.setRenderer(QgsSingleSymbolRenderer(symbol))
+    layer.setLabeling(place_labels())
+    layer.setLabelsEnabled(True)
+    layer.setCustomProperty(RESULT_PROPERTY, _KIND)
+    QgsProject.instance().addMapLayer(layer, False)
+    node = group.insertLayer(0, layer)
+    node.setCustomProperty(RESULT_PROPERTY, _KIND)
+    node.setExpanded(False)

@@ -16,6 +16,7 @@ from qgis.core import (
     QgsProject,
     QgsProviderRegistry,
     QgsRasterLayer,
+    QgsVectorLayer,
 )
 
 from ..translation import tr
@@ -102,8 +103,8 @@ class Run:
 
     def captions_shown(self) -> bool:
         """Whether the captions of the run are shown."""
-        node = self.node("captions")
-        return node is not None and node.itemVisibilityChecked()
+        layer = self.layer("changes")
+        return isinstance(layer, QgsVectorLayer) and layer.labelsEnabled()
 
     def files(self) -> list[str]:
         """Return the files of the run that exist, the GeoPackage last."""

@@ -3,34 +3,29 @@
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING
 
 from qgis.core import (
     QgsCategorizedSymbolRenderer,
     QgsExpression,
     QgsFillSymbol,
     QgsPalettedRasterRenderer,
-    QgsPalLayerSettings,
     QgsRendererCategory,
-    QgsRuleBasedLabeling,
     QgsSimpleFillSymbolLayer,
     QgsSimpleLineSymbolLayer,
-    QgsTextBufferSettings,
-    QgsTextFormat,
 )
 from qgis.PyQt.QtCore import Qt
 from qgis.PyQt.QtGui import QColor
 
 from ...engine.request import APPEARED, CHANGED, MASK_VALUES, REMOVED
-from ..compat import LABEL_OUTSIDE_POLYGONS, UNIT_MILLIMETERS, UNIT_POINTS
+from ..compat import UNIT_MILLIMETERS
 from ..translation import change_text, tr
 from .tip_pictures import FUNCTION as PICTURES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from qgis.core import QgsRasterLayer, QgsVectorLayer
+    from qgis.core import QgsRasterLayer
 
 _FILL_ALPHA = 51  # 20 %
 _OUTLINE_MM = 0.5
@@ -52,10 +47,6 @@ _PEN_STYLES = (
     Qt.PenStyle.DashDotLine,
     Qt.PenStyle.DashDotDotLine,
 )
-#: Side of a region of median size on the screen from which on captions are shown.
-_CAPTION_SIDE_M = 0.02
-_CAPTION_SCALES = (500.0, 250_000.0)
-_CAPTION_LINE = 28
 
 
 def colour_of(direction: str) -> str:
@@ -162,72 +153,6 @@ def region_renderer(kinds: Sequence[tuple[str, str]]) -> QgsCategorizedSymbolRen
         symbol = region_symbol(direction, index)
         categories.append(QgsRendererCategory(value, symbol, change_text(name, direction)))
     return QgsCategorizedSymbolRenderer('"object" || \'|\' || "direction"', categories)
-
-
-#: "grass -> building", or the caption if a class is unknown.
-_CLASSES_OR_CAPTION = (
-    'coalesce("from_class" || \' \N{RIGHTWARDS ARROW} \' || "to_class", "caption")'
-)
-
-
-def caption_labels(
-    median_area_m2: Optional[float], *, classes: bool = False
-) -> QgsRuleBasedLabeling:
-    """Return labels with the captions, shown at large scales only.
-
-    The area of a typical region decides the minimum scale; None shows labels at all scales.
-    ``classes`` labels with the classes of both dates, if known: "grass -> building".
-    """
-    settings = QgsPalLayerSettings()
-    settings.fieldName = _CLASSES_OR_CAPTION if classes else "caption"
-    settings.isExpression = classes
-    settings.placement = LABEL_OUTSIDE_POLYGONS
-    settings.autoWrapLength = _CAPTION_LINE
-    settings.setFormat(text_format(8.0))
-    root = QgsRuleBasedLabeling.Rule(None)
-    rule = QgsRuleBasedLabeling.Rule(settings)
-    rule.setDescription(tr("caption"))
-    if median_area_m2:
-        scale = math.sqrt(median_area_m2) / _CAPTION_SIDE_M
-        # The "minimum scale" is the smallest scale at which the rule applies.
-        rule.setMinimumScale(min(max(scale, _CAPTION_SCALES[0]), _CAPTION_SCALES[1]))
-    root.appendChild(rule)
-    return QgsRuleBasedLabeling(root)
-
-
-def label_all_but(layer: QgsVectorLayer, numbers: Sequence[int]) -> None:
-    """Hide the labels of changes (by ``change_id``) whose captions are on the map.
-
-    Labels with classes, and those made by the user, are kept.
-    """
-    labeling = layer.labeling()
-    if not isinstance(labeling, QgsRuleBasedLabeling):
-        return
-    root = labeling.rootRule().clone()
-    shown = f'"change_id" NOT IN ({", ".join(map(str, sorted(numbers)))})' if numbers else ""
-    for rule in root.children():
-        settings = rule.settings()
-        if settings is not None and settings.fieldName == "caption":
-            if rule.filterExpression() == shown:
-                return
-            rule.setFilterExpression(shown)
-    layer.setLabeling(QgsRuleBasedLabeling(root))
-    layer.triggerRepaint()
-
-
-def text_format(points: float) -> QgsTextFormat:
-    """Return dark text with a light buffer, readable on imagery."""
-    text = QgsTextFormat()
-    text.setSize(points)
-    text.setSizeUnit(UNIT_POINTS)
-    text.setColor(QColor("#16202a"))
-    halo = QgsTextBufferSettings()
-    halo.setEnabled(True)
-    halo.setSize(0.8)
-    halo.setSizeUnit(UNIT_MILLIMETERS)
-    halo.setColor(QColor(255, 255, 255, 235))
-    text.setBuffer(halo)
-    return text
 
 
 def mask_renderer(layer: QgsRasterLayer) -> QgsPalettedRasterRenderer:

@@ -53,19 +53,6 @@ def test_the_slider_and_the_number_are_one(desk, filtered):
     assert filtered.slider.value() == 85
 
 
-def test_captions_follow(desk, filtered):
-    run = desk.dock.results.current
-    desk.canvas.setMinimumSize(1000, 800)  # captions need room
-    desk.canvas.window().show()
-    desk.canvas.show()
-    wait_until(lambda: desk.canvas.mapSettings().outputSize().width() >= 990)
-    desk.controller.set_captions(run, True)
-    before = len(run.layer("captions").items())
-    filtered.score.setValue(0.89)
-    filtered.apply()
-    assert len(run.layer("captions").items()) == 2 < before
-
-
 def test_each_run_has_its_own(desk, filtered):
     filtered.score.setValue(0.8)
     desk.run()  # before the first filter was applied

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import worker_systems
 from qgis.core import (
-    QgsAnnotationPointTextItem,
     QgsFeature,
     QgsGeometry,
     QgsPointXY,
@@ -30,8 +29,6 @@ from changescribe.ui.controller import RunController
 from changescribe.ui.dock import system_panel
 from changescribe.ui.dock.dock import ChangeScribeDock
 from changescribe.ui.engine_thread import EngineThread
-from changescribe.ui.map import run_captions
-from changescribe.ui.map.placement import Box, Item, place
 from changescribe.ui.packages import tiers
 from changescribe.ui.processing.caption_changes import CaptionChanges
 from changescribe.ui.settings import Settings
@@ -110,11 +107,10 @@ def start(desk):
 
 
 def texts(desk):
-    """The captions on the map."""
+    """The captions of the changes and of tiles and scene, as the map has them."""
     run = desk.controller.last_run
-    layer = run.layer("captions") if run is not None else None
-    items = layer.items().values() if layer is not None else ()
-    return [i.text().replace("\n", " ") for i in items if isinstance(i, QgsAnnotationPointTextItem)]
+    layers = (run.layer("changes"), run.layer("captions")) if run is not None else ()
+    return [f["caption"] for layer in layers if layer is not None for f in layer.getFeatures()]
 
 
 def written(desk):
@@ -164,15 +160,17 @@ def test_all_levels_the_guard_is_told_and_the_project_has_them_again(desk):
     bar = [item.text() for item in desk.bar.items()]
     assert any("written captions were replaced by the facts" in text for text in bar)
     assert len(written(desk)) >= 4
-    places = run_captions.stored(run)
-    assert {place_.level for place_ in places} == {"tiles", "scene"}
-    changes = run.layer("changes").extent()
-    scene = next(place_ for place_ in places if place_.level == "scene")
-    assert scene.bounds.contains(changes)
-    # As in a project that is opened again.
-    desk.controller._places.clear()
-    desk.controller.set_captions(run, True)
+    places = run.layer("captions")
+    assert {place["level"] for place in places.getFeatures()} == {"tiles", "scene"}
+    scene = next(place for place in places.getFeatures() if place["level"] == "scene")
+    assert scene.geometry().boundingBox().contains(run.layer("changes").extent())
     assert any(text.startswith("5 buildings appeared") for text in texts(desk))
+    assert [rule.filterExpression() for rule in places.labeling().rootRule().children()] == [
+        "\"level\" = 'scene'",
+        "\"level\" = 'tiles'",
+    ]
+    desk.controller.set_captions(run, False)
+    assert not run.node("captions").isVisible()
 
 
 def test_the_facts_alone_are_there_at_once(desk):
@@ -252,15 +250,3 @@ def test_processing_describes_boxes_tiles_or_regions(desk, level):
     else:
         assert len(found) == 1
         assert ("No change" in found[0]["caption"]) == (level == "regions")
-
-
-def test_a_caption_that_belongs_into_a_place_stays_in_it():
-    tile = Box(100, 100, 200, 150)
-    region = Item((180, 160), Box(160, 140, 40, 40), 90, 30)
-    items = [region, Item((200, 175), tile, 120, 40, inside=True)]
-    outside, inside = place(items, Box(0, 0, 500, 500), [region.region])
-    assert inside.inside(tile)
-    assert not inside.overlaps(outside)
-    assert not inside.overlaps(region.region)
-    small = Item((0, 0), Box(0, 0, 50, 50), 80, 20, inside=True)
-    assert place([small], Box(0, 0, 99, 99)) == [None]

@@ -27,7 +27,7 @@ from qgis.PyQt.QtGui import QImage, qGray
 from waiting import wait_until
 
 from changescribe.engine.results import journal
-from changescribe.ui.map import layers, styles, tip_pictures
+from changescribe.ui.map import labels, layers, styles, tip_pictures
 
 
 def names_in(group):
@@ -41,7 +41,7 @@ def test_group_on_top_with_files_only(desk):
     group = root.children()[0]
     assert group.name() == "buildings built, 2016 \N{RIGHTWARDS ARROW} 2023"
     title = group.name()
-    assert names_in(group) == [f"{title} (captions)", title, f"{title} (mask)"]
+    assert names_in(group) == [title, f"{title} (mask)"]
     assert {layer.providerType() for layer in (run.layer("changes"), run.layer("mask"))} == {
         "ogr",
         "gdal",
@@ -285,7 +285,7 @@ def test_map_tip_shows_both_dates(desk):
 
 def test_classes_label_the_polygons_of_a_system_that_tells_them(desk):
     layer = desk.run().layer("changes")
-    layer.setLabeling(styles.caption_labels(None, classes=True))
+    layer.setLabeling(labels.caption_labels(None, classes=True))
     settings = layer.labeling().rootRule().children()[0].settings()
     assert settings.isExpression
     expression = QgsExpression(settings.fieldName)
@@ -302,7 +302,6 @@ def test_classes_label_the_polygons_of_a_system_that_tells_them(desk):
 def test_project_brings_runs_and_captions_back(desk, tmp_path):
     desk.engine.count = 5
     run = desk.run()
-    before = len(run.layer("captions").items())
     path = str(tmp_path / "project.qgz")
     assert QgsProject.instance().write(path)
     QgsProject.instance().clear()
@@ -311,7 +310,6 @@ def test_project_brings_runs_and_captions_back(desk, tmp_path):
     assert desk.dock.results.list.count() == 1
     restored = desk.dock.results.current
     assert restored == run
-    assert len(restored.layer("captions").items()) == before
     assert restored.captions_shown()
     assert desk.dock.results.captions_button.isChecked()
 
