@@ -11,6 +11,7 @@ from typing import Any, Callable
 from qgis.core import (
     Qgis,
     QgsCoordinateTransform,
+    QgsLabelingEngineSettings,
     QgsMapLayerProxyModel,
     QgsPalLayerSettings,
     QgsRasterLayerTemporalProperties,
@@ -27,6 +28,7 @@ except ImportError:  # Qt 5
     from qgis.PyQt.QtWidgets import QAction
 
 __all__ = [
+    "ALIGN_LEFT",
     "BACKGROUND_RECTANGLE",
     "BACKGROUND_SIZE_BUFFER",
     "FIELD_INTEGER",
@@ -41,6 +43,7 @@ __all__ = [
     "LEVEL_INFO",
     "LEVEL_SUCCESS",
     "LEVEL_WARNING",
+    "PARTIAL_LABELS",
     "REVERSE_TRANSFORM",
     "UNIT_AREA_M2",
     "UNIT_MILLIMETERS",
@@ -85,6 +88,15 @@ LABEL_OUTSIDE_POLYGONS = _first(
 LABEL_HORIZONTAL = _first(
     lambda: Qgis.LabelPlacement.Horizontal,
     lambda: QgsPalLayerSettings.Placement.Horizontal,
+)
+ALIGN_LEFT = _first(
+    lambda: Qgis.LabelMultiLineAlignment.Left,
+    lambda: QgsPalLayerSettings.MultiLineAlign.MultiLeft,
+    lambda: QgsPalLayerSettings.MultiLeft,
+)
+PARTIAL_LABELS = _first(
+    lambda: Qgis.LabelingFlag.UsePartialCandidates,
+    lambda: QgsLabelingEngineSettings.Flag.UsePartialCandidates,
 )
 LEVEL_INFO = Qgis.MessageLevel.Info
 LEVEL_SUCCESS = Qgis.MessageLevel.Success

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 _MIN_MEASURED_S = 0.5
 _SHOWN_S = 30
 #: Characters of a caption that fit the message bar.
-_MESSAGE_LENGTH = 78
+_MESSAGE_LENGTH = 62
 
 
 class RunController(QObject):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Optional
 
 from qgis.core import (
+    Qgis,
     QgsMapLayer,
     QgsMapRendererParallelJob,
     QgsMapSettings,
@@ -186,6 +187,8 @@ class DatePictures(QObject):
         for name, raster in (("before", pair.before), ("after", pair.after)):
             settings = QgsMapSettings(self._canvas.mapSettings())
             settings.setLayers(layers_over(self._canvas, raster))
+            # Captions would hide the ground.
+            settings.setFlag(Qgis.MapSettingsFlag.DrawLabeling, False)
             job = QgsMapRendererParallelJob(settings)
             job.finished.connect(lambda job=job, name=name: self._finished(job, name))
             self._jobs.append(job)

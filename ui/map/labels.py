@@ -11,6 +11,7 @@ from qgis.core import (
     QgsFeatureRequest,
     QgsLineSymbol,
     QgsPalLayerSettings,
+    QgsProject,
     QgsProperty,
     QgsRuleBasedLabeling,
     QgsSimpleLineCallout,
@@ -23,10 +24,12 @@ from qgis.PyQt.QtCore import QSizeF
 from qgis.PyQt.QtGui import QColor
 
 from ..compat import (
+    ALIGN_LEFT,
     BACKGROUND_RECTANGLE,
     BACKGROUND_SIZE_BUFFER,
     LABEL_HORIZONTAL,
     LABEL_OUTSIDE_POLYGONS,
+    PARTIAL_LABELS,
     UNIT_MILLIMETERS,
     UNIT_POINTS,
 )
@@ -40,7 +43,10 @@ _CAPTION_SCALES = (500.0, 250_000.0)
 #: Characters of a line and of a whole caption.
 _LINE, _LENGTH = 34, 110
 _DISTANCE_MM = 3.5
-_PADDING_MM = 1.0
+#: How much captions avoid other changes; QGIS's default is 1.
+_OBSTACLE = 2.0
+#: The engine does not count the box as part of a label, so it must be small.
+_PADDING_MM = 0.5
 _REGION_FILL, _PLACE_FILL = "#e6ffffff", "#f0dbe6f0"
 _INK = "#16202a"
 
@@ -96,6 +102,14 @@ def draw_largest_first(layer: QgsVectorLayer) -> None:
     order = QgsFeatureRequest.OrderByClause('"area_px"', False)
     renderer.setOrderBy(QgsFeatureRequest.OrderBy([order]))
     renderer.setOrderByEnabled(True)
+
+
+def keep_in_view() -> None:
+    """Let no label of the project be cut off at the edge of the map."""
+    project = QgsProject.instance()
+    settings = project.labelingEngineSettings()
+    settings.setFlag(PARTIAL_LABELS, False)
+    project.setLabelingEngineSettings(settings)
 
 
 def place_labels() -> QgsRuleBasedLabeling:
@@ -159,6 +173,10 @@ def _caption_settings(expression: str, most: int) -> QgsPalLayerSettings:
     settings.dist = _DISTANCE_MM
     settings.distUnits = UNIT_MILLIMETERS
     settings.autoWrapLength = _LINE
+    settings.multilineAlign = ALIGN_LEFT
+    obstacles = settings.obstacleSettings()
+    obstacles.setFactor(_OBSTACLE)
+    settings.setObstacleSettings(obstacles)
     settings.limitNumLabels = bool(most)
     settings.maxNumLabels = most
     settings.setFormat(boxed_format())

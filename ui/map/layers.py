@@ -24,7 +24,7 @@ from ..compat import save_style_to_database
 from ..errors import log
 from ..translation import tr
 from . import styles
-from .labels import caption_labels, draw_largest_first
+from .labels import caption_labels, draw_largest_first, keep_in_view
 from .runs import (
     RESULT_PROPERTY,
     RUN_PROPERTY,
@@ -87,6 +87,7 @@ def add_run(request: ChangeRequest, result: ChangeResult) -> Run:
     _style_mask(mask)
     if not run.count:
         return run
+    keep_in_view()
     remember_sources(changes, request, result.gpkg)
     for layer in (changes, mask):
         _describe(layer, request, result)

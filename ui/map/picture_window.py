@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 #: Width and height of a picture in pixels.
 SIDE = 360
+_AROUND = 1.5
 _REACH_PX = 4
 
 
@@ -82,7 +83,7 @@ class PictureWindow(QDialog):
     def show_feature(self, layer: QgsVectorLayer, feature: QgsFeature) -> None:
         """Show a polygon of a layer of changes on both dates."""
         self._follow(layer)
-        images = pictures_of(layer, feature.geometry().boundingBox(), SIDE)
+        images = pictures_of(layer, feature.geometry().boundingBox(), SIDE, _AROUND)
         self.caption.setText(str(feature["caption"] or ""))
         for side, key in enumerate(("before", "after")):
             date = feature[f"date_{key}"]

@@ -90,13 +90,16 @@ def register() -> PicturesFunction:
     return function
 
 
-def pictures_of(changes: QgsVectorLayer, region: QgsRectangle, side: int) -> dict[str, QImage]:
+def pictures_of(
+    changes: QgsVectorLayer, region: QgsRectangle, side: int, around: float = _AROUND
+) -> dict[str, QImage]:
     """Draw a region on both dates at the same extent.
 
     Args:
         changes: layer of changes, which is drawn too.
         region: in the CRS of the layer.
         side: width and height of a picture in pixels.
+        around: size of a picture as a multiple of the larger side of the region.
 
     Returns:
         The pictures by "before" and "after", as far as there are rasters that can be drawn fast.
@@ -108,7 +111,7 @@ def pictures_of(changes: QgsVectorLayer, region: QgsRectangle, side: int) -> dic
         if raster is not None and pixel > 0:
             found.append((key, raster, pixel))
     least = _MIN_PIXELS * max((pixel for *_, pixel in found), default=0.0)
-    half = max(_AROUND * max(region.width(), region.height()), least) / 2
+    half = max(around * max(region.width(), region.height()), least) / 2
     extent = QgsRectangle.fromCenterAndSize(region.center(), 2 * half, 2 * half)
     return {
         key: _picture(changes, raster, extent, side)

@@ -154,7 +154,7 @@ def test_the_message_is_one_line(desk):
     text = desk.bar.currentItem().text()
     assert text.endswith("\N{HORIZONTAL ELLIPSIS}")
     assert caption.startswith(text[:-2])
-    assert 60 < len(text) < 90
+    assert 45 < len(text) < 75
     assert caption in desk.dock.results.list.item(0).toolTip()
 
 

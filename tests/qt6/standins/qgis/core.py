@@ -58,7 +58,9 @@ Qgis = _class(
     "Qgis",
     AreaUnit="SquareMeters",
     GeometryType="Point Line Polygon",
-    LabelPlacement="OutsidePolygons",
+    LabelMultiLineAlignment="Left",
+    LabelPlacement="Horizontal OutsidePolygons",
+    _LabelingFlag="UsePartialCandidates",
     _LayerFilter="RasterLayer PolygonLayer",
     _MapSettingsFlag="DrawLabeling",
     MessageLevel="Info Warning Critical Success",
@@ -72,9 +74,12 @@ QgsProcessing = _class("QgsProcessing", SourceType="TypeVectorPolygon")
 QgsTextBackgroundSettings = _class(
     "QgsTextBackgroundSettings", ShapeType="ShapeRectangle", SizeType="SizeBuffer"
 )
-QgsWkbTypes = _class("QgsWkbTypes", Type="Polygon")
-QgsAnnotationLayer = _class("QgsAnnotationLayer")
-QgsAnnotationLayer.LayerOptions = Thing
+QgsWkbTypes = _class("QgsWkbTypes", Type="Polygon MultiPolygon")
+QgsCallout = _class("QgsCallout", AnchorPoint="PointOnExterior")
+QgsFeatureRequest = _class("QgsFeatureRequest")
+QgsFeatureRequest.OrderBy = QgsFeatureRequest.OrderByClause = Thing
+QgsPalLayerSettings = _class("QgsPalLayerSettings", Property="Priority")
+QgsSpatialIndex = _class("QgsSpatialIndex", _Flag="FlagStoreFeatureGeometries")
 QgsPalettedRasterRenderer = _class("QgsPalettedRasterRenderer")
 QgsPalettedRasterRenderer.Class = Thing
 QgsRuleBasedLabeling = _class("QgsRuleBasedLabeling")
