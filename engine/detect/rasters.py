@@ -51,13 +51,12 @@ class Pair:
         valid = valid_before & valid_after
         if self.area is not None:
             valid &= self.area.on(grid)
-        # Black on both dates if one has no data there, so that it does not look like a change.
-        inside = valid[..., None]
-        return (
-            self.stretch_before.apply(before) * inside,
-            self.stretch_after.apply(after) * inside,
-            valid,
-        )
+        images = self.stretch_before.apply(before), self.stretch_after.apply(after)
+        if not valid.all():
+            # Black on both dates if one has no data there: it shall not look like a change.
+            for image in images:
+                image[~valid] = 0
+        return (*images, valid)
 
     def free_cache(self) -> None:
         """Free what GDAL has cached of both rasters."""

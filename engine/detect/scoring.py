@@ -12,7 +12,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Optional, Union
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from ..raster.writer import RasterWriter, warp_to
 from ..regions import ClassMaps
 from ..request import MASK_NODATA, SCORE_SCALE, Stage
 from ..systems.base import CLASS_UNKNOWN
+from .placing import ClassPlacer, ScorePlacer, axes
 from .resources import Predictor
 from .run import Run, ScoreRasters
 from .tiling import Blender, plan
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     from ..systems.base import OpenedSystem, SystemInfo, TilePrediction
     from .rasters import Pair
     from .tiling import Tile, TilePlan
+
+    #: What takes blocks of the working grid: column, row, (bands, h, w).
+    _Sink = Union[RasterWriter, ScorePlacer, ClassPlacer]
 
 _CLASSES = ("classes_before", "classes_after")
 
@@ -69,18 +73,26 @@ def score_tiles(run: Run, pair: Pair, system: OpenedSystem) -> ScoreRasters:
         CancelledError: cancelled before a row of tiles was finished: there is nothing to keep.
     """
     working, output, work = run.grid.working, run.grid.output, run.outputs.work
-    prefix = "" if working == output else "working_"
+    parallel = None if working == output else axes(working, output)
+    warped = working != output and parallel is None
+    prefix, grid = ("working_", working) if warped else ("", output)
     with contextlib.ExitStack() as stack:
         path = work(f"{prefix}score.tif")
-        score = stack.enter_context(score_writer(run, path, working, run.parsed.queries))
+        score = stack.enter_context(score_writer(run, path, grid, run.parsed.queries))
         classes = [
-            stack.enter_context(_class_writer(run, work(f"{prefix}{name}.tif")))
+            stack.enter_context(_class_writer(run, work(f"{prefix}{name}.tif"), grid))
             for name in _CLASSES
         ]
-        complete, has_classes = _fill(run, pair, system, score, classes)
+        sinks: tuple[_Sink, list[_Sink]] = (score, [*classes])
+        if parallel is not None:
+            sinks = (
+                ScorePlacer(*parallel, working.height, score),
+                [ClassPlacer(*parallel, writer) for writer in classes],
+            )
+        complete, has_classes = _fill(run, pair, system, *sinks)
         for writer in (score, *classes):
             writer.commit()
-    if prefix:
+    if warped:
         _to_output_grid(run, ("score", *_CLASSES) if has_classes else ("score",))
     maps = ClassMaps(work("classes_before.tif"), work("classes_after.tif"), run.system.classes)
     return ScoreRasters(work("score.tif"), output, maps if has_classes else None, complete)
@@ -114,13 +126,13 @@ def hints_for(parsed: ParsedPrompt, pixel_size: Optional[float], info: SystemInf
     return replace(parsed.hints, coarse=coarse)
 
 
-def _class_writer(run: Run, path: str) -> RasterWriter:
+def _class_writer(run: Run, path: str, grid: Grid) -> RasterWriter:
     shown_as = str(run.outputs.score)
-    return RasterWriter(path, run.grid.working, nodata=CLASS_UNKNOWN, shown_as=shown_as)
+    return RasterWriter(path, grid, nodata=CLASS_UNKNOWN, shown_as=shown_as)
 
 
 def _fill(
-    run: Run, pair: Pair, system: OpenedSystem, score: RasterWriter, classes: Sequence[RasterWriter]
+    run: Run, pair: Pair, system: OpenedSystem, score: _Sink, classes: Sequence[_Sink]
 ) -> tuple[bool, bool]:
     """Write the system's answers; return if all tiles are written, and if there are classes."""
     grid, info = run.grid.working, run.system
@@ -208,7 +220,7 @@ def _answer(tile: Tile, valid: np.ndarray, prediction: TilePrediction, row: int)
 
 
 def _write_core(
-    tiles: TilePlan, tile: Tile, plane: Optional[np.ndarray], writer: RasterWriter
+    tiles: TilePlan, tile: Tile, plane: Optional[np.ndarray], writer: _Sink
 ) -> bool:
     """Write the pixels assigned to a tile alone; return whether there are any."""
     core = tiles.core(tile)

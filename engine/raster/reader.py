@@ -207,7 +207,8 @@ class RasterSource:
             array = self._palette[np.where(valid, planes[0], 0).astype(np.int64)]
         else:
             array = np.stack([planes[plane] for plane in self._order], axis=-1)
-        array[~valid] = 0
+        if not valid.all():
+            array[~valid] = 0
         return array, valid
 
     def _read_window(self, grid: Grid, x: int, y: int) -> tuple[np.ndarray, np.ndarray]:
@@ -258,7 +259,10 @@ class RasterSource:
         elif step <= 1 and reduction > AVERAGE_FROM:
             method = "average"
         planes, share = self._averaged(box, step)
-        planes, valid, problem = self._placement.warp(planes, share, box, step, grid, method)
+        whole = share.min() == 1 and self._placement.inside(grid, 2 * step)
+        planes, valid, problem = self._placement.warp(
+            planes, None if whole else share, box, step, grid, method
+        )
         if "transform" in problem.lower():
             # The grid lies outside the area in which the CRS of the raster is defined.
             return self._nothing(grid)
@@ -277,7 +281,8 @@ class RasterSource:
         """
         if step == 1:
             planes, valid = self._read_box(box)
-            planes[:, ~valid] = 0
+            if not valid.all():
+                planes[:, ~valid] = 0
             return planes, valid.astype(np.float32)
         x, y, width, height = box
         across = math.ceil(width / step)
