@@ -84,7 +84,7 @@ class Axis:
 
 
 def axes(working: Grid, output: Grid) -> Optional[tuple[Axis, Axis]]:
-    """Return how columns and rows of the output follow from a grid; None if they are not parallel."""
+    """Return how columns and rows of the output follow from a grid; None if not parallel."""
     if working.crs_wkt != output.crs_wkt:
         return None
     corners = ((0, 0), (output.width, 0), (0, output.height))
@@ -115,11 +115,11 @@ class ScorePlacer:
 
     def write(self, x: int, y: int, scores: np.ndarray) -> None:
         """Write a block of the working grid, (Q, h, w) uint8."""
-        bands, height, width = scores.shape
+        count, height, width = scores.shape
         if x != self._left:
             self._left, self._before, self._above = x, self._last, None
-            columns = min(width, self._across.taps)
-            self._last = np.full((bands, self._height, columns), MASK_NODATA, np.uint8)
+            kept = min(width, self._across.taps)
+            self._last = np.full((count, self._height, kept), MASK_NODATA, np.uint8)
         assert self._last is not None  # noqa: S101  # nosec B101
         self._last[:, y : y + height] = scores[:, :, width - self._last.shape[2] :]
         if self._before is not None:
@@ -190,9 +190,7 @@ class ScorePlacer:
         return _weighted(lines, self._across, across, left, axis=2)
 
 
-def _weighted(
-    planes: np.ndarray, axis_of: Axis, part: slice, start: int, axis: int
-) -> np.ndarray:
+def _weighted(planes: np.ndarray, axis_of: Axis, part: slice, start: int, axis: int) -> np.ndarray:
     """Sum the taps of a part of the output along one axis of (Q, h, w)."""
     first = axis_of.first[part] - start
     shape = (1, -1, 1) if axis == 1 else (1, 1, -1)

@@ -219,9 +219,7 @@ def _answer(tile: Tile, valid: np.ndarray, prediction: TilePrediction, row: int)
     return _Answer(tile, planes, tuple(classes))
 
 
-def _write_core(
-    tiles: TilePlan, tile: Tile, plane: Optional[np.ndarray], writer: _Sink
-) -> bool:
+def _write_core(tiles: TilePlan, tile: Tile, plane: Optional[np.ndarray], writer: _Sink) -> bool:
     """Write the pixels assigned to a tile alone; return whether there are any."""
     core = tiles.core(tile)
     if plane is None or core is None:

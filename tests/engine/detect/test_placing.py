@@ -108,9 +108,7 @@ def test_weights_by_hand() -> None:
     dense = np.zeros((3, 6))
     for row, (first, weights) in enumerate(zip(axis.first, axis.weights)):
         dense[row, first : first + len(weights)] = weights
-    expected = np.array(
-        [[3, 3, 1, 0, 0, 0], [0, 1, 3, 3, 1, 0], [0, 0, 0, 1, 3, 3]], dtype=float
-    )
+    expected = np.array([[3, 3, 1, 0, 0, 0], [0, 1, 3, 3, 1, 0], [0, 0, 0, 1, 3, 3]], dtype=float)
     np.testing.assert_allclose(dense, expected / expected.sum(axis=1, keepdims=True), atol=1e-6)
 
 
