@@ -15,7 +15,7 @@ from qgis.PyQt.QtWidgets import QPushButton
 from ..engine.errors import ChangeScribeError
 from ..engine.results.journal import recover
 from .compare_dates import CompareDates
-from .compat import LEVEL_INFO, LEVEL_SUCCESS
+from .compat import LEVEL_INFO, LEVEL_SUCCESS, LEVEL_WARNING
 from .dock.export_dialog import ExportDialog, open_folder
 from .engine_thread import EngineThread
 from .errors import Messenger, as_change_scribe_error, log
@@ -69,7 +69,7 @@ class RunController(QObject):
         self._describing: Optional[Run] = None
         self.last_error: Optional[ChangeScribeError] = None
         self.last_run: Optional[Run] = None
-        self.runs = RunActions(dock.results, self.messenger, self.submit)
+        self.runs = RunActions(dock.results, iface.mapCanvas(), self.messenger, self.submit)
         self.guard = ProjectGuard(self, iface)
         self.dates = CompareDates(iface, dock, self.messenger)
         #: What to do with the result of the run in progress, unless it goes to the project.
@@ -258,9 +258,9 @@ class RunController(QObject):
         export.clicked.connect(lambda: self.open_export(run))
         folder = QPushButton(tr("Open folder"))
         folder.clicked.connect(lambda: open_folder(run.gpkg))
-        # Pushed first, so that the result is shown on top.
-        if result.warnings:
-            self.messenger.warning(result.warnings[0], "\n".join(result.warnings[1:]))
+        # Warnings are in the line of the run and in the title of the map, where they are read.
+        for warning in result.warnings:
+            log(str(warning), LEVEL_WARNING)
         if run.count:
             # The list of results has the whole caption as a tool tip.
             caption = textwrap.shorten(

@@ -16,6 +16,7 @@ from .dock.outputs import new_output
 from .map import commands
 from .map.area_layer import area_file, show_area, write_area
 from .map.layer_source import source_path
+from .map.map_title import MapTitle
 from .map.runs import (
     AFTER_PROPERTY,
     BEFORE_PROPERTY,
@@ -30,6 +31,8 @@ from .map.tree_watcher import TreeWatcher
 from .translation import tr
 
 if TYPE_CHECKING:
+    from qgis.gui import QgsMapCanvas
+
     from ..engine.request import ChangeRequest
     from .dock.results_panel import ResultsPanel
     from .errors import Messenger
@@ -41,15 +44,21 @@ class RunActions(QObject):
 
     Args:
         panel: the list.
+        canvas: the main map, which gets a title.
         messenger: shows errors and notes.
         submit: starts a run.
     """
 
     def __init__(
-        self, panel: ResultsPanel, messenger: Messenger, submit: Callable[[ChangeRequest], None]
+        self,
+        panel: ResultsPanel,
+        canvas: QgsMapCanvas,
+        messenger: Messenger,
+        submit: Callable[[ChangeRequest], None],
     ) -> None:
         super().__init__(panel)
         self._panel, self._messenger, self._submit = panel, messenger, submit
+        self.title = MapTitle(canvas)
         self._watcher = TreeWatcher(self)
         self._watcher.changed.connect(self.follow_tree)
         self._handlers: dict[str, Callable[[Run], None]] = {
@@ -61,6 +70,7 @@ class RunActions(QObject):
             "delete": self._delete,
         }
         panel.shown.connect(self.show)
+        panel.list.currentRowChanged.connect(self._show_title)
         panel.renamed.connect(lambda run, title: panel.update_run(rename(run, title)))
         panel.menu.chosen.connect(self._chosen)
         panel.menu.compared.connect(self.compare)
@@ -68,6 +78,10 @@ class RunActions(QObject):
     def show(self, run: Run, also: bool = False) -> None:
         """Show a run on the map, alone unless ``also``."""
         show_alone(run, self._panel.runs, also=also)
+        self._show_title()
+
+    def _show_title(self, _row: int = 0) -> None:
+        self.title.show_run(self._panel.current)
 
     def follow_tree(self) -> None:
         """List the runs that have a group, by its name; without layers only if nothing was found.
@@ -86,6 +100,7 @@ class RunActions(QObject):
                 store(run)
                 self._panel.add(run)
         self._panel.refresh()
+        self._show_title()
 
     def _chosen(self, name: str, run: Run) -> None:
         handler = self._handlers.get(name)
@@ -208,6 +223,7 @@ class RunActions(QObject):
     def shut_down(self) -> None:
         """Disconnect from the project."""
         self._watcher.shut_down()
+        self.title.shut_down()
 
 
 def shared_changes(layer: QgsVectorLayer, other: QgsVectorLayer) -> int:

@@ -21,6 +21,8 @@ class ClassRules:
         gone: verb in the caption of a region that was removed.
         coarse_kind: what the class looks like in pixels too coarse for shapes:
             ``"built"`` or ``"plants"``; "" leaves such pixels to the network alone.
+        coarse_name: what a caption calls regions of the class where pixels are too large to show
+            single objects; "" keeps the words of the prompt.
         max_regions_of_one: regions that a sentence may call one object; 0: its numbers of
             objects are not compared with those of regions.
     """
@@ -29,6 +31,7 @@ class ClassRules:
     has_length: bool = False
     gone: str = "disappeared"
     coarse_kind: str = ""
+    coarse_name: str = ""
     max_regions_of_one: int = 0
 
     def companion(

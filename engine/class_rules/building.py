@@ -21,6 +21,7 @@ class BuildingRules(ClassRules):
     """Buildings are demolished; new ones may lie along a new road."""
 
     gone = "demolished"
+    coarse_name = "built-up area"
     coarse_kind = "built"
     max_regions_of_one = 1
 

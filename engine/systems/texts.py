@@ -31,9 +31,9 @@ class SystemsTexts:
         "A small language-guided model that ships with the plugin and runs on the CPU."
     )
     coarse = Message(
-        "The pixels are coarse, or of unknown size. Where the bundled model cannot recognise "
-        "objects by their shape, it finds ground whose colour does not follow from the other date. "
-        "The kind and the direction of such a change are guesses."
+        "Pixels are coarse, or of unknown size: kinds and directions are guesses. Where the "
+        "bundled model cannot recognise objects by their shape, it finds ground whose colour does "
+        "not follow from the other date."
     )
     too_little_data = Message(
         "Where fewer than 64 x 64 pixels have data, unusual colours cannot be measured: no change "

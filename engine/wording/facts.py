@@ -23,6 +23,8 @@ _PLURALS = {land_cover.name: land_cover.plural for land_cover in CLASSES}
 _MAX_CLAUSES = 5
 #: If less than this share of the requested area was analysed, the user is warned.
 MOST_OF_AREA = 0.9
+#: Pixel size in metres from which on a house of 100 m2 has fewer than 7 pixels.
+COARSE_PIXEL_M = 4.0
 _SQUARE_METRES_PER_HA = 1e4
 _SQUARE_METRES_PER_KM2 = 1e6
 
@@ -56,7 +58,7 @@ def region_caption(region: Region, pixel_size: Optional[float] = None) -> str:
     Such as "New road, 410 m long, in the north-east, replacing trees." ``pixel_size``, in metres,
     sets how numbers are rounded; None without georeference.
     """
-    noun = _Noun(region.object)
+    noun = _Noun(region.object, pixel_size)
     if region.direction == APPEARED:
         what = T.new(noun=noun.one) if noun.known else T.happened(noun=noun.one, verb="appeared")
     elif region.direction == REMOVED:
@@ -105,7 +107,7 @@ def scene_caption(
         if not partial and not parsed.anything:
             clauses += [
                 # In an exchange, both queries are about the same change.
-                _absent(tally.query)
+                _absent(tally.query, pixel_size)
                 for tally in tallies
                 if not tally.count and not tally.partners
             ]
@@ -211,7 +213,7 @@ def _exchange(region: Region, noun: _Noun) -> str:
 
 def _found(tally: Tally, pixel_size: Optional[float], lines: int) -> str:
     """Return the clause of a query with regions that may lie along this number of new lines."""
-    noun, verb = _Noun(tally.query.object), _verb(tally)
+    noun, verb = _Noun(tally.query.object, pixel_size), _verb(tally)
     if noun.countable:
         counted = noun.one if tally.count == 1 else noun.many
         text: str = T.counted(count=tally.count, noun=counted, verb=verb)
@@ -253,8 +255,8 @@ def _main_position(tally: Tally) -> str:
     return (T.at if tally.count == 1 else several)(position=place)
 
 
-def _absent(query: Query) -> str:
-    noun = _Noun(query.object)
+def _absent(query: Query, pixel_size: Optional[float]) -> str:
+    noun = _Noun(query.object, pixel_size)
     verb = _VERB.get(query.direction, "changed")
     return T.absent(noun=noun.one if noun.countable else noun.many, verb=verb)
 
@@ -263,15 +265,21 @@ class _Noun:
     """A noun phrase for one region and for many, as far as its class is known.
 
     ``gone`` is the verb for an object that is no longer there. ``countable``: a region is one such
-    object: "12 roads", but "trees in 12 places".
+    object: "12 roads", but "trees in 12 places". From :data:`COARSE_PIXEL_M` on, a class may have
+    a coarser word, since a region is then rarely one object.
     """
 
-    def __init__(self, phrase: str) -> None:
+    def __init__(self, phrase: str, pixel_size: Optional[float] = None) -> None:
         self.known: Optional[LandCoverClass] = class_of(phrase)
         self.gone = rules_of(phrase).gone
         self.one = self.many = phrase
         self.countable = False
         if self.known is None:
+            return
+        coarser = rules_of(phrase).coarse_name
+        if coarser and pixel_size is not None and pixel_size >= COARSE_PIXEL_M:
+            self.one = self.many = coarser
+            self.gone = "disappeared"
             return
         if self.known.kind == "stuff" and phrase in (self.known.name, self.known.plural):
             self.one = self.many = self.known.plural

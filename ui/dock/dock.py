@@ -242,6 +242,7 @@ class ChangeScribeDock(QgsDockWidget):
         """Check the form: estimate, folder, and whether a run can start."""
         self._timer.stop()
         self.competing.show_for(self.system.info)
+        self.prompt.check_words(self.system.info)
         self.packages.show_for(self._tier)
         before = self.layers.before
         self.advanced.show_pixel_size(before is not None and not has_pixel_size(before))

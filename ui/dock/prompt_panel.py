@@ -10,13 +10,15 @@ from qgis.PyQt.QtCore import QEvent, QObject, Qt, pyqtSignal
 from qgis.PyQt.QtGui import QKeyEvent, QPalette
 from qgis.PyQt.QtWidgets import QComboBox, QCompleter, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
+from ...engine.classes import index_among
 from ...engine.errors import ChangeScribeError
 from ..settings import PROMPT_PRESETS, Settings
 from ..translation import change_text, tr
-from ..widgets import hint_label, section_title
+from ..widgets import hint_label, section_title, warning_label
 
 if TYPE_CHECKING:
     from ...engine.request import ParsedPrompt
+    from ...engine.systems.base import SystemInfo
 
 _EXAMPLES = ("buildings demolished", "trees cleared", "anything changed")
 
@@ -40,6 +42,7 @@ class PromptPanel(QWidget):
         self.combo = self._build_combo()
         self.parse_label: QLabel = hint_label(name="parseLabel")
         self.chips: QLabel = self._build_chips()
+        self.unknown_label = warning_label("promptUnknown")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
@@ -47,6 +50,7 @@ class PromptPanel(QWidget):
         layout.addWidget(self.combo)
         layout.addWidget(self.parse_label)
         layout.addWidget(self.chips)
+        layout.addWidget(self.unknown_label)
         self.refresh_history()
         self.combo.setEditText("")
         self.combo.editTextChanged.connect(self._text_changed)
@@ -101,6 +105,22 @@ class PromptPanel(QWidget):
     def set_text(self, text: str) -> None:
         """Replace the prompt."""
         self.combo.setEditText(text)
+
+    def check_words(self, info: Optional[SystemInfo]) -> None:
+        """Tell which words of the prompt a system was not trained on, and what to do."""
+        queries = self._parse.queries if self._parse is not None else ()
+        unknown = [query.object for query in queries if not knows(info, query.object)]
+        text = ""
+        if unknown and info is not None:
+            text = tr(
+                "This system was not trained to find {words}: what it finds is a guess. "
+                "It knows {classes}. A zero-shot system takes any noun."
+            ).format(
+                words=", ".join(f'"{word}"' for word in dict.fromkeys(unknown)),
+                classes=", ".join(info.classes),
+            )
+        self.unknown_label.setText(text)
+        self.unknown_label.setVisible(bool(text))
 
     def refresh_history(self) -> None:
         """Fill the drop-down list: past prompts, a separator, presets."""
@@ -180,6 +200,14 @@ class PromptPanel(QWidget):
             self.parse_label.setText(str(error))
         else:
             self.parse_label.setText(self._parse.explanation)
+
+
+def knows(info: Optional[SystemInfo], phrase: str) -> bool:
+    """Return whether a system was trained on an object, or takes any noun."""
+    # Systems with competing classes compare any noun with these.
+    if info is None or not info.classes or info.competing:
+        return True
+    return index_among(phrase, info.classes) is not None
 
 
 def _unbroken(text: str) -> str:

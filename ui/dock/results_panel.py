@@ -283,7 +283,10 @@ class ResultsPanel(QWidget):
 
 
 def line_of(run: Run) -> str:
-    """Return the entry of a run: its title, what it found and how, and its first warning."""
+    """Return the entry of a run: its title, what it found and how, and its first warning.
+
+    The tool tip has all warnings in full.
+    """
     if not run.count:
         parts = [tr("No changes")]
     elif run.count == 1:
@@ -302,6 +305,6 @@ def line_of(run: Run) -> str:
     lines = [run.title, " \N{MIDDLE DOT} ".join(parts)]
     if run.warnings:
         more = len(run.warnings) - 1
-        warning = f"\N{WARNING SIGN} {run.warnings[0]}"
+        warning = f"\N{WARNING SIGN} {run.headline}"
         lines.append(f"{warning} (+{more})" if more else warning)
     return "\n".join(lines)

@@ -27,7 +27,8 @@ _DARK, _LIGHT = QColor("#16202a"), QColor("#ffffff")
 _LABEL_FILL = QColor(22, 32, 42, 215)
 _GRIP_PX = 11
 _PADDING_PX = 6
-_BOTTOM_PX = 14
+#: Above the title of the map.
+_BOTTOM_PX = 48
 
 
 @dataclass(frozen=True)

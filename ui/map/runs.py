@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Optional
 
@@ -95,6 +96,15 @@ class Run:
         """Return the run's layer "changes", "mask", "captions" or "area"; None if it is gone."""
         node = self.node(kind)
         return node.layer() if node is not None else None
+
+    @property
+    def headline(self) -> str:
+        """The first sentence of the first warning; "" without warnings."""
+        return (
+            re.split(r"(?<=[a-z0-9)])\. ", self.warnings[0], maxsplit=1)[0].rstrip(".")
+            if self.warnings
+            else ""
+        )
 
     def is_shown(self) -> bool:
         """Whether the map shows the group."""

@@ -7,6 +7,7 @@ import dataclasses
 import os
 
 import fake_engine
+from canvas import show_canvas
 from qgis.core import (
     QgsProject,
 )
@@ -158,13 +159,48 @@ def test_the_message_is_one_line(desk):
     assert caption in desk.dock.results.list.item(0).toolTip()
 
 
-def test_warnings_are_shown_below_the_result(desk):
+def test_warnings_are_read_with_the_result(desk):
     def warn(*args, **kwargs):
         result = fake_engine.FakeEngine()(*args, **kwargs)
-        return dataclasses.replace(result, warnings=("Pixels are coarse.", "More."))
+        return dataclasses.replace(
+            result, warnings=("Pixels are coarse: kinds are guesses. Such as roads.", "More.")
+        )
 
+    show_canvas(desk, 800, 600)
+    plain = desk.run()
+    title = desk.controller.runs.title.label
+    assert title.isHidden()
     desk.controller.thread_._detect = warn
-    desk.run()
+    run = desk.run()
+    entry = desk.dock.results.list.item(0)
+    line = entry.text().splitlines()[-1]
+    assert line == "\N{WARNING SIGN} Pixels are coarse: kinds are guesses (+1)"
+    assert "Such as roads." in entry.toolTip()
+    assert "More." in entry.toolTip()
+    assert title.isVisible()
+    assert title.text() == f"{run.title} \N{EM DASH} {line[:-5]}"
+    assert title.geometry().bottom() < desk.canvas.height()
     assert "appeared" in desk.bar.currentItem().text()
-    texts = [item.text() for item in desk.bar.items()]
-    assert any("Pixels are coarse." in text for text in texts)
+    # It goes with the run.
+    desk.dock.results.list.setCurrentRow(1)
+    assert desk.dock.results.current == plain
+    assert title.isHidden()
+    desk.dock.results.list.setCurrentRow(0)
+    assert title.isVisible()
+    run.group().setItemVisibilityChecked(False)
+    wait_until(title.isHidden)
+
+
+def test_words_that_the_system_does_not_know_are_told_before_the_run(desk):
+    label = desk.dock.prompt.unknown_label
+    assert label.isHidden()
+    desk.dock.prompt.set_text("flurbs built and roads built")
+    desk.dock.refresh()
+    assert not label.isHidden()
+    assert '"flurbs"' in label.text()
+    assert "roads" not in label.text()
+    assert "zero-shot" in label.text()
+    assert desk.dock.run.detect_button.isEnabled()
+    info = fake_engine.info(competing=("grass", "water"))
+    desk.dock.prompt.check_words(info)
+    assert label.isHidden()
