@@ -100,11 +100,8 @@ class Run:
     @property
     def headline(self) -> str:
         """The first sentence of the first warning; "" without warnings."""
-        return (
-            re.split(r"(?<=[a-z0-9)])\. ", self.warnings[0], maxsplit=1)[0].rstrip(".")
-            if self.warnings
-            else ""
-        )
+        first = self.warnings[0] if self.warnings else ""
+        return re.split(r"(?<=[a-z0-9)])\. ", first, maxsplit=1)[0].rstrip(".")
 
     def is_shown(self) -> bool:
         """Whether the map shows the group."""

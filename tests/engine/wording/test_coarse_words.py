@@ -19,7 +19,7 @@ def region(direction: str) -> Region:
 @pytest.mark.parametrize(
     ("pixel_size", "expected"),
     [
-        (0.5, "New house, 7.0 ha, in the north."),
+        (0.5, "New house, 7 ha, in the north."),
         (10.0, "New built-up area, 7 ha, in the north."),
     ],
 )
