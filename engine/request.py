@@ -154,6 +154,7 @@ class ChangeRequest:
             :mod:`.raster.comparison.clouds`; ``"off"`` does not.
         align: what to do about a shift between the rasters: ``"report"`` measures it, ``"auto"``
             also moves AFTER, ``"off"`` does neither.
+        resume: go on with the same run of the same output that was cancelled or killed.
     """
 
     before: str
@@ -186,6 +187,7 @@ class ChangeRequest:
     mask_after: Optional[str] = None
     clouds: str = "auto"
     align: str = "report"
+    resume: bool = False
 
 
 @dataclass(frozen=True)

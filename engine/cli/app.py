@@ -180,6 +180,11 @@ def _add_detect(parsers: Any) -> None:
     for date in ("before", "after"):
         detect.add_argument(f"--date-{date}", metavar="DATE", help="date for the results")
     add_overwrite(detect)
+    detect.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the same run where it was cancelled or killed",
+    )
     detect.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
@@ -266,6 +271,7 @@ def _detect(arguments: argparse.Namespace) -> int:
         mask_after=arguments.mask_after,
         clouds=arguments.clouds,
         align=arguments.align,
+        resume=arguments.resume,
     )
     routing.configure(routing.HostOptions(arguments.host))
     stop = _StopOnInterrupt()

@@ -24,6 +24,7 @@ from .comparable import aligned, deep_shadow, leave_out
 from .outlining import outline
 from .rasters import Pair, area_on, grid_for, open_rasters
 from .resources import check_resources
+from .resume import Unfinished, permitted
 from .run import Monitor, Run
 from .scoring import hints_for, score_tiles
 from .texts import DetectTexts
@@ -81,6 +82,7 @@ def detect(
     cancelled = cancelled or (lambda: False)
     monitor = Monitor(progress)
     _check(request)
+    request = permitted(request)
     info = host.info(request.system)
     parsed = _parse(request, info, monitor)
     outputs = RunOutputs(request)
@@ -110,13 +112,20 @@ def detect(
             request, info, device, parsed, grid, dates, outputs, monitor, cancelled, alignment
         )
         with monitor.stage(Stage.DETECTING):
-            scores = score_tiles(run, pair, system)
+            kept = stack.enter_context(Unfinished(request.output))
+            scores = score_tiles(run, pair, system, kept)
+            if not scores.complete:
+                monitor.warn(DetectTexts.can_resume())
         changed = [source for source in (before, after) if source.changed]
         monitor.warn(*(DetectTexts.raster_changed(name=source.name) for source in changed))
         with monitor.stage(Stage.OUTLINING):
             result = outline(run, scores)
         with monitor.stage(Stage.WRITING):
             outputs.commit()
+            if scores.complete:
+                kept.remove()
+            else:
+                kept.keep_partial((outputs.gpkg, outputs.mask, outputs.score))
     monitor.report(Stage.DONE)
     timings = {**monitor.timings_s, "total": monitor.seconds}
     return replace(result, timings_s=timings, hidden=hidden)

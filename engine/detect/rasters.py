@@ -23,6 +23,7 @@ from ..request import Area, Extent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from concurrent.futures import Executor
 
     from ..raster.comparison.alignment import Move
     from ..raster.grid import Grid
@@ -44,10 +45,17 @@ class Pair:
     area: Optional[AreaMask] = None
     move: Optional[Move] = None
 
-    def read(self, grid: Grid) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return before and after, (H, W, 3) uint8, and where both are valid, (H, W) bool."""
+    def read(
+        self, grid: Grid, pool: Optional[Executor] = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return before and after, (H, W, 3) uint8, and where both are valid, (H, W) bool.
+
+        With a pool that has a free thread, both are read at once.
+        """
+        moved = self.move.moved(grid) if self.move else grid
+        second = pool.submit(self.after.read, moved) if pool else None
         before, valid_before = self.before.read(grid)
-        after, valid_after = self.after.read(self.move.moved(grid) if self.move else grid)
+        after, valid_after = second.result() if second else self.after.read(moved)
         valid = valid_before & valid_after
         if self.area is not None:
             valid &= self.area.on(grid)

@@ -38,9 +38,8 @@ def check_resources(grid: CommonGrid, queries: int, folder: Path) -> None:
         InputError: with the figures.
     """
     width, height = grid.output.width, grid.output.height
-    pixels = float(width) * height
-    if grid.working != grid.output:
-        pixels += float(grid.working.width) * grid.working.height
+    # The results, and as much for what is kept of the run until it is complete.
+    pixels = float(width) * height + float(grid.working.width) * grid.working.height
     disk = pixels * (queries * _SCORE_BYTES + 2 * _CLASS_BYTES)
     memory = _BASE_BYTES + float(width) * _STRIP_ROWS * _STRIP_BYTES
     for text, needed, free in (

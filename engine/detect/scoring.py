@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ..request import Hints, ParsedPrompt, Query
     from ..systems.base import OpenedSystem, SystemInfo, TilePrediction
     from .rasters import Pair
+    from .resume import Block, Unfinished
     from .tiling import Tile, TilePlan
 
     #: What takes blocks of the working grid: column, row, (bands, h, w).
@@ -66,8 +67,10 @@ class _Answer:
     classes: tuple[Optional[np.ndarray], ...] = (None, None)
 
 
-def score_tiles(run: Run, pair: Pair, system: OpenedSystem) -> ScoreRasters:
+def score_tiles(run: Run, pair: Pair, system: OpenedSystem, kept: Unfinished) -> ScoreRasters:
     """Score all tiles on the working grid, and bring the rasters to the output grid.
+
+    What ``kept`` has of an unfinished run is not computed again.
 
     Raises:
         CancelledError: cancelled before a row of tiles was finished: there is nothing to keep.
@@ -89,7 +92,7 @@ def score_tiles(run: Run, pair: Pair, system: OpenedSystem) -> ScoreRasters:
                 ScorePlacer(*parallel, working.height, score),
                 [ClassPlacer(*parallel, writer) for writer in classes],
             )
-        complete, has_classes = _fill(run, pair, system, *sinks)
+        complete, has_classes = _fill(run, pair, system, kept, *sinks)
         for writer in (score, *classes):
             writer.commit()
     if warped:
@@ -132,32 +135,49 @@ def _class_writer(run: Run, path: str, grid: Grid) -> RasterWriter:
 
 
 def _fill(
-    run: Run, pair: Pair, system: OpenedSystem, score: _Sink, classes: Sequence[_Sink]
+    run: Run,
+    pair: Pair,
+    system: OpenedSystem,
+    kept: Unfinished,
+    score: _Sink,
+    classes: Sequence[_Sink],
 ) -> tuple[bool, bool]:
     """Write the system's answers; return if all tiles are written, and if there are classes."""
     grid, info = run.grid.working, run.system
     tiles = plan(grid.width, grid.height, info.tile_size, info.overlap, largest=info.largest_tile)
+    kept.open(run, pair, tiles)
+    sinks, has_classes = (score, *classes), False
+    for kind, x, y, array in kept.blocks():
+        sinks[kind].write(x, y, array)
+        has_classes |= kind > 0
+    # Batches have the tiles that they would have had.
+    done = tiles.first_for(kept.rows) // info.batch_size * info.batch_size
     # The last plane blends validity with the weights of the scores.
-    blender = Blender(tiles, len(run.parsed.queries) + 1)
-    done, written, has_classes = 0, False, False
-    with ThreadPoolExecutor(1, thread_name_prefix="changescribe-reader") as reader:
-        batches = _read_ahead(reader, pair, grid, tiles, info.batch_size)
-        for answer in _answers(run, system, tiles, batches):
-            for plane, writer in zip(answer.classes, classes):
-                has_classes |= _write_core(tiles, answer.tile, plane, writer)
+    blender = Blender(tiles, len(run.parsed.queries) + 1, done)
+    row: list[Block] = []
+    with ThreadPoolExecutor(2, thread_name_prefix="changescribe-reader") as reader:
+        batches = _read_ahead(reader, pair, grid, tiles, done, info.batch_size)
+        for answer in _answers(run, system, tiles, done, batches):
+            if is_open := tiles.row_number(answer.tile) >= kept.rows:
+                row += _cores(tiles, answer)
             for block in blender.add(answer.tile, answer.planes):
-                score.write(block.x, block.y, _to_bytes(block.array))
-                written = True
+                if is_open:
+                    row.append((0, block.x, block.y, _to_bytes(block.array)))
+                    for kind, x, y, array in row:
+                        sinks[kind].write(x, y, array)
+                        has_classes |= kind > 0
+                    kept.add(row)
+                    row = []
             done += 1
-    if done < len(tiles) and not written:
+    if done < len(tiles) and not kept.rows:
         raise CancelledError
     return done == len(tiles), has_classes
 
 
 def _read_ahead(
-    reader: ThreadPoolExecutor, pair: Pair, grid: Grid, tiles: TilePlan, size: int
+    reader: ThreadPoolExecutor, pair: Pair, grid: Grid, tiles: TilePlan, first: int, size: int
 ) -> Iterator[_Batch]:
-    """Yield batches of tiles, each while the next one is being read."""
+    """Yield batches of tiles from a number on, each while the next one is being read."""
     row: Optional[tuple[int, int]] = None
 
     def read(batch: list[Tile]) -> _Batch:
@@ -172,10 +192,10 @@ def _read_ahead(
         valid = np.zeros((len(batch), side, side), bool)
         for i, tile in enumerate(batch):
             window = grid.window(tile.x, tile.y, tile.width, tile.height)
-            before[i], after[i], valid[i] = pair.read(window)
+            before[i], after[i], valid[i] = pair.read(window, reader)
         return _Batch(batch, before, after, valid)
 
-    left = iter(tiles)
+    left = islice(tiles, first, None)
     ahead = reader.submit(read, list(islice(left, size)))
     while (batch := ahead.result()).tiles:
         ahead = reader.submit(read, list(islice(left, size)))
@@ -183,12 +203,12 @@ def _read_ahead(
 
 
 def _answers(
-    run: Run, system: OpenedSystem, tiles: TilePlan, batches: Iterator[_Batch]
+    run: Run, system: OpenedSystem, tiles: TilePlan, first: int, batches: Iterator[_Batch]
 ) -> Iterator[_Answer]:
     """Yield the system's answers, tile by tile, until the run is cancelled."""
     predictor = Predictor(run, system)
-    done, total, start = 0, len(tiles), time.monotonic()
-    run.monitor.report(Stage.DETECTING, 0.0, 1, total)
+    done, total, start = first, len(tiles), time.monotonic()
+    run.monitor.report(Stage.DETECTING, done / total, min(done + 1, total), total)
     for batch in batches:
         if run.cancelled():
             return
@@ -206,7 +226,7 @@ def _answers(
             else:
                 yield _answer(tile, valid, prediction, row)
         done += len(batch.tiles)
-        left = (time.monotonic() - start) / done * (total - done)
+        left = (time.monotonic() - start) / (done - first) * (total - done)
         run.monitor.report(Stage.DETECTING, done / total, min(done + 1, total), total, left)
 
 
@@ -219,14 +239,14 @@ def _answer(tile: Tile, valid: np.ndarray, prediction: TilePrediction, row: int)
     return _Answer(tile, planes, tuple(classes))
 
 
-def _write_core(tiles: TilePlan, tile: Tile, plane: Optional[np.ndarray], writer: _Sink) -> bool:
-    """Write the pixels assigned to a tile alone; return whether there are any."""
-    core = tiles.core(tile)
-    if plane is None or core is None:
-        return False
-    x0, y0, x1, y1 = core
-    writer.write(x0, y0, plane[None, y0 - tile.y : y1 - tile.y, x0 - tile.x : x1 - tile.x])
-    return True
+def _cores(tiles: TilePlan, answer: _Answer) -> Iterator[Block]:
+    """Yield the classes of the pixels assigned to a tile alone, if there are any."""
+    tile, core = answer.tile, tiles.core(answer.tile)
+    for kind, plane in enumerate(answer.classes, start=1):
+        if plane is not None and core is not None:
+            x0, y0, x1, y1 = core
+            rows, columns = slice(y0 - tile.y, y1 - tile.y), slice(x0 - tile.x, x1 - tile.x)
+            yield kind, x0, y0, plane[None, rows, columns]
 
 
 def _to_bytes(planes: np.ndarray) -> np.ndarray:

@@ -22,6 +22,20 @@ class DetectTexts:
     no_date = Message('"{date}" is not a date.', "Write it as 2019, 2019-06 or 2019-06-12.")
     bad_choice = Message('"{value}" is not a value of "{option}".', "Choose one of: {known}.")
 
+    resumed = Message("This run was continued: {share:.0%} of it had been finished before.")
+    nothing_to_resume = Message(
+        "There was nothing to continue, so this run started from the beginning."
+    )
+    not_resumed = Message(
+        "An earlier run of this result was not complete. It was not continued: this run started "
+        "from the beginning."
+    )
+    can_resume = Message("What is finished is kept for a week, and this run can be continued.")
+    other_run = Message(
+        'The run that would write "{path}" and is not complete differs from this one.',
+        "Repeat it with the same rasters, prompt, area and options, or start from the beginning.",
+    )
+
     hidden_before = Message("{share:.1%} of the earlier raster is left out: hidden by its mask.")
     hidden_after = Message("{share:.1%} of the later raster is left out: hidden by its mask.")
     clouds_before = Message(

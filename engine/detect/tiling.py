@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Optional
 
 import numpy as np
@@ -138,6 +139,28 @@ class TilePlan:
                     yield Tile(x, y, self.tile_size, self.tile_size, panel, column, row)
 
     @property
+    def row_count(self) -> int:
+        """Number of rows of tiles; each panel has its own."""
+        return len(self.panels) * len(self._y_axis.starts)
+
+    def row_number(self, tile: Tile) -> int:
+        """Return the number of a tile's row, from 0, in the order of the plan."""
+        return tile.panel * len(self._y_axis.starts) + tile.row
+
+    def first_for(self, number: int) -> int:
+        """Return the number of the first tile, in the order of the plan, that a row depends on.
+
+        A row of tiles is blended with those above that overlap it.
+        """
+        if number >= self.row_count:
+            return len(self)
+        panel, row = divmod(number, len(self._y_axis.starts))
+        starts = self._y_axis.starts
+        first = next(r for r in range(row + 1) if starts[r] + self.tile_size > starts[row])
+        above = sum(len(columns) for columns in self._columns[:panel]) * len(starts)
+        return above + first * len(self._columns[panel])
+
+    @property
     def max_pending_pixels(self) -> int:
         """Maximum number of pixels (of one plane) in the :class:`Blender`."""
         return self.tile_size * max(end - start for start, end in self.panels)
@@ -232,11 +255,14 @@ def plan(
 
 
 class Blender:
-    """Blends Q planes of the tiles of a plan, in its order, and returns finished blocks."""
+    """Blends Q planes of the tiles of a plan, in its order, and returns finished blocks.
 
-    def __init__(self, tiles: TilePlan, channels: int) -> None:
+    With the number ``first`` of a tile, those before it are left out, and blocks lack them.
+    """
+
+    def __init__(self, tiles: TilePlan, channels: int, first: int = 0) -> None:
         self._plan = tiles
-        self._expected = iter(tiles)
+        self._expected = islice(tiles, first, None)
         self._channels = channels
         self._panel = -1
         self._flushed = 0
@@ -265,7 +291,7 @@ class Blender:
         if tile.panel != self._panel:
             rows = min(tile.height, self._plan.height)
             self._pending = np.zeros((self._channels, rows, right - left), dtype=np.float32)
-            self._panel, self._flushed = tile.panel, 0
+            self._panel, self._flushed = tile.panel, tile.y
         if scores is not None:
             self._accumulate(tile, scores, left, right)
         return self._flush(left, self._plan.finished_rows(tile))

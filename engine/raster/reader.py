@@ -149,6 +149,11 @@ class RasterSource:
         return file_states(self._files) != self._states
 
     @property
+    def states(self) -> Sequence[object]:
+        """What tells each file of the raster from a changed one: inode, size and time."""
+        return self._states
+
+    @property
     def declares_nodata(self) -> bool:
         """Whether the file marks invalid pixels, or its colours are those of a palette."""
         return self._validity.declared or self._palette is not None

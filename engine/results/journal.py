@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 _HIDDEN = re.compile(r"\.changescribe-[0-9a-f]{16}")
 _LOCK, _JOURNAL, _NEW, _OLD, _WORK = "lock", "journal.json", "new", "old", "work"
+#: What :mod:`..detect.resume` keeps of a cancelled or killed run, and for how many seconds.
+UNFINISHED = "unfinished"
+_KEPT_S = 7 * 86400.0
 _ASIDE, _PLACE, _UNDO = "aside", "place", "undo"
 #: Files that SQLite keeps beside a database, and would apply to another one of that name.
 _OF_SQLITE = ("-wal", "-shm", "-journal")
@@ -262,6 +265,11 @@ def _check_unlocked(path: Path) -> None:
             raise in_use(path, str(error)) from error
 
 
+def hidden_folder(final: Path) -> Path:
+    """Return the hidden folder of a file to be written."""
+    return _folder_of(Path(os.path.abspath(final)))
+
+
 def _folder_of(final: Path) -> Path:
     """Return the hidden folder of a file; file systems may take "A" and "a" for one name."""
     digest = hashlib.sha256(os.fsencode(final.name.lower())).hexdigest()
@@ -336,7 +344,11 @@ def _remove(path: Path) -> None:
 
 
 def _clear(folder: Path) -> None:
-    """Remove all but the lock."""
+    """Remove all but the lock, and what a run may go on with."""
+    kept = folder / UNFINISHED
+    with contextlib.suppress(OSError):
+        if time.time() - kept.stat().st_mtime > _KEPT_S:
+            shutil.rmtree(kept, ignore_errors=True)
     for name in (_NEW, _OLD, _WORK):
         shutil.rmtree(folder / name, ignore_errors=True)
     for name in (_JOURNAL, "journal.tmp"):

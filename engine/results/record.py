@@ -10,7 +10,7 @@ from typing import Any
 from ..request import Area, ChangeRequest, Extent, Hints
 
 #: What belongs to one run only.
-_OUTPUTS = ("output", "mask", "score", "overwrite")
+_OUTPUTS = ("output", "mask", "score", "overwrite", "resume")
 
 
 def to_json(request: ChangeRequest) -> str:

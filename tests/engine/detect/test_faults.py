@@ -22,12 +22,19 @@ from changescribe.engine.errors import CancelledError, ChangeScribeError, InputE
 from changescribe.engine.hosts.base import InProcessHost
 from changescribe.engine.request import ChangeRequest, ChangeResult
 from changescribe.engine.results.export import export
+from changescribe.engine.results.journal import UNFINISHED
 
 MakeRaster = Callable[..., str]
 
 
 def hidden(folder: Path) -> list[str]:
-    return [path.name for path in folder.iterdir() if path.name.startswith(".changescribe-")]
+    """Return hidden folders of runs that keep more than what the same run can go on with."""
+    return [
+        path.name
+        for path in folder.iterdir()
+        if path.name.startswith(".changescribe-")
+        and any(part.name != UNFINISHED for part in path.iterdir())
+    ]
 
 
 def shown(result: ChangeResult) -> set[str]:
