@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Callable
 
 from qgis.core import QgsApplication, QgsGeometry, QgsProject, QgsSpatialIndex, QgsVectorLayer
@@ -64,6 +65,7 @@ class RunActions(QObject):
         self._handlers: dict[str, Callable[[Run], None]] = {
             "area": self._show_area,
             "again": self._again,
+            "continue": self._continue,
             "command": lambda run: self._copy(run, commands.changescribe_command),
             "processing": lambda run: self._copy(run, commands.processing_command),
             "remove": self.remove,
@@ -148,6 +150,12 @@ class RunActions(QObject):
         request = self.request_of(run)
         folder = os.path.dirname(run.gpkg)
         self._submit(self.request_of(run, new_output(folder, request.before, request.prompt)))
+
+    def _continue(self, run: Run) -> None:
+        request = replace(self.request_of(run, run.gpkg), resume=True, overwrite=True)
+        # Its files cannot be replaced everywhere while they are open.
+        self.remove(run)
+        self._submit(request)
 
     def _copy(self, run: Run, command: Callable[..., str]) -> None:
         request = self.request_of(run)

@@ -117,8 +117,9 @@ class Unfinished:
         """
         shapes = [(kind, x, y, *array.shape) for kind, x, y, array in blocks]
         data = zlib.compress(b"".join(array.tobytes() for *_, array in blocks), 1)
+        name = f"{len(self._rows):06d}"
         row = {
-            "file": f"{len(self._rows):06d}",
+            "file": name,
             "sha256": hashlib.sha256(data).hexdigest(),
             "blocks": shapes,
         }
@@ -126,7 +127,7 @@ class Unfinished:
             if not self.folder.exists():
                 self.folder.mkdir()
                 self._rewrite()
-            (self.folder / row["file"]).write_bytes(data)
+            (self.folder / name).write_bytes(data)
             self._rows.append(row)
             with (self.folder / _MANIFEST).open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")

@@ -14,6 +14,7 @@ from qgis.PyQt.QtWidgets import (
     QWidget,
 )
 
+from ...engine.detect.resume import resumable
 from ..compat import QAction
 from ..translation import tr
 
@@ -43,6 +44,7 @@ class RunMenu(QMenu):
         self.actions_: dict[str, QAction] = {}
         self._add("rename", tr("Rename"))
         self._add("area", tr("Show the area analysed"))
+        self._add("continue", tr("Continue"))
         self._add("again", tr("Run again"))
         self._add("command", tr("Copy as changescribe command"))
         self._add("processing", tr("Copy as qgis_process command"))
@@ -66,6 +68,14 @@ class RunMenu(QMenu):
             self.actions_[name].setEnabled(has_layers)
         for name in ("command", "processing"):
             self.actions_[name].setEnabled(known)
+        unfinished = run.partial and resumable(run.gpkg) is not None
+        self.actions_["continue"].setVisible(unfinished)
+        self.actions_["continue"].setEnabled(known and not busy)
+        self.actions_["continue"].setToolTip(
+            tr("A run is in progress")
+            if busy
+            else tr("Computes what is missing, and replaces the partial result")
+        )
         self.actions_["again"].setEnabled(known and not busy)
         self.actions_["again"].setToolTip(tr("A run is in progress") if busy else "")
         self.compare_menu.clear()

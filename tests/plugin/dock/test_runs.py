@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+from dataclasses import replace
 
 import pytest
 from qgis.core import QgsApplication, QgsProject
@@ -144,6 +145,24 @@ def test_run_again(desk, two):
     assert (again.before, again.after) == (desk.before.source(), desk.after.source())
     assert again.output not in (first.gpkg, _second.gpkg)
     assert len(desk.dock.results.runs) == 3
+
+
+def test_a_cancelled_run_is_continued_in_its_place(desk, two, monkeypatch):
+    first, second = two
+    menu = desk.dock.results.menu
+    menu.prepare(first, (first, second), busy=False)
+    assert not menu.actions_["continue"].isVisible()
+    part = replace(first, partial=True)
+    monkeypatch.setattr("changescribe.ui.dock.run_menu.resumable", lambda path: path == part.gpkg)
+    menu.prepare(part, (part, second), busy=False)
+    assert menu.actions_["continue"].isVisible()
+    number = len(desk.ends)
+    menu.chosen.emit("continue", part)
+    wait_until(lambda: len(desk.ends) > number)
+    request = desk.engine.requests[-1]
+    assert (request.output, request.prompt) == (first.gpkg, "buildings built")
+    assert request.resume
+    assert request.overwrite
 
 
 def test_a_run_as_a_command(desk, two):
