@@ -7,7 +7,14 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Callable
 
-from qgis.core import QgsApplication, QgsGeometry, QgsProject, QgsSpatialIndex, QgsVectorLayer
+from qgis.core import (
+    QgsAggregateCalculator,
+    QgsApplication,
+    QgsGeometry,
+    QgsProject,
+    QgsSpatialIndex,
+    QgsVectorLayer,
+)
 from qgis.PyQt.QtCore import QObject
 from qgis.PyQt.QtWidgets import QMessageBox
 
@@ -28,6 +35,7 @@ from .map.runs import (
     source_layer,
     store,
 )
+from .map.styles import add_classes
 from .map.tree_watcher import TreeWatcher
 from .translation import tr
 
@@ -74,6 +82,7 @@ class RunActions(QObject):
         panel.shown.connect(self.show)
         panel.list.currentRowChanged.connect(self._show_title)
         panel.renamed.connect(lambda run, title: panel.update_run(rename(run, title)))
+        panel.filter.edited.connect(self.count_again)
         panel.menu.chosen.connect(self._chosen)
         panel.menu.compared.connect(self.compare)
 
@@ -84,6 +93,22 @@ class RunActions(QObject):
 
     def _show_title(self, _row: int = 0) -> None:
         self.title.show_run(self._panel.current)
+
+    def count_again(self, run: Run) -> None:
+        """Follow an edit of the changes in the line of a run, and in the legend."""
+        layer = run.layer("changes")
+        total = self._panel.filter.total()
+        if not isinstance(layer, QgsVectorLayer) or total < 0:
+            return
+        add_classes(layer)
+        if total == run.count:
+            return
+        area, known = layer.aggregate(QgsAggregateCalculator.Aggregate.Sum, "area_m2")
+        if layer.subsetString() or not known or run.area_m2 is None:
+            area = run.area_m2
+        run = replace(run, count=total, area_m2=area)
+        store(run)
+        self._panel.update_run(run)
 
     def follow_tree(self) -> None:
         """List the runs that have a group, by its name; without layers only if nothing was found.

@@ -3,14 +3,17 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING, Optional
 
 from qgis.core import QgsVectorLayer
 from qgis.gui import QgsDoubleSpinBox
+from qgis.PyQt import sip
 from qgis.PyQt.QtCore import Qt, QTimer, pyqtSignal
 from qgis.PyQt.QtWidgets import QGridLayout, QSlider, QToolButton, QWidget
 
+from ..map.runs import path_of
 from ..translation import tr
 from ..widgets import hint_label, note_label
 
@@ -27,13 +30,16 @@ class ResultFilter(QWidget):
 
     Signals:
         filtered(Run): the filter of the run changed.
+        edited(Run): the user ended an edit of the layer; see :meth:`total`.
     """
 
     filtered = pyqtSignal(object)
+    edited = pyqtSignal(object)
 
     def __init__(self, parent: Optional[QWidget] = None) -> None:
         super().__init__(parent)
         self._run: Optional[Run] = None
+        self._watched: Optional[QgsVectorLayer] = None
         self.score = self._spin("filterScore", 1.0, 2, 0.05)
         self.slider = QSlider(Qt.Orientation.Horizontal)
         self.slider.setObjectName("filterScoreSlider")
@@ -90,6 +96,7 @@ class ResultFilter(QWidget):
             self.apply()
         self._run = run
         layer = self._layer()
+        self._watch(layer)
         subset = layer.subsetString() if layer is not None else ""
         for spin, field in ((self.score, "score"), (self.area, self._area_field())):
             found = re.search(_NUMBER.format(field=field), subset)
@@ -126,14 +133,48 @@ class ResultFilter(QWidget):
         layer = self._run.layer("changes") if self._run is not None else None
         return layer if isinstance(layer, QgsVectorLayer) else None
 
-    def _show(self) -> None:
+    def _watch(self, layer: Optional[QgsVectorLayer]) -> None:
+        """Follow the edits of the layer of the run."""
+        if layer is self._watched:
+            return
+        for watched, connect in ((self._watched, False), (layer, True)):
+            if watched is None or sip.isdeleted(watched):
+                continue
+            for signal, slot in (
+                (watched.editingStarted, self._show),
+                (watched.featureAdded, self._show),
+                (watched.featuresDeleted, self._show),
+                (watched.editingStopped, self._editing_stopped),
+            ):
+                signal.connect(slot) if connect else signal.disconnect(slot)
+        self._watched = layer
+
+    def _editing_stopped(self) -> None:
+        self._show()
+        if self._run is not None:
+            self.edited.emit(self._run)
+
+    def total(self) -> int:
+        """Return the number of changes without the filter; negative if the file is missing."""
+        layer = self._layer()
+        if layer is None or not layer.isValid() or not os.path.isfile(path_of(layer)):
+            return -1
+        if not layer.subsetString():
+            return int(layer.featureCount())
+        return int(QgsVectorLayer(f"{path_of(layer)}|layername=changes", "", "ogr").featureCount())
+
+    def _show(self, *_: object) -> None:
         layer, run = self._layer(), self._run
         self.setVisible(layer is not None and run is not None and run.count > 0)
         if layer is None or run is None:
             return
-        text = tr("{shown} of {total} shown").format(shown=layer.featureCount(), total=run.count)
-        if layer.isEditable():  # QGIS cannot filter a layer in edit mode
+        total, editing = self.total(), layer.isEditable()
+        if total < 0:
+            text = tr("{file} is missing").format(file=os.path.basename(run.gpkg))
+        elif editing:  # QGIS cannot filter a layer in edit mode
             text = tr("Save the layer edits to filter the changes")
-        for widget in (self.score, self.slider, self.area):
-            widget.setEnabled(not layer.isEditable())
+        else:
+            text = tr("{shown} of {total} shown").format(shown=layer.featureCount(), total=total)
+        for widget in (self.score, self.slider, self.area, self.reset_button):
+            widget.setEnabled(total >= 0 and not editing)
         self.count_label.setText(text)

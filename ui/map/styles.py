@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from qgis.core import (
     QgsCategorizedSymbolRenderer,
     QgsExpression,
+    QgsFeatureRequest,
     QgsFillSymbol,
     QgsPalettedRasterRenderer,
     QgsRendererCategory,
@@ -25,7 +26,7 @@ from .tip_pictures import FUNCTION as PICTURES
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from qgis.core import QgsRasterLayer
+    from qgis.core import QgsRasterLayer, QgsVectorLayer
 
 _FILL_ALPHA = 51  # 20 %
 _OUTLINE_MM = 0.5
@@ -153,6 +154,28 @@ def region_renderer(kinds: Sequence[tuple[str, str]]) -> QgsCategorizedSymbolRen
         symbol = region_symbol(direction, index)
         categories.append(QgsRendererCategory(value, symbol, change_text(name, direction)))
     return QgsCategorizedSymbolRenderer('"object" || \'|\' || "direction"', categories)
+
+
+def add_classes(layer: QgsVectorLayer) -> None:
+    """Add classes for objects that came into a layer of changes by an edit."""
+    renderer = layer.renderer()
+    fields = [layer.fields().indexOf(name) for name in ("object", "direction")]
+    if not isinstance(renderer, QgsCategorizedSymbolRenderer) or -1 in fields:
+        return
+    known = {str(category.value()) for category in renderer.categories()}
+    request = QgsFeatureRequest().setSubsetOfAttributes(fields)
+    request.setFlags(QgsFeatureRequest.Flag.NoGeometry)
+    found = {(str(f["object"]), str(f["direction"])) for f in layer.getFeatures(request)}
+    new = sorted(kind for kind in found if "|".join(kind) not in known)
+    for name, direction in new:
+        index = sum(value.endswith(f"|{direction}") for value in known)
+        value = f"{name}|{direction}"
+        known.add(value)
+        symbol = region_symbol(direction, index)
+        renderer.addCategory(QgsRendererCategory(value, symbol, change_text(name, direction)))
+    if new:
+        layer.emitStyleChanged()
+        layer.triggerRepaint()
 
 
 def mask_renderer(layer: QgsRasterLayer) -> QgsPalettedRasterRenderer:

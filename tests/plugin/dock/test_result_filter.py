@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from qgis.core import QgsProject
 from waiting import wait_until
@@ -89,3 +91,50 @@ def test_nothing_left_and_editing(desk, filtered):
     assert "edits" in filtered.count_label.text()
     assert shown(desk) == [1, 2, 3, 4]
     desk.dock.results.current.layer("changes").rollBack()
+
+
+def test_it_unlocks_and_counts_follow_after_edits(desk, filtered):
+    run = desk.dock.results.current
+    layer = run.layer("changes")
+    assert layer.startEditing()
+    assert not filtered.score.isEnabled()
+    first = next(layer.getFeatures())
+    assert layer.deleteFeature(first.id())
+    assert layer.commitChanges()
+    assert filtered.score.isEnabled()
+    assert filtered.count_label.text() == "3 of 3 shown"
+    now = desk.dock.results.current
+    assert now.count == 3
+    assert "\n3 changes" in desk.dock.results.list.item(0).text()
+    assert now.area_m2 == pytest.approx(run.area_m2 - first["area_m2"])
+    filtered.score.setValue(0.8)
+    filtered.apply()
+    assert filtered.count_label.text() == "2 of 3 shown"
+    filtered.reset_button.click()
+    # Rolled back, nothing changes.
+    layer.startEditing()
+    layer.deleteFeature(next(layer.getFeatures()).id())
+    layer.rollBack()
+    assert filtered.count_label.text() == "3 of 3 shown"
+
+
+def test_an_edit_that_brings_a_new_class_brings_its_symbol(desk, filtered):
+    layer = desk.dock.results.current.layer("changes")
+    assert [c.value() for c in layer.renderer().categories()] == ["buildings|appeared"]
+    layer.startEditing()
+    index = layer.fields().indexOf("object")
+    layer.changeAttributeValue(next(layer.getFeatures()).id(), index, "roads")
+    layer.commitChanges()
+    values = [c.value() for c in layer.renderer().categories()]
+    assert values == ["buildings|appeared", "roads|appeared"]
+
+
+def test_a_missing_file_is_told(desk, filtered, tmp_path):
+    path = str(tmp_path / "project.qgz")
+    assert QgsProject.instance().write(path)
+    gpkg = desk.dock.results.current.gpkg
+    QgsProject.instance().clear()
+    os.rename(gpkg, gpkg + ".away")
+    assert QgsProject.instance().read(path)
+    assert filtered.count_label.text() == f"{os.path.basename(gpkg)} is missing"
+    assert not filtered.score.isEnabled()

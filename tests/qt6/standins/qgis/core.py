@@ -69,6 +69,7 @@ Qgis = _class(
     TransformDirection="Forward Reverse",
 )
 Qgis.QGIS_VERSION = "4.0.0-stand-in"
+QgsAggregateCalculator = _class("QgsAggregateCalculator", Aggregate="Sum")
 QgsFeatureSink = _class("QgsFeatureSink", _Flag="FastInsert")
 QgsProcessing = _class("QgsProcessing", SourceType="TypeVectorPolygon")
 QgsTextBackgroundSettings = _class(
@@ -76,7 +77,7 @@ QgsTextBackgroundSettings = _class(
 )
 QgsWkbTypes = _class("QgsWkbTypes", Type="Polygon MultiPolygon")
 QgsCallout = _class("QgsCallout", AnchorPoint="PointOnExterior")
-QgsFeatureRequest = _class("QgsFeatureRequest")
+QgsFeatureRequest = _class("QgsFeatureRequest", _Flag="NoGeometry")
 QgsFeatureRequest.OrderBy = QgsFeatureRequest.OrderByClause = Thing
 QgsPalLayerSettings = _class("QgsPalLayerSettings", Property="Priority")
 QgsSpatialIndex = _class("QgsSpatialIndex", _Flag="FlagStoreFeatureGeometries")
