@@ -155,6 +155,8 @@ class ChangeRequest:
         align: what to do about a shift between the rasters: ``"report"`` measures it, ``"auto"``
             also moves AFTER, ``"off"`` does neither.
         resume: go on with the same run of the same output that was cancelled or killed.
+        remember: keep what does not depend on the prompt, so that other prompts about the pair are
+            answered sooner, and use what was kept, see :mod:`.memory`.
     """
 
     before: str
@@ -188,6 +190,7 @@ class ChangeRequest:
     clouds: str = "auto"
     align: str = "report"
     resume: bool = False
+    remember: bool = True
 
 
 @dataclass(frozen=True)
@@ -329,6 +332,7 @@ class ChangeResult:
         warnings: sentences for the user.
         partial: the run was cancelled; the finished part is in the files.
         alignment: the shift between the rasters; None if it was not measured.
+        remembered: the pair was remembered: no pixel of it was read.
         hidden: share of the area that is left out, in [0, 1], by what hides it: ``"mask_before"``,
             ``"clouds_before"``, ``"shadows_before"``, the same for ``after``. ``"dark_before"`` and
             ``"dark_after"`` are deep shadow, which is not left out.
@@ -355,6 +359,7 @@ class ChangeResult:
     partial: bool = False
     alignment: Optional[Alignment] = None
     hidden: dict[str, float] = field(default_factory=dict)
+    remembered: bool = False
 
     @property
     def paths(self) -> dict[str, Path]:

@@ -21,6 +21,10 @@ def _has(module: str) -> bool:
         return False
 
 
+#: No test writes to the user's cache; tests of the memory set a limit and a folder.
+os.environ["CHANGESCRIBE_MEMORY_GB"] = "0"
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Skip tests that this environment cannot run, with the reason."""
     data = os.environ.get("CHANGESCRIBE_DATA", "")

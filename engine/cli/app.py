@@ -32,7 +32,7 @@ from ..request import (
     Progress,
     Stage,
 )
-from . import build, commands, evaluate, models, train
+from . import build, cache, commands, evaluate, models, train
 from .shared import add_command, add_device, add_overwrite, generator_installed
 from .texts import CliTexts
 
@@ -93,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_caption(parsers)
     _add_export(parsers)
     models.add(parsers)
+    cache.add(parsers)
     train.add(parsers)
     evaluate.add(parsers)
     build.add(parsers)
@@ -175,6 +176,11 @@ def _add_detect(parsers: Any) -> None:
         default=ALIGN_MODES[0],
         choices=ALIGN_MODES,
         help="report: measure the shift between the dates; auto: also move AFTER; off: neither",
+    )
+    detect.add_argument(
+        "--no-memory",
+        action="store_true",
+        help="neither keep what other prompts about the pair need, nor use what was kept",
     )
     detect.add_argument("--crs", help="CRS of the polygons; default: that of BEFORE")
     for date in ("before", "after"):
@@ -272,6 +278,7 @@ def _detect(arguments: argparse.Namespace) -> int:
         clouds=arguments.clouds,
         align=arguments.align,
         resume=arguments.resume,
+        remember=not arguments.no_memory,
     )
     routing.configure(routing.HostOptions(arguments.host))
     stop = _StopOnInterrupt()

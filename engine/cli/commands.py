@@ -55,6 +55,7 @@ def result_as_json(result: ChangeResult) -> dict[str, Any]:
         "partial": result.partial,
         "alignment": asdict(result.alignment) if result.alignment else None,
         "hidden": result.hidden,
+        "remembered": result.remembered,
         "warnings": list(result.warnings),
         "outputs": {"gpkg": result.gpkg, "mask": result.mask, "score": result.score},
     }

@@ -92,6 +92,10 @@ class CliTexts:
     part_not_first = Message(
         '"{part}" has options of its own.', "Put it first: changescribe {command} {part} ..."
     )
+    remembered = Message(
+        "{count} pairs are remembered in {folder}: {size:.0f} of at most {limit:.0f} MB."
+    )
+    forgotten = Message("{count} pairs are forgotten.")
     no_data_set = Message(
         "There is no data set to measure on.", "Name its layout, such as --layout levir_cd."
     )

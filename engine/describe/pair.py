@@ -112,7 +112,7 @@ def _facts(request: CaptionRequest, host: Host, callbacks: Callbacks) -> Iterato
     """Describe areas by the facts of a detection in each."""
     with tempfile.TemporaryDirectory(prefix="changescribe-") as folder:
         output = str(Path(folder) / "caption.gpkg")
-        whole = replace(request.detection, output=output, overwrite=True)
+        whole = replace(request.detection, output=output, overwrite=True, remember=False)
 
         def describe(area: Area) -> tuple[str, str]:
             found = pipeline.detect(

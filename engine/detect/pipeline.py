@@ -15,6 +15,7 @@ from .. import prompt
 from ..classes import class_of
 from ..errors import InputError, raise_out_of_memory
 from ..hosts.routing import shared_host
+from ..memory import BrokenEntryError
 from ..raster.dates import is_iso_date, reversed_dates
 from ..raster.radiometry import joint_stretch
 from ..request import ALIGN_MODES, CLOUD_MODES, DEVICES, NODATA_AUTO, NODATA_MODES, Stage
@@ -23,10 +24,11 @@ from .collars import hide_collars
 from .comparable import aligned, deep_shadow, leave_out
 from .outlining import outline
 from .rasters import Pair, area_on, grid_for, open_rasters
+from .remembering import Keeping, Recalled, Seen, memory_for
 from .resources import check_resources
 from .resume import Unfinished, permitted
 from .run import Monitor, Run
-from .scoring import hints_for, score_tiles
+from .scoring import hints_for, score_tiles, tile_plan
 from .texts import DetectTexts
 
 if TYPE_CHECKING:
@@ -42,7 +44,8 @@ if TYPE_CHECKING:
         ParsedPrompt,
         ProgressCallback,
     )
-    from ..systems.base import SystemInfo
+    from ..systems.base import OpenedSystem, SystemInfo
+    from .run import ScoreRasters
 
     Dates = tuple[Optional[str], Optional[str]]
 
@@ -80,9 +83,22 @@ def detect(
     """
     host = host or shared_host()
     cancelled = cancelled or (lambda: False)
-    monitor = Monitor(progress)
     _check(request)
     request = permitted(request)
+    try:
+        return _detect(request, host, Monitor(progress), cancelled)
+    except BrokenEntryError:  # which is forgotten
+        return _detect(request, host, Monitor(progress), cancelled)
+
+
+def _detect(
+    request: ChangeRequest, host: Host, monitor: Monitor, cancelled: CancelledCallback
+) -> ChangeResult:
+    """Carry out a request, see :func:`detect`.
+
+    Raises:
+        BrokenEntryError: the pair was remembered, but damaged.
+    """
     info = host.info(request.system)
     parsed = _parse(request, info, monitor)
     outputs = RunOutputs(request)
@@ -95,12 +111,15 @@ def detect(
         with monitor.stage(Stage.READING):
             grid = grid_for(request, before, after, info.pixel_sizes)
             check_resources(grid, len(parsed.queries), outputs.folder)
-            if request.nodata == NODATA_AUTO:
-                for source in (before, after):
-                    monitor.warn(*hide_collars(source, grid.working, cancelled))
-            pair, dates, hidden = _prepare(request, before, after, grid, monitor)
-            alignment, pair = aligned(request, grid, pair, monitor)
-            hidden.update(deep_shadow(pair, grid.working, monitor))
+            memory = None
+            if request.remember and host.remembers(info.name):
+                memory = memory_for(request, info, grid, before, after)
+            dates = _dates(request, before, after, grid, monitor)
+            if isinstance(memory, Recalled):
+                pair, seen = None, memory.facts()
+                monitor.warn(*seen.warnings)
+            else:
+                pair, seen = _look(request, before, after, grid, monitor, cancelled)
         parsed = replace(parsed, hints=hints_for(parsed, grid.pixel_size, info))
         with monitor.stage(Stage.LOADING):
             system = stack.enter_context(host.open(info.name, request.device, cancelled))
@@ -109,15 +128,29 @@ def detect(
             if request.device == "cuda" and not device.upper().startswith("CUDA"):
                 monitor.warn(DetectTexts.no_cuda(device=device))
         run = Run(
-            request, info, device, parsed, grid, dates, outputs, monitor, cancelled, alignment
+            request,
+            info,
+            device,
+            parsed,
+            grid,
+            dates,
+            outputs,
+            monitor,
+            cancelled,
+            seen.alignment,
+            memory,
         )
         with monitor.stage(Stage.DETECTING):
             kept = stack.enter_context(Unfinished(request.output))
-            scores = score_tiles(run, pair, system, kept)
+            scores = _score(run, pair, system, kept)
             if not scores.complete:
                 monitor.warn(DetectTexts.can_resume())
         changed = [source for source in (before, after) if source.changed]
         monitor.warn(*(DetectTexts.raster_changed(name=source.name) for source in changed))
+        if isinstance(memory, Keeping):
+            if scores.complete and not changed:
+                memory.finish(len(tile_plan(run)), seen, request)
+            memory.drop()
         with monitor.stage(Stage.OUTLINING):
             result = outline(run, scores)
         with monitor.stage(Stage.WRITING):
@@ -128,7 +161,22 @@ def detect(
                 kept.keep_partial((outputs.gpkg, outputs.mask, outputs.score))
     monitor.report(Stage.DONE)
     timings = {**monitor.timings_s, "total": monitor.seconds}
-    return replace(result, timings_s=timings, hidden=hidden)
+    recalled = isinstance(memory, Recalled)
+    return replace(result, timings_s=timings, hidden=dict(seen.hidden), remembered=recalled)
+
+
+def _score(
+    run: Run, pair: Optional[Pair], system: OpenedSystem, kept: Unfinished
+) -> ScoreRasters:
+    """Score the tiles; forget what is kept of the pair if that cannot be used."""
+    try:
+        return score_tiles(run, pair, system, kept)
+    except BaseException as error:
+        if isinstance(run.memory, Keeping):
+            run.memory.drop()
+        if isinstance(run.memory, Recalled) and isinstance(error, BrokenEntryError):
+            run.memory.forget()
+        raise
 
 
 @contextlib.contextmanager
@@ -177,23 +225,41 @@ def _parse(request: ChangeRequest, system: SystemInfo, monitor: Monitor) -> Pars
     )
 
 
-def _prepare(
+def _dates(
     request: ChangeRequest,
     before: RasterSource,
     after: RasterSource,
     grid: CommonGrid,
     monitor: Monitor,
-) -> tuple[Pair, Dates, dict[str, float]]:
-    """Choose how the pixels of both rasters become 8-bit colours, and which are left out."""
-    area = None
-    if request.area is not None:
-        area = area_on(request.area, before.grid, grid.working)
+) -> Dates:
+    """Return the dates of the rasters; report what is known without reading their pixels."""
     monitor.warn(*before.notes, *after.notes, *grid.warnings)
     dates = request.date_before or before.date, request.date_after or after.date
     if reversed_dates(*dates):
         monitor.warn(DetectTexts.reversed_dates(before=dates[0], after=dates[1]))
     if request.min_area is not None and grid.output.pixel_size is None:
         monitor.warn(DetectTexts.min_area_ignored())
+    return dates
+
+
+def _look(
+    request: ChangeRequest,
+    before: RasterSource,
+    after: RasterSource,
+    grid: CommonGrid,
+    monitor: Monitor,
+    cancelled: CancelledCallback,
+) -> tuple[Pair, Seen]:
+    """Choose how the pixels of both rasters become 8-bit colours, and which are left out."""
+    known = len(monitor.warnings)
+    if request.nodata == NODATA_AUTO:
+        for source in (before, after):
+            monitor.warn(*hide_collars(source, grid.working, cancelled))
+    area = None
+    if request.area is not None:
+        area = area_on(request.area, before.grid, grid.working)
     hidden = leave_out(request, before, after, grid, monitor)
     pair = Pair(before, after, *joint_stretch(before, after, grid.working), area)
-    return pair, dates, hidden
+    alignment, pair = aligned(request, grid, pair, monitor)
+    hidden.update(deep_shadow(pair, grid.working, monitor))
+    return pair, Seen(tuple(monitor.warnings[known:]), alignment, hidden)

@@ -7,12 +7,13 @@ import itertools
 import os
 import shutil
 import sys
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Optional, Union
 
 import numpy as np
 
 from ..errors import ChangeScribeError, InputError, OutOfMemoryError, is_out_of_memory
 from ..systems.base import CLASS_UNKNOWN, TilePrediction
+from .remembering import Recalled
 from .texts import DetectTexts
 
 if TYPE_CHECKING:
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 
     from ..raster.common_grid import CommonGrid
     from ..systems.base import OpenedSystem
+    from .remembering import Keeping
     from .run import Run
+    from .scoring import Batch
 
 #: Bytes on disk per pixel, compressed: measured 0.15 for a band of scores, 0.02 for class maps.
 _SCORE_BYTES, _CLASS_BYTES = 0.15, 0.02
@@ -95,6 +98,43 @@ class Predictor:
                 raise OutOfMemoryError(details=details)
             self._run.monitor.warn(DetectTexts.less_memory())
 
+    def remember(
+        self, memory: Union[Keeping, Recalled], batch: Batch, some: np.ndarray, first: int
+    ) -> TilePrediction:
+        """Score the valid tiles of a batch whose first tile has a number, from their features.
+
+        Features of rasters are kept. Where memory is short, nothing is, from then on.
+        """
+        found = []
+        for place in np.flatnonzero(some):
+            dates = batch.before[place], batch.after[place]
+            try:
+                if isinstance(memory, Recalled):
+                    features = batch.features[place]
+                else:
+                    valid = batch.valid[place]
+                    features = memory.add(self._system, first + int(place), dates, valid)
+                parsed = self._run.parsed
+                answer = self._system.answer(features, parsed.queries, parsed.hints)
+                found.append(self._checked(answer, (1, *batch.valid.shape[1:])))
+            except Exception as error:
+                if isinstance(memory, Recalled) or not is_out_of_memory(error):
+                    raise
+                memory.drop()
+                found.append(self.predict(dates[0][None], dates[1][None]))
+        if len(found) == 1:
+            return found[0]
+        classes = [
+            None if planes[0] is None else np.concatenate(planes)
+            for planes in (
+                [answer.classes_before for answer in found],
+                [answer.classes_after for answer in found],
+            )
+        ]
+        notes = dict.fromkeys(note for answer in found for note in answer.notes)
+        scores = np.concatenate([answer.scores for answer in found])
+        return TilePrediction(scores, *classes, tuple(notes))
+
     def _in_parts(self, before: np.ndarray, after: np.ndarray) -> TilePrediction:
         count, *size = before.shape[:3]
         batch, side = min(self._batch, count), min(self._side, *size)
@@ -119,7 +159,11 @@ class Predictor:
         """Refuse what is no score: systems from outside the package may return anything."""
         parsed = self._run.parsed
         prediction = self._system.predict(before, after, parsed.queries, parsed.hints)
-        expected = (len(before), len(parsed.queries), *before.shape[1:3])
+        return self._checked(prediction, before.shape[:3])
+
+    def _checked(self, prediction: TilePrediction, size: tuple[int, ...]) -> TilePrediction:
+        """Return a prediction for tiles (B, H, W) if its scores can be such."""
+        expected = (size[0], len(self._run.parsed.queries), *size[1:])
         scores = getattr(prediction, "scores", None)
         if not isinstance(scores, np.ndarray):
             found = type(scores).__name__

@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Optional, Union
 
 from ..request import Progress, Stage
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     )
     from ..results.outputs import RunOutputs
     from ..systems.base import SystemInfo
+    from .remembering import Keeping, Recalled
 
 #: Share of each stage of a run's time: from, to.
 _SHARES = {
@@ -97,6 +98,7 @@ class Run:
         outputs: working folder and final paths.
         cancelled: called between tiles; True stops the run.
         alignment: the shift between the rasters; None if it was not measured.
+        memory: keeps the pair, or answers in its place; None does neither.
     """
 
     request: ChangeRequest
@@ -109,6 +111,7 @@ class Run:
     monitor: Monitor
     cancelled: CancelledCallback = lambda: False
     alignment: Optional[Alignment] = None
+    memory: Optional[Union[Keeping, Recalled]] = None
 
 
 @dataclass(frozen=True)

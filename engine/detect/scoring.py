@@ -8,6 +8,7 @@ is bounded by the batch and by the blender's strip of tiles, not by the rasters.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -23,16 +24,17 @@ from ..regions import ClassMaps
 from ..request import MASK_NODATA, SCORE_SCALE, Stage
 from ..systems.base import CLASS_UNKNOWN
 from .placing import ClassPlacer, ScorePlacer, axes
+from .remembering import Recalled
 from .resources import Predictor
 from .run import Run, ScoreRasters
 from .tiling import Blender, plan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from ..raster.grid import Grid
     from ..request import Hints, ParsedPrompt, Query
-    from ..systems.base import OpenedSystem, SystemInfo, TilePrediction
+    from ..systems.base import Features, OpenedSystem, SystemInfo, TilePrediction
     from .rasters import Pair
     from .resume import Block, Unfinished
     from .tiling import Tile, TilePlan
@@ -44,13 +46,17 @@ _CLASSES = ("classes_before", "classes_after")
 
 
 @dataclass(frozen=True)
-class _Batch:
-    """B tiles: both dates (B, H, W, 3) uint8, and where both are valid, (B, H, W) bool."""
+class Batch:
+    """B tiles: both dates (B, H, W, 3) uint8, and where both are valid, (B, H, W) bool.
+
+    Tiles of a remembered pair have features instead of dates.
+    """
 
     tiles: list[Tile]
+    valid: np.ndarray
     before: np.ndarray
     after: np.ndarray
-    valid: np.ndarray
+    features: Sequence[Features] = ()
 
 
 @dataclass(frozen=True)
@@ -67,7 +73,9 @@ class _Answer:
     classes: tuple[Optional[np.ndarray], ...] = (None, None)
 
 
-def score_tiles(run: Run, pair: Pair, system: OpenedSystem, kept: Unfinished) -> ScoreRasters:
+def score_tiles(
+    run: Run, pair: Optional[Pair], system: OpenedSystem, kept: Unfinished
+) -> ScoreRasters:
     """Score all tiles on the working grid, and bring the rasters to the output grid.
 
     What ``kept`` has of an unfinished run is not computed again.
@@ -99,6 +107,12 @@ def score_tiles(run: Run, pair: Pair, system: OpenedSystem, kept: Unfinished) ->
         _to_output_grid(run, ("score", *_CLASSES) if has_classes else ("score",))
     maps = ClassMaps(work("classes_before.tif"), work("classes_after.tif"), run.system.classes)
     return ScoreRasters(work("score.tif"), output, maps if has_classes else None, complete)
+
+
+def tile_plan(run: Run) -> TilePlan:
+    """Return the tiles of a run."""
+    grid, info = run.grid.working, run.system
+    return plan(grid.width, grid.height, info.tile_size, info.overlap, largest=info.largest_tile)
 
 
 def score_writer(run: Run, path: str, grid: Grid, queries: Sequence[Query]) -> RasterWriter:
@@ -136,7 +150,7 @@ def _class_writer(run: Run, path: str, grid: Grid) -> RasterWriter:
 
 def _fill(
     run: Run,
-    pair: Pair,
+    pair: Optional[Pair],
     system: OpenedSystem,
     kept: Unfinished,
     score: _Sink,
@@ -144,8 +158,8 @@ def _fill(
 ) -> tuple[bool, bool]:
     """Write the system's answers; return if all tiles are written, and if there are classes."""
     grid, info = run.grid.working, run.system
-    tiles = plan(grid.width, grid.height, info.tile_size, info.overlap, largest=info.largest_tile)
-    kept.open(run, pair, tiles)
+    tiles = tile_plan(run)
+    kept.open(run, run.memory.states if pair is None else pair.states, tiles)
     sinks, has_classes = (score, *classes), False
     for kind, x, y, array in kept.blocks():
         sinks[kind].write(x, y, array)
@@ -156,7 +170,10 @@ def _fill(
     blender = Blender(tiles, len(run.parsed.queries) + 1, done)
     row: list[Block] = []
     with ThreadPoolExecutor(2, thread_name_prefix="changescribe-reader") as reader:
-        batches = _read_ahead(reader, pair, grid, tiles, done, info.batch_size)
+        if isinstance(run.memory, Recalled):
+            batches = _recall_ahead(reader, run.memory, tiles, done)
+        else:
+            batches = _read_ahead(reader, pair, grid, tiles, done, info.batch_size)
         for answer in _answers(run, system, tiles, done, batches):
             if is_open := tiles.row_number(answer.tile) >= kept.rows:
                 row += _cores(tiles, answer)
@@ -176,11 +193,11 @@ def _fill(
 
 def _read_ahead(
     reader: ThreadPoolExecutor, pair: Pair, grid: Grid, tiles: TilePlan, first: int, size: int
-) -> Iterator[_Batch]:
+) -> Iterator[Batch]:
     """Yield batches of tiles from a number on, each while the next one is being read."""
     row: Optional[tuple[int, int]] = None
 
-    def read(batch: list[Tile]) -> _Batch:
+    def read(batch: list[Tile]) -> Batch:
         nonlocal row
         if batch and (batch[0].panel, batch[0].row) != row:
             # The tiles of a row share blocks. Without this, memory grows with the raster.
@@ -193,8 +210,35 @@ def _read_ahead(
         for i, tile in enumerate(batch):
             window = grid.window(tile.x, tile.y, tile.width, tile.height)
             before[i], after[i], valid[i] = pair.read(window, reader)
-        return _Batch(batch, before, after, valid)
+        return Batch(batch, valid, before, after)
 
+    return _ahead(reader, read, tiles, first, size)
+
+
+def _recall_ahead(
+    reader: ThreadPoolExecutor, pair: Recalled, tiles: TilePlan, first: int
+) -> Iterator[Batch]:
+    """Yield remembered tiles one by one, each while the next one is being read."""
+    numbers = itertools.count(first)
+    pair.check(tiles)
+    no_dates = np.zeros((1, 0, 0, 3), np.uint8)
+
+    def read(batch: list[Tile]) -> Batch:
+        kept = [pair.read(next(numbers), tile) for tile in batch]
+        valid = np.array([where for _, where in kept])
+        return Batch(batch, valid, no_dates, no_dates, [features for features, _ in kept])
+
+    return _ahead(reader, read, tiles, first, 1)
+
+
+def _ahead(
+    reader: ThreadPoolExecutor,
+    read: Callable[[list[Tile]], Batch],
+    tiles: TilePlan,
+    first: int,
+    size: int,
+) -> Iterator[Batch]:
+    """Yield what is read of batches of tiles, each while the next one is being read."""
     left = islice(tiles, first, None)
     ahead = reader.submit(read, list(islice(left, size)))
     while (batch := ahead.result()).tiles:
@@ -203,7 +247,7 @@ def _read_ahead(
 
 
 def _answers(
-    run: Run, system: OpenedSystem, tiles: TilePlan, first: int, batches: Iterator[_Batch]
+    run: Run, system: OpenedSystem, tiles: TilePlan, first: int, batches: Iterator[Batch]
 ) -> Iterator[_Answer]:
     """Yield the system's answers, tile by tile, until the run is cancelled."""
     predictor = Predictor(run, system)
@@ -216,7 +260,10 @@ def _answers(
         prediction = None
         if some.any():
             try:
-                prediction = predictor.predict(batch.before[some], batch.after[some])
+                if run.memory is None:
+                    prediction = predictor.predict(batch.before[some], batch.after[some])
+                else:
+                    prediction = predictor.remember(run.memory, batch, some, done)
             except CancelledError:  # the host stopped waiting for the batch
                 return
             run.monitor.warn(*prediction.notes)

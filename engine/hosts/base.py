@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ..request import CancelledCallback
-    from ..systems.base import ChangeSystem, SystemInfo, TilePrediction
+    from ..systems.base import ChangeSystem, Features, SystemInfo, TilePrediction
 
 
 class Host(ABC):
@@ -29,6 +29,10 @@ class Host(ABC):
     def info(self, system: str) -> SystemInfo:
         """Describe a system without loading it."""
         return systems.create(system).info
+
+    def remembers(self, system: str) -> bool:
+        """Tell whether a system that is opened here has :meth:`~..OpenedSystem.encode`."""
+        return False
 
     @abstractmethod
     def open(
@@ -71,6 +75,10 @@ class InProcessHost(Host):
         """Describe a system without loading it."""
         return self._system(system).info
 
+    def remembers(self, system: str) -> bool:
+        """Tell whether the features of a system can be kept."""
+        return self.info(system).remembers
+
     @contextlib.contextmanager
     def open(
         self, system: str, device: str = "auto", cancelled: Optional[CancelledCallback] = None
@@ -110,6 +118,14 @@ class _LockedSystem(OpenedSystem):
     def predict(self, *given: Any, **named: Any) -> TilePrediction:
         with self._lock:
             return self._system.predict(*given, **named)
+
+    def encode(self, *given: Any, **named: Any) -> Features:
+        with self._lock:
+            return self._system.encode(*given, **named)
+
+    def answer(self, *given: Any, **named: Any) -> TilePrediction:
+        with self._lock:
+            return self._system.answer(*given, **named)
 
     def describe(self, *given: Any, **named: Any) -> TilePrediction:
         with self._lock:

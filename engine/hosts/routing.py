@@ -87,6 +87,13 @@ class RoutingHost(Host):
         with self._lock:
             self._options = options
 
+    def remembers(self, system: str) -> bool:
+        """Tell whether a system runs in this process and its features can be kept."""
+        info = self.info(system)
+        mode = self._options.mode
+        here = mode == IN_PROCESS or (mode == AUTO and info.tier != "full")
+        return here and info.remembers
+
     @contextlib.contextmanager
     def open(
         self, system: str, device: str = "auto", cancelled: Optional[CancelledCallback] = None

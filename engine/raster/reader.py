@@ -144,6 +144,11 @@ class RasterSource:
         self._dataset = None
 
     @property
+    def files(self) -> Sequence[str]:
+        """Names of the raster's files, those of its parts and georeference included."""
+        return self._files
+
+    @property
     def changed(self) -> bool:
         """Whether a file was replaced, written or removed since the raster was opened."""
         return file_states(self._files) != self._states

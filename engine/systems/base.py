@@ -17,9 +17,12 @@ from ..request import NO_HINTS
 from .texts import SystemsTexts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
+
+    #: What is kept of a tile pair, by name.
+    Features = Mapping[str, np.ndarray]
 
     from ..request import Hints, Query
 
@@ -42,6 +45,8 @@ class SystemInfo:
         overlap: pixels that neighbouring tiles share.
         largest_tile: side up to which tiles may grow, by multiples of 32, if fewer pixels are
             then computed twice, see :func:`..detect.tiling.plan`; 0: always ``tile_size``.
+        remembers: what does not depend on the question can be kept, see
+            :meth:`OpenedSystem.encode`.
         batch_size: tiles per call on a CPU.
         revision: of the weights.
         terms: terms of use of the weights, for the user.
@@ -70,6 +75,7 @@ class SystemInfo:
     writes: bool = False
     directed: bool = True
     largest_tile: int = 0
+    remembers: bool = False
 
 
 @dataclass(frozen=True)
@@ -125,6 +131,27 @@ class OpenedSystem(ABC):
 
         ``hints`` are about the images and the queries.
         """
+
+    def encode(self, before: np.ndarray, after: np.ndarray, *, coarse: bool) -> Features:
+        """Return what the answer to any question about a tile pair is made of.
+
+        The dates are (H, W, 3) uint8 each. The arrays are what :mod:`..memory` keeps: float16,
+        float32 or uint8. ``coarse``: questions may have :attr:`~..request.Hints.coarse` set.
+
+        Raises:
+            InputError: the system keeps nothing (``SystemInfo.remembers``).
+        """
+        raise InputError(SystemsTexts.keeps_nothing(name=self.info.name))
+
+    def answer(
+        self, features: Features, queries: Sequence[Query], hints: Hints = NO_HINTS
+    ) -> TilePrediction:
+        """Answer a question from the features of one tile pair, exactly as :meth:`predict` does.
+
+        Raises:
+            InputError: the system keeps nothing (``SystemInfo.remembers``).
+        """
+        raise InputError(SystemsTexts.keeps_nothing(name=self.info.name))
 
     def describe(
         self,

@@ -16,6 +16,7 @@ class SystemsTexts:
         "Choose a new name, and give the class as module:Class.",
     )
     unknown_system = Message('There is no system named "{name}".', "Choose one of: {names}.")
+    keeps_nothing = Message("The system {name} keeps nothing of a pair.")
     no_sentences = Message(
         'The system "{name}" writes no sentences of its own.',
         "Choose another one, or leave the captions to the facts of the detection.",

@@ -164,6 +164,7 @@ def _look(scene: ScenePair, system: str, host: InProcessHost, folder: Path, tall
         output=str(folder / "out.gpkg"),
         system=system,
         min_area=MIN_AREA,
+        remember=False,
     )
     result = pipeline.detect(request, host)
     with RasterSource.open(request.before) as source:

@@ -64,6 +64,7 @@ def measure(data: Path) -> dict[str, Any]:
                     str(Path(folder, "out.gpkg")),
                     overwrite=True,
                     align=mode,
+                    remember=False,
                 )
                 found, true = _masks(request, planted(str(label), shift, folder))
                 known = found != MASK_NODATA

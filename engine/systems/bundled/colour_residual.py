@@ -23,8 +23,8 @@ RIDGE = 0.01
 ROUNDS, HALF_VOTE = 3, 3.0
 
 
-def colour_residual(before: np.ndarray, after: np.ndarray, features: np.ndarray) -> np.ndarray:
-    """Return the colour residual of a pair of tiles, (H, W) float32.
+def residual_cells(before: np.ndarray, after: np.ndarray, features: np.ndarray) -> np.ndarray:
+    """Return the colour residual of the cells of a pair of tiles, (H/4, W/4) float32.
 
     It is at least 0, in standard deviations of the tile's colours: the sum of the norms of the
     residuals of both directions, so that exchanging the dates changes nothing. 0 without data, or
@@ -37,7 +37,7 @@ def colour_residual(before: np.ndarray, after: np.ndarray, features: np.ndarray)
     """
     seen, whole = _seen(before, after)
     if whole.sum() < MIN_CELLS:
-        return np.zeros(seen.shape, np.float32)
+        return np.zeros(whole.shape, np.float32)
     colours = [
         cell_means(_standardised(image, seen).transpose(2, 0, 1)).reshape(3, -1).T
         for image in (before, after)
@@ -51,11 +51,16 @@ def colour_residual(before: np.ndarray, after: np.ndarray, features: np.ndarray)
         )
         residual = _unexplained(predictors, colours[target], whole.ravel())
         total += np.linalg.norm(residual, axis=1)
-    return _enlarged(_smoothed(total.reshape(whole.shape) * whole))
+    return _smoothed(total.reshape(whole.shape) * whole).astype(np.float32)
+
+
+def colour_residual(before: np.ndarray, after: np.ndarray, features: np.ndarray) -> np.ndarray:
+    """Return the colour residual of the pixels of a pair of tiles, (H, W) float32."""
+    return enlarged(residual_cells(before, after, features))
 
 
 def measurable(before: np.ndarray, after: np.ndarray) -> bool:
-    """Tell whether a pair of tiles has enough data for :func:`colour_residual`."""
+    """Tell whether a pair of tiles has enough data for :func:`residual_cells`."""
     return bool(_seen(before, after)[1].sum() >= MIN_CELLS)
 
 
@@ -105,8 +110,8 @@ def _smoothed(cells: np.ndarray) -> np.ndarray:
     return cells
 
 
-def _enlarged(cells: np.ndarray) -> np.ndarray:
-    """Interpolate cells to pixels, bilinearly."""
+def enlarged(cells: np.ndarray) -> np.ndarray:
+    """Interpolate cells (h, w) to pixels (4h, 4w), bilinearly."""
     for axis in (0, 1):
         count = cells.shape[axis]
         place = np.clip((np.arange(count * CELL) + 0.5) / CELL - 0.5, 0, count - 1)

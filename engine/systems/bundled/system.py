@@ -28,21 +28,25 @@ from ...weights.files import sha256_of
 from ..base import CLASS_UNKNOWN, ChangeSystem, SystemInfo, TilePrediction
 from ..texts import SystemsTexts
 from .captioner import BundledCaptioner, CaptionerFacts, read_facts
-from .colour_residual import cell_means, colour_residual, measurable
+from .colour_residual import cell_means, enlarged, measurable, residual_cells
+from .head import Head
 from .manifest import ENCODER, HEAD, ScoreMap, read_manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
 
     from ...request import Hints, Query
     from ...text.encoder import TextEncoder
+    from ..base import Features
 
 #: Minimum score of a land-cover class to be a from/to class.
 MIN_CLASS_SCORE = 0.4
 #: A phrase with a lower cosine similarity to every trained phrase gets a warning.
 KNOWN_PHRASE = 0.72
+#: Order of the dates in the head's input that answers a direction.
+ORDERS = {APPEARED: (0, 1), REMOVED: (1, 0)}
 #: Side in pixels of a cell of the class scores.
 CLASS_STRIDE = 4
 #: In pixels: 1024 pixels of LEVIR (0.55 m), magnified, make four tiles. Pixels of much larger
@@ -59,7 +63,9 @@ class BundledSystem(ChangeSystem):
         self._folder = Path(folder) if folder is not None else MODELS
         self._manifest = read_manifest(self._folder)
         self._encoder: Any = None
-        self._head: Any = None
+        self._head: Optional[Head] = None
+        #: The objects that were last asked for, and the head's numbers of them.
+        self._asked: tuple[list[str], tuple[np.ndarray, np.ndarray]] = ([], ((), ()))
         self._text: Optional[TextEncoder] = None
         self._captioner: Optional[BundledCaptioner] = None
         self._captioner_facts = self._fitting_captioner()
@@ -85,6 +91,7 @@ class BundledSystem(ChangeSystem):
             revision=self._manifest.revision,
             terms=self._manifest.terms,
             writes=self._captioner_facts is not None,
+            remembers=True,
         )
 
     def _fitting_captioner(self) -> Optional[CaptionerFacts]:
@@ -111,18 +118,40 @@ class BundledSystem(ChangeSystem):
         threads = _cpu_count()
         providers, reason = _choose_providers(onnxruntime, device)
         self._encoder = self._open(onnxruntime, ENCODER, providers, threads)
-        self._head = self._open(onnxruntime, HEAD, providers, threads)
-        self._text = TextEncoder()
+        self._head = self._open_head(onnxruntime, providers, threads)
+        self._text, self._asked = TextEncoder(), ([], self._asked[1])
         self._requested_device = device
         # The session drops a provider that fails to start.
-        if "CUDAExecutionProvider" in self._head.get_providers():
+        if "CUDAExecutionProvider" in self._head.providers:
             self._device = "CUDA"
         else:
             cpu = SystemsTexts.cpu_threads if threads > 1 else SystemsTexts.cpu_1_thread
             self._device = cpu(threads=threads, reason=reason or SystemsTexts.cuda_failed())
 
-    def _open(self, onnxruntime: Any, name: str, providers: list[str], threads: int) -> Any:
-        """Open an ONNX file."""
+    def _open_head(self, onnxruntime: Any, providers: list[str], threads: int) -> Head:
+        """Open the parts of the head."""
+
+        def open_session(content: bytes) -> Any:
+            return self._open(onnxruntime, HEAD, providers, threads, content)
+
+        try:
+            content = (self._folder / HEAD).read_bytes()
+            parts = tuple(part.name for part in self._encoder.get_outputs())
+            return Head(content, parts, open_session)
+        except (OSError, ValueError) as error:
+            raise WeightsError(
+                SystemsTexts.model_unreadable(file=HEAD), details=str(error)
+            ) from error
+
+    def _open(
+        self,
+        onnxruntime: Any,
+        name: str,
+        providers: list[str],
+        threads: int,
+        content: Optional[bytes] = None,
+    ) -> Any:
+        """Open an ONNX file, or a part of it."""
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -131,7 +160,7 @@ class BundledSystem(ChangeSystem):
         options.log_severity_level = 4
         try:
             return onnxruntime.InferenceSession(
-                str(self._folder / name), sess_options=options, providers=providers
+                content or str(self._folder / name), sess_options=options, providers=providers
             )
         except Exception as error:  # onnxruntime's own exceptions share no public base class
             raise_out_of_memory(error)
@@ -154,17 +183,38 @@ class BundledSystem(ChangeSystem):
         """Score a batch of tile pairs; every tile is encoded once for all queries."""
         import numpy as np
 
-        batch, height, width = before.shape[:3]
-        scores = np.zeros((batch, len(queries), height, width), np.float32)
-        classes = np.full((2, batch, height, width), CLASS_UNKNOWN, np.uint8)
-        for row in range(batch):
-            parts, scores[row] = self.look(before[row], after[row], queries, hints)
-            for date in range(2):
-                classes[date, row] = _likely_class(parts["classes"][date])
+        self.load(self._requested_device or "auto")
+        answers = []
+        for earlier, later in zip(before, after):
+            parts = self._encoded(earlier, later)
+            ways = self._ways(queries, hints)
+            features = self._features(parts, earlier, later, ways, coarse=hints.coarse)
+            answers.append(self.answer(features, queries, hints))
+        notes = dict.fromkeys(note for answer in answers for note in answer.notes)
+        return TilePrediction(
+            np.concatenate([answer.scores for answer in answers]),
+            np.concatenate([answer.classes_before for answer in answers]),
+            np.concatenate([answer.classes_after for answer in answers]),
+            tuple(notes),
+        )
+
+    def encode(self, before: np.ndarray, after: np.ndarray, *, coarse: bool) -> Features:
+        """Return f_V of both orders, class scores and colour residual of a tile pair."""
+        self.load(self._requested_device or "auto")
+        parts = self._encoded(before, after)
+        return self._features(parts, before, after, tuple(ORDERS), coarse=coarse)
+
+    def answer(
+        self, features: Features, queries: Sequence[Query], hints: Hints = NO_HINTS
+    ) -> TilePrediction:
+        """Answer a question from the features of one tile pair; see the base class."""
+        self.load(self._requested_device or "auto")
+        scores = self._scores(features, queries, hints)
+        before, after = map(_likely_class, features["classes"])
         notes = [SystemsTexts.coarse()] if self._uses_colour(queries, hints) else []
-        if notes and not all(map(measurable, before, after)):
+        if notes and not features["measurable"].any():
             notes.append(SystemsTexts.too_little_data())
-        return TilePrediction(scores, classes[0], classes[1], tuple(notes))
+        return TilePrediction(scores[None], before[None], after[None], tuple(notes))
 
     def describe(
         self,
@@ -225,14 +275,55 @@ class BundledSystem(ChangeSystem):
         import numpy as np
 
         self.load(self._requested_device or "auto")
+        parts = self._encoded(before, after)
+        ways = self._ways(queries, hints)
+        features = self._features(parts, before, after, ways, coarse=hints.coarse)
+        return parts, self._scores(features, queries, hints)
+
+    def _encoded(self, before: np.ndarray, after: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the encoder's outputs for a tile pair by name, (2, C, h, w) each."""
+        import numpy as np
+
         encoded = self._encoder.run(None, {"images": np.stack([before, after])})
-        scores = self._calibrated(self._raw(encoded, queries), queries)
-        parts = dict(zip([part.name for part in self._encoder.get_outputs()], encoded))
+        return dict(zip([part.name for part in self._encoder.get_outputs()], encoded))
+
+    def _ways(self, queries: Sequence[Query], hints: Hints) -> tuple[str, ...]:
+        """Return the orders of the dates, keys of :data:`ORDERS`, that queries need."""
+        directions = {query.direction for query in queries}
+        both = CHANGED in directions or self._uses_colour(queries, hints)
+        return tuple(way for way in ORDERS if both or way in directions)
+
+    def _features(
+        self,
+        parts: Mapping[str, np.ndarray],
+        before: np.ndarray,
+        after: np.ndarray,
+        ways: Sequence[str],
+        *,
+        coarse: bool,
+    ) -> dict[str, np.ndarray]:
+        """Return what the answer is made of, for the orders of the dates that are needed."""
+        import numpy as np
+
+        if self._head is None:
+            raise RuntimeError("not loaded")
+        kept = {way: self._head.features(parts, *ORDERS[way]) for way in ways}
+        kept["classes"] = parts["classes"].astype(np.float16)
+        if coarse:
+            kept["residual"] = residual_cells(before, after, parts["stride4"])
+            kept["measurable"] = np.array([measurable(before, after)], np.uint8)
+        return kept
+
+    def _scores(self, features: Features, queries: Sequence[Query], hints: Hints) -> np.ndarray:
+        """Return the calibrated scores (Q, H, W) float32."""
+        import numpy as np
+
+        scores = self._calibrated(self._raw(features, queries), queries)
         if self._uses_colour(queries, hints):
-            residual = self._residual_score(colour_residual(before, after, parts["stride4"]))
-            fits = self._best_fitting(encoded, queries, parts["classes"])
+            residual = self._residual_score(enlarged(features["residual"]))
+            fits = self._best_fitting(features, queries, features["classes"])
             np.maximum(scores, residual * fits, out=scores)
-        return parts, scores
+        return scores
 
     def _uses_colour(self, queries: Sequence[Query], hints: Hints) -> bool:
         """Tell whether the colour residual answers any of the queries."""
@@ -248,7 +339,7 @@ class BundledSystem(ChangeSystem):
         return 1 / (1 + np.exp(-(table["scale"] * raw + table["bias"])))
 
     def _best_fitting(
-        self, encoded: list[np.ndarray], queries: Sequence[Query], classes: np.ndarray
+        self, features: Features, queries: Sequence[Query], classes: np.ndarray
     ) -> np.ndarray:
         """Assign a possible change at every pixel to at most one query, (Q, H, W) bool.
 
@@ -260,7 +351,7 @@ class BundledSystem(ChangeSystem):
         import numpy as np
 
         appeared, removed = (
-            cell_means(self._raw(encoded, [replace(query, direction=way) for query in queries]))
+            cell_means(self._raw(features, [replace(query, direction=way) for query in queries]))
             for way in (APPEARED, REMOVED)
         )
         ways = ((APPEARED, appeared, removed, 1), (REMOVED, removed, appeared, 0))
@@ -284,27 +375,30 @@ class BundledSystem(ChangeSystem):
         """SHA-256 of the model's files by name, from its manifest."""
         return dict(self._manifest.sha256)
 
-    def _raw(self, encoded: list[np.ndarray], queries: Sequence[Query]) -> np.ndarray:
+    def _raw(self, features: Features, queries: Sequence[Query]) -> np.ndarray:
         """Return the logits of the head for a tile pair, (Q, H, W) float32.
 
-        The head runs once per order of the dates; "changed" is the maximum of both directions.
+        There is one answer per order of the dates; "changed" is the maximum of both directions.
         """
         import numpy as np
 
-        parts = [output.name for output in self._encoder.get_outputs()]
-        height, width = (side * CLASS_STRIDE for side in encoded[-1].shape[2:])
+        classes = features["classes"]
+        height, width = (side * CLASS_STRIDE for side in classes.shape[2:])
         raw = np.full((len(queries), height, width), -np.inf, np.float32)
-        if not queries or self._text is None:
+        if not queries or self._text is None or self._head is None:
             return raw
-        sentences = self._text.encode([query.object for query in queries])[2].astype(np.float32)
-        for first, second, directions in ((0, 1, (APPEARED, CHANGED)), (1, 0, (REMOVED, CHANGED))):
-            rows = [i for i, query in enumerate(queries) if query.direction in directions]
+        objects = [query.object for query in queries]
+        if self._asked[0] != objects:
+            sentences = self._text.encode(objects)[2].astype(np.float32)
+            self._asked = objects, self._head.question(sentences)
+        vector, prior = self._asked[1]
+        for way, order in ORDERS.items():
+            rows = [i for i, query in enumerate(queries) if query.direction in (way, CHANGED)]
             if not rows:
                 continue
-            inputs = {"sentence": sentences[rows]}
-            for side, date in (("before", first), ("after", second)):
-                inputs.update({f"{side}_{p}": a[date : date + 1] for p, a in zip(parts, encoded)})
-            answers = self._head.run(["change"], inputs)[0][0]
+            answers = self._head.answer(
+                features[way], classes[list(order)], vector[rows], prior[rows]
+            )
             for row, answer in zip(rows, answers):
                 np.maximum(raw[row], answer, out=raw[row])
         return raw
