@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import sys
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from ..console import say
@@ -47,7 +47,7 @@ def _list(arguments: argparse.Namespace) -> int:
 
 def _row(entry: Entry) -> dict[str, Any]:
     names = {name: str(entry.facts.get(name, "")) for name in ("before", "after", "system")}
-    used = datetime.fromtimestamp(entry.used).isoformat(" ", "minutes")
+    used = datetime.fromtimestamp(entry.used, timezone.utc).astimezone().strftime("%Y-%m-%d %H:%M")
     return {"key": entry.key, "megabytes": entry.size / 1e6, "used": used, **names}
 
 

@@ -138,6 +138,7 @@ def _detect(
             monitor,
             cancelled,
             seen.alignment,
+            [source.states for source in (before, after)],
             memory,
         )
         with monitor.stage(Stage.DETECTING):

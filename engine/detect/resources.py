@@ -17,6 +17,7 @@ from .remembering import Recalled
 from .texts import DetectTexts
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from ..raster.common_grid import CommonGrid
@@ -124,16 +125,13 @@ class Predictor:
                 found.append(self.predict(dates[0][None], dates[1][None]))
         if len(found) == 1:
             return found[0]
-        classes = [
-            None if planes[0] is None else np.concatenate(planes)
-            for planes in (
-                [answer.classes_before for answer in found],
-                [answer.classes_after for answer in found],
-            )
-        ]
         notes = dict.fromkeys(note for answer in found for note in answer.notes)
-        scores = np.concatenate([answer.scores for answer in found])
-        return TilePrediction(scores, *classes, tuple(notes))
+        return TilePrediction(
+            np.concatenate([answer.scores for answer in found]),
+            _joined([answer.classes_before for answer in found]),
+            _joined([answer.classes_after for answer in found]),
+            tuple(notes),
+        )
 
     def _in_parts(self, before: np.ndarray, after: np.ndarray) -> TilePrediction:
         count, *size = before.shape[:3]
@@ -175,3 +173,9 @@ class Predictor:
             return prediction
         name = self._run.system.name
         raise ChangeScribeError(DetectTexts.wrong_scores(name=name, found=found, expected=expected))
+
+
+def _joined(planes: Sequence[Optional[np.ndarray]]) -> Optional[np.ndarray]:
+    """Return the classes of tiles as one array; None if any has none."""
+    known = [plane for plane in planes if plane is not None]
+    return np.concatenate(known) if len(known) == len(planes) else None

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from ..request import ChangeRequest
-    from .rasters import Pair
     from .run import Run
     from .tiling import TilePlan
 
@@ -40,7 +39,7 @@ _MANIFEST = "manifest.jsonl"
 _VERSION = 1
 #: Fields of a request on which scores do not depend: they may differ when a run goes on.
 _FREE = (
-    *("output", "mask", "score", "overwrite", "resume"),
+    *("output", "mask", "score", "overwrite", "resume", "remember"),
     *("threshold", "min_area", "simplify", "crs", "date_before", "date_after"),
 )
 
@@ -77,13 +76,13 @@ class Unfinished:
         """Number of finished rows of tiles, from the first on."""
         return len(self._rows)
 
-    def open(self, run: Run, pair: Pair, tiles: TilePlan) -> None:
+    def open(self, run: Run, tiles: TilePlan) -> None:
         """Take up what a former run finished, or begin anew.
 
         Raises:
             InputError: ``resume`` is set, but the former run was another one.
         """
-        self._key = _key(run, pair, tiles)
+        self._key = _key(run, tiles)
         head, *rows = self._lines() or [{}]
         if run.request.resume and head.get("key") == self._key:
             self._rows = rows
@@ -210,7 +209,7 @@ def _states(files: Sequence[Path]) -> dict[str, Optional[list[int]]]:
     return states
 
 
-def _key(run: Run, pair: Pair, tiles: TilePlan) -> str:
+def _key(run: Run, tiles: TilePlan) -> str:
     """Return a text that is equal for two runs of equal scores."""
     request = asdict(run.request)
     for name in _FREE:
@@ -222,6 +221,6 @@ def _key(run: Run, pair: Pair, tiles: TilePlan) -> str:
         run.parsed.hints,
         (run.grid.working, run.grid.output),
         (tiles.tile_size, tiles.overlap, tiles.panels),
-        [source.states for source in (pair.before, pair.after)],
+        run.states,
     )
     return hashlib.sha256(repr(parts).encode()).hexdigest()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Optional, Union
 from ..request import Progress, Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from ..raster.common_grid import CommonGrid
     from ..raster.grid import Grid
@@ -98,6 +98,7 @@ class Run:
         outputs: working folder and final paths.
         cancelled: called between tiles; True stops the run.
         alignment: the shift between the rasters; None if it was not measured.
+        states: of the files of both rasters when they were opened.
         memory: keeps the pair, or answers in its place; None does neither.
     """
 
@@ -111,6 +112,7 @@ class Run:
     monitor: Monitor
     cancelled: CancelledCallback = lambda: False
     alignment: Optional[Alignment] = None
+    states: Sequence[object] = ()
     memory: Optional[Union[Keeping, Recalled]] = None
 
 

@@ -24,7 +24,7 @@ from ..regions import ClassMaps
 from ..request import MASK_NODATA, SCORE_SCALE, Stage
 from ..systems.base import CLASS_UNKNOWN
 from .placing import ClassPlacer, ScorePlacer, axes
-from .remembering import Recalled
+from .remembering import Keeping, Recalled
 from .resources import Predictor
 from .run import Run, ScoreRasters
 from .tiling import Blender, plan
@@ -159,7 +159,9 @@ def _fill(
     """Write the system's answers; return if all tiles are written, and if there are classes."""
     grid, info = run.grid.working, run.system
     tiles = tile_plan(run)
-    kept.open(run, run.memory.states if pair is None else pair.states, tiles)
+    kept.open(run, tiles)
+    if kept.rows and isinstance(run.memory, Keeping):
+        run.memory.drop()  # the tiles of finished rows are not encoded again
     sinks, has_classes = (score, *classes), False
     for kind, x, y, array in kept.blocks():
         sinks[kind].write(x, y, array)
@@ -172,6 +174,8 @@ def _fill(
     with ThreadPoolExecutor(2, thread_name_prefix="changescribe-reader") as reader:
         if isinstance(run.memory, Recalled):
             batches = _recall_ahead(reader, run.memory, tiles, done)
+        elif pair is None:
+            raise ValueError("neither rasters nor a memory of them")
         else:
             batches = _read_ahead(reader, pair, grid, tiles, done, info.batch_size)
         for answer in _answers(run, system, tiles, done, batches):

@@ -30,7 +30,7 @@ def write_tile(path: Path, arrays: Mapping[str, np.ndarray], key: str) -> int:
     rows, start, blocks = [], 0, []
     for name, array in arrays.items():
         block = np.ascontiguousarray(array)
-        data = memoryview(block).cast("B") if block.size else b""
+        data = block.tobytes()
         crc = zlib.crc32(data)
         rows.append([name, str(block.dtype), list(block.shape), start, crc])
         blocks.append((data, -len(data) % _ALIGNED))
@@ -69,9 +69,7 @@ def read_tile(path: Path, key: str) -> dict[str, np.ndarray]:
         raise BrokenEntryError(f"{path}: {error}") from error
 
 
-def _array(
-    view: memoryview, dtype: str, shape: list[int], start: int, checksum: int
-) -> np.ndarray:
+def _array(view: memoryview, dtype: str, shape: list[int], start: int, checksum: int) -> np.ndarray:
     if dtype not in _TYPES:
         raise ValueError(f"type {dtype}")
     count = int(np.prod(shape, dtype=np.int64))

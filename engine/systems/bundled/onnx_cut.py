@@ -59,7 +59,7 @@ def cut(
     made = {name for node in kept for name in node.outputs}
     missing = wanted - made - tensors.keys()
     if missing:
-        raise ValueError(f"no tensor {sorted(missing)[0]!r}")
+        raise ValueError(f"no tensor {min(missing)!r}")
     before, after = [], []
     entries = []
     for name, shown in inputs.items():
@@ -71,7 +71,9 @@ def cut(
         after.append(_cast(name, shown, _HALF) if half else _same(name, shown))
         entries.append(_field(_OUTPUT, _value(shown, _HALF if half else _FLOAT)))
     parts = [_field(2, b"part")]
-    parts += [_field(_NODE, raw) for raw in (*before, *(n.raw for n in reversed(kept)), *after) if raw]
+    parts += [
+        _field(_NODE, raw) for raw in (*before, *(n.raw for n in reversed(kept)), *after) if raw
+    ]
     parts += [_field(_INITIALIZER, raw) for name, raw in tensors.items() if name in wanted]
     rest = b"".join(raw for number, _, raw in _fields(model) if number != _GRAPH)
     return rest + _field(_GRAPH, b"".join([*parts, *entries]))

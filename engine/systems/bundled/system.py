@@ -65,7 +65,7 @@ class BundledSystem(ChangeSystem):
         self._encoder: Any = None
         self._head: Optional[Head] = None
         #: The objects that were last asked for, and the head's numbers of them.
-        self._asked: tuple[list[str], tuple[np.ndarray, np.ndarray]] = ([], ((), ()))
+        self._asked: Optional[tuple[list[str], tuple[np.ndarray, np.ndarray]]] = None
         self._text: Optional[TextEncoder] = None
         self._captioner: Optional[BundledCaptioner] = None
         self._captioner_facts = self._fitting_captioner()
@@ -119,7 +119,7 @@ class BundledSystem(ChangeSystem):
         providers, reason = _choose_providers(onnxruntime, device)
         self._encoder = self._open(onnxruntime, ENCODER, providers, threads)
         self._head = self._open_head(onnxruntime, providers, threads)
-        self._text, self._asked = TextEncoder(), ([], self._asked[1])
+        self._text, self._asked = TextEncoder(), None
         self._requested_device = device
         # The session drops a provider that fails to start.
         if "CUDAExecutionProvider" in self._head.providers:
@@ -272,8 +272,6 @@ class BundledSystem(ChangeSystem):
         Returns the parts of the encoder's output by name, each (2, C, h, w), the earlier date
         first; and the calibrated scores (Q, H, W) float32.
         """
-        import numpy as np
-
         self.load(self._requested_device or "auto")
         parts = self._encoded(before, after)
         ways = self._ways(queries, hints)
@@ -388,7 +386,7 @@ class BundledSystem(ChangeSystem):
         if not queries or self._text is None or self._head is None:
             return raw
         objects = [query.object for query in queries]
-        if self._asked[0] != objects:
+        if self._asked is None or self._asked[0] != objects:
             sentences = self._text.encode(objects)[2].astype(np.float32)
             self._asked = objects, self._head.question(sentences)
         vector, prior = self._asked[1]
