@@ -166,9 +166,7 @@ def _detect(
     return replace(result, timings_s=timings, hidden=dict(seen.hidden), remembered=recalled)
 
 
-def _score(
-    run: Run, pair: Optional[Pair], system: OpenedSystem, kept: Unfinished
-) -> ScoreRasters:
+def _score(run: Run, pair: Optional[Pair], system: OpenedSystem, kept: Unfinished) -> ScoreRasters:
     """Score the tiles; forget what is kept of the pair if that cannot be used."""
     try:
         return score_tiles(run, pair, system, kept)

@@ -120,6 +120,7 @@ class Keeping:
     def __init__(self, memory: PairMemory, key: str, *, coarse: bool) -> None:
         self._memory, self._key, self._coarse = memory, key, coarse
         self._writing: Optional[Writing] = None
+        self._dropped = False
 
     def add(
         self, system: OpenedSystem, number: int, dates: tuple[np.ndarray, ...], valid: np.ndarray
@@ -127,9 +128,10 @@ class Keeping:
         """Encode a tile pair (H, W, 3) and keep it, with where it is valid (H, W); return both."""
         features = dict(system.encode(*dates, coarse=self._coarse))
         features[_VALID] = np.packbits(valid)
-        if self._writing is None:
+        if self._writing is None and not self._dropped:
             self._writing = self._memory.write(self._key)
-        self._writing.add(number, features)
+        if self._writing is not None:
+            self._writing.add(number, features)
         return features
 
     def finish(self, tiles: int, seen: Seen, request: ChangeRequest) -> None:
@@ -139,7 +141,8 @@ class Keeping:
             self._writing.finish(tiles, {**named, "seen": asdict(seen)})
 
     def drop(self) -> None:
-        """Keep nothing, unless :meth:`finish` was called."""
+        """Keep nothing, also of tiles to come, unless :meth:`finish` was called."""
+        self._dropped = True
         if self._writing is not None:
             self._writing.drop()
 

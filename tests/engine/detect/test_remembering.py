@@ -16,6 +16,7 @@ from osgeo import gdal
 pytest.importorskip("onnxruntime")
 
 from changescribe.engine.detect import pipeline
+from changescribe.engine.detect.remembering import Keeping, Seen
 from changescribe.engine.detect.tiling import plan
 from changescribe.engine.errors import CancelledError
 from changescribe.engine.hosts.base import InProcessHost
@@ -137,6 +138,16 @@ def test_a_cancelled_run_keeps_nothing(memory, host, town):
         pipeline.detect(town, host, cancelled=lambda: next(count) >= 0)
     assert memory.entries() == []
     assert not memory.folder.exists() or list(memory.folder.iterdir()) == []
+
+
+def test_a_resumed_run_keeps_nothing_since_it_did_not_encode_all_tiles(memory, host, town):
+    memory_of_run = Keeping(memory, "a" * 40, coarse=False)
+    memory_of_run.drop()
+    with host.open("bundled", "cpu") as system:
+        date = np.zeros((64, 64, 3), np.uint8)
+        memory_of_run.add(system, 1, (date, date), np.ones((64, 64), bool))
+    memory_of_run.finish(2, Seen((), None, {}), town)
+    assert memory.entries() == []
 
 
 def test_at_most_48_megabytes_are_kept_of_a_million_pixels(memory, host, town):
