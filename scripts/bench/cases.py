@@ -99,7 +99,8 @@ def pair(given: dict[str, Any], folder: str) -> dict[str, Any]:
     second = replace(request, prompt=SECOND_PROMPT)
     host.calls = calls = []
     with _empty_cache(folder):
-        pipeline.detect(request, host)
+        # A pair that is kept is encoded, not predicted.
+        pipeline.detect(replace(request, remember=False), host)
     host.calls = None
     results: list[ChangeResult] = []
     found: dict[str, list[Seconds]] = {"run": [], "bare": [], "second": []}
