@@ -14,6 +14,8 @@ MODELS = PACKAGE / "resources" / "models"
 RECIPES = PACKAGE / "engine" / "training" / "recipes"
 #: Words of prompts in other languages, one text file each.
 LANGUAGES = PACKAGE / "engine" / "lexicon" / "languages"
+#: Default of the maximum size in GB (10^9 bytes) of what is remembered of pairs.
+MEMORY_GB = 5.0
 
 
 def version() -> str:

@@ -249,8 +249,13 @@ class RunController(QObject):
         """Store the speed and device of a finished run for the next estimate."""
         self._settings.remember_device(request.system, request.device, result.device)
         seconds = result.timings_s.get("total", 0.0)
-        if self._estimate and not result.partial and seconds >= _MIN_MEASURED_S:
-            self._settings.remember_speed(request.system, self._estimate.working_pixels / seconds)
+        if (
+            self._estimate
+            and not result.partial
+            and (seconds >= _MIN_MEASURED_S or result.remembered)
+        ):
+            speed = self._estimate.working_pixels / seconds
+            self._settings.remember_speed(request.system, speed, remembered=result.remembered)
         self._dock.system.refresh()
 
     def _announce(self, run: Run, result: ChangeResult) -> None:

@@ -64,10 +64,12 @@ def configured_host() -> Host:
     Call it before each run, from any thread.
     """
     from ..engine.hosts import routing
+    from ..engine.memory import use_limit
     from ..engine.weights.store import use_folder
 
     settings = Settings()
     use_folder(settings.weights_folder)
+    use_limit(settings.memory_gb)
     routing.configure(
         routing.HostOptions(settings.host, settings.worker_python, tiers.worker_python())
     )

@@ -8,6 +8,7 @@ from typing import Any, Generic, Optional, TypeVar
 from qgis.core import QgsSettings
 
 from ..engine.hosts.routing import AUTO
+from ..engine.paths import MEMORY_GB as DEFAULT_GB
 
 _PREFIX = "changescribe"
 _HISTORY_LENGTH = 15
@@ -36,6 +37,10 @@ def _set(key: str, value: Any) -> None:
     # Qt stores a subclass of str, such as a text of the engine, as a Python object.
     value = str(value) if isinstance(value, str) else value
     QgsSettings().setValue(f"{_PREFIX}/{key}", value)
+
+
+def _speed_key(system: str, remembered: bool) -> str:
+    return f"{'speed_remembered' if remembered else 'speed'}/{system}"
 
 
 T = TypeVar("T", str, float, bool)
@@ -84,6 +89,8 @@ class Settings:
     captions_shown = _Setting("captions_shown", True)
     #: Name of the system that writes captions; empty for facts only.
     caption_system = _Setting("caption_system", "")
+    #: Maximum size in GB of what is remembered of pairs; 0 keeps nothing.
+    memory_gb = _Setting("memory_gb", DEFAULT_GB)
     #: Folder of the last export, or empty.
     export_folder = _Setting("export_folder", "")
 
@@ -110,18 +117,23 @@ class Settings:
     def caption_levels(self, levels: tuple[str, ...]) -> None:
         _set("caption_levels", ",".join(levels))
 
-    def speed(self, system: str) -> Optional[float]:
-        """Measured speed of a system in pixels per second; None before its first run."""
-        value = _get(f"speed/{system}", 0.0, float)
+    def speed(self, system: str, *, remembered: bool = False) -> Optional[float]:
+        """Measured speed of a system in pixels per second; None before its first run.
+
+        ``remembered``: with pairs that are remembered.
+        """
+        value = _get(_speed_key(system, remembered), 0.0, float)
         return value if value > 0 else None
 
-    def remember_speed(self, system: str, pixels_per_second: float) -> None:
+    def remember_speed(
+        self, system: str, pixels_per_second: float, *, remembered: bool = False
+    ) -> None:
         """Store a measured speed, averaged with the previous value."""
         if pixels_per_second <= 0:
             return
-        known = self.speed(system)
+        known = self.speed(system, remembered=remembered)
         value = pixels_per_second if known is None else (known + pixels_per_second) / 2
-        _set(f"speed/{system}", value)
+        _set(_speed_key(system, remembered), value)
 
     def measured_device(self, system: str, chosen: str) -> str:
         """Device used by the last run of a system with this choice, and why; or empty."""

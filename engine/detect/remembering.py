@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Optional, Union
 
 import numpy as np
 
+from .. import systems
+from ..errors import ChangeScribeError
 from ..memory import BrokenEntryError, PairMemory, key_of, limit_bytes, places_of
 from ..paths import version
 from ..raster.common_grid import much_larger, too_coarse
 from ..raster.comparison.quality import split
 from ..raster.source import open_dataset
 from ..request import Alignment
+from .rasters import grid_for, open_rasters
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -193,3 +196,17 @@ def may_be_coarse(pixel_size: Optional[float], info: SystemInfo) -> bool:
     if pixel_size is None:
         return True
     return much_larger(pixel_size, info.pixel_sizes) or too_coarse(pixel_size, info.pixel_sizes)
+
+
+def is_remembered(request: ChangeRequest) -> bool:
+    """Tell whether any question about the pair of a request is answered from the memory."""
+    try:
+        info = systems.create(request.system).info
+        if not (request.remember and info.remembers):
+            return False
+        with open_rasters(request) as (before, after):
+            grid = grid_for(request, before, after, info.pixel_sizes)
+            key = key_for(request, info, grid, before, after)
+        return key is not None and PairMemory().has(key)
+    except (ChangeScribeError, OSError):
+        return False

@@ -18,11 +18,11 @@ from typing import Any, Optional
 
 import numpy as np
 
+from ..paths import MEMORY_GB as DEFAULT_GB
 from .tiles import BrokenEntryError, read_tile, write_tile
 
 #: Environment variable: maximum size of the folder in GB (10^9 bytes); 0 keeps nothing.
 VARIABLE = "CHANGESCRIBE_MEMORY_GB"
-DEFAULT_GB = 5.0
 _FACTS = "pair.json"
 #: Unfinished entries that nothing was written to for so many seconds belong to a dead process.
 _ABANDONED_S = 24 * 3600.0
@@ -176,6 +176,10 @@ class PairMemory:
         except OSError:
             return None
         return entry
+
+    def has(self, key: str) -> bool:
+        """Tell whether there is an entry, without checking or using it."""
+        return (self.folder / key / _FACTS).is_file()
 
     def write(self, key: str) -> Writing:
         """Begin an entry."""

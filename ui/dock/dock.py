@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Optional
 
 from qgis.core import QgsProject
@@ -10,7 +11,7 @@ from qgis.gui import QgsDockWidget
 from qgis.PyQt.QtCore import QEvent, QObject, QSize, Qt, QTimer, pyqtSignal
 from qgis.PyQt.QtWidgets import QFrame, QMessageBox, QScrollArea, QVBoxLayout, QWidget
 
-from ...engine.errors import InputError
+from ...engine.errors import ChangeScribeError, InputError
 from ...engine.hosts.routing import close_shared_host
 from ...engine.raster.dates import is_iso_date
 from ...engine.request import CLOUD_MODES, ChangeRequest, Hints
@@ -36,6 +37,7 @@ from .extent import ExtentPanel, Where
 from .layer_pair import LayerPairPanel
 from .outputs import automatic_folder, new_output
 from .prompt_panel import PromptPanel
+from .ready import ReadyCheck
 from .results_panel import ResultsPanel
 from .run_panel import RunPanel
 from .system_panel import SystemPanel
@@ -93,6 +95,8 @@ class ChangeScribeDock(QgsDockWidget):
         self._settings = settings
         self._running = False
         self._estimate: Optional[Estimate] = None
+        self._ready = ReadyCheck(self)
+        self._ready.answered.connect(self.refresh)
         self.layers = LayerPairPanel()
         self.compare = CompareBar()
         self.prompt = PromptPanel(settings)
@@ -247,7 +251,8 @@ class ChangeScribeDock(QgsDockWidget):
         before = self.layers.before
         self.advanced.show_pixel_size(before is not None and not has_pixel_size(before))
         reason, where = self._check()
-        self._show_estimate(where)
+        self._check_memory(reason)
+        self._show_estimate(where, reason)
         self.advanced.show_automatic_folder(automatic_folder(before) if before else "")
         self.advanced.show_tier(self.system.info.tier if self.system.info else "")
         self.advanced.remove_button.setEnabled(not self._running and not self.packages.is_busy)
@@ -323,16 +328,26 @@ class ChangeScribeDock(QgsDockWidget):
             return tr("No detection system is available: see the Log Messages panel")
         return self.system.weights.reason or self.competing.reason
 
-    def _show_estimate(self, where: Optional[Where]) -> None:
+    def _check_memory(self, reason: str) -> None:
+        """Find out whether the pair is remembered, if a run can start; anew after a run."""
+        request = None
+        if not reason:
+            with contextlib.suppress(ChangeScribeError):
+                request = self._request("")
+        self._ready.ask(request)
+
+    def _show_estimate(self, where: Optional[Where], reason: str) -> None:
         before, info = self.layers.before, self.system.info
         self._estimate = None
+        ready = self._ready.ready and not reason
         if where is not None and not where.rectangle.isEmpty() and before is not None:
             self._estimate = estimate(
                 before,
                 where.rectangle,
                 info.pixel_sizes if info else (),
-                self._settings.speed(info.name) if info else None,
+                self._settings.speed(info.name, remembered=ready) if info else None,
                 self.advanced.user_pixel_size,
+                ready=ready,
             )
         text = self._estimate.text() if self._estimate else ""
         self.extent.estimate_label.setText(text)
@@ -344,19 +359,24 @@ class ChangeScribeDock(QgsDockWidget):
         Raises:
             ChangeScribeError: the area cannot be read, or the output folder cannot be written.
         """
+        before = self.layers.before
+        folder = self.advanced.output_folder or (automatic_folder(before) if before else "")
+        output = new_output(folder, source_path(before) or "", self.prompt.text) if before else ""
+        return self._request(output)
+
+    def _request(self, output: str) -> ChangeRequest:
+        """Return the request for the current form and an output."""
         before, after, info = self.layers.before, self.layers.after, self.system.info
         if before is None or after is None or info is None:
             raise InputError(self.reason())
         where = self.extent.where(before, after)
-        source = source_path(before) or ""
         bands_before, bands_after = self.advanced.bands
         dates, masks = self.layers.dates, self.advanced.masks
-        folder = self.advanced.output_folder or automatic_folder(before)
         return ChangeRequest(
-            before=source,
+            before=source_path(before) or "",
             after=source_path(after) or "",
             prompt=self.prompt.text,
-            output=new_output(folder, source, self.prompt.text),
+            output=output,
             system=info.name,
             extent=where.extent,
             area=self.extent.area(before, where.rectangle),
@@ -449,6 +469,7 @@ class ChangeScribeDock(QgsDockWidget):
     def shut_down(self) -> None:
         """Disconnect from QGIS's objects."""
         self._timer.stop()
+        self._ready.shut_down()
         self.packages.shut_down()
         self.system.weights.shut_down()
         self._arrivals.stop()

@@ -29,12 +29,14 @@ class Estimate:
         area_m2: ground area in m2; None without a CRS.
         working_pixels: number of pixels at the system's own pixel size.
         seconds: estimated time; None before the system's first run on this machine.
+        ready: the pair is remembered: only the question remains to be answered.
     """
 
     area_m2: Optional[float]
     pixels: int
     working_pixels: float
     seconds: Optional[float]
+    ready: bool = False
 
     def text(self) -> str:
         """Return the estimate as one line."""
@@ -42,6 +44,8 @@ class Estimate:
         if self.area_m2 is not None:
             parts.append(format_area(self.area_m2))
         parts.append(pixels_text(self.pixels))
+        if self.ready:
+            parts.append(tr("ready"))
         if self.seconds is not None:
             parts.append(tr("about {time}").format(time=duration_text(self.seconds)))
         return " \N{MIDDLE DOT} ".join(parts)
@@ -53,6 +57,8 @@ def estimate(
     pixel_sizes: tuple[float, ...],
     speed: Optional[float],
     user_pixel_size: Optional[float] = None,
+    *,
+    ready: bool = False,
 ) -> Estimate:
     """Estimate a run in a rectangle, in the CRS of ``before``.
 
@@ -69,7 +75,7 @@ def estimate(
     size = math.sqrt(area / pixels) if area and pixels else user_pixel_size
     if size and pixel_sizes:
         working = pixels * (size / working_size(size, pixel_sizes)) ** 2
-    return Estimate(area, pixels, working, working / speed if speed else None)
+    return Estimate(area, pixels, working, working / speed if speed else None, ready)
 
 
 def pixels_text(pixels: int) -> str:
