@@ -40,14 +40,12 @@ def use_limit(gigabytes: Optional[float]) -> None:
 def limit_bytes() -> float:
     """Return the maximum size of the folder in bytes.
 
-    It is that of :func:`use_limit`, else of ``CHANGESCRIBE_MEMORY_GB``, else 5 GB.
+    It is that of ``CHANGESCRIBE_MEMORY_GB``, else of :func:`use_limit`, else 5 GB.
     """
-    if _limit_gb is not None:
-        return _limit_gb * 1e9
-    try:
-        return float(os.environ.get(VARIABLE, "") or DEFAULT_GB) * 1e9
-    except ValueError:
-        return DEFAULT_GB * 1e9
+    gigabytes = DEFAULT_GB if _limit_gb is None else _limit_gb
+    with contextlib.suppress(ValueError):
+        gigabytes = float(os.environ.get(VARIABLE, "") or gigabytes)
+    return gigabytes * 1e9
 
 
 def default_folder() -> Path:
@@ -111,7 +109,9 @@ class Writing:
         self.size = 0
         self.open = True
         try:
-            self._folder.mkdir(parents=True)
+            # Features show, roughly, what the rasters show: they are for this user alone.
+            memory.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._folder.mkdir(mode=0o700)
         except OSError:
             self.open = False
 

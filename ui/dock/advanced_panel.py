@@ -20,6 +20,7 @@ from qgis.PyQt.QtWidgets import (
 )
 
 from ...engine.hosts.routing import AUTO, IN_PROCESS
+from ...engine.paths import MEMORY_GB
 from ...engine.raster.common_grid import MAX_SIZE
 from ...engine.request import ALIGN_MODES, DEVICES
 from ..packages import tiers
@@ -91,6 +92,7 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
         self.remove_button.clicked.connect(self.remove_requested)
         self.captions = CaptionOptions(settings)
         self.weights = self._build_weights()
+        self.memory = self._build_memory()
         self.folder = self._build_folder()
         # QgsCollapsibleGroupBox shows all its direct children when expanded; inside one child, the
         # fields keep the visibility that show_tier and show_pixel_size set.
@@ -121,6 +123,7 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
                 (tr("Install PyTorch with"), self.base),
                 (tr("PyTorch environment"), self.remove_button),
                 (tr("Model weights"), self.weights),
+                (tr("Memory of pairs"), self.memory),
                 (tr("Output &folder"), self.folder),
             )
         ):
@@ -314,6 +317,27 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
         weights.setToolTip(tr("Folder for downloaded and imported model weights"))
         weights.fileChanged.connect(self._weights_changed)
         return weights
+
+    def _build_memory(self) -> QgsDoubleSpinBox:
+        spin = QgsDoubleSpinBox()
+        spin.setObjectName("memorySpin")
+        spin.setRange(0.0, 10_000.0)
+        spin.setDecimals(1)
+        spin.setSuffix(" " + tr("GB"))
+        spin.setSpecialValueText(tr("Off"))
+        spin.setClearValue(MEMORY_GB)
+        spin.setValue(self._settings.memory_gb)
+        spin.setToolTip(
+            tr(
+                "Space on disk for what another prompt about the same layers needs, so that it "
+                "takes a fraction of the time. The least recently used pairs are deleted."
+            )
+        )
+        spin.valueChanged.connect(self._memory_changed)
+        return spin
+
+    def _memory_changed(self, gigabytes: float) -> None:
+        self._settings.memory_gb = gigabytes
 
     def show_tier(self, tier: str) -> None:
         """Show the options for a tier; those of the process are for PyTorch only."""

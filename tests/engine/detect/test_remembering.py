@@ -29,6 +29,7 @@ from changescribe.engine.systems.bundled import BundledSystem
 @pytest.fixture
 def memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PairMemory]:
     monkeypatch.setattr("changescribe.engine.memory.store._SPARE_BYTES", 0)
+    monkeypatch.delenv("CHANGESCRIBE_MEMORY_GB")
     folder = tmp_path / "pairs"
     monkeypatch.setattr("changescribe.engine.memory.store.default_folder", lambda: folder)
     use_limit(1.0)

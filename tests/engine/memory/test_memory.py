@@ -17,6 +17,7 @@ KEY, OTHER = key_of({"pair": 1}), key_of({"pair": 2})
 @pytest.fixture
 def memory(tmp_path, monkeypatch):
     monkeypatch.setattr("changescribe.engine.memory.store._SPARE_BYTES", 0)
+    monkeypatch.delenv("CHANGESCRIBE_MEMORY_GB")
     use_limit(1.0)
     yield PairMemory(tmp_path / "pairs")
     use_limit(None)

@@ -8,9 +8,13 @@ from typing import Callable
 
 from qgis.PyQt.QtCore import QCoreApplication
 
+from changescribe.engine.memory import limit_bytes, use_limit
 from changescribe.engine.request import ChangeRequest
+from changescribe.ui.dock.advanced_panel import AdvancedPanel
 from changescribe.ui.dock.estimates import Estimate
 from changescribe.ui.dock.ready import ReadyCheck
+from changescribe.ui.engine_thread import configured_host
+from changescribe.ui.settings import Settings
 
 
 def _wait(happened: Callable[[], bool]) -> None:
@@ -57,3 +61,16 @@ def test_nothing_is_asked_of_a_form_that_cannot_run(qgis_app):
 def test_the_estimate_says_ready(qgis_app):
     assert "ready" in Estimate(None, 100, 100.0, None, ready=True).text()
     assert "ready" not in Estimate(None, 100, 100.0, None).text()
+
+
+def test_the_limit_of_the_memory_is_a_setting(qgis_app, monkeypatch):
+    monkeypatch.delenv("CHANGESCRIBE_MEMORY_GB")
+    settings = Settings()
+    panel = AdvancedPanel(settings)
+    assert panel.memory.value() == 5.0
+    panel.memory.setValue(0.0)
+    assert settings.memory_gb == 0.0
+    configured_host()
+    assert limit_bytes() == 0.0
+    panel.memory.setValue(5.0)
+    use_limit(None)
