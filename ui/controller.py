@@ -86,6 +86,7 @@ class RunController(QObject):
         self.thread_.finished_captions.connect(self._captions_finished)
         self._dock.detect_requested.connect(self.start)
         self._dock.cancel_requested.connect(self.thread_.cancel)
+        self._dock.run.drop.connect(self.thread_.drop)
         self._dock.results.export.connect(self.open_export)
         self._dock.results.zoom.connect(self.zoom_to)
         self._dock.results.captions.connect(self.set_captions)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 from qgis.PyQt.QtCore import QObject, QThread, pyqtSignal
 
 from ..engine.errors import CancelledError
+from ..engine.request import Stage
 from .errors import as_change_scribe_error
 from .packages import tiers
 from .settings import Settings
@@ -23,7 +24,7 @@ from .settings import Settings
 if TYPE_CHECKING:
     from ..engine.describe.request import MapCaption, MapCaptionRequest, MapCaptions
     from ..engine.hosts.base import Host
-    from ..engine.request import ChangeRequest, ChangeResult
+    from ..engine.request import ChangeRequest, ChangeResult, Progress
 
     Detect = Callable[..., ChangeResult]
     #: (signal, arguments)
@@ -43,6 +44,7 @@ class _Job:
     request: Any
     work: Callable[[_Job], Outcome]
     cancelled: threading.Event = field(default_factory=threading.Event)
+    dropped: threading.Event = field(default_factory=threading.Event)
 
 
 def _detect(request: ChangeRequest, host: Host, **callbacks: Any) -> ChangeResult:
@@ -148,6 +150,13 @@ class EngineThread(QThread):
             for job in self._jobs:
                 job.cancelled.set()
 
+    def drop(self) -> None:
+        """Stop the running and queued requests, and write nothing of what they have finished."""
+        self.cancel()
+        with self._lock:
+            for job in self._jobs:
+                job.dropped.set()
+
     def shutdown(self, timeout_ms: int = 20_000) -> bool:
         """Cancel everything and wait for the thread; return whether it has ended.
 
@@ -188,11 +197,16 @@ class EngineThread(QThread):
             return self.failed, (as_change_scribe_error(error),)
 
     def _detected(self, job: _Job) -> Outcome:
+        def report(progress: Progress) -> None:
+            if job.dropped.is_set() and progress.stage is not Stage.DONE:
+                raise CancelledError
+            self._emit(self.progressed, progress)
+
         self._emit(self.started_run, job.request)
         result = self._detect(
             job.request,
             self._host(),
-            progress=lambda progress: self._emit(self.progressed, progress),
+            progress=report,
             cancelled=job.cancelled.is_set,
         )
         return self.finished_run, (result,)

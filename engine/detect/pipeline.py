@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Optional
 
 from .. import prompt
 from ..classes import class_of
-from ..errors import InputError, raise_out_of_memory
+from ..errors import CancelledError, InputError, raise_out_of_memory
 from ..hosts.routing import shared_host
 from ..memory import BrokenEntryError
 from ..raster.dates import is_iso_date, reversed_dates
@@ -71,7 +71,8 @@ def detect(
         host: where the system runs; None is the shared host of this process.
         progress: called a few times per second at most.
         cancelled: called between tiles; True stops the run, and the finished part becomes a partial
-            result. Once all tiles are done, a run cannot be cancelled.
+            result. Once all tiles are done, a run cannot be cancelled, but ``progress`` may raise
+            CancelledError before the stage DONE: then nothing is written.
 
     Raises:
         InputError: the request cannot be carried out as given.
@@ -178,6 +179,11 @@ def _score(run: Run, pair: Optional[Pair], system: OpenedSystem, kept: Unfinishe
         raise
 
 
+def _go_on(cancelled: CancelledCallback) -> None:
+    if cancelled():
+        raise CancelledError
+
+
 @contextlib.contextmanager
 def _memory_errors() -> Iterator[None]:
     """Turn errors of other packages about memory into ChangeScribe's."""
@@ -259,6 +265,8 @@ def _look(
         area = area_on(request.area, before.grid, grid.working)
     hidden = leave_out(request, before, after, grid, monitor)
     pair = Pair(before, after, *joint_stretch(before, after, grid.working), area)
+    _go_on(cancelled)
     alignment, pair = aligned(request, grid, pair, monitor)
+    _go_on(cancelled)
     hidden.update(deep_shadow(pair, grid.working, monitor))
     return pair, Seen(tuple(monitor.warnings[known:]), alignment, hidden)

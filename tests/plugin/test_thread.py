@@ -12,7 +12,7 @@ from qgis.PyQt.QtCore import QCoreApplication
 from waiting import wait_until
 
 from changescribe.engine.errors import ChangeScribeError, InputError
-from changescribe.engine.request import ChangeRequest
+from changescribe.engine.request import ChangeRequest, Progress, Stage
 from changescribe.ui import engine_thread
 from changescribe.ui.engine_thread import EngineThread
 
@@ -67,6 +67,25 @@ def test_progress_arrives_on_the_main_thread(service, request_of):
     wait_until(lambda: "finished_run" in thread.names())
     assert {ident for ident, _n, _all in seen} == {threading.get_ident()}
     assert [(n, total) for _i, n, total in seen] == [(0, 0), (1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+def test_a_dropped_run_ends_while_it_writes(service, request_of):
+    writing, go_on, passed = threading.Event(), threading.Event(), []
+
+    def engine(request, host, progress, cancelled):
+        progress(Progress(Stage.OUTLINING, 0.9))
+        writing.set()
+        assert go_on.wait(10)
+        progress(Progress(Stage.OUTLINING, 0.95))
+        passed.append(request)
+
+    thread = service(engine)
+    thread.submit(request_of(0))
+    wait_until(writing.is_set)
+    thread.drop()
+    go_on.set()
+    wait_until(lambda: "cancelled" in thread.names())
+    assert not passed
 
 
 def test_cancel_keeps_what_is_finished(service, request_of):

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from ...engine.request import Progress
 
 _STEPS = 1000
+#: Stages in which a cancelled run writes what is finished.
+_WRITING = (Stage.RESAMPLING, Stage.OUTLINING, Stage.WRITING)
 
 
 class RunPanel(QWidget):
@@ -25,10 +27,12 @@ class RunPanel(QWidget):
     Signals:
         detect(): the user starts a run.
         cancel(): the user cancels the run.
+        drop(): the user does not want what is finished of the cancelled run either.
     """
 
     detect = pyqtSignal()
     cancel = pyqtSignal()
+    drop = pyqtSignal()
 
     def __init__(self, parent: Optional[QWidget] = None) -> None:
         super().__init__(parent)
@@ -49,7 +53,7 @@ class RunPanel(QWidget):
         self.cancel_button = QPushButton(tr("Canc&el"))
         self.cancel_button.setObjectName("cancelButton")
         self.cancel_button.clicked.connect(self._cancel_pressed)
-        self._stopping = self._captioning = False
+        self._stopping = self._captioning = self._writing = False
         row = QHBoxLayout()
         row.addWidget(self.progress_label, 1)
         row.addWidget(self.cancel_button)
@@ -71,13 +75,15 @@ class RunPanel(QWidget):
 
     def show_idle(self) -> None:
         """Hide the progress."""
-        self._stopping = self._captioning = False
+        self._stopping = self._captioning = self._writing = False
         for widget in (self.progress_bar, self.progress_label, self.cancel_button):
             widget.hide()
 
     def show_running(self) -> None:
         """Show the progress of a new run."""
-        self._stopping = self._captioning = False
+        self._stopping = self._captioning = self._writing = False
+        self.cancel_button.setText(tr("Canc&el"))
+        self.cancel_button.setToolTip("")
         self.progress_bar.setValue(0)
         self.progress_label.setText(tr("Starting\N{HORIZONTAL ELLIPSIS}"))
         self.cancel_button.setEnabled(True)
@@ -90,6 +96,12 @@ class RunPanel(QWidget):
         self._captioning = progress.stage is Stage.CAPTIONING
         if not self._stopping:
             self.progress_label.setText(self.progress_text(progress))
+        elif progress.stage in _WRITING and not self._writing:
+            self._writing = True
+            self.progress_label.setText(tr("Writing what is finished\N{HORIZONTAL ELLIPSIS}"))
+            self.cancel_button.setText(tr("&Drop it"))
+            self.cancel_button.setToolTip(tr("End at once, without a result"))
+            self.cancel_button.setEnabled(True)
 
     def progress_text(self, progress: Progress) -> str:
         """Return a progress as a line, such as "Detecting changes: tile 31 of 120 - 9 s left"."""
@@ -108,8 +120,12 @@ class RunPanel(QWidget):
         return f"{text} \N{MIDDLE DOT} {left}"
 
     def _cancel_pressed(self) -> None:
-        self._stopping = True
         self.cancel_button.setEnabled(False)
+        if self._writing:
+            self.progress_label.setText(tr("Stopping\N{HORIZONTAL ELLIPSIS}"))
+            self.drop.emit()
+            return
+        self._stopping = True
         self.progress_label.setText(
             tr("Stopping after this caption\N{HORIZONTAL ELLIPSIS}")
             if self._captioning

@@ -18,6 +18,7 @@ from run_button import reason
 from waiting import wait_until
 
 from changescribe.engine.errors import InputError, OutputError
+from changescribe.engine.request import Progress, Stage
 
 
 def test_enter_starts_a_run(desk):
@@ -70,6 +71,24 @@ def test_cancel_in_mid_run_keeps_the_finished_part(desk):
     assert desk.ends == ["finished"]
     assert desk.controller.last_run.partial
     assert "partial" in desk.dock.results.list.item(0).text()
+
+
+def test_what_a_cancelled_run_writes_can_be_dropped(desk):
+    panel, dropped = desk.dock.run, []
+    panel.drop.connect(lambda: dropped.append(True))
+    panel.show_running()
+    panel.cancel_button.click()
+    panel.show_progress(Progress(Stage.DETECTING, 0.5, 3, 4))
+    assert not panel.cancel_button.isEnabled()
+    panel.show_progress(Progress(Stage.OUTLINING, 0.9))
+    assert panel.progress_label.text() == "Writing what is finished\N{HORIZONTAL ELLIPSIS}"
+    assert panel.cancel_button.text() == "&Drop it"
+    panel.cancel_button.click()
+    assert dropped == [True]
+    assert not panel.cancel_button.isEnabled()
+    panel.show_running()
+    assert panel.cancel_button.text() == "Canc&el"
+    panel.show_idle()
 
 
 def test_cancel_with_nothing_finished(desk):
