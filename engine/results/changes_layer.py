@@ -26,7 +26,7 @@ from ..wording.facts import Tally, region_caption, scene_caption
 from ..writing import could_not_write
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from ..errors import ChangeScribeError
     from ..regions.facts import RegionShape
@@ -234,7 +234,7 @@ class ChangesWriter:
         """
         region = shape.region
         size = region.area_px if region.area_m2 is None else region.area_m2
-        self._pending.append((size, shape.query, json.dumps(asdict(region)), shape.wkb))
+        self._pending.append((size, shape.query, json.dumps(vars(region)), shape.wkb))
         if len(self._pending) >= _BATCH:
             self._flush()
 
@@ -371,6 +371,7 @@ class ChangesWriter:
             for name, kind in fields:
                 target.CreateField(ogr.FieldDefn(name, kind))
         kept: list[Region] = []
+        indices = _indices(layer, CHANGE_FIELDS)
         layer.StartTransaction()
         rows = self._run_sql("SELECT facts, wkb FROM region ORDER BY size DESC, rowid")
         for number, (facts, wkb) in enumerate(rows, start=1):
@@ -378,13 +379,13 @@ class ChangesWriter:
             if number <= MAX_REGIONS_IN_RESULT:
                 kept.append(region)
             feature = ogr.Feature(layer.GetLayerDefn())
-            _set(feature, self._change_row(region))
+            _set(feature, self._change_row(region), indices)
             feature.SetGeometryDirectly(ogr.CreateGeometryFromWkb(wkb))
             if layer.CreateFeature(feature) != 0:
                 return None
         layer.CommitTransaction()
         row = ogr.Feature(table.GetLayerDefn())
-        _set(row, run)
+        _set(row, run, _indices(table, RUN_FIELDS))
         return kept if table.CreateFeature(row) == 0 else None
 
     def _numbered(self, facts: dict[str, Any], number: int) -> Region:
@@ -438,10 +439,16 @@ class ChangesWriter:
         return could_not_write(self._shown_as, problem)
 
 
-def _set(feature: ogr.Feature, row: dict[str, object]) -> None:
+def _indices(layer: ogr.Layer, fields: Sequence[tuple[str, int]]) -> dict[str, int]:
+    """Return the index of each field; GDAL's bindings take long to find one by its name."""
+    definition = layer.GetLayerDefn()
+    return {name: definition.GetFieldIndex(name) for name, _ in fields}
+
+
+def _set(feature: ogr.Feature, row: dict[str, object], indices: dict[str, int]) -> None:
     """Set the fields of a feature; None becomes NULL."""
     for name, value in row.items():
         if value is None:
-            feature.SetFieldNull(name)
+            feature.SetFieldNull(indices[name])
         else:
-            feature.SetField(name, value)
+            feature.SetField(indices[name], value)

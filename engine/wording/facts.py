@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Optional
 
 from ..class_rules import rules_of
@@ -285,12 +286,13 @@ class _Noun:
             self.one = self.many = self.known.plural
             return
         start, _, head = phrase.rpartition(" ")
-        one, many = _numbers(head, self.known.words)
+        one, many = _numbers(head, tuple(self.known.words))
         self.one, self.many = f"{start} {one}".strip(), f"{start} {many}".strip()
         self.countable = one != many and self.known.kind != "stuff"
 
 
-def _numbers(word: str, words: Sequence[str]) -> tuple[str, str]:
+@lru_cache(maxsize=256)
+def _numbers(word: str, words: tuple[str, ...]) -> tuple[str, str]:
     """Singular and plural of a word, both of which the class must list; else the word twice."""
     for one in (word, *_singulars(word)):
         for many in words:
