@@ -7,7 +7,7 @@ import html
 from typing import TYPE_CHECKING, Optional
 
 from qgis.PyQt.QtCore import QEvent, QObject, Qt, pyqtSignal
-from qgis.PyQt.QtGui import QKeyEvent, QPalette
+from qgis.PyQt.QtGui import QKeyEvent
 from qgis.PyQt.QtWidgets import QComboBox, QCompleter, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from ...engine.classes import index_among
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from ...engine.request import ParsedPrompt
     from ...engine.systems.base import SystemInfo
 
+#: Colours of the chips, readable in light and dark themes.
+_CHIP, _INK, _CROSS = "#d5dae0", "#16202a", "#0b4f8a"
 _EXAMPLES = ("buildings demolished", "trees cleared", "anything changed")
 
 
@@ -168,13 +170,10 @@ class PromptPanel(QWidget):
         queries = self._parse.queries if self._parse is not None else ()
         if len(queries) < 2:
             queries = ()
-        palette = self.palette()
-        shade = palette.color(QPalette.ColorRole.AlternateBase).darker(112).name()
-        cross = palette.color(QPalette.ColorRole.Link).name()
         self.chips.setText(
             "\N{NO-BREAK SPACE} ".join(
-                f'<span style="background-color: {shade}">{_unbroken(text)}'
-                f'<a href="{index}" style="text-decoration: none; color: {cross}">'
+                f'<span style="background-color: {_CHIP}; color: {_INK}">{_unbroken(text)}'
+                f'<a href="{index}" style="text-decoration: none; color: {_CROSS}">'
                 "\N{MULTIPLICATION X}</a>\N{NO-BREAK SPACE}</span>"
                 for index, text in enumerate(
                     f" {change_text(query.object, query.direction)} " for query in queries

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from qgis.PyQt import sip
 from qgis.PyQt.QtCore import QPoint, QRect, QSize, Qt, pyqtSignal
+from qgis.PyQt.QtGui import QResizeEvent, QShowEvent
 from qgis.PyQt.QtWidgets import (
     QAbstractItemView,
     QApplication,
@@ -171,9 +172,21 @@ class ResultsPanel(QWidget):
         item.setToolTip(plain_tip("\n".join(filter(None, (run.caption, *run.warnings, run.gpkg)))))
         item.setSizeHint(QSize(0, self._height_of(item.text())))
 
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Wrap the entries at the new width; called by Qt."""
+        super().resizeEvent(event)
+        for row in range(self.list.count()):
+            item = self.list.item(row)
+            item.setSizeHint(QSize(0, self._height_of(item.text())))
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Wrap entries that came before the panel had its width; called by Qt."""
+        super().showEvent(event)
+        self.resizeEvent(QResizeEvent(self.size(), self.size()))
+
     def _height_of(self, text: str) -> int:
         """Return the height of an entry that wraps at the current width of the list."""
-        room = QRect(0, 0, max(self.list.viewport().width() - 2 * _PADDING, _MIN_WIDTH), 10_000)
+        room = QRect(0, 0, max(self.width() - 4 * _PADDING, _MIN_WIDTH), 10_000)
         flags = int(Qt.TextFlag.TextWordWrap)
         return self.list.fontMetrics().boundingRect(room, flags, text).height() + _PADDING
 

@@ -99,8 +99,12 @@ class Run:
 
     @property
     def headline(self) -> str:
-        """The first sentence of the first warning; "" without warnings."""
-        first = self.warnings[0] if self.warnings else ""
+        """The first sentence of the warning that matters most; "" without warnings.
+
+        That is one by which the result is a guess, else the first.
+        """
+        first = next((text for text in self.warnings if "guess" in text), "")
+        first = first or (self.warnings[0] if self.warnings else "")
         return re.split(r"(?<=[a-z0-9)])\. ", first, maxsplit=1)[0].rstrip(".")
 
     def is_shown(self) -> bool:
