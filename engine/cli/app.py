@@ -32,7 +32,7 @@ from ..request import (
     Progress,
     Stage,
 )
-from . import build, cache, commands, evaluate, models, train
+from . import build, cache, commands, evaluate, models, reproduce, train
 from .shared import add_command, add_device, add_overwrite, generator_installed
 from .texts import CliTexts
 
@@ -96,6 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     cache.add(parsers)
     train.add(parsers)
     evaluate.add(parsers)
+    reproduce.add(parsers)
     build.add(parsers)
     _add_synthesise(parsers)
     add_command(parsers, "doctor", _doctor, "show what is installed and what runs where")

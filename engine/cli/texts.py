@@ -109,3 +109,7 @@ class CliTexts:
     option_without_layout = Message(
         "--option belongs to a layout, and none is named.", "Add --layout and --folder."
     )
+    no_table_named = Message(
+        "No table of a paper is named.",
+        "changescribe reproduce --list lists them, such as: changescribe reproduce lg-cd III",
+    )

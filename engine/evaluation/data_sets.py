@@ -23,7 +23,7 @@ from tqdm import tqdm
 from .. import prompt, systems
 from ..classes import class_of
 from ..detect.tiling import Blender, plan
-from ..device import choose
+from ..device import Device, choose
 from ..errors import InputError
 from ..request import Query
 from ..training import tasks
@@ -31,8 +31,9 @@ from ..training.metrics import BinaryCounts
 from ..training.pairs import PairSet, Window, open_pairs
 from ..training.pairs.crops import collate, tile_of
 from ..training.pairs.pair import UNKNOWN, LabelledPair
-from ..training.recipe import DataSpec, load_recipe
+from ..training.recipe import DataSpec, Recipe, load_recipe
 from ..training.semantic_metrics import SemanticCounts
+from ..training.tasks.base import Task
 from ..training.trainer import BEST, WEIGHTS
 from ..weights.loading import read_head
 from .texts import EvaluationTexts
@@ -117,7 +118,9 @@ def evaluate(
         raise InputError(EvaluationTexts.bad_tile_size(size=tile))
     pairs = open_pairs(spec, data)
     candidate = (
-        _of_run(run, device) if run else _of_system(system, device, text or pairs.prompt, pairs)
+        candidate_of(load_run(run, device))
+        if run
+        else _of_system(system, device, text or pairs.prompt, pairs)
     )
     figures: dict[str, Any] = {
         "system": candidate.name,
@@ -269,8 +272,49 @@ def _class_table(own: Sequence[str], wanted: Sequence[str]) -> np.ndarray | None
     return table_ if wanted and len(own) == len(wanted) else None
 
 
-def _of_run(run: Path, device: str) -> Candidate:
-    """Load the weights of a training run."""
+@dataclass(frozen=True)
+class TrainedRun:
+    """The trained model of a run.
+
+    Attributes:
+        recipe: of the run.
+        task: of the recipe, with its frozen parts loaded.
+        model: in evaluation mode.
+        step: of the weights.
+        device: of the model.
+    """
+
+    recipe: Recipe
+    task: Task
+    model: torch.nn.Module
+    step: str
+    device: Device
+
+    @torch.inference_mode()
+    def predict(self, pair: LabelledPair) -> dict[str, np.ndarray]:
+        """Return the task's predictions for a tile, without the batch dimension."""
+        with self.device.autocast():
+            output = self.task.predict(self.model, self._batch(pair))
+        return {name: value[0].float().cpu().numpy() for name, value in output.items()}
+
+    @torch.inference_mode()
+    def write(self, pair: LabelledPair) -> str:
+        """Return a sentence about a whole pair; empty if the system writes none."""
+        with self.device.autocast():
+            return next(iter(self.task.write(self.model, self._batch(pair))), "")
+
+    def _batch(self, pair: LabelledPair) -> dict[str, torch.Tensor]:
+        question = collate([self.task.question(pair)])
+        return {name: value.to(self.device.name) for name, value in question.items()}
+
+
+def load_run(run: Path, device: str) -> TrainedRun:
+    """Load the best weights of a training run, or else the last ones.
+
+    Raises:
+        InputError: the weights do not fit the recipe.
+        WeightsError: weights of a frozen part are missing.
+    """
     recipe = load_recipe(run / "recipe.yaml")
     path = run / (BEST if (run / BEST).exists() else WEIGHTS)
     state, header = read_head(path)
@@ -281,22 +325,24 @@ def _of_run(run: Path, device: str) -> Candidate:
     if set(state) != set(task.weights(model)):
         raise InputError(EvaluationTexts.weights_differ(run=run.name), details=str(path))
     model.load_state_dict(state, strict=False)
-    model.eval()
+    return TrainedRun(recipe, task, model.eval(), header["step"], chosen)
 
-    @torch.inference_mode()
+
+def candidate_of(trained: TrainedRun) -> Candidate:
+    """Return a training run as a candidate for :func:`measure`."""
+    recipe, task = trained.recipe, trained.task
+
     def answer(pair: LabelledPair) -> Answer:
-        question = collate([task.question(pair)])
-        batch = {name: value.to(chosen.name) for name, value in question.items()}
-        with chosen.autocast():
-            output = task.predict(model, batch)
-        found = {name: value[0].float().cpu().numpy() for name, value in output.items()}
+        found = trained.predict(pair)
         classes = [found.get(name) for name in ("semantic_before", "semantic_after")]
         return Answer(found["change"][None], *classes)
 
     size = max(64, recipe.crop // 32 * 32)
-    revision = f"{recipe.name}, step {header['step']}"
+    revision = f"{recipe.name}, step {trained.step}"
     overlap = min(RUN_OVERLAP, size // 4)
-    return Candidate(task.name, revision, chosen.text, (), size, overlap, answer, task.truth)
+    return Candidate(
+        task.name, revision, trained.device.text, (), size, overlap, answer, task.truth
+    )
 
 
 def table(figures: dict[str, Any]) -> str:

@@ -24,3 +24,14 @@ class EvaluationTexts:
         "{recipe} builds on {stage}, which was trained on the places to leave out.",
         "Let it build on stages that were not trained on them.",
     )
+    no_paper = Message('There are no tables of a paper "{paper}".', "Choose one of: {known}.")
+    no_table = Message('{paper} has no table "{table}" here.', "Choose one of: {known}.")
+    needs = Message("needs {what}")
+    others = Message("published only")
+    not_in_preset = Message("not in the preset {preset}")
+    trained = Message("{steps} steps")
+    replaced = Message("{part}: {ours} in place of {theirs}")
+    run_started = Message("{method} on {dataset}: {run}")
+    caption_convention = Message(
+        "Sentences are measured as ids of words, as most remote-sensing programs do."
+    )
