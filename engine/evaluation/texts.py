@@ -27,6 +27,7 @@ class EvaluationTexts:
     no_paper = Message('There are no tables of a paper "{paper}".', "Choose one of: {known}.")
     no_table = Message('{paper} has no table "{table}" here.', "Choose one of: {known}.")
     needs = Message("needs {what}")
+    needs_files = Message("needs data or weights: {problem}")
     others = Message("published only")
     not_in_preset = Message("not in the preset {preset}")
     trained = Message("{steps} steps")

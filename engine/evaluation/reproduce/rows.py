@@ -133,7 +133,7 @@ def _outcome(
         except (WeightsError, DependencyError) as error:
             what = str(error)
     if what:
-        state = EvaluationTexts.needs(what=what)
+        state = EvaluationTexts.needs_files(problem=what.rstrip("."))
         return Outcome(row, dataset, state=state, differs=differs)
     state = EvaluationTexts.trained(steps=recipe.last_step)
     return Outcome(row, dataset, figures, state, differs, run.name)
