@@ -7,6 +7,7 @@ import itertools
 import os
 import shutil
 import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Optional, Union
 
 import numpy as np
@@ -21,10 +22,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ..raster.common_grid import CommonGrid
-    from ..systems.base import OpenedSystem
+    from ..systems.base import Features, OpenedSystem
     from .remembering import Keeping
     from .run import Run
-    from .scoring import Batch
+    from .tiling import Tile
 
 #: Bytes on disk per pixel, compressed: measured 0.15 for a band of scores, 0.02 for class maps.
 _SCORE_BYTES, _CLASS_BYTES = 0.15, 0.02
@@ -67,6 +68,20 @@ def _free_memory() -> Optional[int]:
         return int(kilobytes.split()[0]) * 1024
     except (OSError, KeyError, ValueError):
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B tiles: both dates (B, H, W, 3) uint8, and where both are valid, (B, H, W) bool.
+
+    Tiles of a remembered pair have features instead of dates.
+    """
+
+    tiles: list[Tile]
+    valid: np.ndarray
+    before: np.ndarray
+    after: np.ndarray
+    features: Sequence[Features] = ()
 
 
 class Predictor:

@@ -25,7 +25,7 @@ from ..request import MASK_NODATA, SCORE_SCALE, Stage
 from ..systems.base import CLASS_UNKNOWN
 from .placing import ClassPlacer, ScorePlacer, axes
 from .remembering import Keeping, Recalled
-from .resources import Predictor
+from .resources import Batch, Predictor
 from .run import Run, ScoreRasters
 from .tiling import Blender, plan
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from ..raster.grid import Grid
     from ..request import Hints, ParsedPrompt, Query
-    from ..systems.base import Features, OpenedSystem, SystemInfo, TilePrediction
+    from ..systems.base import OpenedSystem, SystemInfo, TilePrediction
     from .rasters import Pair
     from .resume import Block, Unfinished
     from .tiling import Tile, TilePlan
@@ -43,20 +43,6 @@ if TYPE_CHECKING:
     _Sink = Union[RasterWriter, ScorePlacer, ClassPlacer]
 
 _CLASSES = ("classes_before", "classes_after")
-
-
-@dataclass(frozen=True)
-class Batch:
-    """B tiles: both dates (B, H, W, 3) uint8, and where both are valid, (B, H, W) bool.
-
-    Tiles of a remembered pair have features instead of dates.
-    """
-
-    tiles: list[Tile]
-    valid: np.ndarray
-    before: np.ndarray
-    after: np.ndarray
-    features: Sequence[Features] = ()
 
 
 @dataclass(frozen=True)

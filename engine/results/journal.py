@@ -255,7 +255,9 @@ def _end(journal: Path) -> None:
 def _check_unlocked(path: Path) -> None:
     """Raise OutputError if another program has a GeoPackage open."""
     try:
-        with contextlib.closing(sqlite3.connect(path, 0.5, isolation_level=None)) as database:
+        with contextlib.closing(
+            sqlite3.connect(path, timeout=0.5, isolation_level=None)
+        ) as database:
             # Applies the -wal or -journal of a killed program, and removes it.
             database.execute("PRAGMA journal_mode=DELETE").fetchall()
             database.execute("BEGIN EXCLUSIVE")
