@@ -25,6 +25,7 @@ class ClassRules:
             single objects; "" keeps the words of the prompt.
         max_regions_of_one: regions that a sentence may call one object; 0: its numbers of
             objects are not compared with those of regions.
+        may_touch: objects that touch are separated where the neck between them is narrow.
     """
 
     min_length_m: float = 0.0
@@ -33,6 +34,7 @@ class ClassRules:
     coarse_kind: str = ""
     coarse_name: str = ""
     max_regions_of_one: int = 0
+    may_touch: bool = False
 
     def companion(
         self, queries: Sequence[Query], sides: tuple[float, float]

@@ -24,6 +24,7 @@ class BuildingRules(ClassRules):
     coarse_name = "built-up area"
     coarse_kind = "built"
     max_regions_of_one = 1
+    may_touch = True
 
     def companion(
         self, queries: Sequence[Query], sides: tuple[float, float]

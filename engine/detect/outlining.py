@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Optional
 from ..class_rules.road import MIN_LENGTH_M
 from ..errors import InputError
 from ..raster.writer import RasterWriter
-from ..regions import Components, bind, build_mask, extract, min_area_used
+from ..regions import Components, Separator, bind, build_mask, extract, min_area_used
 from ..request import MASK_NODATA, ChangeResult, Stage
 from ..results.changes_layer import ChangesWriter, RunInfo, layer_crs
 from ..results.crs import geopackage_crs
@@ -155,6 +155,7 @@ def _write_regions(
     crs, replaced = geopackage_crs(crs, scores.grid)
     if replaced:
         run.monitor.warn(ResultsTexts.crs_not_storable())
+    separator = Separator(scores.score, scores.grid, info.parsed.queries, scores.classes)
     shapes = extract(
         components,
         scores.grid,
@@ -162,10 +163,12 @@ def _write_regions(
         class_names=scores.classes.names if scores.classes else (),
         simplify=run.request.simplify,
         crs=crs or None,
+        separator=separator,
         progress=lambda fraction: run.monitor.report(Stage.OUTLINING, 0.4 + 0.6 * fraction),
     )
     path = run.outputs.work("changes.gpkg")
     with (
+        separator,
         contextlib.closing(shapes),
         ChangesWriter(path, crs, info, shown_as=str(run.outputs.gpkg)) as writer,
     ):
@@ -173,7 +176,7 @@ def _write_regions(
         for shape in shapes:
             writer.add(shape)
             count += 1
-        if count > summary.regions:
+        if count - separator.added > summary.regions:
             run.monitor.warn(DetectTexts.cut())
         return writer.finish(
             device=run.device,

@@ -143,11 +143,12 @@ def sums_of(
     classes: Sequence[np.ndarray],
     class_count: int,
     y: int,
+    x: int = 0,
 ) -> Sums:
-    """Sum over the ``count`` components of a strip whose top is row y of the raster.
+    """Sum over the ``count`` components of a window whose first pixel is (x, y) of the raster.
 
     Args:
-        runs: of the strip.
+        runs: of the window.
         label: (N,) component of each run.
         count: number of components.
         areas: of the pixels.
@@ -155,8 +156,9 @@ def sums_of(
         classes: two of (H, W) uint8, the class on both dates; empty where it is not known.
         class_count: number of classes; higher numbers are unknown.
         y: first row.
+        x: first column.
     """
-    pixels = runs.pixels(y, score.shape[1])
+    pixels = runs.pixels(y, score.shape[1]) - x
     owner = np.repeat(label, runs.length)
 
     def total(weights: np.ndarray) -> np.ndarray:

@@ -13,25 +13,22 @@ import contextlib
 import math
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Callable, Optional
+from typing import Callable, Optional
 
 import numpy as np
-from osgeo import gdal
 
 from ..class_rules import Companion, companions_of
-from ..errors import InputError
 from ..raster.geodesy import PixelAreas
 from ..raster.grid import Grid
-from ..raster.offline import open_file
 from ..raster.runs import Runs, find_runs, label_runs
-from ..raster.support import gdal_call
 from ..raster.writer import RasterWriter
 from ..request import MASK_NODATA, MASK_VALUES, SCORE_SCALE, Query
+from .bands import Band, ClassMaps
 from .components import Components, Held, Strip, sums_of
 from .exchange import rule_of
 from .facts import RegionDescriber, RegionShape
+from .separation import Separator
 from .sieve import MinLength, Sieve
-from .texts import RegionsTexts
 
 _SCORE_NODATA = 255
 #: Pixels that a strip may hold, but it has 256 rows (the height of a tile) at least.
@@ -40,15 +37,6 @@ _STRIP_STEP = 256
 
 #: Given the fraction done, in [0, 1]; may raise to stop.
 FractionCallback = Callable[[float], None]
-
-
-@dataclass(frozen=True)
-class ClassMaps:
-    """The class of the ground on both dates: rasters of uint8, an index into ``names``."""
-
-    before: str
-    after: str
-    names: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -127,8 +115,8 @@ def build_mask(
     changed = 0
     with contextlib.ExitStack() as stack:
 
-        def opened(path: str) -> _Band:
-            return stack.enter_context(contextlib.closing(_Band(path, grid)))
+        def opened(path: str) -> Band:
+            return stack.enter_context(contextlib.closing(Band(path, grid)))
 
         scores = stack.enter_context(
             contextlib.closing(_Scores(score_path, grid, queries, threshold))
@@ -178,6 +166,7 @@ def extract(
     class_names: Sequence[str] = (),
     simplify: float = 0.7,
     crs: Optional[str] = None,
+    separator: Optional[Separator] = None,
     progress: Optional[FractionCallback] = None,
 ) -> Generator[RegionShape, None, None]:
     """Yield the regions of a mask, each as soon as it is complete.
@@ -189,6 +178,7 @@ def extract(
         class_names: of the class maps.
         simplify: tolerance in pixels; 0 keeps the pixel outline.
         crs: CRS of the polygons; None is that of the grid.
+        separator: makes regions of their own of objects that touch; None keeps them joined.
         progress: see :data:`FractionCallback`.
 
     Raises:
@@ -213,6 +203,8 @@ def extract(
         if pixels:
             strip = replace(strip, sums=strip.sums.with_near(np.column_stack(pixels)))
         complete, held = components.complete(index, strip, held)
+        if separator is not None:
+            complete = separator.separate(complete)
         yield from describer.describe(complete.runs, complete.label, complete.sums)
         if progress is not None:
             progress((index + 1) / len(strips))
@@ -233,41 +225,12 @@ def _strips(grid: Grid) -> Iterator[tuple[int, int]]:
         yield y, min(rows, grid.height - y)
 
 
-class _Band:
-    """One band of a raster on a known grid, read by strips."""
-
-    def __init__(self, path: str, grid: Grid, bands: int = 1) -> None:
-        dataset, problem = open_file(path, gdal.OF_RASTER | gdal.OF_READONLY)
-        if dataset is None:
-            raise InputError(RegionsTexts.cannot_open(path=path), details=problem)
-        if (dataset.RasterXSize, dataset.RasterYSize) != (grid.width, grid.height):
-            raise InputError(RegionsTexts.other_grid(path=path))
-        if dataset.RasterCount < bands:
-            raise InputError(RegionsTexts.too_few_bands(path=path))
-        self._path = path
-        self._width = grid.width
-        self._dataset: Any = dataset
-
-    def close(self) -> None:
-        """Close the file, even if something else still refers to this band."""
-        self._dataset = None
-
-    def read(self, y: int, height: int, band: int = 1) -> np.ndarray:
-        """Return (height, W) uint8."""
-        source = self._dataset.GetRasterBand(band)
-        array, problem = gdal_call(source.ReadAsArray, 0, y, self._width, height)
-        if array is None or problem:
-            raise InputError(RegionsTexts.damaged(path=self._path), details=problem)
-        gdal_call(self._dataset.FlushCache)  # else GDAL caches all of it
-        return array
-
-
 class _Scores:
     """The highest-scoring query of each pixel."""
 
     def __init__(self, path: str, grid: Grid, queries: Sequence[Query], threshold: float) -> None:
         self._bands = len(queries)
-        self._raster = _Band(path, grid, self._bands)
+        self._raster = Band(path, grid, self._bands)
         # A score of exactly the threshold counts, however the product is rounded.
         self._lowest = max(1, math.ceil(threshold * SCORE_SCALE - 1e-6))
         self.best = np.zeros((0, 0), dtype=np.uint8)

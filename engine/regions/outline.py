@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 from osgeo import ogr
@@ -37,7 +38,8 @@ def trace(runs: Runs, label: np.ndarray, count: int) -> list[list[Polygon]]:
     """
     if not count:
         return []
-    part, parts = label_runs(runs, diagonal=False)
+    # By component, since components that were separated touch.
+    part, parts = label_runs(replace(runs, value=label), diagonal=False)
     owner = np.zeros(parts, dtype=np.int64)
     owner[part] = label
     exteriors: list[list[np.ndarray]] = [[] for _ in range(parts)]
