@@ -9,7 +9,6 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from ..console import say
-from ..memory import PairMemory, limit_bytes
 from .shared import add_command
 from .texts import CliTexts
 
@@ -31,6 +30,8 @@ def add(commands: Any) -> None:
 
 
 def _list(arguments: argparse.Namespace) -> int:
+    from ..memory import PairMemory, limit_bytes
+
     memory = PairMemory()
     entries = memory.entries()
     if arguments.json:
@@ -52,6 +53,8 @@ def _row(entry: Entry) -> dict[str, Any]:
 
 
 def _clear(arguments: argparse.Namespace) -> int:
+    from ..memory import PairMemory
+
     memory = PairMemory()
     if not arguments.keys:
         removed = memory.clear()
