@@ -107,8 +107,8 @@ def test_a_worker_that_is_killed_is_told_and_the_run_goes_on(desk):
     os.kill(worker_pid(), signal.SIGKILL)
     wait_until(lambda: desk.ends, LONG_S)
     assert desk.ends == ["finished"], desk.controller.last_error
-    texts = [item.text() for item in desk.bar.items()]
-    assert any("The worker process ended unexpectedly (signal 9)" in text for text in texts)
+    tip = desk.dock.results.list.item(0).toolTip()
+    assert "The worker process ended unexpectedly (signal 9)" in tip
     runs = QgsVectorLayer(f"{desk.controller.last_run.gpkg}|layername=runs", "runs")
     assert "signal 9" in next(runs.getFeatures())["warnings"]
 

@@ -30,6 +30,7 @@ from qgis.core import (
 from qgis.PyQt.QtCore import QEventLoop, QTimer
 
 from changescribe.engine import systems
+from changescribe.engine.detect.resume import resumable
 from changescribe.engine.errors import DependencyError
 from changescribe.engine.hosts import routing
 from changescribe.engine.hosts.base import InProcessHost
@@ -310,7 +311,11 @@ def test_cancel_keeps_what_is_finished(provider, pair, tmp_path, monkeypatch) ->
     )
     assert rows(out, "runs")[0]["partial"]
     assert result["OUTPUT"] == str(out)
-    assert [p.name for p in tmp_path.iterdir() if not p.name.startswith(("town", "out."))] == []
+    hidden = [p.name for p in tmp_path.iterdir() if not p.name.startswith(("town", "out."))]
+    # What the run needs to go on, and nothing else.
+    assert len(hidden) == 1
+    assert hidden[0].startswith(".changescribe-")
+    assert resumable(str(out)).prompt == "buildings built"
 
 
 def test_progress_reaches_the_feedback(provider, pair, tmp_path) -> None:
