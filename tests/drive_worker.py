@@ -90,10 +90,10 @@ def script(driver):
         return mark.exists()
 
     yield from detect(driver, dock, kill)
-    texts = [item.text() for item in iface.messageBar().items()]
-    driver.facts["messages"] = texts
-    reported = any("The worker process ended unexpectedly (signal 9)" in text for text in texts)
-    check(reported, f"The end of the worker is not reported: {texts}")
+    tips = [dock.results.list.item(row).toolTip() for row in range(dock.results.list.count())]
+    driver.facts["results"] = tips
+    reported = any("The worker process ended unexpectedly (signal 9)" in tip for tip in tips)
+    check(reported, f"The end of the worker is not reported: {tips}")
 
     driver.say("PyTorch in QGIS's process")
     use(dock, "with_torch")

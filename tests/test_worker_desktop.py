@@ -125,7 +125,7 @@ def test_pytorch_runs_in_a_worker_and_in_qgis_and_qgis_survives(drive: Callable)
     assert code == 0
     assert len(report["devices"]) == 2
     assert "low vegetation \N{RIGHTWARDS ARROW} building" in report["labels"]
-    assert any("was restarted" in text for text in report["messages"])
+    assert any("was restarted" in text for text in report["results"])
 
 
 @pytest.mark.slow
