@@ -82,7 +82,7 @@ def test_pure_noise_is_bounded(tmp_path: Path) -> None:
     used, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
     summary = case.build()
     found = sum(1 for _ in extraction.extract(case.components, case.grid, case.queries))
-    assert time.process_time() - start < 60
+    assert time.process_time() - start < 180  # without the bounds: many minutes
     assert found == summary.regions
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - used < 1e6  # kB
 
