@@ -154,6 +154,8 @@ class ChangeRequest:
             :mod:`.raster.comparison.clouds`; ``"off"`` does not.
         align: what to do about a shift between the rasters: ``"report"`` measures it, ``"auto"``
             also moves AFTER, ``"off"`` does neither.
+        outlines: ``"auto"`` gives buildings right angles where pixels are 1 m or finer, see
+            :mod:`.regions.regular`; ``"free"`` does not.
         resume: go on with the same run of the same output that was cancelled or killed.
         remember: keep what does not depend on the prompt, so that other prompts about the pair are
             answered sooner, and use what was kept, see :mod:`.memory`.
@@ -189,6 +191,7 @@ class ChangeRequest:
     mask_after: Optional[str] = None
     clouds: str = "auto"
     align: str = "report"
+    outlines: str = "auto"
     resume: bool = False
     remember: bool = True
 
@@ -418,6 +421,8 @@ NODATA_MODES = (NODATA_AUTO, NODATA_ALPHA, NODATA_MASK, NODATA_NONE)
 CLOUD_MODES = ("auto", "off")
 #: Values of ``ChangeRequest.align``.
 ALIGN_MODES = ("report", "auto", "off")
+#: Values of ``ChangeRequest.outlines``.
+OUTLINE_MODES = ("auto", "free")
 
 #: Called by the pipeline from its own thread, several times a second at most.
 ProgressCallback = Callable[[Progress], None]

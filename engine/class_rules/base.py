@@ -25,6 +25,7 @@ class ClassRules:
             single objects; "" keeps the words of the prompt.
         max_regions_of_one: regions that a sentence may call one object; 0: its numbers of
             objects are not compared with those of regions.
+        right_angles: outlines are made regular in fine pixels.
         may_touch: objects that touch are separated where the neck between them is narrow.
     """
 
@@ -35,6 +36,7 @@ class ClassRules:
     coarse_name: str = ""
     max_regions_of_one: int = 0
     may_touch: bool = False
+    right_angles: bool = False
 
     def companion(
         self, queries: Sequence[Query], sides: tuple[float, float]

@@ -25,6 +25,7 @@ class BuildingRules(ClassRules):
     coarse_kind = "built"
     max_regions_of_one = 1
     may_touch = True
+    right_angles = True
 
     def companion(
         self, queries: Sequence[Query], sides: tuple[float, float]

@@ -26,6 +26,7 @@ from ..request import (
     CLOUD_MODES,
     NODATA_AUTO,
     NODATA_MODES,
+    OUTLINE_MODES,
     ChangeRequest,
     Extent,
     Hints,
@@ -179,6 +180,12 @@ def _add_detect(parsers: Any) -> None:
         help="report: measure the shift between the dates; auto: also move AFTER; off: neither",
     )
     detect.add_argument(
+        "--outlines",
+        default=OUTLINE_MODES[0],
+        choices=OUTLINE_MODES,
+        help="auto: right angles for buildings where pixels are 1 m or finer",
+    )
+    detect.add_argument(
         "--no-memory",
         action="store_true",
         help="neither keep what other prompts about the pair need, nor use what was kept",
@@ -277,6 +284,7 @@ def _detect(arguments: argparse.Namespace) -> int:
         mask_before=arguments.mask_before,
         mask_after=arguments.mask_after,
         clouds=arguments.clouds,
+        outlines=arguments.outlines,
         align=arguments.align,
         resume=arguments.resume,
         remember=not arguments.no_memory,

@@ -162,6 +162,7 @@ def _write_regions(
         info.parsed.queries,
         class_names=scores.classes.names if scores.classes else (),
         simplify=run.request.simplify,
+        outlines=run.request.outlines,
         crs=crs or None,
         separator=separator,
         progress=lambda fraction: run.monitor.report(Stage.OUTLINING, 0.4 + 0.6 * fraction),

@@ -18,7 +18,15 @@ from ..hosts.routing import shared_host
 from ..memory import BrokenEntryError
 from ..raster.dates import is_iso_date, reversed_dates
 from ..raster.radiometry import joint_stretch
-from ..request import ALIGN_MODES, CLOUD_MODES, DEVICES, NODATA_AUTO, NODATA_MODES, Stage
+from ..request import (
+    ALIGN_MODES,
+    CLOUD_MODES,
+    DEVICES,
+    NODATA_AUTO,
+    NODATA_MODES,
+    OUTLINE_MODES,
+    Stage,
+)
 from ..results.outputs import RunOutputs
 from .collars import hide_collars
 from .comparable import aligned, deep_shadow, leave_out
@@ -55,6 +63,7 @@ _CHOICES = {
     "device": DEVICES,
     "clouds": CLOUD_MODES,
     "align": ALIGN_MODES,
+    "outlines": OUTLINE_MODES,
 }
 
 

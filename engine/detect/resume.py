@@ -40,7 +40,7 @@ _VERSION = 1
 #: Fields of a request on which scores do not depend: they may differ when a run goes on.
 _FREE = (
     *("output", "mask", "score", "overwrite", "resume", "remember"),
-    *("threshold", "min_area", "simplify", "crs", "date_before", "date_after"),
+    *("threshold", "min_area", "simplify", "outlines", "crs", "date_before", "date_after"),
 )
 
 #: One block of a row of tiles: 0 for scores, 1 and 2 for the classes of both dates; its column and

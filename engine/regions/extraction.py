@@ -22,7 +22,7 @@ from ..raster.geodesy import PixelAreas
 from ..raster.grid import Grid
 from ..raster.runs import Runs, find_runs, label_runs
 from ..raster.writer import RasterWriter
-from ..request import MASK_NODATA, MASK_VALUES, SCORE_SCALE, Query
+from ..request import MASK_NODATA, MASK_VALUES, OUTLINE_MODES, SCORE_SCALE, Query
 from .bands import Band, ClassMaps
 from .components import Components, Held, Strip, sums_of
 from .exchange import rule_of
@@ -165,6 +165,7 @@ def extract(
     *,
     class_names: Sequence[str] = (),
     simplify: float = 0.7,
+    outlines: str = OUTLINE_MODES[1],
     crs: Optional[str] = None,
     separator: Optional[Separator] = None,
     progress: Optional[FractionCallback] = None,
@@ -177,6 +178,7 @@ def extract(
         queries: as given to :func:`build_mask`.
         class_names: of the class maps.
         simplify: tolerance in pixels; 0 keeps the pixel outline.
+        outlines: see :class:`~changescribe.engine.request.ChangeRequest`.
         crs: CRS of the polygons; None is that of the grid.
         separator: makes regions of their own of objects that touch; None keeps them joined.
         progress: see :data:`FractionCallback`.
@@ -185,7 +187,7 @@ def extract(
         InputError: ``crs`` is not a CRS.
     """
     companions = companions_of(queries, grid.ground_sides)
-    describer = RegionDescriber(grid, queries, class_names, simplify, crs, companions)
+    describer = RegionDescriber(grid, queries, class_names, simplify, crs, companions, outlines)
     strips = list(_strips(grid))
 
     def near(companion: Companion, strip: Strip, y: int, height: int) -> np.ndarray:

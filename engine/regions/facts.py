@@ -17,9 +17,10 @@ from ..raster.geodesy import Compass
 from ..raster.grid import Grid
 from ..raster.runs import Runs
 from ..raster.support import gdal_call, same_crs, spatial_reference
-from ..request import APPEARED, REMOVED, SCORE_SCALE, Query, Region
+from ..request import APPEARED, OUTLINE_MODES, REMOVED, SCORE_SCALE, Query, Region
 from .components import Sums
 from .outline import Polygon, enclosed, perimeter, simplify, to_wkb, trace
+from .regular import COARSEST_M, regular
 
 #: A region is line-like from this ratio of length to width.
 _MIN_ELONGATION = 3.0
@@ -51,6 +52,7 @@ class RegionDescriber:
         class_names: of the class counts.
         tolerance: of the simplification, in pixels.
         crs: CRS of the polygons; None is that of the grid.
+        outlines: see :class:`~changescribe.engine.request.ChangeRequest`.
         companions: what regions may lie along, in the order of :attr:`Sums.near`.
 
     Raises:
@@ -65,11 +67,16 @@ class RegionDescriber:
         tolerance: float,
         crs: Optional[str],
         companions: Sequence[Companion],
+        outlines: str = OUTLINE_MODES[1],
     ) -> None:
         self._grid = grid
         self._queries = tuple(queries)
         self._names = tuple(class_names)
         self._tolerance = tolerance
+        sides = grid.ground_sides
+        fine = sides is not None and max(sides) <= COARSEST_M
+        self._sides = sides if fine and outlines == OUTLINE_MODES[0] else None
+        self._right_angles = [rules_of(query.object).right_angles for query in queries]
         self._companions = companions
         self._compass = Compass(grid)
         self._transform = _transformation(grid, crs)
@@ -91,7 +98,7 @@ class RegionDescriber:
     def _shape(self, query: int, outline: list[Polygon], sums: Sums) -> RegionShape:
         pixels, ground = float(sums.pixels[0]), float(sums.area[0])
         column, row = sums.centroid[0].tolist()
-        polygons = simplify(outline, self._tolerance)
+        polygons = self._outline(query, outline)
         geometry = self._on_map(polygons)
         # Of the polygon that is stored; simplification cuts corners off the pixels.
         area = ground * enclosed(polygons) / pixels
@@ -112,6 +119,13 @@ class RegionDescriber:
             along=self._along(query, sums.near[0]),
         )
         return RegionShape(query, bytes(geometry.ExportToWkb(ogr.wkbNDR)), region)
+
+    def _outline(self, query: int, traced: list[Polygon]) -> list[Polygon]:
+        """Return the outline that is stored: regular, or else simplified."""
+        found = None
+        if self._sides is not None and self._right_angles[query]:
+            found = regular(traced, self._sides)
+        return found or simplify(traced, self._tolerance)
 
     def _on_map(self, polygons: list[Polygon]) -> ogr.Geometry:
         placed = [[self._place(ring) for ring in polygon] for polygon in polygons]

@@ -80,6 +80,11 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
         )
         self.clouds.toggled.connect(self.changed)
         self.align = self._build_align()
+        self.outlines = QCheckBox(tr("Right angles"))
+        self.outlines.setObjectName("outlinesBox")
+        self.outlines.setChecked(True)
+        self.outlines.setToolTip(tr("Outlines of buildings, where pixels are 1 m or finer"))
+        self.outlines.toggled.connect(self.changed)
         self.device = self._build_device()
         self.host = self._build_host()
         self.python = self._build_python()
@@ -116,6 +121,7 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
                 (tr("Masked values"), self.mask_values),
                 (tr("Clouds"), self.clouds),
                 (tr("Shift between dates"), self.align),
+                (tr("Buildings"), self.outlines),
                 (tr("De&vice"), self.device),
                 (tr("Captions"), self.captions),
                 (tr("Run PyTorch in"), self.host),

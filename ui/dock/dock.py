@@ -14,7 +14,7 @@ from qgis.PyQt.QtWidgets import QFrame, QMessageBox, QScrollArea, QVBoxLayout, Q
 from ...engine.errors import ChangeScribeError, InputError
 from ...engine.hosts.routing import close_shared_host
 from ...engine.raster.dates import is_iso_date
-from ...engine.request import CLOUD_MODES, ChangeRequest, Hints
+from ...engine.request import CLOUD_MODES, OUTLINE_MODES, ChangeRequest, Hints
 from ..map.layer_source import (
     assigned_crs,
     has_georeference,
@@ -183,6 +183,7 @@ class ChangeScribeDock(QgsDockWidget):
             options.mask_values,
             options.clouds,
             options.align,
+            options.outlines,
             options.device,
             options.captions.system,
             *options.captions.boxes.values(),
@@ -396,6 +397,7 @@ class ChangeScribeDock(QgsDockWidget):
             nodata_after=user_nodata(after),
             mask_before=masks[0],
             mask_after=masks[1],
+            outlines=OUTLINE_MODES[0 if self.advanced.outlines.isChecked() else 1],
             clouds=CLOUD_MODES[0 if self.advanced.clouds.isChecked() else 1],
             align=self._settings.align,
         )

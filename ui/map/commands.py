@@ -8,7 +8,7 @@ import re
 import shlex
 from typing import TYPE_CHECKING, Optional
 
-from ...engine.request import ALIGN_MODES, CLOUD_MODES, DEVICES, NODATA_AUTO
+from ...engine.request import ALIGN_MODES, CLOUD_MODES, DEVICES, NODATA_AUTO, OUTLINE_MODES
 
 if TYPE_CHECKING:
     from ...engine.request import ChangeRequest
@@ -39,6 +39,7 @@ def changescribe_command(request: ChangeRequest, area_file: Optional[str] = None
         ("mask-after", request.mask_after),
         ("clouds", _unless(request.clouds, CLOUD_MODES[0])),
         ("align", _unless(request.align, ALIGN_MODES[0])),
+        ("outlines", _unless(request.outlines, OUTLINE_MODES[0])),
         ("device", _unless(request.device, DEVICES[0])),
         ("crs", request.crs),
         ("date-before", request.date_before),
@@ -69,6 +70,7 @@ def processing_command(request: ChangeRequest) -> str:
         "DEVICE": _unless(request.device, DEVICES[0]),
         "CLOUDS": _unless(request.clouds, CLOUD_MODES[0]),
         "ALIGN": _unless(request.align, ALIGN_MODES[0]),
+        "OUTLINES": _unless(request.outlines, OUTLINE_MODES[0]),
         "BANDS_BEFORE": ";".join(map(str, request.bands_before or ())),
         "BANDS_AFTER": ";".join(map(str, request.bands_after or ())),
         "COMPETING": ", ".join(request.hints.competing or ()),

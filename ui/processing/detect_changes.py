@@ -35,6 +35,7 @@ from ...engine.request import (
     CLOUD_MODES,
     DEVICES,
     NODATA_AUTO,
+    OUTLINE_MODES,
     ChangeRequest,
     ChangeResult,
     Extent,
@@ -63,6 +64,7 @@ class DetectChanges(EngineAlgorithm):
     MIN_AREA = "MIN_AREA"
     ALIGN = "ALIGN"
     CLOUDS = "CLOUDS"
+    OUTLINES = "OUTLINES"
     MASK_BEFORE = "MASK_BEFORE"
     MASK_AFTER = "MASK_AFTER"
     MASK_VALUES = "MASK_VALUES"
@@ -158,6 +160,7 @@ class DetectChanges(EngineAlgorithm):
                 self.MASK_VALUES, tr("Hidden values of the masks, such as 3,8-10"), optional=True
             )
         )
+        self.add_advanced(choice(self.OUTLINES, tr("Outlines of buildings"), list(OUTLINE_MODES)))
         self.add_advanced(choice(self.CLOUDS, tr("Clouds in 16-bit layers"), list(CLOUD_MODES)))
         self.add_advanced(choice(self.ALIGN, tr("Shift between the layers"), list(ALIGN_MODES)))
         for name, parent, label in (
@@ -214,6 +217,7 @@ class DetectChanges(EngineAlgorithm):
             device=self.parameterAsString(parameters, self.DEVICE, context) or DEVICES[0],
             mask_before=self._mask(parameters, self.MASK_BEFORE, context),
             mask_after=self._mask(parameters, self.MASK_AFTER, context),
+            outlines=self.parameterAsString(parameters, self.OUTLINES, context) or OUTLINE_MODES[0],
             clouds=self.parameterAsString(parameters, self.CLOUDS, context) or CLOUD_MODES[0],
             align=self.parameterAsString(parameters, self.ALIGN, context) or ALIGN_MODES[0],
             overwrite=True,

@@ -88,6 +88,12 @@ def test_the_alignment_reaches_the_request_and_is_remembered(desk):
     assert Settings().align == "auto"
 
 
+def test_right_angles_can_be_switched_off(desk):
+    assert desk.dock.build_request().outlines == "auto"
+    desk.dock.advanced.outlines.setChecked(False)
+    assert desk.dock.build_request().outlines == "free"
+
+
 def test_masks_reach_the_request_with_their_values(desk):
     advanced = desk.dock.advanced
     assert desk.dock.build_request().clouds == "auto"

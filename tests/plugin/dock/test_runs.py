@@ -199,6 +199,7 @@ def test_the_command_holds_every_option(desk):
         mask_before="m.tif:3,8-10",
         clouds="off",
         align="auto",
+        outlines="free",
         device="cpu",
     )
     arguments = _parser().parse_args(shlex.split(changescribe_command(request))[1:])
@@ -207,6 +208,7 @@ def test_the_command_holds_every_option(desk):
     assert (arguments.bands_before, arguments.min_area) == ((3, 2, 1), 0.0)
     assert arguments.competing == ("grass", "water")
     assert (arguments.nodata, arguments.clouds, arguments.align) == ("alpha", "off", "auto")
+    assert arguments.outlines == "free"
     assert (arguments.mask_before, arguments.device) == ("m.tif:3,8-10", "cpu")
 
 
