@@ -20,7 +20,8 @@ if [ ! -e "$root/.ready" ]; then
     mirror="${MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' 'Origin: Debian' 'Created-By: Packages' | head -n 1)}"
     rm -rf "$root"
     mkdir -p "$root"
-    debootstrap --variant=minbase --components="${COMPONENTS:-main}" "$release" "$root" ${mirror:+"$mirror"}
+    # Its own variable has the same name.
+    env -u COMPONENTS debootstrap --variant=minbase --components="${COMPONENTS:-main}" "$release" "$root" ${mirror:+"$mirror"}
     {
         apt-config dump | grep -E '^Acquire::https?::' || true
         # Snapshots and mirrors that lag are fine for a test.
