@@ -381,7 +381,7 @@ class AdvancedPanel(QgsCollapsibleGroupBox):
     def show_automatic_folder(self, path: str) -> None:
         """Show the folder for results if none is chosen."""
         edit = self.folder.lineEdit()
-        edit.setPlaceholderText(path or tr("Folder of the before layer"))
+        edit.setPlaceholderText(path or tr("Beside the project, or the imagery"))
         edit.setToolTip(plain_tip(self.output_folder or path))
 
     @property
